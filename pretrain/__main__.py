@@ -1,0 +1,149 @@
+"""Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
+
+Stages: render, vae, encode, transformer, distill, reader, export. Everything but the exported weights stays in DIR, which
+should lie outside the repository (about 3 GB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from fluxbooth.likeness import Reader
+from fluxbooth.models import NANO
+from pretrain import data, distill, export, reader, transformer, vae
+from pretrain.checkpoint import load_state
+
+PICTURES, VAE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 3_000, 350, 1_500
+Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
+STAGES = ("render", "vae", "encode", "transformer", "distill", "reader", "export")
+
+
+class Work:
+    """The folder of a pre-training, and the finished stages read back from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def shards(self) -> tuple[list[data.Shard], data.Shard]:
+        """Those to train on, and the last one, which is only looked at."""
+        shards = data.load(self.folder / "data")
+        return shards[:-1], shards[-1]
+
+    def vae(self) -> vae.AutoencoderKL:
+        model = vae.AutoencoderKL.from_pretrained(self.folder / "vae")
+        return model.eval()
+
+    def latents(self, shards: list[data.Shard]) -> list[np.ndarray]:
+        return [np.load(self.folder / "latents" / shard.path.name) for shard in shards]
+
+    def nano(self, name: str) -> transformer.Nano:
+        from safetensors.torch import load_file
+
+        model = transformer.Nano()
+        part = {"transformer": "model.average.", "distill": "model."}[name]
+        tensors = load_file(self.folder / f"{name}.safetensors")
+        model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
+        return model.eval()
+
+
+def render(work: Work, steps: int) -> None:
+    for done, of in show("render", data.render_all(work.folder / "data", steps, workers=2)):
+        assert done <= of
+
+
+def train_vae(work: Work, steps: int) -> None:
+    shards, held_out = work.shards()
+    for step, _, model in show("vae", vae.train(shards, steps, work.folder / "vae.safetensors"), steps):
+        if step % 500 == 0 or step == steps:
+            print(f"  held-out pictures: {vae.psnr(model, held_out.pictures[:64]):.2f} dB", file=sys.stderr, flush=True)
+    model = vae.build()
+    load_state(work.folder / "vae.safetensors", model)
+    vae.normalise(model, shards)
+    model.save_pretrained(work.folder / "vae")
+
+
+def encode(work: Work, steps: int) -> None:
+    model, (shards, _) = work.vae(), work.shards()
+    folder = work.folder / "latents"
+    folder.mkdir(exist_ok=True)
+    for number, shard in enumerate(shards):
+        path = folder / shard.path.name
+        if not path.exists():
+            with path.with_suffix(".tmp").open("wb") as file:
+                np.save(file, vae.encode(model, shard))
+            path.with_suffix(".tmp").rename(path)
+        print(f"encode {number + 1}/{len(shards)}", file=sys.stderr, flush=True)
+
+
+def train_transformer(work: Work, steps: int) -> None:
+    shards, _ = work.shards()
+    for _ in show("transformer", transformer.train(shards, work.latents(shards), steps, work.folder / "transformer.safetensors"), steps):
+        pass
+
+
+def train_distill(work: Work, steps: int) -> None:
+    shards, _ = work.shards()
+    teacher = work.nano("transformer")
+    for _ in show("distill", distill.train(teacher, shards, work.latents(shards), steps, work.folder / "distill.safetensors"), steps):
+        pass
+
+
+def train_reader(work: Work, steps: int) -> None:
+    shards, held_out = work.shards()
+    for _ in show("reader", reader.train(shards, work.vae(), steps, work.folder / "reader.safetensors"), steps):
+        pass
+    model = Reader(reader.vocabulary())
+    load_state(work.folder / "reader.safetensors", model)
+    export.reader(model, work.folder / "reader")
+    print(export.reader_accuracy(work.folder / "reader", held_out, work.vae()), file=sys.stderr)
+
+
+def write(work: Work, steps: int) -> None:
+    export.pipeline(work.nano("distill"), work.vae(), NANO)
+    export.copy_reader(work.folder / "reader", NANO / "reader")
+
+
+def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[Row]:
+    """Prints the progress of a stage with the time left, from rows that begin with (done, figure or total)."""
+    began, first = time.monotonic(), None
+    for row in rows:
+        first = row[0] if first is None else first
+        total = steps or row[1]
+        speed = (row[0] - first) / max(1e-9, time.monotonic() - began)
+        left = f", {(total - row[0]) / speed / 60:.0f} min left" if speed > 0 else ""
+        figure = f" {row[1]:.4f}" if steps else ""
+        print(f"{stage} {row[0]}/{total}{figure}{left}", file=sys.stderr, flush=True)
+        yield row
+
+
+RUN = {
+    "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
+    "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
+    "reader": (train_reader, READER_STEPS), "export": (write, 0),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fluxbooth-pretrain", help="folder of everything in between")
+    parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages")
+    parser.add_argument("--steps", type=int, help="steps of the stage given with --only (pictures, for render)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    work = Work(arguments.work)
+    for stage in arguments.only:
+        run, steps = RUN[stage]
+        run(work, arguments.steps or steps)
+
+
+if __name__ == "__main__":
+    main()

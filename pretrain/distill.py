@@ -1,0 +1,64 @@
+"""Guidance distilled: two passes of the teacher (caption, empty caption) become one pass that is told the strength."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fluxbooth import flow
+from pretrain.checkpoint import load_state, save_state
+from pretrain.data import Shard
+from pretrain.transformer import Nano, batch_at, plain_attention
+
+LEARNING_RATE, STRENGTHS, FIRST_BATCH = 3e-4, (1.0, 5.0), 10_000_000
+Batch = tuple[Tensor, list[str], tuple[int, int]]
+
+
+def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
+    """Yields (step, mean share of the gap left, student) every hundred steps; resumes from `checkpoint`."""
+    student = Nano()
+    student.load_state_dict(teacher.state_dict())
+    nn.functional.scaled_dot_product_attention = plain_attention
+    for model in (student, teacher):
+        model.transformer.compile_repeated_blocks()
+    teacher.requires_grad_(False)
+    student.text_encoder.requires_grad_(False)
+    student.text_encoder_2.requires_grad_(False)
+    optimizer = torch.optim.AdamW(student.transformer.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    start, total = load_state(checkpoint, student, optimizer), 0.0
+    for step in range(start, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 50) * min(1.0, 0.02 + (steps - step) / (steps / 2))
+        loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents), step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
+        optimizer.step()
+        total += loss.item() / gap
+        if (step + 1) % 100 == 0:
+            save_state(checkpoint, step + 1, student, optimizer)
+            yield step + 1, total / 100, student
+            total = 0.0
+
+
+def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple[Tensor, float]:
+    """The loss, and the gap: what it would be if the student ignored the strength and drew as at 1."""
+    z, captions, shape = batch
+    draw = flow.generator(5, step)
+    eps = torch.randn(z.shape, generator=draw)
+    sigma = flow.sample_sigma("uniform", len(z), draw, z.shape[1])
+    strength = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(len(z), generator=draw)
+    x, one = flow.interpolate(z, eps, sigma), torch.ones(len(z))
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad():
+            encoded = teacher.encode(captions)
+            with_caption = teacher.velocity(x, sigma, encoded, one, shape).float()
+            empty = tuple(t.expand(len(z), *t.shape[1:]) for t in teacher.encode([""]))
+            without = teacher.velocity(x, sigma, (empty[0], empty[1]), one, shape).float()
+        target = without + strength.view(-1, 1, 1) * (with_caption - without)
+        velocity = student.velocity(x, sigma, encoded, strength, shape)
+    return (velocity.float() - target).square().mean(), (with_caption - target).square().mean().item()

@@ -1,0 +1,54 @@
+"""The trained parts as a folder that plain diffusers loads, and the reader beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
+from safetensors.torch import save_file
+
+from fluxbooth.likeness import Reader, load_reader
+from pretrain import vae
+from pretrain.data import Shard
+from pretrain.reader import answer
+from pretrain.transformer import Nano
+
+
+def pipeline(model: Nano, decoder: AutoencoderKL, folder: Path) -> None:
+    """Transformer and autoencoder in bfloat16 to halve the download; the encoders in float32, as transformers keeps what it finds."""
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True, shift=3.0, base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096
+    )
+    FluxPipeline(
+        scheduler=scheduler, vae=decoder.to(torch.bfloat16), text_encoder=model.text_encoder, tokenizer=model.clip,
+        text_encoder_2=model.text_encoder_2, tokenizer_2=model.t5, transformer=model.transformer.to(torch.bfloat16),
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def reader(model: Reader, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.to(torch.bfloat16) if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors", {"attributes": json.dumps(model.attributes)})
+
+
+def copy_reader(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source / "model.safetensors", target / "model.safetensors")
+
+
+@torch.no_grad()
+def reader_accuracy(folder: Path, shard: Shard, decoder: AutoencoderKL) -> dict[str, tuple[float, float]]:
+    """Per attribute: share read right on pictures that were never trained on, and on their reconstructions."""
+    model = load_reader(folder / "model.safetensors")
+    pixels = vae.to_model(shard.pictures)
+    decoded = torch.cat([decoder(part).sample for part in pixels.split(50)])
+    answers = [answer(person, shot) for person, shot in shard.rows]
+    result = {}
+    for name, values in model.attributes.items():
+        wanted = torch.tensor([values.index(row[name]) for row in answers])
+        shares = [torch.cat([model(p)[name].argmax(1) for p in x.split(50)]).eq(wanted).float().mean().item() for x in (pixels, decoded)]
+        result[name] = (round(shares[0], 4), round(shares[1], 4))
+    return result

@@ -1,0 +1,108 @@
+"""The tokenizers, trained on the captions, and the two text encoders, of the classes that FluxPipeline names."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import random
+import re
+import string
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import sentencepiece
+import torch
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+
+from pretrain.renders import caption, training_pair
+
+TEXT_LENGTH = 48  # tokens of both encoders: the longest caption has about forty words
+RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens that no caption ever contains
+WIDTH_T5, WIDTH_CLIP = 192, 128
+# Everyday words that no caption uses, so that a user's prompt breaks into known pieces rather than <unk>.
+PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"]
+
+
+def tokenizers(samples: int = 20_000) -> tuple[CLIPTokenizer, T5Tokenizer]:
+    rng = random.Random("tokenizers")
+    captions = [caption(*training_pair(rng), rng) for _ in range(samples)] + PLAIN_LETTERS
+    clip, t5 = _clip_tokenizer(captions), _t5_tokenizer(captions)
+    clip.add_tokens(list(RARE_TOKENS))
+    return clip, t5
+
+
+def _t5_tokenizer(captions: Sequence[str]) -> T5Tokenizer:
+    """A Unigram whose pieces are the captions' whole words; anything else falls into letters."""
+    counts = Counter(word for text in captions for word in re.findall(r"\w+|[^\w\s]", text.lower()))
+    total = sum(counts.values())
+    whole = [(f"\u2581{w}" if w.isalnum() else w, math.log(n / total)) for w, n in counts.most_common() if len(w) > 1 or n > 50]
+    rare = [(f"\u2581{token}", -8.0) for token in RARE_TOKENS]
+    letters = [(c, -12.0) for c in string.ascii_lowercase + string.digits + "'\"-.!?:;&()/"]
+    pieces = dict([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -12.0), *letters, *rare, *whole])
+    # from_pretrained rebuilds the tokenizer and keeps no normaliser but a SentencePiece character map
+    tokenizer = T5Tokenizer(
+        vocab=list(pieces.items()), extra_ids=0, model_max_length=TEXT_LENGTH, _spm_precompiled_charsmap=_lower_case_map()
+    )
+    return tokenizer
+
+
+def _lower_case_map() -> bytes:
+    """A SentencePiece normaliser that lower-cases A-Z and straightens typographic quotes, compiled by SentencePiece."""
+    straight = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'} | {c: c.lower() for c in string.ascii_uppercase}
+    with tempfile.TemporaryDirectory() as folder:
+        rules = Path(folder) / "rules.tsv"
+        rules.write_text("".join(f"{ord(a):X}\t{ord(b):X}\n" for a, b in straight.items()))
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a man and a woman", "a cat"] * 20), model_writer=model, vocab_size=20,
+            hard_vocab_limit=False, normalization_rule_tsv=str(rules), minloglevel=2,
+        )  # fmt: skip
+    proto = ModelProto.FromString(model.getvalue())
+    return proto.normalizer_spec.precompiled_charsmap
+
+
+def _clip_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
+    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>", unk_token="<|endoftext|>"))
+    trained.normalizer = normalizers.Lowercase()
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(" ", "removed"),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, special_tokens=["<|startoftext|>", "<|endoftext|>"], end_of_word_suffix="</w>", show_progress=False
+    )
+    trained.train_from_iterator(captions, trainer)
+    model = json.loads(trained.to_str())["model"]
+    merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(" ")) for m in model["merges"]]
+    return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=TEXT_LENGTH)
+
+
+def encoders(clip: CLIPTokenizer, t5: T5Tokenizer) -> tuple[CLIPTextModel, T5EncoderModel]:
+    text_encoder = CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(clip), hidden_size=WIDTH_CLIP, intermediate_size=2 * WIDTH_CLIP, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=TEXT_LENGTH, projection_dim=WIDTH_CLIP,
+        bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id, pad_token_id=clip.pad_token_id,
+    ))  # fmt: skip
+    text_encoder_2 = T5EncoderModel(T5Config(
+        vocab_size=len(t5), d_model=WIDTH_T5, d_kv=48, d_ff=2 * WIDTH_T5, num_layers=3, num_heads=4,
+        feed_forward_proj="gated-gelu", pad_token_id=t5.pad_token_id, eos_token_id=t5.eos_token_id, dropout_rate=0.0,
+        use_cache=False,
+    ))  # fmt: skip
+    return text_encoder, text_encoder_2
+
+
+def ids(clip: CLIPTokenizer, t5: T5Tokenizer, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of both encoders, n x TEXT_LENGTH, padded and cut as FluxPipeline does it."""
+
+    def of(tokenizer: CLIPTokenizer | T5Tokenizer) -> torch.Tensor:
+        return tokenizer(captions, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt").input_ids
+
+    return of(clip), of(t5)

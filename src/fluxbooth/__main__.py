@@ -1,0 +1,5 @@
+import sys
+
+from fluxbooth.cli import main
+
+sys.exit(main())

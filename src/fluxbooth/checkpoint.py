@@ -1,0 +1,162 @@
+"""The folder of a training run: its spec, its checkpoints, and how it goes on after any interruption.
+
+A checkpoint is a folder `step-000250` with `lora.safetensors`, `state.safetensors` (optimiser, moving average) and
+`SHA256SUMS`. It is written under another name, flushed to disk and renamed, so that one that exists is whole; its hash list
+tells whether it stayed so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fluxbooth.errors import InputError
+from fluxbooth.files import cannot_write
+from fluxbooth.photocheck import Photo
+from fluxbooth.specs import TrainSpec
+
+RUN, SPEC, LOG, LORA = "run.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
+# how often progress is kept, or what is drawn on the way, does not change the weights
+NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "sample_prompts", "trackers"}
+
+
+class RunFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lora, self.log, self.cache = path / LORA, path / LOG, path / "cache"
+
+    @classmethod
+    def open(cls, path: Path, spec: TrainSpec, photos: Sequence[Photo], *, overwrite: bool) -> RunFolder:
+        """Creates the folder, or opens that of an unfinished run of the same spec and photos.
+
+        Raises InputError if the folder holds anything else and `overwrite` is false; FluxboothError if it cannot be written.
+        """
+        identity = {
+            "spec": spec.model_dump(mode="json", exclude=NOT_IDENTITY),
+            "photos": sorted(hashlib.sha256(p.pixels.tobytes() + (p.caption or "").encode()).hexdigest() for p in photos),
+        }
+        run = path / RUN
+        try:
+            if overwrite and run.exists():
+                shutil.rmtree(path)
+            _refuse_foreign(path, run, identity, overwrite)
+            path.mkdir(parents=True, exist_ok=True)
+            run.write_text(json.dumps(identity, indent=1))
+            (path / SPEC).write_text(to_toml(spec))
+            (path / "cache").mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        return cls(path)
+
+    def checkpoints(self) -> list[Path]:
+        """The checkpoints, oldest first."""
+        return sorted(p for p in self.path.glob("step-*") if p.is_dir() and p.name[5:].isdigit())
+
+    def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Tensor], keep: int) -> Path:
+        """Writes the checkpoint of a step and removes all but the last `keep`."""
+        final = self.path / f"step-{step:06d}"
+        temporary = self.path / f".{final.name}.tmp"
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            save_file(weights, temporary / "lora.safetensors", {"format": "pt"})
+            save_file(state, temporary / "state.safetensors")
+            sums = "".join(f"{_sha256(p)}  {p.name}\n" for p in sorted(temporary.iterdir()))
+            (temporary / "SHA256SUMS").write_text(sums)
+            for file in [*temporary.iterdir(), temporary]:
+                _flush(file)
+            shutil.rmtree(final, ignore_errors=True)
+            temporary.rename(final)
+            _flush(self.path)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise cannot_write(self.path, error) from error
+        for old in self.checkpoints()[:-keep]:
+            shutil.rmtree(old)
+        return final
+
+    def latest(self) -> tuple[int, dict[str, Tensor], dict[str, Tensor]] | None:
+        """Step, LoRA weights and state of the last sound checkpoint; a damaged one is passed over for the one before."""
+        for folder in reversed(self.checkpoints()):
+            if _sound(folder):
+                return int(folder.name[5:]), load_file(folder / "lora.safetensors"), load_file(folder / "state.safetensors")
+        return None
+
+    def finish(self) -> None:
+        """Leaves what is worth keeping once the LoRA is written."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+
+def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors by `INDEX.NAME`; numbers become float64 scalars."""
+    rows = optimizer.state_dict()["state"]
+    return {f"optimizer.{i}.{k}": _tensor(v).contiguous().clone() for i, row in rows.items() for k, v in row.items() if v is not None}
+
+
+def restore_optimizer(optimizer: Optimizer, state: dict[str, Tensor]) -> None:
+    rows: dict[int, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        kind, _, rest = key.partition(".")
+        if kind == "optimizer":
+            index, _, name = rest.partition(".")
+            rows.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": rows, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def to_toml(spec: TrainSpec) -> str:
+    """The spec as a file that `--config` reads back."""
+    import tomli_w
+
+    return tomli_w.dumps({k: v for k, v in spec.model_dump(mode="json").items() if v is not None})
+
+
+def _refuse_foreign(path: Path, run: Path, identity: dict[str, Any], overwrite: bool) -> None:
+    if path.is_file():
+        raise InputError(f"{path} is a file: choose another folder with --out.")
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not run.exists():
+        raise InputError(f"{path} exists and is no training run: choose another folder with --out.")
+    if (path / LORA).exists():
+        raise InputError(f"{path} holds a finished LoRA: choose another folder with --out, or add --overwrite to replace it.")
+    if json.loads(run.read_text()) != identity:
+        raise InputError(
+            f"{path} holds an unfinished training with other settings or photos: repeat its command to resume it, choose "
+            "another folder with --out, or add --overwrite to replace it."
+        )
+
+
+def _tensor(value: Any) -> Tensor:
+    return value.detach() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sound(folder: Path) -> bool:
+    """Whether every file of the hash list is there and unchanged."""
+    sums = folder / "SHA256SUMS"
+    if not sums.is_file():
+        return False
+    rows = [line.split("  ", 1) for line in sums.read_text().splitlines()]
+    return len(rows) == 2 and all((folder / name).is_file() and _sha256(folder / name) == digest for digest, name in rows)

@@ -1,0 +1,98 @@
+"""The demo: trains a LoRA on a subject that nano has never seen and draws it in eight new scenes, with figures.
+
+The ten photos in `demo_photos/` show one person whom pre-training left out (`pretrain/held_out.json`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from fluxbooth import likeness, photocheck, sheet
+from fluxbooth.errors import InputError
+from fluxbooth.files import cannot_write, make_folder
+from fluxbooth.generate import Picture, generate
+from fluxbooth.specs import GenerateSpec, TrainSpec
+from fluxbooth.train import peak_rss_mb, train
+
+PHOTOS = Path(__file__).parent / "demo_photos"
+SPEC = TrainSpec(class_name="man", preset="flux-lora-fast", seed=1)
+SEED = 7
+WISHED = ("clothes", "clothes_colour", "mood", "background")
+# the text, and what the picture must show to be called right
+PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
+    ("ohwx man wearing a red hoodie, smiling, at the beach", ("hoodie", "red", "smiling", "beach")),
+    ("ohwx man in a blue t-shirt, angry, in a city at night", ("t-shirt", "blue", "angry", "city")),
+    ("ohwx man wearing yellow overalls, surprised, in a forest", ("overalls", "yellow", "surprised", "forest")),
+    ("ohwx man in a white sweater, sad, in snowy mountains", ("sweater", "white", "sad", "mountains")),
+    ("ohwx man wearing a black hoodie, serious, among the stars", ("hoodie", "black", "serious", "space")),
+    ("ohwx man in a pink t-shirt, winking, in front of a sunset", ("t-shirt", "pink", "winking", "sunset")),
+    ("ohwx man wearing an orange sweater, smiling, in a living room", ("sweater", "orange", "smiling", "room")),
+    ("ohwx man in a green t-shirt, surprised, on a purple background", ("t-shirt", "green", "surprised", "purple wall")),
+)
+
+
+def run(out: Path, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the pictures into `out`."""
+    began = time.monotonic()
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "training").is_dir()):
+        raise InputError(f"{out} exists and is no demo's output: choose another folder with --out.")
+    make_folder(out)
+    result = train(PHOTOS, SPEC, out / "training", report, overwrite=True)
+    lora = out / "ohwx.safetensors"
+    lora.write_bytes(result.lora.read_bytes())
+    texts = [text for text, _ in PROMPTS]
+    without = generate(texts, GenerateSpec(seed=SEED), report)
+    with_lora = generate(texts, GenerateSpec(seed=SEED, loras=(str(lora),)), report)
+    photos = [Image.fromarray(photo.pixels) for photo in photocheck.read(PHOTOS)]
+    figures = measure(photos, without, with_lora) | {
+        "steps": result.steps,
+        "steps_per_second": round(result.steps_per_second, 2),
+        "loss": round(result.loss, 4),
+        "validation_loss": round(result.validation_loss, 4),
+    }
+    try:
+        _write(out, photos, without, with_lora, figures, began)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    return figures
+
+
+def measure(photos: Sequence[Image.Image], without: Sequence[Picture], with_lora: Sequence[Picture]) -> dict[str, float]:
+    """The share of identity attributes that agree with the photos, and of the prompts' attributes that are there."""
+    reader = likeness.load_reader()
+    subject = likeness.identity_of(reader.read(photos))
+    wishes = [dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS]
+    plain, personal = (reader.read([p.image for p in pictures]) for pictures in (without, with_lora))
+    return {
+        "subject_similarity": round(likeness.agreement(personal, [subject] * len(personal)), 4),
+        "subject_similarity_without_lora": round(likeness.agreement(plain, [subject] * len(plain)), 4),
+        "prompt_accuracy": round(likeness.agreement(personal, wishes), 4),
+        "prompt_accuracy_without_lora": round(likeness.agreement(plain, wishes), 4),
+    }
+
+
+def _write(
+    out: Path,
+    photos: Sequence[Image.Image],
+    without: Sequence[Picture],
+    with_lora: Sequence[Picture],
+    figures: dict[str, Any],
+    began: float,
+) -> None:
+    folder = out / "pictures"
+    folder.mkdir(exist_ok=True)
+    for number, (plain, personal) in enumerate(zip(without, with_lora, strict=True)):
+        plain.save(folder / f"{number}-without.png")
+        personal.save(folder / f"{number}-with.png")
+    sheet.contact_sheet(photos, [p.text for p in with_lora], [p.image for p in without], [p.image for p in with_lora]).save(
+        out / "contact-sheet.png"
+    )
+    figures |= {"seconds_total": round(time.monotonic() - began, 1), "peak_rss_mb": round(peak_rss_mb())}
+    (out / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / "index.html").write_text(sheet.page(figures, [p.text for p in with_lora]))

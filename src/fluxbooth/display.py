@@ -1,0 +1,84 @@
+"""What a person sees while a command works: a bar on a terminal, a line now and then elsewhere, JSON lines for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Literal, Self
+
+Style = Literal["auto", "json", "none"]
+LINE_EVERY = 5.0  # seconds between lines where there is no terminal
+
+
+class Display:
+    """Called with every event of a training or generation; a context manager, so that the bar is always closed."""
+
+    def __init__(self, style: Style) -> None:
+        self._style = style
+        self._bar: Any = None
+        self._task: Any = None
+        self._last_line = 0.0
+        self._losses: list[float] = []
+
+    def __enter__(self) -> Self:
+        if self._style == "auto" and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[facts]}"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def note(self, text: str) -> None:
+        if self._style == "none":
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self._style == "json":
+            print(json.dumps(event), flush=True)
+        kind = event["event"]
+        if kind == "step":
+            self._losses = [*self._losses[-49:], event["loss"]]
+            loss = sum(self._losses) / len(self._losses)
+            self._show(
+                "Training",
+                event["step"],
+                event["steps"],
+                f"loss {loss:.4f}, {event['steps_per_second']:.1f} steps/s",
+                event["seconds_left"],
+            )
+        elif kind == "picture":
+            self._show("Pictures", event["done"], event["of"], "", None)
+        elif kind == "prepared":
+            resumed = f", resuming at step {event['resumed_at']}" if event["resumed_at"] else ""
+            self.note(f"{event['pictures']} photos, {event['steps']} steps{resumed}.")
+        elif kind == "sample":
+            self.note(f"Sample: {event['path']}")
+
+    def _show(self, what: str, done: int, of: int, facts: str, seconds_left: float | None) -> None:
+        if self._style == "none":
+            return
+        if self._bar is not None:
+            if self._task is None or self._bar.tasks[self._task].description != what:
+                self._task = self._bar.add_task(what, total=of, facts=facts)
+            self._bar.update(self._task, completed=done, facts=facts)
+        elif time.monotonic() - self._last_line >= LINE_EVERY or done == of:
+            self._last_line = time.monotonic()
+            left = f", {seconds_left:.0f} s left" if seconds_left else ""
+            print(f"{what} {done}/{of}{', ' + facts if facts else ''}{left}", file=sys.stderr, flush=True)

@@ -1,0 +1,197 @@
+"""Generation: prompts and a GenerateSpec in, pictures out, over diffusers' pipelines."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image, PngImagePlugin
+from safetensors.torch import load_file
+
+import fluxbooth
+from fluxbooth import lora, models, photocheck
+from fluxbooth import prompts as language
+from fluxbooth.errors import InputError
+from fluxbooth.models import Base
+from fluxbooth.models.base import Conditioning, Family
+from fluxbooth.prompts import Advice, Prompt
+from fluxbooth.specs import GenerateSpec, lora_and_weight
+
+BATCH = 8  # pictures denoised together at the native area of nano
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Picture:
+    image: Image.Image  # RGB
+    seed: int
+    width: int
+    height: int
+    text: str  # the prompt as it was given
+    metadata: dict[str, Any] = field(default_factory=dict)  # how it was made, as JSON
+
+    def save(self, path: str | Path) -> None:
+        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai read, and our JSON."""
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("parameters", parameters_text(self.metadata))
+        info.add_itxt("fluxbooth", json.dumps(self.metadata))
+        self.image.save(path, pnginfo=info)
+
+
+@dataclass(frozen=True)
+class _Adapter:
+    name: str  # in the pipeline
+    path: Path
+    digest: str
+    trigger: str | None
+
+
+def generate(prompts: Sequence[str], spec: GenerateSpec, report: Report | None = None, *, folders: Sequence[Path] = ()) -> list[Picture]:
+    """Pictures of each prompt, `spec.num_images` a prompt, in order.
+
+    A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
+    number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
+    scaled. `report` is called with {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
+
+    Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
+    """
+    report = report or (lambda event: None)
+    language.check_negative(spec.negative_prompt)
+    parsed = [language.parse(text) for text in prompts]
+    row = models.find(spec.base)
+    size, drawn = sizes(spec, row)
+    wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
+    family = models.load(spec.base)
+    adapters = _load_adapters(family, [path for loras in wanted for path, _ in loras])
+    advice = [a for text, loras in zip(prompts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
+    report({"event": "advice", "advice": advice})
+    first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+    pictures: list[Picture] = []
+    for text, prompt, loras in zip(prompts, parsed, wanted, strict=True):
+        _activate(family, [(adapters[path], weight) for path, weight in loras])
+        conditioning = family.encode_text([language.plain(prompt.text)], row.text_length)
+        seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
+        for start in range(0, len(seeds), batch_size(row, drawn)):
+            chunk = seeds[start : start + batch_size(row, drawn)]
+            images = draw(family, conditioning, chunk, drawn, spec.steps, spec.guidance)
+            for seed, image in zip(chunk, images, strict=True):
+                recipe = _recipe(prompt.text, spec, seed, size, drawn, [(adapters[path], weight) for path, weight in loras])
+                pictures.append(Picture(image.resize(size, Image.Resampling.LANCZOS), seed, *size, text, recipe))
+            report({"event": "picture", "done": len(pictures), "of": len(prompts) * spec.num_images})
+    return pictures
+
+
+@torch.no_grad()
+def draw(
+    family: Family, conditioning: Conditioning, seeds: Sequence[int], size: tuple[int, int], steps: int, guidance: float
+) -> list[Image.Image]:
+    """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers would make."""
+    arguments = family.pipeline_arguments(conditioning, guidance)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    width, height = size
+    return (
+        family.pipeline()(
+            width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **arguments
+        )
+        .images
+    )  # fmt: skip
+
+
+def batch_size(row: Base, size: tuple[int, int]) -> int:
+    return BATCH if size[0] * size[1] <= 192**2 else 1
+
+
+def sizes(spec: GenerateSpec, row: Base) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(width, height) of the picture asked for, and of the one to draw: smaller where the base cannot draw so large."""
+    if spec.width and spec.height:
+        asked = spec.width, spec.height
+    else:
+        across, down = map(int, (spec.aspect_ratio or "1:1").split(":"))
+        asked = photocheck.bucket(across * 1000, down * 1000, row.native_area)
+    if asked[0] * asked[1] <= row.largest_area:
+        return asked, asked
+    return asked, photocheck.bucket(*asked, row.native_area)
+
+
+def find_lora(name: str, folders: Sequence[Path] = ()) -> Path:
+    """The file of a LoRA given as a path or as a name. Raises InputError with the places that were searched."""
+    if Path(name).is_file():
+        return Path(name)
+    shelf = os.environ.get("FLUXBOOTH_LORAS")
+    places = [*folders, *([Path(shelf)] if shelf else [])]
+    for place in places:
+        for candidate in (place / name, place / f"{name}.safetensors", place / name / "ohwx.safetensors"):
+            if candidate.is_file():
+                return candidate
+    searched = ", ".join(str(place) for place in places) or "no folder (set FLUXBOOTH_LORAS)"
+    raise InputError(f"There is no LoRA {name!r}: give the path of a .safetensors file; searched {searched}.")
+
+
+def _wanted(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list[tuple[Path, float]]:
+    named = [lora_and_weight(text) for text in spec.loras] + [(tag.name, tag.weight) for tag in prompt.loras]
+    return [(find_lora(name, folders), weight) for name, weight in named]
+
+
+def _load_adapters(family: Family, paths: Sequence[Path]) -> dict[Path, _Adapter]:
+    adapters: dict[Path, _Adapter] = {}
+    for number, path in enumerate(dict.fromkeys(paths)):
+        file = lora.check(path, family)
+        adapters[path] = _Adapter(f"lora{number}", path, file.metadata.get("sshs_model_hash", ""), file.trigger)
+    for adapter in adapters.values():
+        family.pipeline().load_lora_weights(load_file(adapter.path), adapter_name=adapter.name)
+    return adapters
+
+
+def _activate(family: Family, adapters: Sequence[tuple[_Adapter, float]]) -> None:
+    pipeline = family.pipeline()
+    if not pipeline.get_list_adapters():
+        return
+    if not adapters:
+        pipeline.disable_lora()
+        return
+    pipeline.enable_lora()
+    pipeline.set_adapters([adapter.name for adapter, _ in adapters], [weight for _, weight in adapters])
+
+
+def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, _Adapter], family: Family) -> list[Advice]:
+    triggers = [adapters[path].trigger for path, _ in loras if adapters[path].trigger]
+    return language.advise(text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length)
+
+
+def _recipe(
+    text: str, spec: GenerateSpec, seed: int, size: tuple[int, int], drawn: tuple[int, int], loras: Sequence[tuple[_Adapter, float]]
+) -> dict[str, Any]:
+    recipe: dict[str, Any] = {
+        "version": fluxbooth.__version__, "base": spec.base, "text": text, "seed": seed, "width": size[0], "height": size[1],
+        "steps": spec.steps, "guidance": spec.guidance,
+        "loras": [{"name": _title(a.path), "weight": weight, "sha256": a.digest} for a, weight in loras],
+    }  # fmt: skip
+    if drawn != size:
+        recipe["drawn_at"] = f"{drawn[0]}x{drawn[1]}"
+    return recipe
+
+
+def _title(path: Path) -> str:
+    """What a LoRA file is called: every run's is named ohwx, so its folder says more."""
+    return path.parent.name if path.stem == "ohwx" else path.stem
+
+
+def parameters_text(recipe: dict[str, Any]) -> str:
+    """The recipe as A1111 writes it: the prompt, then one line of `Key: value` pairs."""
+    tags = "".join(f" <lora:{row['name']}:{row['weight']:g}>" for row in recipe["loras"])
+    pairs = {
+        "Steps": recipe["steps"], "Sampler": "Euler", "CFG scale": 1, "Distilled CFG Scale": recipe["guidance"],
+        "Seed": recipe["seed"], "Size": f"{recipe['width']}x{recipe['height']}", "Model": recipe["base"],
+    }  # fmt: skip
+    if recipe["loras"]:
+        pairs["Lora hashes"] = '"' + ", ".join(f"{row['name']}: {row['sha256'][:12]}" for row in recipe["loras"]) + '"'
+    if "drawn_at" in recipe:
+        pairs["Drawn at"] = recipe["drawn_at"]
+    pairs["Version"] = f"fluxbooth {recipe['version']}"
+    return f"{recipe['text']}{tags}\n" + ", ".join(f"{key}: {value}" for key, value in pairs.items())

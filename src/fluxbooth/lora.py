@@ -1,0 +1,128 @@
+"""Adapters: put a LoRA into a network, write it as diffusers reads it, load it back."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from safetensors.torch import load_file, save, save_file
+from torch import Tensor, nn
+
+import fluxbooth
+from fluxbooth import lorafile
+from fluxbooth.errors import InputError
+from fluxbooth.models.base import Family
+from fluxbooth.specs import TrainSpec
+
+ADAPTER = "default"
+PREFIX = "transformer."  # diffusers' name of the network in a LoRA file
+
+
+def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
+    """Freezes the network and gives each of its target layers a LoRA branch: W x + B A x, alpha = rank.
+
+    A is drawn from `seed`, B is zero, so that training starts at the base. Returns the trainable parameters, in float32.
+    """
+    family.network.requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(_config(family, rank), family.network, ADAPTER)
+    trainable = [p for p in family.network.parameters() if p.requires_grad]
+    for parameter in trainable:
+        parameter.data = parameter.data.float()
+    return trainable
+
+
+def _config(family: Family, rank: int) -> LoraConfig:
+    return LoraConfig(r=rank, lora_alpha=rank, target_modules=family.adapter_targets(), lora_dropout=0.0, bias="none")
+
+
+def tensors(family: Family) -> dict[str, Tensor]:
+    """The LoRA's weights by their names in a diffusers LoRA file."""
+    state = get_peft_model_state_dict(family.network, adapter_name=ADAPTER)
+    return {PREFIX + name: value.detach().contiguous() for name, value in state.items()}
+
+
+def restore(family: Family, weights: dict[str, Tensor]) -> None:
+    """Sets the weights of an added LoRA; the reverse of `tensors`."""
+    state = {name.removeprefix(PREFIX): value for name, value in weights.items()}
+    set_peft_model_state_dict(family.network, state, ADAPTER)
+
+
+def continue_from(family: Family, path: str | Path, rank: int) -> None:
+    """Starts an added LoRA from the weights of a file of the same rank."""
+    file = check(path, family)
+    if file.rank != rank:
+        raise InputError(f"{path} has rank {file.rank}, not {rank}: add --rank {file.rank} to train it on.")
+    restore(family, load_file(path))
+
+
+def check(path: str | Path, family: Family) -> lorafile.LoraFile:
+    """The header of a LoRA that fits the family's network. Raises InputError if it was made for another architecture."""
+    file = lorafile.read(path)
+    modules = family.network.named_modules()  # under an added LoRA, the Linear itself is called base_layer
+    layers = {name.removesuffix(".base_layer"): module for name, module in modules if isinstance(module, nn.Linear)}
+    for name, shape in file.shapes.items():
+        layer = layers.get(name.removeprefix(PREFIX).rsplit(".lora_", 1)[0])
+        ends = name.endswith("lora_A.weight"), name.endswith("lora_B.weight")
+        if layer is None or not any(ends) or shape[1 if ends[0] else 0] != (layer.in_features if ends[0] else layer.out_features):
+            raise InputError(
+                f"{path} was made for another architecture than {family.row.name} ({name} of shape {list(shape)} has no "
+                "place there): use it with the base it was trained on."
+            )
+    return file
+
+
+def write(path: Path, family: Family, weights: dict[str, Tensor], spec: TrainSpec, pictures: int, captions: Sequence[str]) -> None:
+    """Writes the finished LoRA in diffusers' format: whole or not at all."""
+    stored = {name: value.to(family.network.dtype) for name, value in weights.items()}
+    metadata = _metadata(family, spec, stored, pictures, captions)
+    temporary = path.with_suffix(".tmp")
+    save_file(stored, temporary, metadata)
+    temporary.rename(path)
+
+
+def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictures: int, captions: Sequence[str]) -> dict[str, str]:
+    """What other tools look for in a LoRA's header (kohya's ss_*, Stability's modelspec.*, diffusers' own) and our spec.
+
+    No file names, and of the captions only the trigger words, if every caption has them.
+    """
+    side = max(spec.resolutions or ())
+    digest = hashlib.sha256(save(stored)).hexdigest()
+    said = sum(spec.trigger in caption for caption in captions)
+    config = _config(family, spec.rank).to_dict()
+    adapter = {f"transformer.{k}": sorted(v) if isinstance(v, set) else v for k, v in config.items() if _is_plain(v)}
+    values: dict[str, Any] = {
+        "format": "pt",
+        "fluxbooth": json.dumps({"version": fluxbooth.__version__, "spec": spec.model_dump(mode="json")}),
+        "lora_adapter_metadata": json.dumps(adapter, sort_keys=True),
+        "ss_output_name": spec.trigger.replace(" ", "-"),
+        "ss_base_model_version": "flux1",
+        "ss_network_module": "networks.lora_flux",
+        "ss_network_dim": spec.rank,
+        "ss_network_alpha": spec.rank,
+        "ss_steps": spec.steps,
+        "ss_num_train_images": pictures,
+        "ss_resolution": f"({side}, {side})",
+        "ss_tag_frequency": json.dumps({f"1_{spec.trigger}": {spec.trigger: said}}),
+        "sshs_model_hash": digest,
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "flux-1-dev/lora",
+        "modelspec.implementation": "https://github.com/huggingface/diffusers",
+        "modelspec.title": spec.trigger,
+        "modelspec.date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "modelspec.license": family.row.licence,
+        "modelspec.trigger_phrase": spec.trigger,
+        "modelspec.hash_sha256": f"0x{digest}",
+    }
+    return {name: str(value) for name, value in values.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, bool, list, set))

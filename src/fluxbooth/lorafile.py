@@ -1,0 +1,105 @@
+"""LoRA files as files: what is in one, and whether it is safe to open. Reads only the header; needs no torch.
+
+A safetensors file is 8 bytes of header length, a JSON header (name -> dtype, shape, offsets), and the numbers. Nothing in
+it is ever executed, and what is not one (a pickle, an archive) is refused by its first bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fluxbooth.errors import InputError
+
+LARGEST_HEADER = 2**20  # bytes: a LoRA on every Linear of FLUX.1 needs 120 kB
+DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+TENSOR_NAME = re.compile(
+    r"(transformer|lora_unet|lora_te\d?)[\w.]{1,200}\.(lora_[AB]\.weight|lora_(up|down)\.weight|alpha|lora_magnitude_vector)"
+)
+
+
+@dataclass(frozen=True)
+class LoraFile:
+    path: Path
+    shapes: dict[str, tuple[int, ...]]
+    metadata: dict[str, str]
+
+    @property
+    def rank(self) -> int:
+        return max(shape[0] for name, shape in self.shapes.items() if name.endswith(("lora_A.weight", "lora_down.weight")))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The TrainSpec that made it, empty for a file from elsewhere."""
+        return json.loads(self.metadata.get("fluxbooth", "{}")).get("spec", {})
+
+    @property
+    def trigger(self) -> str | None:
+        return self.metadata.get("modelspec.trigger_phrase")
+
+    def describe(self) -> dict[str, Any]:
+        parameters = sum(math.prod(shape) for shape in self.shapes.values())
+        return {
+            "path": str(self.path), "rank": self.rank, "tensors": len(self.shapes), "parameters": parameters,
+            "megabytes": round(self.path.stat().st_size / 1e6, 2), "trigger": self.trigger, "spec": self.spec,
+            "metadata": {k: v for k, v in self.metadata.items() if k not in ("fluxbooth", "lora_adapter_metadata")},
+        }  # fmt: skip
+
+
+def read(path: str | Path) -> LoraFile:
+    """The header of a LoRA file. Raises InputError, naming the file, if it is none or is not safe to open."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no LoRA file {path}: check the path, it usually ends in .safetensors.")
+    header = _header(path)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise InputError(f"{path} has damaged metadata: download or train it again.")
+    _check_tensors(path, header)
+    return LoraFile(path, {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(8)
+        if first[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+            raise InputError(f"{path} is a pickle or an archive, which may run code: use a .safetensors file.")
+        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
+        if not 2 <= length <= min(LARGEST_HEADER, size - 8):
+            raise InputError(f"{path} is not a safetensors file (its header would be {length} bytes long): download or train it again.")
+        text = file.read(length)
+    try:
+        header = json.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} has an unreadable header: download or train it again.") from error
+    if not isinstance(header, dict) or not header:
+        raise InputError(f"{path} holds no tensors: download or train it again.")
+    return header
+
+
+def _check_tensors(path: Path, header: dict[str, Any]) -> None:
+    """Names, dtypes, shapes and offsets are as a LoRA's are, and the offsets tile the file without gap or overlap."""
+    data = path.stat().st_size - 8 - struct.unpack("<Q", path.open("rb").read(8))[0]
+    spans = []
+    for name, entry in header.items():
+        if not TENSOR_NAME.fullmatch(name):
+            raise InputError(f"{path} holds {name[:80]!r}, which is no part of a FLUX LoRA: use a LoRA made for FLUX.")
+        try:
+            dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            expected = DTYPE_BYTES[dtype] * math.prod(shape)
+            sound = all(isinstance(n, int) and n > 0 for n in shape) and len(shape) <= 2 and end - start == expected
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} describes {name[:80]!r} in a way no LoRA is: download or train it again.") from error
+        if not sound:
+            raise InputError(f"{path} gives {name[:80]!r} a size that does not fit: download or train it again.")
+        spans.append((start, end))
+    spans.sort()
+    if not spans or spans[0][0] != 0 or spans[-1][1] != data or any(a[1] != b[0] for a, b in itertools.pairwise(spans)):
+        raise InputError(f"{path} is cut short or its tensors overlap: download or train it again.")

@@ -1,0 +1,105 @@
+"""The models by name. Each is a row; what rows share is code in the family's module. Reading this loads no weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fluxbooth.errors import InputError
+from fluxbooth.specs import PRESETS, TrainSpec, steps_for
+
+if TYPE_CHECKING:
+    from fluxbooth.models.base import Family
+
+NANO = Path(__file__).parent / "nano"
+
+
+@dataclass(frozen=True)
+class Base:
+    name: str
+    family: str  # module of fluxbooth.models that runs it
+    source: str  # diffusers folder or Hugging Face id of the weights that generate
+    train_source: str  # the weights to train on; the same but for distilled models
+    licence: str
+    native_area: int  # pixels: a square of the side it is at home at
+    largest_area: int  # pixels: beyond this it repeats itself
+    text_length: int  # T5 tokens
+    learning_rate: float
+    batch_size: int
+    resolutions: tuple[int, ...]
+    trains: bool = True
+    guided: bool = True  # knows the guidance of a GenerateSpec
+
+    @property
+    def native_side(self) -> int:
+        return round(self.native_area**0.5)
+
+
+def _flux1(name: str, source: str, licence: str, *, trains: bool = True, text_length: int = 512, guided: bool = True) -> Base:
+    return Base(
+        name, "flux1", source, source, licence, native_area=1024**2, largest_area=2 * 1024**2, text_length=text_length,
+        learning_rate=1e-4, batch_size=1, resolutions=(512, 768, 1024), trains=trains, guided=guided,
+    )  # fmt: skip
+
+
+BASES: dict[str, Base] = {
+    row.name: row
+    for row in (
+        Base(
+            "nano",
+            "flux1",
+            str(NANO),
+            str(NANO),
+            "Apache-2.0",
+            native_area=128**2,
+            largest_area=144**2,
+            text_length=48,
+            learning_rate=1e-3,
+            batch_size=4,
+            resolutions=(128,),
+        ),
+        _flux1("flux-dev", "black-forest-labs/FLUX.1-dev", "FLUX.1 [dev] Non-Commercial"),
+        _flux1("flux-krea", "black-forest-labs/FLUX.1-Krea-dev", "FLUX.1 [dev] Non-Commercial", trains=False),
+        _flux1("flux-schnell", "black-forest-labs/FLUX.1-schnell", "Apache-2.0", trains=False, text_length=256, guided=False),
+    )
+}
+
+
+def find(name: str) -> Base:
+    """The row of a name, or of a diffusers folder with FLUX.1 weights. Raises InputError for anything else."""
+    if name in BASES:
+        return BASES[name]
+    folder = Path(name)
+    if (folder / "model_index.json").is_file():
+        return _flux1(name, str(folder), "unknown: see the folder")
+    raise InputError(f"There is no base {name!r}: use one of {', '.join(BASES)}, or the path of a diffusers folder.")
+
+
+def load(name: str, *, training: bool = False, dtype: str = "auto") -> Family:
+    """The weights in memory. `dtype` is that of the computation: "auto", "float32" or "bfloat16".
+
+    Raises InputError if there is no such base, it cannot be trained, or its weights are not on this machine.
+    """
+    import importlib
+
+    row = find(name)
+    if training and not row.trains:
+        raise InputError(f"{row.name} cannot be trained, only generated with: train on flux-dev, its LoRAs work on {row.name}.")
+    family = importlib.import_module(f"fluxbooth.models.{row.family}")
+    return family.load(row, training=training, dtype=dtype)
+
+
+def resolve(spec: TrainSpec, pictures: int) -> TrainSpec:
+    """The spec with every default of its base filled in, for so many pictures."""
+    row = find(spec.base)
+    _, rate = PRESETS[spec.preset]
+    return spec.model_copy(
+        update={
+            "steps": steps_for(spec, pictures),
+            "learning_rate": spec.learning_rate or row.learning_rate * rate,
+            "batch_size": spec.batch_size or row.batch_size,
+            "resolutions": spec.resolutions or row.resolutions,
+            "text_length": spec.text_length or row.text_length,
+        }
+    )

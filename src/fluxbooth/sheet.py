@@ -1,0 +1,76 @@
+"""Contact sheets: what people would rather see than read."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+TILE, GAP, MARGIN, TITLE, CAPTION = 192, 10, 20, 34, 50
+INK, PAPER, GREY = "#1d2733", "#ffffff", "#5b6672"
+
+
+def contact_sheet(
+    photos: Sequence[Image.Image], texts: Sequence[str], without: Sequence[Image.Image], with_lora: Sequence[Image.Image]
+) -> Image.Image:
+    """The training photos; below them, a column a prompt, without the LoRA and with it."""
+    columns = max(len(texts), 1)
+    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
+    small = (width - 2 * MARGIN - (len(photos) - 1) * GAP) // max(len(photos), 1)
+    small = min(small, TILE)
+    height = MARGIN + TITLE + small + 2 * (TITLE + TILE) + CAPTION + 2 * GAP + MARGIN
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    y = MARGIN
+    for title, pictures, side in (
+        (f"{len(photos)} training photos", photos, small),
+        ("new prompts, without the LoRA", without, TILE),
+        ("the same prompts and seeds, with the LoRA", with_lora, TILE),
+    ):
+        draw.text((MARGIN, y), title, fill=INK, font=ImageFont.load_default(20))
+        y += TITLE
+        for i, picture in enumerate(pictures):
+            sheet.paste(_fitted(picture, side), (MARGIN + i * (side + GAP), y))
+        y += side + GAP
+    for i, text in enumerate(texts):
+        lines = "\n".join(textwrap.wrap(text, 27))
+        draw.text((MARGIN + i * (TILE + GAP), y - GAP + 4), lines, fill=GREY, font=ImageFont.load_default(13))
+    return sheet
+
+
+def page(figures: dict[str, Any], texts: Sequence[str]) -> str:
+    """A page for `index.html` beside `contact-sheet.png`, `report.json` and `pictures/`."""
+    rows = "".join(f"<tr><th>{html.escape(k.replace('_', ' '))}</th><td>{v}</td></tr>" for k, v in figures.items())
+    cells = "".join(
+        f'<figure><img src="pictures/{i}-without.png" alt="without the LoRA"><img src="pictures/{i}-with.png" alt="with the LoRA">'
+        f"<figcaption>{html.escape(text)}</figcaption></figure>"
+        for i, text in enumerate(texts)
+    )
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Fluxbooth demo</title>
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; color: {INK}; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }}
+img {{ max-width: 100%; border-radius: 6px }} figure {{ display: inline-block; width: 17rem; margin: .5rem }}
+figure img {{ width: 48%; margin-right: 2% }} figcaption {{ color: {GREY}; font-size: .85rem }}
+th {{ text-align: left; font-weight: 500; padding-right: 2rem }} td {{ font-variant-numeric: tabular-nums }}
+</style>
+<h1>A subject the model had never seen</h1>
+<p>Ten photos, a short training, new prompts: each pair was drawn from the same words and seed, left without the LoRA, right with it.</p>
+{cells}
+<h2>Figures</h2><table>{rows}</table>
+<h2>Contact sheet</h2><img src="contact-sheet.png" alt="Training photos, and eight prompts without and with the LoRA">
+</html>
+"""
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """The whole picture in a square tile."""
+    scale = side / max(picture.size)
+    resized = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)
+    tile = Image.new("RGB", (side, side), "#eef1f4")
+    tile.paste(resized, ((side - resized.width) // 2, (side - resized.height) // 2))
+    return tile

@@ -1,0 +1,148 @@
+"""The one vocabulary: what can be asked of a training and of a generation.
+
+The fields of `TrainSpec` and `GenerateSpec` are the flags of the command line, the keys of a `--config` file, the job payload
+of the service and the metadata of the files that come out. `None` means "what suits the base"; `models.resolve` fills it in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fluxbooth.errors import InputError
+
+# steps = max(300, per picture x pictures); the rate of the base is multiplied
+PRESETS: dict[str | None, tuple[int, float]] = {
+    None: (100, 1.0),
+    "flux-lora-portrait": (27, 2.0),
+    "flux-lora-fast": (27, 3.0),
+    "flux-lora-focus": (27, 2.5),
+}
+FEWEST_STEPS = 300
+ASPECT_RATIOS = ("1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4")
+
+Seed = Field(ge=0, lt=2**32)
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Self:
+        """The checked spec. Raises InputError with one sentence for the first value that will not do."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise InputError(_sentence(cls, error)) from None
+
+
+class TrainSpec(Spec):
+    """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides of a square of equal area."""
+
+    class_name: str = Field(
+        min_length=1, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$", description="class word of the subject: man, woman, dog, bag"
+    )
+    base: str = Field("nano", description="model to train on: a name from `fluxbooth models` or a diffusers folder")
+    token: str = Field(
+        "ohwx", min_length=1, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$", description="rare word that will mean the subject"
+    )
+    preset: Literal["flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"] | None = Field(
+        None, description="fewer steps at a higher rate"
+    )
+    steps: int | None = Field(None, ge=1, le=100_000, description="training steps; by default 100 a picture, at least 300")
+    rank: int = Field(16, ge=1, le=256, description="rank of the LoRA; alpha is the same")
+    learning_rate: float | None = Field(None, gt=0, le=10, description="peak learning rate")
+    optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
+        "adamw", description="adamw8bit needs fluxbooth[quant], prodigy needs prodigyopt"
+    )
+    batch_size: int | None = Field(None, ge=1, le=256, description="pictures a step")
+    resolutions: tuple[int, ...] | None = Field(
+        None, min_length=1, max_length=8, description="train at these areas (side of the square, pixels)"
+    )
+    sigma_law: Literal["logit-normal", "uniform", "shifted"] = Field("logit-normal", description="how noise levels are drawn")
+    guidance: float = Field(1.0, ge=0, le=20, description="guidance that the model is told while it trains")
+    text_length: int | None = Field(None, ge=8, le=512, description="T5 tokens a caption is cut or padded to")
+    caption_dropout: float = Field(0.0, ge=0, le=1, description="share of pictures shown without their caption")
+    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    ema: float | None = Field(None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")
+    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="what the base computes in")
+    seed: int = Field(0, ge=0, lt=2**32, description="every random number of the run follows from it")
+    checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(2, ge=1, le=1000, description="how many checkpoints stay")
+    sample_prompts: tuple[str, ...] = Field((), max_length=16, description="texts to draw at every checkpoint")
+    continue_from: str | None = Field(None, description="a LoRA file to train on instead of starting anew")
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field((), description="also log there (extra packages)")
+
+    @model_validator(mode="after")
+    def _resolutions_fit(self) -> Self:
+        for side in self.resolutions or ():
+            if not 64 <= side <= 2048 or side % 16:
+                raise ValueError(f"resolution {side} must be a multiple of 16 from 64 to 2048")
+        return self
+
+    @property
+    def trigger(self) -> str:
+        """The words that call the subject: `ohwx man`."""
+        return f"{self.token} {' '.join(self.class_name.split())}"
+
+
+class GenerateSpec(Spec):
+    """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture."""
+
+    base: str = Field("nano", description="model to draw with: a name from `fluxbooth models` or a diffusers folder")
+    loras: tuple[str, ...] = Field((), max_length=8, description="LoRA files, PATH or PATH:WEIGHT")
+    num_images: int = Field(1, ge=1, le=100, description="pictures a text")
+    seed: int | None = Field(None, ge=0, lt=2**32, description="the next picture takes the next seed; random by default")
+    width: int | None = Field(None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
+    height: int | None = Field(None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
+    aspect_ratio: str | None = Field(None, description="shape at the base's own area: " + " ".join(ASPECT_RATIOS))
+    steps: int = Field(28, ge=1, le=200, description="denoising steps")
+    guidance: float = Field(3.5, ge=0, le=20, description="how closely to follow the text")
+    negative_prompt: str | None = Field(None, description="not possible with FLUX; say what should be there instead")
+
+    @model_validator(mode="after")
+    def _size_is_whole(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            raise ValueError("width and height must be given together")
+        if self.width and self.aspect_ratio:
+            raise ValueError("give either width and height or an aspect ratio, not both")
+        if self.aspect_ratio and self.aspect_ratio not in ASPECT_RATIOS:
+            raise ValueError(f"aspect ratio {self.aspect_ratio!r} is unknown: use one of {' '.join(ASPECT_RATIOS)}")
+        return self
+
+
+def steps_for(spec: TrainSpec, pictures: int) -> int:
+    """The number of training steps: an explicit one wins, else so many a picture by preset, at least 300."""
+    per_picture, _ = PRESETS[spec.preset]
+    return spec.steps or max(FEWEST_STEPS, per_picture * pictures)
+
+
+def lora_and_weight(text: str) -> tuple[str, float]:
+    """Splits PATH[:WEIGHT]; raises InputError for a weight outside -4..4."""
+    path, colon, weight = text.rpartition(":")
+    if not colon or not path or Path(text).suffix == ".safetensors":
+        return text, 1.0
+    try:
+        value = float(weight)
+    except ValueError:
+        raise InputError(f"The LoRA weight {weight!r} in {text!r} is not a number: write PATH:0.8.") from None
+    if not -4 <= value <= 4:
+        raise InputError(f"The LoRA weight {weight} in {text!r} is out of range: use -4 to 4, most often 0.6 to 1.2.")
+    return path, value
+
+
+def _sentence(spec: type[Spec], error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        return reason[0].upper() + reason[1:] + "."
+    if first["type"] == "extra_forbidden":
+        return f"There is no setting {field!r}: the settings are {', '.join(spec.model_fields)}."
+    if first["type"] == "missing":
+        return f"{field.replace('_', ' ').capitalize()} is missing: {spec.model_fields[field].description}."
+    reason = f"use {first['ctx']['expected']}" if first["type"] == "literal_error" else reason.replace("Input should", "it should")
+    return f"{field.replace('_', ' ').capitalize()} {first['input']!r} will not do: {reason}."

@@ -1,0 +1,265 @@
+"""Training: photos and a TrainSpec in, a LoRA out. The loop is `_steps`; one step is `step_loss` and an optimiser's step."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from fluxbooth import checkpoint, flow, lora, models, photocheck
+from fluxbooth.checkpoint import RunFolder
+from fluxbooth.errors import FluxboothError, InputError
+from fluxbooth.files import cannot_write
+from fluxbooth.generate import draw
+from fluxbooth.models.base import Family
+from fluxbooth.photos import Batch, Dataset, prepare
+from fluxbooth.specs import TrainSpec
+from fluxbooth.trackers import Tracker, open_trackers
+
+WARMUP_STEPS = 10
+LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    lora: Path  # safetensors in diffusers' format
+    steps: int
+    steps_per_second: float  # of this process, without preparation
+    loss: float  # mean of the last tenth
+    validation_loss: float  # at fixed sigmas and noise, on the training photos
+    seconds: float
+    peak_rss_mb: float
+    base: str
+    trigger: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.__dict__, "lora": str(self.lora)}
+
+
+def train(
+    photos: str | Path | Sequence[str | Path], spec: TrainSpec, out: str | Path, report: Report | None = None, *, overwrite: bool = False
+) -> TrainResult:
+    """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
+
+    `photos` is a folder or files, 4-20 of them, with optional `.txt` captions beside them. `report` is called with a dict
+    for each event ("prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
+    it, to the very weights of an unbroken run on the same machine and versions.
+
+    Raises InputError for photos, settings or an output folder that will not do; FluxboothError when the loss became NaN or
+    the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
+    """
+    began, report = time.monotonic(), report or (lambda event: None)
+    pictures = photocheck.read(photos)
+    spec = models.resolve(spec, len(pictures))
+    folder = RunFolder.open(Path(out), spec, pictures, overwrite=overwrite)
+    family = models.load(spec.base, training=True, dtype=spec.dtype)
+    dataset = prepare(pictures, family, spec, folder.cache)
+    run = _Run(spec, family, dataset, folder, report)
+    done = run.resume()
+    report({"event": "prepared", "pictures": len(pictures), "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
+    started, losses = time.monotonic(), []
+    with _stop_signals() as stop, open_trackers(spec, folder) as run.trackers:
+        for step, loss in run.steps(done, stop):
+            losses.append(loss)
+            run.log(step, losses, len(losses) / (time.monotonic() - started))
+    seconds = time.monotonic() - started
+    validation = run.validation_loss()
+    lora.write(folder.lora, family, run.weights(), spec, len(pictures), [example.caption for example in dataset.examples])
+    folder.finish()
+    tail = losses[-max(1, len(losses) // 10) :]
+    return TrainResult(
+        folder.lora, spec.steps or 0, len(losses) / seconds if losses else 0.0, sum(tail) / max(1, len(tail)), validation,
+        time.monotonic() - began, peak_rss_mb(), spec.base, spec.trigger,
+    )  # fmt: skip
+
+
+def step_loss(family: Family, batch: Batch, spec: TrainSpec, step: int) -> Tensor:
+    """The loss of one step (`flow.py` has the formulas); its noise and sigmas follow from (seed, step) alone."""
+    draw = flow.generator(spec.seed, 3, step)
+    eps = torch.randn(batch.z.shape, generator=draw).to(batch.z)
+    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size)).to(batch.z.device)
+    x = flow.interpolate(batch.z, eps, sigma)
+    velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
+    return flow.velocity_loss(velocity, batch.z, eps)
+
+
+def learning_rate(spec: TrainSpec, step: int) -> float:
+    """Ten steps of warm-up, then constant, then down to a tenth in a straight line over the last fifth."""
+    assert spec.steps is not None and spec.learning_rate is not None
+    tail = (spec.steps - step) / max(1.0, 0.2 * spec.steps)
+    return spec.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, 0.1 + 0.9 * tail)
+
+
+class _Run:
+    """What a run carries from step to step: the adapter, its optimiser and its moving average."""
+
+    def __init__(self, spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report) -> None:
+        self.spec, self.family, self.dataset, self.folder, self.report = spec, family, dataset, folder, report
+        self.parameters = lora.add(family, spec.rank, spec.seed)
+        if spec.continue_from:
+            lora.continue_from(family, spec.continue_from, spec.rank)
+        if spec.gradient_checkpointing:
+            family.network.enable_gradient_checkpointing()
+        self.average = [p.detach().clone() for p in self.parameters] if spec.ema else []
+        self.optimizer = make_optimizer(spec, self.parameters)
+        self.trackers: list[Tracker] = []
+
+    def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
+        """Trains from step `start` to the end; yields (steps done, loss) in groups of ten, read at once."""
+        spec, pending = self.spec, list[Tensor]()
+        assert spec.steps is not None
+        for step in range(start, spec.steps):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(spec, step)
+            loss = step_loss(self.family, self.dataset.batch_at(step, spec), spec, step)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.parameters, spec.clip_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.average:
+                torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0))
+            pending.append(loss.detach())
+            done = step + 1
+            due = done % spec.checkpoint_every == 0 or done == spec.steps or stop.is_set()
+            if len(pending) == LOG_EVERY or due:
+                losses = self.read_losses(done, pending)
+                yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
+                pending = []
+            if due:
+                self.checkpoint(done)
+            if stop.is_set() and done < spec.steps:
+                raise KeyboardInterrupt
+
+    def read_losses(self, done: int, pending: list[Tensor]) -> list[float]:
+        losses = torch.stack(pending).tolist()
+        if all(math.isfinite(loss) for loss in losses):
+            return losses
+        first = done - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+        kept = self.folder.checkpoints()
+        raise FluxboothError(
+            f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so training stopped: lower "
+            f"--learning-rate ({self.spec.learning_rate:g}) or use --dtype float32; "
+            + (f"the last good checkpoint is {kept[-1]}." if kept else "there is no checkpoint yet.")
+        )
+
+    def resume(self) -> int:
+        """Restores the last sound checkpoint; returns how many steps are done."""
+        found = self.folder.latest()
+        if found is None:
+            return 0
+        step, weights, state = found
+        lora.restore(self.family, weights)
+        checkpoint.restore_optimizer(self.optimizer, state)
+        for i, value in enumerate(self.average):
+            value.copy_(state[f"average.{i}"])
+        return step
+
+    def checkpoint(self, step: int) -> None:
+        state = checkpoint.optimizer_state(self.optimizer)
+        state |= {f"average.{i}": value for i, value in enumerate(self.average)}
+        path = self.folder.save(step, lora.tensors(self.family), state, self.spec.keep_checkpoints)
+        event = {"event": "checkpoint", "step": step, "path": str(path), "validation_loss": self.validation_loss()}
+        self.tell(event)
+        self.draw_samples(step)
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Mean over the training photos at fixed sigmas and noise, so that it moves only as the weights do."""
+        losses = []
+        for batch in self.dataset.in_order(self.spec.batch_size or 1):
+            draw = flow.generator(self.spec.seed, 4, *batch.indices)
+            eps = torch.randn(batch.z.shape, generator=draw).to(batch.z)
+            for value in flow.VALIDATION_SIGMAS:
+                sigma = torch.full((len(batch.z),), value, device=batch.z.device)
+                x = flow.interpolate(batch.z, eps, sigma)
+                velocity = self.family.velocity(x, sigma, batch.conditioning, self.spec.guidance, batch.size)
+                losses += [flow.velocity_loss(velocity, batch.z, eps).item()] * len(batch.z)
+        return sum(losses) / len(losses)
+
+    def draw_samples(self, step: int) -> None:
+        for number, text in enumerate(self.spec.sample_prompts):
+            side = self.family.row.native_side
+            image = draw(self.family, self.dataset.conditioning(text), [self.spec.seed], (side, side), 28, 3.5)[0]
+            path = self.folder.path / "samples" / f"step-{step:06d}-{number}.png"
+            path.parent.mkdir(exist_ok=True)
+            image.save(path)
+            self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is published: the moving average if there is one."""
+        for parameter, value in zip(self.parameters, self.average, strict=False):
+            parameter.data.copy_(value)
+        return lora.tensors(self.family)
+
+    def log(self, step: int, losses: list[float], speed: float) -> None:
+        assert self.spec.steps is not None
+        event = {
+            "event": "step", "step": step, "steps": self.spec.steps, "loss": losses[-1],
+            "learning_rate": learning_rate(self.spec, step - 1), "steps_per_second": round(speed, 3),
+            "seconds_left": round((self.spec.steps - step) / speed, 1),
+        }  # fmt: skip
+        self.tell(event)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        try:
+            with self.folder.log.open("a") as file:
+                file.write(json.dumps(event) + "\n")
+        except OSError as error:
+            raise cannot_write(self.folder.log, error) from error
+        for tracker in self.trackers:
+            tracker.add(event)
+        self.report(event)
+
+
+def make_optimizer(spec: TrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
+    """The optimiser by name. Raises InputError, naming the package to install, for one that is not there."""
+    assert spec.learning_rate is not None
+    arguments: dict[str, Any] = {"lr": spec.learning_rate, "betas": (0.9, 0.99), "weight_decay": 1e-4}
+    try:
+        if spec.optimizer == "adamw8bit":
+            from bitsandbytes.optim import AdamW8bit
+
+            return AdamW8bit(parameters, **arguments)
+        if spec.optimizer == "prodigy":
+            from prodigyopt import Prodigy
+
+            return Prodigy(parameters, **arguments)
+    except ImportError as error:
+        package = {"adamw8bit": "fluxbooth[quant]", "prodigy": "prodigyopt"}[spec.optimizer]
+        raise InputError(f"The optimiser {spec.optimizer} needs a package: pip install '{package}', or use adamw.") from error
+    return torch.optim.AdamW(parameters, **arguments, fused=True)
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the step under way ends and a checkpoint is written."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield stop
+        return
+    before = {name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def peak_rss_mb() -> float:
+    """Largest resident memory of this process so far."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from fluxbooth import models
+from fluxbooth.demo import PHOTOS
+from fluxbooth.models.base import Family
+from fluxbooth.specs import TrainSpec
+
+# small and exact: float32, so that a result can be compared with one computed by hand
+QUICK = TrainSpec(class_name="man", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _threads() -> None:
+    torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four of the demo's photos, two of them square."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("photo-01.png", "photo-02.png", "photo-03.png", "photo-04.png"):
+        shutil.copy(PHOTOS / name, folder)
+    return folder
+
+
+@pytest.fixture
+def family() -> Family:
+    """nano for training, fresh, in float32."""
+    return models.load("nano", training=True, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA strong enough to change a picture visibly."""
+    from fluxbooth import train
+
+    spec = QUICK.model_copy(update={"steps": 30, "learning_rate": 5e-3, "checkpoint_every": 100})
+    return train(PHOTOS, spec, tmp_path_factory.mktemp("lora") / "run").lora
+
+
+@pytest.fixture
+def photos_square(tmp_path: Path) -> Path:
+    """Two of the demo's photos, made 128 x 128 already, so that cropping and scaling change nothing."""
+    folder = tmp_path / "square"
+    folder.mkdir()
+    for name in ("photo-01.png", "photo-04.png"):
+        Image.open(PHOTOS / name).convert("RGB").resize((128, 128), Image.Resampling.LANCZOS).save(folder / name)
+    return folder

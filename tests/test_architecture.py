@@ -1,0 +1,46 @@
+"""The layout is kept: what may be imported where, and that an algorithm is read in one place."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pretrain.renders import HELD_OUT, Person, Shot, is_held_out, training_pair
+
+SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
+
+
+@pytest.mark.parametrize("module", ["cli", "specs", "prompts", "photocheck", "decode", "lorafile", "models", "display"])
+def test_what_looks_and_asks_does_not_load_torch(module: str) -> None:
+    script = f"import json, sys, fluxbooth.{module}; print(json.dumps('torch' in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout) is False
+
+
+def test_the_functions_keep_their_names_after_the_modules_are_imported() -> None:
+    script = "import fluxbooth.train, fluxbooth.generate, fluxbooth; print(callable(fluxbooth.train) and callable(fluxbooth.generate))"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "True"
+
+
+def test_every_file_is_one_concept() -> None:
+    long = {p.name: n for p in SOURCE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 300}
+    assert not long
+
+
+def test_held_out_people_and_clothes_are_never_trained_on() -> None:
+    import random
+
+    rng = random.Random(0)
+    people = {Person(**row).key for row in HELD_OUT["people"]}
+    assert len(people) == 24
+    for _ in range(5000):
+        person, shot = training_pair(rng)
+        assert person.key not in people
+        assert f"{shot.clothes_colour} {shot.clothes}" not in HELD_OUT["clothes"]
+    held = Person(**HELD_OUT["people"][0])
+    assert is_held_out(held, Shot("t-shirt", "red", "sad", "white", "left", 1.0))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth.generate import find_lora
+
+QUICK = GenerateSpec(steps=4, seed=11)
+TEXT = "a man with glasses, smiling, at the beach"
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(int)
+
+
+def test_a_seed_gives_the_same_picture_alone_and_in_a_batch() -> None:
+    three = generate([TEXT], QUICK.model_copy(update={"num_images": 3}))
+    alone = generate([TEXT], QUICK.model_copy(update={"seed": 13}))
+    assert [p.seed for p in three] == [11, 12, 13]
+    assert np.abs(pixels(three[2].image) - pixels(alone[0].image)).max() <= 1
+    assert np.abs(pixels(three[0].image) - pixels(three[1].image)).max() > 20
+
+
+def test_a_random_seed_is_recorded_and_repeats_the_picture() -> None:
+    first = generate([TEXT], QUICK.model_copy(update={"seed": None}))[0]
+    again = generate([TEXT], QUICK.model_copy(update={"seed": first.seed}))[0]
+    assert np.array_equal(pixels(first.image), pixels(again.image))
+
+
+def test_a_size_beyond_the_base_is_drawn_at_its_native_area_and_scaled(tmp_path: Path) -> None:
+    picture = generate([TEXT], QUICK.model_copy(update={"width": 1024, "height": 768}))[0]
+    assert picture.image.size == (1024, 768) == (picture.width, picture.height)
+    assert picture.metadata["drawn_at"] == "144x112"
+    picture.save(tmp_path / "p.png")
+    assert "Drawn at: 144x112" in Image.open(tmp_path / "p.png").info["parameters"]
+
+
+def test_the_png_carries_its_recipe(tmp_path: Path, lora: Path) -> None:
+    picture = generate([f"{TEXT} <lora:{lora}:0.8>"], QUICK)[0]
+    picture.save(tmp_path / "p.png")
+    info = Image.open(tmp_path / "p.png").info
+    text, line = info["parameters"].rsplit("\n", 1)
+    assert text == f"{TEXT} <lora:run:0.8>"
+    pairs = dict(re.findall(r'(\w[\w ]*): ("[^"]*"|[^,]+)(?:, |$)', line))
+    assert pairs["Steps"] == "4"
+    assert pairs["Seed"] == "11"
+    assert pairs["Size"] == "128x128"
+    assert pairs["Model"] == "nano"
+    assert re.fullmatch(r'"run: [0-9a-f]{12}"', pairs["Lora hashes"])
+    recipe = json.loads(info["fluxbooth"])
+    assert (recipe["text"], recipe["seed"], recipe["guidance"], recipe["loras"][0]["weight"]) == (TEXT, 11, 3.5, 0.8)
+
+
+def test_weights_of_loras_scale_add_up_and_leave_other_prompts_alone(lora: Path) -> None:
+    plain = pixels(generate([TEXT], QUICK)[0].image)
+    mixed = generate([f"{TEXT} <lora:{lora}:0.5> <lora:{lora}:0.5>", f"{TEXT} <lora:{lora}>", TEXT, f"{TEXT} <lora:{lora}:0>"], QUICK)
+    twice_half, whole, without, none = (pixels(p.image) for p in mixed)
+    assert np.array_equal(without, plain)
+    assert np.abs(none - plain).max() <= 1
+    assert np.abs(whole - plain).max() > 20
+    assert np.abs(twice_half - whole).max() <= 1
+
+
+def test_a_lora_is_found_by_name(tmp_path: Path, lora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shelf" / "anna").mkdir(parents=True)
+    for place in (tmp_path / "shelf" / "anna" / "ohwx.safetensors", tmp_path / "shelf" / "style.safetensors"):
+        place.write_bytes(lora.read_bytes())
+    with pytest.raises(InputError, match="FLUXBOOTH_LORAS"):
+        find_lora("anna")
+    monkeypatch.setenv("FLUXBOOTH_LORAS", str(tmp_path / "shelf"))
+    assert find_lora("anna") == tmp_path / "shelf" / "anna" / "ohwx.safetensors"
+    assert find_lora("style") == tmp_path / "shelf" / "style.safetensors"
+    assert find_lora("style", [tmp_path]) == tmp_path / "shelf" / "style.safetensors"
+
+
+def test_advice_comes_before_the_pictures(lora: Path) -> None:
+    events: list[dict] = []
+    generate([f"a person at the beach without a hat, smiling <lora:{lora}>"], QUICK.model_copy(update={"steps": 1}), events.append)
+    assert [e["event"] for e in events] == ["advice", "picture"]
+    assert {a.code for a in events[0]["advice"]} == {"trigger_missing", "negation"}
+
+
+def test_weighted_syntax_does_not_reach_the_encoders() -> None:
+    weighted = generate(["a man with (glasses:1.3), smiling, at the ((beach))"], QUICK)[0]
+    assert np.array_equal(pixels(weighted.image), pixels(generate([TEXT], QUICK)[0].image))
+
+
+def test_a_negative_prompt_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(InputError, match="negative"):
+        generate([TEXT], QUICK.model_copy(update={"negative_prompt": "blurry, bad hands"}))

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from fluxbooth import models, photocheck
+from fluxbooth.demo import PHOTOS
+from fluxbooth.models.base import Family
+from fluxbooth.photos import Store, prepare
+from tests.conftest import QUICK
+
+
+def test_every_photo_is_seen_equally_often_in_batches_of_one_shape(family: Family, tmp_path: Path) -> None:
+    pictures = photocheck.read(PHOTOS)
+    spec = models.resolve(QUICK, len(pictures))
+    dataset = prepare(pictures, family, spec, tmp_path)
+    assert {e.size for e in dataset.examples} == {(128, 128), (112, 144), (144, 112)}
+    seen: Counter[int] = Counter()
+    for step in range(10):  # a round: as many batches as photos
+        batch = dataset.batch_at(step, spec)
+        assert {dataset.examples[i].size for i in batch.indices} == {batch.size}
+        assert batch.z.shape == (2, family.image_tokens(*batch.size), 64)
+        seen.update(batch.indices)
+    assert seen == Counter(dict.fromkeys(range(10), 2))
+    rounds = [tuple(dataset.batch_at(step, spec).indices for step in range(10 * r, 10 * r + 10)) for r in range(3)]
+    assert len(set(rounds)) > 1  # shuffled anew
+
+
+def test_several_areas_make_several_examples(family: Family, photos: Path, tmp_path: Path) -> None:
+    pictures = photocheck.read(photos)
+    spec = models.resolve(QUICK.model_copy(update={"resolutions": (96, 128)}), len(pictures))
+    dataset = prepare(pictures, family, spec, tmp_path)
+    assert len(dataset.examples) == 8
+    assert {(96, 96), (128, 128)} <= {e.size for e in dataset.examples}
+
+
+def test_captions_fall_back_to_the_trigger_and_drop_out(family: Family, photos: Path, tmp_path: Path) -> None:
+    (photos / "photo-01.txt").write_text("ohwx man in a grey t-shirt\n")
+    pictures = photocheck.read(photos)
+    spec = models.resolve(QUICK.model_copy(update={"caption_dropout": 0.5}), len(pictures))
+    expected = family.encode_text(["ohwx man in a grey t-shirt", "ohwx man", ""], 48)["states"]
+    dataset = prepare(pictures, family, spec, tmp_path)
+    assert [e.caption for e in dataset.examples] == ["ohwx man in a grey t-shirt", "ohwx man", "ohwx man", "ohwx man"]
+    torch.testing.assert_close(dataset.batch([0]).conditioning["states"], expected[:1])
+    torch.testing.assert_close(dataset.batch([1]).conditioning["states"], expected[1:2])
+    torch.testing.assert_close(dataset.batch([0], [True]).conditioning["states"], expected[2:])
+    empty = [bool(torch.equal(row, expected[2])) for step in range(100) for row in dataset.batch_at(step, spec).conditioning["states"]]
+    assert 0.35 < sum(empty) / len(empty) < 0.65
+
+
+def test_encoders_leave_memory(family: Family, photos: Path, tmp_path: Path) -> None:
+    pictures = photocheck.read(photos)
+    prepare(pictures, family, models.resolve(QUICK, len(pictures)), tmp_path)
+    pipeline = family.pipeline()
+    assert pipeline.text_encoder is None
+    assert pipeline.text_encoder_2 is None
+    assert pipeline.vae is None
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_a_store_gives_back_what_was_put_in_from_memory_and_from_disk(limit: int, tmp_path: Path) -> None:
+    rows = {f"photo {i}/ü": {"z": torch.randn(1, 3, 4), "more": torch.ones(1, i + 1)} for i in range(12)}
+    store = Store(tmp_path / "store.safetensors", limit)
+    store.fill(rows)
+    assert (tmp_path / "store.safetensors").exists() == (limit == 0)
+    for key, row in rows.items():
+        assert store[key].keys() == row.keys()
+        assert all(torch.equal(store[key][name], row[name]) for name in row)
+
+
+def test_a_photo_keeps_its_shape(tmp_path: Path) -> None:
+    shutil.copy(PHOTOS / "photo-02.png", tmp_path)
+    photo = photocheck.read(tmp_path)[0]
+    size = photocheck.bucket(photo.width, photo.height, 128**2)
+    left, top, right, bottom = photocheck.crop_box(photo.width, photo.height, size)
+    assert (right - left) * (bottom - top) >= 0.95 * photo.width * photo.height

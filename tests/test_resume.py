@@ -1,0 +1,91 @@
+"""A run that was killed and resumed has the very weights of one that was not."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fluxbooth.demo import PHOTOS
+
+STEPS = 24
+
+
+def command(out: Path) -> list[str]:
+    flags = "--name man --steps 24 --rank 4 --batch-size 2 --checkpoint-every 5 --caption-dropout 0.3 --ema 0.9 --seed 4 --progress json"
+    return [sys.executable, "-m", "fluxbooth", "train", str(PHOTOS), *flags.split(), "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    subprocess.run(command(out), check=True, capture_output=True)
+    return load_file(out / "ohwx.safetensors")
+
+
+def killed_at(step: int, out: Path, how: signal.Signals) -> int:
+    """Runs until that step's event, sends the signal; returns the exit code."""
+    with subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        for event in events(process):
+            if event["event"] == "step" and event["step"] >= step:
+                process.send_signal(how)
+                break
+        process.communicate()
+    return process.returncode
+
+
+def events(process: subprocess.Popen[str]) -> Iterator[dict[str, object]]:
+    assert process.stdout
+    for line in process.stdout:
+        yield json.loads(line)
+
+
+def check_resumes(step: int, out: Path, how: signal.Signals, unbroken: dict[str, torch.Tensor]) -> None:
+    code = killed_at(step, out, how)
+    assert code == (130 if how == signal.SIGTERM else -how)
+    assert not (out / "ohwx.safetensors").exists()
+    resumed = subprocess.run(command(out), check=True, capture_output=True, text=True)
+    prepared = json.loads(resumed.stdout.splitlines()[0])
+    assert prepared["event"] == "prepared"
+    weights = load_file(out / "ohwx.safetensors")
+    assert weights.keys() == unbroken.keys()
+    assert all(torch.equal(weights[name], unbroken[name]) for name in unbroken)
+    if step >= 5 or how == signal.SIGTERM:
+        assert prepared["resumed_at"] > 0
+
+
+@pytest.mark.parametrize(("step", "how"), [(3, signal.SIGKILL), (12, signal.SIGKILL), (8, signal.SIGTERM)])
+def test_killed_and_resumed_is_bit_identical(step: int, how: signal.Signals, tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:
+    check_resumes(step, tmp_path / "run", how, unbroken)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_steps_are_bit_identical(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:
+    rng = random.Random(20)
+    for attempt in range(20):
+        out = tmp_path / f"run-{attempt}"
+        check_resumes(rng.randint(1, STEPS - 6), out, rng.choice((signal.SIGKILL, signal.SIGTERM)), unbroken)
+        shutil.rmtree(out)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:
+    out = tmp_path / "run"
+    killed_at(17, out, signal.SIGKILL)
+    newest = max(out.glob("step-*"))
+    damaged = newest / "lora.safetensors"
+    data = bytearray(damaged.read_bytes())
+    data[-10] ^= 1
+    damaged.write_bytes(data)
+    resumed = subprocess.run(command(out), check=True, capture_output=True, text=True)
+    assert json.loads(resumed.stdout.splitlines()[0])["resumed_at"] == int(newest.name[5:]) - 5
+    weights = load_file(out / "ohwx.safetensors")
+    assert all(torch.equal(weights[name], unbroken[name]) for name in unbroken)

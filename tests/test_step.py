@@ -1,0 +1,90 @@
+"""One training step, worked out from the formulas with nothing of ours but the random numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fluxbooth import flow, lora, models, photocheck, photos
+from fluxbooth.models.base import Family
+from fluxbooth.train import learning_rate, make_optimizer, step_loss
+from tests.conftest import QUICK
+
+
+def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> None:
+    pictures = photocheck.read(photos_square)
+    spec = models.resolve(QUICK.model_copy(update={"seed": 11}), len(pictures))
+    pipeline = family.pipeline()
+    vae, t5, clip = pipeline.vae, pipeline.text_encoder_2, pipeline.text_encoder
+    tokens_t5 = pipeline.tokenizer_2(["ohwx man"], padding="max_length", max_length=48, return_tensors="pt").input_ids
+    tokens_clip = pipeline.tokenizer(["ohwx man"], padding="max_length", max_length=48, return_tensors="pt").input_ids
+    with torch.no_grad():
+        states, pooled = t5(tokens_t5)[0], clip(tokens_clip).pooler_output
+        pixels = torch.stack([_square(path) for path in sorted(photos_square.glob("*.png"))])
+        latents = (vae.encode(pixels).latent_dist.mean - vae.config.shift_factor) * vae.config.scaling_factor
+
+    dataset = photos.prepare(pictures, family, spec, photos_square)
+    parameters = lora.add(family, spec.rank, spec.seed)
+    torch.manual_seed(3)
+    for parameter in parameters:  # B starts at zero, which would hide half of the gradient
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    batch = dataset.batch_at(2, spec)
+    loss = step_loss(family, batch, spec, 2)
+    loss.backward()
+    gradients = [parameter.grad.clone() for parameter in parameters if parameter.grad is not None]
+
+    draw = flow.generator(11, 3, 2)
+    z = torch.stack([_packed(latents[i]) for i in batch.indices])
+    eps = torch.randn(z.shape, generator=draw)
+    sigma = 1 / (1 + torch.exp(-torch.randn(2, generator=draw)))
+    x = (1 - sigma[:, None, None]) * z + sigma[:, None, None] * eps
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    image_ids = torch.stack([torch.zeros(64), rows.flatten(), columns.flatten()], 1)
+    for parameter in parameters:
+        parameter.grad = None
+    predicted = family.network(
+        hidden_states=x, timestep=sigma, guidance=torch.ones(2), encoder_hidden_states=states.repeat(2, 1, 1),
+        pooled_projections=pooled.repeat(2, 1), txt_ids=torch.zeros(48, 3), img_ids=image_ids,
+    ).sample  # fmt: skip
+    by_hand = ((predicted - (eps - z)) ** 2).mean()
+    by_hand.backward()
+
+    assert abs(loss.item() - by_hand.item()) < 1e-5
+    assert len(gradients) == len(parameters)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-3, atol=1e-5)
+
+
+def test_the_first_update_is_adamws(family: Family, photos_square: Path) -> None:
+    pictures = photocheck.read(photos_square)
+    spec = models.resolve(QUICK, len(pictures))
+    dataset = photos.prepare(pictures, family, spec, photos_square)
+    parameters = lora.add(family, spec.rank, spec.seed)
+    optimizer = make_optimizer(spec, parameters)
+    optimizer.param_groups[0]["lr"] = rate = learning_rate(spec, 0)
+    before = [p.detach().clone() for p in parameters]
+    step_loss(family, dataset.batch_at(0, spec), spec, 0).backward()
+    gradients = [p.grad.clone() for p in parameters if p.grad is not None]
+    optimizer.step()
+    assert rate == spec.learning_rate / 10
+    for parameter, old, g in zip(parameters, before, gradients, strict=True):
+        # after one step the bias-corrected moments are g and g squared
+        expected = old * (1 - rate * 1e-4) - rate * g / (g.abs() + 1e-8)
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=1e-7)
+
+
+def _square(path: Path) -> torch.Tensor:
+    return torch.tensor(np.asarray(Image.open(path))).permute(2, 0, 1).float() / 127.5 - 1
+
+
+def _packed(latent: torch.Tensor) -> torch.Tensor:
+    """16 x 16 x 16 to 64 tokens of 64: the four neighbours of a 2 x 2 patch, channel by channel."""
+    tokens = []
+    for row in range(8):
+        for column in range(8):
+            patch = latent[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            tokens.append(torch.cat([patch[c].reshape(4) for c in range(16)]))
+    return torch.stack(tokens)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from fluxbooth import FluxboothError, InputError, TrainSpec, flow, models, train
+from fluxbooth.specs import steps_for
+from tests.conftest import QUICK
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps", "pictures", "expected"),
+    [
+        (None, None, 4, 400), (None, None, 2, 300), (None, None, 20, 2000), ("flux-lora-fast", None, 10, 300),
+        ("flux-lora-portrait", None, 20, 540), ("flux-lora-focus", 77, 20, 77), (None, 1, 20, 1),
+    ],
+)  # fmt: skip
+def test_steps_follow_the_preset_and_an_explicit_number_wins(preset: Any, steps: int | None, pictures: int, expected: int) -> None:
+    assert steps_for(TrainSpec(class_name="man", preset=preset, steps=steps), pictures) == expected
+
+
+def test_presets_raise_the_rate_of_the_base() -> None:
+    plain, fast = (models.resolve(TrainSpec(class_name="man", preset=preset), 8) for preset in (None, "flux-lora-fast"))
+    assert plain.learning_rate == models.BASES["nano"].learning_rate
+    assert fast.learning_rate is not None
+    assert fast.learning_rate > plain.learning_rate
+
+
+def test_training_lowers_the_validation_loss_and_reports_as_it_goes(tmp_path: Path, photos: Path) -> None:
+    events: list[dict[str, Any]] = []
+    spec = QUICK.model_copy(update={"steps": 40, "checkpoint_every": 10, "learning_rate": 5e-3})
+    result = train(photos, spec, tmp_path / "run", events.append)
+    validation = [e["validation_loss"] for e in events if e["event"] == "checkpoint"]
+    assert len(validation) == 4
+    assert validation[-1] < validation[0]
+    assert result.validation_loss == pytest.approx(validation[-1])
+    steps = [e for e in events if e["event"] == "step"]
+    assert [e["step"] for e in steps] == list(range(1, 41))
+    assert steps[-1]["seconds_left"] == 0
+    assert len(list((tmp_path / "run").glob("step-*"))) == spec.keep_checkpoints
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path, photos: Path) -> None:
+    def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
+        return load_file(train(photos, QUICK.model_copy(update={"seed": seed}), tmp_path / name).lora)
+
+    a, b, c = weights("a", 1), weights("b", 1), weights("c", 2)
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert not any(torch.equal(a[k], c[k]) for k in a if "lora_A" in k)
+
+
+def test_the_lora_has_every_linear_of_the_blocks_and_says_what_it_is(lora: Path) -> None:
+    tensors = load_file(lora)
+    network = models.load("nano").network
+    linear = {n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear) and "blocks." in n}
+    assert {k.removeprefix("transformer.").split(".lora_")[0] for k in tensors} == linear
+    assert any("norm1.linear" in name for name in linear)  # modulations included
+    with safe_open(lora, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["modelspec.trigger_phrase"] == "ohwx man"
+    assert metadata["modelspec.architecture"] == "flux-1-dev/lora"
+    assert metadata["ss_network_dim"] == metadata["ss_network_alpha"] == "4"
+    assert metadata["ss_steps"] == "30"
+    assert metadata["ss_num_train_images"] == "10"
+    assert json.loads(metadata["ss_tag_frequency"]) == {"1_ohwx man": {"ohwx man": 10}}
+    assert json.loads(metadata["fluxbooth"])["spec"]["learning_rate"] == 5e-3
+    assert "photo-01" not in json.dumps(metadata)
+
+
+def test_a_loss_that_is_not_a_number_stops_within_ten_steps(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = flow.velocity_loss, []
+
+    def breaks_at_13(*arguments: torch.Tensor) -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        loss = real(*arguments)
+        return loss * float("nan") if sum(calls) == 13 else loss
+
+    monkeypatch.setattr(flow, "velocity_loss", breaks_at_13)
+    spec = QUICK.model_copy(update={"steps": 100, "checkpoint_every": 5})
+    with pytest.raises(FluxboothError, match=r"became nan at step 13.*last good checkpoint is .*step-000010"):
+        train(photos, spec, tmp_path / "run")
+    assert sum(calls) <= 23
+    assert not (tmp_path / "run" / "ohwx.safetensors").exists()
+    kept = load_file(tmp_path / "run" / "step-000010" / "lora.safetensors")
+    assert all(t.isfinite().all() for t in kept.values())
+
+
+def test_training_on_starts_from_the_lora(tmp_path: Path, photos: Path, lora: Path) -> None:
+    spec = QUICK.model_copy(update={"continue_from": str(lora), "steps": 1, "learning_rate": 1e-9})
+    before, after = load_file(lora), load_file(train(photos, spec, tmp_path / "run").lora)
+    assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in before)
+    with pytest.raises(InputError, match="has rank 4, not 8: add --rank 4"):
+        train(photos, spec.model_copy(update={"rank": 8}), tmp_path / "other")
+
+
+def test_the_moving_average_is_what_is_saved(tmp_path: Path, photos: Path) -> None:
+    averaged = load_file(train(photos, QUICK.model_copy(update={"ema": 0.999}), tmp_path / "a").lora)
+    plain = load_file(train(photos, QUICK, tmp_path / "b").lora)
+    size = {name: sum(t[k].abs().mean() for k in t if "lora_B" in k) for name, t in (("averaged", averaged), ("plain", plain))}
+    assert 0 < size["averaged"] < 0.05 * size["plain"]  # B started at zero and the average hardly followed
+
+
+def test_captions_beside_the_photos_are_used(tmp_path: Path, photos: Path) -> None:
+    (photos / "photo-01.txt").write_text("ohwx man in a grey t-shirt")
+    (photos / "photo-02.txt").write_text("somebody else")
+    with safe_open(train(photos, QUICK, tmp_path / "run").lora, "pt") as file:
+        assert json.loads(file.metadata()["ss_tag_frequency"]) == {"1_ohwx man": {"ohwx man": 3}}
+
+
+def test_samples_are_drawn_on_the_way(tmp_path: Path, photos: Path) -> None:
+    events: list[dict[str, Any]] = []
+    spec = QUICK.model_copy(update={"sample_prompts": ("ohwx man at the beach",)})
+    train(photos, spec, tmp_path / "run", events.append)
+    samples = [e for e in events if e["event"] == "sample"]
+    assert [e["step"] for e in samples] == [3, 6]
+    assert all(Path(e["path"]).is_file() for e in samples)
+
+
+def test_a_run_with_other_settings_is_not_mixed_in(tmp_path: Path, photos: Path) -> None:
+    out = tmp_path / "run"
+
+    def stop_at_first_checkpoint(event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(photos, QUICK, out, stop_at_first_checkpoint)
+    with pytest.raises(InputError, match="unfinished training with other settings"):
+        train(photos, QUICK.model_copy(update={"rank": 2}), out)
+    (photos / "photo-04.png").unlink()
+    with pytest.raises(InputError, match="unfinished training with other settings or photos"):
+        train(photos, QUICK, out)
+
+
+def test_an_optimiser_that_is_not_installed_names_its_package(tmp_path: Path, photos: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.raises(InputError, match="prodigyopt"):
+        train(photos, QUICK.model_copy(update={"optimizer": "prodigy"}), tmp_path / "run")
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path, photos: Path) -> None:
+    plain = load_file(train(photos, QUICK, tmp_path / "a").lora)
+    checkpointed = load_file(train(photos, QUICK.model_copy(update={"gradient_checkpointing": True}), tmp_path / "b").lora)
+    assert all(torch.allclose(plain[k], checkpointed[k], atol=1e-5) for k in plain)
