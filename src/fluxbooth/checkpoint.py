@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
 from fluxbooth.errors import InputError
-from fluxbooth.files import cannot_write
+from fluxbooth.files import cannot_write, save_tensors
 from fluxbooth.photocheck import Photo
 from fluxbooth.specs import TrainSpec
 
@@ -69,8 +69,8 @@ class RunFolder:
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            save_file(weights, temporary / "lora.safetensors", {"format": "pt"})
-            save_file(state, temporary / "state.safetensors")
+            save_tensors(temporary / "lora.safetensors", weights, {"format": "pt"})
+            save_tensors(temporary / "state.safetensors", state)
             sums = "".join(f"{_sha256(p)}  {p.name}\n" for p in sorted(temporary.iterdir()))
             (temporary / "SHA256SUMS").write_text(sums)
             for file in [*temporary.iterdir(), temporary]:

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fluxbooth.errors import FluxboothError, InputError
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def cannot_write(path: Path, error: OSError) -> FluxboothError:
-    return FluxboothError(f"{path} cannot be written ({error.strerror or error}): free space or choose another folder with --out.")
+
+def cannot_write(path: Path, error: Exception) -> FluxboothError:
+    reason = getattr(error, "strerror", None) or error
+    return FluxboothError(f"{path} cannot be written ({reason}): free space or choose another folder with --out.")
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes a safetensors file whole or not at all. Raises FluxboothError if it cannot be written."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    temporary = path.with_suffix(".tmp")
+    try:
+        save_file(tensors, temporary, metadata)
+        temporary.rename(path)
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from error
 
 
 def make_folder(path: Path) -> None:

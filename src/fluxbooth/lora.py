@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import fluxbooth
 from fluxbooth import lorafile
 from fluxbooth.errors import InputError
+from fluxbooth.files import save_tensors
 from fluxbooth.models.base import Family
 from fluxbooth.specs import TrainSpec
 
@@ -83,9 +84,7 @@ def write(path: Path, family: Family, weights: dict[str, Tensor], spec: TrainSpe
     """Writes the finished LoRA in diffusers' format: whole or not at all."""
     stored = {name: value.to(family.network.dtype) for name, value in weights.items()}
     metadata = _metadata(family, spec, stored, pictures, captions)
-    temporary = path.with_suffix(".tmp")
-    save_file(stored, temporary, metadata)
-    temporary.rename(path)
+    save_tensors(path, stored, metadata)
 
 
 def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictures: int, captions: Sequence[str]) -> dict[str, str]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fluxbooth import flow, photocheck
+from fluxbooth.files import save_tensors
 from fluxbooth.models.base import Conditioning, Family, encode_all, stack
 from fluxbooth.photocheck import Photo
 from fluxbooth.specs import TrainSpec
@@ -103,7 +103,7 @@ class Store:
             self._memory = rows
             return
         self._numbers = {key: number for number, key in enumerate(rows)}
-        save_file({f"{self._numbers[k]}.{name}": t.contiguous() for k, row in rows.items() for name, t in row.items()}, self._path)
+        save_tensors(self._path, {f"{self._numbers[k]}.{name}": t.contiguous() for k, row in rows.items() for name, t in row.items()})
 
     def __getitem__(self, key: str) -> Conditioning:
         if key in self._memory:
