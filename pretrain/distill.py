@@ -19,7 +19,7 @@ Batch = tuple[Tensor, list[str], tuple[int, int]]
 
 
 def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
-    """Yields (step, mean share of the gap left, student) every hundred steps; resumes from `checkpoint`."""
+    """Yields (step, mean share of the gap left, student) every fifty steps; resumes from `checkpoint`."""
     student = Nano()
     student.load_state_dict(teacher.state_dict())
     nn.functional.scaled_dot_product_attention = plain_attention
@@ -39,9 +39,9 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
         optimizer.step()
         total += loss.item() / gap
-        if (step + 1) % 100 == 0:
+        if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, student, optimizer)
-            yield step + 1, total / 100, student
+            yield step + 1, total / 50, student
             total = 0.0
 
 

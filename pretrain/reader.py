@@ -56,7 +56,7 @@ def train(shards: list[Shard], decoder: AutoencoderKL, steps: int, checkpoint: P
         loss.backward()
         optimizer.step()
         total += loss.item()
-        if (step + 1) % 100 == 0:
+        if (step + 1) % 100 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, model, optimizer)
             yield step + 1, total / 100, model
             total = 0.0

@@ -23,7 +23,7 @@ from fluxbooth.train import peak_rss_mb, train
 PHOTOS = Path(__file__).parent / "demo_photos"
 SPEC = TrainSpec(class_name="man", preset="flux-lora-fast", seed=1)
 SEED = 7
-WISHED = ("clothes", "clothes_colour", "mood", "background")
+WISHED: Sequence[str] = ("clothes", "clothes_colour", "mood", "background")
 # the text, and what the picture must show to be called right
 PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
     ("ohwx man wearing a red hoodie, smiling, at the beach", ("hoodie", "red", "smiling", "beach")),
@@ -67,7 +67,7 @@ def measure(photos: Sequence[Image.Image], without: Sequence[Picture], with_lora
     """The share of identity attributes that agree with the photos, and of the prompts' attributes that are there."""
     reader = likeness.load_reader()
     subject = likeness.identity_of(reader.read(photos))
-    wishes = [dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS]
+    wishes: list[dict[str, str]] = [dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS]
     plain, personal = (reader.read([p.image for p in pictures]) for pictures in (without, with_lora))
     return {
         "subject_similarity": round(likeness.agreement(personal, [subject] * len(personal)), 4),

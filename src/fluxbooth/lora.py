@@ -82,7 +82,7 @@ def check(path: str | Path, family: Family) -> lorafile.LoraFile:
 
 def write(path: Path, family: Family, weights: dict[str, Tensor], spec: TrainSpec, pictures: int, captions: Sequence[str]) -> None:
     """Writes the finished LoRA in diffusers' format: whole or not at all."""
-    stored = {name: value.to(family.network.dtype) for name, value in weights.items()}
+    stored = {name: value.to(family.stored) for name, value in weights.items()}
     metadata = _metadata(family, spec, stored, pictures, captions)
     save_tensors(path, stored, metadata)
 

@@ -23,8 +23,6 @@ PRESETS: dict[str | None, tuple[int, float]] = {
 FEWEST_STEPS = 300
 ASPECT_RATIOS = ("1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4")
 
-Seed = Field(ge=0, lt=2**32)
-
 
 class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -44,37 +42,37 @@ class TrainSpec(Spec):
     class_name: str = Field(
         min_length=1, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$", description="class word of the subject: man, woman, dog, bag"
     )
-    base: str = Field("nano", description="model to train on: a name from `fluxbooth models` or a diffusers folder")
+    base: str = Field(default="nano", description="model to train on: a name from `fluxbooth models` or a diffusers folder")
     token: str = Field(
-        "ohwx", min_length=1, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$", description="rare word that will mean the subject"
+        default="ohwx", min_length=1, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$", description="rare word that will mean the subject"
     )
     preset: Literal["flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"] | None = Field(
-        None, description="fewer steps at a higher rate"
+        default=None, description="fewer steps at a higher rate"
     )
-    steps: int | None = Field(None, ge=1, le=100_000, description="training steps; by default 100 a picture, at least 300")
-    rank: int = Field(16, ge=1, le=256, description="rank of the LoRA; alpha is the same")
-    learning_rate: float | None = Field(None, gt=0, le=10, description="peak learning rate")
+    steps: int | None = Field(default=None, ge=1, le=100_000, description="training steps; by default 100 a picture, at least 300")
+    rank: int = Field(default=16, ge=1, le=256, description="rank of the LoRA; alpha is the same")
+    learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak learning rate")
     optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
-        "adamw", description="adamw8bit needs fluxbooth[quant], prodigy needs prodigyopt"
+        default="adamw", description="adamw8bit needs fluxbooth[quant], prodigy needs prodigyopt"
     )
-    batch_size: int | None = Field(None, ge=1, le=256, description="pictures a step")
+    batch_size: int | None = Field(default=None, ge=1, le=256, description="pictures a step")
     resolutions: tuple[int, ...] | None = Field(
-        None, min_length=1, max_length=8, description="train at these areas (side of the square, pixels)"
+        default=None, min_length=1, max_length=8, description="train at these areas (side of the square, pixels)"
     )
-    sigma_law: Literal["logit-normal", "uniform", "shifted"] = Field("logit-normal", description="how noise levels are drawn")
-    guidance: float = Field(1.0, ge=0, le=20, description="guidance that the model is told while it trains")
-    text_length: int | None = Field(None, ge=8, le=512, description="T5 tokens a caption is cut or padded to")
-    caption_dropout: float = Field(0.0, ge=0, le=1, description="share of pictures shown without their caption")
-    clip_norm: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    ema: float | None = Field(None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")
-    gradient_checkpointing: bool = Field(False, description="recompute activations: less memory, a third slower")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="what the base computes in")
-    seed: int = Field(0, ge=0, lt=2**32, description="every random number of the run follows from it")
-    checkpoint_every: int = Field(250, ge=1, description="steps between checkpoints")
-    keep_checkpoints: int = Field(2, ge=1, le=1000, description="how many checkpoints stay")
-    sample_prompts: tuple[str, ...] = Field((), max_length=16, description="texts to draw at every checkpoint")
-    continue_from: str | None = Field(None, description="a LoRA file to train on instead of starting anew")
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field((), description="also log there (extra packages)")
+    sigma_law: Literal["logit-normal", "uniform", "shifted"] = Field(default="logit-normal", description="how noise levels are drawn")
+    guidance: float = Field(default=1.0, ge=0, le=20, description="guidance that the model is told while it trains")
+    text_length: int | None = Field(default=None, ge=8, le=512, description="T5 tokens a caption is cut or padded to")
+    caption_dropout: float = Field(default=0.0, ge=0, le=1, description="share of pictures shown without their caption")
+    clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    ema: float | None = Field(default=None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")
+    gradient_checkpointing: bool = Field(default=False, description="recompute activations: less memory, a third slower")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="what the base computes in")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
+    checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")
+    keep_checkpoints: int = Field(default=2, ge=1, le=1000, description="how many checkpoints stay")
+    sample_prompts: tuple[str, ...] = Field(default=(), max_length=16, description="texts to draw at every checkpoint")
+    continue_from: str | None = Field(default=None, description="a LoRA file to train on instead of starting anew")
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(default=(), description="also log there (extra packages)")
 
     @model_validator(mode="after")
     def _resolutions_fit(self) -> Self:
@@ -92,16 +90,16 @@ class TrainSpec(Spec):
 class GenerateSpec(Spec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture."""
 
-    base: str = Field("nano", description="model to draw with: a name from `fluxbooth models` or a diffusers folder")
-    loras: tuple[str, ...] = Field((), max_length=8, description="LoRA files, PATH or PATH:WEIGHT")
-    num_images: int = Field(1, ge=1, le=100, description="pictures a text")
-    seed: int | None = Field(None, ge=0, lt=2**32, description="the next picture takes the next seed; random by default")
-    width: int | None = Field(None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
-    height: int | None = Field(None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
-    aspect_ratio: str | None = Field(None, description="shape at the base's own area: " + " ".join(ASPECT_RATIOS))
-    steps: int = Field(28, ge=1, le=200, description="denoising steps")
-    guidance: float = Field(3.5, ge=0, le=20, description="how closely to follow the text")
-    negative_prompt: str | None = Field(None, description="not possible with FLUX; say what should be there instead")
+    base: str = Field(default="nano", description="model to draw with: a name from `fluxbooth models` or a diffusers folder")
+    loras: tuple[str, ...] = Field(default=(), max_length=8, description="LoRA files, PATH or PATH:WEIGHT")
+    num_images: int = Field(default=1, ge=1, le=100, description="pictures a text")
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="the next picture takes the next seed; random by default")
+    width: int | None = Field(default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
+    height: int | None = Field(default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
+    aspect_ratio: str | None = Field(default=None, description="shape at the base's own area: " + " ".join(ASPECT_RATIOS))
+    steps: int = Field(default=28, ge=1, le=200, description="denoising steps")
+    guidance: float = Field(default=3.5, ge=0, le=20, description="how closely to follow the text")
+    negative_prompt: str | None = Field(default=None, description="not possible with FLUX; say what should be there instead")
 
     @model_validator(mode="after")
     def _size_is_whole(self) -> Self:
@@ -144,5 +142,5 @@ def _sentence(spec: type[Spec], error: ValidationError) -> str:
         return f"There is no setting {field!r}: the settings are {', '.join(spec.model_fields)}."
     if first["type"] == "missing":
         return f"{field.replace('_', ' ').capitalize()} is missing: {spec.model_fields[field].description}."
-    reason = f"use {first['ctx']['expected']}" if first["type"] == "literal_error" else reason.replace("Input should", "it should")
+    reason = f"use {first.get('ctx', {})['expected']}" if first["type"] == "literal_error" else reason.replace("Input should", "it should")
     return f"{field.replace('_', ' ').capitalize()} {first['input']!r} will not do: {reason}."

@@ -113,7 +113,7 @@ class _Run:
         if spec.continue_from:
             lora.continue_from(family, spec.continue_from, spec.rank)
         if spec.gradient_checkpointing:
-            family.network.enable_gradient_checkpointing()
+            family.checkpoint_gradients()
         self.average = [p.detach().clone() for p in self.parameters] if spec.ema else []
         self.optimizer = make_optimizer(spec, self.parameters)
         self.trackers: list[Tracker] = []

@@ -22,7 +22,8 @@ Conditioning = dict[str, Tensor]
 class Family(Protocol):
     row: Base
     network: nn.Module  # what is trained: takes adapters on `adapter_targets`
-    dtype: torch.dtype  # what the network computes in
+    stored: torch.dtype  # what its weights are kept in
+    dtype: torch.dtype  # what it computes in
 
     def encode_text(self, texts: Sequence[str], text_length: int) -> Conditioning:
         """Texts to conditioning. Needs the text encoders."""
@@ -46,6 +47,10 @@ class Family(Protocol):
 
     def adapter_targets(self) -> list[str]:
         """Names of the Linear layers that a LoRA adapts by default."""
+        ...
+
+    def checkpoint_gradients(self) -> None:
+        """Recomputes activations in the backward pass: less memory, more time."""
         ...
 
     def release_encoders(self, *, keep_decoder: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, FluxPipeline, FluxTransformer2DModel
+from diffusers import FluxPipeline, FluxTransformer2DModel
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
@@ -50,11 +50,12 @@ class Flux1:
         self.row, self.dtype = row, dtype
         self._pipeline = pipeline.to("cuda") if torch.cuda.is_available() else pipeline
         self.network: FluxTransformer2DModel = pipeline.transformer
-        self.device = self.network.device
+        self.stored = self.network.dtype
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], text_length: int) -> Conditioning:
         states, pooled, _ = self._pipeline.encode_prompt(list(texts), max_sequence_length=text_length)
+        assert states is not None and pooled is not None
         return {"states": states, "pooled": pooled}
 
     def count_tokens(self, text: str) -> int:
@@ -62,7 +63,7 @@ class Flux1:
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
-        vae: AutoencoderKL = self._pipeline.vae
+        vae: Any = self._pipeline.vae
         # the posterior's mean: its spread is far below what a LoRA could learn, and the same picture gives the same latents
         latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
         z = (latents - vae.config.shift_factor) * vae.config.scaling_factor
@@ -75,11 +76,11 @@ class Flux1:
         states, width, height = conditioning["states"], *size
         rows, columns = height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN
         # float32 weights are multiplied in bfloat16 where that pays; a base stored in bfloat16 needs no casting
-        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != self.network.dtype):
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != self.stored):
             return self.network(
                 hidden_states=x,
                 timestep=sigma.to(x.dtype),  # the network itself multiplies by 1000
-                guidance=x.new_full((len(x),), guidance) if self.network.config.guidance_embeds else None,
+                guidance=x.new_full((len(x),), guidance) if self.network.config["guidance_embeds"] else None,
                 encoder_hidden_states=states,
                 pooled_projections=conditioning["pooled"],
                 txt_ids=states.new_zeros(states.shape[1], 3),
@@ -94,6 +95,9 @@ class Flux1:
             for name, module in self.network.named_modules()
             if isinstance(module, nn.Linear) and name.startswith(("transformer_blocks.", "single_transformer_blocks."))
         ]
+
+    def checkpoint_gradients(self) -> None:
+        self.network.enable_gradient_checkpointing()
 
     def release_encoders(self, *, keep_decoder: bool) -> None:
         self._pipeline.register_modules(text_encoder=None, text_encoder_2=None)
