@@ -129,7 +129,13 @@ def test_models_and_inspect(photos: Path, capsys: pytest.CaptureFixture[str]) ->
 )
 def test_settings_that_will_not_do(flags: list[str], says: str, tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, "train", photos, "--name", "man", *flags, "--out", tmp_path / "run", says=says)
-    assert not (tmp_path / "run").exists() or not list((tmp_path / "run").glob("step-*"))
+    assert not list(tmp_path.glob("run/step-*"))
+
+
+def test_a_mistake_that_is_mended_does_not_stand_in_the_way(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    refused(capsys, "train", photos, *QUICK, "--continue-from", "nowhere.safetensors", "--out", out, says="nowhere.safetensors")
+    assert run(capsys, "train", photos, *QUICK, "--out", out)[0] == 0
 
 
 def test_a_class_name_is_asked_for(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.train import peak_rss_mb, train
 
 PHOTOS = Path(__file__).parent / "demo_photos"
-SPEC = TrainSpec(class_name="man", preset="flux-lora-fast", seed=1)
+SPEC = TrainSpec(class_name="man", preset="flux-lora-portrait", steps=600, seed=1)
 SEED = 7
 WISHED: Sequence[str] = ("clothes", "clothes_colour", "mood", "background")
 # the text, and what the picture must show to be called right

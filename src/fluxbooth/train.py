@@ -77,8 +77,9 @@ def train(
             losses.append(loss)
             run.log(step, losses, len(losses) / (time.monotonic() - started))
     seconds = time.monotonic() - started
+    weights = run.weights()
     validation = run.validation_loss()
-    lora.write(folder.lora, family, run.weights(), spec, len(pictures), [example.caption for example in dataset.examples])
+    lora.write(folder.lora, family, weights, spec, len(pictures), [example.caption for example in dataset.examples])
     folder.finish()
     tail = losses[-max(1, len(losses) // 10) :]
     return TrainResult(
@@ -200,7 +201,7 @@ class _Run:
             self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
 
     def weights(self) -> dict[str, Tensor]:
-        """What is published: the moving average if there is one."""
+        """What is published: the moving average if there is one, which the network then has too."""
         for parameter, value in zip(self.parameters, self.average, strict=False):
             parameter.data.copy_(value)
         return lora.tensors(self.family)
