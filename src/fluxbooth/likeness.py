@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from fluxbooth.models import NANO
 
 IDENTITY = ("kind", "hair", "hair_colour", "skin", "glasses", "beard")
+AREA = 128**2  # pixels
 WEIGHTS = NANO / "reader" / "model.safetensors"
 Reading = dict[str, str]  # attribute: value
 
@@ -47,10 +48,13 @@ class Reader(nn.Module):
 
     @torch.no_grad()
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
-        """The likeliest value of every attribute of each picture."""
+        """The likeliest value of every attribute of each picture, looked at in the area that the reader was trained on."""
         readings = []
         for image in images:
-            pixels = torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+            scale = AREA**0.5 / (image.width * image.height) ** 0.5
+            size = round(image.width * scale), round(image.height * scale)
+            seen = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+            pixels = torch.tensor(np.asarray(seen)).permute(2, 0, 1)[None].float() / 127.5 - 1
             logits = self(pixels)
             readings.append({name: self.attributes[name][int(row.argmax())] for name, row in logits.items()})
         return readings
