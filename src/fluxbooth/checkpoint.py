@@ -98,19 +98,29 @@ class RunFolder:
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by `INDEX.NAME`; numbers become float64 scalars."""
-    rows = optimizer.state_dict()["state"]
-    return {f"optimizer.{i}.{k}": _tensor(v).contiguous().clone() for i, row in rows.items() for k, v in row.items() if v is not None}
+    """The optimiser's tensors by `INDEX.NAME`; numbers become float64 scalars, the 8-bit optimiser's nested ones `INDEX.NAME/NAME`."""
+    rows = {f"optimizer.{i}.{name}": value for i, row in optimizer.state_dict()["state"].items() for name, value in _flat(row).items()}
+    return {key: _tensor(value).contiguous().clone() for key, value in rows.items() if value is not None}
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Tensor]) -> None:
-    rows: dict[int, dict[str, Tensor]] = {}
+    rows: dict[int, dict[str, Any]] = {}
     for key, value in state.items():
         kind, _, rest = key.partition(".")
         if kind == "optimizer":
             index, _, name = rest.partition(".")
-            rows.setdefault(int(index), {})[name] = value
+            outer, _, inner = name.partition("/")
+            row = rows.setdefault(int(index), {})
+            if inner:
+                row.setdefault(outer, {})[inner] = value
+            else:
+                row[outer] = value
     optimizer.load_state_dict({"state": rows, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    nested = {f"{outer}/{inner}": v for outer, value in row.items() if isinstance(value, dict) for inner, v in value.items()}
+    return {name: value for name, value in row.items() if not isinstance(value, dict)} | nested
 
 
 def to_toml(spec: TrainSpec) -> str:
