@@ -139,7 +139,6 @@ def test_a_run_with_other_settings_is_not_mixed_in(tmp_path: Path, photos: Path)
 
 
 def test_an_optimiser_that_is_not_installed_names_its_package(tmp_path: Path, photos: Path) -> None:
-    pytest.importorskip("torch")
     with pytest.raises(InputError, match="prodigyopt"):
         train(photos, QUICK.model_copy(update={"optimizer": "prodigy"}), tmp_path / "run")
 
