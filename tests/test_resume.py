@@ -61,6 +61,8 @@ def check_resumes(step: int, out: Path, how: signal.Signals, unbroken: dict[str,
     assert all(torch.equal(weights[name], unbroken[name]) for name in unbroken)
     if step >= 5 or how == signal.SIGTERM:
         assert prepared["resumed_at"] > 0
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in log if event["event"] == "step"] == list(range(1, STEPS + 1))
 
 
 @pytest.mark.parametrize(("step", "how"), [(3, signal.SIGKILL), (12, signal.SIGKILL), (8, signal.SIGTERM)])

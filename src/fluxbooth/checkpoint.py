@@ -92,6 +92,21 @@ class RunFolder:
                 return int(folder.name[5:]), load_file(folder / "lora.safetensors"), load_file(folder / "state.safetensors")
         return None
 
+    def rewind_log(self, step: int) -> list[float]:
+        """Drops from the log what was done after the checkpoint of a step and will be done again; the losses up to there.
+
+        A line that a kill cut short is dropped with them.
+        """
+        if not self.log.exists():
+            return []
+        whole = [line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        events = [json.loads(line) for line in whole]
+        kept = [line for line, event in zip(whole, events, strict=True) if event["step"] <= step]
+        temporary = self.log.with_suffix(".tmp")
+        temporary.write_text("".join(kept))
+        temporary.rename(self.log)
+        return [event["loss"] for event in events if event["event"] == "step" and event["step"] <= step]
+
     def finish(self) -> None:
         """Leaves what is worth keeping once the LoRA is written."""
         shutil.rmtree(self.cache, ignore_errors=True)

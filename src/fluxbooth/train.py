@@ -71,19 +71,20 @@ def train(
     run = _Run(spec, family, dataset, folder, report)
     done = run.resume()
     report({"event": "prepared", "pictures": len(pictures), "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
-    started, losses = time.monotonic(), []
+    started, losses = time.monotonic(), folder.rewind_log(done)
     with _stop_signals() as stop, open_trackers(spec, folder) as run.trackers:
         for step, loss in run.steps(done, stop):
             losses.append(loss)
-            run.log(step, losses, len(losses) / (time.monotonic() - started))
+            run.log(step, loss, (step - done) / (time.monotonic() - started))
     seconds = time.monotonic() - started
     weights = run.weights()
     validation = run.validation_loss()
     lora.write(folder.lora, family, weights, spec, len(pictures), [example.caption for example in dataset.examples])
     folder.finish()
-    tail = losses[-max(1, len(losses) // 10) :]
+    steps = spec.steps or 0
+    tail = losses[-max(1, steps // 10) :]
     return TrainResult(
-        folder.lora, spec.steps or 0, len(losses) / seconds if losses else 0.0, sum(tail) / max(1, len(tail)), validation,
+        folder.lora, steps, (steps - done) / seconds, sum(tail) / max(1, len(tail)), validation,
         time.monotonic() - began, peak_rss_mb(), spec.base, spec.trigger,
     )  # fmt: skip
 
@@ -206,10 +207,10 @@ class _Run:
             parameter.data.copy_(value)
         return lora.tensors(self.family)
 
-    def log(self, step: int, losses: list[float], speed: float) -> None:
+    def log(self, step: int, loss: float, speed: float) -> None:
         assert self.spec.steps is not None
         event = {
-            "event": "step", "step": step, "steps": self.spec.steps, "loss": losses[-1],
+            "event": "step", "step": step, "steps": self.spec.steps, "loss": loss,
             "learning_rate": learning_rate(self.spec, step - 1), "steps_per_second": round(speed, 3),
             "seconds_left": round((self.spec.steps - step) / speed, 1),
         }  # fmt: skip
