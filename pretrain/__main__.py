@@ -29,8 +29,9 @@ STAGES = ("render", "vae", "encode", "transformer", "distill", "reader", "export
 class Work:
     """The folder of a pre-training, and the finished stages read back from it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, begin: Path | None = None) -> None:
+        """`begin`: a finished model whose autoencoder is kept, and whose other weights are trained on."""
+        self.folder, self.begin = folder, begin
         folder.mkdir(parents=True, exist_ok=True)
 
     def shards(self) -> tuple[list[data.Shard], data.Shard]:
@@ -39,7 +40,7 @@ class Work:
         return shards[:-1], shards[-1]
 
     def vae(self) -> vae.AutoencoderKL:
-        model = vae.AutoencoderKL.from_pretrained(self.folder / "vae")
+        model = vae.AutoencoderKL.from_pretrained(self.begin / "vae" if self.begin else self.folder / "vae", torch_dtype=torch.float32)
         return model.eval()
 
     def latents(self, shards: list[data.Shard]) -> list[np.ndarray]:
@@ -48,7 +49,7 @@ class Work:
     def nano(self, name: str) -> transformer.Nano:
         from safetensors.torch import load_file
 
-        model = transformer.Nano()
+        model = transformer.Nano.shipped(self.begin) if self.begin else transformer.Nano()
         part = {"transformer": "model.average.", "distill": "model."}[name]
         tensors = load_file(self.folder / f"{name}.safetensors")
         model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
@@ -86,7 +87,8 @@ def encode(work: Work, steps: int) -> None:
 
 def train_transformer(work: Work, steps: int) -> None:
     shards, _ = work.shards()
-    for _ in show("transformer", transformer.train(shards, work.latents(shards), steps, work.folder / "transformer.safetensors"), steps):
+    checkpoint = work.folder / "transformer.safetensors"
+    for _ in show("transformer", transformer.train(shards, work.latents(shards), steps, checkpoint, work.begin), steps):
         pass
 
 
@@ -137,9 +139,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fluxbooth-pretrain", help="folder of everything in between")
     parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages")
     parser.add_argument("--steps", type=int, help="steps of the stage given with --only (pictures, for render)")
+    parser.add_argument("--warm-start", action="store_true", help="train the shipped weights on, with their autoencoder and vocabularies")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    work = Work(arguments.work)
+    work = Work(arguments.work, NANO if arguments.warm_start else None)
     for stage in arguments.only:
         run, steps = RUN[stage]
         run(work, arguments.steps or steps)

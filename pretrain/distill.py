@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,7 @@ Batch = tuple[Tensor, list[str], tuple[int, int]]
 
 def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
     """Yields (step, mean share of the gap left, student) every fifty steps; resumes from `checkpoint`."""
-    student = Nano()
-    student.load_state_dict(teacher.state_dict())
+    student = copy.deepcopy(teacher)
     nn.functional.scaled_dot_product_attention = plain_attention
     for model in (student, teacher):
         model.transformer.compile_repeated_blocks()

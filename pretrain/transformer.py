@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel, T5EncoderModel
+from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
 from fluxbooth import flow
 from pretrain import text
@@ -26,9 +27,9 @@ LEARNING_RATE, WARMUP = 1.2e-3, 200
 class Nano(nn.Module):
     """Everything that is trained in this stage, as one module."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokenizers: tuple[CLIPTokenizer, T5Tokenizer] | None = None) -> None:
         super().__init__()
-        self.clip, self.t5 = text.tokenizers()
+        self.clip, self.t5 = tokenizers or text.tokenizers()
         self.text_encoder: CLIPTextModel
         self.text_encoder_2: T5EncoderModel
         self.text_encoder, self.text_encoder_2 = text.encoders(self.clip, self.t5)
@@ -42,6 +43,15 @@ class Nano(nn.Module):
         """Per-token T5 states (n x 48 x 192) and CLIP's pooled vector (n x 128)."""
         clip_ids, t5_ids = text.ids(self.clip, self.t5, captions)
         return self.text_encoder_2(t5_ids)[0], self.text_encoder(clip_ids).pooler_output
+
+    @classmethod
+    def shipped(cls, folder: Path) -> Nano:
+        """The weights of a finished folder, with its vocabularies: words it never met fall into letters."""
+        pipeline = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        model = cls((pipeline.tokenizer, pipeline.tokenizer_2))
+        for name in ("text_encoder", "text_encoder_2", "transformer"):
+            getattr(model, name).load_state_dict(getattr(pipeline, name).state_dict())
+        return model
 
     def velocity(self, x: Tensor, sigma: Tensor, encoded: tuple[Tensor, Tensor], guidance: Tensor, shape: tuple[int, int]) -> Tensor:
         states, pooled = encoded
@@ -81,12 +91,17 @@ def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray]) -> tuple
     return pack(z), captions, (z.shape[2], z.shape[3])
 
 
-def train(shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
-    """Yields (step, mean loss since the last yield, averaged model) every hundred steps; resumes from `checkpoint`."""
+def train(
+    shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path, begin: Path | None = None
+) -> Iterator[tuple[int, float, Nano]]:
+    """Yields (step, mean loss since the last yield, averaged model) every hundred steps; resumes from `checkpoint`.
+
+    The first start is from nothing, or from the finished weights in the folder `begin`.
+    """
     nn.functional.scaled_dot_product_attention = plain_attention
     torch.manual_seed(0)
-    model, average = Nano(), Nano()
-    average.load_state_dict(model.state_dict())
+    model = Nano.shipped(begin) if begin else Nano()
+    average = copy.deepcopy(model)
     model.transformer.compile_repeated_blocks()  # needs a C++ compiler; takes two minutes and makes a step a third shorter
     both = nn.ModuleDict({"model": model, "average": average})
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)

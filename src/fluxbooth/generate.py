@@ -52,28 +52,37 @@ class _Adapter:
     trigger: str | None
 
 
-def generate(prompts: Sequence[str], spec: GenerateSpec, report: Report | None = None, *, folders: Sequence[Path] = ()) -> list[Picture]:
+def generate(
+    prompts: Sequence[str], spec: GenerateSpec, report: Report | None = None, *, folders: Sequence[Path] = (), family: Family | None = None
+) -> list[Picture]:
     """Pictures of each prompt, `spec.num_images` a prompt, in order.
 
     A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
-    scaled. `report` is called with {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
+    scaled. `family` is a base that is in memory already; it is given back without adapters. `report` is called with {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """
     report = report or (lambda event: None)
     language.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in prompts]
-    row = models.find(spec.base)
-    size, drawn = sizes(spec, row)
+    sizes(spec, models.find(spec.base))
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
-    family = models.load(spec.base)
+    with lora.removed_after(family):
+        return _generate(prompts, parsed, wanted, spec, family or models.load(spec.base), report)
+
+
+def _generate(
+    texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, family: Family,
+    report: Report,
+) -> list[Picture]:  # fmt: skip
+    row, (size, drawn) = family.row, sizes(spec, family.row)
     adapters = _load_adapters(family, [path for loras in wanted for path, _ in loras])
-    advice = [a for text, loras in zip(prompts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
+    advice = [a for text, loras in zip(texts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
     report({"event": "advice", "advice": advice})
     first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
     pictures: list[Picture] = []
-    for text, prompt, loras in zip(prompts, parsed, wanted, strict=True):
+    for text, prompt, loras in zip(texts, parsed, wanted, strict=True):
         _activate(family, [(adapters[path], weight) for path, weight in loras])
         conditioning = family.encode_text([language.plain(prompt.text)], row.text_length)
         seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
@@ -83,7 +92,7 @@ def generate(prompts: Sequence[str], spec: GenerateSpec, report: Report | None =
             for seed, image in zip(chunk, images, strict=True):
                 recipe = _recipe(prompt.text, spec, seed, size, drawn, [(adapters[path], weight) for path, weight in loras])
                 pictures.append(Picture(image.resize(size, Image.Resampling.LANCZOS), seed, *size, text, recipe))
-            report({"event": "picture", "done": len(pictures), "of": len(prompts) * spec.num_images})
+            report({"event": "picture", "done": len(pictures), "of": len(texts) * spec.num_images})
     return pictures
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -42,6 +44,19 @@ def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
 
 def _config(family: Family, rank: int) -> LoraConfig:
     return LoraConfig(r=rank, lora_alpha=rank, target_modules=family.adapter_targets(), lora_dropout=0.0, bias="none")
+
+
+@contextlib.contextmanager
+def removed_after(family: Family | None) -> Iterator[None]:
+    """Takes every adapter off the network at the end, so that a base that stays in memory is the plain base again."""
+    try:
+        yield
+    finally:
+        if family is not None:
+            family.network.disable_gradient_checkpointing()
+            recurse_remove_peft_layers(family.network)
+            for leftover in ("peft_config", "_hf_peft_config_loaded"):  # else diffusers still counts an adapter
+                family.network.__dict__.pop(leftover, None)
 
 
 def tensors(family: Family) -> dict[str, Tensor]:

@@ -113,10 +113,10 @@ class Store:
             return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
 
 
-def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Path) -> Dataset:
+def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Path, *, keep_encoders: bool = False) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what memory does not hold.
 
-    A photo without a caption file gets the trigger words as its caption. Frees the family's encoders.
+    A photo without a caption file gets the trigger words as its caption. Frees the family's encoders, unless they are to stay.
     """
     assert spec.resolutions is not None and spec.text_length is not None
     examples, latents = [], {}
@@ -127,7 +127,8 @@ def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Pat
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
             examples.append(Example(key, photo.caption or spec.trigger, size))
     texts = encode_all(family, [*(example.caption for example in examples), EMPTY, *spec.sample_prompts], spec.text_length)
-    family.release_encoders(keep_decoder=bool(spec.sample_prompts))
+    if not keep_encoders:
+        family.release_encoders(keep_decoder=bool(spec.sample_prompts))
     stores = Store(cache / "latents.safetensors"), Store(cache / "texts.safetensors")
     stores[0].fill(latents)
     stores[1].fill(texts)

@@ -51,13 +51,15 @@ class TrainResult:
 
 
 def train(
-    photos: str | Path | Sequence[str | Path], spec: TrainSpec, out: str | Path, report: Report | None = None, *, overwrite: bool = False
-) -> TrainResult:
+    photos: str | Path | Sequence[str | Path], spec: TrainSpec, out: str | Path, report: Report | None = None, *,
+    overwrite: bool = False, family: Family | None = None,
+) -> TrainResult:  # fmt: skip
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
     `photos` is a folder or files, 4-20 of them, with optional `.txt` captions beside them. `report` is called with a dict
     for each event ("prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
-    it, to the very weights of an unbroken run on the same machine and versions.
+    it, to the very weights of an unbroken run on the same machine and versions. `family` is a base that is in memory already
+    (`models.load`); it is given back as it was, so that the next job need not load it.
 
     Raises InputError for photos, settings or an output folder that will not do; FluxboothError when the loss became NaN or
     the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
@@ -66,11 +68,18 @@ def train(
     pictures = photocheck.read(photos)
     spec = models.resolve(spec, len(pictures))
     folder = RunFolder.open(Path(out), spec, pictures, overwrite=overwrite)
-    family = models.load(spec.base, training=True, dtype=spec.dtype)
-    dataset = prepare(pictures, family, spec, folder.cache)
+    resident, family = family, family or models.load(spec.base, training=True, dtype=spec.dtype)
+    dataset = prepare(pictures, family, spec, folder.cache, keep_encoders=resident is not None)
+    with lora.removed_after(resident):
+        return _train(spec, family, dataset, folder, report, began, len(pictures))
+
+
+def _train(
+    spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, began: float, pictures: int
+) -> TrainResult:
     run = _Run(spec, family, dataset, folder, report)
     done = run.resume()
-    report({"event": "prepared", "pictures": len(pictures), "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
+    report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
     started, losses = time.monotonic(), folder.rewind_log(done)
     with _stop_signals() as stop, open_trackers(spec, folder) as run.trackers:
         for step, loss in run.steps(done, stop):
@@ -79,7 +88,7 @@ def train(
     seconds = time.monotonic() - started
     weights = run.weights()
     validation = run.validation_loss()
-    lora.write(folder.lora, family, weights, spec, len(pictures), [example.caption for example in dataset.examples])
+    lora.write(folder.lora, family, weights, spec, pictures, [example.caption for example in dataset.examples])
     folder.finish()
     steps = spec.steps or 0
     tail = losses[-max(1, steps // 10) :]

@@ -1,0 +1,150 @@
+"""The child that owns a base: work in over a pipe, progress and files out. The only door from the service to the tensors.
+
+One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out": DIR}`, `{"id": 8, "work":
+"generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`. Out: events of the work with its id, and at its end one of
+`{"id": 7, "done": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`.
+
+The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a checkpoint and stops after
+the step under way. It dies with its parent, for nobody else would ever free the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fluxbooth.errors import FluxboothError
+
+if TYPE_CHECKING:
+    from fluxbooth.models.base import Family
+
+Json = dict[str, Any]
+Tell = Callable[[Json], None]
+RESULT, SET_PARENT_DEATH_SIGNAL = "result.json", 1
+
+
+class Runner:
+    def __init__(self, replies: TextIO) -> None:
+        self.replies, self.base = replies, ""
+        self.current: int | None = None
+        self.family: Family | None = None
+
+    def resident(self, base: str) -> Family:
+        """The base in memory; another one leaves it first, for there is room for one."""
+        from fluxbooth import models
+
+        if self.family is None or self.base != base:
+            self.family = None
+            self.family, self.base = models.load(base, training=models.find(base).trains), base
+        return self.family
+
+    def serve(self, requests: SimpleQueue[Json]) -> None:
+        while True:
+            request = requests.get()
+            number = request["id"]
+            try:
+                with self._interruptible(number):
+                    done = WORK[request["work"]](self, request, lambda event, number=number: self.tell({"id": number, **event}))
+                self.tell({"id": number, "done": done})
+            except KeyboardInterrupt:
+                self.tell({"id": number, "cancelled": True})
+            except FluxboothError as error:
+                self.tell({"id": number, "failed": str(error)})
+
+    @contextlib.contextmanager
+    def _interruptible(self, number: int) -> Iterator[None]:
+        self.current = number
+        try:
+            yield
+        finally:
+            self.current = None
+
+    def interrupt(self, *_: Any) -> None:
+        """The handler of SIGINT: ends the work under way, if there is any."""
+        if self.current is not None:
+            raise KeyboardInterrupt
+
+    def listen(self, requests: SimpleQueue[Json]) -> None:
+        """Reads the pipe beside the work, so that a cancel is heard at once. Its end is the end of everything."""
+        for line in sys.stdin:
+            request = json.loads(line)
+            if "cancel" not in request:
+                requests.put(request)
+            elif request["cancel"] == self.current:
+                os.kill(os.getpid(), signal.SIGINT)
+        os._exit(0)
+
+    def tell(self, message: Json) -> None:
+        self.replies.write(json.dumps(message) + "\n")
+        self.replies.flush()
+
+
+def train(runner: Runner, request: Json, tell: Tell) -> Json:
+    """Trains, or goes on where an earlier attempt stopped; a finished one answers again without work."""
+    from fluxbooth import models
+    from fluxbooth.specs import TrainSpec
+    from fluxbooth.train import train
+
+    out, spec = Path(request["out"]), TrainSpec.read(request["spec"])
+    finished = out / RESULT
+    if finished.exists():
+        return json.loads(finished.read_text())
+    (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)  # written, but not recorded: made again from the last checkpoint
+    row = models.find(spec.base)
+    family = runner.resident(spec.base) if row.source == row.train_source else None
+    result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
+    write_whole(finished, json.dumps(result))
+    return result
+
+
+def generate(runner: Runner, request: Json, tell: Tell) -> Json:
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`."""
+    from fluxbooth.generate import generate
+    from fluxbooth.specs import GenerateSpec
+
+    spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
+    out.mkdir(parents=True, exist_ok=True)
+
+    def report(event: Json) -> None:
+        tell({**event, "advice": [a.to_json() for a in event["advice"]]} if event["event"] == "advice" else event)
+
+    pictures = generate([request["text"]], spec, report, family=runner.resident(spec.base))
+    rows = []
+    for number, picture in enumerate(pictures):
+        path = out / f"{number}.jpg"
+        picture.image.save(path, quality=95, subsampling=0)
+        rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "recipe": picture.metadata})
+    return {"pictures": rows}
+
+
+def write_whole(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.rename(path)
+
+
+WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "generate": generate}
+
+
+def main() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints belongs to the log
+    runner, requests = Runner(replies), SimpleQueue[Json]()
+    signal.signal(signal.SIGINT, runner.interrupt)
+    threading.Thread(target=runner.listen, args=(requests,), daemon=True).start()
+    runner.serve(requests)
+
+
+if __name__ == "__main__":
+    main()
