@@ -14,7 +14,9 @@ from pretrain.renders import HELD_OUT, Person, Shot, is_held_out, training_pair
 SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
 
 
-@pytest.mark.parametrize("module", ["cli", "specs", "prompts", "photocheck", "decode", "lorafile", "models", "display"])
+@pytest.mark.parametrize(
+    "module", ["cli", "specs", "prompts", "photocheck", "decode", "lorafile", "models", "display", "web.forms", "service.webhooks"]
+)
 def test_what_looks_and_asks_does_not_load_torch(module: str) -> None:
     script = f"import json, sys, fluxbooth.{module}; print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
