@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fluxbooth import __version__
@@ -271,6 +272,24 @@ def _failed(options: argparse.Namespace, error: FluxboothError, code: int) -> in
     return code
 
 
+def _flags_of(name: str) -> Callable[[argparse.ArgumentParser], None]:
+    """The flags of a command of the server, which needs the extra `server`."""
+    return lambda parser: getattr(_server(), f"{name}_flags")(parser)
+
+
+def _run_of(name: str) -> Command:
+    return lambda options: getattr(_server(), name)(options)
+
+
+def _server() -> ModuleType:
+    import importlib
+
+    try:
+        return importlib.import_module("fluxbooth.serve")
+    except ModuleNotFoundError as error:
+        raise InputError(f"The server needs a package that is not here ({error.name}): pip install 'fluxbooth[server]'.") from error
+
+
 _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command | None]] = [
     ("demo", "train on the photos that come with Fluxbooth and make pictures, in a few minutes on a CPU", _demo_flags, demo),
     ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
@@ -278,4 +297,6 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("generate", "make pictures", _generate_flags, generate),
     ("lora", "look at LoRA files", _lora_flags, None),
     ("models", "list the bases", _common_flags, list_models),
+    ("serve", "answer the API, and do its work", _flags_of("serve"), _run_of("serve")),
+    ("key", "make, list and revoke the keys of the server", _flags_of("key"), None),
 ]

@@ -59,7 +59,8 @@ def generate(
 
     A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
-    scaled. `family` is a base that is in memory already; it is given back without adapters. `report` is called with {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
+    scaled. `family` is a base that is in memory already; it is given back without adapters. `report` is called with
+    {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """

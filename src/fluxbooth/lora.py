@@ -53,7 +53,7 @@ def removed_after(family: Family | None) -> Iterator[None]:
         yield
     finally:
         if family is not None:
-            family.network.disable_gradient_checkpointing()
+            family.checkpoint_gradients(False)
             recurse_remove_peft_layers(family.network)
             for leftover in ("peft_config", "_hf_peft_config_loaded"):  # else diffusers still counts an adapter
                 family.network.__dict__.pop(leftover, None)

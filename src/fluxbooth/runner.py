@@ -2,7 +2,7 @@
 
 One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out": DIR}`, `{"id": 8, "work":
 "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`. Out: events of the work with its id, and at its end one of
-`{"id": 7, "done": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`.
+`{"id": 7, "result": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`.
 
 The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a checkpoint and stops after
 the step under way. It dies with its parent, for nobody else would ever free the device.
@@ -11,7 +11,6 @@ the step under way. It dies with its parent, for nobody else would ever free the
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -23,13 +22,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fluxbooth.errors import FluxboothError
+from fluxbooth.lifeline import die_with_parent
 
 if TYPE_CHECKING:
     from fluxbooth.models.base import Family
 
 Json = dict[str, Any]
 Tell = Callable[[Json], None]
-RESULT, SET_PARENT_DEATH_SIGNAL = "result.json", 1
+RESULT = "result.json"
 
 
 class Runner:
@@ -53,8 +53,8 @@ class Runner:
             number = request["id"]
             try:
                 with self._interruptible(number):
-                    done = WORK[request["work"]](self, request, lambda event, number=number: self.tell({"id": number, **event}))
-                self.tell({"id": number, "done": done})
+                    result = WORK[request["work"]](self, request, lambda event, number=number: self.tell({"id": number, **event}))
+                self.tell({"id": number, "result": result})
             except KeyboardInterrupt:
                 self.tell({"id": number, "cancelled": True})
             except FluxboothError as error:
@@ -136,8 +136,7 @@ WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "genera
 
 
 def main() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints belongs to the log
     runner, requests = Runner(replies), SimpleQueue[Json]()

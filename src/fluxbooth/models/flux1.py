@@ -96,8 +96,8 @@ class Flux1:
             if isinstance(module, nn.Linear) and name.startswith(("transformer_blocks.", "single_transformer_blocks."))
         ]
 
-    def checkpoint_gradients(self) -> None:
-        self.network.enable_gradient_checkpointing()
+    def checkpoint_gradients(self, on: bool = True) -> None:
+        self.network.enable_gradient_checkpointing() if on else self.network.disable_gradient_checkpointing()
 
     def release_encoders(self, *, keep_decoder: bool) -> None:
         self._pipeline.register_modules(text_encoder=None, text_encoder_2=None)

@@ -1,0 +1,66 @@
+"""Accounts and their keys. A key is shown once; only its digest is kept, keyed by a pepper that lies beside the database."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fluxbooth.errors import InputError
+from fluxbooth.service import webhooks
+from fluxbooth.service.tables import Account, ApiKey, now
+
+PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
+
+
+def pepper(data: Path) -> bytes:
+    """A secret of this installation, made on first use, readable by its user alone."""
+    path = data / "secret"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+    except FileExistsError:
+        pass
+    return path.read_bytes()
+
+
+def create_account(session: Session, name: str) -> Account:
+    account = Account(name=name, webhook_secret=webhooks.new_secret())
+    session.add(account)
+    session.flush()
+    return account
+
+
+def create_key(session: Session, account: Account, label: str, secret: bytes) -> str:
+    """A new key in clear; it cannot be shown again."""
+    key = PREFIX + secrets.token_urlsafe(32)
+    session.add(ApiKey(account_id=account.id, prefix=key[:PREFIX_LENGTH], digest=_digest(key, secret), label=label[:100]))
+    return key
+
+
+def revoke_key(session: Session, prefix: str) -> None:
+    row = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)))
+    if row is None:
+        raise InputError(f"There is no key that begins with {prefix!r}: `fluxbooth key list` shows them.")
+    row.revoked_at = now()
+
+
+def account_of(session: Session, header: str | None, secret: bytes) -> Account | None:
+    """Whom an Authorization header belongs to, if its key is one of ours and not revoked."""
+    scheme, _, key = (header or "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key.startswith(PREFIX) or len(key) > LONGEST:
+        return None
+    row = session.scalar(select(ApiKey).where(ApiKey.prefix == key[:PREFIX_LENGTH], ApiKey.revoked_at.is_(None)))
+    if row is None or not hmac.compare_digest(row.digest, _digest(key, secret)):
+        return None
+    return session.get(Account, row.account_id)
+
+
+def _digest(key: str, secret: bytes) -> str:
+    return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()

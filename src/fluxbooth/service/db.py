@@ -1,0 +1,69 @@
+"""The database: one engine a process, transactions that write at once or only read, and its migrations."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from fluxbooth.errors import FluxboothError
+from fluxbooth.service.settings import Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = sqlalchemy.create_engine(url, pool_size=20, max_overflow=20)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that holds the right to write from its start, and is committed at its end."""
+        with Session(self.engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours to say, in `_begin_sqlite`
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sqlalchemy.Connection) -> None:
+    """Two readers that both turn writers would deadlock, so a writer says so first."""
+    immediate = connection.get_execution_options().get("immediate")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def migrate(settings: Settings) -> None:
+    """Creates the schema, ours and the job engine's, or brings an older one up to date. Raises FluxboothError for a newer one."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+    from dbos import DBOS
+
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logging.getLogger("dbos").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("sqlalchemy.url", settings.database_url.replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise FluxboothError(f"The database {settings.database} is of a newer version: install that version of fluxbooth.") from error
+    DBOS.migrate(settings.database_url)

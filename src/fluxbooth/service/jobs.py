@@ -1,0 +1,76 @@
+"""The job engine's seam: what the service asks of it. Nothing else imports dbos, but the engine process itself (`worker.py`).
+
+Every job is enqueued in the transaction that makes its row, so neither exists without the other. Job names are `tune-7`, `prompt-9`,
+`callback-ID-1`: the same job asked for twice is one job.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import shapes
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.tables import Account, Callback, Prompt, Tune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERSION = "1"  # of the workflows: raise it only when jobs in flight could not go on under the new code
+DEVICE, DELIVERY = "device", "delivery"  # queues: one job at a time on the device; callbacks beside it
+FIRST, LAST = 1, 10  # priorities: pictures before trainings
+
+
+class JobEngine:
+    """Enqueues. Safe to share between threads.
+
+    There is no cancel: whoever deletes, cancels or fails a row says so in the row, and the engine watches the row of the work
+    under way. So a cancel is as durable as the transaction that it was part of.
+    """
+
+    def __init__(self, settings: Settings, sign: Callable[[str], str]) -> None:
+        from dbos import DBOSClient, DBOSPortableJSONSerializer
+
+        self.settings, self.sign = settings, sign
+        self.client = DBOSClient(system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer())
+
+    def train(self, session: Session, tune_id: int) -> None:
+        self._enqueue(session, DEVICE, "train", f"tune-{tune_id}", tune_id, priority=LAST)
+
+    def prompt(self, session: Session, prompt_id: int) -> None:
+        self._enqueue(session, DEVICE, "draw", f"prompt-{prompt_id}", prompt_id, priority=FIRST)
+
+    def callback(self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None) -> None:
+        """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
+        row = tune or prompt
+        assert row is not None
+        if not row.callback:
+            return
+        body = {"tune": shapes.tune(tune, self.settings, self.sign)} if tune else {"prompt": shapes.prompt(prompt, self.settings)}  # type: ignore[arg-type]
+        callback = Callback(
+            id=f"msg_{secrets.token_hex(12)}", account_id=row.account_id, tune_id=tune.id if tune else None,
+            prompt_id=prompt.id if prompt else None, url=row.callback, body=json.dumps(body),
+        )  # fmt: skip
+        session.add(callback)
+        session.flush()
+        self.deliver(session, callback.id, 1, 0.0)
+
+    def deliver(self, session: Session, callback_id: str, attempt: int, delay: float) -> None:
+        extra = {"delay_seconds": delay} if delay else {}
+        self._enqueue(session, DELIVERY, "deliver", f"callback-{callback_id}-{attempt}", callback_id, attempt, **extra)
+
+    def close(self) -> None:
+        self.client.destroy()
+
+    def _enqueue(self, session: Session, queue: str, workflow: str, name: str, *arguments: Any, **options: Any) -> None:
+        asked: Any = {"queue_name": queue, "workflow_name": workflow, "workflow_id": name, "app_version": VERSION, **options}
+        self.client.enqueue_in_transaction(session, asked, *arguments)
+
+
+def account_secret(session: Session, callback: Callback) -> str:
+    account = session.get(Account, callback.account_id)
+    assert account is not None
+    return account.webhook_secret

@@ -1,0 +1,207 @@
+"""Prompts: the rules of FLUX at the door, then a row and, as soon as every tune it uses is trained, a job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session, selectinload
+
+from fluxbooth import prompts as language
+from fluxbooth.prompts import trigger_words
+from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.schemas import PromptForm
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.shapes import FLUX_DEV, PROMPT_FIELDS
+from fluxbooth.service.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
+from fluxbooth.specs import GenerateSpec
+
+TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE)
+CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
+STEPS, GUIDANCE, FAST_STEPS = 28, 3.5, 30
+FIELDS = tuple(PROMPT_FIELDS)
+# what decides the picture: a repeated prompt that agrees on all of it is the same prompt
+SIGNATURE = (*FIELDS, "text", "callback", "num_images")
+
+
+def create(session: Session, settings: Settings, jobs: JobEngine, account: Account, form: PromptForm, *, target: int) -> Prompt:
+    """A new prompt on a tune: a public base, or one of the account's, whose tag is then put before a text that lacks it.
+
+    The caller holds the transaction. Raises Invalid with every field that will not do, NotFound for an unknown target.
+    """
+    text, tune_id = form.text, target
+    if target >= FIRST_TUNE:
+        own = _own(session, account, str(target))
+        if own is None:
+            raise NotFound
+        tune_id = own.base_tune_id
+        if own.model_type == "lora" and str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
+            text = f"<lora:{own.id}:{form.lora_scale:g}> {text}"
+    elif target not in settings.base_tunes:
+        raise NotFound
+    uses = _uses(session, account, text)
+    _check(settings, form, text, [tune for tune, _ in uses])
+    fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
+    asked = form.model_dump(include=set(SIGNATURE)) | {"text": text, "tune_id": tune_id}
+    signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    if account.idempotent and (known := _same(session, account, signature)):
+        return known
+    trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
+    prompt = Prompt(
+        account_id=account.id, tune_id=tune_id, text=text, callback=form.callback, num_images=form.num_images, fields=fields,
+        spec=_spec(settings, form, tune_id, [tune for tune, _ in uses]), signature=signature,
+        advice=[a.to_json() for a in language.advise(text, trigger)],
+        uses=[Use(tune_id=tune.id, tune=tune, position=i, weight=weight) for i, (tune, weight) in enumerate(uses)],
+    )  # fmt: skip
+    session.add(prompt)
+    session.flush()
+    enqueue_if_due(session, jobs, prompt)
+    return prompt
+
+
+def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
+    """Hands a prompt to the engine once every tune it uses is trained."""
+    if not prompt.enqueued and prompt.trained_at is None and all(use.tune.trained_at for use in prompt.uses):
+        prompt.enqueued = True
+        jobs.prompt(session, prompt.id)
+
+
+def get(session: Session, account: Account, number: int) -> Prompt:
+    prompt = session.scalar(
+        select(Prompt).where(Prompt.id == number, Prompt.account_id == account.id, Prompt.deleted_at.is_(None)).options(*LOADED)
+    )
+    if prompt is None:
+        raise NotFound
+    return prompt
+
+
+def listed(
+    session: Session,
+    account: Account,
+    *,
+    limit: int,
+    offset: int,
+    before: int | None,
+    tune_id: int | None,
+    text: str | None,
+    liked: bool | None,
+) -> Sequence[Prompt]:
+    """The account's prompts, newest first; of a base, or those that use a tune."""
+    query = select(Prompt).where(Prompt.account_id == account.id, Prompt.deleted_at.is_(None)).options(*LOADED)
+    if before is not None:
+        query = query.where(Prompt.id < before)
+    if tune_id is not None:
+        query = query.where(or_(Prompt.tune_id == tune_id, Prompt.uses.any(tune_id=tune_id)))
+    if text:
+        query = query.where(Prompt.text.contains(text, autoescape=True))
+    if liked is not None:
+        query = query.where(Prompt.liked == liked)
+    return session.scalars(query.order_by(Prompt.id.desc()).limit(limit).offset(offset)).all()
+
+
+def delete(session: Session, account: Account, number: int) -> list[str]:
+    """Hides a prompt and ends its work; returns the keys of files to remove once this is committed."""
+    prompt = get(session, account, number)
+    prompt.deleted_at = now()
+    return [f"prompts/{prompt.id}"]
+
+
+def duplicate(session: Session, settings: Settings, jobs: JobEngine, account: Account, number: int, changes: dict[str, Any]) -> Prompt:
+    """A new prompt like another one but for `changes`."""
+    old = get(session, account, number)
+    values = {**old.fields, "text": old.text, "callback": old.callback, "num_images": old.num_images, **changes}
+    return create(session, settings, jobs, account, PromptForm.read(values), target=old.tune_id)
+
+
+def drawn_text(prompt: Prompt) -> str:
+    """What the base is given: tags taken out, {{characteristics}} filled in from the tunes in order."""
+    known = [{str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses]
+
+    def value(match: re.Match[str]) -> str:
+        said = [values.get(match[1].lower()) for values in known]
+        return next((str(v) for v in said if v not in (None, "", "NONE")), "")
+
+    return " ".join(CHARACTERISTIC.sub(value, TAG.sub(" ", prompt.text)).split())
+
+
+LOADED = (selectinload(Prompt.images), selectinload(Prompt.uses).selectinload(Use.tune))
+
+
+def _own(session: Session, account: Account, name: str) -> Tune | None:
+    """The account's tune by id, else the newest by token or title."""
+    mine = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
+    if name.isdigit() and len(name) < 19:
+        return session.scalar(mine.where(Tune.id == int(name)))
+    return session.scalar(mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc()))
+
+
+def _uses(session: Session, account: Account, text: str) -> list[tuple[Tune, float]]:
+    found: dict[int, tuple[Tune, float]] = {}
+    for kind, name, weight in TAG.findall(text):
+        tune = _own(session, account, name)
+        if tune is None or tune.failed_at:
+            raise Invalid({"text": [f"refers to tune {name}, which {'failed' if tune else 'does not exist'}"]})
+        if kind.lower() == "faceid" or tune.model_type == "faceid":
+            raise Invalid({"text": [f"refers to tune {name}, but this base has no face adapter yet: train a LoRA instead"]})
+        try:
+            strength = float(weight)
+        except ValueError:
+            raise Invalid({"text": [f"gives tune {name} the strength {weight}, which is not a number"]}) from None
+        if strength > language.MAX_WEIGHT:
+            raise Invalid({"text": [f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2"]})
+        found[tune.id] = (tune, strength)
+    if len(found) > language.MAX_LORAS:
+        raise Invalid({"text": [f"uses {len(found)} LoRAs: use at most {language.MAX_LORAS}"]})
+    return list(found.values())
+
+
+def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune]) -> None:
+    """The rules of FLUX, all at once; known clients repair on these very words."""
+    wrong: dict[str, list[str]] = {}
+    if not TAG.sub("", text).strip():
+        wrong["text"] = ["can't be blank"]
+    elif settings.require_trigger:
+        lacking = [w for tune in tunes if (w := trigger_words(tune.token or "", tune.name)).lower() not in " ".join(text.lower().split())]
+        wrong |= {"text": [f"must include `{words}`" for words in lacking]} if lacking else {}
+    if form.cfg_scale is not None and form.cfg_scale >= 5:
+        wrong["cfg_scale"] = ["must be less than 5"]
+    if form.negative_prompt and form.negative_prompt.strip():
+        wrong["negative_prompt"] = ["not supported on Flux"]
+    if form.controlnet:
+        wrong["controlnet"] = ["needs an input image, which this server does not take"]
+    if (form.w is None) != (form.h is None):
+        wrong["w" if form.w is None else "h"] = ["must be given together with the other side"]
+    if wrong:
+        raise Invalid(wrong)
+
+
+def _same(session: Session, account: Account, signature: str) -> Prompt | None:
+    return session.scalar(
+        select(Prompt).where(Prompt.account_id == account.id, Prompt.signature == signature, Prompt.deleted_at.is_(None)).options(*LOADED)
+    )
+
+
+def _spec(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]) -> dict[str, Any]:
+    """The GenerateSpec but for its LoRA files. A seed that was not asked for is drawn now, so that a repeated job draws the same."""
+    fast = any(tune.branch == "fast" for tune in tunes)
+    base = "nano" if fast or settings.base == "nano" else settings.base_tunes.get(tune_id, settings.base_tunes[FLUX_DEV])
+    steps = form.steps or STEPS
+    spec: dict[str, Any] = {
+        "base": base, "num_images": form.num_images, "steps": min(steps, FAST_STEPS) if fast else steps,
+        "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
+        "guidance": GUIDANCE if form.cfg_scale is None else form.cfg_scale,
+    }  # fmt: skip
+    if form.w and form.h:
+        spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
+    elif form.aspect_ratio or form.ar != "1:1":
+        spec["aspect_ratio"] = form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
+    return GenerateSpec.read(spec).model_dump(mode="json", exclude_none=True)
+
+
+__all__ = ["create", "delete", "drawn_text", "duplicate", "enqueue_if_due", "get", "listed"]

@@ -1,0 +1,173 @@
+"""What the engine does to rows: when work begins, while it runs, and once, when it ends.
+
+Each ending is one transaction that first asks whether the row still waits for it, so that work which was done twice, or was cancelled
+or deleted meanwhile, changes nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import prompts, tunes
+from fluxbooth.service.db import Database
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.store import Store
+from fluxbooth.service.tables import Image, Photo, Prompt, Tune, now
+
+Json = dict[str, Any]
+MOST_DEATHS = 3
+MOST_LOSSES = 500  # points of the curve that are kept for a page
+
+
+@dataclass(frozen=True)
+class Results:
+    settings: Settings
+    db: Database
+    store: Store
+    jobs: JobEngine
+
+    def tune_wanted(self, number: int) -> bool:
+        with self.db.read() as session:
+            return _open_tune(session, number) is not None
+
+    def prompt_wanted(self, number: int) -> bool:
+        with self.db.read() as session:
+            return _open_prompt(session, number) is not None
+
+    def photos_to_fetch(self, number: int) -> list[tuple[int, str]]:
+        with self.db.read() as session:
+            rows = session.scalars(
+                select(Photo).where(Photo.tune_id == number, Photo.key.is_(None), Photo.url.is_not(None)).order_by(Photo.id)
+            )
+            return [(photo.id, photo.url or "") for photo in rows]
+
+    def photo_fetched(self, number: int, photo_id: int, key: str) -> None:
+        with self.db.write() as session:
+            if _open_tune(session, number) and (photo := session.get(Photo, photo_id)):
+                photo.key = key
+
+    def begin_training(self, number: int) -> Json | None:
+        """The request to the child, or None if nobody waits for it any more."""
+        with self.db.write() as session:
+            tune = _open_tune(session, number)
+            if tune is None:
+                return None
+            tune.started_training_at = tune.started_training_at or now()
+            photos = [str(self.store.path(photo.key)) for photo in tune.photos if photo.key]
+            return {"work": "train", "photos": photos, "spec": tune.spec, "out": str(self.store.path(f"tunes/{number}/work"))}
+
+    def progress(self, number: int, event: Json, losses: list[float]) -> None:
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
+                tune.progress = {name: event.get(name) for name in ("step", "steps", "loss", "steps_per_second", "seconds_left")} | {
+                    "losses": kept
+                }
+                tune.eta = now() + datetime.timedelta(seconds=event.get("seconds_left") or 0)
+
+    def publish_tune(self, number: int, result: Json) -> None:
+        """The LoRA goes into the store; the tune is trained, the prompts that wait for it are due, and so is its callback."""
+        key = f"tunes/{number}/lora.safetensors"
+        with self.db.write() as session:
+            tune = _open_tune(session, number)
+            if tune is None:
+                return
+            source = Path(result["lora"])
+            if source.exists():
+                self.store.take(source, key)
+            finished = now()
+            tune.lora, tune.steps, tune.trained_at = key, result["steps"], finished
+            tune.expires_at = None if tune.auto_extend else finished + datetime.timedelta(days=self.settings.expiry_days)
+            tune.progress = {**tune.progress, "step": result["steps"], "steps": result["steps"], "seconds_left": 0}
+            session.flush()
+            self.jobs.callback(session, tune=tune)
+            waiting = select(Prompt).where(Prompt.uses.any(tune_id=number), Prompt.enqueued.is_(False), Prompt.deleted_at.is_(None))
+            for prompt in session.scalars(waiting.order_by(Prompt.id)):
+                prompts.enqueue_if_due(session, self.jobs, prompt)
+        self.store.remove(f"tunes/{number}/work")
+
+    def begin_drawing(self, number: int) -> Json | None:
+        with self.db.write() as session:
+            prompt = _open_prompt(session, number)
+            if prompt is None:
+                return None
+            prompt.started_training_at = prompt.started_training_at or now()
+            loras = [f"{self.store.path(use.tune.lora)}:{use.weight}" for use in prompt.uses if use.tune.lora]
+            spec, out = {**prompt.spec, "loras": loras}, self.store.path(f"prompts/{number}/work")
+            return {"work": "generate", "text": prompts.drawn_text(prompt), "spec": spec, "out": str(out)}
+
+    def publish_prompt(self, number: int, result: Json) -> None:
+        with self.db.write() as session:
+            prompt = _open_prompt(session, number)
+            if prompt is None:
+                return
+            for i, picture in enumerate(result["pictures"]):
+                key = f"prompts/{number}/{i}.jpg"
+                if Path(picture["path"]).exists():
+                    self.store.take(Path(picture["path"]), key)
+                shown = {name: picture[name] for name in ("seed", "width", "height", "recipe")}
+                prompt.images.append(Image(name=secrets.token_urlsafe(24), key=key, **shown))
+            prompt.trained_at = now()
+            session.flush()
+            self.jobs.callback(session, prompt=prompt)
+        self.store.remove(f"prompts/{number}/work")
+
+    def died(self, kind: type[Tune] | type[Prompt], number: int) -> int:
+        """Counts one more child that died on a job; how many have."""
+        with self.db.write() as session:
+            row = session.get(kind, number)
+            assert row is not None
+            row.deaths += 1
+            return row.deaths
+
+    def fail_tune(self, number: int, reason: str) -> None:
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                tunes.fail(session, self.jobs, tune, reason)
+
+    def fail_prompt(self, number: int, reason: str) -> None:
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                prompt.user_error, prompt.trained_at = reason, now()
+                session.flush()
+                self.jobs.callback(session, prompt=prompt)
+
+    def remove_if_deleted(self, kind: type[Tune] | type[Prompt], number: int) -> None:
+        """What a child was still writing while its row was deleted."""
+        with self.db.read() as session:
+            row = session.get(kind, number)
+        if row is not None and row.deleted_at:
+            self.store.remove(f"{'tunes' if kind is Tune else 'prompts'}/{number}")
+
+    def sweep(self) -> None:
+        """Deletes what has expired, and the files of everything deleted, which a kill may have left."""
+        with self.db.write() as session:
+            due = select(Tune).where(Tune.expires_at < now(), Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
+            for tune in session.scalars(due):
+                tune.deleted_at = now()
+                for prompt in session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))):
+                    prompt.deleted_at = now()
+        for kind, folder in ((Tune, "tunes"), (Prompt, "prompts")):
+            with self.db.read() as session:
+                gone = session.scalars(select(kind.id).where(kind.deleted_at.is_not(None))).all()
+            for number in gone:
+                self.store.remove(f"{folder}/{number}")
+
+
+def _open_tune(session: Session, number: int) -> Tune | None:
+    """The tune if its training is still wanted: not trained, failed, cancelled or deleted."""
+    tune = session.get(Tune, number)
+    return tune if tune and not (tune.trained_at or tune.failed_at or tune.deleted_at) else None
+
+
+def _open_prompt(session: Session, number: int) -> Prompt | None:
+    prompt = session.get(Prompt, number)
+    return prompt if prompt and not (prompt.trained_at or prompt.deleted_at) else None

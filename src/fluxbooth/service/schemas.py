@@ -1,0 +1,158 @@
+"""What a request may ask: the contract's fields, read leniently. Blank text is null, numbers may be text, unknown keys are ignored."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fluxbooth.prompts import MAX_CHARACTERS
+from fluxbooth.service.errors import Invalid
+from fluxbooth.specs import ASPECT_RATIOS
+
+BLANK = ("", "null", "undefined", None)
+
+
+def _callback(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or len(url) > 2048 or not url.isprintable():
+        raise ValueError("must be a http or https address without a password")
+    return url
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_object(value: Any) -> Any:
+    """An object may come as JSON text; values are kept as text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("must be an object") from None
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")
+    return {str(k)[:100]: v if isinstance(v, (bool, int, float)) or v is None else str(v)[:1000] for k, v in list(value.items())[:100]}
+
+
+def _plain_text(value: str) -> str:
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("holds characters that are no text")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_plain_text)]
+Callback = Annotated[str, AfterValidator(_callback)]
+Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_absent(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise ValueError("must be an object")
+        return {k: v for k, v in values.items() if not (isinstance(v, (str, type(None))) and v in BLANK)}
+
+    @classmethod
+    def read(cls, values: Any) -> Self:
+        """The form. Raises Invalid with every field that will not do."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise Invalid(field_map(error)) from None
+
+
+class PromptForm(Form):
+    text: Text = Field(default="", max_length=MAX_CHARACTERS)
+    negative_prompt: Text | None = None
+    callback: Callback | None = None
+    num_images: int = Field(default=1, ge=1, le=8)
+    seed: int | None = Field(default=None, ge=0, le=2**32)
+    steps: int | None = Field(default=None, ge=0, le=100)
+    cfg_scale: float | None = Field(default=None, ge=0, le=15)
+    w: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
+    h: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
+    aspect_ratio: Literal[ASPECT_RATIOS] | None = None  # type: ignore[valid-type]
+    ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
+    resolution: Literal["1K"] | None = None
+    lora_scale: float = Field(default=1.0, ge=0, le=4)
+    tune_id: int | None = None
+    super_resolution: bool = False
+    hires_fix: bool = False
+    inpaint_faces: bool = False
+    face_correct: bool = False
+    face_swap: bool = False
+    film_grain: bool = False
+    use_lpw: bool = False
+    prompt_expansion: bool = False
+    controlnet_txt2img: bool = False
+    controlnet_conditioning_scale: float | None = Field(default=None, ge=0, le=1)
+    denoising_strength: float | None = Field(default=None, ge=0, le=1)
+    scheduler: Literal["euler", "euler_a", "dpm++2m_karras", "dpm++sde_karras", "dpm++2m", "dpm++sde", "lcm", "tcd"] | None = None
+    backend_version: Literal["0", "1"] | None = None
+    style: Text | None = Field(default=None, max_length=100)
+    color_grading: Text | None = Field(default=None, max_length=100)
+    theme: Text | None = Field(default=None, max_length=1000)
+    controlnet: Text | None = Field(default=None, max_length=100)
+    pack_id: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_yet(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            for name in ("input_image", "mask_image"):
+                if any(values.get(f"{name}{end}") not in BLANK for end in ("", "_url", "_base64")):
+                    raise ValueError("input_image and mask_image are not offered by this server")
+            if any(
+                name.startswith(("video", "audio_", "input_video", "image_references")) and values[name] not in BLANK for name in values
+            ):
+                raise ValueError("video is not offered by this server")
+            if isinstance(values.get("backend_version"), int):
+                values = {**values, "backend_version": str(values["backend_version"])}
+        return values
+
+
+class TuneForm(Form):
+    title: Text = Field(max_length=1000)
+    name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
+    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
+    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_tune: Text | None = None
+    model_type: Literal["lora", "pti", "faceid"] | None = None
+    preset: Literal["flux-lora-focus", "flux-lora-portrait", "flux-lora-fast"] | None = None
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
+    callback: Callback | None = None
+    face_crop: bool = False
+    training_face_correct: bool = False
+    auto_extend: bool = False
+    characteristics: Characteristics = Field(default_factory=dict)
+    image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
+    prompts_attributes: Annotated[list[dict[str, Any]], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
+
+
+class TunePatch(Form):
+    title: Text | None = Field(default=None, max_length=1000)
+    name: Text | None = Field(default=None, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
+    characteristics: Characteristics | None = None
+
+
+def field_map(error: ValidationError) -> dict[str, list[str]]:
+    """pydantic's errors in the contract's shape, with the words that clients of Rails know."""
+    fields: dict[str, list[str]] = {}
+    for row in error.errors():
+        name = str(row["loc"][0]) if row["loc"] else "body"
+        if row["type"] == "missing":
+            message = "can't be blank"
+        elif row["type"] == "value_error":
+            message = str(row.get("ctx", {}).get("error", row["msg"]))
+        else:
+            message = row["msg"].replace("Input should be", "must be").replace("String should", "must").replace("List should", "must")
+        fields.setdefault(name, []).append(message)
+    return fields

@@ -1,0 +1,66 @@
+"""Every setting of the service, read from FLUXBOOTH_* variables; flags of `fluxbooth serve` win."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fluxbooth.errors import InputError
+
+MB = 2**20
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FLUXBOOTH_", extra="ignore", frozen=True)
+
+    data: Path = Field(
+        default=Path.home() / ".local" / "share" / "fluxbooth", description="folder of the database, photos, LoRAs and pictures"
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
+    base: str = Field(default="nano", description="base that answers every Flux base id: nano, flux-dev or a diffusers folder")
+    public_url: str | None = Field(default=None, description="address that clients reach the service at; by default http://HOST:PORT")
+    trusted_proxies: str = Field(default="127.0.0.1", description="addresses whose X-Forwarded-* headers are believed, with commas")
+    flux_dev_license: Literal["noncommercial", "commercial"] | None = Field(
+        default=None, description="which licence of FLUX.1-dev you hold; must be stated before it is served"
+    )
+    private_network: bool = Field(default=False, description="let image_urls and callbacks reach private addresses")
+    require_trigger: bool = Field(default=True, description="refuse a prompt that uses a LoRA but lacks its trigger words (`ohwx man`)")
+    lora_download: bool = Field(default=False, description="let the API hand out trained LoRA files")
+    base_tunes: dict[int, str] = Field(
+        default={1504944: "flux-dev", 3063697: "flux-krea"},
+        description="base of each base_tune_id, as JSON; all are nano if the base is nano",
+    )
+    image_mb: int = Field(default=25, ge=1, description="largest uploaded file")
+    request_mb: int = Field(default=1024, ge=1, description="largest request")
+    expiry_days: int = Field(default=30, ge=1, description="days after training until a tune and its pictures are deleted")
+    metrics: Literal["key", "open", "off"] = Field(default="key", description="who may read /metrics")
+
+    @property
+    def database(self) -> Path:
+        return self.data / "fluxbooth.sqlite"
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.database}"
+
+    @property
+    def url(self) -> str:
+        """Where clients reach the service, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+
+def read_settings(**flags: object) -> Settings:
+    """The settings, flags before variables. Raises InputError with one sentence for the first that will not do."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "FLUXBOOTH_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise InputError(
+            f"{name} will not do ({first['msg'].lower()}): {Settings.model_fields[str(first['loc'][0])].description}."
+        ) from None

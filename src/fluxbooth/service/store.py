@@ -1,0 +1,35 @@
+"""Files by key, under the data folder: photos, LoRAs, pictures, and the folders that running work uses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+
+class Store:
+    """Keys are made here, never from what a client sent: `tunes/7/photos/...`, `tunes/7/lora.safetensors`, `prompts/9/...`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.incoming = folder / "files", folder / "incoming"
+        for path in (self.folder, self.incoming):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, key: str) -> Path:
+        return self.folder / key
+
+    def take(self, source: Path, key: str) -> None:
+        """Moves a finished file in: under its key it is whole, and on disk."""
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source.open("rb") as file:
+            os.fsync(file.fileno())
+        source.rename(target)
+
+    def remove(self, prefix: str) -> None:
+        """Deletes a file, or everything below a folder; what is not there is deleted already."""
+        path = self.path(prefix)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

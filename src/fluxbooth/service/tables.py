@@ -1,0 +1,184 @@
+"""The rows. A tune is a subject learnt, or to be learnt; a prompt is a text drawn, or to be drawn; an image is one picture of it.
+
+States follow from times alone. A tune is queued, training (started_training_at), trained (trained_at) or failed (failed_at); a prompt
+is queued, running (started_training_at) or done (trained_at), and failed if it also has a user_error. deleted_at hides a row at once;
+its files go right after.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+Json = dict[str, Any]
+FIRST_TUNE = 5_000_000  # above the ids of public bases, which clients send as numbers
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Utc(TypeDecorator[datetime.datetime]):
+    """Times go in and come out with their zone; SQLite would drop it."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None if dialect.name == "sqlite" else datetime.UTC) if value else None
+
+    def process_result_value(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
+        return value.replace(tzinfo=datetime.UTC) if value else None
+
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Row(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime.datetime: Utc, Json: JSON, list[str]: JSON}
+
+
+class Account(Row):
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    webhook_secret: Mapped[str] = mapped_column(String(100))
+    idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
+    auto_extend: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+
+
+class ApiKey(Row):
+    __tablename__ = "api_keys"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)  # found by, and shown in lists
+    digest: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(100), default="")
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    revoked_at: Mapped[datetime.datetime | None]
+
+
+class Tune(Row):
+    __tablename__ = "tunes"
+    __table_args__ = (Index("tunes_of_account", "account_id", "id"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    title: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(String(60))
+    token: Mapped[str | None] = mapped_column(String(40))
+    model_type: Mapped[str] = mapped_column(String(20))  # lora, faceid
+    branch: Mapped[str] = mapped_column(String(20))  # flux1, fast
+    base: Mapped[str] = mapped_column(Text)  # name of the base that trains and draws it
+    base_tune_id: Mapped[int] = mapped_column(Id)
+    preset: Mapped[str | None] = mapped_column(String(40))
+    steps: Mapped[int | None]
+    spec: Mapped[Json] = mapped_column(default=dict)
+    characteristics: Mapped[Json] = mapped_column(default=dict)
+    callback: Mapped[str | None] = mapped_column(Text)
+    face_crop: Mapped[bool] = mapped_column(default=False)
+    auto_extend: Mapped[bool] = mapped_column(default=False)
+    imported: Mapped[bool] = mapped_column(default=False)
+    lora: Mapped[str | None] = mapped_column(Text)  # key of the file in the store
+    deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
+    progress: Mapped[Json] = mapped_column(default=dict)
+    eta: Mapped[datetime.datetime | None]
+    user_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
+    started_training_at: Mapped[datetime.datetime | None]
+    trained_at: Mapped[datetime.datetime | None]
+    failed_at: Mapped[datetime.datetime | None]
+    expires_at: Mapped[datetime.datetime | None]
+    deleted_at: Mapped[datetime.datetime | None]
+    photos: Mapped[list[Photo]] = relationship(order_by="Photo.id")
+
+
+class Photo(Row):
+    __tablename__ = "photos"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    tune_id: Mapped[int] = mapped_column(ForeignKey("tunes.id"), index=True)
+    filename: Mapped[str] = mapped_column(String(200))  # what the client called it; pairs captions, names no file
+    url: Mapped[str | None] = mapped_column(Text)  # still to be fetched if there is no key
+    key: Mapped[str | None] = mapped_column(Text)
+
+
+class Prompt(Row):
+    __tablename__ = "prompts"
+    __table_args__ = (Index("prompts_of_account", "account_id", "id"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    tune_id: Mapped[int] = mapped_column(Id, index=True)  # of the base it is drawn on
+    text: Mapped[str] = mapped_column(Text)
+    callback: Mapped[str | None] = mapped_column(Text)
+    num_images: Mapped[int] = mapped_column(default=1)
+    fields: Mapped[Json] = mapped_column(default=dict)  # everything else that was asked, by the contract's names
+    spec: Mapped[Json] = mapped_column(default=dict)  # GenerateSpec, without the LoRA files
+    advice: Mapped[list[Json]] = mapped_column(JSON, default=list)
+    signature: Mapped[str] = mapped_column(String(64), index=True)  # what makes a repeated prompt the same
+    deaths: Mapped[int] = mapped_column(default=0)
+    liked: Mapped[bool] = mapped_column(default=False)
+    enqueued: Mapped[bool] = mapped_column(default=False)  # false while it waits for a tune to be trained
+    user_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
+    started_training_at: Mapped[datetime.datetime | None]
+    trained_at: Mapped[datetime.datetime | None]
+    deleted_at: Mapped[datetime.datetime | None]
+    images: Mapped[list[Image]] = relationship(order_by="Image.id")
+    uses: Mapped[list[Use]] = relationship(order_by="Use.position")
+
+
+class Use(Row):
+    """A tune that a prompt uses, and how strongly."""
+
+    __tablename__ = "uses"
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
+    tune_id: Mapped[int] = mapped_column(ForeignKey("tunes.id"), primary_key=True, index=True)
+    position: Mapped[int]
+    weight: Mapped[float]
+    tune: Mapped[Tune] = relationship()
+
+
+class Image(Row):
+    __tablename__ = "images"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)  # unguessable, in its public address
+    key: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int] = mapped_column(Id)
+    width: Mapped[int]
+    height: Mapped[int]
+    recipe: Mapped[Json] = mapped_column(default=dict)
+
+
+class Callback(Row):
+    __tablename__ = "callbacks"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # also the webhook-id that receivers know it by
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    tune_id: Mapped[int | None] = mapped_column(ForeignKey("tunes.id"), index=True)
+    prompt_id: Mapped[int | None] = mapped_column(ForeignKey("prompts.id"), index=True)
+    url: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    delivered_at: Mapped[datetime.datetime | None]
+    failed_at: Mapped[datetime.datetime | None]
+
+
+class Idempotency(Row):
+    """An answer kept under the client's Idempotency-Key; without a status, its first request is still under way."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (UniqueConstraint("account_id", "key"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    key: Mapped[str] = mapped_column(String(255))
+    request: Mapped[str] = mapped_column(String(64))  # digest of method, path and body
+    status: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)

@@ -1,0 +1,202 @@
+"""Tunes: make, list, change, delete. Accepted work is committed, with its job, before anyone is answered."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Protocol
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from fluxbooth import photocheck
+from fluxbooth.errors import InputError
+from fluxbooth.service import prompts
+from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.shapes import FLUX_DEV
+from fluxbooth.service.store import Store
+from fluxbooth.service.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
+from fluxbooth.specs import TrainSpec
+
+MOST_IMAGES, FAST_STEPS = 50, 30
+TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".gif")
+SD_BRANCHES = ("sd15", "sdxl1")
+
+
+class Upload(Protocol):
+    """A file that a request brought: on disk under a name of ours, called `filename` by the client."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def filename(self) -> str: ...
+
+
+def create(
+    session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, form: TuneForm, uploads: Sequence[Upload]
+) -> Tune:
+    """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one of the same title.
+
+    The caller holds the transaction. Raises Invalid for what will not do; nothing is kept then.
+    """
+    if account.idempotent and (known := _same_title(session, account, form.title)):
+        return known
+    base, base_tune_id, branch = _base(settings, form)
+    pictures = [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
+    _check_images(form, pictures)
+    spec = _spec(form, base, branch)
+    tune = Tune(
+        account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
+        model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
+        preset=form.preset, steps=form.steps, spec=spec.model_dump(mode="json"), characteristics=form.characteristics,
+        callback=form.callback, face_crop=form.face_crop, auto_extend=form.auto_extend or account.auto_extend,
+        eta=now() + (FAST_ETA if branch == "fast" else TRAIN_ETA),
+    )  # fmt: skip
+    session.add(tune)
+    session.flush()
+    _keep_photos(tune, store, pictures, {PurePath(u.filename).stem: u for u in uploads if u not in pictures}, form.image_urls)
+    if tune.model_type == "faceid":
+        tune.started_training_at = tune.trained_at = now()
+        tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
+        jobs.callback(session, tune=tune)
+    else:
+        session.flush()
+        jobs.train(session, tune.id)
+    for values in form.prompts_attributes:
+        prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
+    return tune
+
+
+def check_pictures(uploads: Sequence[Upload]) -> None:
+    """Looks at every uploaded picture, in a process of its own. Raises Invalid with a sentence for each that cannot be read."""
+    pictures = [upload.path for upload in uploads if not upload.filename.lower().endswith(".txt")]
+    if not pictures:
+        return
+    try:
+        photocheck.read(pictures, max_pixels=256 * 256)
+    except InputError as error:
+        message = str(error)
+        for upload in uploads:
+            message = message.replace(str(upload.path), upload.filename).replace(upload.path.name, upload.filename)
+        raise Invalid({"images": [message]}) from None
+
+
+def get(session: Session, account: Account, number: int) -> Tune:
+    tune = session.scalar(select(Tune).where(Tune.id == number, Tune.account_id == account.id, Tune.deleted_at.is_(None)))
+    if tune is None:
+        raise NotFound
+    return tune
+
+
+def listed(
+    session: Session, account: Account, *, limit: int, offset: int, before: int | None, title: str | None, names: Sequence[str],
+    model_type: str | None, branch: str | None,
+) -> Sequence[Tune]:  # fmt: skip
+    """The account's tunes, newest first."""
+    query = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None)).options(selectinload(Tune.photos))
+    if before is not None:
+        query = query.where(Tune.id < before)
+    if title:
+        query = query.where(Tune.title.contains(title, autoescape=True))
+    if names:
+        query = query.where(Tune.name.in_(names))
+    if model_type:
+        query = query.where(Tune.model_type == model_type)
+    if branch:
+        query = query.where(Tune.branch == branch)
+    return session.scalars(query.order_by(Tune.id.desc()).limit(limit).offset(offset)).all()
+
+
+def change(session: Session, account: Account, number: int, patch: TunePatch) -> Tune:
+    tune = get(session, account, number)
+    tune.title, tune.name = patch.title or tune.title, patch.name or tune.name
+    if patch.characteristics is not None:
+        tune.characteristics = {**tune.characteristics, **patch.characteristics}
+    session.flush()
+    return tune
+
+
+def delete(session: Session, account: Account, number: int, *, with_prompts: bool) -> list[str]:
+    """Hides a tune and ends its work; returns the keys of files to remove once this is committed."""
+    tune = get(session, account, number)
+    tune.deleted_at = now()
+    using = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))).all()
+    keys = [f"tunes/{tune.id}"]
+    for prompt in using:
+        if prompt.trained_at is None:
+            prompt.user_error, prompt.trained_at = "A tune that this prompt uses was deleted.", now()
+        elif with_prompts:
+            prompt.deleted_at = now()
+            keys.append(f"prompts/{prompt.id}")
+    return keys
+
+
+def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> Tune:
+    """Ends a training that is queued or under way; one that is over stays as it is."""
+    tune = get(session, account, number)
+    if tune.trained_at is None and tune.failed_at is None:
+        fail(session, jobs, tune, "The training was cancelled.")
+    return tune
+
+
+def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
+    """Marks a tune failed, with every prompt that waits for it; their callbacks go out."""
+    tune.failed_at, tune.user_error = now(), reason
+    session.flush()
+    jobs.callback(session, tune=tune)
+    waiting = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None))).all()
+    for prompt in waiting:
+        prompt.user_error, prompt.trained_at = f"Tune {tune.id} that this prompt uses failed: {reason}", now()
+        session.flush()
+        jobs.callback(session, prompt=prompt)
+
+
+def _same_title(session: Session, account: Account, title: str) -> Tune | None:
+    return session.scalar(select(Tune).where(Tune.account_id == account.id, Tune.title == title, Tune.deleted_at.is_(None)))
+
+
+def _base(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
+    """(base to train, public id of it, branch) that a form asks for."""
+    if form.branch == "fast":
+        return "nano", form.base_tune_id or FLUX_DEV, "fast"
+    number = form.base_tune_id or (None if form.branch in SD_BRANCHES else FLUX_DEV)
+    if number not in settings.base_tunes:
+        asked = f"base_tune_id {number}" if number else f"branch {form.branch}"
+        raise Invalid({"base_tune_id": [f"is not available: {asked} is no FLUX base of this server; use {FLUX_DEV} (Flux1.dev)"]})
+    return ("nano" if settings.base == "nano" else settings.base), number, "flux1"
+
+
+def _check_images(form: TuneForm, pictures: Sequence[Upload]) -> None:
+    count = len(pictures) + len(form.image_urls)
+    if pictures and form.image_urls:
+        raise Invalid({"images": ["give images or image_urls, not both"]})
+    if not 1 <= count <= MOST_IMAGES:
+        raise Invalid({"images": ["can't be blank" if not count else f"has {count} pictures: give 4-20, at most {MOST_IMAGES}"]})
+
+
+def _spec(form: TuneForm, base: str, branch: str) -> TrainSpec:
+    fast = branch == "fast"
+    return TrainSpec.read({
+        "class_name": form.name, "base": base, "token": form.token or ("sks" if fast else "ohwx"), "preset": form.preset,
+        "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100,
+    })  # fmt: skip
+
+
+def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions: dict[str, Upload], urls: Sequence[str]) -> None:
+    for number, upload in enumerate(pictures):
+        suffix = PurePath(upload.filename).suffix.lower()
+        key = f"tunes/{tune.id}/photos/{number:03d}{suffix if suffix in PICTURES else '.jpg'}"
+        store.take(upload.path, key)
+        if caption := captions.get(PurePath(upload.filename).stem):
+            store.take(caption.path, f"tunes/{tune.id}/photos/{number:03d}.txt")
+        tune.photos.append(Photo(filename=upload.filename[:200], key=key))
+    tune.photos.extend(Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls)
+
+
+__all__ = ["FIRST_TUNE", "Upload", "cancel", "change", "check_pictures", "create", "delete", "fail", "get", "listed"]

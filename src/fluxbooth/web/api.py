@@ -1,0 +1,229 @@
+"""The contract's routes: tunes, prompts, likes. Each reads the request and calls the service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import prompts, shapes, tunes
+from fluxbooth.service.errors import NotFound
+from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
+from fluxbooth.service.tables import FIRST_TUNE, Account
+from fluxbooth.web import requests
+from fluxbooth.web.app import Services
+from fluxbooth.web.requests import Owner, Using, page
+
+router = APIRouter()
+Json = dict[str, Any]
+MOST_TUNES_OFFSET, MOST_PROMPTS_OFFSET = 200, 10_000
+
+
+def row_id(text: str) -> int:
+    """An id in a path. What is no number, or larger than any id, is not found."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise NotFound
+    return int(text)
+
+
+# ── tunes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post("/tunes", status_code=201, summary="Train a tune", openapi_extra=requests.body_of(TuneForm, "tune", files=True))
+async def create_tune(request: Request, services: Using, account: Owner) -> Response:
+    async with requests.body(request, services, "tune") as (values, uploads):
+        form = TuneForm.read(values)
+        async with requests.DECODING:
+            await asyncio.to_thread(tunes.check_pictures, uploads)
+
+        def work(session: Session, owner: Account) -> Json:
+            tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads)
+            shown = shapes.tune(tune, services.settings, services.sign)
+            if form.prompts_attributes:
+                made = prompts.listed(
+                    session, owner, limit=requests.MOST, offset=0, before=None, tune_id=tune.id, text=None, liked=None
+                )  # fmt: skip
+                shown["prompts"] = [shapes.prompt(prompt, services.settings) for prompt in reversed(made)]
+            return shown
+
+        return await requests.answered_once(request, services, account, values, work)
+
+
+@router.get("/tunes", summary="List tunes, newest first")
+def list_tunes(request: Request, services: Using, account: Owner) -> list[Json]:
+    asked, query = page(request, MOST_TUNES_OFFSET), request.query_params
+    names = [name for key in ("name", "name[]") for name in query.getlist(key) if name]
+    with services.db.read() as session:
+        rows = tunes.listed(
+            session, account, **asked, title=query.get("title"), names=names, model_type=query.get("model_type"), branch=query.get("branch")
+        )
+        return [shapes.tune(row, services.settings, services.sign) for row in rows]
+
+
+@router.get("/tunes/{number}", summary="Get a tune")
+def get_tune(number: str, services: Using, account: Owner) -> Json:
+    if row_id(number) in services.settings.base_tunes:
+        return shapes.public_tune(row_id(number), services.settings)
+    with services.db.read() as session:
+        return shapes.tune(tunes.get(session, account, row_id(number)), services.settings, services.sign)
+
+
+@router.patch("/tunes/{number}", summary="Change title, name or characteristics", openapi_extra=requests.body_of(TunePatch, "tune"))
+async def change_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
+    async with requests.body(request, services, "tune") as (values, _):
+        patch = TunePatch.read(values)
+
+    def work() -> Json:
+        with services.db.write() as session:
+            return shapes.tune(tunes.change(session, account, row_id(number), patch), services.settings, services.sign)
+
+    return await asyncio.to_thread(work)
+
+
+@router.delete("/tunes/{number}", summary="Delete a tune, its photos and its LoRA")
+def delete_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
+    with services.db.write() as session:
+        keys = tunes.delete(session, account, row_id(number), with_prompts=request.query_params.get("delete_prompts") in ("1", "true"))
+    for key in keys:
+        services.store.remove(key)
+    return {"message": "Tune successfully deleted"}
+
+
+@router.post("/tunes/{number}/cancel", summary="End a training that is queued or under way")
+def cancel_tune(number: str, services: Using, account: Owner) -> Json:
+    with services.db.write() as session:
+        tune = tunes.cancel(session, services.jobs, account, row_id(number))
+        return shapes.tune(tune, services.settings, services.sign)
+
+
+@router.get("/tunes/{number}/progress", summary="How far a training is", response_model=None)
+async def progress(number: str, request: Request, services: Using, account: Owner) -> Json | Response:
+    """`Accept: text/event-stream` gives an event for each change, until the training is over."""
+
+    def look() -> Json:
+        with services.db.read() as session:
+            tune = tunes.get(session, account, row_id(number))
+            over = bool(tune.trained_at or tune.failed_at)
+            return {"id": tune.id, "over": over, "trained_at": shapes.time(tune.trained_at), "user_error": tune.user_error, **tune.progress}
+
+    first = await asyncio.to_thread(look)
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return first
+
+    async def events() -> AsyncIterator[str]:
+        shown: Json | None = None
+        while True:
+            state = await asyncio.to_thread(look)
+            if state != shown:
+                yield f"data: {json.dumps(state)}\n\n"
+                shown = state
+            if state["over"] or await request.is_disconnected():
+                return
+            await asyncio.sleep(1)
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+# ── prompts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post("/tunes/{number}/prompts", status_code=201, summary="Draw", openapi_extra=requests.body_of(PromptForm, "prompt"))
+async def create_prompt(number: str, request: Request, services: Using, account: Owner) -> Response:
+    return await _create_prompt(request, services, account, number)
+
+
+@router.post("/prompts", status_code=201, summary="Draw on prompt[tune_id]", openapi_extra=requests.body_of(PromptForm, "prompt"))
+async def create_top_prompt(request: Request, services: Using, account: Owner) -> Response:
+    return await _create_prompt(request, services, account, None)
+
+
+async def _create_prompt(request: Request, services: Services, account: Account, number: str | None) -> Response:
+    async with requests.body(request, services, "prompt") as (values, _):
+        form = PromptForm.read(values)
+        target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
+
+        def work(session: Session, owner: Account) -> Json:
+            return shapes.prompt(prompts.create(session, services.settings, services.jobs, owner, form, target=target), services.settings)
+
+        return await requests.answered_once(request, services, account, values, work)
+
+
+@router.get("/prompts", summary="List prompts, newest first")
+def list_prompts(request: Request, services: Using, account: Owner) -> list[Json]:
+    return _listed(request, services, account, requests.number(request, "tune_id"))
+
+
+@router.get("/tunes/{number}/prompts", summary="List the prompts on a base, or those that use a tune")
+def list_tune_prompts(number: str, request: Request, services: Using, account: Owner) -> list[Json]:
+    if row_id(number) >= FIRST_TUNE:
+        with services.db.read() as session:
+            tunes.get(session, account, row_id(number))
+    return _listed(request, services, account, row_id(number))
+
+
+def _listed(request: Request, services: Services, account: Account, tune_id: int | None) -> list[Json]:
+    asked, liked = page(request, MOST_PROMPTS_OFFSET), request.query_params.get("liked")
+    with services.db.read() as session:
+        rows = prompts.listed(
+            session, account, **asked, tune_id=tune_id, text=request.query_params.get("text"),
+            liked=liked.lower() in ("1", "true", "t", "on") if liked else None,
+        )  # fmt: skip
+        return [shapes.prompt(row, services.settings) for row in rows]
+
+
+@router.get("/prompts/{number}", summary="Get a prompt")
+@router.get("/tunes/{tune}/prompts/{number}", summary="Get a prompt", operation_id="get_tune_prompt")
+def get_prompt(number: str, services: Using, account: Owner) -> Json:
+    with services.db.read() as session:
+        return shapes.prompt(prompts.get(session, account, row_id(number)), services.settings)
+
+
+@router.patch("/prompts/{number}", summary="Accepted, for clients that send it; changes nothing yet")
+@router.patch("/tunes/{tune}/prompts/{number}", summary="As PATCH /prompts/{number}", operation_id="change_tune_prompt")
+def change_prompt(number: str, services: Using, account: Owner) -> Json:
+    return get_prompt(number, services, account)
+
+
+@router.delete("/prompts/{number}", summary="Delete a prompt and its pictures")
+@router.delete("/tunes/{tune}/prompts/{number}", summary="Delete a prompt and its pictures", operation_id="delete_tune_prompt")
+def delete_prompt(number: str, services: Using, account: Owner) -> Json:
+    with services.db.write() as session:
+        keys = prompts.delete(session, account, row_id(number))
+    for key in keys:
+        services.store.remove(key)
+    return {"message": "Prompt successfully deleted"}
+
+
+@router.post("/prompts/{number}/duplicate", status_code=201, summary="Draw again, with changes")
+async def duplicate_prompt(number: str, request: Request, services: Using, account: Owner) -> Response:
+    async with requests.body(request, services, "prompt") as (values, _):
+
+        def work(session: Session, owner: Account) -> Json:
+            made = prompts.duplicate(session, services.settings, services.jobs, owner, row_id(number), values)
+            return shapes.prompt(made, services.settings)
+
+        return await requests.answered_once(request, services, account, values, work)
+
+
+@router.post("/prompts/{number}/likes", status_code=201, summary="Like", response_model=None)
+@router.delete("/prompts/{number}/likes", status_code=201, summary="Like no more", response_model=None, operation_id="unlike_prompt")
+@router.delete("/prompts/{number}/like", status_code=201, summary="Like no more", response_model=None, operation_id="unlike_prompt_2")
+def like(number: str, request: Request, services: Using, account: Owner) -> Response:
+    return _liked(services, account, number, lambda before: request.method == "POST", 201)
+
+
+@router.post("/prompts/{number}/like", summary="Like, or like no more", response_model=None)
+def toggle_like(number: str, services: Using, account: Owner) -> Response:
+    return _liked(services, account, number, lambda before: not before, 200)
+
+
+def _liked(services: Services, account: Account, number: str, change: Callable[[bool], bool], status: int) -> Response:
+    with services.db.write() as session:
+        prompt = prompts.get(session, account, row_id(number))
+        prompt.liked = change(prompt.liked)
+    return Response(status_code=status)

@@ -1,0 +1,117 @@
+"""The application: one process that answers from rows and files, and never waits for the device."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import fluxbooth
+from fluxbooth.errors import InputError
+from fluxbooth.service import accounts, db
+from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.links import Signer
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.store import Store
+from fluxbooth.web import log, metrics
+
+LONGEST_PATH = 2000
+
+
+@dataclass(frozen=True)
+class Services:
+    """What requests work with."""
+
+    settings: Settings
+    db: db.Database
+    store: Store
+    jobs: JobEngine
+    sign: Signer
+    secret: bytes
+
+
+def services(settings: Settings) -> Services:
+    secret = accounts.pepper(settings.data)
+    sign = Signer(secret, settings.url)
+    return Services(settings, db.Database(settings.database_url), Store(settings.data), JobEngine(settings, sign), sign, secret)
+
+
+class PlainPaths:
+    """`/tunes/7.json` and `/tunes/7/` are `/tunes/7`: answered directly, for clients lose their key on a redirect."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in ("/", "/openapi.json") and not scope["path"].startswith("/files/"):
+            path = scope["path"].rstrip("/").removesuffix(".json") or "/"
+            scope = {**scope, "path": path[:LONGEST_PATH], "raw_path": path[:LONGEST_PATH].encode()}
+        await self.app(scope, receive, send)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    from fluxbooth.web import api, catalogue, images
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = services(settings)
+        yield
+        app.state.services.jobs.close()
+
+    app = FastAPI(
+        title="Fluxbooth" + (" (answered by nano)" if settings.base == "nano" else ""), version=fluxbooth.__version__, lifespan=lifespan,
+        description="Fine-tune FLUX on photos of a subject, and make pictures of it. Compatible with the Astria API for Flux.",
+        docs_url=None, redoc_url=None, redirect_slashes=False,
+    )  # fmt: skip
+    app.include_router(api.router)
+    app.include_router(catalogue.router)
+    app.include_router(images.router)
+    app.add_exception_handler(ServiceError, _refused)
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(OperationalError, _busy)
+    app.add_exception_handler(404, _not_found)
+    app.add_exception_handler(405, _not_found)
+    app.middleware("http")(_observed)
+    app.add_middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["X-Request-Id"], max_age=86400
+    )
+    app.add_middleware(PlainPaths)
+    return app
+
+
+async def _observed(request: Request, call_next: object) -> Response:
+    """Gives each request an id, and writes one line about it: no query, no key, no body."""
+    request.state.id, began = secrets.token_hex(8), time.perf_counter()
+    response: Response = await call_next(request)  # type: ignore[operator]
+    seconds = time.perf_counter() - began
+    route = getattr(request.scope.get("route"), "path", "unknown")
+    metrics.answered(request.method, route, response.status_code, seconds)
+    log.request(request.state.id, request.method, route, response.status_code, seconds)
+    response.headers["X-Request-Id"] = request.state.id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    known = error if isinstance(error, ServiceError) else ServiceError(str(error), getattr(error, "status", 422))
+    return JSONResponse(known.body(), known.status, known.headers)
+
+
+def _not_found(request: Request, error: Exception) -> Response:
+    return JSONResponse(NotFound().body(), 404)
+
+
+def _busy(request: Request, error: Exception) -> Response:
+    log.error(request.state.id, error)
+    return JSONResponse(
+        {"error": "The database is busy: try again.", "base": ["The database is busy: try again."]}, 503, {"Retry-After": "5"}
+    )

@@ -1,0 +1,82 @@
+"""What a client asks beside tunes and prompts: the bases, the account, the state of the server."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from sqlalchemy import func, select
+
+from fluxbooth.service import shapes
+from fluxbooth.service.errors import NotFound
+from fluxbooth.service.tables import Prompt, Tune
+from fluxbooth.web import metrics
+from fluxbooth.web.requests import Owner, Using, the_account
+
+router = APIRouter()
+Json = dict[str, Any]
+
+
+@router.get("/gallery/tunes", summary="The bases")
+def gallery_tunes(request: Request, services: Using) -> list[Json]:
+    title = (request.query_params.get("title") or "").lower()
+    rows = [shapes.public_tune(number, services.settings) for number in services.settings.base_tunes]
+    return [row for row in rows if title in row["title"].lower()]
+
+
+@router.get("/gallery/packs", summary="Public packs: none yet")
+@router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
+@router.get("/packs", summary="Packs: none yet", operation_id="packs")
+@router.get("/workspaces", summary="Workspaces: not offered", operation_id="workspaces")
+def nothing() -> list[Json]:
+    return []
+
+
+@router.get("/users", summary="The account")
+def user(account: Owner) -> Json:
+    return {
+        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": 0, "auto_extend_tunes": account.auto_extend,
+        "top_off_amount": None, "purchased_plugin_at": None,
+    }  # fmt: skip
+
+
+@router.get("/cli/models", summary="The catalogue that command-line clients read; needs no key")
+def models(services: Using) -> Json:
+    rows = {
+        base.removesuffix("-dev"): {
+            "tune_id": number, "title": shapes.PUBLIC_TITLES.get(number, base), "resolutions": ["1K"], "default": number == shapes.FLUX_DEV,
+        }
+        for number, base in services.settings.base_tunes.items()
+    }  # fmt: skip
+    return {
+        "default": "flux", "default_video_model": None, "cache_ttl": 86400, "models": rows, "video_models": {}, "cli": {}, "skills": {},
+    }  # fmt: skip
+
+
+@router.get("/health", summary="The server runs")
+def health() -> Json:
+    return {"ok": True}
+
+
+@router.get("/ready", summary="The database answers")
+def ready(services: Using) -> Json:
+    with services.db.read() as session:
+        session.execute(select(1))
+    return {"ok": True}
+
+
+@router.get("/metrics", summary="For Prometheus", response_model=None)
+def prometheus(services: Using, authorization: Annotated[str | None, Header()] = None) -> Response:
+    if services.settings.metrics == "off":
+        raise NotFound
+    if services.settings.metrics == "key":
+        the_account(services, authorization)
+    with services.db.read() as session:
+        waiting = [
+            session.scalar(select(func.count()).where(*open_rows)) or 0
+            for open_rows in (
+                (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None)),
+                (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)),
+            )
+        ]
+    return Response(metrics.text(*waiting), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,135 @@
+"""What every route needs of a request: whose it is, its body and files, its page of a list, its idempotency key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import accounts
+from fluxbooth.service.errors import Invalid, ServiceError
+from fluxbooth.service.schemas import Form
+from fluxbooth.service.settings import MB
+from fluxbooth.service.tables import Account, Idempotency
+from fluxbooth.web import forms
+from fluxbooth.web.app import Services
+from fluxbooth.web.forms import Upload
+
+Json = dict[str, Any]
+DEFAULT_LIMIT, MOST, LONGEST_KEY = 20, 120, 255
+DECODING = asyncio.Semaphore(2)  # pictures of so many requests are looked at, at once
+in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request is not answered yet
+
+
+def the_services(request: Request) -> Services:
+    return request.app.state.services
+
+
+Using = Annotated[Services, Depends(the_services)]
+
+
+def the_account(services: Using, authorization: Annotated[str | None, Header()] = None) -> Account:
+    with services.db.read() as session:
+        account = accounts.account_of(session, authorization, services.secret)
+    if account is None:
+        raise ServiceError("The key is missing or wrong: send `Authorization: Bearer sd_...`.", 401, {"WWW-Authenticate": "Bearer"})
+    return account
+
+
+Owner = Annotated[Account, Depends(the_account)]
+
+
+def page(request: Request, most_offset: int) -> Json:
+    """limit, offset and before_id of a list, read as leniently as bodies are."""
+    asked = {name: number(request, name) for name in ("limit", "per_page", "offset", "page", "before_id")}
+    limit = min(MOST, max(1, asked["limit"] or asked["per_page"] or DEFAULT_LIMIT))
+    offset = asked["offset"] if asked["offset"] is not None else (max(1, asked["page"] or 1) - 1) * limit
+    if not 0 <= offset <= most_offset:
+        raise ServiceError(f"The offset must be 0 to {most_offset}: page on with before_id, the lowest id so far.", 400)
+    return {"limit": limit, "offset": offset, "before": asked["before_id"]}
+
+
+def number(request: Request, name: str) -> int | None:
+    """A number of the query; what is none counts as not given."""
+    text = (request.query_params.get(name) or "").strip()
+    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 16 else None
+
+
+@contextlib.asynccontextmanager
+async def body(request: Request, services: Services, key: str) -> AsyncIterator[tuple[Json, list[Upload]]]:
+    """The object of a body and the pictures it brought. Files that nobody took are removed at the end."""
+    limits = forms.Limits(file=services.settings.image_mb * MB, request=services.settings.request_mb * MB)
+    whole = await forms.read(request, services.store.incoming, limits)
+    try:
+        values = dict(forms.unwrap(whole, key))
+        images = values.pop("images", None)
+        given = images if isinstance(images, list) else [images]
+        uploads = [item for item in given if isinstance(item, Upload)]
+        addresses = [item for item in given if isinstance(item, str) and item.strip()]
+        if addresses:
+            known = values.get("image_urls") or []
+            values["image_urls"] = [*(known if isinstance(known, list) else [known]), *addresses]
+        if len(uploads) + len(addresses) < len([item for item in given if item not in (None, "")]):
+            raise Invalid({"images": ["must be files or addresses"]})
+        yield values, uploads
+    finally:
+        await asyncio.to_thread(forms.discard, whole)
+
+
+async def answered_once(
+    request: Request, services: Services, account: Account, values: Json, work: Callable[[Session, Account], Json]
+) -> Response:
+    """201 with what `work` makes in one transaction; under an Idempotency-Key, the same answer each time.
+
+    The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
+    """
+    key = request.headers.get("idempotency-key")
+    digest = hashlib.sha256(json.dumps([request.method, request.url.path, values], sort_keys=True, default=_name).encode()).hexdigest()
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
+    mark = (account.id, key or "")
+    if key and mark in in_flight:
+        raise ServiceError("A request with this Idempotency-Key is under way: wait for its answer.", 409, {"Retry-After": "1"})
+
+    def run() -> Json:
+        with services.db.write() as session:
+            owner = session.get_one(Account, account.id)
+            if key and (kept := session.scalar(select(Idempotency).where(Idempotency.account_id == owner.id, Idempotency.key == key))):
+                if kept.request != digest:
+                    raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
+                return json.loads(kept.body or "{}")
+            answer = work(session, owner)
+            if key:
+                session.add(Idempotency(account_id=owner.id, key=key, request=digest, status=201, body=json.dumps(answer)))
+            return answer
+
+    in_flight.add(mark) if key else None
+    try:
+        return JSONResponse(await asyncio.to_thread(run), 201)
+    finally:
+        in_flight.discard(mark)
+
+
+def _name(value: object) -> str:
+    """An upload in a digest: two requests with the same files agree."""
+    return f"{value.filename} {value.size}" if isinstance(value, Upload) else str(value)
+
+
+def body_of(form: type[Form], key: str, *, files: bool = False) -> Json:
+    """The request body in OpenAPI: the same fields wrapped in JSON, or as a form with bracket names."""
+    schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)
+    fields = {f"{key}[{name}]": part for name, part in schema["properties"].items()}
+    if files:
+        fields[f"{key}[images][]"] = {"type": "array", "items": {"type": "string", "format": "binary"}}
+    wrapped = {"type": "object", "properties": {key: schema}}
+    bracketed = {"type": "object", "properties": fields}
+    return {"requestBody": {"content": {"application/json": {"schema": wrapped}, "multipart/form-data": {"schema": bracketed}}}}

@@ -1,0 +1,232 @@
+"""The host's engine process: takes jobs, keeps one child that owns the base, writes rows. Never imports torch.
+
+Jobs are DBOS workflows, so that what was taken is taken up again after any kill. There is one engine per data folder, held by a file
+lock; it dies with the server that started it. SIGTERM lets a training write a checkpoint, and its job goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from dbos import DBOS, DBOSPortableJSONSerializer
+
+from fluxbooth.child import Child, ChildDied, Refused
+from fluxbooth.errors import InputError
+from fluxbooth.lifeline import die_with_parent
+from fluxbooth.service import accounts, db, webhooks
+from fluxbooth.service.fetch import FetchError, FetchRules, fetch
+from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account_secret
+from fluxbooth.service.links import Signer
+from fluxbooth.service.results import MOST_DEATHS, Results
+from fluxbooth.service.settings import Settings, read_settings
+from fluxbooth.service.store import Store
+from fluxbooth.service.tables import Callback, Prompt, Tune, now
+
+Json = dict[str, Any]
+SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
+REFUSED = 2  # exit code: starting again would not help
+GONE = 410  # a receiver's word that it wants no more  # seconds
+RECOVERIES = 1000  # how often a job may be taken up again after the engine was killed; children that die are counted apart
+log = logging.getLogger("fluxbooth.worker")
+
+
+class Engine:
+    """What the workflows work with; one a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        secret = accounts.pepper(settings.data)
+        self.settings, self.child = settings, Child()
+        self.jobs = JobEngine(settings, Signer(secret, settings.url))
+        self.results = Results(settings, db.Database(settings.database_url), Store(settings.data), self.jobs)
+        self.rules = _rules(settings)
+
+    async def train(self, number: int) -> Json | None:
+        request = await asyncio.to_thread(self.results.begin_training, number)
+        if request is None:
+            return None
+        losses, told = list[float](), [0.0]
+
+        async def heard(event: Json) -> None:
+            if event["event"] != "step":
+                return
+            losses.append(event["loss"])
+            if time.monotonic() - told[0] > 1.0 or event["step"] == event["steps"]:
+                told[0] = time.monotonic()
+                await asyncio.to_thread(self.results.progress, number, event, losses)
+
+        return await self.child.run(request, lambda: self.results.tune_wanted(number), heard)
+
+    async def draw(self, number: int) -> Json | None:
+        request = await asyncio.to_thread(self.results.begin_drawing, number)
+        if request is None:
+            return None
+        return await self.child.run(request, lambda: self.results.prompt_wanted(number), ignore)
+
+    def fetch_photos(self, number: int) -> None:
+        """Photos given by address, one after another, each kept as it arrives. Raises FetchError naming the one that will not come."""
+        for photo, url in self.results.photos_to_fetch(number):
+            if not self.results.tune_wanted(number):
+                return
+            target = self.results.store.incoming / f"tune-{number}-{photo}"
+            fetch(url, target, self.rules)
+            key = f"tunes/{number}/photos/{photo}.jpg"
+            self.results.store.take(target, key)
+            self.results.photo_fetched(number, photo, key)
+
+    def deliver(self, callback_id: str, attempt: int) -> None:
+        """One attempt; a failed one enqueues the next, ten in all."""
+        with self.results.db.read() as session:
+            row = session.get(Callback, callback_id)
+            if row is None or row.delivered_at or row.failed_at:
+                return
+            secret, url, body = account_secret(session, row), row.url, row.body.encode()
+        headers = webhooks.signed_headers(secret, callback_id, int(time.time()), body)
+        answer = webhooks.deliver(url, body, headers, self.rules)
+        with self.results.db.write() as session:
+            row = session.get(Callback, callback_id)
+            if row is None or row.delivered_at or row.attempts >= attempt:
+                return
+            row.attempts, row.last_error = attempt, answer.error
+            if answer.delivered:
+                row.delivered_at = now()
+            elif attempt >= webhooks.ATTEMPTS or answer.status == GONE:
+                row.failed_at = now()
+            else:
+                wait = max(webhooks.delay(attempt + 1, random.Random()), answer.retry_after or 0)
+                self.jobs.deliver(session, callback_id, attempt + 1, wait)
+
+
+def _rules(settings: Settings) -> FetchRules:
+    """On one's own network, services listen anywhere; the open one is asked at its usual ports only."""
+    return FetchRules(allow_private=True, ports=frozenset(range(1, 2**16))) if settings.private_network else FetchRules()
+
+
+async def ignore(event: Json) -> None:
+    """Drawing takes seconds: nobody waits for its progress."""
+
+
+engine: Engine  # set by `main` before any workflow runs
+
+
+@DBOS.workflow(name="train", max_recovery_attempts=RECOVERIES)
+async def train(number: int) -> None:
+    await run(number, Tune, "train")
+
+
+@DBOS.workflow(name="draw", max_recovery_attempts=RECOVERIES)
+async def draw(number: int) -> None:
+    await run(number, Prompt, "draw")
+
+
+async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
+    results = engine.results
+    publish = results.publish_tune if kind is Tune else results.publish_prompt
+    fail = results.fail_tune if kind is Tune else results.fail_prompt
+    try:
+        answer = await tried(number, kind, work)
+        if answer["outcome"] == "done":
+            await asyncio.to_thread(publish, number, answer["result"])
+        elif answer["outcome"] == "failed":
+            await asyncio.to_thread(fail, number, answer["reason"])
+    except Exception:  # whatever it was, whoever waits for this job must hear of its end
+        log.exception("%s %s", work, number)
+        await asyncio.to_thread(fail, number, "A fault of the server ended this; its log says more.")
+    await asyncio.to_thread(results.remove_if_deleted, kind, number)
+
+
+async def tried(number: int, kind: type[Tune] | type[Prompt], work: str) -> Json:
+    """The outcome of a job, tried again when the child dies on it, but not for ever."""
+    while True:
+        answer: Json = await attempt(number, work)
+        if answer["outcome"] != "died":
+            return answer
+        deaths = await asyncio.to_thread(engine.results.died, kind, number)
+        log.warning("the child died at %s %s, %s of %s", work, number, deaths, MOST_DEATHS)
+        if deaths >= MOST_DEATHS:
+            return {"outcome": "failed", "reason": f"The process that does the work died {deaths} times on this: it may need more memory."}
+
+
+@DBOS.step(name="attempt")
+async def attempt(number: int, work: str) -> Json:
+    """One try at a job. Its answer is kept by the engine, so that a kill right after it repeats nothing."""
+    try:
+        if work == "train":
+            await asyncio.to_thread(engine.fetch_photos, number)
+        result = await (engine.train(number) if work == "train" else engine.draw(number))
+    except (Refused, FetchError) as error:
+        return {"outcome": "failed", "reason": str(error)}
+    except ChildDied:
+        return {"outcome": "died"}
+    return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
+
+
+@DBOS.workflow(name="deliver", max_recovery_attempts=RECOVERIES)
+async def deliver(callback_id: str, attempt: int) -> None:
+    await post(callback_id, attempt)
+
+
+@DBOS.step(name="post")
+async def post(callback_id: str, attempt: int) -> None:
+    await asyncio.to_thread(engine.deliver, callback_id, attempt)
+
+
+def lock(data: Path) -> IO[str]:
+    """The right to be the engine of a data folder. Raises InputError if another engine keeps it."""
+    file = (data / "engine.lock").open("w")
+    until = time.monotonic() + LOCK_WITHIN
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise InputError(
+                    f"Another engine works on {data}: stop it, or start this server with --no-worker; several engines need PostgreSQL."
+                ) from None
+            time.sleep(0.1)  # one that was just stopped is still writing its checkpoint
+
+
+def main() -> None:
+    global engine
+    settings = read_settings()
+    die_with_parent(signal.SIGTERM)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    try:
+        held = lock(settings.data)
+    except InputError as error:
+        print(f"fluxbooth: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
+    DBOS(config={
+        "name": "fluxbooth", "system_database_url": settings.database_url, "executor_id": "local", "application_version": VERSION,
+        "sys_db_pool_size": 10, "serializer": DBOSPortableJSONSerializer(), "run_migrations": True, "log_level": "WARNING",
+        "enable_otlp": False,
+    })  # fmt: skip
+    engine = Engine(settings)
+    engine.results.sweep()
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    DBOS.launch()
+    DBOS.register_queue(DEVICE, worker_concurrency=1, polling_interval_sec=0.2, on_conflict="always_update")
+    DBOS.register_queue(DELIVERY, worker_concurrency=20, polling_interval_sec=0.5, on_conflict="always_update")
+    (settings.data / "engine.pid").write_text(str(os.getpid()))
+    while not stop.wait(SWEEP_EVERY):
+        engine.results.sweep()
+    if engine.child.loop is not None:
+        asyncio.run_coroutine_threadsafe(engine.child.stop(), engine.child.loop).result()
+    held.close()
+    os._exit(0)  # the job under way stays taken: the next engine goes on with it
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The real server as tests meet it: `fluxbooth serve` in processes of its own, spoken to over its socket."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fluxbooth.demo import PHOTOS
+
+Json = dict[str, Any]
+PATIENCE = 240.0  # seconds: far more than anything takes on a free machine
+
+
+class Server:
+    def __init__(self, data: Path, **settings: str) -> None:
+        self.data, self.port, self.key = data, free_port(), ""
+        names = {f"FLUXBOOTH_{name.upper()}": value for name, value in settings.items()}
+        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLUXBOOTH_PRIVATE_NETWORK": "true", **names}
+        self.log = data.with_name(data.name + ".log")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        began = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "fluxbooth", "serve", "--data", str(self.data), "--port", str(self.port)]
+            self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log, start_new_session=True)
+        until(lambda: self.answers() or self.over(), "the server answers")
+        said = self.log.read_bytes()[began:].decode()
+        assert not self.over(), said
+        if found := re.search(r"sd_[\w-]+", said):
+            self.key = found[0]
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/ready", timeout=5).status_code == 200
+        except httpx.TransportError:
+            time.sleep(0.05)
+            return False
+
+    def over(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(PATIENCE)
+
+    def engine(self) -> int | None:
+        return next(iter(children(self.process.pid, "fluxbooth.worker")), None) if self.process else None
+
+    def child(self) -> int | None:
+        engine = self.engine()
+        return next(iter(children(engine, "fluxbooth.runner")), None) if engine else None
+
+    def kill(self, what: str) -> None:
+        """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without its API is started again."""
+        assert self.process is not None
+        api, engine, child = self.process.pid, self.engine(), self.child()
+        for pid in {"child": [child], "engine": [engine], "api": [api], "all": [child, engine, api]}[what]:
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+        if what in ("api", "all"):
+            self.process.wait(PATIENCE)
+            self.start()
+
+    def tune(self, number: int) -> Json:
+        return self.http.get(f"/tunes/{number}").raise_for_status().json()
+
+    def prompt(self, number: int) -> Json:
+        return self.http.get(f"/prompts/{number}").raise_for_status().json()
+
+    def finished_tune(self, number: int) -> Json:
+        until(lambda: (t := self.tune(number))["trained_at"] or t.get("failed_at"), f"tune {number} is finished")
+        return self.tune(number)
+
+    def finished_prompt(self, number: int) -> Json:
+        until(lambda: self.prompt(number)["trained_at"], f"prompt {number} is finished")
+        return self.prompt(number)
+
+    def new_tune(self, title: str, photos: int = 4, prompts: int = 0, **fields: str) -> Json:
+        form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"} | {
+            f"tune[{name}]": value for name, value in fields.items()
+        }
+        for i in range(prompts):
+            form[f"tune[prompts_attributes][{i}][text]"] = f"sks man at the beach, smiling, picture {i}"
+            if "callback" in fields:
+                form[f"tune[prompts_attributes][{i}][callback]"] = fields["callback"]
+        answer = self.http.post("/tunes", data=form, files=pictures(photos))
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+def pictures(count: int) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("tune[images][]", (path.name, path.read_bytes())) for path in sorted(PHOTOS.glob("*.png"))[:count]]
+
+
+def children(parent: int, module: str) -> list[int]:
+    """Processes that `parent` started and that run `module`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            above = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except (OSError, IndexError):  # it ended while we looked
+            continue
+        if above == parent and module.encode() in words:
+            found.append(int(folder.name))
+    return found
+
+
+def until(done: Callable[[], object], what: str) -> None:
+    """Asks again and again; fails after far too long."""
+    limit = time.monotonic() + PATIENCE
+    while not done():
+        assert time.monotonic() < limit, f"waited {PATIENCE:.0f} s in vain until {what}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Receiver:
+    """A real HTTP server that keeps the callbacks it gets."""
+
+    def __init__(self, status: Callable[[int], int] = lambda count: 200) -> None:
+        self.got: list[tuple[dict[str, str], str, Any]] = []  # headers, path, body
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.got.append((headers, self.path, json.loads(body)))
+                receiver.raw = body
+                self.send_response(status(len(receiver.got)))
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.raw = b""
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
