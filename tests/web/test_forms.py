@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -567,3 +568,30 @@ def test_a_long_json_body_is_parsed_like_a_short_one(tmp_path: Path) -> None:
     assert receive(tmp_path, json.dumps(long).encode(), "application/json") == long
     with pytest.raises(BadRequest):
         receive(tmp_path, json.dumps(long).encode()[:-1], "application/json")
+
+
+PART = st.tuples(
+    st.sampled_from(['name="tune[images][]"; filename="a.jpg"', 'name="input_image"', 'name="tune[title]"', 'name="a[][b]"', "name=", "x"]),
+    st.sampled_from([b"", b"text", JPEG, b"\r\n--", f"\r\n--{BOUNDARY}".encode()]) | st.binary(max_size=40),
+)
+
+
+@given(st.lists(PART, max_size=5), st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=4)), max_size=3), st.integers(1, 400))
+def test_any_damage_to_a_multipart_body_is_read_or_refused(parts: list[Any], damage: list[tuple[int, bytes]], size: int) -> None:
+    wire = bytearray(multipart(parts))
+    for place, bytes_there in damage:
+        wire[place : place + len(bytes_there)] = bytes_there
+    with tempfile.TemporaryDirectory() as name:
+        folder, found = Path(name), set[Path]()
+        with suppress(BadRequest, TooLarge):
+            body = receive(folder, [bytes(wire[i : i + size]) for i in range(0, len(wire), size)], MULTIPART)
+            found = {upload.path for upload in forms.uploads(body)}
+        assert set(files_in(folder)) == found
+
+
+@given(
+    st.binary(max_size=60) | st.text('{}[]":,&=%u0d8 1eE-+.', max_size=60).map(str.encode), st.sampled_from([FORM, "application/json", ""])
+)
+def test_any_text_body_is_read_or_refused(raw: bytes, declared: str) -> None:
+    with suppress(BadRequest):
+        json.dumps(forms.parse_text(raw, declared), allow_nan=False, ensure_ascii=False).encode()
