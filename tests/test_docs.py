@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from fluxbooth import models
 from fluxbooth.cli import FLAG_NAMES, main
+from fluxbooth.service.settings import Settings
 from fluxbooth.specs import ASPECT_RATIOS, GenerateSpec, Spec, TrainSpec
 
 ROOT = Path(__file__).parent.parent
@@ -40,6 +42,24 @@ def test_every_setting_is_described_as_it_is(page: str) -> None:
     found = TABLE.search((ROOT / page).read_text())
     assert found
     assert found.group() == settings(PAGES[page])
+
+
+def server_settings() -> str:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = {"data": "~/.local/share/fluxbooth"}.get(name, field.default)
+        text = json.dumps(default) if isinstance(default, (dict, bool)) else default
+        rows.append(f"| `FLUXBOOTH_{name.upper()}` | {'' if text is None else f'`{text}`'} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+SERVER_TABLE = re.compile(r"(?<=\| variable \| default \| what it does \|\n\|---\|---\|---\|\n)(?:SETTINGS\n|(?:\|.*\n)+)")
+
+
+def test_every_setting_of_the_server_is_described_as_it_is() -> None:
+    found = SERVER_TABLE.search((ROOT / "docs/operations.md").read_text())
+    assert found
+    assert found.group() == server_settings()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -92,6 +112,8 @@ def _rewrite() -> None:
     for page, spec in PAGES.items():
         path = ROOT / page
         path.write_text(TABLE.sub(settings(spec).replace("\\", r"\\"), path.read_text()))
+    path = ROOT / "docs/operations.md"
+    path.write_text(SERVER_TABLE.sub(server_settings().replace("\\", r"\\"), path.read_text()))
 
 
 if __name__ == "__main__":

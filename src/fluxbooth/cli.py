@@ -14,7 +14,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fluxbooth import __version__
@@ -218,6 +217,7 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
     info.add_argument("file", metavar="FILE")
     info.set_defaults(run=lora_info)
     _common_flags(info)
+    _flags_of("operate", "import_lora")(verbs.add_parser("import", help="make a LoRA from elsewhere a tune of the server"))
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
@@ -272,22 +272,19 @@ def _failed(options: argparse.Namespace, error: FluxboothError, code: int) -> in
     return code
 
 
-def _flags_of(name: str) -> Callable[[argparse.ArgumentParser], None]:
-    """The flags of a command of the server, which needs the extra `server`."""
-    return lambda parser: getattr(_server(), f"{name}_flags")(parser)
+def _flags_of(module: str, name: str) -> Callable[[argparse.ArgumentParser], None]:
+    """The flags of a command of the server, which needs the extra `server`; they name the function that runs it."""
 
+    def flags(parser: argparse.ArgumentParser) -> None:
+        import importlib
 
-def _run_of(name: str) -> Command:
-    return lambda options: getattr(_server(), name)(options)
+        try:
+            found = importlib.import_module(f"fluxbooth.{module}")
+        except ModuleNotFoundError as error:
+            raise InputError(f"The server needs a package that is not here ({error.name}): pip install 'fluxbooth[server]'.") from error
+        getattr(found, f"{name}_flags")(parser)
 
-
-def _server() -> ModuleType:
-    import importlib
-
-    try:
-        return importlib.import_module("fluxbooth.serve")
-    except ModuleNotFoundError as error:
-        raise InputError(f"The server needs a package that is not here ({error.name}): pip install 'fluxbooth[server]'.") from error
+    return flags
 
 
 _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command | None]] = [
@@ -297,6 +294,9 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("generate", "make pictures", _generate_flags, generate),
     ("lora", "look at LoRA files", _lora_flags, None),
     ("models", "list the bases", _common_flags, list_models),
-    ("serve", "answer the API, and do its work", _flags_of("serve"), _run_of("serve")),
-    ("key", "make, list and revoke the keys of the server", _flags_of("key"), None),
+    ("serve", "answer the API, and do its work", _flags_of("serve", "serve"), None),
+    ("key", "make, list and revoke the keys of the server", _flags_of("operate", "key"), None),
+    ("callbacks", "list and repeat what the server told", _flags_of("operate", "callbacks"), None),
+    ("backup", "copy everything of the server, while it runs", _flags_of("operate", "backup"), None),
+    ("restore", "make a server of a backup", _flags_of("operate", "restore"), None),
 ]

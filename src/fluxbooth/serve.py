@@ -1,4 +1,4 @@
-"""`fluxbooth serve` and `fluxbooth key`: the server in one command, and the keys to it."""
+"""`fluxbooth serve`: the API and its engine in one command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fluxbooth import lifeline
 from fluxbooth.errors import InputError
 from fluxbooth.service import accounts, db
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.tables import Account, ApiKey
+from fluxbooth.service.tables import Account
 
 Json = dict[str, Any]
 REFUSED = 2
@@ -113,30 +113,6 @@ def _check_licence(settings: Settings) -> None:
         )
 
 
-def key(options: argparse.Namespace) -> Json:
-    """`key create|list|revoke`, beside a running server or without one."""
-    settings = read_settings(data=options.data)
-    db.migrate(settings)
-    with db.Database(settings.database_url).write() as session:
-        account = session.scalar(select(Account).order_by(Account.id)) or accounts.create_account(session, "owner")
-        if options.verb == "create":
-            made = accounts.create_key(session, account, options.label, accounts.pepper(settings.data))
-            if not options.json:
-                print(made)
-            return {"key": made}
-        if options.verb == "revoke":
-            accounts.revoke_key(session, options.prefix)
-            return {"revoked": options.prefix}
-        rows = [
-            {"prefix": row.prefix, "label": row.label, "created_at": row.created_at.isoformat(), "revoked": row.revoked_at is not None}
-            for row in session.scalars(select(ApiKey).order_by(ApiKey.id))
-        ]
-    if not options.json:
-        for row in rows:
-            print(f"{row['prefix']}...  {row['created_at'][:10]}  {'revoked' if row['revoked'] else row['label']}")
-    return {"keys": rows}
-
-
 def serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", help="port (default: 8000)")
@@ -144,16 +120,4 @@ def serve_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", help="base that answers every FLUX base id (default: nano)")
     parser.add_argument("--no-worker", action="store_true", help="answer requests, but do no work")
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
-
-
-def key_flags(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
-    create = verbs.add_parser("create", help="make a key and show it once")
-    create.add_argument("--label", default="", help="what it is for")
-    verbs.add_parser("list", help="the keys by their first letters")
-    revoke = verbs.add_parser("revoke", help="make a key useless")
-    revoke.add_argument("prefix", metavar="PREFIX", help="the first letters, as `list` shows them")
-    for verb in verbs.choices.values():
-        verb.add_argument("--data", metavar="DIR", help="the server's folder")
-        verb.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-        verb.set_defaults(run=key)
+    parser.set_defaults(run=serve)

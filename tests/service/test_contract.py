@@ -18,8 +18,9 @@ from tests.service.server import Json, Receiver, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 TUNE_KEYS = {
-    "id", "title", "name", "is_api", "token", "eta", "callback", "trained_at", "started_training_at", "expires_at", "created_at", "updated_at",
-    "model_type", "base_tune_id", "branch", "args", "steps", "face_crop", "ckpt_url", "ckpt_urls", "url", "orig_images", "characteristics",
+    "id", "title", "name", "is_api", "token", "eta", "callback", "trained_at", "started_training_at", "expires_at", "created_at",
+    "updated_at", "model_type", "base_tune_id", "branch", "args", "steps", "face_crop", "ckpt_url", "ckpt_urls", "url", "orig_images",
+    "characteristics",
 }  # fmt: skip
 PROMPT_KEYS = {
     "id", "callback", "trained_at", "started_training_at", "created_at", "updated_at", "tune_id", "text", "negative_prompt", "cfg_scale",
@@ -191,7 +192,9 @@ def test_lists_are_clamped_paged_and_filtered(server: Server, tune: Json) -> Non
     assert [t["id"] for t in server.http.get("/tunes?title=the+sub&name[]=man&model_type=lora").json()] == [tune["id"]]
     assert server.http.get("/tunes?name=cat").json() == []
     assert server.http.get("/tunes?page=2&limit=1").json() == newest[1:2]
-    assert {p["id"] for p in server.http.get("/prompts?text=forest").json()} < {p["id"] for p in server.http.get("/prompts?limit=120").json()}
+    assert {p["id"] for p in server.http.get("/prompts?text=forest").json()} < {
+        p["id"] for p in server.http.get("/prompts?limit=120").json()
+    }
 
 
 def test_suffixes_slashes_and_public_routes(server: Server, tune: Json) -> None:

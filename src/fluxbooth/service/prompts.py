@@ -23,6 +23,7 @@ from fluxbooth.service.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
 from fluxbooth.specs import GenerateSpec
 
 TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE)
+BROKEN_TAG = re.compile(r"<\s*(lora|faceid)\s*:", re.IGNORECASE)
 CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
 STEPS, GUIDANCE, FAST_STEPS = 28, 3.5, 30
 FIELDS = tuple(PROMPT_FIELDS)
@@ -156,6 +157,8 @@ def _uses(session: Session, account: Account, text: str) -> list[tuple[Tune, flo
         if strength > language.MAX_WEIGHT:
             raise Invalid({"text": [f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2"]})
         found[tune.id] = (tune, strength)
+    if BROKEN_TAG.search(TAG.sub("", text)):
+        raise Invalid({"text": ["holds a tag that is not complete: write it like <lora:123:0.8>"]})
     if len(found) > language.MAX_LORAS:
         raise Invalid({"text": [f"uses {len(found)} LoRAs: use at most {language.MAX_LORAS}"]})
     return list(found.values())

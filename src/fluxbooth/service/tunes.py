@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from fluxbooth import photocheck
+from fluxbooth import lorafile, photocheck
 from fluxbooth.errors import InputError
 from fluxbooth.service import prompts
 from fluxbooth.service.errors import Invalid, NotFound
@@ -39,9 +39,12 @@ class Upload(Protocol):
 
 
 def create(
-    session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, form: TuneForm, uploads: Sequence[Upload]
-) -> Tune:
+    session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, form: TuneForm, uploads: Sequence[Upload],
+    lora_file: Upload | None = None,
+) -> Tune:  # fmt: skip
     """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one of the same title.
+
+    With a `lora_file` there is nothing to train: the tune is ready at once.
 
     The caller holds the transaction. Raises Invalid for what will not do; nothing is kept then.
     """
@@ -49,7 +52,10 @@ def create(
         return known
     base, base_tune_id, branch = _base(settings, form)
     pictures = [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
-    _check_images(form, pictures)
+    if lora_file is None:
+        _check_images(form, pictures)
+    else:
+        _check_lora(lora_file)
     spec = _spec(form, base, branch)
     tune = Tune(
         account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
@@ -61,7 +67,11 @@ def create(
     session.add(tune)
     session.flush()
     _keep_photos(tune, store, pictures, {PurePath(u.filename).stem: u for u in uploads if u not in pictures}, form.image_urls)
-    if tune.model_type == "faceid":
+    if lora_file is not None:
+        key = f"tunes/{tune.id}/lora.safetensors"
+        store.take(lora_file.path, key)
+        tune.lora, tune.imported = key, True
+    if tune.model_type == "faceid" or tune.imported:
         tune.started_training_at = tune.trained_at = now()
         tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
         jobs.callback(session, tune=tune)
@@ -178,6 +188,16 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload]) -> None:
         raise Invalid({"images": ["give images or image_urls, not both"]})
     if not 1 <= count <= MOST_IMAGES:
         raise Invalid({"images": ["can't be blank" if not count else f"has {count} pictures: give 4-20, at most {MOST_IMAGES}"]})
+
+
+def _check_lora(upload: Upload) -> None:
+    """Refuses what is no LoRA of diffusers' format, by its header alone: names, dtypes, shapes and offsets."""
+    try:
+        shapes = lorafile.read(upload.path).shapes
+    except InputError as error:
+        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "it")]}) from None
+    if not all(name.startswith("transformer.") for name in shapes):
+        raise Invalid({"lora_file": ["is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
 
 
 def _spec(form: TuneForm, base: str, branch: str) -> TrainSpec:

@@ -37,12 +37,13 @@ def row_id(text: str) -> int:
 @router.post("/tunes", status_code=201, summary="Train a tune", openapi_extra=requests.body_of(TuneForm, "tune", files=True))
 async def create_tune(request: Request, services: Using, account: Owner) -> Response:
     async with requests.body(request, services, "tune") as (values, uploads):
+        lora_file = values.pop("lora_file", None)
         form = TuneForm.read(values)
         async with requests.DECODING:
             await asyncio.to_thread(tunes.check_pictures, uploads)
 
         def work(session: Session, owner: Account) -> Json:
-            tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads)
+            tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
             shown = shapes.tune(tune, services.settings, services.sign)
             if form.prompts_attributes:
                 made = prompts.listed(

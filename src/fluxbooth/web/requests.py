@@ -65,7 +65,7 @@ def number(request: Request, name: str) -> int | None:
 
 @contextlib.asynccontextmanager
 async def body(request: Request, services: Services, key: str) -> AsyncIterator[tuple[Json, list[Upload]]]:
-    """The object of a body and the pictures it brought. Files that nobody took are removed at the end."""
+    """The object of a body and the pictures it brought; other files stay in it. What nobody took is removed at the end."""
     limits = forms.Limits(file=services.settings.image_mb * MB, request=services.settings.request_mb * MB)
     whole = await forms.read(request, services.store.incoming, limits)
     try:
