@@ -30,7 +30,7 @@ from fluxbooth import lorafile
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.lorafile import LoraFile
-from fluxbooth.models.original import SHIFT_FIRST, parts_of, place_of
+from fluxbooth.models.original import SHIFT_FIRST, heights, parts_of, place_of
 
 Format = Literal["diffusers", "kohya"]
 WRITERS = {"diffusers": "https://github.com/huggingface/diffusers", "kohya": "https://github.com/kohya-ss/sd-scripts"}
@@ -143,9 +143,7 @@ def _from_kohya(file: LoraFile, name: str, layer: Layer) -> dict[str, Layer]:
 
 
 def _heights(parts: int, layer: Layer) -> list[int]:
-    """Outputs of the parts of a fused layer: q, k and v as wide as the network, the feed-forward's entrance four times."""
-    width = layer.down.shape[1]
-    return [width, width, width, 4 * width][:parts]
+    return heights(parts, layer.down.shape[1])
 
 
 def _split(layer: Layer, count: int) -> list[Layer | None]:

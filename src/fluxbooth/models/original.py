@@ -38,8 +38,17 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
     "final_layer.linear": ("proj_out",),
     "final_layer.adaLN_modulation.1": ("norm_out.linear",),
 }
+# the scales of the norms of queries and keys, which no LoRA adapts
+DOUBLE_NORMS = {
+    "img_attn.norm.query_norm.scale": "attn.norm_q.weight",
+    "img_attn.norm.key_norm.scale": "attn.norm_k.weight",
+    "txt_attn.norm.query_norm.scale": "attn.norm_added_q.weight",
+    "txt_attn.norm.key_norm.scale": "attn.norm_added_k.weight",
+}
+SINGLE_NORMS = {"norm.query_norm.scale": "attn.norm_q.weight", "norm.key_norm.scale": "attn.norm_k.weight"}
 SHIFT_FIRST = "norm_out.linear"  # its outputs are (scale, shift) in diffusers, (shift, scale) in the original
 
+_NORMS = {"double_blocks": ("transformer_blocks", DOUBLE_NORMS), "single_blocks": ("single_transformer_blocks", SINGLE_NORMS)}
 _FOLDERS = {"double_blocks": ("transformer_blocks", DOUBLE), "single_blocks": ("single_transformer_blocks", SINGLE)}
 _PLACES = {
     f"{theirs}|{part}": (f"{ours}|{original}", place, len(parts))
@@ -58,6 +67,18 @@ def parts_of(kohya: str) -> tuple[str, ...] | None:
         if original.replace(".", "_") == rest:
             return tuple(f"{folder}.{block[2]}.{part}" for part in parts) if block else parts
     return None
+
+
+def norm_of(scale: str) -> str | None:
+    """diffusers' name of a scale of the original's (`double_blocks.0.img_attn.norm.query_norm.scale`); None if there is no such one."""
+    block = re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.(.+)", scale)
+    folder, table = _NORMS[block[1]] if block else ("", {})
+    return f"{folder}.{block[2]}.{table[block[3]]}" if block and block[3] in table else None
+
+
+def heights(parts: int, width: int) -> list[int]:
+    """Outputs of the parts of a fused layer: q, k and v as wide as the network, the feed-forward's entrance four times."""
+    return [width, width, width, 4 * width][:parts]
 
 
 def place_of(layer: str) -> tuple[str, int, int] | None:
