@@ -20,7 +20,6 @@ from tests import flux_reference as reference
 
 # of FLUX.1-dev
 SCHEDULER = {"use_dynamic_shifting": True, "shift": 3.0, "base_shift": 0.5, "max_shift": 1.15, "max_image_seq_len": 4096}
-AUTOENCODER = singlefile.AUTOENCODER | {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1}
 SIZE = (reference.WIDTH, reference.HEIGHT)
 
 
@@ -37,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def flux(files: Path) -> Flux1:
     network = singlefile.transformer(files / "flux1-dev.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])
-    autoencoder = singlefile.autoencoder(files / "ae.safetensors", torch.float32, AUTOENCODER)
+    autoencoder = singlefile.autoencoder(files / "ae.safetensors", torch.float32)
     pipeline = FluxPipeline(FlowMatchEulerDiscreteScheduler(**SCHEDULER), autoencoder, None, None, None, None, network)
     pipeline.set_progress_bar_config(disable=True)
     return Flux1(models.BASES["flux-dev"], pipeline, torch.float32)
