@@ -143,6 +143,12 @@ def lora_info(options: argparse.Namespace) -> Json:
     return facts
 
 
+def lora_convert(options: argparse.Namespace) -> Json:
+    from fluxbooth.loraformats import run
+
+    return run(options)
+
+
 def list_models(options: argparse.Namespace) -> Json:
     from fluxbooth import models
 
@@ -217,6 +223,12 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
     info.add_argument("file", metavar="FILE")
     info.set_defaults(run=lora_info)
     _common_flags(info)
+    convert = verbs.add_parser("convert", help="write a LoRA file in another format", description="Write a LoRA file in another format.")
+    convert.add_argument("file", metavar="IN")
+    convert.add_argument("result", metavar="OUT", help="a new .safetensors file")
+    convert.add_argument("--to", required=True, choices=("diffusers", "kohya"), help="kohya: also read by ComfyUI and Forge")
+    convert.set_defaults(run=lora_convert)
+    _common_flags(convert)
     _flags_of("operate", "import_lora")(verbs.add_parser("import", help="make a LoRA from elsewhere a tune of the server"))
 
 
@@ -292,7 +304,7 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
     ("train", "train a LoRA on photos of one subject", _train_flags, train),
     ("generate", "make pictures", _generate_flags, generate),
-    ("lora", "look at LoRA files", _lora_flags, None),
+    ("lora", "look at LoRA files, convert them", _lora_flags, None),
     ("models", "list the bases", _common_flags, list_models),
     ("serve", "answer the API, and do its work", _flags_of("serve", "serve"), None),
     ("key", "make, list and revoke the keys of the server", _flags_of("operate", "key"), None),

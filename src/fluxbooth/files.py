@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,13 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+def tensors_sha256(tensors: dict[str, Tensor]) -> str:
+    """What identifies weights whatever their metadata: the hash of a safetensors file without any."""
+    from safetensors.torch import save
+
+    return hashlib.sha256(save(tensors)).hexdigest()
 
 
 def make_folder(path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 import torch
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import fluxbooth
 from fluxbooth import lorafile
 from fluxbooth.errors import InputError
-from fluxbooth.files import save_tensors
+from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.models.base import Family
 from fluxbooth.specs import TrainSpec
 
@@ -35,15 +34,15 @@ def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
     family.network.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(_config(family, rank), family.network, ADAPTER)
+        inject_adapter_in_model(_config(family.adapter_targets(), rank), family.network, ADAPTER)
     trainable = [p for p in family.network.parameters() if p.requires_grad]
     for parameter in trainable:
         parameter.data = parameter.data.float()
     return trainable
 
 
-def _config(family: Family, rank: int) -> LoraConfig:
-    return LoraConfig(r=rank, lora_alpha=rank, target_modules=family.adapter_targets(), lora_dropout=0.0, bias="none")
+def _config(layers: list[str], rank: int) -> LoraConfig:
+    return LoraConfig(r=rank, lora_alpha=rank, target_modules=layers, lora_dropout=0.0, bias="none")
 
 
 @contextlib.contextmanager
@@ -82,6 +81,8 @@ def continue_from(family: Family, path: str | Path, rank: int) -> None:
 def check(path: str | Path, family: Family) -> lorafile.LoraFile:
     """The header of a LoRA that fits the family's network. Raises InputError if it was made for another architecture."""
     file = lorafile.read(path)
+    if file.format == "kohya":
+        raise InputError(f"{path} is in kohya's format: run `fluxbooth lora convert {path} NEW.safetensors --to diffusers` and use that.")
     modules = family.network.named_modules()  # under an added LoRA, the Linear itself is called base_layer
     layers = {name.removesuffix(".base_layer"): module for name, module in modules if isinstance(module, nn.Linear)}
     for name, shape in file.shapes.items():
@@ -108,9 +109,11 @@ def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictur
     No file names, and of the captions only the trigger words, if every caption has them.
     """
     side = max(spec.resolutions or ())
-    digest = hashlib.sha256(save(stored)).hexdigest()
+    digest = tensors_sha256(stored)
     said = sum(spec.trigger in caption for caption in captions)
-    config = _config(family, spec.rank).to_dict()
+    # of the file, not of the network, where an added LoRA hides its layers one level deeper
+    layers = sorted({name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in stored})
+    config = _config(layers, spec.rank).to_dict()
     adapter = {f"transformer.{k}": sorted(v) if isinstance(v, set) else v for k, v in config.items() if _is_plain(v)}
     values: dict[str, Any] = {
         "format": "pt",

@@ -11,9 +11,10 @@ import json
 import math
 import re
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fluxbooth.errors import InputError
 
@@ -31,13 +32,30 @@ class LoraFile:
     metadata: dict[str, str]
 
     @property
+    def format(self) -> Literal["diffusers", "kohya"]:
+        return "kohya" if any(name.startswith("lora_unet") for name in self.shapes) else "diffusers"
+
+    @property
     def rank(self) -> int:
-        return max(shape[0] for name, shape in self.shapes.items() if name.endswith(("lora_A.weight", "lora_down.weight")))
+        """The largest; in kohya's format the usual one, because its fused layers have the sum of their parts' ranks."""
+        ranks = [shape[0] for name, shape in self.shapes.items() if name.endswith(("lora_A.weight", "lora_down.weight"))]
+        return Counter(ranks).most_common(1)[0][0] if ranks and self.format == "kohya" else max(ranks, default=0)
+
+    @property
+    def ours(self) -> dict[str, Any]:
+        """What Fluxbooth wrote into it, empty for a file from elsewhere. Raises InputError if that is damaged."""
+        try:
+            told = json.loads(self.metadata.get("fluxbooth", "{}"))
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict) or not isinstance(told.get("spec", {}), dict):
+            raise InputError(f"{self.path} has damaged metadata (fluxbooth): download or train it again.")
+        return told
 
     @property
     def spec(self) -> dict[str, Any]:
         """The TrainSpec that made it, empty for a file from elsewhere."""
-        return json.loads(self.metadata.get("fluxbooth", "{}")).get("spec", {})
+        return self.ours.get("spec", {})
 
     @property
     def trigger(self) -> str | None:
@@ -46,7 +64,7 @@ class LoraFile:
     def describe(self) -> dict[str, Any]:
         parameters = sum(math.prod(shape) for shape in self.shapes.values())
         return {
-            "path": str(self.path), "rank": self.rank, "tensors": len(self.shapes), "parameters": parameters,
+            "path": str(self.path), "format": self.format, "rank": self.rank, "tensors": len(self.shapes), "parameters": parameters,
             "megabytes": round(self.path.stat().st_size / 1e6, 2), "trigger": self.trigger, "spec": self.spec,
             "metadata": {k: v for k, v in self.metadata.items() if k not in ("fluxbooth", "lora_adapter_metadata")},
         }  # fmt: skip

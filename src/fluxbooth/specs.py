@@ -42,7 +42,9 @@ class TrainSpec(Spec):
     class_name: str = Field(
         min_length=1, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$", description="class word of the subject: man, woman, dog, bag"
     )
-    base: str = Field(default="nano", description="model to train on: a name from `fluxbooth models` or a diffusers folder")
+    base: str = Field(
+        default="nano", description="model to train on: a name from `fluxbooth models`, a diffusers folder or a FLUX.1 .safetensors file"
+    )
     token: str = Field(
         default="ohwx", min_length=1, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$", description="rare word that will mean the subject"
     )
@@ -90,7 +92,9 @@ class TrainSpec(Spec):
 class GenerateSpec(Spec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture."""
 
-    base: str = Field(default="nano", description="model to draw with: a name from `fluxbooth models` or a diffusers folder")
+    base: str = Field(
+        default="nano", description="model to draw with: a name from `fluxbooth models`, a diffusers folder or a FLUX.1 .safetensors file"
+    )
     loras: tuple[str, ...] = Field(default=(), max_length=8, description="LoRA files, PATH or PATH:WEIGHT")
     num_images: int = Field(default=1, ge=1, le=100, description="pictures a text")
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="the next picture takes the next seed; random by default")

@@ -67,13 +67,17 @@ BASES: dict[str, Base] = {
 
 
 def find(name: str) -> Base:
-    """The row of a name, or of a diffusers folder with FLUX.1 weights. Raises InputError for anything else."""
+    """The row of a name, or of FLUX.1 weights: a diffusers folder, a single file of its network. Raises InputError for anything else."""
     if name in BASES:
         return BASES[name]
-    folder = Path(name)
-    if (folder / "model_index.json").is_file():
-        return _flux1(name, str(folder), "unknown: see the folder")
-    raise InputError(f"There is no base {name!r}: use one of {', '.join(BASES)}, or the path of a diffusers folder.")
+    path = Path(name)
+    if (path / "model_index.json").is_file():
+        return _flux1(name, str(path), "unknown: see the folder")
+    if path.suffix == ".safetensors" and path.is_file():
+        return _flux1(name, str(path), "unknown: see where the file is from")
+    raise InputError(
+        f"There is no base {name!r}: use one of {', '.join(BASES)}, or the path of a diffusers folder or of a FLUX.1 .safetensors file."
+    )
 
 
 def load(name: str, *, training: bool = False, dtype: str = "auto") -> Family:

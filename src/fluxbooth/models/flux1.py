@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from fluxbooth.errors import InputError
-from fluxbooth.models import Base
+from fluxbooth.models import Base, companions
 from fluxbooth.models.base import Conditioning
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
@@ -24,7 +25,10 @@ def load(row: Base, *, training: bool, dtype: str) -> Flux1:
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()  # ours is the only one
     try:
-        pipeline = FluxPipeline.from_pretrained(source, dtype=stored, local_files_only=True)
+        if Path(source).is_file():
+            pipeline = companions.pipeline(Path(source), stored)
+        else:
+            pipeline = FluxPipeline.from_pretrained(source, dtype=stored, local_files_only=True)
     except OSError as error:
         raise InputError(
             f"The weights of {row.name} are not on this machine: accept their licence at huggingface.co/{source}, run "
