@@ -185,6 +185,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _plan_flags(parser: argparse.ArgumentParser) -> None:
+    from fluxbooth import plan
+
+    plan.flags(parser)
+    parser.set_defaults(run=plan.run)
+
+
 def _train_flags(parser: argparse.ArgumentParser) -> None:
     from fluxbooth.specs import TrainSpec
 
@@ -276,6 +283,7 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
     ("train", "train a LoRA on photos of one subject", _train_flags, train),
     ("generate", "make pictures", _generate_flags, generate),
+    ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _plan_flags, None),
     ("lora", "look at LoRA files", _lora_flags, None),
     ("models", "list the bases", _common_flags, list_models),
 ]
