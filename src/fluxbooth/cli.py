@@ -143,20 +143,6 @@ def lora_info(options: argparse.Namespace) -> Json:
     return facts
 
 
-def list_models(options: argparse.Namespace) -> Json:
-    from fluxbooth import models
-
-    rows = [
-        {"name": b.name, "licence": b.licence, "native": f"{b.native_side} x {b.native_side}", "trains": b.trains, "source": b.source}
-        for b in models.BASES.values()
-    ]
-    if not options.json:
-        for row in rows:
-            uses = "train and generate" if row["trains"] else "generate only"
-            print(f"{row['name']:14}{row['native']:14}{uses:20}{row['licence']}")
-    return {"models": rows}
-
-
 def demo(options: argparse.Namespace) -> Json:
     from fluxbooth.demo import run
     from fluxbooth.display import Display
@@ -190,6 +176,12 @@ def _plan_flags(parser: argparse.ArgumentParser) -> None:
 
     plan.flags(parser)
     parser.set_defaults(run=plan.run)
+
+
+def _models_flags(parser: argparse.ArgumentParser) -> None:
+    from fluxbooth import bases
+
+    bases.flags(parser)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -285,5 +277,5 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("generate", "make pictures", _generate_flags, generate),
     ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _plan_flags, None),
     ("lora", "look at LoRA files", _lora_flags, None),
-    ("models", "list the bases", _common_flags, list_models),
+    ("models", "the bases: which are here, which fit this machine, their licences; pull one", _models_flags, None),
 ]
