@@ -149,20 +149,6 @@ def lora_convert(options: argparse.Namespace) -> Json:
     return run(options)
 
 
-def list_models(options: argparse.Namespace) -> Json:
-    from fluxbooth import models
-
-    rows = [
-        {"name": b.name, "licence": b.licence, "native": f"{b.native_side} x {b.native_side}", "trains": b.trains, "source": b.source}
-        for b in models.BASES.values()
-    ]
-    if not options.json:
-        for row in rows:
-            uses = "train and generate" if row["trains"] else "generate only"
-            print(f"{row['name']:14}{row['native']:14}{uses:20}{row['licence']}")
-    return {"models": rows}
-
-
 def demo(options: argparse.Namespace) -> Json:
     from fluxbooth.demo import run
     from fluxbooth.display import Display
@@ -189,6 +175,19 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
             build(command)
             command.set_defaults(**({} if run is None else {"run": run}))
     return parser.parse_args(arguments)
+
+
+def _plan_flags(parser: argparse.ArgumentParser) -> None:
+    from fluxbooth import plan
+
+    plan.flags(parser)
+    parser.set_defaults(run=plan.run)
+
+
+def _models_flags(parser: argparse.ArgumentParser) -> None:
+    from fluxbooth import bases
+
+    bases.flags(parser)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -304,8 +303,9 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
     ("train", "train a LoRA on photos of one subject", _train_flags, train),
     ("generate", "make pictures", _generate_flags, generate),
+    ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _plan_flags, None),
     ("lora", "look at LoRA files, convert them", _lora_flags, None),
-    ("models", "list the bases", _common_flags, list_models),
+    ("models", "the bases: which are here, which fit this machine, their licences; pull one", _models_flags, None),
     ("serve", "answer the API, and do its work", _flags_of("serve", "serve"), None),
     ("key", "make, list and revoke the keys of the server", _flags_of("operate", "key"), None),
     ("callbacks", "list and repeat what the server told", _flags_of("operate", "callbacks"), None),

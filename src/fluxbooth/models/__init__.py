@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fluxbooth.errors import InputError
 from fluxbooth.specs import PRESETS, TrainSpec, steps_for
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fluxbooth.models.base import Family
 
 NANO = Path(__file__).parent / "nano"
+FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,19 @@ class Base:
     resolutions: tuple[int, ...]
     trains: bool = True
     guided: bool = True  # knows the guidance of a GenerateSpec
+    revision: str = "main"  # commit of the Hugging Face repository, where one is pinned
 
     @property
     def native_side(self) -> int:
         return round(self.native_area**0.5)
 
 
-def _flux1(name: str, source: str, licence: str, *, trains: bool = True, text_length: int = 512, guided: bool = True) -> Base:
-    return Base(
-        name, "flux1", source, source, licence, native_area=1024**2, largest_area=2 * 1024**2, text_length=text_length,
-        learning_rate=1e-4, batch_size=1, resolutions=(512, 768, 1024), trains=trains, guided=guided,
+def _flux1(name: str, source: str, licence: str, **differences: Any) -> Base:
+    row = Base(
+        name, "flux1", source, source, licence, native_area=1024**2, largest_area=2 * 1024**2, text_length=512,
+        learning_rate=1e-4, batch_size=1, resolutions=(512, 768, 1024),
     )  # fmt: skip
+    return replace(row, **differences)
 
 
 BASES: dict[str, Base] = {
@@ -59,9 +62,22 @@ BASES: dict[str, Base] = {
             batch_size=4,
             resolutions=(128,),
         ),
-        _flux1("flux-dev", "black-forest-labs/FLUX.1-dev", "FLUX.1 [dev] Non-Commercial"),
-        _flux1("flux-krea", "black-forest-labs/FLUX.1-Krea-dev", "FLUX.1 [dev] Non-Commercial", trains=False),
-        _flux1("flux-schnell", "black-forest-labs/FLUX.1-schnell", "Apache-2.0", trains=False, text_length=256, guided=False),
+        _flux1(
+            "flux-dev",
+            "black-forest-labs/FLUX.1-dev",
+            FLUX_DEV_LICENCE,
+            revision="3de623fc3c33e44ffbe2bad470d0f45bccf2eb21",
+        ),
+        _flux1("flux-krea", "black-forest-labs/FLUX.1-Krea-dev", FLUX_DEV_LICENCE, trains=False),
+        _flux1(
+            "flux-schnell",
+            "black-forest-labs/FLUX.1-schnell",
+            "Apache-2.0",
+            revision="741f7c3ce8b383c54771c7003378a50191e9efe9",
+            trains=False,
+            text_length=256,
+            guided=False,
+        ),
     )
 }
 
@@ -90,6 +106,15 @@ def load(name: str, *, training: bool = False, dtype: str = "auto") -> Family:
     row = find(name)
     if training and not row.trains:
         raise InputError(f"{row.name} cannot be trained, only generated with: train on flux-dev, its LoRAs work on {row.name}.")
+    from fluxbooth.models import pull
+
+    folder = pull.local(row)
+    if folder is None:
+        raise InputError(
+            f"The weights of {row.name} are not on this machine: run `fluxbooth models pull {row.name}`, or give --base the path of a "
+            "diffusers folder."
+        )
+    row = replace(row, source=str(folder), train_source=str(folder))
     family = importlib.import_module(f"fluxbooth.models.{row.family}")
     return family.load(row, training=training, dtype=dtype)
 

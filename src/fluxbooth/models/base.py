@@ -49,8 +49,8 @@ class Family(Protocol):
         """Names of the Linear layers that a LoRA adapts by default."""
         ...
 
-    def checkpoint_gradients(self, on: bool = True) -> None:
-        """Recomputes activations in the backward pass, or no longer: less memory, more time."""
+    def checkpoint_gradients(self, blocks: int | None = None) -> None:
+        """Recomputes the activations of the first so many blocks, or of all, in the backward pass: less memory, more time."""
         ...
 
     def release_encoders(self, *, keep_decoder: bool) -> None:

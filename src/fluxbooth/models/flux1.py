@@ -10,6 +10,7 @@ import torch
 from diffusers import FluxPipeline, FluxTransformer2DModel
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers.utils import logging as transformers_logging
 
 from fluxbooth.errors import InputError
@@ -100,8 +101,14 @@ class Flux1:
             if isinstance(module, nn.Linear) and name.startswith(("transformer_blocks.", "single_transformer_blocks."))
         ]
 
-    def checkpoint_gradients(self, on: bool = True) -> None:
-        self.network.enable_gradient_checkpointing() if on else self.network.disable_gradient_checkpointing()
+    def checkpoint_gradients(self, blocks: int | None = None) -> None:
+        # the first ones: by the time the backward pass comes to them, what the others kept is free again
+        chosen = {id(block) for block in [*self.network.transformer_blocks, *self.network.single_transformer_blocks][:blocks]}
+
+        def run(block: nn.Module, *inputs: Any) -> Any:
+            return checkpoint(block, *inputs, use_reentrant=False) if id(block) in chosen else block(*inputs)
+
+        self.network.enable_gradient_checkpointing(run)
 
     def release_encoders(self, *, keep_decoder: bool) -> None:
         self._pipeline.register_modules(text_encoder=None, text_encoder_2=None)

@@ -1,0 +1,124 @@
+"""Which base: what is on this machine, what fits it, what its licence means, and which one is taken where none was named."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from fluxbooth import machine, models
+from fluxbooth.errors import InputError
+from fluxbooth.models import Base, memory, pull, shape
+from fluxbooth.models.memory import Job, Room
+
+STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
+STATEMENTS = ("noncommercial", "commercial")
+BEST = "flux-dev"
+MEANINGS = {
+    "Apache-2.0": "any use, commercial too",
+    models.FLUX_DEV_LICENCE: "non-commercial use; commercial use needs a licence from Black Forest Labs (bfl.ai/licensing)",
+}
+
+
+def default(command: str) -> Base:
+    """The base of a command that named none: nano without a GPU, flux-dev with one.
+
+    Where flux-dev is not here yet it is offered to a person at a terminal; a program gets the command in an InputError.
+    """
+    if machine.gpu() is None:
+        return models.find("nano")
+    row = models.find(BEST)
+    if pull.local(row) is not None:
+        return row
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        print(f"This machine has a GPU, but {BEST} is not on it ({row.licence}; {_size(row)} to download).", file=sys.stderr)
+        print("Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() in ("y", "yes"):
+            pull.pull(row, lambda text: print(text, file=sys.stderr))
+            return row
+    raise InputError(
+        f"This machine has a GPU, but {BEST} is not on it: run `fluxbooth models pull {BEST}` ({_size(row)}), or take the small model with "
+        f"`fluxbooth {command} --base nano`."
+    )
+
+
+def notice(row: Base) -> str | None:
+    """What to say of a base's licence before it is used; None where all is said. Raises InputError for a statement that is none."""
+    if row.licence != models.FLUX_DEV_LICENCE:
+        return None
+    stated = os.environ.get(STATED)
+    if stated in STATEMENTS:
+        return None
+    if stated is not None:
+        raise InputError(f"{STATED}={stated} will not do: state noncommercial or commercial, as the licence is that you hold.")
+    return (
+        f"{row.name} is under the {row.licence} License: {MEANINGS[row.licence]}. State which you hold with {STATED}=noncommercial or "
+        "=commercial, and this is not said again."
+    )
+
+
+def list_command(options: argparse.Namespace) -> dict[str, Any]:
+    """`fluxbooth models`: one row a base."""
+    room = machine.room()
+    rows = [_row(base, room) for base in models.BASES.values()]
+    if not options.json:
+        for row in rows:
+            print(f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}{row['licence']}: {row['licence_means']}")
+            for use in ("train", "generate"):
+                print(f"    {use}: {row[use]}")
+            if not row["here"]:
+                print(f"    fluxbooth models pull {row['name']}")
+    return {"models": rows}
+
+
+def pull_command(options: argparse.Namespace) -> dict[str, Any]:
+    """`fluxbooth models pull BASE`."""
+    row = models.find(options.base)
+    said = notice(row)
+    if said:
+        print(said, file=sys.stderr)
+    pulled = pull.pull(row, lambda text: print(text, file=sys.stderr, flush=True))
+    if not options.json:
+        print(f"{row.name} is here, {pulled.files} files verified: {pulled.folder}")
+    return {"name": row.name, "folder": str(pulled.folder), "revision": pulled.revision, "files": pulled.files, "bytes": pulled.downloaded}
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=list_command)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+    help_text = "download a base's weights into the Hugging Face cache, and verify them"
+    verb = verbs.add_parser("pull", help=help_text, description=help_text, allow_abbrev=False)
+    verb.add_argument("base", metavar="BASE", help="a name from `fluxbooth models`")
+    verb.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    verb.set_defaults(run=pull_command)
+
+
+def _row(base: Base, room: Room) -> dict[str, Any]:
+    folder = pull.local(base)
+    size = shape.of(base.source if folder is None else str(folder))
+    return {
+        "name": base.name, "licence": base.licence, "licence_means": MEANINGS[base.licence],
+        "native": f"{base.native_side} x {base.native_side}", "trains": base.trains, "source": base.source, "revision": base.revision,
+        "here": folder is not None, "folder": None if folder is None else str(folder),
+        "train": _fits(base, size, room, training=True) if base.trains else "not possible: its LoRAs come from flux-dev",
+        "generate": _fits(base, size, room, training=False),
+    }  # fmt: skip
+
+
+def _fits(base: Base, size: shape.Shape, room: Room, *, training: bool) -> str:
+    """The plan's line for this machine, or why there is none."""
+    by_hand = {"dtype": "float32"} if base.name == "nano" else {}  # as they are stored
+    try:
+        if not training:
+            return memory.choose_generation(base.name, size, base.native_side, base.text_length, room, **by_hand).why
+        job = Job(max(base.resolutions), base.text_length, base.batch_size)
+        return memory.choose(base.name, size, job, room, **by_hand).why
+    except InputError as error:
+        return str(error)
+
+
+def _size(row: Base) -> str:
+    size = shape.of(row.source)
+    return f"{2 * (size.transformer + size.encoders + size.autoencoder) / 1e9:.0f} GB"

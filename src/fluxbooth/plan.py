@@ -1,0 +1,143 @@
+"""`fluxbooth plan`: what a training would take on common cards, or on one of so many GB, without loading any weights.
+
+Times are estimates: floating-point operations of a step over (MFU x the card's peak). The MFU are those that published FLUX.1
+LoRA trainings reach: 0.20 to 0.38 on consumer cards, 0.10 on an H100, where overhead and not arithmetic is the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fluxbooth import machine, models
+from fluxbooth.errors import InputError
+from fluxbooth.models import memory, shape
+from fluxbooth.models.memory import GIB, Choice, Job, Room
+from fluxbooth.models.shape import Shape
+
+TAKEN = 0.4  # GB of a card that its driver and a screen take
+MAIN_MEMORY = 32.0  # GB, assumed of a machine that is not this one
+BUS = 20e9  # bytes a second that reach a card from main memory
+
+
+@dataclass(frozen=True)
+class Card:
+    name: str
+    vram: float  # GB as on its box, which are 2^30 bytes
+    peak: float  # dense bfloat16 TFLOP/s with float32 sums
+    mfu: float
+
+
+CARDS = (
+    Card("RTX 4090", 24, 165, 0.25),
+    Card("RTX 4080", 16, 97, 0.25),
+    Card("RTX 4070", 12, 58, 0.25),
+    Card("RTX 3080", 10, 60, 0.25),
+    Card("RTX 4060", 8, 30, 0.25),
+    Card("A100 40 GB", 40, 312, 0.20),
+    Card("H100 80 GB", 80, 989, 0.10),
+)
+
+
+def step_flops(size: Shape, job: Job, choice: Choice) -> float:
+    """Floating-point operations of a training step.
+
+    With n tokens a picture: forward 2 x 12 d^2 n in a block's Linears and 4 n^2 d in its attention. Backward costs the Linears once
+    more (a frozen weight has no gradient) and the attention two and a half times; a checkpointed block is computed again.
+    """
+    n, d, blocks = job.text_length + job.image_tokens, size.width, len(size.blocks)
+    linear, attention = 2 * 12 * d * d * n, 4 * n * n * d
+    passes = blocks * (2 * linear + 3.5 * attention) + choice.checkpointed * (linear + attention)
+    return job.batch_size * passes
+
+
+def seconds_per_step(size: Shape, job: Job, choice: Choice, card: Card) -> float:
+    """Arithmetic, or the transfer of the offloaded blocks (once for each pass) where that takes longer."""
+    away = memory.base_bytes(size, Choice(choice.dtype, choice.quantisation)) * choice.offloaded / len(size.blocks)
+    return max(step_flops(size, job, choice) / (card.mfu * card.peak * 1e12), 2 * away / BUS)
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--base", default="flux-dev", help="model to train on (default: flux-dev)")
+    parser.add_argument("--vram", type=float, metavar="GB", help="plan for a card of this memory instead of the common ones")
+    parser.add_argument("--ram", type=float, metavar="GB", help=f"main memory beside it (default: {MAIN_MEMORY:.0f})")
+    parser.add_argument("--resolution", type=int, nargs="+", metavar="N", help="train at these areas (side of the square, pixels)")
+    parser.add_argument("--rank", type=int, default=16, metavar="N", help="rank of the LoRA (default: 16)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="pictures a step")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """The plan as JSON, printed as a table unless JSON was asked for."""
+    from fluxbooth.specs import TrainSpec
+
+    asked = {"rank": options.rank, "batch_size": options.batch_size, "resolutions": options.resolution}
+    spec = TrainSpec.read({"class_name": "man", "base": options.base} | {k: v for k, v in asked.items() if v is not None})
+    row = models.find(spec.base)
+    if not row.trains:
+        raise InputError(f"{row.name} cannot be trained, only generated with: plan for flux-dev, its LoRAs work on {row.name}.")
+    spec, size = models.resolve(spec, 1), shape.of(row.train_source)
+    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
+    jobs = [Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
+    rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
+    job = {"resolutions": [job.side for job in jobs], "rank": spec.rank, "batch_size": spec.batch_size, "text_length": spec.text_length}
+    if options.vram is not None and "problem" in rows[0]:
+        raise InputError(rows[0]["problem"])
+    result = {"base": row.name, "parameters": size.transformer, "job": job, "cards": rows}
+    if not options.json:
+        _show(result)
+    return result
+
+
+def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
+    """The cards to plan for and what is free there: the one asked for, or this machine's and the common ones."""
+    for name in ("vram", "ram"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < 10_000:
+            raise InputError(f"--{name} {value:g} will not do: it is a number of GB, as 24.")
+    main = (options.ram or MAIN_MEMORY) * GIB
+    if options.vram is not None:
+        like = min(CARDS, key=lambda card: abs(card.vram - options.vram))
+        card = Card(f"{options.vram:g} GB, as fast as {like.name}", options.vram, like.peak, like.mfu)
+        return [(card, Room((options.vram - TAKEN) * GIB, main))]
+    here = machine.gpu()
+    own = []
+    if here is not None:
+        like = min(CARDS, key=lambda card: abs(card.vram * GIB - here.total))
+        free_main = options.ram * GIB if options.ram else machine.free_memory()
+        own = [(Card(f"this machine's {here.name}", here.total / GIB, like.peak, like.mfu), Room(here.free, free_main))]
+    return own + [(card, Room((card.vram - TAKEN) * GIB, main)) for card in CARDS]
+
+
+def _row(name: str, size: Shape, jobs: list[Job], card: Card, room: Room) -> dict[str, Any]:
+    facts: dict[str, Any] = {"card": card.name, "vram_gb": round(card.vram, 1)}
+    try:
+        plan = memory.choose(name, size, jobs[-1], room)  # the largest pictures decide
+    except InputError as error:
+        return facts | {"fits": False, "problem": str(error)}
+    seconds = sum(seconds_per_step(size, job, plan.choice, card) for job in jobs) / len(jobs)
+    return facts | {
+        "fits": True, **asdict(plan.choice), "checkpointing": plan.choice.checkpointing(size),
+        "peak_gb": round(plan.estimate.device / GIB, 1), "main_memory_gb": round(plan.estimate.main / GIB, 1),
+        "seconds_per_step": round(seconds, 3), "minutes_per_1000_steps": round(seconds * 1000 / 60, 1), "why": plan.why,
+    }  # fmt: skip
+
+
+def _show(result: dict[str, Any]) -> None:
+    job = result["job"]
+    sides = ", ".join(map(str, job["resolutions"]))
+    print(f"Training {result['base']} ({result['parameters'] / 1e9:.2f} billion parameters) at {sides} px, rank {job['rank']}, ", end="")
+    print(f"batch {job['batch_size']}, {job['text_length']} text tokens:")
+    print(f"{'card':28}{'GB':>5}{'peak':>7}{'RAM':>6}  {'base':10}{'recomputed':24}{'encoders':10}{'offloaded':>10}{'min/1000':>10}")
+    for row in result["cards"]:
+        if not row["fits"]:
+            print(f"{row['card']:28}{row['vram_gb']:5g}  {row['problem']}")
+            continue
+        base = row["dtype"] if row["quantisation"] == "none" else row["quantisation"]
+        print(
+            f"{row['card']:28}{row['vram_gb']:5g}{row['peak_gb']:7.1f}{row['main_memory_gb']:6.1f}  {base:10}{row['checkpointing']:24}"
+            f"{row['encoders']:10}{row['offloaded']:10}{row['minutes_per_1000_steps']:10.1f}"
+        )
+        print(f"    {row['why']}")
+    print("Times are estimates: operations / (MFU x peak), from published trainings; the mean over the sizes.")

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from fluxbooth import flow, lora, plan
+from fluxbooth.cli import main
+from fluxbooth.models.memory import Choice, Job
+from fluxbooth.models.shape import FLUX1
+from tests.test_memory import Case, family
+
+
+def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert main(["plan", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_common_cards_are_planned_for(capsys: pytest.CaptureFixture[str]) -> None:
+    result = planned(capsys)
+    assert result["parameters"] == 11_901_408_320
+    assert result["job"] == {"resolutions": [512, 768, 1024], "rank": 16, "batch_size": 1, "text_length": 512}
+    rows = {row["vram_gb"]: row for row in result["cards"]}
+    assert {8, 10, 12, 16, 24, 40, 80} <= rows.keys()
+    for row in result["cards"]:
+        assert row["fits"] and row["peak_gb"] <= row["vram_gb"]
+        assert row["minutes_per_1000_steps"] == pytest.approx(row["seconds_per_step"] * 1000 / 60, abs=0.06)
+    assert (rows[80]["quantisation"], rows[80]["checkpointing"]) == ("none", "none")
+    assert (rows[24]["quantisation"], rows[8]["quantisation"]) == ("int8", "nf4")
+    assert rows[8]["offloaded"] > 0
+
+
+def test_one_card_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    (small,) = planned(capsys, "--vram", "24", "--resolution", "512")["cards"]
+    (large,) = planned(capsys, "--vram", "24", "--resolution", "512", "1024", "--rank", "64", "--batch-size", "2", "--ram", "64")["cards"]
+    assert large["seconds_per_step"] > 2 * small["seconds_per_step"]
+    assert large["checkpointed"] > small["checkpointed"]
+    assert main(["plan", "--vram", "24", "--resolution", "512"]) == 0
+    shown = capsys.readouterr().out
+    assert small["why"] in shown
+    assert "estimate" in shown
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--vram", "3"], "flux-dev does not fit"),
+        (["--vram", "0"], "--vram 0 will not do"),
+        (["--vram", "nan"], "--vram nan will not do"),
+        (["--ram", "-1"], "--ram -1 will not do"),
+        (["--vram", "8", "--ram", "8"], "of main memory"),
+        (["--resolution", "100"], "must be a multiple of 16"),
+        (["--rank", "0"], "Rank 0 will not do"),
+        (["--base", "flux-schnell"], "cannot be trained"),
+        (["--base", "sdxl"], "There is no base 'sdxl'"),
+    ],
+)
+def test_plans_that_cannot_be(flags: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *flags]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_plan_for_a_given_card_loads_no_torch() -> None:
+    script = "import sys; from fluxbooth.cli import main; main(['plan', '--vram', '24']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("checkpointed", [0, 3])
+def test_the_operations_are_those_that_torch_counts(checkpointed: int) -> None:
+    # rank 1, so that the LoRA's own arithmetic is as small as at FLUX.1's width; torch counts no flash attention on a CPU
+    case = Case(1, 2, 8, 64, Job(128, 192, batch_size=2, rank=1), checkpointed, dtype="float32")
+    trained, job = family(case, "cpu"), case.job
+    lora.add(trained, job.rank, 0)
+    trained.checkpoint_gradients(checkpointed)
+    z = torch.zeros(2, job.image_tokens, 64)
+    told = {"states": torch.zeros(2, job.text_length, case.text_width), "pooled": torch.zeros(2, case.pooled_width)}
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        flow.velocity_loss(trained.velocity(z, torch.full((2,), 0.5), told, 1.0, (128, 128)), z, z).backward()
+    assert plan.step_flops(case.shape, job, case.choice) == pytest.approx(counter.get_total_flops(), rel=0.03)
+
+
+def test_flux1s_operations() -> None:
+    """59,510 GFLOP in the Linears and 14.9 TFLOP in the attention of one forward pass at 1024 px."""
+    job = Job(1024, 512)
+    none, everything = (plan.step_flops(FLUX1, job, Choice(checkpointed=count)) for count in (0, 57))
+    assert everything - none == pytest.approx(74.4e12, rel=0.01)
+    assert none == pytest.approx(172e12, rel=0.02)
