@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import socket
 import ssl
 import subprocess
@@ -331,6 +332,7 @@ def certificate(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
 def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pem = certificate(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
