@@ -107,7 +107,7 @@ def test_other_forms_of_retry_after_are_left_alone(value: str) -> None:
 def test_an_endless_answer_is_read_to_four_kilobytes() -> None:
     def endless(server: Server, connection: socket.socket) -> None:
         connection.sendall(response(200, transfer_encoding="chunked"))
-        server.drip(connection, b"400\r\n" + b"y" * 1024 + b"\r\n", every=0)
+        server.drip(connection, b"5dc\r\n" + b"y" * 1500 + b"\r\n", every=0)
 
     with serving(endless) as server:
         delivery = deliver(server.url, BODY, {}, own(server))

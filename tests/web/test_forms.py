@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -22,6 +22,7 @@ JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 4
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300)
 BOUNDARY = "----x7MA4YWxk"
 FORM = "application/x-www-form-urlencoded"
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 
 def receive(
@@ -136,6 +137,7 @@ def levels(value: Any) -> int:
     return max((1 + levels(v) for v in inner), default=0)
 
 
+@UNHURRIED
 @given(TREE.filter(lambda tree: levels(tree) <= 8))
 def test_a_nested_value_survives_its_bracket_names(tree: dict[str, Any]) -> None:
     assert forms.nest(spelled(tree, "", lambda i, inner: str(i))) == tree
@@ -153,12 +155,14 @@ def kind_is_mixed(value: Any) -> bool:
     return isinstance(value, list) and len({isinstance(v, str) for v in value}) > 1
 
 
+@UNHURRIED
 @given(st.lists(KEY, min_size=1, max_size=4, unique=True), st.data())
 def test_unindexed_objects_with_the_same_keys_come_apart_again(keys: list[str], data: st.DataObject) -> None:
     rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(keys, VALUE)), min_size=1, max_size=5))
     assert forms.nest(spelled({"p": rows}, "", lambda i, inner: "")) == {"p": rows}
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.text("ab[]01", max_size=12), VALUE), max_size=12))
 def test_any_names_give_a_dict_or_a_bad_request(pairs: list[tuple[str, str]]) -> None:
     with suppress(BadRequest):
@@ -576,6 +580,7 @@ PART = st.tuples(
 )
 
 
+@UNHURRIED
 @given(st.lists(PART, max_size=5), st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=4)), max_size=3), st.integers(1, 400))
 def test_any_damage_to_a_multipart_body_is_read_or_refused(parts: list[Any], damage: list[tuple[int, bytes]], size: int) -> None:
     wire = bytearray(multipart(parts))
@@ -589,6 +594,7 @@ def test_any_damage_to_a_multipart_body_is_read_or_refused(parts: list[Any], dam
         assert set(files_in(folder)) == found
 
 
+@UNHURRIED
 @given(
     st.binary(max_size=60) | st.text('{}[]":,&=%u0d8 1eE-+.', max_size=60).map(str.encode), st.sampled_from([FORM, "application/json", ""])
 )

@@ -25,6 +25,7 @@ FILE_KEYS = {"images", "file", "lora_file", "input_image", "mask_image"}
 LONGEST_FILENAME = 200
 _SNIFFED = 2 * KB  # of a part without a filename, before it is taken for a file
 _WRITTEN_AT_ONCE = 256 * KB
+_PIECES_AT_ONCE = 1000  # a client that sends byte by byte fills memory with objects rather than bytes
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,12 @@ class Receiver:
         try:
             async for chunk in chunks:
                 self._parser.write(chunk)
-                if self._waiting_size >= _WRITTEN_AT_ONCE:
+                if self._waiting_size >= _WRITTEN_AT_ONCE or len(self._waiting) >= _PIECES_AT_ONCE:
                     await anyio.to_thread.run_sync(self._write)
             if not self._complete:
                 raise BadRequest("The multipart body ends before its last boundary: send it again.")
-            await anyio.to_thread.run_sync(self._write)
+            if self._waiting:
+                await anyio.to_thread.run_sync(self._write)
             return self._several_of_a_name()
         except FormParserError as error:
             self.discard()
