@@ -53,15 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def train(options: argparse.Namespace) -> Json:
     from fluxbooth.specs import TrainSpec
 
+    from fluxbooth import bases, models
+
     values = _config(options.config) | _given(options, TrainSpec)
     if not values.get("class_name"):
         raise InputError("Say what the photos show with --name: man, woman, dog, bag ...")
     spec = TrainSpec.read(values)
+    if "base" not in values:
+        spec = spec.model_copy(update={"base": bases.default("train").name})
+    licence = bases.notice(models.find(spec.base))
     from fluxbooth.display import Display
     from fluxbooth.train import train as run
 
     out = Path(options.out or f"./{spec.trigger.replace(' ', '-')}")
     with Display(options.progress) as display:
+        display.note(licence)
         display.note("Loading ...")
         result = run(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
     display.note(f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.4f}.")
@@ -78,9 +84,9 @@ def generate(options: argparse.Namespace) -> Json:
     spec = GenerateSpec.read(values)
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
-    from fluxbooth import files, models, prompts
+    from fluxbooth import bases, files, models, prompts
 
-    models.find(spec.base)
+    licence = bases.notice(models.find(spec.base))
     prompts.check_negative(spec.negative_prompt)
     from fluxbooth.display import Display
     from fluxbooth.generate import generate as run
@@ -89,6 +95,7 @@ def generate(options: argparse.Namespace) -> Json:
     files.make_folder(out)
     advice: list[Json] = []
     with Display(options.progress) as display:
+        display.note(licence)
 
         def report(event: Json) -> None:
             if event["event"] == "advice":
@@ -144,12 +151,17 @@ def lora_info(options: argparse.Namespace) -> Json:
 
 
 def demo(options: argparse.Namespace) -> Json:
+    from fluxbooth import bases, models
+
+    row = models.find(options.base) if options.base else bases.default("demo")
+    licence = bases.notice(row)
     from fluxbooth.demo import run
     from fluxbooth.display import Display
 
     out = Path(options.out)
     with Display(options.progress) as display:
-        report = run(out, display)
+        display.note(licence)
+        report = run(out, display, base=row.name)
     learnt, before = report["subject_similarity"], report["subject_similarity_without_lora"]
     display.note(f"The pictures show {learnt:.0%} of the subject's traits, {before:.0%} without the LoRA.")
     display.note(f"Look at {out / 'contact-sheet.png'} or {out / 'index.html'}.")
@@ -176,6 +188,13 @@ def _plan_flags(parser: argparse.ArgumentParser) -> None:
 
     plan.flags(parser)
     parser.set_defaults(run=plan.run)
+
+
+def _doctor_flags(parser: argparse.ArgumentParser) -> None:
+    from fluxbooth import doctor
+
+    _common_flags(parser)
+    parser.set_defaults(run=doctor.run)
 
 
 def _models_flags(parser: argparse.ArgumentParser) -> None:
@@ -220,6 +239,7 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="demo-out", help="output folder (default: demo-out)")
+    parser.add_argument("--base", help="model to train on (default: flux-dev with a GPU, else nano)")
     _common_flags(parser, progress=True)
 
 
@@ -275,6 +295,7 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
     ("train", "train a LoRA on photos of one subject", _train_flags, train),
     ("generate", "make pictures", _generate_flags, generate),
+    ("doctor", "look at this machine: driver, GPU, memory, disk, cache, token, licence, and what to do about each", _doctor_flags, None),
     ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _plan_flags, None),
     ("lora", "look at LoRA files", _lora_flags, None),
     ("models", "the bases: which are here, which fit this machine, their licences; pull one", _models_flags, None),

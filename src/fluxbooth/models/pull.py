@@ -147,13 +147,14 @@ def _explained(row: Base) -> Iterator[None]:
         gated = isinstance(error, errors.GatedRepoError)
         if get_token() is None and (gated or code in (401, 403)):
             raise InputError(
-                f"{row.name} is given only to accounts that accepted its licence, and there is no token here: accept the licence at {page}, "
-                f"make a token with read access at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run `hf auth login`, {again}"
+                f"{row.name} is given only to accounts that accepted its licence, and there is no token here: accept the licence at "
+                f"{page}, make a token with read access at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
+                f"`hf auth login`, {again}"
             ) from error
         if gated and code == 403:
             raise InputError(
-                f"The account of your token has not accepted the licence of {row.name} ({row.licence}): sign in with that account at {page}, "
-                f"read and accept it there (a fine-grained token also needs access to gated repositories), {again}"
+                f"The account of your token has not accepted the licence of {row.name} ({row.licence}): sign in with that account at "
+                f"{page}, read and accept it there (a fine-grained token also needs access to gated repositories), {again}"
             ) from error
         if code == 401:
             raise InputError(
