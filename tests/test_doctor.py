@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth import InputError, bases, doctor, machine, models
+from fluxbooth import InputError, bases, machine, models
 from fluxbooth.cli import main
 from fluxbooth.machine import Gpu
 from fluxbooth.models import pull

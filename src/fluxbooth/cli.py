@@ -7,6 +7,7 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -51,9 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> Json:
-    from fluxbooth.specs import TrainSpec
-
     from fluxbooth import bases, models
+    from fluxbooth.specs import TrainSpec
 
     values = _config(options.config) | _given(options, TrainSpec)
     if not values.get("class_name"):
@@ -183,24 +183,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _plan_flags(parser: argparse.ArgumentParser) -> None:
-    from fluxbooth import plan
-
-    plan.flags(parser)
-    parser.set_defaults(run=plan.run)
-
-
-def _doctor_flags(parser: argparse.ArgumentParser) -> None:
-    from fluxbooth import doctor
-
-    _common_flags(parser)
-    parser.set_defaults(run=doctor.run)
-
-
-def _models_flags(parser: argparse.ArgumentParser) -> None:
-    from fluxbooth import bases
-
-    bases.flags(parser)
+def _flags_of(module: str) -> Callable[[argparse.ArgumentParser], None]:
+    """The flags and the body of a command that has a module of its own."""
+    return lambda parser: importlib.import_module(f"fluxbooth.{module}").flags(parser)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -295,8 +280,13 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
     ("train", "train a LoRA on photos of one subject", _train_flags, train),
     ("generate", "make pictures", _generate_flags, generate),
-    ("doctor", "look at this machine: driver, GPU, memory, disk, cache, token, licence, and what to do about each", _doctor_flags, None),
-    ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _plan_flags, None),
+    (
+        "doctor",
+        "look at this machine: driver, GPU, memory, disk, cache, token, licence, and what to do about each",
+        _flags_of("doctor"),
+        None,
+    ),
+    ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _flags_of("plan"), None),
     ("lora", "look at LoRA files", _lora_flags, None),
-    ("models", "the bases: which are here, which fit this machine, their licences; pull one", _models_flags, None),
+    ("models", "the bases: which are here, which fit this machine, their licences; pull one", _flags_of("bases"), None),
 ]

@@ -31,6 +31,11 @@ class Finding:
         return "attention" if self.advice else "ok"
 
 
+def flags(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
 def run(options: argparse.Namespace) -> dict[str, Any]:
     findings = list(examine())
     if not options.json:

@@ -66,7 +66,7 @@ def pull(row: Base, report: Report) -> Pulled:
         listed: list[Any] = list(api.list_repo_tree(row.source, recursive=True, revision=commit))
         files: list[RepoFile] = [f for f in listed if hasattr(f, "blob_id") and any(fnmatch(f.path, pattern) for pattern in WANTED)]
         large = [f for f in files if f.lfs is not None]
-        missing = [f for f in large if not (_blobs(row) / f.lfs["sha256"]).is_file()]
+        missing = [f for f in large if f.lfs and not (_blobs(row) / f.lfs["sha256"]).is_file()]
         _check_disk(row, sum(f.size - _arrived(_part(row, f)) for f in missing))
         for number, file in enumerate(missing, 1):
             report(f"{number} of {len(missing)}: {file.path}, {file.size / 1e9:.2f} GB")
