@@ -7,16 +7,15 @@ Results go to standard output, everything else to standard error. Exit codes: 0 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fluxbooth import __version__
+from fluxbooth import __version__, commands
 from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Command = Callable[[argparse.Namespace], Json]
-LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
 # what the fields of the specs are called on the command line, where not by their own name
 FLAG_NAMES = {"class_name": "name", "resolutions": "resolution", "loras": "lora", "sample_prompts": "sample-prompt", "trackers": "tracker"}
 
@@ -50,144 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def train(options: argparse.Namespace) -> Json:
-    from fluxbooth.specs import TrainSpec
-
-    values = _config(options.config) | _given(options, TrainSpec)
-    if not values.get("class_name"):
-        raise InputError("Say what the photos show with --name: man, woman, dog, bag ...")
-    spec = TrainSpec.read(values)
-    from fluxbooth.display import Display
-    from fluxbooth.train import train as run
-
-    out = Path(options.out or f"./{spec.trigger.replace(' ', '-')}")
-    with Display(options.progress) as display:
-        display.note("Loading ...")
-        result = run(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
-    display.note(f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.4f}.")
-    display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]} --base {spec.base}')
-    return result
-
-
-def generate(options: argparse.Namespace) -> Json:
-    from fluxbooth.specs import GenerateSpec
-
-    values, texts = _given(options, GenerateSpec), [t for t in options.texts if not LORA_FILE.search(t)]
-    # `--lora a.safetensors b.safetensors` leaves b among the texts
-    values["loras"] = (*values.get("loras", ()), *(t for t in options.texts if LORA_FILE.search(t)))
-    spec = GenerateSpec.read(values)
-    if not texts:
-        raise InputError("Say what to draw: a text in quotation marks before --lora.")
-    from fluxbooth import files, models, prompts
-
-    models.find(spec.base)
-    prompts.check_negative(spec.negative_prompt)
-    from fluxbooth.display import Display
-    from fluxbooth.generate import generate as run
-
-    out = Path(options.out)
-    files.make_folder(out)
-    advice: list[Json] = []
-    with Display(options.progress) as display:
-
-        def report(event: Json) -> None:
-            if event["event"] == "advice":
-                advice.extend(a.to_json() for a in event["advice"])
-                for row in advice:
-                    display.note(f"Advice: {row['message']}")
-            else:
-                display(event)
-
-        pictures = run(texts, spec, report, folders=[out, Path()])
-    rows = []
-    for picture in pictures:
-        path = files.free_name(out, picture.text, picture.seed)
-        try:
-            picture.save(path)
-        except OSError as error:
-            raise files.cannot_write(path, error) from error
-        rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "text": picture.text})
-        display.note(str(path))
-    return {"pictures": rows, "advice": advice}
-
-
-def inspect(options: argparse.Namespace) -> Json:
-    from fluxbooth import models, photocheck
-
-    row = models.find(options.base)
-    report = photocheck.inspect(photocheck.read(options.photos), max(row.resolutions) ** 2)
-    if not options.json:
-        for photo in report.photos:
-            left, top, right, bottom = photo.crop
-            crop = f"crop {right - left} x {bottom - top}, trained at {photo.bucket[0]} x {photo.bucket[1]}"
-            facts = f"{photo.width} x {photo.height}, sharpness {photo.sharpness:.2f}, {crop}"
-            print(f"{photo.name}: {facts}" + (", with caption" if photo.has_caption else ""))
-            for advice in photo.advice:
-                print(f"    {advice}")
-        for advice in report.advice:
-            print(advice)
-    return report.to_json()
-
-
-def lora_info(options: argparse.Namespace) -> Json:
-    from fluxbooth import lorafile
-
-    facts = lorafile.read(options.file).describe()
-    if not options.json:
-        for name, value in facts.items():
-            if name not in ("spec", "metadata"):
-                print(f"{name}: {value}")
-        for group in ("spec", "metadata"):
-            for name, value in facts[group].items():
-                print(f"{group}.{name}: {value}")
-    return facts
-
-
-def lora_convert(options: argparse.Namespace) -> Json:
-    from fluxbooth.loraformats import run
-
-    return run(options)
-
-
-def demo(options: argparse.Namespace) -> Json:
-    from fluxbooth.demo import run
-    from fluxbooth.display import Display
-
-    out = Path(options.out)
-    with Display(options.progress) as display:
-        report = run(out, display)
-    learnt, before = report["subject_similarity"], report["subject_similarity_without_lora"]
-    display.note(f"The pictures show {learnt:.0%} of the subject's traits, {before:.0%} without the LoRA.")
-    display.note(f"Look at {out / 'contact-sheet.png'} or {out / 'index.html'}.")
-    return report
-
-
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="fluxbooth", description="Fine-tune a FLUX image model on photos of a subject, and make pictures of it."
     )
     parser.add_argument("--version", action="version", version=f"fluxbooth {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    known = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     asked = next((a for a in arguments if not a.startswith("-")), None)
     for name, help_text, build, run in _COMMANDS:
-        command = commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
+        command = known.add_parser(name, help=help_text, description=help_text, allow_abbrev=False)
         if name == asked:  # the flags come from the specs, which take a moment to import
             build(command)
             command.set_defaults(**({} if run is None else {"run": run}))
     return parser.parse_args(arguments)
-
-
-def _plan_flags(parser: argparse.ArgumentParser) -> None:
-    from fluxbooth import plan
-
-    plan.flags(parser)
-    parser.set_defaults(run=plan.run)
-
-
-def _models_flags(parser: argparse.ArgumentParser) -> None:
-    from fluxbooth import bases
-
-    bases.flags(parser)
 
 
 def _train_flags(parser: argparse.ArgumentParser) -> None:
@@ -220,19 +93,20 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     info = verbs.add_parser("info", help="what is in a LoRA file", description="What is in a LoRA file.")
     info.add_argument("file", metavar="FILE")
-    info.set_defaults(run=lora_info)
+    info.set_defaults(run=commands.lora_info)
     _common_flags(info)
     convert = verbs.add_parser("convert", help="write a LoRA file in another format", description="Write a LoRA file in another format.")
     convert.add_argument("file", metavar="IN")
     convert.add_argument("result", metavar="OUT", help="a new .safetensors file")
     convert.add_argument("--to", required=True, choices=("diffusers", "kohya"), help="kohya: also read by ComfyUI and Forge")
-    convert.set_defaults(run=lora_convert)
+    convert.set_defaults(run=commands.lora_convert)
     _common_flags(convert)
-    _flags_of("operate", "import_lora")(verbs.add_parser("import", help="make a LoRA from elsewhere a tune of the server"))
+    _flags_of("operate", "import_lora_flags")(verbs.add_parser("import", help="make a LoRA from elsewhere a tune of the server"))
 
 
 def _demo_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", default="demo-out", help="output folder (default: demo-out)")
+    parser.add_argument("--base", help="model to train on (default: flux-dev with a GPU, else nano)")
     _common_flags(parser, progress=True)
 
 
@@ -259,23 +133,6 @@ def _spec_flags(parser: argparse.ArgumentParser, spec: type[Spec]) -> None:
             parser.add_argument(flag, dest=name, help=help_text, metavar="VALUE")
 
 
-def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
-    return {name: getattr(options, name) for name in spec.model_fields if getattr(options, name) is not None}
-
-
-def _config(path: str | None) -> Json:
-    import tomllib
-
-    if path is None:
-        return {}
-    try:
-        return tomllib.loads(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f"The settings file {path} cannot be read ({error.strerror}): check --config.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The settings file {path} is not valid TOML: {error}.") from error
-
-
 def _failed(options: argparse.Namespace, error: FluxboothError, code: int) -> int:
     print(f"fluxbooth: {error}", file=sys.stderr)
     if options.json:
@@ -283,32 +140,31 @@ def _failed(options: argparse.Namespace, error: FluxboothError, code: int) -> in
     return code
 
 
-def _flags_of(module: str, name: str) -> Callable[[argparse.ArgumentParser], None]:
-    """The flags of a command of the server, which needs the extra `server`; they name the function that runs it."""
+def _flags_of(module: str, flags: str = "flags") -> Callable[[argparse.ArgumentParser], None]:
+    """The flags of a command that has a module of its own; they name the function that runs it."""
 
-    def flags(parser: argparse.ArgumentParser) -> None:
-        import importlib
-
+    def add(parser: argparse.ArgumentParser) -> None:
         try:
             found = importlib.import_module(f"fluxbooth.{module}")
         except ModuleNotFoundError as error:
-            raise InputError(f"The server needs a package that is not here ({error.name}): pip install 'fluxbooth[server]'.") from error
-        getattr(found, f"{name}_flags")(parser)
+            raise InputError(f"This needs a package that is not here ({error.name}): pip install 'fluxbooth[server]'.") from error
+        getattr(found, flags)(parser)
 
-    return flags
+    return add
 
 
 _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Command | None]] = [
-    ("demo", "train on the photos that come with Fluxbooth and make pictures, in a few minutes on a CPU", _demo_flags, demo),
-    ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, inspect),
-    ("train", "train a LoRA on photos of one subject", _train_flags, train),
-    ("generate", "make pictures", _generate_flags, generate),
-    ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _plan_flags, None),
+    ("demo", "train on the photos that come with Fluxbooth and make pictures, in a few minutes on a CPU", _demo_flags, commands.demo),
+    ("inspect", "look at photos before training: size, sharpness, duplicates, crop", _inspect_flags, commands.inspect),
+    ("train", "train a LoRA on photos of one subject", _train_flags, commands.train),
+    ("generate", "make pictures", _generate_flags, commands.generate),
+    ("doctor", "look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about each", _flags_of("doctor"), None),
+    ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _flags_of("plan"), None),
     ("lora", "look at LoRA files, convert them", _lora_flags, None),
-    ("models", "the bases: which are here, which fit this machine, their licences; pull one", _models_flags, None),
-    ("serve", "answer the API, and do its work", _flags_of("serve", "serve"), None),
-    ("key", "make, list and revoke the keys of the server", _flags_of("operate", "key"), None),
-    ("callbacks", "list and repeat what the server told", _flags_of("operate", "callbacks"), None),
-    ("backup", "copy everything of the server, while it runs", _flags_of("operate", "backup"), None),
-    ("restore", "make a server of a backup", _flags_of("operate", "restore"), None),
+    ("models", "the bases: which are here, which fit this machine, their licences; pull one", _flags_of("bases"), None),
+    ("serve", "answer the API, and do its work", _flags_of("serve"), None),
+    ("key", "make, list and revoke the keys of the server", _flags_of("operate", "key_flags"), None),
+    ("callbacks", "list and repeat what the server told", _flags_of("operate", "callbacks_flags"), None),
+    ("backup", "copy everything of the server, while it runs", _flags_of("operate", "backup_flags"), None),
+    ("restore", "make a server of a backup", _flags_of("operate", "restore_flags"), None),
 ]

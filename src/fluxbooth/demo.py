@@ -37,18 +37,18 @@ PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
 )
 
 
-def run(out: Path, report: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano") -> dict[str, Any]:
     """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the pictures into `out`."""
     began = time.monotonic()
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "training").is_dir()):
         raise InputError(f"{out} exists and is no demo's output: choose another folder with --out.")
     make_folder(out)
-    result = train(PHOTOS, SPEC, out / "training", report, overwrite=True)
+    result = train(PHOTOS, SPEC.model_copy(update={"base": base}), out / "training", report, overwrite=True)
     lora = out / "ohwx.safetensors"
     lora.write_bytes(result.lora.read_bytes())
     texts = [text for text, _ in PROMPTS]
-    without = generate(texts, GenerateSpec(seed=SEED), report)
-    with_lora = generate(texts, GenerateSpec(seed=SEED, loras=(str(lora),)), report)
+    without = generate(texts, GenerateSpec(base=base, seed=SEED), report)
+    with_lora = generate(texts, GenerateSpec(base=base, seed=SEED, loras=(str(lora),)), report)
     photos = [Image.fromarray(photo.pixels) for photo in photocheck.read(PHOTOS)]
     figures = measure(photos, without, with_lora) | {
         "steps": result.steps,

@@ -41,8 +41,9 @@ class Display:
         if self._bar is not None:
             self._bar.stop()
 
-    def note(self, text: str) -> None:
-        if self._style == "none":
+    def note(self, text: str | None) -> None:
+        """Shows a line; None is nothing to say."""
+        if text is None or self._style == "none":
             return
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)

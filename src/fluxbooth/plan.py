@@ -59,6 +59,7 @@ def seconds_per_step(size: Shape, job: Job, choice: Choice, card: Card) -> float
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=run)
     parser.add_argument("--base", default="flux-dev", help="model to train on (default: flux-dev)")
     parser.add_argument("--vram", type=float, metavar="GB", help="plan for a card of this memory instead of the common ones")
     parser.add_argument("--ram", type=float, metavar="GB", help=f"main memory beside it (default: {MAIN_MEMORY:.0f})")

@@ -113,7 +113,7 @@ def _check_licence(settings: Settings) -> None:
         )
 
 
-def serve_flags(parser: argparse.ArgumentParser) -> None:
+def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", help="port (default: 8000)")
     parser.add_argument("--data", metavar="DIR", help="folder of everything that is kept (default: ~/.local/share/fluxbooth)")

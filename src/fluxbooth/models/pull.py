@@ -66,7 +66,7 @@ def pull(row: Base, report: Report) -> Pulled:
         listed: list[Any] = list(api.list_repo_tree(row.source, recursive=True, revision=commit))
         files: list[RepoFile] = [f for f in listed if hasattr(f, "blob_id") and any(fnmatch(f.path, pattern) for pattern in WANTED)]
         large = [f for f in files if f.lfs is not None]
-        missing = [f for f in large if not (_blobs(row) / f.lfs["sha256"]).is_file()]
+        missing = [f for f in large if f.lfs and not (_blobs(row) / f.lfs["sha256"]).is_file()]
         _check_disk(row, sum(f.size - _arrived(_part(row, f)) for f in missing))
         for number, file in enumerate(missing, 1):
             report(f"{number} of {len(missing)}: {file.path}, {file.size / 1e9:.2f} GB")
@@ -147,13 +147,14 @@ def _explained(row: Base) -> Iterator[None]:
         gated = isinstance(error, errors.GatedRepoError)
         if get_token() is None and (gated or code in (401, 403)):
             raise InputError(
-                f"{row.name} is given only to accounts that accepted its licence, and there is no token here: accept the licence at {page}, "
-                f"make a token with read access at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run `hf auth login`, {again}"
+                f"{row.name} is given only to accounts that accepted its licence, and there is no token here: accept the licence at "
+                f"{page}, make a token with read access at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
+                f"`hf auth login`, {again}"
             ) from error
         if gated and code == 403:
             raise InputError(
-                f"The account of your token has not accepted the licence of {row.name} ({row.licence}): sign in with that account at {page}, "
-                f"read and accept it there (a fine-grained token also needs access to gated repositories), {again}"
+                f"The account of your token has not accepted the licence of {row.name} ({row.licence}): sign in with that account at "
+                f"{page}, read and accept it there (a fine-grained token also needs access to gated repositories), {again}"
             ) from error
         if code == 401:
             raise InputError(

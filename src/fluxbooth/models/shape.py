@@ -50,7 +50,8 @@ class Shape:
     @property
     def blocks(self) -> Sequence[Kind]:
         doubles: list[Kind] = ["double"] * self.num_layers
-        return [*doubles, *(["single"] * self.num_single_layers)]
+        singles: list[Kind] = ["single"] * self.num_single_layers
+        return [*doubles, *singles]
 
     def block_weights(self, kind: Kind) -> int:
         """Weights of a block's Linear layers: in 3072 x 3072, a double one has 12 for modulation, 8 for attention, 16 for feed-forward."""

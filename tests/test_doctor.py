@@ -1,0 +1,121 @@
+"""What the machine is said to have. A GPU cannot be had here, so what torch would tell of one is given instead."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from fluxbooth import InputError, bases, machine, models
+from fluxbooth.cli import main
+from fluxbooth.machine import Gpu
+from fluxbooth.models import pull
+from fluxbooth.models.memory import GIB
+
+CARD = Gpu("NVIDIA GeForce RTX 4090", 24 * GIB, 23 * GIB, (8, 9), True)
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No token, no weights, nothing stated, plenty of memory and disk."""
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", bases.STATED):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(machine, "gpu", lambda: None)
+    monkeypatch.setattr(machine, "free_memory", lambda: 64 * GIB)
+    monkeypatch.setattr(machine, "free_disk", lambda path: 500 * GIB)
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    rows = {row["what"]: row for row in report["findings"]}
+    assert report["attention"] == sum(row["state"] == "attention" for row in rows.values())
+    assert all(bool(row["advice"]) == (row["state"] == "attention") for row in rows.values())
+    return rows
+
+
+def test_a_machine_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = findings(capsys)
+    assert {"Python", "driver", "torch", "GPU", "main memory", "disk", "weights", "token", "licence"} <= rows.keys()
+    assert "nano does everything on the CPU" in rows["GPU"]["advice"]
+    assert "make a token" in rows["token"]["advice"]
+    assert "commercial use needs a licence" in rows["licence"]["advice"]
+    assert main(["doctor"]) == 0
+    assert rows["GPU"]["advice"] in capsys.readouterr().out
+
+
+def test_a_machine_that_has_it_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(pull, "local", lambda row: Path("/weights"))
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    monkeypatch.setenv(bases.STATED, "commercial")
+    rows = findings(capsys)
+    assert {what for what, row in rows.items() if row["state"] == "attention"} <= {"driver", "torch"}
+    assert "int8 base" in rows["GPU memory"]["found"]
+
+
+def test_each_lack_has_its_advice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(machine, "gpu", lambda: Gpu("Tesla T4", 3 * GIB, 2 * GIB, (7, 5), True))
+    monkeypatch.setattr(machine, "free_memory", lambda: 3 * GIB)
+    monkeypatch.setattr(machine, "free_disk", lambda path: 5 * GIB)
+    monkeypatch.setenv(bases.STATED, "maybe")
+    rows = findings(capsys)
+    for what, says in (
+        ("bfloat16", "RTX 30"), ("GPU memory", "flux-dev does not fit"), ("main memory", "Close other programs"),
+        ("disk", "HF_HOME"), ("licence", "state noncommercial or commercial"),
+    ):  # fmt: skip
+        assert says in rows[what]["advice"], what
+
+
+def test_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bases.default("train").name == "nano"
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    with pytest.raises(InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `fluxbooth train --base nano`"):
+        bases.default("train")
+    monkeypatch.setattr(pull, "local", lambda row: Path("/weights"))
+    assert bases.default("train").name == "flux-dev"
+
+
+def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    pulled = []
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(pull, "pull", lambda row, report: pulled.append(row.name))
+    monkeypatch.setattr("sys.stderr", Terminal())
+    for answer, name in (("y\n", "flux-dev"), ("n\n", None), ("\n", None)):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        if name is None:
+            with pytest.raises(InputError):
+                bases.default("demo")
+        else:
+            assert bases.default("demo").name == name
+    assert pulled == ["flux-dev"]
+
+
+@pytest.mark.parametrize("command", [["train", "photos", "--name", "man"], ["demo"]])
+def test_a_program_gets_the_command(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    assert main(command) == 2
+    assert "fluxbooth models pull flux-dev" in capsys.readouterr().err
+
+
+def test_the_licence_is_said_until_it_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = bases.notice(models.find("flux-dev"))
+    assert said and "commercial use needs a licence" in said
+    assert bases.notice(models.find("nano")) is None
+    assert bases.notice(models.find("flux-schnell")) is None
+    for stated in bases.STATEMENTS:
+        monkeypatch.setenv(bases.STATED, stated)
+        assert bases.notice(models.find("flux-krea")) is None
+    monkeypatch.setenv(bases.STATED, "yes")
+    with pytest.raises(InputError, match="state noncommercial or commercial"):
+        bases.notice(models.find("flux-dev"))
