@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from fluxbooth import lifeline
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, db
+from fluxbooth.service import accounts, db, signing_in
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account, ApiKey
 
@@ -31,8 +31,8 @@ def serve(options: argparse.Namespace) -> Json:
     settings = read_settings(host=options.host, port=options.port, data=options.data, base=options.base)
     _check_licence(settings)
     db.migrate(settings)
-    key = first_key(settings)
-    _banner(settings, key)
+    _banner(settings, first_start(settings))
+    (settings.data / "url").write_text(settings.url)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)  # uvicorn raises them again once it is done; then the engine has its turn
     engine = None if options.no_worker else Supervisor(settings)
@@ -89,19 +89,34 @@ def _json(value: object) -> str:
     return json.dumps(value)
 
 
-def first_key(settings: Settings) -> str | None:
-    """On a new data folder: the owner's account, and its key, which is shown this once."""
+def first_start(settings: Settings) -> tuple[str, str] | None:
+    """On a new data folder: the owner's account, its key and a link to the web app, which are shown this once."""
     secret = accounts.pepper(settings.data)
     with db.Database(settings.database_url).write() as session:
         if session.scalar(select(Account.id)) is not None:
             return None
-        return accounts.create_key(session, accounts.create_account(session, "owner"), "first", secret)
+        account = accounts.create_account(session, "owner")
+        made = accounts.create_key(session, account, "first", secret)
+        return made, address_of(settings.url, signing_in.new_link(session, account, secret))
 
 
-def _banner(settings: Settings, key: str | None) -> None:
+def address_of(url: str, token: str) -> str:
+    """Where a browser signs in."""
+    return f"{url.rstrip('/')}/app/start?token={token}"
+
+
+def _last_url(settings: Settings) -> str:
+    """Where the server of this data folder listens, or listened last: its flags are not ours."""
+    noted = settings.data / "url"
+    return noted.read_text() if noted.exists() else settings.url
+
+
+def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
     lines = [f"Fluxbooth listens on {settings.url}"]
     lines += [NANO_NOTICE] if settings.base == "nano" else []
-    lines += [f"Your key, shown only now: {key}", "Lost it? `fluxbooth key create` makes another."] if key else []
+    if first:
+        lines += [f"Your key, shown only now: {first[0]}", "Lost it? `fluxbooth key create` makes another."]
+        lines += [f"The web app opens here, once, within a day: {first[1]}", "Another such link: `fluxbooth key link`"]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
@@ -114,7 +129,7 @@ def _check_licence(settings: Settings) -> None:
 
 
 def key(options: argparse.Namespace) -> Json:
-    """`key create|list|revoke`, beside a running server or without one."""
+    """`key create|link|list|revoke`, beside a running server or without one."""
     settings = read_settings(data=options.data)
     db.migrate(settings)
     with db.Database(settings.database_url).write() as session:
@@ -124,6 +139,12 @@ def key(options: argparse.Namespace) -> Json:
             if not options.json:
                 print(made)
             return {"key": made}
+        if options.verb == "link":
+            token = signing_in.new_link(session, account, accounts.pepper(settings.data))
+            link = address_of(options.url or _last_url(settings), token)
+            if not options.json:
+                print(link)
+            return {"link": link}
         if options.verb == "revoke":
             accounts.revoke_key(session, options.prefix)
             return {"revoked": options.prefix}
@@ -150,6 +171,8 @@ def key_flags(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
     create = verbs.add_parser("create", help="make a key and show it once")
     create.add_argument("--label", default="", help="what it is for")
+    link = verbs.add_parser("link", help="a link that signs a browser in to the web app, once")
+    link.add_argument("--url", help="where the server is reached, if not where it listens")
     verbs.add_parser("list", help="the keys by their first letters")
     revoke = verbs.add_parser("revoke", help="make a key useless")
     revoke.add_argument("prefix", metavar="PREFIX", help="the first letters, as `list` shows them")
