@@ -23,7 +23,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    for part in (router, making.router, drawing.router, sessions.router):
+    for part in (making.router, router, drawing.router, sessions.router):  # "new" is no tune
         app.include_router(part)
     app.mount("/app/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_api_route("/", lambda: RedirectResponse("/app"), include_in_schema=False, name="root")

@@ -16,6 +16,7 @@ async function open(link) {
     const all = links(), place = all.indexOf(link);
     find("#previous").disabled = place <= 0;
     find("#next").disabled = place >= all.length - 1;
+    if (!dialog.contains(document.activeElement) || document.activeElement.disabled) dialog.focus(); // or keys would go nowhere
   } catch (error) {
     dialog.close();
     showErrors([error.message]);
