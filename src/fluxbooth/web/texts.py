@@ -16,7 +16,7 @@ _TEXTS = {
     "nano": "These pictures come from nano, a very small model for trying things out. It draws cartoon people, 128 pixels wide.",
     "plain_http": "This page came without encryption (plain http): others on your network could read what you send.",
     "errors": "This did not work",
-    "footer": "Fluxbooth {version}. Runs on this computer; your photos stay here.",
+    "footer": "Fluxbooth {version}. Photos and pictures stay on this server.",
     # signing in
     "login.title": "Sign in",
     "login.how": "Open the link that the server printed when it started first. For a fresh one, run this where the server runs:",
