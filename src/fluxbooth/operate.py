@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import select
 
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, db, tunes
+from fluxbooth.serve import address_of, last_url
+from fluxbooth.service import accounts, db, signing_in, tunes
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.schemas import TuneForm
@@ -25,7 +26,7 @@ KEPT = ("fluxbooth.sqlite", "secret", "files")  # of a data folder, all that a r
 
 
 def key(options: argparse.Namespace) -> Json:
-    """`key create|list|revoke`."""
+    """`key create|link|list|revoke`."""
     settings, database = _opened(options)
     with database.write() as session:
         account = session.scalar(select(Account).order_by(Account.id)) or accounts.create_account(session, "owner")
@@ -34,6 +35,12 @@ def key(options: argparse.Namespace) -> Json:
             if not options.json:
                 print(made)
             return {"key": made}
+        if options.verb == "link":
+            token = signing_in.new_link(session, account, accounts.pepper(settings.data))
+            link = address_of(options.url or last_url(settings), token)
+            if not options.json:
+                print(link)
+            return {"link": link}
         if options.verb == "revoke":
             accounts.revoke_key(session, options.prefix)
             return {"revoked": options.prefix}
@@ -142,6 +149,8 @@ def key_flags(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
     create = verbs.add_parser("create", help="make a key and show it once")
     create.add_argument("--label", default="", help="what it is for")
+    link = verbs.add_parser("link", help="a link that signs a browser in to the web app, once")
+    link.add_argument("--url", help="where the server is reached, if not where it listens")
     verbs.add_parser("list", help="the keys by their first letters")
     revoke = verbs.add_parser("revoke", help="make a key useless")
     revoke.add_argument("prefix", metavar="PREFIX", help="the first letters, as `list` shows them")

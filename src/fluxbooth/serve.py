@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from fluxbooth import lifeline
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, db
+from fluxbooth.service import accounts, db, signing_in
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account
 
@@ -31,8 +31,8 @@ def serve(options: argparse.Namespace) -> Json:
     settings = read_settings(host=options.host, port=options.port, data=options.data, base=options.base)
     _check_licence(settings)
     db.migrate(settings)
-    key = first_key(settings)
-    _banner(settings, key)
+    _banner(settings, first_start(settings))
+    (settings.data / "url").write_text(settings.url)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)  # uvicorn raises them again once it is done; then the engine has its turn
     engine = None if options.no_worker else Supervisor(settings)
@@ -89,19 +89,34 @@ def _json(value: object) -> str:
     return json.dumps(value)
 
 
-def first_key(settings: Settings) -> str | None:
-    """On a new data folder: the owner's account, and its key, which is shown this once."""
+def first_start(settings: Settings) -> tuple[str, str] | None:
+    """On a new data folder: the owner's account, its key and a link to the web app, which are shown this once."""
     secret = accounts.pepper(settings.data)
     with db.Database(settings.database_url).write() as session:
         if session.scalar(select(Account.id)) is not None:
             return None
-        return accounts.create_key(session, accounts.create_account(session, "owner"), "first", secret)
+        account = accounts.create_account(session, "owner")
+        made = accounts.create_key(session, account, "first", secret)
+        return made, address_of(settings.url, signing_in.new_link(session, account, secret))
 
 
-def _banner(settings: Settings, key: str | None) -> None:
+def address_of(url: str, token: str) -> str:
+    """Where a browser signs in."""
+    return f"{url.rstrip('/')}/app/start?token={token}"
+
+
+def last_url(settings: Settings) -> str:
+    """Where the server of this data folder listens, or listened last: its flags are not ours."""
+    noted = settings.data / "url"
+    return noted.read_text() if noted.exists() else settings.url
+
+
+def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
     lines = [f"Fluxbooth listens on {settings.url}"]
     lines += [NANO_NOTICE] if settings.base == "nano" else []
-    lines += [f"Your key, shown only now: {key}", "Lost it? `fluxbooth key create` makes another."] if key else []
+    if first:
+        lines += [f"Your key, shown only now: {first[0]}", "Lost it? `fluxbooth key create` makes another."]
+        lines += [f"The web app opens here, once, within a day: {first[1]}", "Another such link: `fluxbooth key link`"]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 

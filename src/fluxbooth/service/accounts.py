@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -39,12 +40,19 @@ def create_account(session: Session, name: str) -> Account:
 def create_key(session: Session, account: Account, label: str, secret: bytes) -> str:
     """A new key in clear; it cannot be shown again."""
     key = PREFIX + secrets.token_urlsafe(32)
-    session.add(ApiKey(account_id=account.id, prefix=key[:PREFIX_LENGTH], digest=_digest(key, secret), label=label[:100]))
+    session.add(ApiKey(account_id=account.id, prefix=key[:PREFIX_LENGTH], digest=digest(key, secret), label=label[:100]))
     return key
 
 
-def revoke_key(session: Session, prefix: str) -> None:
-    row = session.scalar(select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None)))
+def keys_of(session: Session, account: Account) -> Sequence[ApiKey]:
+    """The account's keys, newest first, revoked ones too."""
+    return session.scalars(select(ApiKey).where(ApiKey.account_id == account.id).order_by(ApiKey.id.desc())).all()
+
+
+def revoke_key(session: Session, prefix: str, account: Account | None = None) -> None:
+    """Makes a key useless; with an account, only one of its own."""
+    asked = select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None))
+    row = session.scalar(asked.where(ApiKey.account_id == account.id) if account else asked)
     if row is None:
         raise InputError(f"There is no key that begins with {prefix!r}: `fluxbooth key list` shows them.")
     row.revoked_at = now()
@@ -57,10 +65,11 @@ def account_of(session: Session, header: str | None, secret: bytes) -> Account |
     if scheme.lower() != "bearer" or not key.startswith(PREFIX) or len(key) > LONGEST:
         return None
     row = session.scalar(select(ApiKey).where(ApiKey.prefix == key[:PREFIX_LENGTH], ApiKey.revoked_at.is_(None)))
-    if row is None or not hmac.compare_digest(row.digest, _digest(key, secret)):
+    if row is None or not hmac.compare_digest(row.digest, digest(key, secret)):
         return None
     return session.get(Account, row.account_id)
 
 
-def _digest(key: str, secret: bytes) -> str:
+def digest(key: str, secret: bytes) -> str:
+    """What rows keep of a secret that was handed out: useless without the pepper."""
     return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()

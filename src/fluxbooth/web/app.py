@@ -23,6 +23,7 @@ from fluxbooth.service.links import Signer
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
 from fluxbooth.web import log, metrics
+from fluxbooth.web.render import HEADERS, refused
 
 LONGEST_PATH = 2000
 
@@ -59,7 +60,7 @@ class PlainPaths:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    from fluxbooth.web import api, catalogue, images
+    from fluxbooth.web import api, catalogue, images, pages
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api.router)
     app.include_router(catalogue.router)
     app.include_router(images.router)
+    pages.install(app)
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(OperationalError, _busy)
@@ -98,16 +100,23 @@ async def _observed(request: Request, call_next: object) -> Response:
     log.request(request.state.id, request.method, route, response.status_code, seconds)
     response.headers["X-Request-Id"] = request.state.id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    if in_the_app(request):
+        response.headers.update(HEADERS)
     return response
+
+
+def in_the_app(request: Request) -> bool:
+    """Whether a person is answered, with pages, rather than a program."""
+    return request.url.path == "/app" or request.url.path.startswith("/app/")
 
 
 def _refused(request: Request, error: Exception) -> Response:
     known = error if isinstance(error, ServiceError) else ServiceError(str(error), getattr(error, "status", 422))
-    return JSONResponse(known.body(), known.status, known.headers)
+    return refused(request, known) if in_the_app(request) else JSONResponse(known.body(), known.status, known.headers)
 
 
 def _not_found(request: Request, error: Exception) -> Response:
-    return JSONResponse(NotFound().body(), 404)
+    return _refused(request, NotFound())
 
 
 def _busy(request: Request, error: Exception) -> Response:

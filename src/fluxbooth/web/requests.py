@@ -87,14 +87,19 @@ async def body(request: Request, services: Services, key: str) -> AsyncIterator[
 async def answered_once(
     request: Request, services: Services, account: Account, values: Json, work: Callable[[Session, Account], Json]
 ) -> Response:
-    """201 with what `work` makes in one transaction; under an Idempotency-Key, the same answer each time.
-
-    The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
-    """
+    """201 with what `work` makes in one transaction; under an Idempotency-Key, the same answer each time."""
     key = request.headers.get("idempotency-key")
     digest = hashlib.sha256(json.dumps([request.method, request.url.path, values], sort_keys=True, default=_name).encode()).hexdigest()
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
+    return JSONResponse(await once(services, account, key, digest, work), 201)
+
+
+async def once(services: Services, account: Account, key: str | None, digest: str, work: Callable[[Session, Account], Json]) -> Json:
+    """What `work` makes in one transaction, or made when this key came before.
+
+    The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
+    """
     mark = (account.id, key or "")
     if key and mark in in_flight:
         raise ServiceError("A request with this Idempotency-Key is under way: wait for its answer.", 409, {"Retry-After": "1"})
@@ -113,7 +118,7 @@ async def answered_once(
 
     in_flight.add(mark) if key else None
     try:
-        return JSONResponse(await asyncio.to_thread(run), 201)
+        return await asyncio.to_thread(run)
     finally:
         in_flight.discard(mark)
 

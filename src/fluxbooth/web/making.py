@@ -1,0 +1,163 @@
+"""The page that makes a tune: photos checked as they arrive, what it will take, and the form itself, with scripts or without."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import drafts, shapes, tunes
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.estimates import Plan, plan
+from fluxbooth.service.schemas import TuneForm
+from fluxbooth.service.settings import MB
+from fluxbooth.service.tables import Account
+from fluxbooth.web import forms, requests
+from fluxbooth.web.api import row_id
+from fluxbooth.web.app import Services
+from fluxbooth.web.forms import Upload
+from fluxbooth.web.render import page, redirect, sentences
+from fluxbooth.web.requests import Using
+from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.texts import duration, text
+
+Json = dict[str, Any]
+PRESETS = ("flux-lora-portrait", "none", "flux-lora-focus", "flux-lora-fast", "trial")
+CLASSES = ("man", "woman", "boy", "girl", "person", "dog", "cat", "bag", "shoe", "house")
+BLANK = {"title": "", "name": "", "preset": PRESETS[0], "steps": "", "token": "", "base_tune_id": "", "auto_extend": ""}
+router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
+
+
+@router.get("/tunes/new")
+def new_tune(request: Request, services: Using, account: Viewer, draft: str = "") -> Response:
+    drafts.sweep(services.store)
+    kept = draft if drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
+    return _form(request, services, account, kept, BLANK, [])
+
+
+@router.post("/tunes")
+async def create_tune(request: Request, services: Using, account: Viewer) -> Response:
+    limits = forms.Limits(file=services.settings.image_mb * MB, request=services.settings.request_mb * MB)
+    whole = await forms.read(request, services.store.incoming, limits)
+    name = str(whole.get("draft") or "")
+    draft = drafts.draft(services.store, account, name)
+    asked = {key: str(value) for key, value in forms.unwrap(whole, "tune").items() if key in BLANK}
+    sent = [upload for upload in forms.uploads(whole) if upload.size]
+    try:
+        if sent:  # a browser without scripts sends the photos with the form
+            async with requests.DECODING:
+                await asyncio.to_thread(tunes.check_pictures, sent)
+        made = await requests.once(services, account, f"draft-{name}", "draft", _work(services, draft, asked, sent))
+    except ServiceError as error:
+        return await asyncio.to_thread(_form, request, services, account, name, {**BLANK, **asked}, sentences(error), error.status)
+    finally:
+        await asyncio.to_thread(forms.discard, whole)
+    await asyncio.to_thread(draft.discard)
+    return redirect(f"/app/tunes/{made['id']}")
+
+
+def _work(services: Services, draft: drafts.Draft, asked: Json, sent: list[Upload]) -> Any:
+    def work(session: Session, owner: Account) -> Json:
+        photos = [*draft.photos(), *sent]
+        if not photos:
+            raise ServiceError(text("new.no_photos"))
+        form = TuneForm.read(fields(asked))
+        tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, photos)
+        return shapes.tune(tune, services.settings, services.sign)
+
+    return work
+
+
+def fields(asked: Json) -> Json:
+    """The form of the page in the contract's words: its trial is the branch `fast`."""
+    values = {name: value for name, value in asked.items() if name != "preset"}
+    if asked.get("preset") == "trial":
+        return values | {"branch": "fast"}
+    return values | {"branch": "flux1", "preset": None if asked.get("preset") == "none" else asked.get("preset")}
+
+
+def _form(
+    request: Request, services: Services, account: Account, name: str, values: Json, errors: list[str], status: int = 200
+) -> Response:
+    draft = drafts.draft(services.store, account, name)
+    return page(
+        request, "new_tune.html", status, title=text("new.title"), draft=name, values=values, errors=errors, photos=_photos(draft, name),
+        presets=PRESETS, classes=CLASSES, bases=_bases(services), days=services.settings.expiry_days,
+        plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
+    )  # fmt: skip
+
+
+def _bases(services: Services) -> list[tuple[int, str]]:
+    return [(number, shapes.public_tune(number, services.settings)["title"]) for number in services.settings.base_tunes]
+
+
+@router.get("/plan")
+def the_plan(request: Request, services: Using, account: Viewer) -> Json:
+    """What a training would take, for the form as it stands."""
+    asked, count = dict(request.query_params), requests.number(request, "photos") or 0
+    return {"words": _words(plan(services.db, services.settings, fields(asked), count))}
+
+
+def _words(found: Plan) -> list[str]:
+    if not found.photos:
+        return []
+    lines = [text("new.plan", steps=found.steps, photos=found.photos)]
+    lines.append(text("new.plan.time", time=duration(found.seconds)) if found.seconds else text("new.plan.unknown"))
+    if found.waiting:
+        lines.append(text("new.plan.queue", jobs=found.waiting))
+    lines.append(text("new.plan.deleted", days=found.days) if found.days else text("new.plan.kept"))
+    return lines
+
+
+@router.post("/drafts/{name}/photos")
+async def add_photo(name: str, request: Request, services: Using, account: Viewer) -> Response:
+    """One photo; the answer says what was seen on all of them, for the new one may be the twin of an old one."""
+    draft = drafts.draft(services.store, account, name)
+    limits = forms.Limits(file=services.settings.image_mb * MB, request=2 * services.settings.image_mb * MB, files=1)
+    whole = await forms.read(request, services.store.incoming, limits)
+    try:
+        for upload in forms.uploads(whole):
+            async with requests.DECODING:
+                await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
+    finally:
+        await asyncio.to_thread(forms.discard, whole)
+    return JSONResponse({"photos": await asyncio.to_thread(_photos, draft, name)}, 201)
+
+
+@router.get("/drafts/{name}/photos")
+def list_photos(name: str, services: Using, account: Viewer) -> Json:
+    return {"photos": _photos(drafts.draft(services.store, account, name), name)}
+
+
+@router.post("/drafts/{name}/photos/{number}/delete")
+def remove_photo(name: str, number: str, services: Using, account: Viewer) -> Json:
+    draft = drafts.draft(services.store, account, name)
+    draft.remove(row_id(number))
+    return {"photos": _photos(draft, name)}
+
+
+@router.get("/drafts/{name}/photos/{number}")
+def small_photo(name: str, number: str, services: Using, account: Viewer) -> FileResponse:
+    photo = drafts.draft(services.store, account, name).photo(row_id(number))
+    return FileResponse(photo.small, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _photos(draft: drafts.Draft, name: str) -> list[Json]:
+    alike = draft.alike()
+    shown = []
+    for photo in draft.photos():
+        twins = ", ".join(map(str, alike[photo.number]))
+        advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]
+        src = f"/app/drafts/{name}/photos/{photo.number}"
+        shown.append({"number": photo.number, "name": photo.filename, "src": src, "crop": _crop(photo), "advice": advice})
+    return shown
+
+
+def _crop(photo: drafts.DraftPhoto) -> list[float]:
+    """The part that is trained on, as shares of the picture: left, top, width, height."""
+    left, top, right, bottom = photo.crop
+    return [left / photo.width, top / photo.height, (right - left) / photo.width, (bottom - top) / photo.height]

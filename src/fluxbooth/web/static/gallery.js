@@ -1,0 +1,136 @@
+// Pictures: more of them as one scrolls, and each large in a dialog that obeys the keyboard.
+
+import { ask, find, findAll, parse, post, say, showErrors, text } from "./app.js";
+
+const dialog = find("#large"), inside = find("#large-content");
+let shown = null; // the link of the picture that is large
+
+const links = () => findAll("#cards a.picture");
+
+async function open(link) {
+  try {
+    const part = parse(await (await ask(link.getAttribute("href"))).text());
+    shown = link;
+    inside.replaceChildren(part);
+    if (!dialog.open) dialog.showModal();
+    const all = links(), place = all.indexOf(link);
+    find("#previous").disabled = place <= 0;
+    find("#next").disabled = place >= all.length - 1;
+    if (!dialog.contains(document.activeElement) || document.activeElement.disabled) dialog.focus(); // or keys would go nowhere
+  } catch (error) {
+    dialog.close();
+    showErrors([error.message]);
+  }
+}
+
+function move(by) {
+  const all = links(), target = all[all.indexOf(shown) + by];
+  if (target) open(target);
+}
+
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#cards a.picture");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  open(link);
+});
+
+dialog.addEventListener("submit", async (event) => {
+  const form = event.target;
+  event.preventDefault();
+  try {
+    const answer = await (await post(form.getAttribute("action"))).json();
+    if ("like" in form.dataset) {
+      find("button", form).setAttribute("aria-pressed", answer.liked);
+      say(text(answer.liked ? "liked" : "unliked"));
+      refresh(shown.closest(".card"));
+    } else {
+      removed(shown.closest(".card"));
+    }
+  } catch (error) {
+    dialog.close();
+    showErrors([error.message]);
+  }
+});
+
+async function refresh(card) {
+  const place = findAll("a.picture", card).indexOf(shown);
+  const now = parse(await (await ask(`/app/prompts/${card.dataset.prompt}`)).text());
+  card.replaceWith(now);
+  shown = findAll("a.picture", now)[place];
+}
+
+function removed(card) {
+  const all = links(), after = all.slice(all.indexOf(shown)).find((link) => !card.contains(link));
+  const next = after ?? all.findLast((link) => !card.contains(link));
+  card.remove();
+  say(text("deleted"));
+  if (next) open(next);
+  else dialog.close();
+}
+
+dialog.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const acts = {
+    ArrowLeft: () => move(-1),
+    ArrowRight: () => move(1),
+    l: () => find("form[data-like]", dialog).requestSubmit(),
+    d: () => {
+      const question = find("details[data-delete]", dialog);
+      question.open = true;
+      find("button", question).focus();
+    },
+  };
+  const act = acts[event.key] ?? acts[event.key.toLowerCase()];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+dialog.addEventListener("close", () => shown?.isConnected && shown.focus());
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+find("#close").addEventListener("click", () => dialog.close());
+find("#previous").addEventListener("click", () => move(-1));
+find("#next").addEventListener("click", () => move(1));
+
+const older = find("#older");
+let loading = false;
+async function more() {
+  const link = older && find("a", older);
+  if (!link || loading) return;
+  loading = true;
+  try {
+    const page = new DOMParser().parseFromString(await (await ask(link.href)).text(), "text/html");
+    find("#cards").append(...findAll("#cards > *", page));
+    older.replaceChildren(...findAll("#older > *", page));
+    say(text("older"));
+  } catch (error) {
+    showErrors([error.message]);
+  }
+  loading = false;
+}
+if (older) {
+  new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { rootMargin: "600px" }).observe(older);
+  older.addEventListener("click", (event) => { if (event.target.closest("a")) { event.preventDefault(); more(); } });
+}
+
+/** Asks for each card that is not finished, until it is. */
+let following = null;
+export async function follow() {
+  clearTimeout(following);
+  const open = findAll(".card[data-state=waiting], .card[data-state=drawing]");
+  for (const old of open) {
+    try {
+      const card = parse(await (await ask(`/app/prompts/${old.dataset.prompt}`)).text());
+      if (card.dataset.state !== old.dataset.state) {
+        old.replaceWith(card);
+        if (card.dataset.state === "done") say(text("made"));
+      }
+    } catch (error) {
+      if (!navigator.onLine) break;
+      say(error.message);
+    }
+  }
+  if (open.length) following = setTimeout(follow, document.hidden ? 5000 : 1000);
+}
+
+follow();

@@ -1,0 +1,100 @@
+// A training as it goes on: told by the server while the page is seen, asked for every three seconds where that fails.
+
+import { ask, duration, find, say, text } from "./app.js";
+
+const SVG = "http://www.w3.org/2000/svg", WIDTH = 640, HEIGHT = 180, LEFT = 44, BOTTOM = 22;
+const section = find("#training");
+let stream = null, timer = null, quarter = 0;
+
+function draw(state) {
+  if (state.step) {
+    const words = text("step", { step: state.step, steps: state.steps });
+    find("#where").textContent = words;
+    Object.assign(find("#bar"), { max: state.steps, value: state.step });
+    find("#left").textContent = state.seconds_left ? text("left", { time: duration(state.seconds_left) }) : "";
+    const reached = Math.floor((4 * state.step) / state.steps);
+    if (reached > quarter) say(words);
+    quarter = reached;
+  }
+  if (state.losses?.length > 1) curve(state.losses, state);
+  if (state.over) {
+    stop();
+    location.reload();
+  }
+}
+
+/** A running mean, for single steps jump. */
+function smooth(values) {
+  const weight = Math.min(0.95, 1 - 8 / Math.max(values.length, 16));
+  let mean = values[0];
+  return values.map((value) => (mean = weight * mean + (1 - weight) * value));
+}
+
+function curve(losses, { step, steps }) {
+  const smoothed = smooth(losses), low = Math.min(...losses), high = Math.max(...losses);
+  const most = high + (high - low) * 0.05 || 1;
+  const x = (i) => LEFT + (i / (losses.length - 1)) * (WIDTH - LEFT) * (step / steps);
+  const y = (value) => (HEIGHT - BOTTOM) * (1 - (value - low) / (most - low || 1));
+  const line = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+  svg.append(
+    shape("path", { class: "axis", d: `M${LEFT} 0V${HEIGHT - BOTTOM}H${WIDTH}` }),
+    shape("path", { class: "raw", d: line(losses) }),
+    shape("path", { class: "line", d: line(smoothed) }),
+    label(LEFT - 6, 12, "end", high.toPrecision(2)),
+    label(LEFT - 6, HEIGHT - BOTTOM, "end", low.toPrecision(2)),
+    label(LEFT, HEIGHT - 4, "start", "0"),
+    label(WIDTH, HEIGHT - 4, "end", steps),
+  );
+  const words = text("loss", { loss: smoothed.at(-1).toPrecision(3), steps: step });
+  svg.setAttribute("aria-label", words);
+  find("#loss").textContent = smoothed.at(-1).toPrecision(3);
+  const figure = find("#curve");
+  figure.hidden = false;
+  find("svg", figure)?.remove();
+  figure.append(svg);
+}
+
+function shape(name, attributes) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+function label(x, y, anchor, words) {
+  const made = shape("text", { x, y, "text-anchor": anchor });
+  made.textContent = words;
+  return made;
+}
+
+function listen() {
+  stop();
+  stream = new EventSource(section.dataset.progress);
+  stream.onopen = () => { find("#live").textContent = ""; };
+  stream.onmessage = (event) => draw(JSON.parse(event.data));
+  stream.onerror = () => {
+    stop();
+    find("#live").textContent = text("polling");
+    timer = setInterval(look, 3000);
+  };
+}
+
+async function look() {
+  try {
+    draw(await (await ask(section.dataset.progress)).json());
+    find("#live").textContent = text("polling");
+  } catch (error) {
+    find("#live").textContent = error.message;
+  }
+}
+
+function stop() {
+  stream?.close();
+  clearInterval(timer);
+  stream = timer = null;
+}
+
+if (section) {
+  listen();
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
+}

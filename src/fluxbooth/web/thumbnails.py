@@ -1,0 +1,59 @@
+"""Small WebP copies for pages, made when they are first asked for and kept beside the file, so that they are deleted with it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+
+from fastapi.responses import FileResponse
+from PIL import Image
+
+from fluxbooth import photocheck
+from fluxbooth.errors import InputError
+from fluxbooth.service.errors import NotFound
+from fluxbooth.service.store import Store
+from fluxbooth.web.requests import DECODING
+
+SIDE = 512  # pixels: a card on a dense screen
+KEPT = {"Cache-Control": "private, max-age=86400"}
+
+
+async def of_upload(store: Store, key: str) -> FileResponse:
+    """Of a stranger's photo, which only the separate process decodes."""
+    path, small = store.path(key), store.path(key).with_suffix(".thumb.webp")
+    if not small.is_file():
+        async with DECODING:
+            await asyncio.to_thread(_decode_apart, path, small)
+    return FileResponse(small, media_type="image/webp", headers=KEPT)
+
+
+def of_picture(store: Store, key: str) -> FileResponse:
+    """Of a picture that we made."""
+    path, small = store.path(key), store.path(key).with_suffix(".thumb.webp")
+    if not path.is_file():
+        raise NotFound
+    if not small.is_file():
+        with Image.open(path) as picture:
+            write(picture, small)
+    return FileResponse(small, media_type="image/webp", headers=KEPT)
+
+
+def write(picture: Image.Image, target: Path) -> None:
+    small = picture.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    unfinished = target.with_name(f"{secrets.token_hex(8)}.part")
+    small.save(unfinished, "WEBP", quality=82)
+    unfinished.rename(target)
+
+
+def _decode_apart(path: Path, small: Path) -> None:
+    if small.is_file():  # made while this one waited
+        return
+    if not path.is_file():
+        raise NotFound
+    try:
+        photos = photocheck.read([path], max_pixels=SIDE * SIDE)
+    except InputError as error:
+        raise NotFound from error
+    write(Image.fromarray(photos[0].pixels), small)

@@ -1,0 +1,75 @@
+"""What templates show of a row: plain values, nothing that could load or change one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fluxbooth.prompts import trigger_words
+from fluxbooth.service.prompts import TAG
+from fluxbooth.service.tables import Image, Prompt, Tune
+from fluxbooth.web.texts import duration, text
+
+Json = dict[str, Any]
+WIDEST_THUMB = 512  # pixels; a picture that is no wider is its own thumbnail
+
+
+def state_of(row: Tune) -> str:
+    if row.failed_at:
+        return "failed"
+    if row.trained_at:
+        return "trained"
+    return "training" if row.started_training_at else "queued"
+
+
+def tune(row: Tune) -> Json:
+    progress, state = row.progress or {}, state_of(row)
+    left = progress.get("seconds_left")
+    return {
+        "id": row.id, "title": row.title, "name": row.name, "state": state, "over": state in ("trained", "failed"),
+        "reason": row.user_error, "step": progress.get("step"), "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
+        "left": duration(left) if left and state == "training" else None, "trigger": trigger_words(row.token or "", row.name),
+        "base": row.base, "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
+        "face": f"/app/tunes/{row.id}/photos/{row.photos[0].id}" if row.photos and row.photos[0].key else None,
+        "photos": [{"id": photo.id, "src": f"/app/tunes/{row.id}/photos/{photo.id}" if photo.key else None} for photo in row.photos],
+    }  # fmt: skip
+
+
+def words(prompt: Prompt) -> str:
+    """The text without its LoRA tags: what a person wrote."""
+    return " ".join(TAG.sub(" ", prompt.text).split())
+
+
+def prompt(row: Prompt) -> Json:
+    state = "failed" if row.user_error else "done" if row.trained_at else "drawing" if row.started_training_at else "waiting"
+    tunes = [{"id": use.tune_id, "title": use.tune.title, "gone": use.tune.deleted_at is not None} for use in row.uses]
+    return {
+        "id": row.id, "words": words(row), "state": state, "reason": row.user_error, "liked": row.liked, "count": row.num_images,
+        "ratio": row.spec.get("aspect_ratio") or "1:1", "tunes": tunes, "again": again(row), "images": [image(i, row) for i in row.images],
+        "state_text": text(f"card.{state}") if state != "done" else "",
+    }  # fmt: skip
+
+
+def again(row: Prompt) -> Json:
+    """The query of the page Create that holds the same words."""
+    asked: Json = {"text": words(row), "ratio": row.spec.get("aspect_ratio") or "1:1", "count": row.num_images}
+    return asked | ({"tune": row.uses[0].tune_id} if row.uses and not row.uses[0].tune.deleted_at else {})
+
+
+def image(row: Image, of: Prompt) -> Json:
+    whole = f"/images/{row.name}.jpg"
+    return {
+        "name": row.name, "src": whole, "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
+        "page": f"/app/pictures/{row.name}", "width": row.width, "height": row.height, "seed": row.seed, "alt": words(of),
+        "recipe": recipe(row, of),
+    }  # fmt: skip
+
+
+def recipe(row: Image, of: Prompt) -> list[tuple[str, str]]:
+    """What it takes to make this picture again."""
+    made = row.recipe
+    facts = {
+        "base": str(made.get("base", "")).rpartition("/")[2], "seed": row.seed, "size": f"{row.width} × {row.height}",
+        "steps": made.get("steps"), "guidance": made.get("guidance"), "version": made.get("version"),
+        "tunes": ", ".join(f"{use.tune.title} at {use.weight:g}" for use in of.uses),
+    }  # fmt: skip
+    return [(text(f"recipe.{name}"), str(value)) for name, value in facts.items() if value not in (None, "")]

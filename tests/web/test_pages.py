@@ -1,0 +1,254 @@
+"""The web app over a real socket: who gets in, what is refused, what a page may hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fluxbooth.demo import PHOTOS
+from fluxbooth.service import accounts, signing_in
+from fluxbooth.service.db import Database
+from tests.service.server import Server, pictures
+
+STATIC = Path(__file__).parents[2] / "src" / "fluxbooth" / "web" / "static"
+PAGES = ["/app", "/app/tunes/new", "/app/create", "/app/gallery", "/app/keys"]
+
+
+def link(server: Server) -> str:
+    command = [sys.executable, "-m", "fluxbooth", "key", "link", "--data", str(server.data)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def browser(server: Server) -> httpx.Client:
+    """A client that sends what a browser sends with forms of our own pages."""
+    origin = f"http://127.0.0.1:{server.port}"
+    return httpx.Client(base_url=origin, headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}, timeout=60)
+
+
+@pytest.fixture
+def owner(server: Server) -> httpx.Client:
+    client = browser(server)
+    assert client.get(link(server)).headers["location"] == "/app"
+    return client
+
+
+@pytest.fixture
+def stranger(server: Server) -> httpx.Client:
+    """Somebody else, with an account of his own."""
+    secret = accounts.pepper(server.data)
+    with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").write() as session:
+        token = signing_in.new_link(session, accounts.create_account(session, "stranger"), secret)
+    client = browser(server)
+    assert client.get(f"/app/start?token={token}").status_code == 303
+    return client
+
+
+def new_tune(client: httpx.Client, title: str, **fields: str) -> httpx.Response:
+    form = {"tune[title]": title, "tune[name]": "man", "tune[preset]": "trial", "draft": "0123456789abcdef" + title[:8].encode().hex()}
+    return client.post("/app/tunes", data={**form, **fields}, files=pictures(4))
+
+
+def test_a_link_signs_in_once(server: Server) -> None:
+    address = link(server)
+    assert address.startswith(f"http://127.0.0.1:{server.port}/app/start?token=")
+    first, second = browser(server), browser(server)
+    answer = first.get(address)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/app")
+    cookie = answer.headers["set-cookie"]
+    assert f"fluxbooth-{server.port}=" in cookie and "HttpOnly" in cookie and "samesite=lax" in cookie.lower()
+    assert first.get("/app").status_code == 200
+    assert second.get(address).status_code == 403
+    assert second.get("/app").headers["location"] == "/app/login?next=/app"
+
+
+def test_the_first_start_prints_a_link_and_a_session_keeps_only_digests(server: Server, owner: httpx.Client) -> None:
+    printed = re.search(r"/app/start\?token=([\w-]+)", server.log.read_text())
+    assert printed
+    held = owner.cookies[f"fluxbooth-{server.port}"]
+    stored = b"".join(path.read_bytes() for path in server.data.glob("fluxbooth.sqlite*"))
+    assert printed[1].encode() not in stored and held.encode() not in stored
+
+
+def test_behind_tls_the_cookie_is_of_this_host_alone(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data", public_url="https://pictures.example.org")
+    server.start()
+    try:
+        token = link(server).partition("token=")[2]
+        cookie = browser(server).get(f"/app/start?token={token}").headers["set-cookie"]
+        assert cookie.startswith("__Host-fluxbooth=") and "Secure" in cookie and "Path=/" in cookie
+    finally:
+        server.stop()
+
+
+def test_signing_out_ends_this_session_and_everywhere_ends_all(server: Server) -> None:
+    clients = [browser(server) for _ in range(3)]
+    for client in clients:
+        client.get(link(server))
+    unused = link(server)
+    assert clients[0].post("/app/logout").status_code == 303
+    assert [client.get("/app").status_code for client in clients] == [303, 200, 200]
+    assert clients[1].post("/app/logout-everywhere").status_code == 303
+    assert [client.get("/app").status_code for client in clients] == [303, 303, 303]
+    assert browser(server).get(unused).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, "/app/tunes/5000000", "/app/pictures/x", "/app/thumbs/x", "/app/tunes/5000000/progress", "/app/plan"]
+)
+def test_nothing_is_shown_to_the_signed_out(server: Server, path: str) -> None:
+    answer = browser(server).get(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/app/login?next={path}")
+    assert browser(server).get(path, headers={"Fluxbooth-Part": "1"}).status_code == 401
+
+
+def test_a_page_of_ours_is_gone_to_after_signing_in_and_no_other(server: Server) -> None:
+    for asked, gone in (("/app/gallery", "/app/gallery"), ("//evil.example", "/app"), ("https://evil.example/app", "/app")):
+        answer = browser(server).post("/app/login", data={"link": link(server), "next": asked})
+        assert (answer.status_code, answer.headers["location"]) == (303, gone)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+        {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "null", "Sec-Fetch-Site": ""},
+        {"Origin": "", "Sec-Fetch-Site": ""},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+)
+def test_what_another_site_sends_changes_nothing(owner: httpx.Client, headers: dict[str, str]) -> None:
+    before = owner.get("/app/keys").text
+    for path in ("/app/keys", "/app/logout", "/app/logout-everywhere", "/app/tunes", "/app/prompts", "/app/login"):
+        request = owner.build_request("POST", path, data={"label": "forged", "text": "forged", "tune[title]": "forged"})
+        for name, value in headers.items():
+            request.headers.pop(name, None)
+            if value:
+                request.headers[name] = value
+        assert owner.send(request).status_code == 403, path
+    assert owner.get("/app/keys").text == before
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/app/login", "/app/nowhere", "/app/static/app.js"])
+def test_no_page_may_run_or_load_what_is_not_ours(owner: httpx.Client, path: str) -> None:
+    answer = owner.get(path)
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'") and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    if "html" in answer.headers["content-type"]:
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", answer.text)
+        assert not re.findall(r"(?:src|href|action)=\"(?!/|#|\")", answer.text)
+
+
+def test_every_page_says_that_nano_answers_and_is_small(owner: httpx.Client) -> None:
+    for path in [*PAGES, "/app/login", "/app/nowhere"]:
+        text = owner.get(path).text
+        assert "come from nano" in text
+        assert text.count("<h1>") == 1 and '<html lang="en">' in text
+        loaded = [owner.get(name).content for name in re.findall(r'(?:src|href)="(/app/static/[^"]+)"', text)]
+        assert len(text.encode()) + sum(map(len, loaded)) < 80_000
+
+
+def test_the_front_door_leads_to_the_app(server: Server) -> None:
+    assert httpx.get(f"http://127.0.0.1:{server.port}/").headers["location"] == "/app"
+
+
+def test_a_title_is_text_and_a_tune_is_seen_by_its_owner_alone(server: Server, owner: httpx.Client, stranger: httpx.Client) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
+    made = new_tune(owner, evil)
+    assert made.status_code == 303, made.text
+    place = made.headers["location"]
+    number = int(place.rpartition("/")[2])
+    assert server.tune(number)["title"] == evil  # the API knows the same tune
+    assert new_tune(owner, evil).headers["location"] == place  # a form that is sent twice makes one tune
+    for path in (place, "/app", f"/app/create?tune={number}", "/app/gallery"):
+        text = owner.get(path).text
+        assert "&lt;script&gt;alert(1)" in text
+        assert "<script>alert" not in text and "<img src=x" not in text
+    photo = re.findall(rf"{place}/photos/\d+", owner.get(place).text)[0]
+    assert owner.get(photo).headers["content-type"] == "image/webp"
+    wanted = {"tune": str(number), "text": "sks man, <b>bold</b>", "count": "2", "ratio": "3:4", "seed": "7"}
+    asked = owner.post("/app/prompts", data=wanted, headers={"Fluxbooth-Part": "1"})
+    assert asked.status_code == 201 and "<b>" not in asked.text
+    prompt = int(re.findall(r'data-prompt="(\d+)"', asked.text)[0])
+    assert server.finished_prompt(prompt)["num_images"] == 2
+    card = owner.get(f"/app/prompts/{prompt}").text
+    picture = re.findall(r"/app/pictures/[\w-]+", card)[0]
+    large = owner.get(picture)
+    assert large.status_code == 200 and "<b>bold" not in large.text
+    for path in (place, f"{place}/progress", photo, f"/app/prompts/{prompt}", picture, picture.replace("pictures", "thumbs")):
+        assert owner.get(path).status_code == 200, path
+        assert stranger.get(path).status_code == 404, path
+    for path in (f"{place}/cancel", f"{place}/delete", f"/app/prompts/{prompt}/like", f"/app/prompts/{prompt}/delete"):
+        assert stranger.post(path).status_code == 404, path
+    assert stranger.post("/app/prompts", data={"tune": str(number), "text": "sks man smiling"}).status_code == 404
+    assert evil[:8] not in stranger.get("/app/gallery").text
+    assert owner.post(f"/app/prompts/{prompt}/like", headers={"Fluxbooth-Part": "1"}).json() == {"liked": True}
+    assert server.prompt(prompt)["liked"] is True
+    assert owner.post(f"{place}/delete", data={"pictures": "1"}).status_code == 303
+    assert owner.get(place).status_code == owner.get(picture).status_code == 404
+    assert not (server.data / "files" / "tunes" / str(number)).exists()
+
+
+def test_photos_are_looked_at_as_they_arrive(server: Server, owner: httpx.Client, stranger: httpx.Client) -> None:
+    draft = "/app/drafts/looked-at-0123456789/photos"
+    names = sorted(PHOTOS.glob("*.png"))[:2]
+    for path in (*names, names[0]):
+        answer = owner.post(draft, files={"file": (path.name, path.read_bytes())})
+    seen = answer.json()["photos"]
+    assert [photo["number"] for photo in seen] == [1, 2, 3]
+    assert any("same as photo 3" in line for line in seen[0]["advice"]) and any("same as photo 1" in line for line in seen[2]["advice"])
+    text = owner.post(draft, files={"file": ("notes<b>.jpg", b"only words, no picture\n" * 9)}, headers={"Fluxbooth-Part": "1"})
+    assert text.status_code == 422 and "notes<b>.jpg" in text.json()["error"]
+    assert stranger.get(draft).json() == {"photos": []} and stranger.get(seen[0]["src"]).status_code == 404
+    left = owner.post(f"{draft}/1/delete").json()["photos"]
+    assert [photo["number"] for photo in left] == [2, 3] and not any("same as" in line for photo in left for line in photo["advice"])
+    assert not list((server.data / "incoming").glob("*.*"))
+
+
+def test_a_form_that_will_not_do_keeps_what_was_typed(owner: httpx.Client) -> None:
+    answer = new_tune(owner, "kept title", **{"tune[name]": "a:b", "tune[steps]": "0"})
+    assert answer.status_code == 422
+    assert 'value="kept title"' in answer.text and 'role="alert"' in answer.text and "Steps" in answer.text
+    answer = owner.post("/app/prompts", data={"text": "kept words", "count": "99"})
+    assert answer.status_code == 422 and "kept words</textarea>" in answer.text
+
+
+def test_the_plan_is_what_the_training_will_do(owner: httpx.Client) -> None:
+    def steps(**asked: str) -> str:
+        return owner.get("/app/plan", params=asked).json()["words"][0]
+
+    assert steps(photos="12", preset="none") == "1200 steps for 12 photos."
+    assert steps(photos="12", preset="flux-lora-portrait") == "324 steps for 12 photos."
+    assert steps(photos="4", preset="flux-lora-portrait", steps="77") == "77 steps for 4 photos."
+    assert steps(photos="4", preset="trial") == "30 steps for 4 photos."
+
+
+def test_advice_comes_from_the_prompt_language(owner: httpx.Client) -> None:
+    said = owner.post("/app/advice", data={"text": "a (face:1.4) with no hat on a beach"}).json()["advice"]
+    assert [row["code"] for row in said] == ["weight", "negation"]
+    assert owner.post("/app/advice", data={"text": ""}).json() == {"advice": []}
+
+
+def test_a_key_is_shown_once_works_and_is_revoked(server: Server, owner: httpx.Client, stranger: httpx.Client) -> None:
+    page = owner.post("/app/keys", data={"label": "<laptop>"}).text
+    key = re.findall(r"sd_[\w-]{30,}", page)[0]
+    assert "&lt;laptop&gt;" in page and key not in owner.get("/app/keys").text
+    uses = {"Authorization": f"Bearer {key}"}
+    assert httpx.get(f"http://127.0.0.1:{server.port}/tunes", headers=uses).status_code == 200
+    assert stranger.post(f"/app/keys/{key[:12]}/revoke").status_code == 404
+    assert owner.post(f"/app/keys/{key[:12]}/revoke").status_code == 303
+    assert httpx.get(f"http://127.0.0.1:{server.port}/tunes", headers=uses).status_code == 401
+
+
+def test_the_scripts_know_every_text_they_ask_for(owner: httpx.Client) -> None:
+    page = owner.get("/app").text
+    known = json.loads(re.findall(r'<meta name="texts" content="([^"]*)"', page)[0].replace("&#34;", '"').replace("&#39;", "'"))
+    asked = {name for path in STATIC.glob("*.js") for name in re.findall(r'\btext\("(\w+)"', path.read_text())}
+    assert asked <= set(known)
