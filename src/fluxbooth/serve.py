@@ -10,10 +10,11 @@ import threading
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fluxbooth import lifeline
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, db
+from fluxbooth.service import accounts, db, packs
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account, ApiKey
 
@@ -95,7 +96,14 @@ def first_key(settings: Settings) -> str | None:
     with db.Database(settings.database_url).write() as session:
         if session.scalar(select(Account.id)) is not None:
             return None
-        return accounts.create_key(session, accounts.create_account(session, "owner"), "first", secret)
+        return accounts.create_key(session, first_account(session), "first", secret)
+
+
+def first_account(session: Session) -> Account:
+    """The owner of a new installation, with the packs that it starts with."""
+    account = accounts.create_account(session, "owner")
+    packs.stock(session, account)
+    return account
 
 
 def _banner(settings: Settings, key: str | None) -> None:
@@ -118,7 +126,7 @@ def key(options: argparse.Namespace) -> Json:
     settings = read_settings(data=options.data)
     db.migrate(settings)
     with db.Database(settings.database_url).write() as session:
-        account = session.scalar(select(Account).order_by(Account.id)) or accounts.create_account(session, "owner")
+        account = session.scalar(select(Account).order_by(Account.id)) or first_account(session)
         if options.verb == "create":
             made = accounts.create_key(session, account, options.label, accounts.pepper(settings.data))
             if not options.json:

@@ -59,7 +59,7 @@ class PlainPaths:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    from fluxbooth.web import api, catalogue, images
+    from fluxbooth.web import api, catalogue, images, packs
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api.router)
     app.include_router(catalogue.router)
     app.include_router(images.router)
+    app.include_router(packs.router)
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(OperationalError, _busy)
