@@ -168,6 +168,19 @@ class PackRun(Form):
     prompts_callback: Callback | None = None
 
 
+class ThemeForm(Form):
+    theme: Text = Field(max_length=1000)
+    tune_ids: Numbers = Field(min_length=1, max_length=10)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    draft: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _misspelt(cls, values: Any) -> Any:
+        """The public documents spell `tune_ids` in two ways."""
+        return {"tune_ids": values["tuen_ids"], **values} if isinstance(values, dict) and "tuen_ids" in values else values
+
+
 class TunePatch(Form):
     title: Text | None = Field(default=None, max_length=1000)
     name: Text | None = Field(default=None, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")

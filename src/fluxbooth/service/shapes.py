@@ -76,7 +76,7 @@ def prompt(row: Prompt, settings: Settings) -> Json:
         "only_upscale": False, "tiled_upscale": False, "is_multiperson": False, "input_image": None, "mask_image": None,
         "image_references": [], "prompt_likes_count": row.likes, "liked": row.liked, "pack_id": row.pack_id,
         "base_pack_id": row.base_pack_id, "orig_prompt_id": row.orig_prompt_id, "order_id": row.order_id, "cost_mc": 0,
-        "warnings": [advice["message"] for advice in row.advice],
+        "theme_writer": row.fields.get("theme_writer"), "warnings": [advice["message"] for advice in row.advice],
         "tune": {"id": row.tune_id, "title": PUBLIC_TITLES.get(row.tune_id, ""), "name": "base"},
         "tunes": [{"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses],
     }  # fmt: skip
