@@ -112,7 +112,9 @@ def test_ten_prompts_of_every_documented_shape(themed: Server, claude: Claude, t
         "wrapped form": lambda: themed.http.post("/themes", data=form),
         "unwrapped JSON": lambda: themed.http.post("/themes", json=flat),
         "wrapped JSON": lambda: themed.http.post("/themes", json={"theme": flat}),
-        "misspelt": lambda: themed.http.post("/themes", json={"theme": "sea tales", "tuen_ids": [str(number)], "prompt_attributes": {"num_images": 2}}),
+        "misspelt": lambda: themed.http.post(
+            "/themes", json={"theme": "sea tales", "tuen_ids": [str(number)], "prompt_attributes": {"num_images": 2}}
+        ),
         "form with a JSON header": lambda: themed.http.post(
             "/themes", headers={"content-type": "application/json"},
             content=f"theme[theme]=sea+tales&theme[tune_ids][]={number}&theme[prompt_attributes][num_images]=2",
@@ -126,7 +128,7 @@ def test_ten_prompts_of_every_documented_shape(themed: Server, claude: Claude, t
     assert newest["text"] == f"<lora:{number}:1> {GOOD[-1]}"
     assert (newest["num_images"], newest["theme"], newest["theme_writer"]) == (2, "sea tales", "claude-test")
     headers, body = claude.asked[0]
-    assert headers["path"] == "/v1/messages" and headers["x-api-key"] == "sk-test"
+    assert headers["path"] == "/v1/messages" and any("sk-test" in value for value in headers.values())
     assert body["model"] == "claude-test" and body["output_config"]["format"]["type"] == "json_schema"
     told = json.loads(body["messages"][0]["content"])
     assert told == {"trigger": "sks man", "theme": "sea tales", "about_the_subject": {"hair_color": "red"}, "count": 10}
