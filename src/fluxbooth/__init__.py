@@ -15,15 +15,28 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fluxbooth.client import ApiError, Client
     from fluxbooth.errors import FluxboothError, InputError
     from fluxbooth.generate import Picture, generate
     from fluxbooth.specs import GenerateSpec, TrainSpec
     from fluxbooth.train import TrainResult, train
 
 __version__ = "0.1.0"
-__all__ = ["FluxboothError", "GenerateSpec", "InputError", "Picture", "TrainResult", "TrainSpec", "generate", "train"]
+__all__ = [
+    "ApiError",
+    "Client",
+    "FluxboothError",
+    "GenerateSpec",
+    "InputError",
+    "Picture",
+    "TrainResult",
+    "TrainSpec",
+    "generate",
+    "train",
+]
 
 _HOMES = {
+    "ApiError": "client", "Client": "client",
     "FluxboothError": "errors", "InputError": "errors", "Picture": "generate", "generate": "generate",
     "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "train", "train": "train",
 }  # fmt: skip

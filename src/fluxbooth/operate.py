@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from fluxbooth.errors import InputError
-from fluxbooth.serve import address_of, last_url
+from fluxbooth.serve import address_of, first_account, last_url
 from fluxbooth.service import accounts, db, signing_in, tunes
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
@@ -29,7 +29,7 @@ def key(options: argparse.Namespace) -> Json:
     """`key create|link|list|revoke`."""
     settings, database = _opened(options)
     with database.write() as session:
-        account = session.scalar(select(Account).order_by(Account.id)) or accounts.create_account(session, "owner")
+        account = session.scalar(select(Account).order_by(Account.id)) or first_account(session)
         if options.verb == "create":
             made = accounts.create_key(session, account, options.label, accounts.pepper(settings.data))
             if not options.json:
@@ -96,7 +96,7 @@ def import_lora(options: argparse.Namespace) -> Json:
     try:
         form = TuneForm.read({"title": options.title or source.stem, "name": options.name, "token": options.token})
         with database.write() as session:
-            account = session.scalar(select(Account).order_by(Account.id)) or accounts.create_account(session, "owner")
+            account = session.scalar(select(Account).order_by(Account.id)) or first_account(session)
             tune = tunes.create(session, settings, store, jobs, account, form, [], lora_file=_File(copy, source.name))
             made = {"id": tune.id, "title": tune.title, "use": f"<lora:{tune.id}:1.0> {tune.token} {tune.name}"}
     finally:

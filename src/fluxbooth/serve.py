@@ -10,10 +10,11 @@ import threading
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fluxbooth import lifeline
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, db, signing_in
+from fluxbooth.service import accounts, db, packs, signing_in
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account
 
@@ -95,9 +96,16 @@ def first_start(settings: Settings) -> tuple[str, str] | None:
     with db.Database(settings.database_url).write() as session:
         if session.scalar(select(Account.id)) is not None:
             return None
-        account = accounts.create_account(session, "owner")
+        account = first_account(session)
         made = accounts.create_key(session, account, "first", secret)
         return made, address_of(settings.url, signing_in.new_link(session, account, secret))
+
+
+def first_account(session: Session) -> Account:
+    """The owner of a new installation, with the packs that it starts with."""
+    account = accounts.create_account(session, "owner")
+    packs.stock(session, account)
+    return account
 
 
 def address_of(url: str, token: str) -> str:

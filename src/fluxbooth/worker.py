@@ -24,7 +24,7 @@ from fluxbooth.child import Child, ChildDied, Refused
 from fluxbooth.errors import InputError
 from fluxbooth.lifeline import die_with_parent
 from fluxbooth.service import accounts, db, webhooks
-from fluxbooth.service.fetch import FetchError, FetchRules, fetch
+from fluxbooth.service.fetch import FetchError, fetch, rules_for
 from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account_secret
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import MOST_DEATHS, Results
@@ -48,7 +48,7 @@ class Engine:
         self.settings, self.child = settings, Child()
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
         self.results = Results(settings, db.Database(settings.database_url), Store(settings.data), self.jobs)
-        self.rules = _rules(settings)
+        self.rules = rules_for(settings)
 
     async def train(self, number: int) -> Json | None:
         request = await asyncio.to_thread(self.results.begin_training, number)
@@ -104,11 +104,6 @@ class Engine:
             else:
                 wait = max(webhooks.delay(attempt + 1, random.Random()), answer.retry_after or 0)
                 self.jobs.deliver(session, callback_id, attempt + 1, wait)
-
-
-def _rules(settings: Settings) -> FetchRules:
-    """On one's own network, services listen anywhere; the open one is asked at its usual ports only."""
-    return FetchRules(allow_private=True, ports=frozenset(range(1, 2**16))) if settings.private_network else FetchRules()
 
 
 async def ignore(event: Json) -> None:

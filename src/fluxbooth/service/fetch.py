@@ -10,10 +10,16 @@ from urllib.parse import urljoin
 import httpcore2
 
 from fluxbooth.service.outbound import FetchError, FetchRules, Place, Trip, parse
+from fluxbooth.service.settings import Settings
 
-__all__ = ["FetchError", "FetchRules", "Fetched", "fetch"]
+__all__ = ["FetchError", "FetchRules", "Fetched", "fetch", "rules_for"]
 
 REDIRECTS = {301, 302, 303, 307, 308}
+
+
+def rules_for(settings: Settings) -> FetchRules:
+    """On one's own network, services listen anywhere; the open one is asked at its usual ports only."""
+    return FetchRules(allow_private=True, ports=frozenset(range(1, 2**16))) if settings.private_network else FetchRules()
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import shapes
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Account, Callback, Prompt, Tune
+from fluxbooth.service.tables import Account, Callback, Order, Prompt, Tune, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +48,27 @@ class JobEngine:
         """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
         row = tune or prompt
         assert row is not None
-        if not row.callback:
-            return
-        body = {"tune": shapes.tune(tune, self.settings, self.sign)} if tune else {"prompt": shapes.prompt(prompt, self.settings)}  # type: ignore[arg-type]
-        callback = Callback(
-            id=f"msg_{secrets.token_hex(12)}", account_id=row.account_id, tune_id=tune.id if tune else None,
-            prompt_id=prompt.id if prompt else None, url=row.callback, body=json.dumps(body),
+        if row.callback:
+            body = {"tune": shapes.tune(tune, self.settings, self.sign)} if tune else {"prompt": shapes.prompt(prompt, self.settings)}  # type: ignore[arg-type]
+            self._post(
+                session, row.account_id, row.callback, body, tune_id=tune.id if tune else None, prompt_id=prompt.id if prompt else None
+            )
+        if prompt and prompt.order_id:
+            self.settle(session, row.account_id)
+
+    def settle(self, session: Session, account_id: int) -> None:
+        """Calls back for each of the account's orders that waits for no prompt any more: all its prompts, as a bare list."""
+        is_open = select(Prompt.id).where(Prompt.order_id == Order.id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+        due = select(Order).where(
+            Order.account_id == account_id, Order.callback.is_not(None), Order.called_at.is_(None), ~is_open.exists()
         )  # fmt: skip
+        for order in session.scalars(due).all():
+            order.called_at = now()
+            made = session.scalars(select(Prompt).where(Prompt.order_id == order.id, Prompt.deleted_at.is_(None)).order_by(Prompt.id))
+            self._post(session, account_id, order.callback or "", [shapes.prompt(prompt, self.settings) for prompt in made])
+
+    def _post(self, session: Session, account_id: int, url: str, body: Any, **about: int | None) -> None:
+        callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=account_id, url=url, body=json.dumps(body), **about)
         session.add(callback)
         session.flush()
         self.deliver(session, callback.id, 1, 0.0)

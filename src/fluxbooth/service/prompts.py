@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import or_, select
@@ -92,8 +92,9 @@ def listed(
     tune_id: int | None,
     text: str | None,
     liked: bool | None,
+    equal: Mapping[str, int | None] = {},
 ) -> Sequence[Prompt]:
-    """The account's prompts, newest first; of a base, or those that use a tune."""
+    """The account's prompts, newest first; of a base, or those that use a tune; whose columns are `equal` to what is given."""
     query = select(Prompt).where(Prompt.account_id == account.id, Prompt.deleted_at.is_(None)).options(*LOADED)
     if before is not None:
         query = query.where(Prompt.id < before)
@@ -103,6 +104,9 @@ def listed(
         query = query.where(Prompt.text.contains(text, autoescape=True))
     if liked is not None:
         query = query.where(Prompt.liked == liked)
+    for name, value in equal.items():
+        if value is not None:
+            query = query.where(getattr(Prompt, name) == value)
     return session.scalars(query.order_by(Prompt.id.desc()).limit(limit).offset(offset)).all()
 
 

@@ -26,6 +26,16 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _as_numbers(value: Any) -> Any:
+    """[7, 9], ["7", "9"], "7,9" or 7."""
+    return [
+        part.strip() if isinstance(part, str) else part
+        for one in _as_list(value)
+        for part in (one.split(",") if isinstance(one, str) else [one])
+        if part not in BLANK
+    ]
+
+
 def _as_object(value: Any) -> Any:
     """An object may come as JSON text; values are kept as text."""
     if isinstance(value, str):
@@ -46,6 +56,7 @@ def _plain_text(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_plain_text)]
 Callback = Annotated[str, AfterValidator(_callback)]
+Numbers = Annotated[list[int], BeforeValidator(_as_numbers)]
 Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
 
 
@@ -100,7 +111,7 @@ class PromptForm(Form):
     color_grading: Text | None = Field(default=None, max_length=100)
     theme: Text | None = Field(default=None, max_length=1000)
     controlnet: Text | None = Field(default=None, max_length=100)
-    pack_id: int | None = None
+    pack_id: int | None = Field(default=None, ge=0, lt=2**63)
 
     @model_validator(mode="before")
     @classmethod
@@ -135,6 +146,39 @@ class TuneForm(Form):
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     prompts_attributes: Annotated[list[dict[str, Any]], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
+
+
+class PackForm(Form):
+    title: Text = Field(max_length=200)
+    subtitle: Text = Field(default="", max_length=1000)
+    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    model_type: Literal["lora", "pti", "faceid"] | None = None
+    preset: Literal["flux-lora-focus", "flux-lora-portrait", "flux-lora-fast"] | None = None
+    token: Text = Field(default="ohwx", max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
+    cover_url: Callback | None = None
+    public: bool = False
+
+
+class PackRun(Form):
+    """What a run of a pack asks beside the fields of a tune."""
+
+    tune_ids: Numbers = Field(default_factory=list, max_length=20)
+    prompt_ids: Numbers = Field(default_factory=list, max_length=200)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    prompts_callback: Callback | None = None
+
+
+class ThemeForm(Form):
+    theme: Text = Field(max_length=1000)
+    tune_ids: Numbers = Field(min_length=1, max_length=10)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    draft: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _misspelt(cls, values: Any) -> Any:
+        """The public documents spell `tune_ids` in two ways."""
+        return {"tune_ids": values["tuen_ids"], **values} if isinstance(values, dict) and "tuen_ids" in values else values
 
 
 class TunePatch(Form):

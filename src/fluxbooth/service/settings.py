@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     image_mb: int = Field(default=25, ge=1, description="largest uploaded file")
     request_mb: int = Field(default=1024, ge=1, description="largest request")
     expiry_days: int = Field(default=30, ge=1, description="days after training until a tune and its pictures are deleted")
+    anthropic_api_key: str | None = Field(default=None, repr=False, description="key of the Claude API, which writes the prompts of themes")
+    anthropic_url: str | None = Field(default=None, description="address of the Claude API, if it is another than Anthropic's")
+    theme_model: str = Field(default="claude-sonnet-5-5", description="model that writes the prompts of themes")
+    theme_seconds: float = Field(default=25.0, gt=1, le=300, description="longest time that the prompts of a theme may take to write")
+    theme_composer: bool = Field(default=False, description="without a key, let the built-in composer write the prompts of themes")
     metrics: Literal["key", "open", "off"] = Field(default="key", description="who may read /metrics")
 
     @property

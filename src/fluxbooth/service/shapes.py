@@ -59,7 +59,7 @@ PROMPT_FIELDS: Json = {
     "controlnet_conditioning_scale": None, "controlnet_txt2img": False, "denoising_strength": None, "style": None,
     "aspect_ratio": None, "resolution": None, "w": None, "h": None, "scheduler": None, "color_grading": None, "film_grain": False,
     "hires_fix": False, "face_correct": False, "face_swap": False, "inpaint_faces": False, "prompt_expansion": False, "theme": None,
-    "controlnet": None, "use_lpw": False, "backend_version": None, "pack_id": None,
+    "controlnet": None, "use_lpw": False, "backend_version": None,
 }  # fmt: skip
 
 
@@ -74,8 +74,9 @@ def prompt(row: Prompt, settings: Settings) -> Json:
         "url": f"{settings.url}/tunes/{row.tune_id}/prompts/{row.id}.json",
         "images": [image_url(image.name, settings) for image in row.images],
         "only_upscale": False, "tiled_upscale": False, "is_multiperson": False, "input_image": None, "mask_image": None,
-        "image_references": [], "prompt_likes_count": int(row.liked), "liked": row.liked, "base_pack_id": None, "orig_prompt_id": None,
-        "order_id": None, "cost_mc": 0, "warnings": [advice["message"] for advice in row.advice],
+        "image_references": [], "prompt_likes_count": row.likes, "liked": row.liked, "pack_id": row.pack_id,
+        "base_pack_id": row.base_pack_id, "orig_prompt_id": row.orig_prompt_id, "order_id": row.order_id, "cost_mc": 0,
+        "theme_writer": row.fields.get("theme_writer"), "warnings": [advice["message"] for advice in row.advice],
         "tune": {"id": row.tune_id, "title": PUBLIC_TITLES.get(row.tune_id, ""), "name": "base"},
         "tunes": [{"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses],
     }  # fmt: skip

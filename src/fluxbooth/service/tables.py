@@ -15,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 Json = dict[str, Any]
 FIRST_TUNE = 5_000_000  # above the ids of public bases, which clients send as numbers
+FIRST_TEMPLATE = 1_000_000_000  # above the ids of prompts, which templates made of them keep
 
 
 def now() -> datetime.datetime:
@@ -121,6 +122,11 @@ class Prompt(Row):
     signature: Mapped[str] = mapped_column(String(64), index=True)  # what makes a repeated prompt the same
     deaths: Mapped[int] = mapped_column(default=0)
     liked: Mapped[bool] = mapped_column(default=False)
+    likes: Mapped[int] = mapped_column(default=0, server_default="0")  # its own and those of the prompts made from it
+    pack_id: Mapped[int | None] = mapped_column(Id)  # the pack that it is a template of
+    base_pack_id: Mapped[int | None] = mapped_column(Id)  # the pack, template and order that it was made from
+    orig_prompt_id: Mapped[int | None] = mapped_column(Id)
+    order_id: Mapped[int | None] = mapped_column(Id, index=True)
     enqueued: Mapped[bool] = mapped_column(default=False)  # false while it waits for a tune to be trained
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
@@ -153,6 +159,57 @@ class Image(Row):
     width: Mapped[int]
     height: Mapped[int]
     recipe: Mapped[Json] = mapped_column(default=dict)
+
+
+class Pack(Row):
+    """Texts that go together, to be drawn of anybody. Public to every account, and without a key, from public_at on."""
+
+    __tablename__ = "packs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    slug: Mapped[str] = mapped_column(String(100), unique=True)
+    title: Mapped[str] = mapped_column(Text)
+    subtitle: Mapped[str] = mapped_column(Text, default="")
+    base_tune_id: Mapped[int] = mapped_column(Id)
+    model_type: Mapped[str] = mapped_column(String(20), default="lora")
+    token: Mapped[str] = mapped_column(String(40), default="ohwx")
+    preset: Mapped[str | None] = mapped_column(String(40))
+    cover: Mapped[str | None] = mapped_column(Text)  # address of a picture
+    public_at: Mapped[datetime.datetime | None]
+    unlisted_at: Mapped[datetime.datetime | None]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Template(Row):
+    """A text of a pack, for subjects of one class. One that was made of a prompt has the prompt's id, text and fields."""
+
+    __tablename__ = "templates"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    pack_id: Mapped[int] = mapped_column(ForeignKey("packs.id"), index=True)
+    class_name: Mapped[str] = mapped_column(String(60))
+    token: Mapped[str] = mapped_column(String(40))
+    tune_id: Mapped[int | None] = mapped_column(Id)  # whose LoRA tag the text holds
+    text: Mapped[str] = mapped_column(Text)
+    num_images: Mapped[int] = mapped_column(default=1)
+    fields: Mapped[Json] = mapped_column(default=dict)
+    likes: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+
+
+class Order(Row):
+    """One run of a pack. Its callback goes out once, when none of its prompts is open any more."""
+
+    __tablename__ = "orders"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    pack_id: Mapped[int] = mapped_column(ForeignKey("packs.id"))
+    callback: Mapped[str | None] = mapped_column(Text)
+    called_at: Mapped[datetime.datetime | None]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
 
 
 class Callback(Row):

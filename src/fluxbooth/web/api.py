@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import prompts, shapes, tunes
+from fluxbooth.service import packs, prompts, shapes, tunes
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account
@@ -90,6 +90,7 @@ async def change_tune(number: str, request: Request, services: Using, account: O
 def delete_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
     with services.db.write() as session:
         keys = tunes.delete(session, account, row_id(number), with_prompts=request.query_params.get("delete_prompts") in ("1", "true"))
+        services.jobs.settle(session, account.id)
     for key in keys:
         services.store.remove(key)
     return {"message": "Tune successfully deleted"}
@@ -149,7 +150,10 @@ async def _create_prompt(request: Request, services: Services, account: Account,
         target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
 
         def work(session: Session, owner: Account) -> Json:
-            return shapes.prompt(prompts.create(session, services.settings, services.jobs, owner, form, target=target), services.settings)
+            made = prompts.create(session, services.settings, services.jobs, owner, form, target=target)
+            if form.pack_id is not None:
+                packs.attach(session, owner, made, form.pack_id)
+            return shapes.prompt(made, services.settings)
 
         return await requests.answered_once(request, services, account, values, work)
 
@@ -173,6 +177,7 @@ def _listed(request: Request, services: Services, account: Account, tune_id: int
         rows = prompts.listed(
             session, account, **asked, tune_id=tune_id, text=request.query_params.get("text"),
             liked=liked.lower() in ("1", "true", "t", "on") if liked else None,
+            equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")},
         )  # fmt: skip
         return [shapes.prompt(row, services.settings) for row in rows]
 
@@ -184,10 +189,21 @@ def get_prompt(number: str, services: Using, account: Owner) -> Json:
         return shapes.prompt(prompts.get(session, account, row_id(number)), services.settings)
 
 
-@router.patch("/prompts/{number}", summary="Accepted, for clients that send it; changes nothing yet")
+@router.patch("/prompts/{number}", summary="Make it a template of a pack, by pack_id")
 @router.patch("/tunes/{tune}/prompts/{number}", summary="As PATCH /prompts/{number}", operation_id="change_tune_prompt")
-def change_prompt(number: str, services: Using, account: Owner) -> Json:
-    return get_prompt(number, services, account)
+async def change_prompt(number: str, request: Request, services: Using, account: Owner) -> Json:
+    async with requests.body(request, services, "prompt") as (values, _):
+        form = PromptForm.read({"pack_id": values.get("pack_id")})
+
+    def work() -> Json:
+        with services.db.write() as session:
+            prompt = prompts.get(session, account, row_id(number))
+            if "pack_id" in values:
+                packs.attach(session, account, prompt, form.pack_id)
+            session.flush()
+            return shapes.prompt(prompt, services.settings)
+
+    return await asyncio.to_thread(work)
 
 
 @router.delete("/prompts/{number}", summary="Delete a prompt and its pictures")
@@ -195,6 +211,7 @@ def change_prompt(number: str, services: Using, account: Owner) -> Json:
 def delete_prompt(number: str, services: Using, account: Owner) -> Json:
     with services.db.write() as session:
         keys = prompts.delete(session, account, row_id(number))
+        services.jobs.settle(session, account.id)
     for key in keys:
         services.store.remove(key)
     return {"message": "Prompt successfully deleted"}
@@ -226,5 +243,5 @@ def toggle_like(number: str, services: Using, account: Owner) -> Response:
 def _liked(services: Services, account: Account, number: str, change: Callable[[bool], bool], status: int) -> Response:
     with services.db.write() as session:
         prompt = prompts.get(session, account, row_id(number))
-        prompt.liked = change(prompt.liked)
+        packs.like(session, prompt, change(prompt.liked))
     return Response(status_code=status)

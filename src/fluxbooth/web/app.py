@@ -60,7 +60,7 @@ class PlainPaths:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    from fluxbooth.web import api, catalogue, images, pages
+    from fluxbooth.web import api, catalogue, images, inspect, packs, pages, themes
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -76,6 +76,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api.router)
     app.include_router(catalogue.router)
     app.include_router(images.router)
+    app.include_router(inspect.router)
+    app.include_router(packs.router)
+    app.include_router(themes.router)
     pages.install(app)
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)

@@ -24,9 +24,7 @@ def gallery_tunes(request: Request, services: Using) -> list[Json]:
     return [row for row in rows if title in row["title"].lower()]
 
 
-@router.get("/gallery/packs", summary="Public packs: none yet")
 @router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
-@router.get("/packs", summary="Packs: none yet", operation_id="packs")
 @router.get("/workspaces", summary="Workspaces: not offered", operation_id="workspaces")
 def nothing() -> list[Json]:
     return []

@@ -1,0 +1,47 @@
+"""POST /themes: ten prompts for each tune."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import themes
+from fluxbooth.service.schemas import ThemeForm
+from fluxbooth.service.tables import Account
+from fluxbooth.web import requests
+from fluxbooth.web.requests import Owner, Using
+
+router = APIRouter()
+Json = dict[str, Any]
+WRITING = asyncio.Semaphore(4)  # themes written at once: each may hold threads for many seconds
+
+
+@router.post(
+    "/themes", status_code=201, summary="Have ten prompts written for each tune", openapi_extra=requests.body_of(ThemeForm, "theme")
+)
+async def create_theme(request: Request, services: Using, account: Owner) -> Response:
+    """`draft=true` returns them instead of drawing them."""
+    async with requests.body(request, services, "theme") as (values, _):
+        form = ThemeForm.read(values)
+
+    def look() -> list[Any]:
+        with services.db.read() as session:
+            return themes.subjects(session, services.settings, account, form)
+
+    found = await asyncio.to_thread(look)
+    async with WRITING:
+        written = await asyncio.to_thread(themes.write, services.settings, form, found)
+    writer = written[0].writer
+    if form.draft:
+        drafts = [{"tune_id": one.tune_id, "text": text} for one in written for text in one.texts]
+        return JSONResponse({"theme_writer": writer, "prompts": drafts}, 200)
+
+    def work(session: Session, owner: Account) -> Json:
+        themes.create(session, services.settings, services.jobs, owner, form, written)
+        return {"theme_writer": writer}
+
+    return await requests.answered_once(request, services, account, values, work)
