@@ -37,8 +37,8 @@ class Pulled:
 
 
 def local(row: Base) -> Path | None:
-    """The folder with a base's weights on this machine, whole, or None. Of several revisions the pinned one comes first."""
-    if Path(row.source).is_dir():
+    """Where a base's weights are on this machine, whole, or None: a folder, or a single file. Of several revisions the pinned one comes first."""
+    if Path(row.source).exists():
         return Path(row.source)
     repo = _repo(row)
     main = repo / "refs" / "main"
