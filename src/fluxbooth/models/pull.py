@@ -37,7 +37,7 @@ class Pulled:
 
 
 def local(row: Base) -> Path | None:
-    """Where a base's weights are on this machine, whole, or None: a folder, or a single file. Of several revisions the pinned one comes first."""
+    """Where a base's weights are on this machine, whole, or None: a folder or a file. Of several revisions the pinned one comes first."""
     if Path(row.source).exists():
         return Path(row.source)
     repo = _repo(row)
