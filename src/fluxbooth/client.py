@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from fluxbooth.client_types import ApiError, Progress, Prompt, Resource, Tune, bracketed, refused
+from fluxbooth.client_types import ApiError, Pack, Progress, Prompt, Resource, Tune, bracketed, refused
 from fluxbooth.errors import FluxboothError, InputError
 
 try:
@@ -26,7 +26,7 @@ try:
 except ImportError as missing:
     raise FluxboothError("The client needs httpx: install fluxbooth[client].") from missing
 
-__all__ = ["ApiError", "Client", "Progress", "Prompt", "Tune"]
+__all__ = ["ApiError", "Client", "Pack", "Progress", "Prompt", "Tune"]
 
 Json = dict[str, Any]
 Source = str | Path
@@ -41,7 +41,7 @@ FLUX_DEV = 1504944
 class Client:
     """Speaks to one server with one key. Not for use by several threads at once.
 
-    `client.tunes` and `client.prompts` hold the verbs. Every one raises ApiError for an answer that is no success, and
+    `client.tunes`, `client.prompts` and `client.packs` hold the verbs. Every one raises ApiError for an answer that is no success, and
     FluxboothError if the server cannot be reached. What changes nothing is tried again after a lost connection or a busy server; what
     creates something, only when the server said that it was too busy to take it.
     """
@@ -52,7 +52,7 @@ class Client:
             raise InputError(f"The address {base_url!r} does not begin with http:// or https://.")
         self._http = httpx.Client(headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"}, timeout=timeout)
         self._pictures = httpx.Client(timeout=timeout, follow_redirects=True)  # pictures may lie elsewhere, where the key has no business
-        self.tunes, self.prompts = Tunes(self), Prompts(self)
+        self.tunes, self.prompts, self.packs = Tunes(self), Prompts(self), Packs(self)
 
     def __enter__(self) -> Self:
         return self
@@ -128,6 +128,11 @@ class Client:
             except OSError as error:
                 raise InputError(f"The photo {error.filename} cannot be read: {error.strerror}.") from error
             return self.ask("POST", path, data=bracketed("tune", tune), files=files)
+
+    def theme(self, theme: str, tunes: Sequence[Tune | int], **prompt_attributes: Any) -> None:
+        """Has ten prompts written and drawn for each tune; `prompts.list(tune)` shows them."""
+        asked = {"theme": theme, "tune_ids": [_id(tune) for tune in tunes], "prompt_attributes": prompt_attributes}
+        self.ask("POST", "/themes", json={"theme": asked})
 
     def pages(self, kind: type[R], path: str, limit: int | None, filters: Mapping[str, Any]) -> Iterator[R]:
         """Rows of a list, newest first, page after page; at most `limit`."""
@@ -217,6 +222,30 @@ class Prompts:
 
     def delete(self, prompt: Prompt | int) -> None:
         self._client.ask("DELETE", f"/prompts/{_id(prompt)}")
+
+
+class Packs:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, *, gallery: bool = False) -> tuple[Pack, ...]:
+        """Your own, or the public ones; the first hundred."""
+        rows = self._client.ask("GET", "/gallery/packs" if gallery else "/packs", params={"limit": PAGE})
+        return tuple(Pack.read(row) for row in rows)
+
+    def get(self, pack: Pack | int | str) -> Pack:
+        return Pack.read(self._client.ask("GET", f"/p/{pack.id if isinstance(pack, Pack) else pack}"))
+
+    def train(self, pack: Pack | int | str, title: str, name: str, photos: Sequence[Source], **fields: Any) -> Tune:
+        """Trains a tune as the pack says, and draws its texts; `prompts.list(tune)` shows them. `fields`: prompt_attributes,
+        prompts_callback, and those of a tune."""
+        path = f"/p/{pack.id if isinstance(pack, Pack) else pack}/tunes"
+        return Tune.read(self._client.post_with_photos(path, {"title": title, "name": name, **fields}, photos))
+
+    def draw(self, pack: Pack | int | str, tunes: Sequence[Tune | int], **fields: Any) -> None:
+        """Draws a pack's texts with tunes that are there already; `prompts.list(tune)` shows them."""
+        path = f"/p/{pack.id if isinstance(pack, Pack) else pack}/tunes"
+        self._client.ask("POST", path, json={"tune": {"tune_ids": [_id(tune) for tune in tunes], **fields}})
 
 
 def _id(row: Resource | int) -> int:

@@ -133,6 +133,21 @@ class Prompt(Resource):
         return self.trained_at is not None
 
 
+@dataclass(frozen=True)
+class Pack(Resource):
+    """Texts that go together. `classes` are the kinds of subject that it has texts for."""
+
+    REQUIRED: ClassVar[tuple[str, ...]] = ("id", "title")
+    slug: str | None
+    title: str
+    classes: tuple[str, ...]
+
+    @classmethod
+    def fields(cls, row: Json) -> Json:
+        classes = row.get("costs") or row.get("cost_mc_hash") or {}
+        return {"id": row["id"], "slug": row.get("slug"), "title": row["title"], "classes": tuple(classes)}
+
+
 def refused(status: int, body: Any, url: str) -> ApiError:
     """An answer that is no success as one sentence, from whichever of the known shapes the server uses."""
     known = body if isinstance(body, dict) else {}

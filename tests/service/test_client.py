@@ -62,6 +62,19 @@ def test_lists_go_on_over_pages(client: Client) -> None:
         client.tunes.wait(made[0])
 
 
+def test_packs_and_themes(client: Client) -> None:
+    pack = client.packs.get("pets")
+    assert pack.classes == ("dog", "cat") and pack in client.packs.list() and pack in client.packs.list(gallery=True)
+    tune = client.packs.train(pack, "Rex", "dog", FILES, branch="fast", prompt_attributes={"aspect_ratio": "3:4"})
+    made = list(client.prompts.list(tune))
+    assert len(made) == 6 and all("ohwx dog" in prompt.text and prompt.raw["aspect_ratio"] == "3:4" for prompt in made)
+    client.packs.draw("pets", [tune], prompt_ids=[made[0].raw["orig_prompt_id"]])
+    assert len(list(client.prompts.list(tune))) == 7
+    with pytest.raises(fluxbooth.ApiError, match="FLUXBOOTH_ANTHROPIC_API_KEY"):
+        client.theme("vikings", [tune])
+    client.tunes.delete(tune)
+
+
 def test_a_refusal_names_the_fields(client: Client) -> None:
     with pytest.raises(fluxbooth.ApiError) as refused:
         client.prompts.create(1504944, "a man", cfg_scale=7, negative_prompt="blurry")
