@@ -123,7 +123,7 @@ def look_at_pictures(page: api.Page) -> None:
     page.keyboard.press("Escape")
     api.expect(large).to_be_hidden()
     shoot(page, "gallery")
-    page.get_by_label("Liked only").check()
+    page.get_by_role("checkbox", name="Liked only").click()
     api.expect(page.locator(".card")).to_have_count(1)
     page.locator("a.picture").first.click()
     api.expect(large.locator("dd").first).to_be_visible()

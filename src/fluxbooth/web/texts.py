@@ -124,7 +124,7 @@ _TEXTS = {
     "card.drawing": "Drawing",
     "card.failed": "Failed",
     "card.again": "Use these words",
-    "card.seed": "seed {seed}",
+    "card.liked": "Liked",
     # gallery
     "gallery.title": "Gallery",
     "gallery.empty": "No pictures yet. What you make stays here until you or its time limit deletes it.",
