@@ -155,7 +155,7 @@ def test_from_the_link_to_the_last_deletion(own_server: Server, page: api.Page, 
 
 
 def test_a_training_is_seen_to_go_on_and_is_cancelled(own_server: Server, page: api.Page) -> None:
-    long = own_server.new_tune("A long one", branch="flux1", steps="4000")
+    long = own_server.new_tune("A long one", branch="flux1", steps="400")
     page.goto(link(own_server))
     page.get_by_role("link", name="A long one").click()
     page.emulate_media(color_scheme="dark")
