@@ -4,7 +4,7 @@ import { ask, duration, find, say, text } from "./app.js";
 
 const SVG = "http://www.w3.org/2000/svg", WIDEST = 768, HEIGHT = 180, LEFT = 44, BOTTOM = 22; // pixels
 const section = find("#training");
-let stream = null, timer = null, quarter = 0;
+let stream = null, timer = null, quarter = 0, last = null;
 
 function draw(state) {
   if (state.step) {
@@ -16,6 +16,7 @@ function draw(state) {
     if (reached > quarter) say(words);
     quarter = reached;
   }
+  last = state;
   if (state.losses?.length > 1) curve(state.losses, state);
   if (state.over) {
     stop();
@@ -97,5 +98,6 @@ function stop() {
 
 if (section) {
   listen();
+  addEventListener("resize", () => last?.losses?.length > 1 && curve(last.losses, last));
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
 }
