@@ -82,7 +82,7 @@ def train(page: api.Page, folder: Path) -> str:
     page.get_by_label("Title").fill("Robin <b>")
     page.get_by_label("What do the photos show?").fill("man")
     page.get_by_text("Trial", exact=True).click()
-    api.expect(page.locator("#plan")).to_contain_text("30 steps for 8 photos")
+    api.expect(page.locator("#plan")).to_contain_text("30 steps for 8 photos", timeout=LONG)
     page.evaluate("document.activeElement.blur()")
     shoot(page, "new")
     page.get_by_role("button", name="Train", exact=True).click()
