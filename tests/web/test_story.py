@@ -82,7 +82,7 @@ def train(page: api.Page, folder: Path) -> str:
     page.get_by_label("Title").fill("Robin <b>")
     page.get_by_label("What do the photos show?").fill("man")
     page.get_by_text("Trial", exact=True).click()
-    api.expect(page.locator("#plan")).to_contain_text("30 steps for 8 photos")
+    api.expect(page.locator("#plan")).to_contain_text("30 steps for 8 photos", timeout=LONG)
     page.evaluate("document.activeElement.blur()")
     shoot(page, "new")
     page.get_by_role("button", name="Train", exact=True).click()
@@ -123,7 +123,7 @@ def look_at_pictures(page: api.Page) -> None:
     page.keyboard.press("Escape")
     api.expect(large).to_be_hidden()
     shoot(page, "gallery")
-    page.get_by_label("Liked only").check()
+    page.get_by_role("checkbox", name="Liked only").click()
     api.expect(page.locator(".card")).to_have_count(1)
     page.locator("a.picture").first.click()
     api.expect(large.locator("dd").first).to_be_visible()
@@ -155,7 +155,7 @@ def test_from_the_link_to_the_last_deletion(own_server: Server, page: api.Page, 
 
 
 def test_a_training_is_seen_to_go_on_and_is_cancelled(own_server: Server, page: api.Page) -> None:
-    long = own_server.new_tune("A long one", branch="flux1", steps="4000")
+    long = own_server.new_tune("A long one", branch="flux1", steps="400")
     page.goto(link(own_server))
     page.get_by_role("link", name="A long one").click()
     page.emulate_media(color_scheme="dark")

@@ -89,7 +89,7 @@ _TEXTS = {
     "tune.cancel.help": "What was learnt so far is thrown away. The photos stay until you delete the tune.",
     "tune.cancel.sure": "Yes, cancel",
     "tune.facts": "{steps} steps on {base}, {photos} photos. Write “{trigger}” in prompts.",
-    "tune.expires": "Deleted on {date}, with photos and pictures.",
+    "tune.expires": "Will be deleted on {date}, with photos and pictures.",
     "tune.forever": "Kept until you delete it.",
     "tune.create": "Create pictures",
     "tune.download": "Download the LoRA",
@@ -124,7 +124,7 @@ _TEXTS = {
     "card.drawing": "Drawing",
     "card.failed": "Failed",
     "card.again": "Use these words",
-    "card.seed": "seed {seed}",
+    "card.liked": "Liked",
     # gallery
     "gallery.title": "Gallery",
     "gallery.empty": "No pictures yet. What you make stays here until you or its time limit deletes it.",

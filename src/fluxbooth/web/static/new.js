@@ -6,7 +6,7 @@ const FEWEST = 4;
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
 const train = find("#train"), told = find("#progress"), draft = `/app/drafts/${form.dataset.draft}/photos`;
 const waiting = [];
-let sending = false, photos = [];
+let sending = false, photos = [], plans = 0;
 
 chooser.removeAttribute("name"); // what was sent already is not sent again
 const address = new URL(location);
@@ -113,6 +113,7 @@ function enable() {
 }
 
 async function plan() {
+  const mine = ++plans; // answers may come in another order than they were asked for
   enable();
   if (photos.length < FEWEST) {
     find("#plan").textContent = photos.length ? text("plan", { count: photos.length }) : "";
@@ -124,7 +125,8 @@ async function plan() {
     if (field) asked.set(field[1], value);
   }
   try {
-    find("#plan").textContent = (await (await ask(`/app/plan?${asked}`)).json()).words.join(" ");
+    const { words } = await (await ask(`/app/plan?${asked}`)).json();
+    if (mine === plans) find("#plan").textContent = words.join(" ");
   } catch { /* the button says what is wrong when it is pressed */ }
 }
 

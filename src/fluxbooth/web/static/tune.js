@@ -2,9 +2,9 @@
 
 import { ask, duration, find, say, text } from "./app.js";
 
-const SVG = "http://www.w3.org/2000/svg", WIDTH = 640, HEIGHT = 180, LEFT = 44, BOTTOM = 22;
+const SVG = "http://www.w3.org/2000/svg", WIDEST = 768, HEIGHT = 180, LEFT = 44, BOTTOM = 22; // pixels
 const section = find("#training");
-let stream = null, timer = null, quarter = 0;
+let stream = null, timer = null, quarter = 0, last = null;
 
 function draw(state) {
   if (state.step) {
@@ -16,6 +16,7 @@ function draw(state) {
     if (reached > quarter) say(words);
     quarter = reached;
   }
+  last = state;
   if (state.losses?.length > 1) curve(state.losses, state);
   if (state.over) {
     stop();
@@ -30,27 +31,28 @@ function smooth(values) {
   return values.map((value) => (mean = weight * mean + (1 - weight) * value));
 }
 
-function curve(losses, { step, steps }) {
+function curve(losses, { step }) {
+  const figure = find("#curve");
+  figure.hidden = false;
+  const width = Math.min(WIDEST, figure.clientWidth);
   const smoothed = smooth(losses), low = Math.min(...losses), high = Math.max(...losses);
   const most = high + (high - low) * 0.05 || 1;
-  const x = (i) => LEFT + (i / (losses.length - 1)) * (WIDTH - LEFT) * (step / steps);
+  const x = (i) => LEFT + (i / (losses.length - 1)) * (width - LEFT - 2);
   const y = (value) => (HEIGHT - BOTTOM) * (1 - (value - low) / (most - low || 1));
   const line = (values) => values.map((value, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+  const svg = shape("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" });
   svg.append(
-    shape("path", { class: "axis", d: `M${LEFT} 0V${HEIGHT - BOTTOM}H${WIDTH}` }),
+    shape("path", { class: "axis", d: `M${LEFT} 0V${HEIGHT - BOTTOM}H${width}` }),
     shape("path", { class: "raw", d: line(losses) }),
     shape("path", { class: "line", d: line(smoothed) }),
     label(LEFT - 6, 12, "end", high.toPrecision(2)),
     label(LEFT - 6, HEIGHT - BOTTOM, "end", low.toPrecision(2)),
     label(LEFT, HEIGHT - 4, "start", "0"),
-    label(WIDTH, HEIGHT - 4, "end", steps),
+    label(width, HEIGHT - 4, "end", step),
   );
   const words = text("loss", { loss: smoothed.at(-1).toPrecision(3), steps: step });
   svg.setAttribute("aria-label", words);
   find("#loss").textContent = smoothed.at(-1).toPrecision(3);
-  const figure = find("#curve");
-  figure.hidden = false;
   find("svg", figure)?.remove();
   figure.append(svg);
 }
@@ -96,5 +98,6 @@ function stop() {
 
 if (section) {
   listen();
+  addEventListener("resize", () => last?.losses?.length > 1 && curve(last.losses, last));
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
 }
