@@ -58,7 +58,7 @@ class Child:
                 self.process = None
                 if self.stopping or watch.done():  # it was cancelled, and had to be killed
                     return await self._given_up()
-                raise ChildDied
+                raise ChildDied(f"exit code {process.returncode}")
             finally:
                 watch.cancel()
 

@@ -128,7 +128,7 @@ async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
     publish = results.publish_tune if kind is Tune else results.publish_prompt
     fail = results.fail_tune if kind is Tune else results.fail_prompt
     try:
-        answer = await tried(number, kind, work)
+        answer = await tried(number, work)
         if answer["outcome"] == "done":
             await asyncio.to_thread(publish, number, answer["result"])
         elif answer["outcome"] == "failed":
@@ -139,16 +139,15 @@ async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
     await asyncio.to_thread(results.remove_if_deleted, kind, number)
 
 
-async def tried(number: int, kind: type[Tune] | type[Prompt], work: str) -> Json:
+async def tried(number: int, work: str) -> Json:
     """The outcome of a job, tried again when the child dies on it, but not for ever."""
     while True:
         answer: Json = await attempt(number, work)
         if answer["outcome"] != "died":
             return answer
-        deaths = await asyncio.to_thread(engine.results.died, kind, number)
-        log.warning("the child died at %s %s, %s of %s", work, number, deaths, MOST_DEATHS)
-        if deaths >= MOST_DEATHS:
-            return {"outcome": "failed", "reason": f"The process that does the work died {deaths} times on this: it may need more memory."}
+        if answer["deaths"] >= MOST_DEATHS:
+            reason = f"The process that does the work died {answer['deaths']} times on this: it may need more memory."
+            return {"outcome": "failed", "reason": reason}
 
 
 @DBOS.step(name="attempt")
@@ -160,8 +159,11 @@ async def attempt(number: int, work: str) -> Json:
         result = await (engine.train(number) if work == "train" else engine.draw(number))
     except (Refused, FetchError) as error:
         return {"outcome": "failed", "reason": str(error)}
-    except ChildDied:
-        return {"outcome": "died"}
+    except ChildDied as error:
+        # counted here, in the step: a workflow that is taken up again runs through its finished steps without doing them
+        deaths = await asyncio.to_thread(engine.results.died, Tune if work == "train" else Prompt, number)
+        log.warning("the child died at %s %s (%s), %s of %s", work, number, error, deaths, MOST_DEATHS)
+        return {"outcome": "died", "deaths": deaths}
     return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
 
 
