@@ -36,7 +36,7 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
         time.sleep(rng.uniform(0, 1.5))  # the moment of the kill is what varies
         server.kill(("child", "engine", "all", "api")[number % 4])
     for tune in tunes:
-        assert server.finished_tune(tune).get("user_error") is None
+        assert server.finished_tune(tune).get("user_error") is None, tune
     for prompt in prompts:
         shown = server.finished_prompt(prompt)
         assert shown["user_error"] is None
