@@ -16,7 +16,6 @@ from fluxbooth.service.db import Database
 from fluxbooth.service.tables import Callback, Image
 from tests.service.server import PATIENCE, Receiver, Server, until
 
-
 # a job may lose its child twice, so that one comes seldom
 VICTIMS = ("child", "engine", "all", "api", "engine", "api", "all", "engine")
 
