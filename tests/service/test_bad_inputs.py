@@ -220,6 +220,8 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
      "not offered"),
     ("89 mask without a picture", lambda w: w.prompt(mask_image_url="http://example.com/b"), (422,), "not offered"),
     ("90 malformed base64", lambda w: w.prompt(input_image_base64="data:image/png;base64,!!!"), (422,), "not offered"),
+    ("an id that no column holds", lambda w: w.http.post("/prompts", json={"text": "a man", "tune_id": 2**70}), (422,), "tune_id"),
+    ("a pack that no column holds", lambda w: w.prompt(pack_id=2**70), (422,), "pack_id"),
     ("91 unknown scheduler", lambda w: w.prompt(scheduler="fastest"), (422,), "scheduler"),
     ("93 expired tune", lambda w: w.prompt(text=f"<lora:{w.expired}:1> sks man"), (422,), "does not exist"),
     ("97 offset -1", lambda w: w.http.get("/prompts?offset=-1"), (400,), "before_id"),

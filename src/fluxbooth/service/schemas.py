@@ -93,7 +93,7 @@ class PromptForm(Form):
     ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
     resolution: Literal["1K"] | None = None
     lora_scale: float = Field(default=1.0, ge=0, le=4)
-    tune_id: int | None = None
+    tune_id: int | None = Field(default=None, ge=0, lt=2**63)
     super_resolution: bool = False
     hires_fix: bool = False
     inpaint_faces: bool = False

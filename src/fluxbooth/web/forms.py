@@ -19,19 +19,13 @@ from starlette.requests import ClientDisconnect, Request
 from fluxbooth.web.limits import KB, BadRequest, Limits, TooLarge, spoken
 from fluxbooth.web.multipart import Receiver, Upload
 from fluxbooth.web.names import DEEPEST, MOST_PAIRS, nest
-from fluxbooth.web.values import as_bool, as_float, as_int, as_list, as_object, as_text, check, loads
+from fluxbooth.web.values import check, loads
 
 __all__ = [
     "BadRequest",
     "Limits",
     "TooLarge",
     "Upload",
-    "as_bool",
-    "as_float",
-    "as_int",
-    "as_list",
-    "as_object",
-    "as_text",
     "discard",
     "nest",
     "read",
