@@ -104,10 +104,14 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
     _flags_of("operate", "import_lora_flags")(verbs.add_parser("import", help="make a LoRA from elsewhere a tune of the server"))
 
 
-def _demo_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", metavar="DIR", default="demo-out", help="output folder (default: demo-out)")
+def _demo_flags(parser: argparse.ArgumentParser, out: str = "demo-out") -> None:
+    parser.add_argument("--out", metavar="DIR", default=out, help=f"output folder (default: {out})")
     parser.add_argument("--base", help="model to train on (default: flux-dev with a GPU, else nano)")
     _common_flags(parser, progress=True)
+
+
+def _verify_flags(parser: argparse.ArgumentParser) -> None:
+    _demo_flags(parser, "verify-out")
 
 
 def _common_flags(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
@@ -160,6 +164,12 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("generate", "make pictures", _generate_flags, commands.generate),
     ("doctor", "look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about each", _flags_of("doctor"), None),
     ("plan", "what a training would take on common cards: memory, time, and what is given up for it", _flags_of("plan"), None),
+    (
+        "verify",
+        "measure this machine and a base's real weights against what is claimed; writes a report to share",
+        _verify_flags,
+        commands.verify,
+    ),
     ("lora", "look at LoRA files, convert them", _lora_flags, None),
     ("models", "the bases: which are here, which fit this machine, their licences; pull one", _flags_of("bases"), None),
     ("serve", "answer the API, and do its work", _flags_of("serve"), None),

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fluxbooth.errors import InputError
+from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
     from fluxbooth.specs import Spec
@@ -136,6 +136,32 @@ def demo(options: argparse.Namespace) -> Json:
     learnt, before = report["subject_similarity"], report["subject_similarity_without_lora"]
     display.note(f"The pictures show {learnt:.0%} of the subject's traits, {before:.0%} without the LoRA.")
     display.note(f"Look at {out / 'contact-sheet.png'} or {out / 'index.html'}.")
+    return report
+
+
+def verify(options: argparse.Namespace) -> Json:
+    from fluxbooth import bases, models
+
+    row = models.find(options.base) if options.base else bases.default("verify")
+    if not row.trains:
+        raise InputError(f"{row.name} cannot be trained, only generated with: verify flux-dev, or nano.")
+    licence = bases.notice(row)
+    from fluxbooth.display import Display
+    from fluxbooth.verify import run
+    from fluxbooth.verifypage import figures
+
+    out = Path(options.out)
+    with Display(options.progress) as display:
+        display.note(licence)
+        report = run(out, display, row)
+    for check in report["checks"]:
+        display.note(f"{'held' if check['ok'] else 'DID NOT HOLD'}: {check['what']}: {check['why']}")
+    for name, measured, predicted in figures(report):
+        display.note(f"{name}: {measured}" + (f", predicted {predicted}" if predicted else ""))
+    display.note(f"{out / 'report.html'} and report.json hold no names and no paths: docs/hardware.md says where they help.")
+    failed = [check["what"] for check in report["checks"] if not check["ok"]]
+    if failed:
+        raise FluxboothError(f"{', '.join(failed)} did not hold: {out / 'report.html'} tells how; please share it.")
     return report
 
 

@@ -14,8 +14,7 @@ from typing import Any
 from PIL import Image
 
 from fluxbooth import likeness, photocheck, sheet
-from fluxbooth.errors import InputError
-from fluxbooth.files import cannot_write, make_folder
+from fluxbooth.files import cannot_write, check_ours, make_folder
 from fluxbooth.generate import Picture, generate
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.train import peak_rss_mb, train
@@ -40,8 +39,7 @@ PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
 def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano") -> dict[str, Any]:
     """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the pictures into `out`."""
     began = time.monotonic()
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "training").is_dir()):
-        raise InputError(f"{out} exists and is no demo's output: choose another folder with --out.")
+    check_ours(out, "training", "demo")
     make_folder(out)
     result = train(PHOTOS, SPEC.model_copy(update={"base": base}), out / "training", report, overwrite=True)
     lora = out / "ohwx.safetensors"
@@ -50,7 +48,7 @@ def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano")
     without = generate(texts, GenerateSpec(base=base, seed=SEED), report)
     with_lora = generate(texts, GenerateSpec(base=base, seed=SEED, loras=(str(lora),)), report)
     photos = [Image.fromarray(photo.pixels) for photo in photocheck.read(PHOTOS)]
-    figures = measure(photos, without, with_lora) | {
+    figures = measure(photos, [p.image for p in without], [p.image for p in with_lora]) | {
         "steps": result.steps,
         "steps_per_second": round(result.steps_per_second, 2),
         "loss": round(result.loss, 4),
@@ -63,12 +61,15 @@ def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano")
     return figures
 
 
-def measure(photos: Sequence[Image.Image], without: Sequence[Picture], with_lora: Sequence[Picture]) -> dict[str, float]:
-    """The share of identity attributes that agree with the photos, and of the prompts' attributes that are there."""
+def measure(photos: Sequence[Image.Image], without: Sequence[Image.Image], with_lora: Sequence[Image.Image]) -> dict[str, float]:
+    """The share of identity attributes that agree with the photos, and of the prompts' attributes that are there.
+
+    The pictures are those of the first so many of PROMPTS.
+    """
     reader = likeness.load_reader()
     subject = likeness.identity_of(reader.read(photos))
-    wishes: list[dict[str, str]] = [dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS]
-    plain, personal = (reader.read([p.image for p in pictures]) for pictures in (without, with_lora))
+    wishes: list[dict[str, str]] = [dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS[: len(with_lora)]]
+    plain, personal = reader.read(without), reader.read(with_lora)
     return {
         "subject_similarity": round(likeness.agreement(personal, [subject] * len(personal)), 4),
         "subject_similarity_without_lora": round(likeness.agreement(plain, [subject] * len(plain)), 4),

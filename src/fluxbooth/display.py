@@ -69,6 +69,8 @@ class Display:
         elif kind == "prepared":
             resumed = f", resuming at step {event['resumed_at']}" if event["resumed_at"] else ""
             self.note(f"{event['pictures']} photos, {event['steps']} steps{resumed}.")
+        elif kind == "phase":
+            self.note(event["text"])
         elif kind == "sample":
             self.note(f"Sample: {event['path']}")
 

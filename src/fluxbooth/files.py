@@ -54,6 +54,12 @@ def make_folder(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
+def check_ours(path: Path, mark: str, kind: str) -> None:
+    """Raises InputError if a folder holds anything but what an earlier `kind` left there, which is known by its `mark`."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / mark).is_dir()):
+        raise InputError(f"{path} exists and is no {kind}'s output: choose another folder with --out.")
+
+
 def free_name(folder: Path, text: str, seed: int) -> Path:
     """A PNG name that says what it is and replaces nothing."""
     words = "".join(c if c.isalnum() else "-" for c in text.lower())

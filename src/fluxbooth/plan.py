@@ -40,6 +40,11 @@ CARDS = (
 )
 
 
+def like(gpu: machine.Gpu) -> Card:
+    """The card of the table that a GPU is timed as: that of the nearest memory."""
+    return min(CARDS, key=lambda card: abs(card.vram * GIB - gpu.total))
+
+
 def step_flops(size: Shape, job: Job, choice: Choice) -> float:
     """Floating-point operations of a training step.
 
@@ -99,15 +104,15 @@ def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
             raise InputError(f"--{name} {value:g} will not do: it is a number of GB, as 24.")
     main = (options.ram or MAIN_MEMORY) * GIB
     if options.vram is not None:
-        like = min(CARDS, key=lambda card: abs(card.vram - options.vram))
-        card = Card(f"{options.vram:g} GB, as fast as {like.name}", options.vram, like.peak, like.mfu)
+        near = min(CARDS, key=lambda card: abs(card.vram - options.vram))
+        card = Card(f"{options.vram:g} GB, as fast as {near.name}", options.vram, near.peak, near.mfu)
         return [(card, Room((options.vram - TAKEN) * GIB, main))]
     here = machine.gpu()
     own = []
     if here is not None:
-        like = min(CARDS, key=lambda card: abs(card.vram * GIB - here.total))
+        near = like(here)
         free_main = options.ram * GIB if options.ram else machine.free_memory()
-        own = [(Card(f"this machine's {here.name}", here.total / GIB, like.peak, like.mfu), Room(here.free, free_main))]
+        own = [(Card(f"this machine's {here.name}", here.total / GIB, near.peak, near.mfu), Room(here.free, free_main))]
     return own + [(card, Room((card.vram - TAKEN) * GIB, main)) for card in CARDS]
 
 
