@@ -12,12 +12,14 @@ Only the fields of the public contract are counted on; everything that the serve
 from __future__ import annotations
 
 import contextlib
+import datetime
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from fluxbooth import retryafter
 from fluxbooth.client_types import ApiError, Pack, Progress, Prompt, Resource, Tune, bracketed, refused
 from fluxbooth.errors import FluxboothError, InputError
 
@@ -260,4 +262,4 @@ def _json(answer: httpx.Response) -> Any:
 
 
 def _seconds(header: str | None) -> float:
-    return float(header) if header and header.isdecimal() and len(header) < 6 else 0.0
+    return retryafter.seconds(header, datetime.datetime.now(datetime.UTC)) or 0.0

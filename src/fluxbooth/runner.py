@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Tell = Callable[[Json], None]
 RESULT = "result.json"
+NO_ROOM = "The server could not write its files: its disk may be full."
 
 
 class Runner:
@@ -58,7 +59,8 @@ class Runner:
             except KeyboardInterrupt:
                 self.tell({"id": number, "cancelled": True})
             except FluxboothError as error:
-                self.tell({"id": number, "failed": str(error)})
+                # who asked for the work has no part in where it is kept
+                self.tell({"id": number, "failed": NO_ROOM if isinstance(error.__cause__, OSError) else str(error)})
 
     @contextlib.contextmanager
     def _interruptible(self, number: int) -> Iterator[None]:
@@ -137,6 +139,8 @@ WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "genera
 
 def main() -> None:
     die_with_parent(signal.SIGKILL)
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ[f"{library}_VERBOSITY"] = "error"  # their warnings repeat what was prompted
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints belongs to the log
     runner, requests = Runner(replies), SimpleQueue[Json]()

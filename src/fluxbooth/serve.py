@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 from sqlalchemy import select
@@ -20,6 +21,7 @@ from fluxbooth.service.tables import Account
 
 Json = dict[str, Any]
 REFUSED = 2
+STARTED = 5.0  # seconds after which an engine counts as one that works
 NANO_NOTICE = "Every FLUX base is answered by nano, a small model for trying things out. Use --base flux-dev on a machine with a GPU."
 
 
@@ -66,8 +68,10 @@ class Supervisor:
     def _keep(self) -> None:
         while not self.stopping.is_set():
             self.process = subprocess.Popen([sys.executable, "-m", "fluxbooth.worker"], env=self.environment, start_new_session=True)
+            began = time.monotonic()
             code = self.process.wait()
-            if code == REFUSED or self.stopping.wait(0.5):
+            # one that had worked is replaced at once; one that cannot even start is not tried in a tight loop
+            if code == REFUSED or self.stopping.wait(0.0 if time.monotonic() - began > STARTED else STARTED):
                 return
 
     def stop(self) -> None:

@@ -130,7 +130,7 @@ class _Run:
         self.trackers: list[Tracker] = []
 
     def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
-        """Trains from step `start` to the end; yields (steps done, loss) in groups of ten, read at once."""
+        """Trains from step `start` to the end; yields (steps done, loss), after the first one in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
         assert spec.steps is not None
         for step in range(start, spec.steps):
@@ -146,7 +146,7 @@ class _Run:
             pending.append(loss.detach())
             done = step + 1
             due = done % spec.checkpoint_every == 0 or done == spec.steps or stop.is_set()
-            if len(pending) == LOG_EVERY or due:
+            if len(pending) == LOG_EVERY or done == start + 1 or due:  # the first one shows that it goes
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
                 pending = []

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
 import random
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from dbos import DBOS, DBOSPortableJSONSerializer
+from sqlalchemy.exc import OperationalError
 
+from fluxbooth import log
 from fluxbooth.child import Child, ChildDied, Refused
 from fluxbooth.errors import InputError
 from fluxbooth.lifeline import die_with_parent
@@ -29,15 +31,17 @@ from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import MOST_DEATHS, Results
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.store import Store
+from fluxbooth.service.store import Store, is_full
 from fluxbooth.service.tables import Callback, Prompt, Tune, now
 
 Json = dict[str, Any]
+T = TypeVar("T")
 SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
 REFUSED = 2  # exit code: starting again would not help
-GONE = 410  # a receiver's word that it wants no more  # seconds
+GONE = 410  # a receiver's word that it wants no more
+LONGEST_PAUSE = 30.0  # seconds between two tries to write
+LONGEST_WAIT = 86_400.0  # seconds that a receiver may ask to be left alone for
 RECOVERIES = 1000  # how often a job may be taken up again after the engine was killed; children that die are counted apart
-log = logging.getLogger("fluxbooth.worker")
 
 
 class Engine:
@@ -51,7 +55,7 @@ class Engine:
         self.rules = rules_for(settings)
 
     async def train(self, number: int) -> Json | None:
-        request = await asyncio.to_thread(self.results.begin_training, number)
+        request = await written(self.results.begin_training, number)
         if request is None:
             return None
         losses, told = list[float](), [0.0]
@@ -62,12 +66,15 @@ class Engine:
             losses.append(event["loss"])
             if time.monotonic() - told[0] > 1.0 or event["step"] == event["steps"]:
                 told[0] = time.monotonic()
-                await asyncio.to_thread(self.results.progress, number, event, losses)
+                try:
+                    await asyncio.to_thread(self.results.progress, number, event, losses)
+                except OperationalError as fault:  # the training itself goes on
+                    log.error(fault)
 
         return await self.child.run(request, lambda: self.results.tune_wanted(number), heard)
 
     async def draw(self, number: int) -> Json | None:
-        request = await asyncio.to_thread(self.results.begin_drawing, number)
+        request = await written(self.results.begin_drawing, number)
         if request is None:
             return None
         return await self.child.run(request, lambda: self.results.prompt_wanted(number), ignore)
@@ -92,6 +99,7 @@ class Engine:
             secret, url, body = account_secret(session, row), row.url, row.body.encode()
         headers = webhooks.signed_headers(secret, callback_id, int(time.time()), body)
         answer = webhooks.deliver(url, body, headers, self.rules)
+        log.write("callback", callback=callback_id, attempt=attempt, status=answer.status, reason=answer.reason or None)
         with self.results.db.write() as session:
             row = session.get(Callback, callback_id)
             if row is None or row.delivered_at or row.attempts >= attempt:
@@ -102,7 +110,7 @@ class Engine:
             elif attempt >= webhooks.ATTEMPTS or answer.status == GONE:
                 row.failed_at = now()
             else:
-                wait = max(webhooks.delay(attempt + 1, random.Random()), answer.retry_after or 0)
+                wait = max(webhooks.delay(attempt + 1, random.Random()), min(answer.retry_after or 0.0, LONGEST_WAIT))
                 self.jobs.deliver(session, callback_id, attempt + 1, wait)
 
 
@@ -124,19 +132,43 @@ async def draw(number: int) -> None:
 
 
 async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
+    with log.about(job=f"{'tune' if kind is Tune else 'prompt'}-{number}"):
+        log.write("begun", work=work)
+        log.write("over", outcome=await ended(number, kind, work))
+
+
+async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
+    """Does a job and tells everybody who waits for it; what came of it."""
     results = engine.results
     publish = results.publish_tune if kind is Tune else results.publish_prompt
     fail = results.fail_tune if kind is Tune else results.fail_prompt
     try:
         answer = await tried(number, work)
         if answer["outcome"] == "done":
-            await asyncio.to_thread(publish, number, answer["result"])
+            await written(publish, number, answer["result"])
         elif answer["outcome"] == "failed":
-            await asyncio.to_thread(fail, number, answer["reason"])
-    except Exception:  # whatever it was, whoever waits for this job must hear of its end
-        log.exception("%s %s", work, number)
-        await asyncio.to_thread(fail, number, "A fault of the server ended this; its log says more.")
-    await asyncio.to_thread(results.remove_if_deleted, kind, number)
+            await written(fail, number, answer["reason"])
+        outcome = answer["outcome"]
+    except Exception as fault:  # whatever it was, whoever waits for this job must hear of its end
+        log.error(fault)
+        outcome = "fault"
+        await written(fail, number, "A fault of the server ended this; its log says more.")
+    await written(results.tidy, kind, number)
+    return outcome
+
+
+async def written(work: Callable[..., T], *arguments: Any) -> T:
+    """Does what writes rows or files, and waits while the disk is full or the database taken: the end of a job must not be lost."""
+    wait = 1.0
+    while True:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except (OperationalError, OSError) as fault:
+            if isinstance(fault, OSError) and not is_full(fault):
+                raise
+            log.error(fault)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, LONGEST_PAUSE)
 
 
 async def tried(number: int, work: str) -> Json:
@@ -161,8 +193,8 @@ async def attempt(number: int, work: str) -> Json:
         return {"outcome": "failed", "reason": str(error)}
     except ChildDied as error:
         # counted here, in the step: a workflow that is taken up again runs through its finished steps without doing them
-        deaths = await asyncio.to_thread(engine.results.died, Tune if work == "train" else Prompt, number)
-        log.warning("the child died at %s %s (%s), %s of %s", work, number, error, deaths, MOST_DEATHS)
+        deaths = await written(engine.results.died, Tune if work == "train" else Prompt, number)
+        log.write("child died", how=str(error), deaths=deaths, most=MOST_DEATHS)
         return {"outcome": "died", "deaths": deaths}
     return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
 
@@ -197,7 +229,6 @@ def main() -> None:
     global engine
     settings = read_settings()
     die_with_parent(signal.SIGTERM)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     try:
         held = lock(settings.data)
     except InputError as error:
@@ -209,7 +240,7 @@ def main() -> None:
         "enable_otlp": False,
     })  # fmt: skip
     engine = Engine(settings)
-    engine.results.sweep()
+    engine.results.sweep(now())
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -218,7 +249,7 @@ def main() -> None:
     DBOS.register_queue(DELIVERY, worker_concurrency=20, polling_interval_sec=0.5, on_conflict="always_update")
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):
-        engine.results.sweep()
+        engine.results.sweep(now())
     if engine.child.loop is not None:
         asyncio.run_coroutine_threadsafe(engine.child.stop(), engine.child.loop).result()
     held.close()

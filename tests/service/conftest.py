@@ -5,6 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from fluxbooth.service import db
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.links import Signer
+from fluxbooth.service.results import Results
+from fluxbooth.service.settings import read_settings
+from fluxbooth.service.store import Store
+from tests.service.installation import Installation
 from tests.service.server import Receiver, Server
 
 
@@ -31,3 +38,14 @@ def receiver() -> Iterator[Receiver]:
     receiver = Receiver()
     yield receiver
     receiver.close()
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The rows half alone, in this process: no server, no engine."""
+    settings = read_settings(data=tmp_path_factory.mktemp("installation") / "data", base="nano")
+    db.migrate(settings)
+    database, sign = db.Database(settings.database_url), Signer(b"secret", settings.url)
+    jobs = JobEngine(settings, sign)
+    yield Installation(settings, Results(settings, database, Store(settings.data), jobs))
+    jobs.close()

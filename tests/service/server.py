@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ PATIENCE = 240.0  # seconds: far more than anything takes on a free machine
 
 
 class Server:
-    def __init__(self, data: Path, **settings: str) -> None:
+    """`prefix` is a command to start it with, `flags` are more of `fluxbooth serve`."""
+
+    def __init__(self, data: Path, prefix: Sequence[str] = (), flags: Sequence[str] = (), **settings: str) -> None:
         self.data, self.port, self.key = data, free_port(), ""
+        self.prefix, self.flags = prefix, flags
         names = {f"FLUXBOOTH_{name.upper()}": value for name, value in settings.items()}
         self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLUXBOOTH_PRIVATE_NETWORK": "true", **names}
         self.log = data.with_name(data.name + ".log")
@@ -35,7 +38,8 @@ class Server:
     def start(self) -> None:
         began = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "fluxbooth", "serve", "--data", str(self.data), "--port", str(self.port)]
+            serve = [sys.executable, "-m", "fluxbooth", "serve", "--data", str(self.data), "--port", str(self.port)]
+            command = [*self.prefix, *serve, *self.flags]
             self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log, start_new_session=True)
         until(lambda: self.answers() or self.over(), "the server answers")
         said = self.log.read_bytes()[began:].decode()

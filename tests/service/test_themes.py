@@ -134,6 +134,19 @@ def test_ten_prompts_of_every_documented_shape(themed: Server, claude: Claude, t
     assert told == {"trigger": "sks man", "theme": "sea tales", "about_the_subject": {"hair_color": "red"}, "count": 10}
 
 
+@pytest.mark.parametrize("draft", [False, True])
+def test_a_repeated_idempotency_key_writes_nothing_again(themed: Server, claude: Claude, tune: Json, draft: bool) -> None:
+    claude.tell(said(GOOD))
+    body = {"theme": "sea tales", "tune_ids": [tune["id"]], "draft": draft}
+    key = {"Idempotency-Key": f"theme {draft}"}
+    first, again = (themed.http.post("/themes", json=body, headers=key) for _ in range(2))
+    assert first.status_code == again.status_code == (200 if draft else 201) and first.json() == again.json()
+    assert len(claude.asked) == 1
+    made = texts(themed, tune)
+    assert themed.http.post("/themes", json={**body, "theme": "other"}, headers=key).status_code == 422
+    assert texts(themed, tune) == made and len(claude.asked) == 1
+
+
 def test_a_draft_draws_nothing(themed: Server, claude: Claude, tune: Json) -> None:
     before = texts(themed, tune)
     claude.tell(said(GOOD))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import hmac
 import random
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from fluxbooth import retryafter
 from fluxbooth.errors import InputError
 from fluxbooth.service.fetch import FetchRules
 from fluxbooth.service.webhooks import ATTEMPTS, delay, deliver, new_secret, signed_headers
@@ -98,10 +100,20 @@ def test_a_refusal_is_told(status: int) -> None:
     assert str(status) in str(delivery.error)
 
 
-@pytest.mark.parametrize("value", ["Fri, 31 Dec 1999 23:59:59 GMT", "-1", "9" * 30, "soon"])
+@pytest.mark.parametrize("value", ["-1", "9" * 30, "soon", "Fri, 99 Dec 1999", ""])
 def test_other_forms_of_retry_after_are_left_alone(value: str) -> None:
     with serving(response(503, retry_after=value)) as server:
         assert deliver(server.url, BODY, {}, own(server)).retry_after is None
+
+
+def test_retry_after_may_be_a_date() -> None:
+    noon = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
+    assert retryafter.seconds("Tue, 24 Nov 2026 12:02:00 GMT", noon) == 120
+    assert retryafter.seconds("Tue, 24 Nov 2026 14:02:00 +0200", noon) == 120
+    assert retryafter.seconds("Fri, 31 Dec 1999 23:59:59 GMT", noon) == 0
+    with serving(response(503, retry_after="Fri, 31 Dec 2100 23:59:59 GMT")) as server:
+        told = deliver(server.url, BODY, {}, own(server)).retry_after
+    assert told is not None and told > 365 * 86_400
 
 
 def test_an_endless_answer_is_read_to_four_kilobytes() -> None:

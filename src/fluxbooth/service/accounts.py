@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
@@ -17,6 +17,8 @@ from fluxbooth.service import webhooks
 from fluxbooth.service.tables import Account, ApiKey, now
 
 PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
+# asked with every request, so it is put together once
+_OWNER = select(Account, ApiKey.digest).join(ApiKey).where(ApiKey.prefix == bindparam("prefix"), ApiKey.revoked_at.is_(None))
 
 
 def pepper(data: Path) -> bytes:
@@ -64,10 +66,8 @@ def account_of(session: Session, header: str | None, secret: bytes) -> Account |
     key = key.strip()
     if scheme.lower() != "bearer" or not key.startswith(PREFIX) or len(key) > LONGEST:
         return None
-    row = session.scalar(select(ApiKey).where(ApiKey.prefix == key[:PREFIX_LENGTH], ApiKey.revoked_at.is_(None)))
-    if row is None or not hmac.compare_digest(row.digest, digest(key, secret)):
-        return None
-    return session.get(Account, row.account_id)
+    found = session.execute(_OWNER, {"prefix": key[:PREFIX_LENGTH]}).first()
+    return found[0] if found and hmac.compare_digest(found[1], digest(key, secret)) else None
 
 
 def digest(key: str, secret: bytes) -> str:

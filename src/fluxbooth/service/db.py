@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +13,22 @@ import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from fluxbooth import log
 from fluxbooth.errors import FluxboothError
 from fluxbooth.service.settings import Settings
 
+ACCEPTED = "accepted"  # of a session's info: names of the jobs that its transaction asks for
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    def __init__(self, url: str) -> None:
+    """`patience` is how many seconds a writer waits for the one before it."""
+
+    def __init__(self, url: str, patience: float = 30.0) -> None:
         self.url = url
         self.engine = sqlalchemy.create_engine(url, pool_size=20, max_overflow=20)
         if self.engine.dialect.name == "sqlite":
-            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "connect", functools.partial(_prepare_sqlite, patience))
             event.listen(self.engine, "begin", _begin_sqlite)
 
     @contextlib.contextmanager
@@ -34,13 +39,16 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that holds the right to write from its start, and is committed at its end."""
-        with Session(self.engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
-            yield session
+        with Session(self.engine.execution_options(immediate=True), expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+            for job in session.info.get(ACCEPTED, ()):
+                log.write("accepted", job=job)
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
+def _prepare_sqlite(patience: float, connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to say, in `_begin_sqlite`
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={patience * 1000:.0f}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

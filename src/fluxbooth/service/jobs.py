@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import shapes
+from fluxbooth.service.db import ACCEPTED
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tables import Account, Callback, Order, Prompt, Tune, now
 
@@ -81,6 +82,7 @@ class JobEngine:
         self.client.destroy()
 
     def _enqueue(self, session: Session, queue: str, workflow: str, name: str, *arguments: Any, **options: Any) -> None:
+        session.info.setdefault(ACCEPTED, []).append(name)
         asked: Any = {"queue_name": queue, "workflow_name": workflow, "workflow_id": name, "app_version": VERSION, **options}
         self.client.enqueue_in_transaction(session, asked, *arguments)
 

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import bindparam, or_, select
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
@@ -74,9 +74,7 @@ def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
 
 
 def get(session: Session, account: Account, number: int) -> Prompt:
-    prompt = session.scalar(
-        select(Prompt).where(Prompt.id == number, Prompt.account_id == account.id, Prompt.deleted_at.is_(None)).options(*LOADED)
-    )
+    prompt = session.scalars(_ONE, {"number": number, "account": account.id}).unique().one_or_none()
     if prompt is None:
         raise NotFound
     return prompt
@@ -136,6 +134,12 @@ def drawn_text(prompt: Prompt) -> str:
 
 
 LOADED = (selectinload(Prompt.images), selectinload(Prompt.uses).selectinload(Use.tune))
+# clients ask for a prompt every second: one query where a list takes four, put together once
+_ONE = (
+    select(Prompt)
+    .where(Prompt.id == bindparam("number"), Prompt.account_id == bindparam("account"), Prompt.deleted_at.is_(None))
+    .options(joinedload(Prompt.images), joinedload(Prompt.uses).joinedload(Use.tune))
+)
 
 
 def _own(session: Session, account: Account, name: str) -> Tune | None:

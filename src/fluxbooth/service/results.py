@@ -140,21 +140,26 @@ class Results:
                 session.flush()
                 self.jobs.callback(session, prompt=prompt)
 
-    def remove_if_deleted(self, kind: type[Tune] | type[Prompt], number: int) -> None:
-        """What a child was still writing while its row was deleted."""
+    def tidy(self, kind: type[Tune] | type[Prompt], number: int) -> None:
+        """Removes what a child was still writing while its row was deleted, and what it left of work that failed."""
         with self.db.read() as session:
             row = session.get(kind, number)
+        folder = f"{'tunes' if kind is Tune else 'prompts'}/{number}"
         if row is not None and row.deleted_at:
-            self.store.remove(f"{'tunes' if kind is Tune else 'prompts'}/{number}")
+            self.store.remove(folder)
+        elif row is not None and row.user_error:
+            self.store.remove(f"{folder}/work")
 
-    def sweep(self) -> None:
-        """Deletes what has expired, and the files of everything deleted, which a kill may have left."""
+    def sweep(self, moment: datetime.datetime) -> None:
+        """Deletes what has expired at that moment, and the files of everything deleted, which a kill may have left."""
         with self.db.write() as session:
-            due = select(Tune).where(Tune.expires_at < now(), Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
-            for tune in session.scalars(due):
-                tune.deleted_at = now()
+            due = select(Tune).where(Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
+            for tune in session.scalars(due).all():
+                tune.deleted_at = moment
                 for prompt in session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))):
-                    prompt.deleted_at = now()
+                    prompt.deleted_at = moment
+                session.flush()
+                self.jobs.settle(session, tune.account_id)
         for kind, folder in ((Tune, "tunes"), (Prompt, "prompts")):
             with self.db.read() as session:
                 gone = session.scalars(select(kind.id).where(kind.deleted_at.is_not(None))).all()

@@ -16,8 +16,8 @@ PUBLIC_SINCE = datetime.datetime(2024, 8, 1, tzinfo=datetime.UTC)
 
 
 def time(value: datetime.datetime | None) -> str | None:
-    """ISO with milliseconds and Z."""
-    return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z" if value else None
+    """ISO with milliseconds and Z, of a time in UTC."""
+    return value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z" if value else None
 
 
 def tune(row: Tune, settings: Settings, sign: Any) -> Json:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it was the disk, a quota or a limit of the process that left no room for a file."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Store:

@@ -132,18 +132,25 @@ def change(session: Session, account: Account, number: int, patch: TunePatch) ->
     return tune
 
 
-def delete(session: Session, account: Account, number: int, *, with_prompts: bool) -> list[str]:
-    """Hides a tune and ends its work; returns the keys of files to remove once this is committed."""
+def delete(session: Session, jobs: JobEngine, account: Account, number: int, *, with_prompts: bool) -> list[str]:
+    """Hides a tune and ends its work; returns the keys of files to remove once this is committed.
+
+    Finished prompts that use it stay, unless they are to go too; open ones fail, and their callbacks say so.
+    """
     tune = get(session, account, number)
     tune.deleted_at = now()
     using = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))).all()
     keys = [f"tunes/{tune.id}"]
     for prompt in using:
-        if prompt.trained_at is None:
-            prompt.user_error, prompt.trained_at = "A tune that this prompt uses was deleted.", now()
-        elif with_prompts:
+        if with_prompts:
             prompt.deleted_at = now()
             keys.append(f"prompts/{prompt.id}")
+        elif prompt.trained_at is None:
+            prompt.user_error, prompt.trained_at = "A tune that this prompt uses was deleted.", now()
+            session.flush()
+            jobs.callback(session, prompt=prompt)
+    session.flush()
+    jobs.settle(session, account.id)
     return keys
 
 

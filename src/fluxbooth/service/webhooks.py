@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import datetime
 import hashlib
 import hmac
 import random
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import httpcore2
 
+from fluxbooth import retryafter
 from fluxbooth.errors import InputError
 from fluxbooth.service.outbound import FetchError, FetchRules, Trip
 
@@ -34,7 +36,7 @@ class Delivery:
     error: str | None = None
     answer: str = ""
     """The beginning of the receiver's answer."""
-    retry_after: int | None = None
+    retry_after: float | None = None
     """Seconds that the receiver asks to be left alone for."""
     reason: str = ""
     """For the operator's log: what the error does not say."""
@@ -109,7 +111,6 @@ def _read(response: httpcore2.Response) -> Delivery:
     return Delivery(response.status, error, answer[:LARGEST_ANSWER].decode("utf-8", "replace"), _retry_after(response))
 
 
-def _retry_after(response: httpcore2.Response) -> int | None:
-    """The header's seconds; its other form, a date, is not understood."""
-    value = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"").strip()
-    return int(value) if value.isdigit() and len(value) < 10 else None
+def _retry_after(response: httpcore2.Response) -> float | None:
+    value = next((value for name, value in response.headers if name.lower() == b"retry-after"), b"")
+    return retryafter.seconds(value.decode("latin-1"), datetime.datetime.now(datetime.UTC))

@@ -56,22 +56,29 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
 
 
 @router.get("/tunes", summary="List tunes, newest first")
-def list_tunes(request: Request, services: Using, account: Owner) -> list[Json]:
+async def list_tunes(request: Request, services: Using) -> Response:
     asked, query = page(request, MOST_TUNES_OFFSET), request.query_params
     names = [name for key in ("name", "name[]") for name in query.getlist(key) if name]
-    with services.db.read() as session:
+
+    def work(session: Session, account: Account) -> list[Json]:
         rows = tunes.listed(
             session, account, **asked, title=query.get("title"), names=names, model_type=query.get("model_type"), branch=query.get("branch")
         )
         return [shapes.tune(row, services.settings, services.sign) for row in rows]
 
+    return await requests.looked_up(request, services, work)
+
 
 @router.get("/tunes/{number}", summary="Get a tune")
-def get_tune(number: str, services: Using, account: Owner) -> Json:
-    if row_id(number) in services.settings.base_tunes:
-        return shapes.public_tune(row_id(number), services.settings)
-    with services.db.read() as session:
-        return shapes.tune(tunes.get(session, account, row_id(number)), services.settings, services.sign)
+async def get_tune(number: str, request: Request, services: Using) -> Response:
+    wanted = row_id(number)
+
+    def work(session: Session, account: Account) -> Json:
+        if wanted in services.settings.base_tunes:
+            return shapes.public_tune(wanted, services.settings)
+        return shapes.tune(tunes.get(session, account, wanted), services.settings, services.sign)
+
+    return await requests.looked_up(request, services, work)
 
 
 @router.patch("/tunes/{number}", summary="Change title, name or characteristics", openapi_extra=requests.body_of(TunePatch, "tune"))
@@ -89,8 +96,8 @@ async def change_tune(number: str, request: Request, services: Using, account: O
 @router.delete("/tunes/{number}", summary="Delete a tune, its photos and its LoRA")
 def delete_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
     with services.db.write() as session:
-        keys = tunes.delete(session, account, row_id(number), with_prompts=request.query_params.get("delete_prompts") in ("1", "true"))
-        services.jobs.settle(session, account.id)
+        with_prompts = request.query_params.get("delete_prompts") in ("1", "true")
+        keys = tunes.delete(session, services.jobs, account, row_id(number), with_prompts=with_prompts)
     for key in keys:
         services.store.remove(key)
     return {"message": "Tune successfully deleted"}
@@ -159,21 +166,21 @@ async def _create_prompt(request: Request, services: Services, account: Account,
 
 
 @router.get("/prompts", summary="List prompts, newest first")
-def list_prompts(request: Request, services: Using, account: Owner) -> list[Json]:
-    return _listed(request, services, account, requests.number(request, "tune_id"))
+async def list_prompts(request: Request, services: Using) -> Response:
+    return await _listed(request, services, requests.number(request, "tune_id"))
 
 
 @router.get("/tunes/{number}/prompts", summary="List the prompts on a base, or those that use a tune")
-def list_tune_prompts(number: str, request: Request, services: Using, account: Owner) -> list[Json]:
-    if row_id(number) >= FIRST_TUNE:
-        with services.db.read() as session:
-            tunes.get(session, account, row_id(number))
-    return _listed(request, services, account, row_id(number))
+async def list_tune_prompts(number: str, request: Request, services: Using) -> Response:
+    return await _listed(request, services, row_id(number), of_tune=True)
 
 
-def _listed(request: Request, services: Services, account: Account, tune_id: int | None) -> list[Json]:
+async def _listed(request: Request, services: Services, tune_id: int | None, *, of_tune: bool = False) -> Response:
     asked, liked = page(request, MOST_PROMPTS_OFFSET), request.query_params.get("liked")
-    with services.db.read() as session:
+
+    def work(session: Session, account: Account) -> list[Json]:
+        if of_tune and tune_id is not None and tune_id >= FIRST_TUNE:
+            tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
             session, account, **asked, tune_id=tune_id, text=request.query_params.get("text"),
             liked=liked.lower() in ("1", "true", "t", "on") if liked else None,
@@ -181,12 +188,18 @@ def _listed(request: Request, services: Services, account: Account, tune_id: int
         )  # fmt: skip
         return [shapes.prompt(row, services.settings) for row in rows]
 
+    return await requests.looked_up(request, services, work)
+
 
 @router.get("/prompts/{number}", summary="Get a prompt")
 @router.get("/tunes/{tune}/prompts/{number}", summary="Get a prompt", operation_id="get_tune_prompt")
-def get_prompt(number: str, services: Using, account: Owner) -> Json:
-    with services.db.read() as session:
-        return shapes.prompt(prompts.get(session, account, row_id(number)), services.settings)
+async def get_prompt(number: str, request: Request, services: Using) -> Response:
+    wanted = row_id(number)
+
+    def work(session: Session, account: Account) -> Json:
+        return shapes.prompt(prompts.get(session, account, wanted), services.settings)
+
+    return await requests.looked_up(request, services, work)
 
 
 @router.patch("/prompts/{number}", summary="Make it a template of a pack, by pack_id")

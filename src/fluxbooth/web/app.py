@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -22,10 +20,12 @@ from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
-from fluxbooth.web import log, metrics
-from fluxbooth.web.render import HEADERS, refused
+from fluxbooth.web import faults
+from fluxbooth.web.observe import Observed, in_the_app
+from fluxbooth.web.render import refused
 
 LONGEST_PATH = 2000
+PATIENCE = 5.0  # seconds that a request waits for the right to write
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Services:
 def services(settings: Settings) -> Services:
     secret = accounts.pepper(settings.data)
     sign = Signer(secret, settings.url)
-    return Services(settings, db.Database(settings.database_url), Store(settings.data), JobEngine(settings, sign), sign, secret)
+    return Services(
+        settings, db.Database(settings.database_url, patience=PATIENCE), Store(settings.data), JobEngine(settings, sign), sign, secret
+    )
 
 
 class PlainPaths:
@@ -82,10 +84,11 @@ def create_app(settings: Settings) -> FastAPI:
     pages.install(app)
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)
-    app.add_exception_handler(OperationalError, _busy)
+    app.add_exception_handler(OperationalError, _faulty)
+    app.add_exception_handler(OSError, _faulty)
     app.add_exception_handler(404, _not_found)
     app.add_exception_handler(405, _not_found)
-    app.middleware("http")(_observed)
+    app.add_middleware(Observed)
     app.add_middleware(
         CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["X-Request-Id"], max_age=86400
     )
@@ -93,37 +96,14 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _observed(request: Request, call_next: object) -> Response:
-    """Gives each request an id, and writes one line about it: no query, no key, no body."""
-    request.state.id, began = secrets.token_hex(8), time.perf_counter()
-    response: Response = await call_next(request)  # type: ignore[operator]
-    seconds = time.perf_counter() - began
-    route = getattr(request.scope.get("route"), "path", "unknown")
-    metrics.answered(request.method, route, response.status_code, seconds)
-    log.request(request.state.id, request.method, route, response.status_code, seconds)
-    response.headers["X-Request-Id"] = request.state.id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    if in_the_app(request):
-        response.headers.update(HEADERS)
-    return response
-
-
-def in_the_app(request: Request) -> bool:
-    """Whether a person is answered, with pages, rather than a program."""
-    return request.url.path == "/app" or request.url.path.startswith("/app/")
-
-
 def _refused(request: Request, error: Exception) -> Response:
     known = error if isinstance(error, ServiceError) else ServiceError(str(error), getattr(error, "status", 422))
-    return refused(request, known) if in_the_app(request) else JSONResponse(known.body(), known.status, known.headers)
+    return refused(request, known) if in_the_app(request.url.path) else JSONResponse(known.body(), known.status, known.headers)
 
 
 def _not_found(request: Request, error: Exception) -> Response:
     return _refused(request, NotFound())
 
 
-def _busy(request: Request, error: Exception) -> Response:
-    log.error(request.state.id, error)
-    return JSONResponse(
-        {"error": "The database is busy: try again.", "base": ["The database is busy: try again."]}, 503, {"Retry-After": "5"}
-    )
+def _faulty(request: Request, error: Exception) -> Response:
+    return _refused(request, faults.known(error))

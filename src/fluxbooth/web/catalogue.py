@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy import func, select
 
 from fluxbooth.service import shapes
@@ -64,11 +64,11 @@ def ready(services: Using) -> Json:
 
 
 @router.get("/metrics", summary="For Prometheus", response_model=None)
-def prometheus(services: Using, authorization: Annotated[str | None, Header()] = None) -> Response:
+def prometheus(request: Request, services: Using) -> Response:
     if services.settings.metrics == "off":
         raise NotFound
     if services.settings.metrics == "key":
-        the_account(services, authorization)
+        the_account(request, services)
     with services.db.read() as session:
         waiting = [
             session.scalar(select(func.count()).where(*open_rows)) or 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import packs, shapes, tunes
@@ -19,8 +19,8 @@ Json = dict[str, Any]
 MOST_OFFSET = 10_000
 
 
-def the_visitor(services: Using, authorization: Annotated[str | None, Header()] = None) -> Account | None:
-    return the_account(services, authorization) if authorization else None
+def the_visitor(request: Request, services: Using) -> Account | None:
+    return the_account(request, services) if "authorization" in request.headers else None
 
 
 Visitor = Annotated[Account | None, Depends(the_visitor)]

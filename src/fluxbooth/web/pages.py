@@ -77,7 +77,7 @@ def cancel(tune_id: str, services: Using, account: Viewer) -> Response:
 @router.post("/tunes/{tune_id}/delete")
 def delete(tune_id: str, services: Using, account: Viewer, pictures: Annotated[str, Form()] = "") -> Response:
     with services.db.write() as session:
-        keys = tunes.delete(session, account, api.row_id(tune_id), with_prompts=bool(pictures))
+        keys = tunes.delete(session, services.jobs, account, api.row_id(tune_id), with_prompts=bool(pictures))
     for key in keys:
         services.store.remove(key)
     return redirect("/app")

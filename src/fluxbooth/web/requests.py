@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -29,22 +30,39 @@ DECODING = asyncio.Semaphore(2)  # pictures of so many requests are looked at, a
 in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request is not answered yet
 
 
-def the_services(request: Request) -> Services:
+async def the_services(request: Request) -> Services:  # async, for FastAPI calls what is not in a thread of its own
     return request.app.state.services
 
 
 Using = Annotated[Services, Depends(the_services)]
 
 
-def the_account(services: Using, authorization: Annotated[str | None, Header()] = None) -> Account:
+def the_account(request: Request, services: Using) -> Account:
     with services.db.read() as session:
-        account = accounts.account_of(session, authorization, services.secret)
+        return owner_of(session, request, services)
+
+
+Owner = Annotated[Account, Depends(the_account)]
+
+
+def owner_of(session: Session, request: Request, services: Services) -> Account:
+    account = accounts.account_of(session, request.headers.get("authorization"), services.secret)
     if account is None:
         raise ServiceError("The key is missing or wrong: send `Authorization: Bearer sd_...`.", 401, {"WWW-Authenticate": "Bearer"})
     return account
 
 
-Owner = Annotated[Account, Depends(the_account)]
+async def looked_up(request: Request, services: Services, work: Callable[[Session, Account], Any]) -> Response:
+    """What `work` reads for the owner of the key, as JSON.
+
+    Clients ask for their rows every second, so key, rows and JSON take one thread and one transaction together.
+    """
+
+    def run() -> bytes:
+        with services.db.read() as session:
+            return json.dumps(work(session, owner_of(session, request, services)), separators=(",", ":")).encode()
+
+    return Response(await run_in_threadpool(run), media_type="application/json")
 
 
 def page(request: Request, most_offset: int) -> Json:
@@ -85,17 +103,24 @@ async def body(request: Request, services: Services, key: str) -> AsyncIterator[
 
 
 async def answered_once(
-    request: Request, services: Services, account: Account, values: Json, work: Callable[[Session, Account], Json]
-) -> Response:
-    """201 with what `work` makes in one transaction; under an Idempotency-Key, the same answer each time."""
+    request: Request, services: Services, account: Account, values: Json, work: Callable[[Session, Account], Json],
+    prepare: Callable[[], Awaitable[None]] | None = None, status: int = 201,
+) -> Response:  # fmt: skip
+    """The status with what `work` makes in one transaction; under an Idempotency-Key, the same answer each time.
+
+    `prepare` is what has to be done before, without a transaction, and is not done for a key that has its answer.
+    """
     key = request.headers.get("idempotency-key")
     digest = hashlib.sha256(json.dumps([request.method, request.url.path, values], sort_keys=True, default=_name).encode()).hexdigest()
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
-    return JSONResponse(await once(services, account, key, digest, work), 201)
+    return JSONResponse(await once(services, account, key, digest, work, prepare), status)
 
 
-async def once(services: Services, account: Account, key: str | None, digest: str, work: Callable[[Session, Account], Json]) -> Json:
+async def once(
+    services: Services, account: Account, key: str | None, digest: str, work: Callable[[Session, Account], Json],
+    prepare: Callable[[], Awaitable[None]] | None = None,
+) -> Json:  # fmt: skip
     """What `work` makes in one transaction, or made when this key came before.
 
     The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
@@ -104,13 +129,22 @@ async def once(services: Services, account: Account, key: str | None, digest: st
     if key and mark in in_flight:
         raise ServiceError("A request with this Idempotency-Key is under way: wait for its answer.", 409, {"Retry-After": "1"})
 
+    def kept(session: Session) -> Json | None:
+        row = session.scalar(select(Idempotency).where(Idempotency.account_id == account.id, Idempotency.key == key)) if key else None
+        if row is not None and row.request != digest:
+            raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
+        return json.loads(row.body or "{}") if row else None
+
+    def look() -> Json | None:
+        with services.db.read() as session:
+            return kept(session)
+
     def run() -> Json:
         with services.db.write() as session:
-            owner = session.get_one(Account, account.id)
-            if key and (kept := session.scalar(select(Idempotency).where(Idempotency.account_id == owner.id, Idempotency.key == key))):
-                if kept.request != digest:
-                    raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
-                return json.loads(kept.body or "{}")
+            # locked, where a database has locks of rows: two equal requests of an idempotent account must not both find nothing
+            owner = session.get_one(Account, account.id, with_for_update=True)
+            if (known := kept(session)) is not None:
+                return known
             answer = work(session, owner)
             if key:
                 session.add(Idempotency(account_id=owner.id, key=key, request=digest, status=201, body=json.dumps(answer)))
@@ -118,6 +152,10 @@ async def once(services: Services, account: Account, key: str | None, digest: st
 
     in_flight.add(mark) if key else None
     try:
+        if prepare:
+            if (known := await asyncio.to_thread(look)) is not None:
+                return known
+            await prepare()
         return await asyncio.to_thread(run)
     finally:
         in_flight.discard(mark)

@@ -6,12 +6,11 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import themes
 from fluxbooth.service.schemas import ThemeForm
-from fluxbooth.service.tables import Account
+from fluxbooth.service.tables import Account, Tune
 from fluxbooth.web import requests
 from fluxbooth.web.requests import Owner, Using
 
@@ -28,20 +27,22 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
     async with requests.body(request, services, "theme") as (values, _):
         form = ThemeForm.read(values)
 
-    def look() -> list[Any]:
+    written: list[themes.Written] = []
+
+    def look() -> list[Tune]:
         with services.db.read() as session:
             return themes.subjects(session, services.settings, account, form)
 
-    found = await asyncio.to_thread(look)
-    async with WRITING:
-        written = await asyncio.to_thread(themes.write, services.settings, form, found)
-    writer = written[0].writer
-    if form.draft:
-        drafts = [{"tune_id": one.tune_id, "text": text} for one in written for text in one.texts]
-        return JSONResponse({"theme_writer": writer, "prompts": drafts}, 200)
+    async def write() -> None:
+        found = await asyncio.to_thread(look)
+        async with WRITING:
+            written.extend(await asyncio.to_thread(themes.write, services.settings, form, found))
 
     def work(session: Session, owner: Account) -> Json:
+        answer: Json = {"theme_writer": written[0].writer}
+        if form.draft:
+            return answer | {"prompts": [{"tune_id": one.tune_id, "text": text} for one in written for text in one.texts]}
         themes.create(session, services.settings, services.jobs, owner, form, written)
-        return {"theme_writer": writer}
+        return answer
 
-    return await requests.answered_once(request, services, account, values, work)
+    return await requests.answered_once(request, services, account, values, work, write, 200 if form.draft else 201)

@@ -1,0 +1,99 @@
+"""The service without its processes: rows, files and the queue, driven by the very functions that the processes call."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fluxbooth.demo import PHOTOS
+from fluxbooth.service import accounts, prompts, tunes
+from fluxbooth.service.results import Results
+from fluxbooth.service.schemas import PromptForm, TuneForm
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.tables import Account, Callback, Prompt, Tune
+
+PHOTO = sorted(PHOTOS.glob("*.png"))[0]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A file that a request brought."""
+
+    path: Path
+    filename: str
+
+
+@dataclass(frozen=True)
+class Installation:
+    settings: Settings
+    results: Results
+
+    def account(self, **options: bool) -> int:
+        with self.results.db.write() as session:
+            account = accounts.create_account(session, "somebody")
+            for name, value in options.items():
+                setattr(account, name, value)
+            session.flush()
+            return account.id
+
+    def write(self, account: int, work: Callable[[Session, Account], Any]) -> Any:
+        with self.results.db.write() as session:
+            return work(session, session.get_one(Account, account))
+
+    def tune(self, account: int, title: str, **fields: Any) -> int:
+        photo = self.results.store.incoming / "photo.part"
+        shutil.copy(PHOTO, photo)
+        form = TuneForm.read({"title": title, "name": "man", "branch": "fast", **fields})
+        results = self.results
+
+        def work(session: Session, owner: Account) -> int:
+            made = tunes.create(session, self.settings, results.store, results.jobs, owner, form, [Sent(photo, "a.png")])
+            return made.id
+
+        return self.write(account, work)
+
+    def prompt(self, account: int, target: int, text: str, **fields: Any) -> int:
+        form, results = PromptForm.read({"text": text, **fields}), self.results
+        return self.write(account, lambda s, owner: prompts.create(s, self.settings, results.jobs, owner, form, target=target).id)
+
+    def trained(self, tune: int) -> None:
+        """What the engine does when the child has answered, with a file of some bytes for a LoRA."""
+        request = self.results.begin_training(tune)
+        assert request is not None
+        self.results.publish_tune(tune, self.made(request, "lora.safetensors"))
+
+    def drawn(self, prompt: int) -> None:
+        request = self.results.begin_drawing(prompt)
+        assert request is not None
+        self.results.publish_prompt(prompt, self.pictures(request))
+
+    def made(self, request: dict[str, Any], name: str) -> dict[str, Any]:
+        """A training's result, on disk where the child would have left it."""
+        out = Path(request["out"])
+        out.mkdir(parents=True)
+        (out / name).write_bytes(b"weights")
+        return {"lora": str(out / name), "steps": 30}
+
+    def pictures(self, request: dict[str, Any]) -> dict[str, Any]:
+        out = Path(request["out"])
+        out.mkdir(parents=True)
+        (out / "0.jpg").write_bytes(b"\xff\xd8picture")
+        return {"pictures": [{"path": str(out / "0.jpg"), "seed": 1, "width": 128, "height": 128, "recipe": {}}]}
+
+    def row(self, kind: type[Tune] | type[Prompt], number: int) -> Any:
+        with self.results.db.read() as session:
+            return session.get_one(kind, number)
+
+    def told(self, prompt: int) -> list[Callback]:
+        with self.results.db.read() as session:
+            return list(session.scalars(select(Callback).where(Callback.prompt_id == prompt)))
+
+    def files(self, place: str) -> list[str]:
+        folder = self.results.store.path(place)
+        return sorted(path.name for path in folder.rglob("*") if path.is_file()) if folder.exists() else []

@@ -1,0 +1,107 @@
+"""The disk is full, the database taken: one clear answer, and nothing is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from fluxbooth.demo import PHOTOS
+from fluxbooth.service import accounts
+from fluxbooth.web import app
+from tests.service.installation import Installation
+from tests.service.server import Server
+
+PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
+MB = 2**20
+DISK = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'  # a disk of that size, for this process alone
+
+
+def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "PATIENCE", 0.1)
+    key = new_key(installation)
+    with TestClient(app.create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}) as client:
+        with sqlite3.connect(installation.settings.database) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            refused = [client.post("/prompts", json={"text": "a man"}), client.post("/packs", json={"title": "x"})]
+            assert client.get("/prompts").json() == []
+            holder.rollback()
+        for answer in refused:
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json()["error"] == answer.json()["base"][0] == "The database is busy: nothing was kept. Try again."
+        made = client.post("/prompts", json={"text": "a man"})
+        assert made.status_code == 201 and [row["id"] for row in client.get("/prompts").json()] == [made.json()["id"]]
+
+
+def new_key(installation: Installation) -> str:
+    secret = accounts.pepper(installation.settings.data)
+    return installation.write(installation.account(), lambda session, owner: accounts.create_key(session, owner, "", secret))
+
+
+def test_a_fault_of_ours_is_told_without_its_values(installation: Installation, capfd: pytest.CaptureFixture[str]) -> None:
+    broken = app.create_app(installation.settings)
+
+    @broken.get("/broken")
+    def fail() -> None:
+        raise RuntimeError("a secret value")
+
+    with TestClient(broken) as client:
+        answer = client.get("/broken")
+    assert answer.status_code == 500 and "a secret value" not in answer.text and answer.json()["error"]
+    said = capfd.readouterr().err
+    assert "a secret value" not in said
+    assert '"kind": "RuntimeError"' in said and answer.headers["x-request-id"] in said and "test_faults.py:" in said
+
+
+@pytest.fixture(scope="module")
+def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on a disk of 16 MB that does no work."""
+    data = tmp_path_factory.mktemp("cramped") / "data"
+    data.mkdir()
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", DISK, "sh", "16m", str(data)]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives a process no disk of its own")
+    server = Server(data, prefix=prefix, flags=["--no-worker"])
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: Server) -> None:
+    assert cramped.process is not None
+    disk = Path(f"/proc/{cramped.process.pid}/root{cramped.data}")
+    kept = []
+    while (answer := send(cramped, f"tune {len(kept)}", 3 * MB)).status_code == 201:
+        kept.append(answer.json())
+        assert len(kept) < 6
+    assert answer.status_code == 507 and answer.headers["retry-after"] == "60", answer.text
+    assert answer.json()["error"].startswith("The disk of this server is full: nothing was kept.")
+    assert str(cramped.data) not in answer.text
+    assert kept and [row["title"] for row in cramped.http.get("/tunes").json()] == [row["title"] for row in reversed(kept)]
+    assert not list((disk / "incoming").iterdir())
+    for row in kept:
+        assert len(cramped.http.get(row["orig_images"][0]).content) == len(PHOTO) + 3 * MB
+
+    ballast = disk / "ballast"  # now the database has no room either
+    with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    answers = [cramped.http.post("/prompts", json={"text": f"a man {'x' * 9000}"}) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {507}
+    assert cramped.http.get("/prompts").json() == [] and cramped.http.get(f"/tunes/{kept[0]['id']}").status_code == 200
+    ballast.unlink()
+
+    assert cramped.http.delete(f"/tunes/{kept[0]['id']}").status_code == 200
+    assert send(cramped, "in the room that was made", 2 * MB).status_code == 201
+    assert cramped.http.post("/prompts", json={"text": "a man"}).status_code == 201
+
+
+def send(server: Server, title: str, more: int) -> httpx.Response:
+    """A tune of one photo with so many bytes behind its end."""
+    form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"}
+    return server.http.post("/tunes", data=form, files=[("tune[images][]", ("a.png", PHOTO + bytes(more)))])
