@@ -48,8 +48,9 @@ def public_tune(number: int, settings: Settings) -> Json:
         "id": number, "title": title + (" (answered by nano)" if settings.base == "nano" else ""), "name": "base", "is_api": False,
         "token": None, "eta": since, "callback": None, "trained_at": since, "started_training_at": since, "expires_at": None,
         "created_at": since, "updated_at": since, "model_type": None, "base_tune_id": None, "branch": "flux1", "args": None,
-        "steps": None, "preset": None, "face_crop": False, "ckpt_url": None, "ckpt_urls": [],
-        "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
+        "steps": None, "preset": None, "face_crop": False, "training_face_correct": False, "auto_extend": True, "ckpt_url": None,
+        "ckpt_urls": [], "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
+        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "ref_with_trigger": "",
     }  # fmt: skip
 
 

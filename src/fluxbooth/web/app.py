@@ -62,7 +62,7 @@ class PlainPaths:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    from fluxbooth.web import api, catalogue, images, inspect, packs, pages, themes
+    from fluxbooth.web import api, catalogue, document, images, inspect, packs, pages, themes
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,6 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(packs.router)
     app.include_router(themes.router)
     pages.install(app)
+    document.install(app)
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(OperationalError, _faulty)
