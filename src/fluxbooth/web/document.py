@@ -33,16 +33,17 @@ TUNE = {
 FAILED = {"failed_at": "time", "user_error": "string", "error": "string", "status": "string", "prompts": "object[]"}
 PROMPT = {
     "id": "integer", "callback": "string?", "trained_at": "time?", "started_training_at": "time?", "created_at": "time",
-    "updated_at": "time", "tune_id": "integer", "text": "string", "negative_prompt": "string", "cfg_scale": "string?", "steps": "integer?",
-    "super_resolution": "boolean", "ar": "string", "seed": "integer?", "controlnet_conditioning_scale": "number?",
+    "updated_at": "time", "tune_id": "integer", "text": "string", "negative_prompt": "string", "cfg_scale": "string?",
+    "steps": "integer?", "super_resolution": "boolean", "ar": "string", "seed": "integer?", "controlnet_conditioning_scale": "number?",
     "controlnet_txt2img": "boolean", "denoising_strength": "number?", "style": "string?", "aspect_ratio": "string?",
-    "resolution": "string?", "w": "integer?", "h": "integer?", "scheduler": "string?", "color_grading": "string?", "film_grain": "boolean", "hires_fix": "boolean",
-    "face_correct": "boolean", "face_swap": "boolean", "inpaint_faces": "boolean", "prompt_expansion": "boolean", "theme": "string?",
-    "controlnet": "string?", "use_lpw": "boolean", "backend_version": "string?", "num_images": "integer", "user_error": "string?",
-    "url": "string", "images": "string[]", "only_upscale": "boolean", "tiled_upscale": "boolean", "is_multiperson": "boolean",
-    "input_image": "string?", "mask_image": "string?", "image_references": "string[]", "prompt_likes_count": "integer", "liked": "boolean",
-    "pack_id": "integer?", "base_pack_id": "integer?", "orig_prompt_id": "integer?", "order_id": "integer?", "cost_mc": "integer",
-    "theme_writer": "string?", "warnings": "string[]", "tune": "object", "tunes": "object[]",
+    "resolution": "string?", "w": "integer?", "h": "integer?", "scheduler": "string?", "color_grading": "string?",
+    "film_grain": "boolean", "hires_fix": "boolean", "face_correct": "boolean", "face_swap": "boolean", "inpaint_faces": "boolean",
+    "prompt_expansion": "boolean", "theme": "string?", "controlnet": "string?", "use_lpw": "boolean", "backend_version": "string?",
+    "num_images": "integer", "user_error": "string?", "url": "string", "images": "string[]", "only_upscale": "boolean",
+    "tiled_upscale": "boolean", "is_multiperson": "boolean", "input_image": "string?", "mask_image": "string?",
+    "image_references": "string[]", "prompt_likes_count": "integer", "liked": "boolean", "pack_id": "integer?",
+    "base_pack_id": "integer?", "orig_prompt_id": "integer?", "order_id": "integer?", "cost_mc": "integer", "theme_writer": "string?",
+    "warnings": "string[]", "tune": "object", "tunes": "object[]",
 }  # fmt: skip
 PROGRESS = {
     "id": "integer", "over": "boolean", "trained_at": "time?", "user_error": "string?", "step": "integer?", "steps": "integer?",
