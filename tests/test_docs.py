@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from fluxbooth import models
 from fluxbooth.cli import FLAG_NAMES, main
@@ -48,6 +49,7 @@ def server_settings() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         default = {"data": "~/.local/share/fluxbooth"}.get(name, field.default)
+        default = default.model_dump() if isinstance(default, BaseModel) else default
         text = json.dumps(default) if isinstance(default, (dict, bool)) else default
         rows.append(f"| `FLUXBOOTH_{name.upper()}` | {'' if text is None else f'`{text}`'} | {field.description} |")
     return "\n".join(rows) + "\n"

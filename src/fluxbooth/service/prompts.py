@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
+from fluxbooth.service import money, prices
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm
@@ -58,12 +59,21 @@ def create(session: Session, settings: Settings, jobs: JobEngine, account: Accou
         account_id=account.id, tune_id=tune_id, text=text, callback=form.callback, num_images=form.num_images, fields=fields,
         spec=_spec(settings, form, tune_id, [tune for tune, _ in uses]), signature=signature,
         advice=[a.to_json() for a in language.advise(text, trigger)],
+        cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses]),
         uses=[Use(tune_id=tune.id, tune=tune, position=i, weight=weight) for i, (tune, weight) in enumerate(uses)],
     )  # fmt: skip
     session.add(prompt)
     session.flush()
+    money.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, jobs, prompt)
     return prompt
+
+
+def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune] = ()) -> int:
+    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast` is free."""
+    if any(tune.branch == "fast" for tune in tunes):
+        return 0
+    return prices.drawing_cost(settings.prices, _spec(settings, form, tune_id, tunes), form.model_dump())
 
 
 def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
@@ -112,6 +122,8 @@ def delete(session: Session, account: Account, number: int) -> list[str]:
     """Hides a prompt and ends its work; returns the keys of files to remove once this is committed."""
     prompt = get(session, account, number)
     prompt.deleted_at = now()
+    if prompt.trained_at is None:
+        money.refund(session, prompt.job)
     return [f"prompts/{prompt.id}"]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import prompts, tunes
+from fluxbooth.service import money, prompts, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
@@ -52,7 +52,7 @@ class Results:
     def photo_fetched(self, number: int, photo_id: int, key: str) -> None:
         with self.db.write() as session:
             if _open_tune(session, number) and (photo := session.get(Photo, photo_id)):
-                photo.key = key
+                photo.key, photo.bytes = key, self.store.size(key)
 
     def begin_training(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more."""
@@ -84,9 +84,10 @@ class Results:
             if source.exists():
                 self.store.take(source, key)
             finished = now()
-            tune.lora, tune.steps, tune.trained_at = key, result["steps"], finished
+            tune.lora, tune.lora_bytes, tune.steps, tune.trained_at = key, self.store.size(key), result["steps"], finished
             tune.expires_at = None if tune.auto_extend else finished + datetime.timedelta(days=self.settings.expiry_days)
             tune.progress = {**tune.progress, "step": result["steps"], "steps": result["steps"], "seconds_left": 0}
+            money.capture(session, tune.job)
             session.flush()
             self.jobs.callback(session, tune=tune)
             waiting = select(Prompt).where(Prompt.uses.any(tune_id=number), Prompt.enqueued.is_(False), Prompt.deleted_at.is_(None))
@@ -114,8 +115,9 @@ class Results:
                 if Path(picture["path"]).exists():
                     self.store.take(Path(picture["path"]), key)
                 shown = {name: picture[name] for name in ("seed", "width", "height", "recipe")}
-                prompt.images.append(Image(name=secrets.token_urlsafe(24), key=key, **shown))
+                prompt.images.append(Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown))
             prompt.trained_at = now()
+            money.capture(session, prompt.job)
             session.flush()
             self.jobs.callback(session, prompt=prompt)
         self.store.remove(f"prompts/{number}/work")
@@ -137,6 +139,7 @@ class Results:
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
                 prompt.user_error, prompt.trained_at = reason, now()
+                money.refund(session, prompt.job)
                 session.flush()
                 self.jobs.callback(session, prompt=prompt)
 
@@ -158,6 +161,8 @@ class Results:
                 tune.deleted_at = moment
                 for prompt in session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))):
                     prompt.deleted_at = moment
+                    if prompt.trained_at is None:
+                        money.refund(session, prompt.job)
                 session.flush()
                 self.jobs.settle(session, tune.account_id)
         for kind, folder in ((Tune, "tunes"), (Prompt, "prompts")):

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxbooth.errors import InputError
+from fluxbooth.service.prices import Prices
 
 MB = 2**20
 
@@ -42,6 +43,16 @@ class Settings(BaseSettings):
     theme_model: str = Field(default="claude-sonnet-5-5", description="model that writes the prompts of themes")
     theme_seconds: float = Field(default=25.0, gt=1, le=300, description="longest time that the prompts of a theme may take to write")
     theme_composer: bool = Field(default=False, description="without a key, let the built-in composer write the prompts of themes")
+    prices: Prices = Field(
+        default=Prices(),
+        description="price list in millicents (100,000 are a dollar), as JSON: a training step by preset, a picture, its megapixels, "
+        "its options",
+    )
+    waiting_jobs: int = Field(default=0, ge=0, description="most trainings and prompts that an account may have waiting; 0: no limit")
+    stored_mb: int = Field(default=0, ge=0, description="most that an account's photos, LoRAs and pictures may take; 0: no limit")
+    requests_per_second: float = Field(
+        default=0.0, ge=0, description="requests that a second brings each account, of which it may save ten seconds' worth; 0: no limit"
+    )
     metrics: Literal["key", "open", "off"] = Field(default="key", description="who may read /metrics")
 
     @property

@@ -30,7 +30,7 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
         "preset": row.preset, "face_crop": row.face_crop, "training_face_correct": False, "auto_extend": row.auto_extend,
         "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
         "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
-        "characteristics": row.characteristics, "base": row.base,
+        "characteristics": row.characteristics, "base": row.base, "cost_mc": row.cost_mc,
         "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
     }  # fmt: skip
     if row.lora and settings.lora_download and row.trained_at:
@@ -76,7 +76,7 @@ def prompt(row: Prompt, settings: Settings) -> Json:
         "images": [image_url(image.name, settings) for image in row.images],
         "only_upscale": False, "tiled_upscale": False, "is_multiperson": False, "input_image": None, "mask_image": None,
         "image_references": [], "prompt_likes_count": row.likes, "liked": row.liked, "pack_id": row.pack_id,
-        "base_pack_id": row.base_pack_id, "orig_prompt_id": row.orig_prompt_id, "order_id": row.order_id, "cost_mc": 0,
+        "base_pack_id": row.base_pack_id, "orig_prompt_id": row.orig_prompt_id, "order_id": row.order_id, "cost_mc": row.cost_mc,
         "theme_writer": row.fields.get("theme_writer"), "warnings": [advice["message"] for advice in row.advice],
         "tune": {"id": row.tune_id, "title": PUBLIC_TITLES.get(row.tune_id, ""), "name": "base"},
         "tunes": [{"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses],

@@ -24,6 +24,11 @@ class Store:
     def path(self, key: str) -> Path:
         return self.folder / key
 
+    def size(self, key: str) -> int:
+        """Bytes of a file; 0 of one that is not there."""
+        path = self.path(key)
+        return path.stat().st_size if path.is_file() else 0
+
     def take(self, source: Path, key: str) -> None:
         """Moves a finished file in: under its key it is whole, and on disk."""
         target = self.path(key)

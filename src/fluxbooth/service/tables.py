@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, TypeDecorator, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 Json = dict[str, Any]
@@ -35,6 +35,9 @@ class Utc(TypeDecorator[datetime.datetime]):
         return value.replace(tzinfo=datetime.UTC) if value else None
 
 
+OPEN_TUNE = text("trained_at IS NULL AND failed_at IS NULL AND deleted_at IS NULL")
+OPEN_PROMPT = text("trained_at IS NULL AND deleted_at IS NULL")
+ENDED = text("kind IN ('capture', 'refund')")
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -49,6 +52,25 @@ class Account(Row):
     webhook_secret: Mapped[str] = mapped_column(String(100))
     idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
     auto_extend: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    disabled_at: Mapped[datetime.datetime | None]  # its keys and sessions are refused
+    deleted_at: Mapped[datetime.datetime | None]  # all that is left is this row, nameless, and the ledger
+
+
+class Movement(Row):
+    """A line of the ledger, in millicents. What an account has is the sum of its lines; `money.py` alone writes them."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        UniqueConstraint("job", "kind"),
+        # captured or refunded, never both
+        Index("one_end_of_a_job", "job", unique=True, sqlite_where=ENDED, postgresql_where=ENDED),
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    job: Mapped[str] = mapped_column(String(100))  # tune-7, prompt-9, credit-REFERENCE
+    kind: Mapped[str] = mapped_column(String(10))  # credit, hold, capture, refund
+    amount_mc: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
 
 
@@ -65,7 +87,11 @@ class ApiKey(Row):
 
 class Tune(Row):
     __tablename__ = "tunes"
-    __table_args__ = (Index("tunes_of_account", "account_id", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("tunes_of_account", "account_id", "id"),
+        Index("open_tunes", "account_id", sqlite_where=OPEN_TUNE, postgresql_where=OPEN_TUNE),
+        {"sqlite_autoincrement": True},
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     title: Mapped[str] = mapped_column(Text)
@@ -84,6 +110,8 @@ class Tune(Row):
     auto_extend: Mapped[bool] = mapped_column(default=False)
     imported: Mapped[bool] = mapped_column(default=False)
     lora: Mapped[str | None] = mapped_column(Text)  # key of the file in the store
+    lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
     deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
     progress: Mapped[Json] = mapped_column(default=dict)
     eta: Mapped[datetime.datetime | None]
@@ -97,6 +125,11 @@ class Tune(Row):
     deleted_at: Mapped[datetime.datetime | None]
     photos: Mapped[list[Photo]] = relationship(order_by="Photo.id")
 
+    @property
+    def job(self) -> str:
+        """What the engine and the ledger call its training."""
+        return f"tune-{self.id}"
+
 
 class Photo(Row):
     __tablename__ = "photos"
@@ -105,11 +138,16 @@ class Photo(Row):
     filename: Mapped[str] = mapped_column(String(200))  # what the client called it; pairs captions, names no file
     url: Mapped[str | None] = mapped_column(Text)  # still to be fetched if there is no key
     key: Mapped[str | None] = mapped_column(Text)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
 class Prompt(Row):
     __tablename__ = "prompts"
-    __table_args__ = (Index("prompts_of_account", "account_id", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        Index("prompts_of_account", "account_id", "id"),
+        Index("open_prompts", "account_id", sqlite_where=OPEN_PROMPT, postgresql_where=OPEN_PROMPT),
+        {"sqlite_autoincrement": True},
+    )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     tune_id: Mapped[int] = mapped_column(Id, index=True)  # of the base it is drawn on
@@ -128,6 +166,7 @@ class Prompt(Row):
     orig_prompt_id: Mapped[int | None] = mapped_column(Id)
     order_id: Mapped[int | None] = mapped_column(Id, index=True)
     enqueued: Mapped[bool] = mapped_column(default=False)  # false while it waits for a tune to be trained
+    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
@@ -136,6 +175,11 @@ class Prompt(Row):
     deleted_at: Mapped[datetime.datetime | None]
     images: Mapped[list[Image]] = relationship(order_by="Image.id")
     uses: Mapped[list[Use]] = relationship(order_by="Use.position")
+
+    @property
+    def job(self) -> str:
+        """What the engine and the ledger call its drawing."""
+        return f"prompt-{self.id}"
 
 
 class Use(Row):
@@ -158,6 +202,7 @@ class Image(Row):
     seed: Mapped[int] = mapped_column(Id)
     width: Mapped[int]
     height: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     recipe: Mapped[Json] = mapped_column(default=dict)
 
 
@@ -206,7 +251,7 @@ class Order(Row):
     __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
-    pack_id: Mapped[int] = mapped_column(ForeignKey("packs.id"))
+    pack_id: Mapped[int | None] = mapped_column(ForeignKey("packs.id"))  # None once the pack's account is deleted
     callback: Mapped[str | None] = mapped_column(Text)
     called_at: Mapped[datetime.datetime | None]
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)

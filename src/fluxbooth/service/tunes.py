@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import lorafile, photocheck
 from fluxbooth.errors import InputError
-from fluxbooth.service import prompts
+from fluxbooth.service import money, prices, prompts
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
@@ -70,13 +70,15 @@ def create(
     if lora_file is not None:
         key = f"tunes/{tune.id}/lora.safetensors"
         store.take(lora_file.path, key)
-        tune.lora, tune.imported = key, True
+        tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
     if tune.model_type == "faceid" or tune.imported:
         tune.started_training_at = tune.trained_at = now()
         tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
         jobs.callback(session, tune=tune)
     else:
+        tune.cost_mc = 0 if branch == "fast" else prices.training_cost(settings.prices, spec, len(pictures) + len(form.image_urls))
         session.flush()
+        money.hold(session, account.id, tune.job, tune.cost_mc)
         jobs.train(session, tune.id)
     for values in form.prompts_attributes:
         prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
@@ -138,10 +140,14 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int, *, 
     Finished prompts that use it stay, unless they are to go too; open ones fail, and their callbacks say so.
     """
     tune = get(session, account, number)
+    if tune.trained_at is None:
+        money.refund(session, tune.job)
     tune.deleted_at = now()
     using = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))).all()
     keys = [f"tunes/{tune.id}"]
     for prompt in using:
+        if prompt.trained_at is None:
+            money.refund(session, prompt.job)
         if with_prompts:
             prompt.deleted_at = now()
             keys.append(f"prompts/{prompt.id}")
@@ -165,11 +171,14 @@ def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> 
 def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     """Marks a tune failed, with every prompt that waits for it; their callbacks go out."""
     tune.failed_at, tune.user_error = now(), reason
+    money.refund(session, tune.job)
     session.flush()
     jobs.callback(session, tune=tune)
-    waiting = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None))).all()
+    open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+    waiting = session.scalars(open_ones).all()
     for prompt in waiting:
         prompt.user_error, prompt.trained_at = f"Tune {tune.id} that this prompt uses failed: {reason}", now()
+        money.refund(session, prompt.job)
         session.flush()
         jobs.callback(session, prompt=prompt)
 
@@ -222,7 +231,7 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
         store.take(upload.path, key)
         if caption := captions.get(PurePath(upload.filename).stem):
             store.take(caption.path, f"tunes/{tune.id}/photos/{number:03d}.txt")
-        tune.photos.append(Photo(filename=upload.filename[:200], key=key))
+        tune.photos.append(Photo(filename=upload.filename[:200], key=key, bytes=store.size(key)))
     tune.photos.extend(Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls)
 
 

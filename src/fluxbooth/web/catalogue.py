@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import func, select
 
-from fluxbooth.service import shapes
+from fluxbooth.service import money, shapes
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.tables import Prompt, Tune
 from fluxbooth.web import metrics
@@ -31,9 +31,11 @@ def nothing() -> list[Json]:
 
 
 @router.get("/users", summary="The account")
-def user(account: Owner) -> Json:
+def user(services: Using, account: Owner) -> Json:
+    with services.db.read() as session:
+        balance = money.balance(session, account.id)
     return {
-        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": 0, "auto_extend_tunes": account.auto_extend,
+        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": balance, "auto_extend_tunes": account.auto_extend,
         "top_off_amount": None, "purchased_plugin_at": None,
     }  # fmt: skip
 

@@ -115,6 +115,7 @@ def like(prompt_id: str, request: Request, services: Using, account: Viewer) -> 
 def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
     with services.db.write() as session:
         keys = prompts.delete(session, account, row_id(prompt_id))
+        services.jobs.settle(session, account.id)
     for key in keys:
         services.store.remove(key)
     return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/gallery")
