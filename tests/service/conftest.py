@@ -9,7 +9,7 @@ from fluxbooth.service import db
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import Results
-from fluxbooth.service.settings import read_settings
+from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.store import Store
 from tests.service.installation import Installation
 from tests.service.server import Receiver, Server
@@ -49,3 +49,11 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     jobs = JobEngine(settings, sign)
     yield Installation(settings, Results(settings, database, Store(settings.data), jobs))
     jobs.close()
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of the newest schema, to be copied."""
+    settings = Settings(data=tmp_path_factory.mktemp("blank") / "data")
+    db.migrate(settings)
+    return settings.database

@@ -1,0 +1,319 @@
+"""The ledger: whatever is asked, ended, repeated or killed, in whatever order, it adds up."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule, run_state_machine_as_test
+from sqlalchemy import event, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from fluxbooth.errors import InputError
+from fluxbooth.service import accounts, money, prompts, tunes
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.schemas import PromptForm, TuneForm
+from fluxbooth.service.tables import Account, Movement, Prompt, Tune, now
+from tests.service.house import House, house
+
+STEP, PICTURE, MEGAPIXEL, GRAIN = 7, 1000, 6400, 50
+PRICES = {"step": {"none": STEP}, "picture": PICTURE, "megapixel": MEGAPIXEL, "options": {"film_grain": GRAIN}}
+NANO = PICTURE + 100  # a picture of 2**14 of a megapixel's 2**20
+FATES = st.sampled_from(("done", "done", "twice", "lost", "lost, then done"))
+
+
+class Killed(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def killed_before_commit() -> Iterator[None]:
+    def die(_: Session) -> None:
+        raise Killed
+
+    event.listen(Session, "before_commit", die)
+    try:
+        with pytest.raises(Killed):
+            yield
+    finally:
+        event.remove(Session, "before_commit", die)
+
+
+def meet(fate: str, step: Callable[[], object]) -> bool:
+    """Does a step of one transaction, with what kills may make of it. Whether it took place."""
+    if fate.startswith("lost"):
+        with killed_before_commit():
+            step()
+        if fate == "lost":
+            return False
+    step()
+    if fate == "twice":
+        step()
+    return True
+
+
+@pytest.fixture(scope="module")
+def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house with prices."""
+    with house(blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES) as opened:
+        yield opened
+
+
+class Ledger(RuleBasedStateMachine):
+    """An account, its jobs and the engine. The model of each job: its cost, and whether it is open, done or refunded."""
+
+    work = Bundle("work")
+    numbers = itertools.count(1)
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self.house, self.results, self.credits = house, house.results, 0
+        self.cost: dict[str, int] = {}
+        self.state: dict[str, str] = {}
+        self.needs: dict[str, str] = {}  # a prompt's job → the job of the tune it waits for
+        with house.db.write() as session:
+            self.account = accounts.create_account(session, f"machine {next(self.numbers)}")
+
+    def free(self) -> int:
+        return self.credits - sum(cost for job, cost in self.cost.items() if self.state[job] != "refunded")
+
+    def end(self, job: str, state: str) -> None:
+        if self.state[job] == "open":
+            self.state[job] = state
+
+    def end_prompts_of(self, job: str) -> None:
+        for prompt, tune in self.needs.items():
+            if tune == job:
+                self.end(prompt, "refunded")
+
+    @rule(amount=st.integers(1, 30_000), fate=FATES)
+    def credit(self, amount: int, fate: str) -> None:
+        reference = f"r{next(self.numbers)}"
+
+        def step() -> None:
+            with self.house.db.write() as session:
+                money.credit(session, self.account, amount, reference)
+
+        self.credits += amount if meet(fate, step) else 0
+
+    @rule(
+        target=work, photos=st.integers(1, 4), steps=st.none() | st.integers(1, 900), nested=st.lists(st.integers(1, 4), max_size=2),
+        fast=st.booleans(), lost=st.booleans(),
+    )  # fmt: skip
+    def accept_tune(self, photos: int, steps: int | None, nested: list[int], fast: bool, lost: bool) -> Any:
+        texts = [{"text": f"{'sks' if fast else 'ohwx'} man at sea", "num_images": count} for count in nested]
+        asked = {
+            "title": "t", "name": "man", "steps": steps, "branch": "fast" if fast else "flux1", "prompts_attributes": texts,
+            "image_urls": [f"http://127.0.0.1/{i}.png" for i in range(photos)],
+        }  # fmt: skip
+        costs = [0] * (1 + len(nested)) if fast else [STEP * (steps or max(300, 100 * photos)), *(count * NANO for count in nested)]
+        made: list[str] = []
+
+        def step() -> None:
+            with self.house.db.write() as session:
+                form, owner = TuneForm.read(asked), session.get_one(Account, self.account.id)
+                tune = tunes.create(session, self.house.settings, self.results.store, self.results.jobs, owner, form, [])
+                drawn = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id)).order_by(Prompt.id))
+                made[:] = [tune.job, *(prompt.job for prompt in drawn)]
+
+        return self.accepted(step, costs, made, lost)
+
+    @rule(target=work, count=st.integers(1, 8), grain=st.booleans(), lost=st.booleans(), on=st.none() | work)
+    def accept_prompt(self, count: int, grain: bool, lost: bool, on: str | None) -> Any:
+        tune = on if on and on.startswith("tune") and self.state[on] != "refunded" else None
+        made: list[str] = []
+        fast = False
+
+        def step() -> None:
+            nonlocal fast
+            with self.house.db.write() as session:
+                owner = session.get_one(Account, self.account.id)
+                row = session.get_one(Tune, int(tune.split("-")[1])) if tune else None
+                fast = row is not None and row.branch == "fast"
+                form = PromptForm.read({"text": f"{'sks' if fast else 'ohwx'} man at sea", "num_images": count, "film_grain": grain})
+                target = row.id if row else 1504944
+                made[:] = [prompts.create(session, self.house.settings, self.results.jobs, owner, form, target=target).job]
+
+        if tune and self.gone(tune):
+            return multiple()
+        branch_is_fast = bool(tune) and self.cost[tune or ""] == 0
+        costs = [0 if branch_is_fast else count * (NANO + (GRAIN if grain else 0))]
+        jobs = self.accepted(step, costs, made, lost)
+        if made and tune:
+            self.needs.update({job: tune for job in made if job in self.state})
+        return jobs
+
+    def gone(self, job: str) -> bool:
+        with self.house.db.read() as session:
+            return session.get_one(Tune, int(job.split("-")[1])).deleted_at is not None
+
+    def accepted(self, step: Callable[[], None], costs: list[int], made: list[str], lost: bool) -> Any:
+        if sum(costs) > self.free():
+            with pytest.raises(ServiceError, match="Funds do not cover this") as refusal:
+                step()
+            assert refusal.value.status == 402
+            return multiple()
+        if not meet("lost" if lost else "done", step):
+            return multiple()
+        self.cost.update(zip(made, costs, strict=True))
+        self.state.update(dict.fromkeys(made, "open"))
+        self.needs.update(dict.fromkeys(made[1:], made[0]))
+        return multiple(*made)
+
+    @rule(job=work, fate=FATES, good=st.booleans())
+    def the_engine_ends_it(self, job: str, fate: str, good: bool) -> None:
+        kind, number = job.split("-")
+        if kind == "prompt" and self.needs.get(job) and self.state[self.needs[job]] == "open":
+            return  # it is not in the queue yet
+        if kind == "tune":
+            self.results.begin_training(int(number))
+            step = (
+                (lambda: self.results.publish_tune(int(number), {"lora": "/nowhere", "steps": 1}))
+                if good
+                else (lambda: self.results.fail_tune(int(number), "It did not work."))
+            )
+        else:
+            self.results.begin_drawing(int(number))
+            step = (
+                (lambda: self.results.publish_prompt(int(number), {"pictures": []}))
+                if good
+                else (lambda: self.results.fail_prompt(int(number), "It did not work."))
+            )
+        before = self.state[job]
+        if meet(fate, step):
+            self.end(job, "done" if good else "refunded")
+            if kind == "tune" and not good and before == "open":
+                self.end_prompts_of(job)
+
+    @rule(job=work, fate=FATES)
+    def the_owner_cancels(self, job: str, fate: str) -> None:
+        if not job.startswith("tune") or self.gone(job):
+            return
+
+        def step() -> None:
+            with self.house.db.write() as session:
+                tunes.cancel(session, self.results.jobs, self.account, int(job.split("-")[1]))
+
+        before = self.state[job]
+        if meet(fate, step) and before == "open":
+            self.end(job, "refunded")
+            self.end_prompts_of(job)
+
+    @rule(job=consumes(work), fate=st.sampled_from(("done", "lost, then done")))
+    def the_owner_deletes(self, job: str, fate: str) -> None:
+        kind, number = job.split("-")
+
+        def step() -> None:
+            with self.house.db.write() as session:
+                if kind == "tune":
+                    tunes.delete(session, self.account, int(number), with_prompts=True)
+                else:
+                    prompts.delete(session, self.account, int(number))
+
+        if kind == "prompt" and self.deleted_with_its_tune(int(number)):
+            return
+        meet(fate, step)
+        self.end(job, "refunded")
+        if kind == "tune":
+            self.end_prompts_of(job)
+
+    def deleted_with_its_tune(self, number: int) -> bool:
+        with self.house.db.read() as session:
+            return session.get_one(Prompt, number).deleted_at is not None
+
+    @rule(job=work)
+    def it_expires(self, job: str) -> None:
+        if not job.startswith("tune") or self.state[job] != "done" or self.gone(job):
+            return
+        with self.house.db.write() as session:
+            session.get_one(Tune, int(job.split("-")[1])).expires_at = now()
+        self.results.sweep()
+        self.results.sweep()
+        self.end_prompts_of(job)
+
+    @invariant()
+    def it_adds_up(self) -> None:
+        with self.house.db.read() as session:
+            rows = session.scalars(select(Movement).where(Movement.account_id == self.account.id)).all()
+            assert money.balance(session, self.account.id) == self.free() >= 0
+        moved: dict[str, dict[str, int]] = {}
+        for row in rows:
+            moved.setdefault(row.job, {})[row.kind] = row.amount_mc
+        endings = {"open": dict[str, int](), "done": {"capture": 0}}
+        for job, cost in self.cost.items():
+            ending = {"refund": cost} if self.state[job] == "refunded" else endings[self.state[job]]
+            assert moved.pop(job, {}) == ({"hold": -cost, **ending} if cost else {}), job
+        assert all(set(kinds) == {"credit"} for kinds in moved.values())
+
+
+def test_the_ledger_adds_up_whatever_happens(shop: House) -> None:
+    bounds = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    run_state_machine_as_test(lambda: Ledger(shop), settings=bounds)
+
+
+@pytest.mark.slow
+def test_the_ledger_adds_up_whatever_happens_for_long(shop: House) -> None:
+    bounds = settings(max_examples=1000, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(lambda: Ledger(shop), settings=bounds)
+
+
+def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
+    account, guest = shop.guest("racer")
+    with shop.db.write() as session:
+        money.credit(session, session.get_one(Account, account), 2 * NANO + 1, "race")
+    statuses: list[int] = []
+    race = threading.Barrier(6)
+
+    def spend() -> None:
+        race.wait()
+        statuses.append(guest.post("/prompts", json={"text": "a man at sea"}).status_code)
+
+    racers = [threading.Thread(target=spend) for _ in range(6)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert sorted(statuses) == [201, 201, 402, 402, 402, 402]
+    assert guest.get("/users").json()["usd_balance_mc"] == 1
+
+
+def test_the_database_refuses_what_no_code_should_write(shop: House) -> None:
+    account, _ = shop.guest("double")
+    for second in ("hold", "capture", "refund"):
+        with pytest.raises(IntegrityError), shop.db.write() as session:
+            for kind in ("hold", "refund", second) if second != "hold" else ("hold", "hold"):
+                session.add(Movement(account_id=account, job="tune-1", kind=kind, amount_mc=0))
+                session.flush()
+
+
+def test_a_reference_credits_once(shop: House) -> None:
+    account, guest = shop.guest("payer")
+    for _ in range(2):
+        with shop.db.write() as session:
+            money.credit(session, session.get_one(Account, account), 500_000, "invoice 7")
+    assert guest.get("/users").json()["usd_balance_mc"] == 500_000
+    with pytest.raises(InputError, match="invoice 7"), shop.db.write() as session:
+        money.credit(session, session.get_one(Account, account), 400_000, "invoice 7")
+
+
+@pytest.mark.parametrize(
+    ("typed", "amount", "said"),
+    [("25", 2_500_000, "$25.00"), ("$4.5", 450_000, "$4.50"), ("0.00025", 25, "$0.00025"), ("-3.31", -331_000, "-$3.31")],
+)
+def test_amounts_are_exact(typed: str, amount: int, said: str) -> None:
+    assert money.millicents(typed) == amount
+    assert money.dollars(amount) == said
+
+
+@pytest.mark.parametrize("typed", ["", "0", "ten", "nan", "inf", "1e30", "0.000001", "--5"])
+def test_what_is_no_amount_is_refused(typed: str) -> None:
+    with pytest.raises(InputError, match="write dollars like"):
+        money.millicents(typed)
