@@ -174,6 +174,8 @@ _COMMANDS: list[tuple[str, str, Callable[[argparse.ArgumentParser], None], Comma
     ("models", "the bases: which are here, which fit this machine, their licences; pull one", _flags_of("bases"), None),
     ("serve", "answer the API, and do its work", _flags_of("serve"), None),
     ("key", "make, list and revoke the keys of the server", _flags_of("operate", "key_flags"), None),
+    ("account", "make, list, disable, export and delete the accounts of the server", _flags_of("operate_accounts", "account_flags"), None),
+    ("credit", "give an account of the server money", _flags_of("operate_accounts", "credit_flags"), None),
     ("callbacks", "list and repeat what the server told", _flags_of("operate", "callbacks_flags"), None),
     ("backup", "copy everything of the server, while it runs", _flags_of("operate", "backup_flags"), None),
     ("restore", "make a server of a backup", _flags_of("operate", "restore_flags"), None),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.serve import address_of, first_account, last_url
@@ -27,9 +28,9 @@ KEPT = ("fluxbooth.sqlite", "secret", "files")  # of a data folder, all that a r
 
 def key(options: argparse.Namespace) -> Json:
     """`key create|link|list|revoke`."""
-    settings, database = _opened(options)
+    settings, database = opened(options)
     with database.write() as session:
-        account = session.scalar(select(Account).order_by(Account.id)) or first_account(session)
+        account = _account(session, options.account)
         if options.verb == "create":
             made = accounts.create_key(session, account, options.label, accounts.pepper(settings.data))
             if not options.json:
@@ -44,17 +45,22 @@ def key(options: argparse.Namespace) -> Json:
         if options.verb == "revoke":
             accounts.revoke_key(session, options.prefix)
             return {"revoked": options.prefix}
+        both = select(ApiKey, Account.name).join(Account, Account.id == ApiKey.account_id)
         rows = [
-            {"prefix": row.prefix, "label": row.label, "created_at": row.created_at.isoformat(), "revoked": row.revoked_at is not None}
-            for row in session.scalars(select(ApiKey).order_by(ApiKey.id))
-        ]
-    _print(options, [f"{r['prefix']}...  {r['created_at'][:10]}  {'revoked' if r['revoked'] else r['label']}" for r in rows])
+            {
+                "prefix": row.prefix, "account": name, "label": row.label, "created_at": row.created_at.isoformat(),
+                "revoked": row.revoked_at is not None,
+            }
+            for row, name in session.execute(both.order_by(ApiKey.id))
+        ]  # fmt: skip
+    lines = [f"{r['prefix']}...  {r['created_at'][:10]}  {r['account']:20}  {'revoked' if r['revoked'] else r['label']}" for r in rows]
+    show(options, lines)
     return {"keys": rows}
 
 
 def callbacks(options: argparse.Namespace) -> Json:
     """`callbacks list|replay`: what was told to whom, and telling it again."""
-    settings, database = _opened(options)
+    settings, database = opened(options)
     if options.verb == "replay":
         jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
         with database.write() as session:
@@ -74,7 +80,7 @@ def callbacks(options: argparse.Namespace) -> Json:
             }
             for row in session.scalars(select(Callback).order_by(Callback.created_at.desc()).limit(options.limit))
         ]  # fmt: skip
-    _print(options, [f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  {r['error'] or ''}" for r in rows])
+    show(options, [f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  {r['error'] or ''}" for r in rows])
     return {"callbacks": rows}
 
 
@@ -86,7 +92,7 @@ class _File:
 
 def import_lora(options: argparse.Namespace) -> Json:
     """`lora import`: a LoRA from elsewhere becomes a tune that prompts can use."""
-    settings, database = _opened(options)
+    settings, database = opened(options)
     jobs, store = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url)), Store(settings.data)
     source = Path(options.file)
     if not source.is_file():
@@ -96,18 +102,18 @@ def import_lora(options: argparse.Namespace) -> Json:
     try:
         form = TuneForm.read({"title": options.title or source.stem, "name": options.name, "token": options.token})
         with database.write() as session:
-            account = session.scalar(select(Account).order_by(Account.id)) or first_account(session)
+            account = _account(session, options.account)
             tune = tunes.create(session, settings, store, jobs, account, form, [], lora_file=_File(copy, source.name))
             made = {"id": tune.id, "title": tune.title, "use": f"<lora:{tune.id}:1.0> {tune.token} {tune.name}"}
     finally:
         copy.unlink(missing_ok=True)
-    _print(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
+    show(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
     return made
 
 
 def backup(options: argparse.Namespace) -> Json:
     """A whole copy in a new folder, while the server runs: the rows as of one moment, then the files that they name."""
-    settings, _ = _opened(options)
+    settings, _ = opened(options)
     out = Path(options.out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} exists and is not empty: name a new folder.")
@@ -134,13 +140,20 @@ def restore(options: argparse.Namespace) -> Json:
     return {"data": str(settings.data)}
 
 
-def _opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
+def _account(session: Session, name: str | None) -> Account:
+    """The one that was named, else the owner of the installation."""
+    if name is not None:
+        return accounts.find(session, name)
+    return session.scalar(select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)) or first_account(session)
+
+
+def opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
     settings = read_settings(data=options.data)
     db.migrate(settings)
     return settings, db.Database(settings.database_url)
 
 
-def _print(options: argparse.Namespace, lines: list[str]) -> None:
+def show(options: argparse.Namespace, lines: list[str]) -> None:
     if not options.json:
         print("\n".join(lines))
 
@@ -149,13 +162,16 @@ def key_flags(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
     create = verbs.add_parser("create", help="make a key and show it once")
     create.add_argument("--label", default="", help="what it is for")
+    create.add_argument("--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)")
     link = verbs.add_parser("link", help="a link that signs a browser in to the web app, once")
     link.add_argument("--url", help="where the server is reached, if not where it listens")
+    link.add_argument("--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)")
     verbs.add_parser("list", help="the keys by their first letters")
     revoke = verbs.add_parser("revoke", help="make a key useless")
     revoke.add_argument("prefix", metavar="PREFIX", help="the first letters, as `list` shows them")
     for verb in verbs.choices.values():
-        _data_flags(verb, key)
+        verb.set_defaults(account=None)
+        data_flags(verb, key)
 
 
 def callbacks_flags(parser: argparse.ArgumentParser) -> None:
@@ -165,7 +181,7 @@ def callbacks_flags(parser: argparse.ArgumentParser) -> None:
     replay = verbs.add_parser("replay", help="deliver one again, under its own id")
     replay.add_argument("id", metavar="ID")
     for verb in verbs.choices.values():
-        _data_flags(verb, callbacks)
+        data_flags(verb, callbacks)
 
 
 def import_lora_flags(parser: argparse.ArgumentParser) -> None:
@@ -173,20 +189,21 @@ def import_lora_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="class word of its subject: man, woman, dog, bag")
     parser.add_argument("--token", help="its rare word (default: ohwx)")
     parser.add_argument("--title", help="what to call the tune (default: the file's name)")
-    _data_flags(parser, import_lora)
+    parser.add_argument("--account", metavar="ACCOUNT", help="whose tune it becomes (default: the owner's)")
+    data_flags(parser, import_lora)
 
 
 def backup_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", metavar="OUT", help="folder to make")
-    _data_flags(parser, backup)
+    data_flags(parser, backup)
 
 
 def restore_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="BACKUP", help="folder that a backup made")
-    _data_flags(parser, restore)
+    data_flags(parser, restore)
 
 
-def _data_flags(parser: argparse.ArgumentParser, run: object) -> None:
+def data_flags(parser: argparse.ArgumentParser, run: object) -> None:
     parser.add_argument("--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     parser.set_defaults(run=run)

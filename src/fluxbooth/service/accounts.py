@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.service import webhooks
+from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.tables import Account, ApiKey, now
 
 PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
@@ -33,10 +34,36 @@ def pepper(data: Path) -> bytes:
 
 
 def create_account(session: Session, name: str) -> Account:
+    """A new account. Raises InputError for a name that is taken, or that could be a number."""
+    name = " ".join(name.split())
+    if not name or name.isdecimal() or len(name) > LONGEST:
+        raise InputError(f"{name!r} cannot be an account's name: take one with letters, up to {LONGEST} characters.")
+    if session.scalar(select(Account.id).where(Account.name == name)) is not None:
+        raise InputError(f"There is an account {name!r} already: `fluxbooth account list` shows them.")
     account = Account(name=name, webhook_secret=webhooks.new_secret())
     session.add(account)
     session.flush()
     return account
+
+
+def find(session: Session, name: str) -> Account:
+    """An account by its name or number. Raises InputError if there is none."""
+    by = Account.id == int(name) if name.isascii() and name.isdecimal() and len(name) < 19 else Account.name == name
+    account = session.scalar(select(Account).where(by, Account.deleted_at.is_(None)))
+    if account is None:
+        raise InputError(f"There is no account {name!r}: `fluxbooth account list` shows them.")
+    return account
+
+
+def disable(account: Account, disabled: bool) -> None:
+    """Lets nobody in with its keys and sessions any more, or again. What was accepted is finished."""
+    account.disabled_at = now() if disabled else None
+
+
+def check_enabled(account: Account) -> None:
+    """Raises ServiceError (403) for an account that is disabled."""
+    if account.disabled_at:
+        raise ServiceError("This account is disabled: ask the operator of the server.", 403)
 
 
 def create_key(session: Session, account: Account, label: str, secret: bytes) -> str:

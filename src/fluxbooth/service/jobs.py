@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import shapes
+from fluxbooth.service import fairness, shapes
 from fluxbooth.service.db import ACCEPTED
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tables import Account, Callback, Order, Prompt, Tune, now
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 VERSION = "1"  # of the workflows: raise it only when jobs in flight could not go on under the new code
 DEVICE, DELIVERY = "device", "delivery"  # queues: one job at a time on the device; callbacks beside it
-FIRST, LAST = 1, 10  # priorities: pictures before trainings
+
+
+AT_ONCE = 500  # jobs that are asked for in one statement
 
 
 class JobEngine:
@@ -39,11 +41,11 @@ class JobEngine:
         self.settings, self.sign = settings, sign
         self.client = DBOSClient(system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer())
 
-    def train(self, session: Session, tune_id: int) -> None:
-        self._enqueue(session, DEVICE, "train", f"tune-{tune_id}", tune_id, priority=LAST)
+    def train(self, session: Session, tune: Tune) -> None:
+        self._enqueue(session, DEVICE, "train", tune.job, tune.id, priority=fairness.priority(session, tune))
 
-    def prompt(self, session: Session, prompt_id: int) -> None:
-        self._enqueue(session, DEVICE, "draw", f"prompt-{prompt_id}", prompt_id, priority=FIRST)
+    def prompt(self, session: Session, prompt: Prompt) -> None:
+        self._enqueue(session, DEVICE, "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
 
     def callback(self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None) -> None:
         """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
@@ -77,6 +79,14 @@ class JobEngine:
     def deliver(self, session: Session, callback_id: str, attempt: int, delay: float) -> None:
         extra = {"delay_seconds": delay} if delay else {}
         self._enqueue(session, DELIVERY, "deliver", f"callback-{callback_id}-{attempt}", callback_id, attempt, **extra)
+
+    def forget(self, names: list[str]) -> None:
+        """Removes what the engine keeps of jobs that are over; those that are not end by themselves, for nobody wants them."""
+        over = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+        for first in range(0, len(names), AT_ONCE):
+            some = names[first : first + AT_ONCE]
+            found = self.client.list_workflows(workflow_ids=some, status=over, load_input=False, load_output=False)
+            self.client.delete_workflows([row.workflow_id for row in found])
 
     def close(self) -> None:
         self.client.destroy()

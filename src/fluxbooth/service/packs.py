@@ -11,7 +11,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import trigger_words
-from fluxbooth.service import prompts, shapes, tunes
+from fluxbooth.service import money, prompts, shapes, tunes
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PackForm, PackRun, PromptForm, TuneForm
@@ -108,6 +108,15 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
     ))  # fmt: skip
 
 
+def belongs(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
+    """Says which pack a prompt was made from, for lists; it changes nothing else."""
+    if pack_id is not None:
+        seen = or_(Pack.public_at.is_not(None), Pack.account_id == account.id)
+        if session.scalar(select(Pack.id).where(Pack.id == pack_id, seen)) is None:
+            raise Invalid({"base_pack_id": [f"{pack_id} is no pack that you can see"]})
+    prompt.base_pack_id = pack_id
+
+
 def train(
     session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, pack: Pack, values: Json,
     uploads: Sequence[tunes.Upload],
@@ -133,7 +142,7 @@ def draw(session: Session, settings: Settings, jobs: JobEngine, account: Account
             raise Invalid({"tune_ids": [f"{number} is no tune of yours"]}) from None
     work = [(tune, _chosen(session, pack, run, tune.name, "tune_ids")) for tune in mine]
     order, made = _draw(session, settings, jobs, account, pack, run, work)
-    shown = {"id": order.id, "tune_ids": run.tune_ids, "total_cost_mc": 0}
+    shown = {"id": order.id, "tune_ids": run.tune_ids, "total_cost_mc": sum(prompt.cost_mc for prompt in made)}
     return {"status": 201, "message": "Prompts created", "order": shown, "prompt_ids": [prompt.id for prompt in made]}
 
 
@@ -150,19 +159,25 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
 
 
 def shape(session: Session, pack: Pack, settings: Settings) -> Json:
-    """The union of what lists and details show."""
+    """The union of what lists and details show. Costs are those of the pictures; a training comes on top, by its photos."""
     rows = templates(session, pack)
     pictures = {prompt.id: prompt.images for prompt in session.scalars(select(Prompt).where(Prompt.pack_id == pack.id))}
     classes = list(dict.fromkeys(row.class_name for row in rows))
     of = {name: [row for row in rows if row.class_name == name] for name in classes}
-    costs = {name: {"cost": 0, "cost_mc": 0, "num_images": sum(row.num_images for row in of[name])} for name in classes}
+    cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
+    totals = {name: sum(cost_mc[row.id] for row in of[name]) for name in classes}
+    costs = {
+        name: {"cost": money.cents(total), "cost_mc": total, "num_images": sum(row.num_images for row in of[name])}
+        for name, total in totals.items()
+    }
     return {
         "id": pack.id, "base_tune_id": pack.base_tune_id, "user_id": pack.account_id, "slug": pack.slug, "title": pack.title,
         "subtitle": pack.subtitle, "token": pack.token, "created_at": shapes.time(pack.created_at),
         "updated_at": shapes.time(pack.updated_at), "multiplier": 1.0, "multiplier_api": 1.0, "model_type": pack.model_type,
         "preset": pack.preset, "public_at": shapes.time(pack.public_at), "unlisted_at": shapes.time(pack.unlisted_at),
-        "cover_url": pack.cover, "logo": None, "main_class_name": classes[0] if classes else None,
-        "cost_mc_hash": dict.fromkeys(classes, 0), "costs": costs,
+        "cover_url": settings.url + pack.cover if (pack.cover or "").startswith("/") else pack.cover,
+        "logo": None, "main_class_name": classes[0] if classes else None,
+        "cost_mc_hash": totals, "costs": costs,
         "prompts_per_class": {
             name: [
                 {"id": row.id, "images": [shapes.image_url(image.name, settings) for image in pictures.get(row.id, ())]} for row in of[name]
@@ -171,7 +186,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> Json:
         },
         "template_prompts": [
             {
-                "id": row.id, "text": row.text, "class_name": row.class_name, "num_images": row.num_images, "cost_mc": 0,
+                "id": row.id, "text": row.text, "class_name": row.class_name, "num_images": row.num_images, "cost_mc": cost_mc[row.id],
                 "prompt_likes_count": row.likes,
             }
             for row in rows
@@ -192,6 +207,11 @@ def _chosen(session: Session, pack: Pack, run: PackRun, class_name: str, field: 
     if not chosen:
         raise Invalid({"prompt_ids": [f"has no prompt for {class_name}"]})
     return chosen
+
+
+def _cost(settings: Settings, pack: Pack, template: Template) -> int:
+    form = PromptForm.read({"num_images": template.num_images, **template.fields, "text": template.text})
+    return prompts.cost(settings, form, pack.base_tune_id)
 
 
 def _draw(

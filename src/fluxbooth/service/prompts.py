@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
-from fluxbooth.service import money, prices
+from fluxbooth.service import money, prices, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm
@@ -54,6 +54,7 @@ def create(session: Session, settings: Settings, jobs: JobEngine, account: Accou
     signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if account.idempotent and (known := _same(session, account, signature)):
         return known
+    quotas.check(session, settings, account)
     trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
     prompt = Prompt(
         account_id=account.id, tune_id=tune_id, text=text, callback=form.callback, num_images=form.num_images, fields=fields,
@@ -80,7 +81,7 @@ def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
     """Hands a prompt to the engine once every tune it uses is trained."""
     if not prompt.enqueued and prompt.trained_at is None and all(use.tune.trained_at for use in prompt.uses):
         prompt.enqueued = True
-        jobs.prompt(session, prompt.id)
+        jobs.prompt(session, prompt)
 
 
 def get(session: Session, account: Account, number: int) -> Prompt:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import money, prompts, tunes
+from fluxbooth.service import belongings, money, prompts, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
@@ -126,7 +126,8 @@ class Results:
         """Counts one more child that died on a job; how many have."""
         with self.db.write() as session:
             row = session.get(kind, number)
-            assert row is not None
+            if row is None:  # deleted with its account
+                return 0
             row.deaths += 1
             return row.deaths
 
@@ -148,13 +149,14 @@ class Results:
         with self.db.read() as session:
             row = session.get(kind, number)
         folder = f"{'tunes' if kind is Tune else 'prompts'}/{number}"
-        if row is not None and row.deleted_at:
+        if row is None or row.deleted_at:
             self.store.remove(folder)
-        elif row is not None and row.user_error:
+        elif row.user_error:
             self.store.remove(f"{folder}/work")
 
     def sweep(self, moment: datetime.datetime) -> None:
         """Deletes what has expired at that moment, and the files of everything deleted, which a kill may have left."""
+        belongings.purge_closed(self.db, self.store, self.jobs)
         with self.db.write() as session:
             due = select(Tune).where(Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
             for tune in session.scalars(due).all():

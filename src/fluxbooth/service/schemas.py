@@ -112,6 +112,7 @@ class PromptForm(Form):
     theme: Text | None = Field(default=None, max_length=1000)
     controlnet: Text | None = Field(default=None, max_length=100)
     pack_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_pack_id: int | None = Field(default=None, ge=0, lt=2**63)
 
     @model_validator(mode="before")
     @classmethod

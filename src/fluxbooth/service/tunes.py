@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import lorafile, photocheck
 from fluxbooth.errors import InputError
-from fluxbooth.service import money, prices, prompts
+from fluxbooth.service import money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
@@ -56,6 +56,7 @@ def create(
         _check_images(form, pictures)
     else:
         _check_lora(lora_file)
+    quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
     spec = _spec(form, base, branch)
     tune = Tune(
         account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
@@ -79,7 +80,7 @@ def create(
         tune.cost_mc = 0 if branch == "fast" else prices.training_cost(settings.prices, spec, len(pictures) + len(form.image_urls))
         session.flush()
         money.hold(session, account.id, tune.job, tune.cost_mc)
-        jobs.train(session, tune.id)
+        jobs.train(session, tune)
     for values in form.prompts_attributes:
         prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
     return tune

@@ -160,6 +160,8 @@ async def _create_prompt(request: Request, services: Services, account: Account,
             made = prompts.create(session, services.settings, services.jobs, owner, form, target=target)
             if form.pack_id is not None:
                 packs.attach(session, owner, made, form.pack_id)
+            if form.base_pack_id is not None:
+                packs.belongs(session, owner, made, form.base_pack_id)
             return shapes.prompt(made, services.settings)
 
         return await requests.answered_once(request, services, account, values, work)
@@ -202,17 +204,19 @@ async def get_prompt(number: str, request: Request, services: Using) -> Response
     return await requests.looked_up(request, services, work)
 
 
-@router.patch("/prompts/{number}", summary="Make it a template of a pack, by pack_id")
+@router.patch("/prompts/{number}", summary="Make it a template of a pack, by pack_id, or one made from a pack, by base_pack_id")
 @router.patch("/tunes/{tune}/prompts/{number}", summary="As PATCH /prompts/{number}", operation_id="change_tune_prompt")
 async def change_prompt(number: str, request: Request, services: Using, account: Owner) -> Json:
     async with requests.body(request, services, "prompt") as (values, _):
-        form = PromptForm.read({"pack_id": values.get("pack_id")})
+        form = PromptForm.read({name: values.get(name) for name in ("pack_id", "base_pack_id")})
 
     def work() -> Json:
         with services.db.write() as session:
             prompt = prompts.get(session, account, row_id(number))
             if "pack_id" in values:
                 packs.attach(session, account, prompt, form.pack_id)
+            if "base_pack_id" in values:
+                packs.belongs(session, account, prompt, form.base_pack_id)
             session.flush()
             return shapes.prompt(prompt, services.settings)
 

@@ -22,6 +22,7 @@ from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
 from fluxbooth.web import faults
 from fluxbooth.web.observe import Observed, in_the_app
+from fluxbooth.web.pace import Pace
 from fluxbooth.web.render import refused
 
 LONGEST_PATH = 2000
@@ -38,14 +39,14 @@ class Services:
     jobs: JobEngine
     sign: Signer
     secret: bytes
+    pace: Pace
 
 
 def services(settings: Settings) -> Services:
     secret = accounts.pepper(settings.data)
     sign = Signer(secret, settings.url)
-    return Services(
-        settings, db.Database(settings.database_url, patience=PATIENCE), Store(settings.data), JobEngine(settings, sign), sign, secret
-    )
+    base, pace = db.Database(settings.database_url, patience=PATIENCE), Pace(settings.requests_per_second)
+    return Services(settings, base, Store(settings.data), JobEngine(settings, sign), sign, secret, pace)
 
 
 class PlainPaths:

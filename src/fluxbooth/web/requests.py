@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
@@ -49,6 +50,10 @@ def owner_of(session: Session, request: Request, services: Services) -> Account:
     account = accounts.account_of(session, request.headers.get("authorization"), services.secret)
     if account is None:
         raise ServiceError("The key is missing or wrong: send `Authorization: Bearer sd_...`.", 401, {"WWW-Authenticate": "Bearer"})
+    accounts.check_enabled(account)
+    if wait := services.pace.wait(account.id):
+        most = f"{services.settings.requests_per_second:g}"
+        raise ServiceError(f"More than {most} requests a second: wait a little.", 429, {"Retry-After": str(math.ceil(wait))})
     return account
 
 

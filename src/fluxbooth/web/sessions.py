@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from fluxbooth.service import signing_in
+from fluxbooth.service import accounts, signing_in
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import MB, Settings
 from fluxbooth.service.tables import Account
@@ -44,6 +44,7 @@ def signed_in(request: Request, services: Using) -> Account:
         account = signing_in.account_of(session, request.cookies.get(cookie_name(services.settings)), services.secret)
     if account is None:
         raise ServiceError(text("error.signed_out"), 401)
+    accounts.check_enabled(account)
     request.state.account = account
     return account
 

@@ -1,0 +1,139 @@
+"""The operator's commands for accounts and their money, beside a running server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from fluxbooth.errors import InputError
+from fluxbooth.operate import data_flags, opened, show
+from fluxbooth.service import accounts, belongings, money, quotas
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.links import Signer
+from fluxbooth.service.settings import MB
+from fluxbooth.service.store import Store
+from fluxbooth.service.tables import Account
+
+Json = dict[str, Any]
+
+
+def create(options: argparse.Namespace) -> Json:
+    settings, database = opened(options)
+    with database.write() as session:
+        account = accounts.create_account(session, options.name)
+        made = accounts.create_key(session, account, "first", accounts.pepper(settings.data))
+        result = {"id": account.id, "name": account.name, "key": made}
+    show(options, [made])
+    return result
+
+
+def listing(options: argparse.Namespace) -> Json:
+    _, database = opened(options)
+    with database.read() as session:
+        rows = [
+            {
+                "id": row.id, "name": row.name, "disabled": row.disabled_at is not None, "balance_mc": money.balance(session, row.id),
+                "waiting": quotas.waiting(session, row.id), "stored_bytes": quotas.stored(session, row.id),
+            }
+            for row in session.scalars(select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id))
+        ]  # fmt: skip
+    lines = [f"{'id':>6}  {'name':30}{'balance':>12}{'waiting':>9}{'MB':>9}"]
+    lines += [
+        f"{r['id']:6}  {r['name']:30}{money.dollars(r['balance_mc']):>12}{r['waiting']:9}{r['stored_bytes'] / MB:9.1f}"
+        + ("  disabled" if r["disabled"] else "")
+        for r in rows
+    ]
+    show(options, lines)
+    return {"accounts": rows}
+
+
+def switch(options: argparse.Namespace) -> Json:
+    """`account disable|enable`."""
+    _, database = opened(options)
+    with database.write() as session:
+        account = accounts.find(session, options.account)
+        accounts.disable(account, options.verb == "disable")
+        return {"id": account.id, "disabled": account.disabled_at is not None}
+
+
+def export(options: argparse.Namespace) -> Json:
+    settings, database = opened(options)
+    with database.read() as session:
+        account = accounts.find(session, options.account)
+    store, out = Store(settings.data), Path(options.out)
+    if options.out == "-" and options.json:
+        raise InputError("Standard output cannot hold both a zip and JSON: leave out --json, or name a file.")
+    if options.out == "-" or out.suffix.lower() == ".zip":
+        stream = sys.stdout.buffer if options.out == "-" else _new_file(out)
+        sink = belongings.Zip(stream)
+        count = belongings.export(database, store, account.id, sink)
+        sink.close()
+        stream.flush() if options.out == "-" else stream.close()
+    else:
+        if out.exists() and any(out.iterdir()):
+            raise InputError(f"{out} exists and is not empty: name a new folder, or a .zip file.")
+        count = belongings.export(database, store, account.id, belongings.Folder(out))
+    return {"export": options.out, "files": count}
+
+
+def _new_file(path: Path) -> Any:
+    try:
+        return path.open("xb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be made ({error.strerror}): name a new file in a folder that you may write to.") from error
+
+
+def delete(options: argparse.Namespace) -> Json:
+    settings, database = opened(options)
+    store, jobs = Store(settings.data), JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
+    with database.write() as session:
+        account = accounts.find(session, options.account)
+        if not options.yes:
+            size = quotas.stored(session, account.id) / MB
+            raise InputError(f"This deletes account {account.name} and its {size:.1f} MB of files for ever: say it again with --yes.")
+        belongings.close(session, account)
+    belongings.purge(database, store, jobs, account.id)
+    return {"deleted": account.id}
+
+
+def credit(options: argparse.Namespace) -> Json:
+    _, database = opened(options)
+    amount = money.millicents(options.amount)
+    with database.write() as session:
+        account = accounts.find(session, options.account)
+        money.credit(session, account, amount, options.reference)
+        balance = money.balance(session, account.id)
+    show(options, [f"{account.name} has {money.dollars(balance)}."])
+    return {"id": account.id, "usd_balance_mc": balance}
+
+
+def account_flags(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
+    new = verbs.add_parser("create", help="make an account and show its first key once")
+    new.add_argument("name", metavar="NAME")
+    data_flags(new, create)
+    data_flags(verbs.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing)
+    for verb, words in (("disable", "refuse its keys and sessions; accepted work is finished"), ("enable", "let it in again")):
+        data_flags(_of_account(verbs.add_parser(verb, help=words)), switch)
+    out = _of_account(verbs.add_parser("export", help="hand out all that it has: rows and files"))
+    out.add_argument("out", metavar="OUT", help="a new folder, a new .zip file, or - for a zip on standard output")
+    data_flags(out, export)
+    gone = _of_account(verbs.add_parser("delete", help="delete it with everything; its ledger stays, without a name"))
+    gone.add_argument("--yes", action="store_true", help="do it")
+    data_flags(gone, delete)
+
+
+def credit_flags(parser: argparse.ArgumentParser) -> None:
+    _of_account(parser)
+    parser.add_argument("amount", metavar="AMOUNT", help="dollars, as 25 or 4.50; a negative amount takes back")
+    parser.add_argument("--reference", metavar="TEXT", help="of the payment: the same one counts once, however often it is said")
+    data_flags(parser, credit)
+
+
+def _of_account(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("account", metavar="ACCOUNT", help="its name or number")
+    return parser

@@ -1,0 +1,43 @@
+"""How much an account may have waiting, and stored. Asked in the transaction that would add to it."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.settings import MB, Settings
+from fluxbooth.service.tables import Account, Image, Photo, Prompt, Tune
+
+TRY_AGAIN = 30  # seconds
+
+
+def waiting(session: Session, account_id: int) -> int:
+    """Trainings and prompts that are accepted and not over."""
+    tunes = (Tune.account_id == account_id, Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None))
+    prompts = (Prompt.account_id == account_id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+    return sum(session.scalar(select(func.count()).select_from(row).where(*of)) or 0 for row, of in ((Tune, tunes), (Prompt, prompts)))
+
+
+def stored(session: Session, account_id: int) -> int:
+    """Bytes of photos, LoRAs and pictures."""
+    of_tunes, of_prompts = (
+        (Tune.account_id == account_id, Tune.deleted_at.is_(None)),
+        (Prompt.account_id == account_id, Prompt.deleted_at.is_(None)),
+    )
+    sums = (
+        select(func.sum(Tune.lora_bytes)).where(*of_tunes),
+        select(func.sum(Photo.bytes)).join(Tune, Tune.id == Photo.tune_id).where(*of_tunes),
+        select(func.sum(Image.bytes)).join(Prompt, Prompt.id == Image.prompt_id).where(*of_prompts),
+    )
+    return sum(session.scalar(query) or 0 for query in sums)
+
+
+def check(session: Session, settings: Settings, account: Account, incoming: int = 0) -> None:
+    """Whether one more job, and so many bytes with it, may come. Raises ServiceError: 429 where waiting helps, else 422."""
+    most = settings.waiting_jobs
+    if most and waiting(session, account.id) >= most:
+        raise ServiceError(f"{most} jobs are the most that may wait: ask again when one is done.", 429, {"Retry-After": str(TRY_AGAIN)})
+    room = settings.stored_mb * MB
+    if room and (taken := stored(session, account.id) + incoming) >= room:
+        raise ServiceError(f"Your files would take {taken / MB:.1f} MB of {settings.stored_mb} MB: delete tunes or prompts first.")
