@@ -175,7 +175,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> Json:
         "subtitle": pack.subtitle, "token": pack.token, "created_at": shapes.time(pack.created_at),
         "updated_at": shapes.time(pack.updated_at), "multiplier": 1.0, "multiplier_api": 1.0, "model_type": pack.model_type,
         "preset": pack.preset, "public_at": shapes.time(pack.public_at), "unlisted_at": shapes.time(pack.unlisted_at),
-        "cover_url": settings.url + pack.cover if (pack.cover or "").startswith("/") else pack.cover,
+        "cover_url": settings.url + pack.cover if pack.cover and pack.cover.startswith("/") else pack.cover,
         "logo": None, "main_class_name": classes[0] if classes else None,
         "cost_mc_hash": totals, "costs": costs,
         "prompts_per_class": {
