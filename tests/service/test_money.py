@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,8 +23,12 @@ from fluxbooth.errors import InputError
 from fluxbooth.service import accounts, money, prompts, tunes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.schemas import PromptForm, TuneForm
+from fluxbooth.service.settings import read_settings
 from fluxbooth.service.tables import Account, Movement, Prompt, Tune, now
 from tests.service.house import House, house
+from tests.service.server import pictures
+
+Json = dict[str, Any]
 
 STEP, PICTURE, MEGAPIXEL, GRAIN = 7, 1000, 6400, 50
 PRICES = {"step": {"none": STEP}, "picture": PICTURE, "megapixel": MEGAPIXEL, "options": {"film_grain": GRAIN}}
@@ -265,6 +271,104 @@ def test_the_ledger_adds_up_whatever_happens_for_long(shop: House) -> None:
     run_state_machine_as_test(lambda: Ledger(shop), settings=bounds)
 
 
+def rich(shop: House, name: str, amount: int) -> httpx.Client:
+    account, guest = shop.guest(name)
+    with shop.db.write() as session:
+        money.credit(session, session.get_one(Account, account), amount)
+    return guest
+
+
+def new_tune(guest: httpx.Client, photos: int, **fields: str) -> Json:
+    form = {"tune[title]": "t", "tune[name]": "man"} | {f"tune[{name}]": value for name, value in fields.items()}
+    answer = guest.post("/tunes", data=form, files=pictures(photos))
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def left(guest: httpx.Client) -> int:
+    return guest.get("/users").json()["usd_balance_mc"]
+
+
+def test_an_estimate_is_what_is_then_held(shop: House) -> None:
+    guest = rich(shop, "careful", 20_000)
+
+    def estimate(kind: str, **asked: object) -> Json:
+        return guest.get(f"/estimates/{kind}", params={name: str(value) for name, value in asked.items()}).raise_for_status().json()
+
+    whole = estimate("tune", photos=2)
+    assert (whole["steps"], whole["cost_mc"], whole["cost"], whole["covered"]) == (300, 300 * STEP, 3, True)
+    assert estimate("tune", photos=2, steps=10)["cost_mc"] == 10 * STEP
+    assert estimate("tune", photos=2, preset="flux-lora-portrait")["cost_mc"] == estimate("tune", photos=2, branch="fast")["cost_mc"] == 0
+    assert estimate("tune", photos=50, steps=9000)["covered"] is False
+    tune = new_tune(guest, 2)
+    assert (tune["cost_mc"], left(guest)) == (300 * STEP, 20_000 - 300 * STEP)
+    free = new_tune(guest, 1, branch="fast")
+    assert free["cost_mc"] == 0 == estimate("prompt", tune_id=free["id"], num_images=8)["cost_mc"]
+    asked = {"num_images": 2, "film_grain": True, "w": 128, "h": 256}
+    cost = 2 * (PICTURE + 2 * 100 + GRAIN)
+    assert estimate("prompt", tune_id=tune["id"], **asked)["cost_mc"] == cost
+    shop.trained(tune["id"])
+    key = {"Idempotency-Key": "once"}
+    for _ in range(2):
+        drawn = guest.post(f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", **asked}, headers=key).json()
+    assert (drawn["cost_mc"], left(guest)) == (cost, 20_000 - 300 * STEP - cost)
+    shop.drawn(drawn["id"], 2)
+    with shop.db.write() as session:
+        row = session.get_one(Prompt, drawn["id"])
+        assert row.trained_at
+        row.started_training_at = row.trained_at - datetime.timedelta(seconds=10)
+    again = estimate("prompt", tune_id=tune["id"], **{**asked, "num_images": 4, "h": 128})
+    assert (again["pictures"], again["seconds"]) == (4, 10.0)  # twice as many of half the size
+    assert guest.get("/estimates/prompt", params={"tune_id": 12}).status_code == 404
+    assert guest.get("/estimates/prompt", params={"num_images": 9}).status_code == 422
+
+
+def test_without_funds_nothing_is_made_and_what_failed_costs_nothing(shop: House) -> None:
+    guest = rich(shop, "poor", NANO)
+    answer = guest.post("/prompts", json={"text": "a man", "num_images": 2})
+    assert answer.status_code == 402
+    assert (
+        answer.json()["error"]
+        == answer.json()["base"][0]
+        == "Funds do not cover this: it costs $0.022, and $0.011 are free. Add credit first."
+    )
+    nested = {
+        "title": "t",
+        "name": "man",
+        "image_urls": ["http://127.0.0.1/x.png"],
+        "steps": 1,
+        "prompts_attributes": [{"text": "ohwx man"}],
+    }
+    assert guest.post("/tunes", json={"tune": nested}).status_code == 402
+    assert guest.get("/prompts").json() == guest.get("/tunes").json() == [] and left(guest) == NANO
+    drawn = guest.post("/prompts", json={"text": "a man"}).json()
+    assert left(guest) == 0
+    shop.results.fail_prompt(drawn["id"], "It did not work.")
+    assert left(guest) == NANO
+    assert [row.kind for row in ledger_of(shop, "poor")] == ["refund", "hold", "credit"]
+
+
+def ledger_of(shop: House, name: str) -> Sequence[Movement]:
+    with shop.db.read() as session:
+        return money.movements(session, accounts.find(session, name), limit=10)
+
+
+def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
+    guest = rich(shop, "packer", 10_000)
+    pack = guest.get("/p/corporate").json()
+    assert pack["costs"]["person"] == {"cost": 7, "cost_mc": 6 * NANO, "num_images": 6}
+    assert pack["cost_mc_hash"] == dict.fromkeys(("man", "woman", "person"), 6 * NANO)
+    assert {row["cost_mc"] for row in pack["template_prompts"]} == {NANO}
+    tune = new_tune(guest, 1, steps="1")
+    ran = guest.post("/p/corporate/tunes", json={"tune": {"tune_ids": [tune["id"]], "prompt_attributes": {"film_grain": True}}}).json()
+    assert ran["order"]["total_cost_mc"] == 6 * (NANO + GRAIN)
+    assert left(guest) == 10_000 - STEP - 6 * (NANO + GRAIN)
+    guest.delete(f"/tunes/{tune['id']}").raise_for_status()
+    assert left(guest) == 10_000
+    with pytest.raises(InputError, match="FLUXBOOTH_PRICES"):
+        read_settings(prices={"step": {"flux-lora-focus": -1}})
+
+
 def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
     account, guest = shop.guest("racer")
     with shop.db.write() as session:
@@ -285,8 +389,17 @@ def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
     assert guest.get("/users").json()["usd_balance_mc"] == 1
 
 
-def test_the_database_refuses_what_no_code_should_write(shop: House) -> None:
+def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_write(shop: House) -> None:
     account, _ = shop.guest("double")
+    with shop.db.write() as session:
+        money.credit(session, session.get_one(Account, account), 100)
+        for _ in range(2):
+            money.hold(session, account, "tune-0", 70)
+        for end in (money.refund, money.refund, money.capture):
+            end(session, "tune-0")
+            assert money.balance(session, account) == 100
+        money.capture(session, "tune-00")  # what was free has nothing to capture
+    assert [row.kind for row in ledger_of(shop, "double")] == ["refund", "hold", "credit"]
     for second in ("hold", "capture", "refund"):
         with pytest.raises(IntegrityError), shop.db.write() as session:
             for kind in ("hold", "refund", second) if second != "hold" else ("hold", "hold"):

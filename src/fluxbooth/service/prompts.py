@@ -58,7 +58,7 @@ def create(session: Session, settings: Settings, jobs: JobEngine, account: Accou
     trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
     prompt = Prompt(
         account_id=account.id, tune_id=tune_id, text=text, callback=form.callback, num_images=form.num_images, fields=fields,
-        spec=_spec(settings, form, tune_id, [tune for tune, _ in uses]), signature=signature,
+        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses]), signature=signature,
         advice=[a.to_json() for a in language.advise(text, trigger)],
         cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses]),
         uses=[Use(tune_id=tune.id, tune=tune, position=i, weight=weight) for i, (tune, weight) in enumerate(uses)],
@@ -74,7 +74,7 @@ def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tun
     """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast` is free."""
     if any(tune.branch == "fast" for tune in tunes):
         return 0
-    return prices.drawing_cost(settings.prices, _spec(settings, form, tune_id, tunes), form.model_dump())
+    return prices.drawing_cost(settings.prices, spec_of(settings, form, tune_id, tunes), form.model_dump())
 
 
 def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
@@ -211,7 +211,7 @@ def _same(session: Session, account: Account, signature: str) -> Prompt | None:
     )
 
 
-def _spec(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]) -> dict[str, Any]:
+def spec_of(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]) -> dict[str, Any]:
     """The GenerateSpec but for its LoRA files. A seed that was not asked for is drawn now, so that a repeated job draws the same."""
     fast = any(tune.branch == "fast" for tune in tunes)
     base = "nano" if fast or settings.base == "nano" else settings.base_tunes.get(tune_id, settings.base_tunes[FLUX_DEV])
@@ -228,4 +228,4 @@ def _spec(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tu
     return GenerateSpec.read(spec).model_dump(mode="json", exclude_none=True)
 
 
-__all__ = ["create", "delete", "drawn_text", "duplicate", "enqueue_if_due", "get", "listed"]
+__all__ = ["cost", "create", "delete", "drawn_text", "duplicate", "enqueue_if_due", "get", "listed"]
