@@ -356,6 +356,8 @@ def ledger_of(shop: House, name: str) -> Sequence[Movement]:
 def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
     guest = rich(shop, "packer", 10_000)
     pack = guest.get("/p/corporate").json()
+    cover = httpx.get(pack["cover_url"])
+    assert (cover.status_code, cover.headers["content-type"]) == (200, "image/webp")
     assert pack["costs"]["person"] == {"cost": 7, "cost_mc": 6 * NANO, "num_images": 6}
     assert pack["cost_mc_hash"] == dict.fromkeys(("man", "woman", "person"), 6 * NANO)
     assert {row["cost_mc"] for row in pack["template_prompts"]} == {NANO}

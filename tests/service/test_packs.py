@@ -6,11 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from fluxbooth.prompts import advise, trigger_words
 from fluxbooth.service.packs import adapted
 from fluxbooth.service.starter_packs import STARTERS
 from fluxbooth.service.tables import Template, Tune
+from fluxbooth.web.render import FOLDER
 from tests.service.server import Receiver, Server, pictures, until
 
 Json = dict[str, Any]
@@ -47,6 +49,13 @@ def test_the_gallery_needs_no_key_and_has_eight_packs(server: Server) -> None:
     assert httpx.get(url + "/packs").status_code == 401
     assert httpx.get(url + "/p/nothing").status_code == 404
     assert {pack["slug"] for pack in server.http.get("/packs").json()} >= {"corporate", "pets"}
+
+
+def test_every_shipped_pack_has_a_cover_and_together_they_are_small() -> None:
+    covers = list((FOLDER / "static" / "covers").glob("*.webp"))
+    assert {path.stem for path in covers} == {starter.slug for starter in STARTERS}
+    assert sum(path.stat().st_size for path in covers) < 300_000
+    assert all(Image.open(path).size == (512, 384) for path in covers)
 
 
 @pytest.mark.parametrize("starter", STARTERS, ids=lambda starter: starter.slug)

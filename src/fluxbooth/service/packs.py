@@ -30,7 +30,7 @@ def stock(session: Session, account: Account) -> None:
     for starter in STARTERS:
         pack = Pack(
             account_id=account.id, slug=starter.slug, title=starter.title, subtitle=starter.subtitle, base_tune_id=FLUX_DEV,
-            preset="flux-lora-portrait", public_at=now(),
+            preset="flux-lora-portrait", cover=f"/app/static/covers/{starter.slug}.webp", public_at=now(),
         )  # fmt: skip
         session.add(pack)
         session.flush()
