@@ -18,17 +18,14 @@ from fluxbooth.service import accounts, db
 from fluxbooth.service.results import Results
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.app import create_app
+from tests.service.installation import Installation
 from tests.service.server import free_port, until
 
-Json = dict[str, Any]
-PICTURE = {"seed": 1, "width": 128, "height": 128, "recipe": {}}
 
+@dataclass(frozen=True)
+class House(Installation):
+    """An installation whose API answers. `http` has the owner's key."""
 
-@dataclass
-class House:
-    settings: Settings
-    results: Results
-    owner: int
     http: httpx.Client
     secret: bytes
 
@@ -44,26 +41,11 @@ class House:
         return account.id, self.client(key)
 
     def client(self, key: str) -> httpx.Client:
-        return httpx.Client(base_url=self.settings.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+        return client(self.settings, key)
 
-    def trained(self, tune: int) -> None:
-        """What the engine does when the child has trained."""
-        assert self.results.begin_training(tune)
-        lora = self.results.store.path(f"tunes/{tune}/work/lora.safetensors")
-        lora.parent.mkdir(parents=True, exist_ok=True)
-        lora.write_bytes(b"l" * 1000)
-        self.results.publish_tune(tune, {"lora": str(lora), "steps": 300})
 
-    def drawn(self, prompt: int, count: int = 1) -> None:
-        """What the engine does when the child has drawn."""
-        request = self.results.begin_drawing(prompt)
-        assert request
-        out = Path(request["out"])
-        out.mkdir(parents=True, exist_ok=True)
-        paths = [out / f"{i}.jpg" for i in range(count)]
-        for path in paths:
-            path.write_bytes(b"p" * 500)
-        self.results.publish_prompt(prompt, {"pictures": [{"path": str(path), **PICTURE} for path in paths]})
+def client(settings: Settings, key: str) -> httpx.Client:
+    return httpx.Client(base_url=settings.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 
 @contextlib.contextmanager
@@ -81,10 +63,7 @@ def house(blank: Path, data: Path, **settings: Any) -> Iterator[House]:
     services = app.state.services
     results = Results(chosen, services.db, services.store, services.jobs)
     with services.db.write() as session:
-        owner = serve.first_account(session)
-        key = accounts.create_key(session, owner, "", services.secret)
-    made = House(chosen, results, owner.id, httpx.Client(), services.secret)
-    made.http = made.client(key)
-    yield made
+        key = accounts.create_key(session, serve.first_account(session), "", services.secret)
+    yield House(chosen, results, client(chosen, key), services.secret)
     server.should_exit = True
     thread.join()

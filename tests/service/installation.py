@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Installation:
 
     def account(self, **options: bool) -> int:
         with self.results.db.write() as session:
-            account = accounts.create_account(session, "somebody")
+            account = accounts.create_account(session, f"somebody {secrets.token_hex(4)}")
             for name, value in options.items():
                 setattr(account, name, value)
             session.flush()

@@ -286,7 +286,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(town: House, operate
     if killed:  # between the transaction that closes it and the removal; the next sweep goes on
         with town.db.write() as session:
             belongings.close(session, session.get_one(Account, account))
-        town.results.sweep()
+        town.results.sweep(now())
     else:
         operate("account", "delete", str(account), "--yes")
     assert made["client"].get("/users").status_code == 401
@@ -305,7 +305,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(town: House, operate
     number = made["unfinished"]["id"]
     assert town.results.begin_training(number) is None and town.results.died(Tune, number) == 0
     (town.results.store.path(f"tunes/{number}")).mkdir(parents=True)
-    town.results.remove_if_deleted(Tune, number)
+    town.results.tidy(Tune, number)
     assert not town.results.store.path(f"tunes/{number}").exists()
 
 
@@ -325,7 +325,7 @@ def test_expiry_ends_the_orders_that_waited(town: House, receiver: Receiver) -> 
     assert ran["order"]["total_cost_mc"] == 1000 and guest.get("/users").json()["usd_balance_mc"] == 3000
     with town.db.write() as session:
         session.get_one(Tune, tune["id"]).expires_at = now()
-    town.results.sweep()
+    town.results.sweep(now())
     with town.db.read() as session:
         assert session.get_one(Order, ran["order"]["id"]).called_at
         waiting = session.scalars(select(Movement.job).where(Movement.account_id == account, Movement.kind == "refund"))

@@ -220,7 +220,7 @@ class Ledger(RuleBasedStateMachine):
         def step() -> None:
             with self.house.db.write() as session:
                 if kind == "tune":
-                    tunes.delete(session, self.account, int(number), with_prompts=True)
+                    tunes.delete(session, self.results.jobs, self.account, int(number), with_prompts=True)
                 else:
                     prompts.delete(session, self.account, int(number))
 
@@ -241,8 +241,8 @@ class Ledger(RuleBasedStateMachine):
             return
         with self.house.db.write() as session:
             session.get_one(Tune, int(job.split("-")[1])).expires_at = now()
-        self.results.sweep()
-        self.results.sweep()
+        for _ in range(2):
+            self.results.sweep(now())
         self.end_prompts_of(job)
 
     @invariant()
@@ -312,7 +312,7 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     for _ in range(2):
         drawn = guest.post(f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", **asked}, headers=key).json()
     assert (drawn["cost_mc"], left(guest)) == (cost, 20_000 - 300 * STEP - cost)
-    shop.drawn(drawn["id"], 2)
+    shop.drawn(drawn["id"])
     with shop.db.write() as session:
         row = session.get_one(Prompt, drawn["id"])
         assert row.trained_at

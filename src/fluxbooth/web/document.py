@@ -13,14 +13,16 @@ OPEN = {"/gallery/tunes", "/gallery/packs", "/gallery", "/workspaces", "/cli/mod
 METRICS = "/metrics"
 WAITS = {"Retry-After": {"description": "Seconds to wait before trying again", "schema": {"type": "string"}}}
 STATUSES = {
-    400: "The request cannot be understood", 401: "The key is missing or wrong", 404: "There is no such thing, or it is another account's",
+    400: "The request cannot be understood", 401: "The key is missing or wrong", 402: "The account's funds do not cover it",
+    403: "The account is disabled", 404: "There is no such thing, or it is another account's",
     409: "The first request with this Idempotency-Key is under way", 413: "The request, or a file in it, is too large",
     422: "Fields that will not do, all at once: each by its name, and as sentences in `base` and `error`",
+    429: "Too many requests in a second, or too many jobs waiting",
     502: "The writer of prompts gave nothing that will do", 503: "The server is busy", 504: "The writer of prompts did not answer in time",
     507: "The server's disk is full",
 }  # fmt: skip
-WAITING = {409, 503, 507}
-MAKING = {400, 409, 413, 422, 507}  # of routes that take a body
+WAITING = {409, 429, 503, 507}
+MAKING = {400, 402, 409, 413, 422, 507}  # of routes that take a body
 
 # type words: a `?` says that it may be null; `x[]` is a list
 TUNE = {
@@ -28,7 +30,8 @@ TUNE = {
     "trained_at": "time?", "started_training_at": "time?", "expires_at": "time?", "created_at": "time", "updated_at": "time",
     "model_type": "string?", "base_tune_id": "integer?", "branch": "string", "args": "string?", "steps": "integer?", "preset": "string?",
     "face_crop": "boolean", "training_face_correct": "boolean", "auto_extend": "boolean", "ckpt_url": "string?", "ckpt_urls": "string[]",
-    "url": "string", "orig_images": "string[]", "characteristics": "object", "base": "string", "ref_with_trigger": "string",
+    "url": "string", "orig_images": "string[]", "characteristics": "object", "base": "string", "cost_mc": "integer",
+    "ref_with_trigger": "string",
 }  # fmt: skip
 FAILED = {"failed_at": "time", "user_error": "string", "error": "string", "status": "string", "prompts": "object[]"}
 PROMPT = {
@@ -49,13 +52,16 @@ PROGRESS = {
     "id": "integer", "over": "boolean", "trained_at": "time?", "user_error": "string?", "step": "integer?", "steps": "integer?",
     "loss": "number?", "steps_per_second": "number?", "seconds_left": "number?", "losses": "number[]",
 }  # fmt: skip
+ESTIMATE = {
+    "cost_mc": "integer", "cost": "integer", "usd_balance_mc": "integer", "covered": "boolean", "seconds": "number?", "waiting": "integer",
+}  # fmt: skip
 SHOWN = {  # what routes answer with: a name of a schema, [] for a list of it
     ("post", "/tunes"): "Tune", ("get", "/tunes"): "Tune[]", ("get", "/tunes/{number}"): "Tune", ("patch", "/tunes/{number}"): "Tune",
     ("post", "/tunes/{number}/cancel"): "Tune", ("get", "/tunes/{number}/progress"): "Progress", ("get", "/gallery/tunes"): "Tune[]",
     ("post", "/tunes/{number}/prompts"): "Prompt", ("get", "/tunes/{number}/prompts"): "Prompt[]", ("post", "/prompts"): "Prompt",
     ("get", "/prompts"): "Prompt[]", ("get", "/prompts/{number}"): "Prompt", ("patch", "/prompts/{number}"): "Prompt",
     ("get", "/tunes/{tune}/prompts/{number}"): "Prompt", ("patch", "/tunes/{tune}/prompts/{number}"): "Prompt",
-    ("post", "/prompts/{number}/duplicate"): "Prompt",
+    ("post", "/prompts/{number}/duplicate"): "Prompt", ("get", "/estimates/tune"): "Estimate", ("get", "/estimates/prompt"): "Estimate",
 }  # fmt: skip
 PAGE = {"limit": "integer", "offset": "integer", "before_id": "integer", "page": "integer"}
 FILTERS = PAGE | {"text": "string", "liked": "boolean"} | dict.fromkeys(
@@ -65,6 +71,8 @@ QUERIES = {
     ("get", "/tunes/{number}/prompts"): FILTERS, ("get", "/packs"): PAGE | {"public": "boolean", "listed": "boolean"},
     ("get", "/gallery/packs"): PAGE, ("get", "/gallery/tunes"): {"title": "string"},
     ("delete", "/tunes/{number}"): {"delete_prompts": "boolean"},
+    ("get", "/estimates/tune"): {"photos": "integer", "steps": "integer", "preset": "string", "branch": "string", "auto_extend": "boolean"},
+    ("get", "/estimates/prompt"): dict.fromkeys(("tune_id", "num_images", "steps", "w", "h"), "integer") | {"aspect_ratio": "string"},
 }  # fmt: skip
 EXAMPLES = {
     "/tunes": {"tune": {"title": "Ann", "name": "woman", "image_urls": [f"https://photos.example/{i}.jpg" for i in range(1, 5)],
@@ -92,6 +100,9 @@ def _document(app: FastAPI) -> Json:
             "Prompt": _object(PROMPT, {}, "A text drawn, or to be drawn; `images` is empty until then", {"id": 1, "num_images": 4}),
             "Progress": _object(
                 {n: PROGRESS[n] for n in ("id", "over", "trained_at", "user_error")}, PROGRESS, "How far a training is", {}
+            ),
+            "Estimate": _object(
+                ESTIMATE, dict.fromkeys(("photos", "steps", "days", "pictures"), "integer?"), "What work would cost and take", {}
             ),
             "Error": _object({"error": "string"}, {"base": "string[]"}, "Why not, in one sentence", {"error": "Not Found"}, more=True),
         },
@@ -139,9 +150,11 @@ def _parameters(path: str, method: str, operation: Json) -> None:
 
 
 def _refusals(path: str, method: str) -> set[int]:
-    found = {503} | (set() if path in OPEN else {401})
+    found = {503} | (set() if path in OPEN else {401, 403, 429})
     if "{" in path or path == METRICS:
         found.add(404)
+    if path.startswith("/estimates/"):
+        found |= {404, 422}
     if method == "get" and path in ("/tunes", "/tunes/{number}/prompts", "/prompts", "/packs", "/gallery/packs"):
         found.add(400)
     if method in ("post", "patch") and not path.endswith(("/cancel", "/likes", "/like")):
@@ -149,7 +162,7 @@ def _refusals(path: str, method: str) -> set[int]:
     if method != "get":
         found.add(507)
     if path in ("/packs/{name}", "/p/{name}"):
-        found.add(401)  # a wrong key is refused, none is not
+        found |= {401, 403, 429}  # a wrong key is refused, none is not
     return found | ({502, 504} if path == "/themes" else set())
 
 
