@@ -70,6 +70,8 @@ def _follow(
     """Reads until the end of its output; whether it was killed on the way."""
     assert process.stdout
     for line in process.stdout:
+        if not line.startswith("{"):  # a library's own words
+            continue
         row = json.loads(line)
         if "event" not in row:
             done.result = row

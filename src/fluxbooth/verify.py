@@ -65,7 +65,8 @@ def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> J
     """
     began = time.monotonic()
     check_ours(out, "training", "verification")
-    make_folder(out)
+    make_folder(out / "training")
+    shutil.rmtree(out / "pictures", ignore_errors=True)
     verification = _Verification(out, row, chosen or course(row), report)
     result: Json = provenance.facts() | {"base": provenance.base_facts(row), "job": verification.job_facts()}
     for name, title, part in (

@@ -36,7 +36,7 @@ def choice(chosen: Choice, size: Shape) -> Json:
 
 def page(report: Json, pictures: Pictures) -> str:
     place, base = report["machine"]["gpu"] or report["machine"]["processor"], report["base"]["name"]
-    title = f"Fluxbooth verified: {base} on {place}"
+    title = f"Fluxbooth verification: {base} on {place}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         _checks(report["checks"]),
@@ -68,7 +68,7 @@ def figures(report: Json) -> list[tuple[str, str, str]]:
     if "failed" not in training:
         rows.append(("loading and encoding before the first step", f"{training['seconds_to_prepare']:g} s", ""))
     if "failed" not in resume:
-        rows.append(("resume: difference of the weights learnt", f"{resume['difference']:.1e}", "0"))
+        rows.append(("resume: difference of the weights learnt", f"{resume['difference']:.1e}" if resume["difference"] else "none", "none"))
     return rows
 
 
