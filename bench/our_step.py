@@ -1,0 +1,56 @@
+"""Our arm: `python -m bench.our_step SETTINGS`, a training by `fluxbooth.train` with the settings that both arms have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FluxPipeline
+from torch import Tensor, nn
+
+from bench import gate
+from fluxbooth import TrainSpec, flow, lora, models, train
+from fluxbooth.models.flux1 import Flux1
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    pass_on = gate.Gate()
+    module: Any = sys.modules["fluxbooth.train"]
+    step_loss, make_optimizer, sample_sigma, add = module.step_loss, module.make_optimizer, flow.sample_sigma, lora.add
+
+    def told_loss(*arguments: Any) -> Tensor:
+        loss = step_loss(*arguments)
+        pass_on.losses.append(loss.item())  # diffusers' script reads it at every step, too
+        return loss
+
+    def their_optimizer(*arguments: Any) -> Any:
+        optimizer = make_optimizer(*arguments)
+        for group in optimizer.param_groups:
+            group["betas"] = (0.9, 0.999)
+        return optimizer
+
+    def started(family: Any, rank: int, seed: int) -> list[nn.Parameter]:
+        parameters = add(family, rank, seed)
+        gate.start_lora(family.network.named_parameters())
+        return parameters
+
+    module.step_loss, module.make_optimizer, lora.add = told_loss, their_optimizer, started
+    module.learning_rate = lambda spec, step: spec.learning_rate
+    flow.sample_sigma = lambda *arguments: gate.thousandths(sample_sigma(*arguments))
+    dtype = getattr(torch, settings["dtype"])
+    pipeline = FluxPipeline.from_pretrained(settings["base"], dtype=dtype)
+    family = Flux1(models.find(settings["base"]), pipeline, dtype)
+    spec = TrainSpec(
+        class_name="man", base=settings["base"], steps=100_000, rank=settings["rank"], learning_rate=1e-4, batch_size=settings["batch"],
+        resolutions=(settings["side"],), text_length=settings["text"], dtype=settings["dtype"], checkpoint_every=100_000, seed=gate.SEED,
+        gradient_checkpointing=settings["checkpointing"],
+    )  # fmt: skip
+    train(Path(settings["photos"]), spec, Path(settings["out"]), family=family)
+
+
+if __name__ == "__main__":
+    main()
