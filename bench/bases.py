@@ -62,5 +62,8 @@ def _lengthen_clip(folder: Path) -> None:
     short = tensors[name]
     tensors[name] = torch.cat([short, short[-1:].repeat(POSITIONS - len(short), 1)])
     save_file(tensors, weights, {"format": "pt"})
-    for path, key in ((folder / "text_encoder" / "config.json", "max_position_embeddings"), (folder / "tokenizer" / "tokenizer_config.json", "model_max_length")):
+    for path, key in (
+        (folder / "text_encoder" / "config.json", "max_position_embeddings"),
+        (folder / "tokenizer" / "tokenizer_config.json", "model_max_length"),
+    ):
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: POSITIONS}))

@@ -56,12 +56,13 @@ def main() -> None:
     with torch.device("meta"):
         network = FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(settings["base"], subfolder="transformer"))
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and "transformer_blocks." in name]
+    precision = {"float32": "no", "bfloat16": "bf16"}[settings["dtype"]]
     sys.argv = [
         script, "--pretrained_model_name_or_path", settings["base"], "--instance_data_dir", settings["photos"], "--instance_prompt",
         "ohwx man", "--resolution", str(settings["side"]), "--center_crop", "--train_batch_size", str(settings["batch"]), "--repeats",
         str(settings["batch"]), "--max_train_steps", "100000", "--rank", str(settings["rank"]), "--lora_alpha", str(settings["rank"]),
         "--guidance_scale", "1", "--max_sequence_length", str(settings["text"]), "--lora_layers", ",".join(layers), "--cache_latents",
-        "--learning_rate", "1e-4", "--lr_scheduler", "constant", "--mixed_precision", {"float32": "no", "bfloat16": "bf16"}[settings["dtype"]],
+        "--learning_rate", "1e-4", "--lr_scheduler", "constant", "--mixed_precision", precision,
         "--seed", "0", "--checkpointing_steps", "1000000", "--output_dir", settings["out"],
         *(["--gradient_checkpointing"] if settings["checkpointing"] else []),
     ]  # fmt: skip

@@ -66,16 +66,19 @@ def compare(settings: Settings, peer: Peer | None, *, slices: int, steps: int, t
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         place = Path(folder)
 
-        def arm(name: str, *command: str, environment: dict[str, str] | None = None) -> arms.Arm:
+        def start(name: str, *command: str, environment: dict[str, str] | None = None) -> arms.Arm:
             settled = json.dumps(asdict(settings) | {"out": str(place / name)})
             return stack.enter_context(arms.started(name, [*command, settled], place / f"{name}.log", threads, environment))
 
-        running = [arm("fluxbooth", "bench.our_step")]
+        running = [start("fluxbooth", "bench.our_step")]
         if peer:
-            running.append(arm("diffusers", "bench.diffusers_step", str(peer.script), environment=peer.environment))
+            running.append(start("diffusers", "bench.diffusers_step", str(peer.script), environment=peer.environment))
         arms.compare(running, slices, steps)
     row["gemm after, GFLOP/s"] = machine.gemm_peak(settings.dtype, threads)
-    row |= {arm.name: {"seconds": arms.spread(arm.seconds), "cpu seconds": arms.spread(arm.cpu), "peak_mb": round(arm.peak_mb)} for arm in running}
+    row |= {
+        arm.name: {"seconds": arms.spread(arm.seconds), "cpu seconds": arms.spread(arm.cpu), "peak_mb": round(arm.peak_mb)}
+        for arm in running
+    }
     if peer is None:
         return row | {"diffusers": "skipped"}
     ours, theirs = running

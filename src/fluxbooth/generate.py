@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 from PIL import Image, PngImagePlugin
-from safetensors.torch import load_file
 
 import fluxbooth
-from fluxbooth import lora, models, photocheck
+from fluxbooth import models, photocheck
 from fluxbooth import prompts as language
 from fluxbooth.errors import InputError
 from fluxbooth.models import Base
 from fluxbooth.models.base import Conditioning, Family
 from fluxbooth.prompts import Advice, Prompt
+from fluxbooth.slots import Adapter, Shelf, worn
 from fluxbooth.specs import GenerateSpec, lora_and_weight
 
 BATCH = 8  # pictures denoised together at the native area of nano
@@ -44,22 +44,15 @@ class Picture:
         self.image.save(path, pnginfo=info)
 
 
-@dataclass(frozen=True)
-class _Adapter:
-    name: str  # in the pipeline
-    path: Path
-    digest: str
-    trigger: str | None
-
-
 def generate(
-    prompts: Sequence[str], spec: GenerateSpec, report: Report | None = None, *, folders: Sequence[Path] = (), family: Family | None = None
-) -> list[Picture]:
+    prompts: Sequence[str], spec: GenerateSpec, report: Report | None = None, *, folders: Sequence[Path] = (),
+    family: Family | None = None, shelf: Shelf | None = None,
+) -> list[Picture]:  # fmt: skip
     """Pictures of each prompt, `spec.num_images` a prompt, in order.
 
     A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
-    scaled. `family` is a base that is in memory already; it is given back without adapters. `report` is called with
+    scaled. `family` is a base that is in memory already, `shelf` the LoRAs beside it; it is given back without any. `report` is called with
     {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
@@ -69,29 +62,29 @@ def generate(
     parsed = [language.parse(text) for text in prompts]
     sizes(spec, models.find(spec.base))
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
-    with lora.removed_after(family):
-        return _generate(prompts, parsed, wanted, spec, family or models.load(spec.base), report)
+    return _generate(prompts, parsed, wanted, spec, family or models.load(spec.base), shelf or Shelf(), report)
 
 
 def _generate(
     texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, family: Family,
-    report: Report,
+    shelf: Shelf, report: Report,
 ) -> list[Picture]:  # fmt: skip
     row, (size, drawn) = family.row, sizes(spec, family.row)
-    adapters = _load_adapters(family, [path for loras in wanted for path, _ in loras])
+    adapters = {path: shelf.fetch(path, family) for loras in wanted for path, _ in loras}
     advice = [a for text, loras in zip(texts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
     report({"event": "advice", "advice": advice})
     first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
     pictures: list[Picture] = []
     for text, prompt, loras in zip(texts, parsed, wanted, strict=True):
-        _activate(family, [(adapters[path], weight) for path, weight in loras])
+        chosen = [(adapters[path], weight) for path, weight in loras]
         conditioning = family.encode_text([language.plain(prompt.text)], row.text_length)
         seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
         for start in range(0, len(seeds), batch_size(row, drawn)):
             chunk = seeds[start : start + batch_size(row, drawn)]
-            images = draw(family, conditioning, chunk, drawn, spec.steps, spec.guidance)
+            with worn(family, chosen):
+                images = draw(family, conditioning, chunk, drawn, spec.steps, spec.guidance)
             for seed, image in zip(chunk, images, strict=True):
-                recipe = _recipe(prompt.text, spec, seed, size, drawn, [(adapters[path], weight) for path, weight in loras])
+                recipe = _recipe(prompt.text, spec, seed, size, drawn, chosen)
                 pictures.append(Picture(image.resize(size, Image.Resampling.LANCZOS), seed, *size, text, recipe))
             report({"event": "picture", "done": len(pictures), "of": len(texts) * spec.num_images})
     return pictures
@@ -148,39 +141,18 @@ def _wanted(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list
     return [(find_lora(name, folders), weight) for name, weight in named]
 
 
-def _load_adapters(family: Family, paths: Sequence[Path]) -> dict[Path, _Adapter]:
-    adapters: dict[Path, _Adapter] = {}
-    for number, path in enumerate(dict.fromkeys(paths)):
-        file = lora.check(path, family)
-        adapters[path] = _Adapter(f"lora{number}", path, file.metadata.get("sshs_model_hash", ""), file.trigger)
-    for adapter in adapters.values():
-        family.pipeline().load_lora_weights(load_file(adapter.path), adapter_name=adapter.name)
-    return adapters
-
-
-def _activate(family: Family, adapters: Sequence[tuple[_Adapter, float]]) -> None:
-    pipeline = family.pipeline()
-    if not pipeline.get_list_adapters():
-        return
-    if not adapters:
-        pipeline.disable_lora()
-        return
-    pipeline.enable_lora()
-    pipeline.set_adapters([adapter.name for adapter, _ in adapters], [weight for _, weight in adapters])
-
-
-def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, _Adapter], family: Family) -> list[Advice]:
-    triggers = [adapters[path].trigger for path, _ in loras if adapters[path].trigger]
+def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family) -> list[Advice]:
+    triggers = [trigger for path, _ in loras if (trigger := adapters[path].file.trigger)]
     return language.advise(text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length)
 
 
 def _recipe(
-    text: str, spec: GenerateSpec, seed: int, size: tuple[int, int], drawn: tuple[int, int], loras: Sequence[tuple[_Adapter, float]]
+    text: str, spec: GenerateSpec, seed: int, size: tuple[int, int], drawn: tuple[int, int], loras: Sequence[tuple[Adapter, float]]
 ) -> dict[str, Any]:
     recipe: dict[str, Any] = {
         "version": fluxbooth.__version__, "base": spec.base, "text": text, "seed": seed, "width": size[0], "height": size[1],
         "steps": spec.steps, "guidance": spec.guidance,
-        "loras": [{"name": _title(a.path), "weight": weight, "sha256": a.digest} for a, weight in loras],
+        "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.file.metadata.get("sshs_model_hash", "")} for a, w in loras],
     }  # fmt: skip
     if drawn != size:
         recipe["drawn_at"] = f"{drawn[0]}x{drawn[1]}"

@@ -7,12 +7,12 @@ import datetime
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
-from peft.tuners.lora import LoraLayer
+from peft.tuners.lora import Linear as LoraLinear
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,32 +34,31 @@ def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
     A is drawn from `seed`, B is zero, so that training starts at the base. Returns the trainable parameters, in float32.
     """
     family.network.requires_grad_(False)
+    config = _config(family.adapter_targets(), rank)
+    config._register_custom_module({nn.Linear: _Adapted})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(_config(family.adapter_targets(), rank), family.network, ADAPTER)
+        inject_adapter_in_model(config, family.network, ADAPTER)
     trainable = [p for p in family.network.parameters() if p.requires_grad]
     for parameter in trainable:
         parameter.data = parameter.data.float()
-    for layer in family.network.modules():
-        if isinstance(layer, LoraLayer):
-            layer.cast_input_dtype_enabled = False
-            for branches in (layer.lora_A, layer.lora_B):
-                branches[ADAPTER] = _Branch(branches[ADAPTER])
     return trainable
 
 
-class _Branch(nn.Module):
-    """A or B: float32 weights that are cast to what they multiply.
+class _Adapted(LoraLinear):
+    """W x + B A x for training: peft's layer without what costs time and memory.
 
-    peft casts the input instead, and autograd keeps that copy for each layer: at FLUX.1's size a third of all activations.
+    float32 weights are cast to what they multiply; peft casts the input instead, and autograd keeps that copy for each layer. B A x is
+    added to W x where that lies, and alpha = rank needs no scaling.
     """
 
-    def __init__(self, linear: Any) -> None:
-        super().__init__()
-        self.weight: nn.Parameter = linear.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.linear(x, self.weight.to(x.dtype))
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        result = self.base_layer(x, *args, **kwargs)
+        a, b = cast(nn.Linear, self.lora_A[ADAPTER]).weight, cast(nn.Linear, self.lora_B[ADAPTER]).weight
+        low = functional.linear(x, a.to(x.dtype))
+        # a view, not a reshape: a copy would silently lose what is added to it
+        result.view(-1, len(b)).addmm_(low.flatten(0, -2).to(result.dtype), b.to(result.dtype).T)
+        return result
 
 
 def _config(layers: list[str], rank: int) -> LoraConfig:
@@ -108,13 +107,22 @@ def check(path: str | Path, family: Family) -> lorafile.LoraFile:
     layers = {name.removesuffix(".base_layer"): module for name, module in modules if isinstance(module, nn.Linear)}
     for name, shape in file.shapes.items():
         layer = layers.get(name.removeprefix(PREFIX).rsplit(".lora_", 1)[0])
-        ends = name.endswith("lora_A.weight"), name.endswith("lora_B.weight")
-        if layer is None or not any(ends) or shape[1 if ends[0] else 0] != (layer.in_features if ends[0] else layer.out_features):
+        if layer is None or not _fits(name, shape, layer):
             raise InputError(
                 f"{path} was made for another architecture than {family.row.name} ({name} of shape {list(shape)} has no "
                 "place there): use it with the base it was trained on."
             )
+    for name, shape in file.shapes.items():
+        other = file.shapes.get(name.replace(".lora_A.", ".lora_B."))
+        if ".lora_A." in name and (other is None or other[1] != shape[0]):
+            raise InputError(f"{path} holds only a part of {name.rsplit('.lora_', 1)[0]}: download or train it again.")
     return file
+
+
+def _fits(name: str, shape: tuple[int, ...], layer: nn.Linear) -> bool:
+    if name.endswith("lora_A.weight"):
+        return shape[1] == layer.in_features
+    return name.endswith(("lora_B.weight", "lora_magnitude_vector")) and shape[0] == layer.out_features
 
 
 def write(path: Path, family: Family, weights: dict[str, Tensor], spec: TrainSpec, pictures: int, captions: Sequence[str]) -> None:

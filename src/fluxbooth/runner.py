@@ -26,6 +26,7 @@ from fluxbooth.lifeline import die_with_parent
 
 if TYPE_CHECKING:
     from fluxbooth.models.base import Family
+    from fluxbooth.slots import Shelf
 
 Json = dict[str, Any]
 Tell = Callable[[Json], None]
@@ -38,6 +39,7 @@ class Runner:
         self.replies, self.base = replies, ""
         self.current: int | None = None
         self.family: Family | None = None
+        self.shelf: Shelf | None = None
 
     def resident(self, base: str) -> Family:
         """The base in memory; another one leaves it first, for there is room for one."""
@@ -109,17 +111,27 @@ def train(runner: Runner, request: Json, tell: Tell) -> Json:
 
 
 def generate(runner: Runner, request: Json, tell: Tell) -> Json:
-    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`."""
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`.
+
+    `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
+    """
     from fluxbooth.generate import generate
+    from fluxbooth.slots import Shelf
     from fluxbooth.specs import GenerateSpec
 
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
+    family = runner.resident(spec.base)
+    shelf = runner.shelf = runner.shelf or Shelf()
 
     def report(event: Json) -> None:
+        if event["event"] == "advice":  # this work has its own LoRAs by now
+            for path in request.get("soon", ()):
+                with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
+                    shelf.expect(path, family)
         tell({**event, "advice": [a.to_json() for a in event["advice"]]} if event["event"] == "advice" else event)
 
-    pictures = generate([request["text"]], spec, report, family=runner.resident(spec.base))
+    pictures = generate([request["text"]], spec, report, family=family, shelf=shelf)
     rows = []
     for number, picture in enumerate(pictures):
         path = out / f"{number}.jpg"

@@ -103,7 +103,9 @@ class Results:
             prompt.started_training_at = prompt.started_training_at or now()
             loras = [f"{self.store.path(use.tune.lora)}:{use.weight}" for use in prompt.uses if use.tune.lora]
             spec, out = {**prompt.spec, "loras": loras}, self.store.path(f"prompts/{number}/work")
-            return {"work": "generate", "text": prompts.drawn_text(prompt), "spec": spec, "out": str(out)}
+            following = _next_prompt(session, number)
+            soon = [str(self.store.path(use.tune.lora)) for use in (following.uses if following else ()) if use.tune.lora]
+            return {"work": "generate", "text": prompts.drawn_text(prompt), "spec": spec, "out": str(out), "soon": soon}
 
     def publish_prompt(self, number: int, result: Json) -> None:
         with self.db.write() as session:
@@ -183,3 +185,9 @@ def _open_tune(session: Session, number: int) -> Tune | None:
 def _open_prompt(session: Session, number: int) -> Prompt | None:
     prompt = session.get(Prompt, number)
     return prompt if prompt and not (prompt.trained_at or prompt.deleted_at) else None
+
+
+def _next_prompt(session: Session, number: int) -> Prompt | None:
+    """What will probably be drawn after a prompt: the oldest of the others that wait for the device."""
+    waiting = (Prompt.enqueued.is_(True), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.id != number)
+    return session.scalars(select(Prompt).where(*waiting).order_by(Prompt.id).limit(1)).first()
