@@ -1,92 +1,103 @@
-"""What nano costs on this machine: `make bench` prints a table and, with --json FILE, writes the numbers.
+"""Training and switching measured on this machine, beside the peers: `make bench`, or `python -m bench ROW ...`.
 
-Each figure is the median of five after a warm-up, with the spread (largest minus smallest).
+A speed here is a ratio within one run: the arms work by turns, so that whatever else the machine does falls on all of them.
+bench/README.md says what each row is and where the peers' scripts come from; without one, its part of a row says "skipped".
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import torch
+from bench import machine, report
 
-from fluxbooth import TrainSpec, lora, models, photocheck
-from fluxbooth.demo import PHOTOS
-from fluxbooth.photos import prepare
-from fluxbooth.train import make_optimizer, peak_rss_mb, step_loss
-
-ROUNDS = 5
+ROWS = ("B1n", "B1", "B2", "B3", "B5", "B6", "nano")
 
 
-def seconds(work: Callable[[], object]) -> dict[str, float]:
-    times = []
-    for _ in range(ROUNDS + 1):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    counted = times[1:]
-    return {"median": round(statistics.median(counted), 4), "spread": round(max(counted) - min(counted), 4)}
+def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
+    """How each row is measured. Loads torch only for those that are asked for."""
+    quick, work, threads = arguments.quick, arguments.work, arguments.threads
 
+    def peer() -> Any:
+        from bench.steps import Peer
 
-def training_step(dtype: str) -> dict[str, float]:
-    """One step at the default batch size, rank and resolution."""
-    family = models.load("nano", training=True, dtype=dtype)
-    pictures = photocheck.read(PHOTOS)
-    spec = models.resolve(TrainSpec(class_name="man", dtype=dtype), len(pictures))
-    with tempfile.TemporaryDirectory() as cache:
-        dataset = prepare(pictures, family, spec, Path(cache))
-    parameters = lora.add(family, spec.rank, 0)
-    optimizer, step = make_optimizer(spec, parameters), iter(range(10**6))
+        return Peer(arguments.diffusers.resolve(), arguments.peer_packages) if arguments.diffusers else None
 
-    def work() -> None:
-        for _ in range(5):
-            number = next(step)
-            step_loss(family, dataset.batch_at(number, spec), spec, number).backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+    def b1n() -> Any:
+        from bench import steps
 
-    return {name: round(value / 5, 4) for name, value in seconds(work).items()}
+        return steps.compare(steps.nano(work), peer(), slices=5, steps=2 if quick else 5, threads=threads)
 
+    def b1() -> Any:
+        from bench import steps
 
-def picture(count: int) -> dict[str, float]:
-    """One 128 x 128 picture of 28 steps, when `count` are drawn together; loading not counted."""
-    from fluxbooth.generate import draw
+        settings = steps.real_width(work, 128, 64) if quick else steps.real_width(work, 512, 512)
+        row = steps.compare(settings, peer(), slices=5, steps=2, threads=threads)
+        needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
+        peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
+        return row | {"share of the GEMM peak": needed / row["fluxbooth"]["cpu seconds"]["median"] / threads / peak}
 
-    family = models.load("nano")
-    conditioning = family.encode_text(["a man in a red hoodie, at the beach"], 48)
-    timed = seconds(lambda: draw(family, conditioning, list(range(count)), (128, 128), 28, 3.5))
-    return {name: round(value / count, 4) for name, value in timed.items()}
+    def b2() -> Any:
+        from bench import start
 
+        return start.seconds(work, peer(), 2 if quick else 5, threads)
 
-def command(*arguments: str) -> dict[str, float]:
-    return seconds(lambda: subprocess.run([sys.executable, "-m", "fluxbooth", *arguments], check=True, capture_output=True))
+    def b3() -> Any:
+        from bench import switch
+
+        return {
+            "switch, cpu ms": switch.switches(work, 20 if quick else 200),
+            "pictures per cpu second": switch.pictures(work, (1, 8, 64), 6 if quick else 60, 2 if quick else 8),
+        }
+
+    def b5() -> Any:
+        from bench import jobs
+
+        return jobs.rows([100, 10_000] if quick else [100, 1_000, 10_000, 100_000])
+
+    def b6() -> Any:
+        from bench import growth
+
+        if quick:
+            return growth.rows(sides=(128, 256, 384), batches=(1, 2, 4), ranks=(4, 32, 128), rounds=2)
+        return growth.rows(sides=(256, 512, 768, 1024), batches=(1, 2, 4, 8), ranks=(4, 16, 64, 128), rounds=5)
+
+    def nano() -> Any:
+        from bench import nano
+
+        return nano.rows()
+
+    return dict(zip(ROWS, (b1n, b1, b2, b3, b5, b6, nano), strict=True))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all without one")
+    parser.add_argument("--diffusers", type=Path, metavar="SCRIPT", help="diffusers' train_dreambooth_lora_flux.py")
+    parser.add_argument("--peer-packages", type=Path, metavar="DIR", help="packages that only the peer needs: torchvision")
+    parser.add_argument("--threads", type=int, default=2, help="of each arm")
+    parser.add_argument("--quick", action="store_true", help="fewer tokens and repeats, for a busy machine; such rows are marked")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fluxbooth-bench", help="where bases are made and kept")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here; rows of earlier runs in it stay")
+    parser.add_argument("--page", action="store_true", help="write the numbers of --json into docs/benchmarks.md and its plot")
     arguments = parser.parse_args()
-    rows = {
-        "fluxbooth --help, s": command("--help"),
-        "training step, float32, batch 4, s": training_step("float32"),
-        "training step, bfloat16, batch 4, s": training_step("bfloat16"),
-        "picture, 28 steps, one at a time, s": picture(1),
-        "picture, 28 steps, eight together, s": picture(8),
-    }
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
-    for name, row in rows.items():
-        print(f"{name:40}{row['median']:9.4f}  (spread {row['spread']:.4f})")
-    print(f"{'peak memory, MB':40}{peak_rss_mb():9.0f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows | {"peak_rss_mb": peak_rss_mb()}, indent=1) + "\n")
+    if unknown := set(arguments.rows) - set(ROWS):
+        parser.error(f"there is no row {', '.join(sorted(unknown))}: use {', '.join(ROWS)}")
+    if arguments.page and not arguments.json:
+        parser.error("--page needs --json FILE")
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
+    for name in arguments.rows or ([] if arguments.page else ROWS):
+        found[name] = {"machine": machine.described(arguments.threads), "quick": arguments.quick, "row": measures(arguments)[name]()}
+        print(json.dumps({name: found[name]}, indent=1), flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    if arguments.page:
+        report.write(found)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""What nano costs on this machine: the figures of the README's demo."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fluxbooth import TrainSpec, lora, models, photocheck
+from fluxbooth.demo import PHOTOS
+from fluxbooth.photos import prepare
+from fluxbooth.train import make_optimizer, step_loss
+
+ROUNDS = 5
+
+
+def seconds(work: Callable[[], object]) -> dict[str, float]:
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    counted = times[1:]
+    return {"median": round(statistics.median(counted), 4), "spread": round(max(counted) - min(counted), 4)}
+
+
+def training_step(dtype: str) -> dict[str, float]:
+    """One step at the default batch size, rank and resolution."""
+    family = models.load("nano", training=True, dtype=dtype)
+    pictures = photocheck.read(PHOTOS)
+    spec = models.resolve(TrainSpec(class_name="man", dtype=dtype), len(pictures))
+    with tempfile.TemporaryDirectory() as cache:
+        dataset = prepare(pictures, family, spec, Path(cache))
+    parameters = lora.add(family, spec.rank, 0)
+    optimizer, step = make_optimizer(spec, parameters), iter(range(10**6))
+
+    def work() -> None:
+        for _ in range(5):
+            number = next(step)
+            step_loss(family, dataset.batch_at(number, spec), spec, number).backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    return {name: round(value / 5, 4) for name, value in seconds(work).items()}
+
+
+def picture(count: int) -> dict[str, float]:
+    """One 128 x 128 picture of 28 steps, when `count` are drawn together; loading not counted."""
+    from fluxbooth.generate import draw
+
+    family = models.load("nano")
+    conditioning = family.encode_text(["a man in a red hoodie, at the beach"], 48)
+    timed = seconds(lambda: draw(family, conditioning, list(range(count)), (128, 128), 28, 3.5))
+    return {name: round(value / count, 4) for name, value in timed.items()}
+
+
+def command(*arguments: str) -> dict[str, float]:
+    return seconds(lambda: subprocess.run([sys.executable, "-m", "fluxbooth", *arguments], check=True, capture_output=True))
+
+
+def rows() -> dict[str, Any]:
+    found = {
+        "fluxbooth --help, s": command("--help"),
+        "training step, float32, batch 4, s": training_step("float32"),
+        "picture, 28 steps, one at a time, s": picture(1),
+        "picture, 28 steps, eight together, s": picture(8),
+    }
+    if models_compute_in_bfloat16():
+        found["training step, bfloat16, batch 4, s"] = training_step("bfloat16")
+    return found
+
+
+def models_compute_in_bfloat16() -> bool:
+    """Elsewhere a step in bfloat16 takes minutes: its products are emulated."""
+    import torch
+
+    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
