@@ -17,6 +17,7 @@ import fluxbooth
 from fluxbooth import models, photocheck
 from fluxbooth import prompts as language
 from fluxbooth.errors import InputError
+from fluxbooth.faster import drawing
 from fluxbooth.models import Base
 from fluxbooth.models.base import Conditioning, Family
 from fluxbooth.prompts import Advice, Prompt
@@ -77,11 +78,11 @@ def _generate(
     pictures: list[Picture] = []
     for text, prompt, loras in zip(texts, parsed, wanted, strict=True):
         chosen = [(adapters[path], weight) for path, weight in loras]
-        conditioning = family.encode_text([language.plain(prompt.text)], row.text_length)
+        conditioning = shelf.conditioning(language.plain(prompt.text), family)
         seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
         for start in range(0, len(seeds), batch_size(row, drawn)):
             chunk = seeds[start : start + batch_size(row, drawn)]
-            with worn(family, chosen):
+            with worn(family, chosen), drawing(family, spec.speed, drawn):
                 images = draw(family, conditioning, chunk, drawn, spec.steps, spec.guidance)
             for seed, image in zip(chunk, images, strict=True):
                 recipe = _recipe(prompt.text, spec, seed, size, drawn, chosen)
@@ -154,6 +155,8 @@ def _recipe(
         "steps": spec.steps, "guidance": spec.guidance,
         "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.file.metadata.get("sshs_model_hash", "")} for a, w in loras],
     }  # fmt: skip
+    if spec.speed != "exact":
+        recipe["speed"] = spec.speed
     if drawn != size:
         recipe["drawn_at"] = f"{drawn[0]}x{drawn[1]}"
     return recipe

@@ -20,9 +20,10 @@ from torch.nn import functional
 
 from fluxbooth import lora
 from fluxbooth.lorafile import LoraFile
-from fluxbooth.models.base import Family
+from fluxbooth.models.base import Conditioning, Family
 
 MOST_BYTES = 2 * 2**30  # of LoRAs in main memory: twelve of rank 16 for FLUX.1
+MOST_TEXTS = 64  # each 4 MB for FLUX.1
 Key = tuple[str, str, int, int]  # base; path, time and size of a file, so that one that was replaced is read again
 
 
@@ -46,12 +47,14 @@ class Adapter:
 
 
 class Shelf:
-    """The LoRAs that were used last, up to `most_bytes` of main memory; one of more than that stays only while it is in use."""
+    """What lies beside a base that stays: the LoRAs that were used last, up to `most_bytes` of main memory (one of more than that stays
+    until the next), and what the text encoders said of the last texts."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._kept: OrderedDict[Key, Future[Adapter]] = OrderedDict()
         self._reader = ThreadPoolExecutor(1, "lora-reader")
+        self._texts: OrderedDict[tuple[str, str], Conditioning] = OrderedDict()
 
     def expect(self, path: str | Path, family: Family) -> Future[Adapter]:
         """Starts to read a file that will be fetched, unless it is here. Raises InputError if it is no LoRA for the family's network."""
@@ -73,6 +76,16 @@ class Shelf:
     def fetch(self, path: str | Path, family: Family) -> Adapter:
         """The LoRA of a file. Raises InputError as `expect` does."""
         return self.expect(path, family).result()
+
+    def conditioning(self, text: str, family: Family) -> Conditioning:
+        """Of a text, at the length that the base is at home at; encoded once."""
+        key = (family.row.name, text)
+        if key not in self._texts:
+            self._texts[key] = family.encode_text([text], family.row.text_length)
+        self._texts.move_to_end(key)
+        while len(self._texts) > MOST_TEXTS:
+            self._texts.popitem(last=False)
+        return self._texts[key]
 
 
 def _read(file: LoraFile, dtype: torch.dtype) -> Adapter:

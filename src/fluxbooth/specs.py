@@ -103,6 +103,7 @@ class GenerateSpec(Spec):
     aspect_ratio: str | None = Field(default=None, description="shape at the base's own area: " + " ".join(ASPECT_RATIOS))
     steps: int = Field(default=28, ge=1, le=200, description="denoising steps")
     guidance: float = Field(default=3.5, ge=0, le=20, description="how closely to follow the text")
+    speed: Literal["exact", "fast"] = Field(default="exact", description="fast skips blocks whose work changes little: other details")
     negative_prompt: str | None = Field(default=None, description="not possible with FLUX; say what should be there instead")
 
     @model_validator(mode="after")

@@ -1,0 +1,49 @@
+"""Faster ways to the same, or nearly the same, picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fluxbooth import GenerateSpec, faster, generate, models
+from fluxbooth.slots import Shelf
+
+TEXT = "a man with glasses, at the beach"
+
+
+def test_fast_skips_blocks_says_so_and_leaves_the_base_exact() -> None:
+    family, calls = models.load("nano", dtype="float32"), [0]
+    family.pipeline().transformer.single_transformer_blocks[-1].register_forward_hook(lambda *_: calls.__setitem__(0, calls[0] + 1))
+    exact, fast, again = (
+        generate([TEXT], GenerateSpec(steps=12, seed=3, speed=speed), family=family)[0] for speed in ("exact", "fast", "exact")
+    )
+    assert 24 < calls[0] < 36  # twice twelve, and fewer than twelve
+    difference = np.abs(np.asarray(fast.image).astype(int) - np.asarray(exact.image).astype(int)).mean()
+    assert 0 < difference < 10
+    assert np.array_equal(np.asarray(exact.image), np.asarray(again.image))
+    assert fast.metadata["speed"] == "fast"
+    assert "speed" not in exact.metadata
+
+
+def test_a_large_picture_is_decoded_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    family, spec, tiled = models.load("nano", dtype="float32"), GenerateSpec(steps=1, seed=3), []
+    autoencoder = family.pipeline().vae
+    decode = autoencoder.tiled_decode
+    monkeypatch.setattr(autoencoder, "tiled_decode", lambda *arguments, **named: tiled.append(1) or decode(*arguments, **named))
+    whole = generate([TEXT], spec, family=family)[0]
+    assert not tiled
+    monkeypatch.setattr(faster, "TILED_ABOVE", 128 * 128 - 1)
+    in_tiles = generate([TEXT], spec, family=family)[0]
+    assert tiled
+    assert np.abs(np.asarray(whole.image).astype(int) - np.asarray(in_tiles.image).astype(int)).mean() < 10
+    assert not autoencoder.use_tiling
+
+
+def test_a_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    family, shelf, spec, encoded = models.load("nano", dtype="float32"), Shelf(), GenerateSpec(steps=1, seed=3), []
+    encode = family.encode_text
+    monkeypatch.setattr(family, "encode_text", lambda texts, length: encoded.append(texts) or encode(texts, length))
+    first, other, again = (generate([text], spec, family=family, shelf=shelf)[0] for text in (TEXT, "a woman", TEXT))
+    assert encoded == [[TEXT], ["a woman"]]
+    assert np.array_equal(np.asarray(first.image), np.asarray(again.image))
+    assert not np.array_equal(np.asarray(first.image), np.asarray(other.image))
