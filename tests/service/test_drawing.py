@@ -1,0 +1,18 @@
+"""What the engine tells the child about a drawing."""
+
+from __future__ import annotations
+
+from tests.service.installation import Installation
+
+
+def test_a_drawing_names_the_loras_of_the_next_one(installation: Installation) -> None:
+    account, results = installation.account(), installation.results
+    tune = installation.tune(account, "one")
+    installation.trained(tune)
+    first, second = (installation.prompt(account, tune, f"sks man {place}") for place in ("at the beach", "in a forest"))
+    request, last = results.begin_drawing(first), results.begin_drawing(second)
+    assert request is not None and last is not None
+    assert request["soon"] == last["soon"] == [str(results.store.path(f"tunes/{tune}/lora.safetensors"))]
+    installation.drawn(first)
+    alone = results.begin_drawing(second)
+    assert alone is not None and alone["soon"] == []
