@@ -159,7 +159,7 @@ async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
 
 async def written(work: Callable[..., T], *arguments: Any) -> T:
     """Does what writes rows or files, and waits while the disk is full or the database taken: the end of a job must not be lost."""
-    wait = 1.0
+    wait = min(1.0, LONGEST_PAUSE)
     while True:
         try:
             return await asyncio.to_thread(work, *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from fluxbooth import worker
 from fluxbooth.demo import PHOTOS
 from fluxbooth.service import accounts
+from fluxbooth.service.db import Database
+from fluxbooth.service.tables import Prompt
 from fluxbooth.web import app
 from tests.service.installation import Installation
 from tests.service.server import Server
@@ -41,6 +45,27 @@ def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(installation:
 def new_key(installation: Installation) -> str:
     secret = accounts.pepper(installation.settings.data)
     return installation.write(installation.account(), lambda session, owner: accounts.create_key(session, owner, "", secret))
+
+
+def test_the_end_of_a_job_waits_for_the_database(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.01)
+    prompt = installation.prompt(installation.account(), 1504944, "a man")
+    impatient, tries = Database(installation.settings.database_url, patience=0.01), []
+    holder = sqlite3.connect(installation.settings.database, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+
+    def publish() -> None:
+        tries.append(prompt)
+        if len(tries) == 3:
+            holder.rollback()
+        with impatient.write() as session:
+            session.get_one(Prompt, prompt).user_error = "written in the end"
+
+    asyncio.run(worker.written(publish))
+    assert len(tries) == 3 and installation.row(Prompt, prompt).user_error == "written in the end"
+    with pytest.raises(FileNotFoundError):  # no waiting for what will not come
+        asyncio.run(worker.written((installation.settings.data / "nothing").read_text))
+    holder.close()
 
 
 def test_a_fault_of_ours_is_told_without_its_values(installation: Installation, capfd: pytest.CaptureFixture[str]) -> None:

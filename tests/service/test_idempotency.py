@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sqlalchemy import func, select
+from starlette.testclient import TestClient
 
-from fluxbooth.service import tunes
+from fluxbooth.service import accounts, tunes
 from fluxbooth.service.tables import Use
+from fluxbooth.web.app import create_app
 from tests.service.installation import Installation
 
 
@@ -46,3 +48,23 @@ def test_accounts_do_not_share_rows_and_others_make_new_ones(installation: Insta
     assert installation.tune(wanting, "Ann") != installation.tune(another, "Ann")
     assert installation.tune(plain, "Ann") != installation.tune(plain, "Ann")
     assert installation.prompt(plain, 1504944, "a man") != installation.prompt(plain, 1504944, "a man")
+
+
+def test_an_account_sets_its_options_itself(installation: Installation) -> None:
+    account = installation.account()
+    secret = accounts.pepper(installation.settings.data)
+    key = installation.write(account, lambda session, owner: accounts.create_key(session, owner, "", secret))
+    with TestClient(create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}) as client:
+
+        def options() -> tuple[bool, bool]:
+            shown = client.get("/users").json()
+            return shown["idempotent"], shown["auto_extend_tunes"]
+
+        assert options() == (False, False)
+        assert client.patch("/users", data={"user[idempotent]": "True"}).json()["idempotent"] is True
+        assert client.patch("/users", json={"auto_extend_tunes": 1, "name": "another"}).json()["name"] == "somebody"
+        assert options() == (True, True)
+        made = [client.post("/prompts", json={"text": "a man"}).json()["id"] for _ in range(2)]
+        assert made[0] == made[1]
+        assert client.patch("/users", json={"idempotent": "perhaps"}).status_code == 422
+        assert client.patch("/users", json={"idempotent": "false"}).json()["idempotent"] is False

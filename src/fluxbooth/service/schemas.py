@@ -182,6 +182,11 @@ class ThemeForm(Form):
         return {"tune_ids": values["tuen_ids"], **values} if isinstance(values, dict) and "tuen_ids" in values else values
 
 
+class AccountPatch(Form):
+    auto_extend_tunes: bool | None = None
+    idempotent: bool | None = None
+
+
 class TunePatch(Form):
     title: Text | None = Field(default=None, max_length=1000)
     name: Text | None = Field(default=None, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")

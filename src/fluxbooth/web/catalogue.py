@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from fluxbooth.service import money, shapes
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.tables import Prompt, Tune
-from fluxbooth.web import metrics
+from fluxbooth.service.schemas import AccountPatch
+from fluxbooth.service.tables import Account, Prompt, Tune
+from fluxbooth.web import metrics, requests
 from fluxbooth.web.requests import Owner, Using, the_account
 
 router = APIRouter()
@@ -33,10 +36,29 @@ def nothing() -> list[Json]:
 @router.get("/users", summary="The account")
 def user(services: Using, account: Owner) -> Json:
     with services.db.read() as session:
-        balance = money.balance(session, account.id)
+        return _user(session, account)
+
+
+@router.patch("/users", summary="Change the account's options", openapi_extra=requests.body_of(AccountPatch, "user"))
+async def change_user(request: Request, services: Using, account: Owner) -> Json:
+    """`idempotent`: a tune of the same title, or the same prompt, is the one that is there. `auto_extend_tunes`: new tunes stay."""
+    async with requests.body(request, services, "user") as (values, _):
+        patch = AccountPatch.read(values)
+
+    def work() -> Json:
+        with services.db.write() as session:
+            owner = session.get_one(Account, account.id)
+            owner.idempotent = owner.idempotent if patch.idempotent is None else patch.idempotent
+            owner.auto_extend = owner.auto_extend if patch.auto_extend_tunes is None else patch.auto_extend_tunes
+            return _user(session, owner)
+
+    return await asyncio.to_thread(work)
+
+
+def _user(session: Session, account: Account) -> Json:
     return {
-        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": balance, "auto_extend_tunes": account.auto_extend,
-        "top_off_amount": None, "purchased_plugin_at": None,
+        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": money.balance(session, account.id),
+        "auto_extend_tunes": account.auto_extend, "top_off_amount": None, "purchased_plugin_at": None, "idempotent": account.idempotent,
     }  # fmt: skip
 
 

@@ -75,6 +75,7 @@ QUERIES = {
     ("get", "/estimates/prompt"): dict.fromkeys(("tune_id", "num_images", "steps", "w", "h"), "integer") | {"aspect_ratio": "string"},
 }  # fmt: skip
 EXAMPLES = {
+    "/users": {"user": {"idempotent": True}},
     "/tunes": {"tune": {"title": "Ann", "name": "woman", "image_urls": [f"https://photos.example/{i}.jpg" for i in range(1, 5)],
                         "callback": "https://app.example/trained?user=7"}},
     "/tunes/{number}/prompts": {"prompt": {"text": "ohwx woman at the beach, smiling", "num_images": 4, "aspect_ratio": "3:4"}},
