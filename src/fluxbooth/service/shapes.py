@@ -50,7 +50,7 @@ def public_tune(number: int, settings: Settings) -> Json:
         "created_at": since, "updated_at": since, "model_type": None, "base_tune_id": None, "branch": "flux1", "args": None,
         "steps": None, "preset": None, "face_crop": False, "training_face_correct": False, "auto_extend": True, "ckpt_url": None,
         "ckpt_urls": [], "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
-        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "ref_with_trigger": "",
+        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "cost_mc": 0, "ref_with_trigger": "",
     }  # fmt: skip
 
 
