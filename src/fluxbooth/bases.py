@@ -119,6 +119,11 @@ def _fits(base: Base, size: shape.Shape, room: Room, *, training: bool) -> str:
         return str(error)
 
 
-def _size(row: Base) -> str:
+def download_bytes(row: Base) -> int:
+    """About how much its weights are to download: they come in bfloat16."""
     size = shape.of(row.source)
-    return f"{2 * (size.transformer + size.encoders + size.autoencoder) / 1e9:.0f} GB"
+    return 2 * (size.transformer + size.encoders + size.autoencoder)
+
+
+def _size(row: Base) -> str:
+    return f"{download_bytes(row) / 1e9:.0f} GB"

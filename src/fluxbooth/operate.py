@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 from fluxbooth.errors import InputError
 from fluxbooth.serve import address_of, first_account, last_url
 from fluxbooth.service import accounts, db, signing_in, tunes
+from fluxbooth.service import callbacks as known
+from fluxbooth.service.errors import NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.schemas import TuneForm
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.store import Store
-from fluxbooth.service.tables import Account, ApiKey, Callback
+from fluxbooth.service.tables import Account, ApiKey
 
 Json = dict[str, Any]
 KEPT = ("fluxbooth.sqlite", "secret", "files")  # of a data folder, all that a restored server needs
@@ -64,21 +66,18 @@ def callbacks(options: argparse.Namespace) -> Json:
     if options.verb == "replay":
         jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
         with database.write() as session:
-            row = session.get(Callback, options.id)
-            if row is None:
-                raise InputError(f"There is no callback {options.id}: `fluxbooth callbacks list` shows them.")
-            row.delivered_at = row.failed_at = None
-            row.attempts += 1
-            jobs.deliver(session, row.id, row.attempts + 1, 0.0)
+            try:
+                known.replay(session, jobs, None, options.id)
+            except NotFound:
+                raise InputError(f"There is no callback {options.id}: `fluxbooth callbacks list` shows them.") from None
         return {"replayed": options.id}
     with database.read() as session:
         rows = [
             {
-                "id": row.id, "about": f"tune {row.tune_id}" if row.tune_id else f"prompt {row.prompt_id}", "url": row.url.split("?")[0],
-                "state": "delivered" if row.delivered_at else "failed" if row.failed_at else "waiting", "attempts": row.attempts,
+                "id": row.id, "about": known.about(row), "url": row.url.split("?")[0], "state": known.state(row), "attempts": row.attempts,
                 "error": row.last_error,
             }
-            for row in session.scalars(select(Callback).order_by(Callback.created_at.desc()).limit(options.limit))
+            for row in known.listed(session, None, options.limit)
         ]  # fmt: skip
     show(options, [f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  {r['error'] or ''}" for r in rows])
     return {"callbacks": rows}

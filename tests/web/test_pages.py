@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import httpx
 import pytest
 
 from fluxbooth.demo import PHOTOS
-from fluxbooth.service import accounts, signing_in
-from fluxbooth.service.db import Database
-from tests.service.server import Server, pictures
+from fluxbooth.web.texts import text
+from tests.service.server import Json, Server, pictures, until
+from tests.web.visitors import browser, link
 
-STATIC = Path(__file__).parents[2] / "src" / "fluxbooth" / "web" / "static"
-PAGES = ["/app", "/app/tunes/new", "/app/create", "/app/gallery", "/app/keys"]
-
-
-def link(server: Server) -> str:
-    command = [sys.executable, "-m", "fluxbooth", "key", "link", "--data", str(server.data)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def browser(server: Server) -> httpx.Client:
-    """A client that sends what a browser sends with forms of our own pages."""
-    origin = f"http://127.0.0.1:{server.port}"
-    return httpx.Client(base_url=origin, headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}, timeout=60)
-
-
-@pytest.fixture
-def owner(server: Server) -> httpx.Client:
-    client = browser(server)
-    assert client.get(link(server)).headers["location"] == "/app"
-    return client
-
-
-@pytest.fixture
-def stranger(server: Server) -> httpx.Client:
-    """Somebody else, with an account of his own."""
-    secret = accounts.pepper(server.data)
-    with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").write() as session:
-        token = signing_in.new_link(session, accounts.create_account(session, "stranger"), secret)
-    client = browser(server)
-    assert client.get(f"/app/start?token={token}").status_code == 303
-    return client
+WEB = Path(__file__).parents[2] / "src" / "fluxbooth" / "web"
+STATIC, TEMPLATES = WEB / "static", WEB / "templates"
+PAGES = [
+    "/app",
+    "/app/tunes/new",
+    "/app/create",
+    "/app/themes",
+    "/app/packs",
+    "/app/packs/new",
+    "/app/packs/pets",
+    "/app/gallery",
+    "/app/account",
+    "/app/server",
+    "/app/models",
+]
 
 
 def new_tune(client: httpx.Client, title: str, **fields: str) -> httpx.Response:
@@ -55,7 +41,8 @@ def new_tune(client: httpx.Client, title: str, **fields: str) -> httpx.Response:
 
 
 def test_a_link_signs_in_once(server: Server) -> None:
-    address = link(server)
+    command = [sys.executable, "-m", "fluxbooth", "key", "link", "--data", str(server.data)]
+    address = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     assert address.startswith(f"http://127.0.0.1:{server.port}/app/start?token=")
     first, second = browser(server), browser(server)
     answer = first.get(address)
@@ -125,7 +112,7 @@ def test_a_page_of_ours_is_gone_to_after_signing_in_and_no_other(server: Server)
     ],
 )
 def test_what_another_site_sends_changes_nothing(owner: httpx.Client, headers: dict[str, str]) -> None:
-    before = owner.get("/app/keys").text
+    before = owner.get("/app/account").text
     for path in ("/app/keys", "/app/logout", "/app/logout-everywhere", "/app/tunes", "/app/prompts", "/app/login"):
         request = owner.build_request("POST", path, data={"label": "forged", "text": "forged", "tune[title]": "forged"})
         for name, value in headers.items():
@@ -133,7 +120,7 @@ def test_what_another_site_sends_changes_nothing(owner: httpx.Client, headers: d
             if value:
                 request.headers[name] = value
         assert owner.send(request).status_code == 403, path
-    assert owner.get("/app/keys").text == before
+    assert owner.get("/app/account").text == before
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/app/login", "/app/nowhere", "/app/static/app.js"])
@@ -207,8 +194,26 @@ def test_photos_are_looked_at_as_they_arrive(server: Server, owner: httpx.Client
     text = owner.post(draft, files={"file": ("notes<b>.jpg", b"only words, no picture\n" * 9)}, headers={"Fluxbooth-Part": "1"})
     assert text.status_code == 422 and "notes<b>.jpg" in text.json()["error"]
     assert stranger.get(draft).json() == {"photos": []} and stranger.get(seen[0]["src"]).status_code == 404
+    turned = owner.post(f"{draft}/3/move", data={"by": "-1"}).json()["photos"]
+    assert [photo["number"] for photo in turned] == [1, 3, 2]
+    owner.post(f"{draft}/3/move", data={"by": "9"})
+    owner.post(f"{draft}/2/caption", data={"caption": " sks man\n on a sofa "})
+    owner.post(draft, files={"file": (names[0].with_suffix(".txt").name, b"sks man smiling")})
+    lost = owner.post(draft, files={"file": ("lost.txt", b"of no photo")}, headers={"Fluxbooth-Part": "1"})
+    assert lost.status_code == 422 and "lost.txt" in lost.text
+    shown = owner.get(draft).json()["photos"]
+    assert [(photo["number"], photo["caption"]) for photo in shown] == [(1, "sks man smiling"), (2, "sks man on a sofa"), (3, "")]
+    assert shown[0]["crop"][2:] <= [1, 1] and shown[0]["width"] > 0
     left = owner.post(f"{draft}/1/delete").json()["photos"]
     assert [photo["number"] for photo in left] == [2, 3] and not any("same as" in line for photo in left for line in photo["advice"])
+    for path in (*names, names[1]):
+        owner.post(draft, files={"file": ("image.jpg", path.read_bytes())})  # as phones call every photo
+    form = {"tune[title]": "captioned", "tune[name]": "man", "tune[preset]": "trial", "draft": "looked-at-0123456789"}
+    made = owner.post("/app/tunes", data=form).headers["location"].rpartition("/")[2]
+    kept = server.data / "files" / "tunes" / made / "photos"
+    assert [path.name for path in sorted(kept.iterdir())] == ["000.png", "000.txt", "001.png", "002.jpg", "003.jpg", "004.jpg"]
+    assert (kept / "000.txt").read_text() == "sks man on a sofa"
+    server.http.delete(f"/tunes/{made}")
     assert not list((server.data / "incoming").glob("*.*"))
 
 
@@ -239,12 +244,85 @@ def test_advice_comes_from_the_prompt_language(owner: httpx.Client) -> None:
 def test_a_key_is_shown_once_works_and_is_revoked(server: Server, owner: httpx.Client, stranger: httpx.Client) -> None:
     page = owner.post("/app/keys", data={"label": "<laptop>"}).text
     key = re.findall(r"sd_[\w-]{30,}", page)[0]
-    assert "&lt;laptop&gt;" in page and key not in owner.get("/app/keys").text
+    assert "&lt;laptop&gt;" in page and key not in owner.get("/app/account").text
     uses = {"Authorization": f"Bearer {key}"}
     assert httpx.get(f"http://127.0.0.1:{server.port}/tunes", headers=uses).status_code == 200
     assert stranger.post(f"/app/keys/{key[:12]}/revoke").status_code == 404
     assert owner.post(f"/app/keys/{key[:12]}/revoke").status_code == 303
     assert httpx.get(f"http://127.0.0.1:{server.port}/tunes", headers=uses).status_code == 401
+
+
+def test_a_password_signs_in_and_guessing_is_slowed_down(server: Server, stranger: httpx.Client) -> None:
+    def enter(name: str, password: str) -> httpx.Response:
+        return browser(server).post("/app/login", data={"name": name, "password": password})
+
+    assert enter("stranger", "").status_code == 403
+    assert stranger.post("/app/account/password", data={"new": "too short"}).status_code == 422
+    assert stranger.post("/app/account/password", data={"new": "a long enough one"}).status_code == 303
+    assert stranger.post("/app/account/password", data={"old": "wrong", "new": "another long one"}).status_code == 422
+    answer = enter("stranger", "a long enough one")
+    assert answer.status_code == 303 and f"fluxbooth-{server.port}=" in answer.headers["set-cookie"]
+    assert [enter("stranger", "guessed it perhaps").status_code for _ in range(5)] == [403] * 5
+    locked = enter("stranger", "a long enough one")
+    assert locked.status_code == 429 and int(locked.headers["retry-after"]) > 200
+    assert enter("owner", "a long enough one").status_code == 403  # by its name another account is not held up
+
+
+def test_settings_storage_and_callbacks_of_an_account(server: Server, owner: httpx.Client, stranger: httpx.Client, drawn: Json) -> None:
+    page = owner.get("/app/account").text
+    assert re.search(r"[\d.]+ MB of photos, LoRAs and pictures", page)
+    assert f"tune {drawn['id']}" in page and "127.0.0.1:9/nobody-listens" in page
+    message = re.findall(r"/app/callbacks/(msg_\w+)/replay", page)[0]
+    assert stranger.post(f"/app/callbacks/{message}/replay").status_code == 404
+    assert owner.post(f"/app/callbacks/{message}/replay").status_code == 303
+    assert owner.post("/app/account/settings", data={"idempotent": "1"}).status_code == 303
+    assert server.http.get("/users").json()["auto_extend_tunes"] is False
+    assert 'name="idempotent" value="1" checked' in owner.get("/app/account").text
+    assert owner.post("/app/account/settings", data={}).status_code == 303
+
+
+def test_pictures_are_filtered_drawn_again_and_come_as_a_zip(
+    server: Server, owner: httpx.Client, stranger: httpx.Client, drawn: Json
+) -> None:
+    first, second = (server.prompt(prompt["id"]) for prompt in drawn["prompts"])
+
+    def names(client: httpx.Client, **asked: object) -> list[str]:
+        answer = client.get("/app/pictures.zip", params=asked)
+        assert answer.headers["content-type"] == "application/zip" and "attachment" in answer.headers["content-disposition"]
+        archive = zipfile.ZipFile(io.BytesIO(answer.content))
+        assert archive.testzip() is None
+        return archive.namelist()
+
+    of = {row["id"]: f"fluxbooth-{row['id']}-" for row in (first, second)}
+    both = names(owner, tune=drawn["id"])
+    assert [name[: len(of[row["id"]])] for name, row in zip(both, (second, first), strict=True)] == [of[second["id"]], of[first["id"]]]
+    assert names(owner, prompt=[first["id"]])[0] in both and len(names(owner, words="picture 1", tune=drawn["id"])) == 1
+    assert names(stranger) == names(stranger, prompt=[first["id"]]) == []
+    page = owner.get("/app/gallery", params={"words": "picture 1"}).text
+    assert f'data-prompt="{second["id"]}"' in page and f'data-prompt="{first["id"]}"' not in page
+    again = owner.post(f"/app/prompts/{first['id']}/again", headers={"Fluxbooth-Part": "1"})
+    number = int(re.findall(r'data-prompt="(\d+)"', again.text)[0])
+    assert again.status_code == 201 and server.prompt(number)["text"] == first["text"] and server.prompt(number)["seed"] is None
+    server.http.delete(f"/prompts/{number}")
+    assert stranger.post(f"/app/prompts/{first['id']}/again").status_code == 404
+
+
+def test_the_server_is_shown_to_its_operator_alone(server: Server, owner: httpx.Client, stranger: httpx.Client, drawn: Json) -> None:
+    page = owner.get("/app/server").text
+    assert "at work" in page and "GB free" in page and "not stated" in page
+    assert stranger.get("/app/server").status_code == stranger.get("/app/models").status_code == 404
+    assert stranger.post("/app/models/flux-schnell/pull", data={"agree": "1"}).status_code == 404
+    assert "Apache-2.0" in owner.get("/app/models").text and "no FLUX" not in owner.get("/app/models").text
+    assert owner.post("/app/models/nano/pull", data={"agree": "1"}).status_code == 404
+    assert owner.post("/app/models/flux-schnell/pull").status_code == 422
+    assert owner.post("/app/models/flux-schnell/pull", data={"agree": "1"}).status_code == 303
+    until(lambda: "did not come" in owner.get("/app/models").text, "the download was refused")
+    assert "HF_HUB_OFFLINE" in owner.get("/app/models").text  # as the server of these tests was started
+
+
+def test_every_text_that_a_template_names_is_there() -> None:
+    named = {name for path in TEMPLATES.glob("*.html") for name in re.findall(r'\bt\("([\w.-]+)"(?! ~)', path.read_text())}
+    assert named and all(text(name) for name in named)
 
 
 def test_the_scripts_know_every_text_they_ask_for(owner: httpx.Client) -> None:

@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageFilter
 
-from fluxbooth.demo import PHOTOS
-from tests.service.server import PATIENCE, Server
-from tests.web.test_pages import link
+from tests.service.server import PATIENCE, Server, until
+from tests.web.chromium import api, needed, photos, shoot, window
+from tests.web.visitors import link
 
-api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-SCREENS = Path(__file__).parents[2] / "docs" / "screens"
-WIDTHS = (1280, 390)
 LONG = PATIENCE * 1000  # ms
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")]
+pytestmark = needed
 
 
 @pytest.fixture
 def page() -> Iterator[api.Page]:
-    """A page on which no script may fail and nothing of another host may be asked for."""
-    wrong: list[str] = []
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.append(said.text) if said.type == "error" and "422" not in said.text else None)
-        page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(("http://127.0.0.1", "blob:")) else None)
+    with window(expected=("401", "404", "422", "ERR_")) as page:
         yield page
-        browser.close()
-    assert not wrong
-
-
-def shoot(page: api.Page, name: str, *, whole: bool = True) -> None:
-    """A picture of the page at both widths, in which nothing may reach past the edge."""
-    SCREENS.mkdir(exist_ok=True)
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_load_state("networkidle") if name != "training" else None
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} at {width}"
-        if whole:  # as tall as the page is, so that what sticks to the edge covers nothing
-            page.set_viewport_size({"width": width, "height": min(2400, page.evaluate("document.documentElement.scrollHeight"))})
-        target = SCREENS / f"{name}-{width}.png"
-        page.screenshot(path=target)
-        Image.open(target).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(target, optimize=True)
-        assert target.stat().st_size < 150_000, name
-    page.set_viewport_size({"width": 1280, "height": 900})
-
-
-def photos(folder: Path) -> list[Path]:
-    """Seven of the demo's photos, of which one is made blurred, and the first one again."""
-    paths = [Path(shutil.copy(path, folder)) for path in sorted(PHOTOS.glob("*.png"))[:7]]
-    blurred = folder / "blurred.png"
-    Image.open(paths.pop()).convert("RGB").filter(ImageFilter.GaussianBlur(9)).save(blurred)
-    return [*paths, blurred, Path(shutil.copy(paths[0], folder / "again.png"))]
 
 
 def choose_photos(page: api.Page, folder: Path) -> None:
@@ -84,7 +44,6 @@ def train(page: api.Page, folder: Path) -> str:
     page.get_by_text("Trial", exact=True).click()
     api.expect(page.locator("#plan")).to_contain_text("30 steps for 8 photos", timeout=LONG)
     page.evaluate("document.activeElement.blur()")
-    shoot(page, "new")
     page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_url(re.compile(r"/app/tunes/\d+$"))
     api.expect(page.locator(".state")).to_contain_text("Trained", timeout=LONG)
@@ -106,7 +65,6 @@ def make_pictures(page: api.Page) -> None:
     page.locator(".shape", has_text="3:4").click()
     page.get_by_role("button", name="Make pictures").click()
     api.expect(page.locator("a.picture")).to_have_count(4, timeout=LONG)
-    shoot(page, "create")
 
 
 def look_at_pictures(page: api.Page) -> None:
@@ -119,10 +77,8 @@ def look_at_pictures(page: api.Page) -> None:
     api.expect(large.locator(".large > img")).not_to_have_attribute("src", address or "")
     page.keyboard.press("l")
     api.expect(large.get_by_role("button", name="Like")).to_have_attribute("aria-pressed", "true")
-    shoot(page, "picture", whole=False)
     page.keyboard.press("Escape")
     api.expect(large).to_be_hidden()
-    shoot(page, "gallery")
     page.get_by_role("checkbox", name="Liked only").click()
     api.expect(page.locator(".card")).to_have_count(1)
     page.locator("a.picture").first.click()
@@ -132,39 +88,89 @@ def look_at_pictures(page: api.Page) -> None:
     api.expect(page.locator(".card")).to_have_count(0)
 
 
-def test_from_the_link_to_the_last_deletion(own_server: Server, page: api.Page, tmp_path: Path) -> None:
-    page.goto(link(own_server))
+@pytest.fixture
+def composing(tmp_path: Path) -> Iterator[Server]:
+    """A server of its own, new, that writes themes without a language model."""
+    server = Server(tmp_path / "data", theme_composer="true")
+    server.start()
+    yield server
+    server.stop()
+
+
+def make_a_pack(page: api.Page) -> None:
+    page.get_by_role("link", name="Packs").click()
+    api.expect(page.locator(".packs li")).to_have_count(8)  # those of the first day
+    page.get_by_role("link", name="New pack").click()
+    page.get_by_label("Title").fill("Mine")
+    page.locator(".choosing input").first.check()
+    page.get_by_role("button", name="Make the pack").click()
+    api.expect(page.get_by_role("heading", name="Mine")).to_be_visible()
+    page.get_by_role("button", name="Draw", exact=True).click()
+    api.expect(page.locator(".card").first).to_have_attribute("data-state", "done", timeout=LONG)
+
+
+def run_a_theme(page: api.Page) -> None:
+    page.get_by_role("link", name="Themes").click()
+    page.get_by_label("Topic").fill("tales of the sea")
+    page.get_by_role("button", name="Write ten drafts").click()
+    for number in range(2, 10):
+        page.get_by_label(f"Draw number {number + 1}", exact=True).uncheck()
+    page.get_by_label("Words of number 2").fill("sks man on a raft, waving, in bright sun over a calm sea")
+    api.expect(page.locator("#sum")).to_have_text("2 prompts, 2 pictures.")
+    page.get_by_role("button", name="Draw what is ticked").click()
+    api.expect(page.locator(".card", has_text="on a raft")).to_have_attribute("data-state", "done", timeout=LONG)
+
+
+def test_from_the_link_to_the_last_deletion(composing: Server, page: api.Page, tmp_path: Path) -> None:
+    page.goto(link(composing))
     api.expect(page).to_have_url(re.compile(r"/app$"))
-    shoot(page, "empty")
+    assert not shoot(page, "empty")
     tune = train(page, tmp_path)
     make_pictures(page)
     look_at_pictures(page)
-    page.goto(tune)
-    shoot(page, "tune")
-    page.goto(tune.partition("/app")[0] + "/app/keys")
-    page.get_by_label("What is it for?").fill("laptop")
-    shoot(page, "keys")
+    make_a_pack(page)
+    run_a_theme(page)
     page.goto(tune)
     page.get_by_text("Delete this tune").click()
     page.get_by_label("Delete the pictures made with it, too").check()
     page.get_by_role("button", name="Delete for good").click()
     api.expect(page.locator(".empty")).to_be_visible()
     number = tune.rpartition("/")[2]
-    assert own_server.http.get(f"/tunes/{number}").status_code == 404
-    assert not (own_server.data / "files" / "tunes" / number).exists()
+    assert composing.http.get(f"/tunes/{number}").status_code == 404
+    assert not (composing.data / "files" / "tunes" / number).exists()
 
 
-def test_a_training_is_seen_to_go_on_and_is_cancelled(own_server: Server, page: api.Page) -> None:
+def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelled(own_server: Server, page: api.Page) -> None:
     long = own_server.new_tune("A long one", branch="flux1", steps="400")
     page.goto(link(own_server))
     page.get_by_role("link", name="A long one").click()
-    page.emulate_media(color_scheme="dark")
     step = page.locator("#bar")
     api.expect(page.locator("#curve svg")).to_be_visible(timeout=LONG)
     before = step.get_attribute("value")
     api.expect(step).not_to_have_attribute("value", before or "", timeout=LONG)  # without a reload
-    shoot(page, "training")
+    assert not shoot(page, "training", moving=True)
+    own_server.kill("child")
+    until(lambda: own_server.child(), "another child works")
+    api.expect(page.locator("#training")).to_be_visible()
     page.get_by_text("Cancel the training").click()
     page.get_by_role("button", name="Yes, cancel").click()
     api.expect(page.locator(".failed").last).to_contain_text("The training was cancelled")
     assert own_server.tune(long["id"])["user_error"] == "The training was cancelled."
+
+
+def test_a_lost_network_and_a_lost_session_are_said_and_nothing_typed_is_lost(server: Server, page: api.Page, tmp_path: Path) -> None:
+    page.goto(link(server))
+    page.get_by_role("link", name=re.compile("New tune|Train your first")).first.click()
+    (first,) = photos(tmp_path)[:1]
+    page.context.set_offline(True)
+    page.set_input_files("#images", [first])
+    api.expect(page.locator("#photos .refused")).to_contain_text("The server does not answer")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    api.expect(page.locator("#photos .number")).to_have_count(1, timeout=LONG)
+    page.goto(page.url.partition("/app")[0] + "/app/create")
+    page.get_by_label("What should the picture show?").fill("a lighthouse in the evening, seen from the sea")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Make pictures").click()
+    api.expect(page.locator("#errors")).to_contain_text("You are signed out")
+    api.expect(page.get_by_label("What should the picture show?")).to_have_value("a lighthouse in the evening, seen from the sea")

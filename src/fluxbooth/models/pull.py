@@ -46,6 +46,12 @@ def local(row: Base) -> Path | None:
     return next((folder for name in names if _whole(folder := repo / "snapshots" / name)), None)
 
 
+def arrived(row: Base) -> int:
+    """Bytes of a base's files that are in the cache, those that are not whole yet too."""
+    blobs = _blobs(row)
+    return sum(path.stat().st_size for path in blobs.iterdir()) if blobs.is_dir() else 0
+
+
 def pull(row: Base, report: Report) -> Pulled:
     """Downloads what is missing of a base and verifies it. `report` is told in sentences what happens.
 

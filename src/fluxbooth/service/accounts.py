@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
@@ -71,6 +71,17 @@ def create_key(session: Session, account: Account, label: str, secret: bytes) ->
     key = PREFIX + secrets.token_urlsafe(32)
     session.add(ApiKey(account_id=account.id, prefix=key[:PREFIX_LENGTH], digest=digest(key, secret), label=label[:100]))
     return key
+
+
+def is_operator(session: Session, account: Account) -> bool:
+    """Whether it is the account of whoever runs the server: the first."""
+    return account.id == session.scalar(select(func.min(Account.id)))
+
+
+def change(session: Session, account: Account, *, idempotent: bool, auto_extend: bool) -> None:
+    """How the account's requests are taken from now on: repeated ones as one, new tunes as kept for good."""
+    row = session.get_one(Account, account.id)
+    row.idempotent, row.auto_extend = idempotent, auto_extend
 
 
 def keys_of(session: Session, account: Account) -> Sequence[ApiKey]:

@@ -1,7 +1,7 @@
 """Photos that arrived before their tune is asked for: checked one by one, kept for a day, in a folder of their account.
 
 A draft is a folder of files, without a row: `NUMBER.jpg` (whatever the picture is), `NUMBER.webp` (its small copy) and `NUMBER.json`
-(its name and what was seen). Numbers grow, and are never used twice in a draft.
+(its name, its caption and what was seen). Numbers grow, and are never used twice in a draft. `order` lists them as they were put.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import json
 import re
 import shutil
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,12 @@ from fluxbooth.service.store import Store
 from fluxbooth.service.tables import Account
 
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
-DAY, MOST, SMALL = 86_400, 50, 512  # seconds, photos, pixels
+DAY, MOST, SMALL, LONGEST_CAPTION = 86_400, 50, 512, 1000  # seconds, photos, pixels, characters
 
 
 @dataclass(frozen=True)
 class DraftPhoto:
-    """A photo of a draft; also the `Upload` that `tunes.create` takes."""
+    """A photo of a draft, and what was seen on it."""
 
     number: int
     filename: str
@@ -39,6 +39,15 @@ class DraftPhoto:
     advice: list[str]
     path: Path
     small: Path
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class DraftFile:
+    """What `tunes.create` takes: a file, and a name that no other has."""
+
+    path: Path
+    filename: str
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,53 @@ class Draft:
     folder: Path
 
     def photos(self) -> list[DraftPhoto]:
-        """In the order in which they arrived."""
-        return [self._photo(path) for path in sorted(self.folder.glob("*.json"), key=lambda p: int(p.stem))]
+        """In the order they were put in, then in that in which they arrived."""
+        order = self.folder / "order"
+        places = {number: place for place, number in enumerate(json.loads(order.read_text()))} if order.is_file() else {}
+        numbers = sorted((int(path.stem) for path in self.folder.glob("*.json")), key=lambda n: (places.get(n, len(places)), n))
+        return [self.photo(number) for number in numbers]
+
+    def uploads(self) -> list[DraftFile]:
+        """The photos, and their captions as files beside them. Many phones call every photo the same, so each gets its place first."""
+        files = []
+        for place, photo in enumerate(self.photos(), 1):
+            name = PurePath(f"{place:02d}-{photo.filename}")
+            files.append(DraftFile(photo.path, str(name)))
+            if photo.caption:
+                text = self.folder / f"{photo.number}.txt"
+                text.write_text(photo.caption)
+                files.append(DraftFile(text, str(name.with_suffix(".txt"))))
+        return files
+
+    def move(self, number: int, by: int) -> None:
+        """Puts a photo `by` places later, or earlier if that is negative; at most to the end of the row."""
+        numbers = [photo.number for photo in self.photos()]
+        if number not in numbers:
+            raise NotFound
+        place = numbers.index(number)
+        numbers.insert(min(max(place + by, 0), len(numbers) - 1), numbers.pop(place))
+        (self.folder / "order").write_text(json.dumps(numbers))
+
+    def write_caption(self, number: int, text: str) -> None:
+        """What the photo shows, in words; without any, its caption is the trigger words. Raises InputError."""
+        photo = self.photo(number)
+        words = " ".join(text.split())
+        if len(words) > LONGEST_CAPTION:
+            raise InputError(f"A caption has at most {LONGEST_CAPTION} characters: shorten it.")
+        self._keep(replace(photo, caption=words))
+
+    def caption_file(self, upload: Path, filename: str) -> None:
+        """A text file that was dropped beside its photo, which is called the same and came first. Raises InputError."""
+        stem = PurePath(filename).stem.lower()
+        photo = next((photo for photo in self.photos() if PurePath(photo.filename).stem.lower() == stem), None)
+        if photo is None:
+            raise InputError(
+                f"{filename} is no photo, and there is none of that name that it could be the caption of: choose both together."
+            )
+        try:
+            self.write_caption(photo.number, upload.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError:
+            raise InputError(f"The caption {filename} is not UTF-8 text: save it as UTF-8.") from None
 
     def photo(self, number: int) -> DraftPhoto:
         path = self.folder / f"{number}.json"
@@ -73,8 +127,7 @@ class Draft:
         copy.thumbnail((SMALL, SMALL))
         copy.save(small, "WEBP", quality=85)
         photo = DraftPhoto(number, filename, seen.width, seen.height, report.crop, report.advice, path, small)
-        facts = {name: value for name, value in asdict(photo).items() if name not in ("path", "small")}
-        (self.folder / f"{number}.json").write_text(json.dumps(facts))
+        self._keep(photo)
         return photo
 
     def remove(self, number: int) -> None:
@@ -90,6 +143,10 @@ class Draft:
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _keep(self, photo: DraftPhoto) -> None:
+        facts = {name: value for name, value in asdict(photo).items() if name not in ("path", "small")}
+        (self.folder / f"{photo.number}.json").write_text(json.dumps(facts))
 
     def _photo(self, path: Path) -> DraftPhoto:
         facts: dict[str, Any] = json.loads(path.read_text())

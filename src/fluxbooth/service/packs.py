@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import trigger_words
@@ -83,9 +83,9 @@ def listed(
 
 
 def templates(session: Session, pack: Pack) -> Sequence[Template]:
-    """In the order they were added; without those whose prompt was deleted."""
+    """In the order that their owner gave them, else in which they were added; without those whose prompt was deleted."""
     kept = select(Template).outerjoin(Prompt, Prompt.id == Template.id).where(Template.pack_id == pack.id, Prompt.deleted_at.is_(None))
-    return session.scalars(kept.order_by(Template.id)).all()
+    return session.scalars(kept.order_by(Template.position, Template.id)).all()
 
 
 def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
@@ -102,7 +102,9 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
     if not prompt.uses:
         raise ServiceError("Prompt is not using a fine-tuned model")
     tune = prompt.uses[0].tune
+    last = session.scalar(select(func.max(Template.position)).where(Template.pack_id == pack.id))
     session.add(Template(
+        position=0 if last is None else last + 1,
         id=prompt.id, pack_id=pack.id, class_name=tune.name.lower(), token=tune.token or "", tune_id=tune.id, text=prompt.text,
         num_images=prompt.num_images, fields=prompt.fields, likes=prompt.likes,
     ))  # fmt: skip

@@ -29,8 +29,14 @@ def sign_in(session: Session, token: str, secret: bytes) -> str | None:
     link = session.scalar(select(Link).where(Link.digest == digest(token, secret), Link.used_at.is_(None), Link.expires_at > now()))
     if link is None:
         return None
-    link.used_at, made = now(), secrets.token_urlsafe(32)
-    session.add(WebSession(account_id=link.account_id, digest=digest(made, secret), expires_at=now() + SESSION_LIFE))
+    link.used_at = now()
+    return new_session(session, link.account_id, secret)
+
+
+def new_session(session: Session, account_id: int, secret: bytes) -> str:
+    """The id of a session for somebody who proved to be this account."""
+    made = secrets.token_urlsafe(32)
+    session.add(WebSession(account_id=account_id, digest=digest(made, secret), expires_at=now() + SESSION_LIFE))
     return made
 
 

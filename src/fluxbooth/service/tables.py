@@ -49,6 +49,7 @@ class Account(Row):
     __tablename__ = "accounts"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
+    password: Mapped[str | None] = mapped_column(String(200))  # its argon2 hash; without one, only a link signs in
     webhook_secret: Mapped[str] = mapped_column(String(100))
     idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
     auto_extend: Mapped[bool] = mapped_column(default=False)
@@ -241,6 +242,7 @@ class Template(Row):
     num_images: Mapped[int] = mapped_column(default=1)
     fields: Mapped[Json] = mapped_column(default=dict)
     likes: Mapped[int] = mapped_column(default=0)
+    position: Mapped[int] = mapped_column(default=0, server_default="0")  # in its pack; of equal ones the older comes first
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
 
 

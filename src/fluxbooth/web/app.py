@@ -18,6 +18,7 @@ from fluxbooth.service import accounts, db
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
+from fluxbooth.service.pulling import Pulls
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
 from fluxbooth.web import faults
@@ -40,13 +41,14 @@ class Services:
     sign: Signer
     secret: bytes
     pace: Pace
+    pulls: Pulls
 
 
 def services(settings: Settings) -> Services:
     secret = accounts.pepper(settings.data)
     sign = Signer(secret, settings.url)
     base, pace = db.Database(settings.database_url, patience=PATIENCE), Pace(settings.requests_per_second)
-    return Services(settings, base, Store(settings.data), JobEngine(settings, sign), sign, secret, pace)
+    return Services(settings, base, Store(settings.data), JobEngine(settings, sign), sign, secret, pace, Pulls())
 
 
 class PlainPaths:
@@ -69,6 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = services(settings)
         yield
+        app.state.services.pulls.close()
         app.state.services.jobs.close()
 
     app = FastAPI(

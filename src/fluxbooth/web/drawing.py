@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fluxbooth import prompts as language
-from fluxbooth.service import prompts, tunes
+from fluxbooth.service import packs, prompts, tunes
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.schemas import PromptForm
 from fluxbooth.service.settings import MB
@@ -20,9 +23,10 @@ from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.web import forms, thumbnails, views
 from fluxbooth.web.api import row_id
 from fluxbooth.web.render import page, redirect, sentences, wants_part
-from fluxbooth.web.requests import Using, number
+from fluxbooth.web.requests import MOST, Using, number
 from fluxbooth.web.sessions import Viewer, same_origin
 from fluxbooth.web.texts import text
+from fluxbooth.web.zipping import zipped
 
 Json = dict[str, Any]
 A_PAGE, RECENT, MOST_TUNES = 24, 12, 100
@@ -60,10 +64,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
 
 def _form(request: Request, services: Using, account: Account, values: Json, errors: list[str], status: int = 200) -> Response:
     with services.db.read() as session:
-        known = tunes.listed(
-            session, account, limit=MOST_TUNES, offset=0, before=None, title=None, names=[], model_type=None, branch=None
-        )  # fmt: skip
-        usable = [views.tune(row) for row in known if not row.failed_at]
+        usable = usable_tunes(session, account)
         chosen = next((row for row in usable if str(row["id"]) == values["tune"]), None)
         recent = prompts.listed(
             session, account, limit=RECENT, offset=0, before=None, tune_id=chosen["id"] if chosen else None, text=None, liked=None
@@ -75,6 +76,12 @@ def _form(request: Request, services: Using, account: Account, values: Json, err
         request, "create.html", status, title=text("create.title"), tunes=usable, chosen=chosen, values=values, errors=errors,
         ratios=[(ratio, *_box(ratio)) for ratio in ratios], prompts=shown,
     )  # fmt: skip
+
+
+def usable_tunes(session: Session, account: Account) -> list[Json]:
+    """The newest tunes that pictures can be asked of, those that still train too."""
+    known = tunes.listed(session, account, limit=MOST_TUNES, offset=0, before=None, title=None, names=[], model_type=None, branch=None)
+    return [views.tune(row) for row in known if not row.failed_at]
 
 
 def _box(ratio: str) -> tuple[float, float]:
@@ -106,9 +113,18 @@ def card(prompt_id: str, request: Request, services: Using, account: Viewer) -> 
 def like(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
     with services.db.write() as session:
         row = prompts.get(session, account, row_id(prompt_id))
-        row.liked = not row.liked
+        packs.like(session, row, not row.liked)
         liked, name = row.liked, row.images[0].name if row.images else ""
     return JSONResponse({"liked": liked}) if wants_part(request) else redirect(f"/app/pictures/{name}")
+
+
+@router.post("/prompts/{prompt_id}/again")
+def again(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
+    """The same once more, from another seed."""
+    with services.db.write() as session:
+        made = prompts.duplicate(session, services.settings, services.jobs, account, row_id(prompt_id), {"seed": None})
+        shown = views.prompt(made)
+    return page(request, "card.html", 201, prompt=shown) if wants_part(request) else redirect("/app/gallery")
 
 
 @router.post("/prompts/{prompt_id}/delete")
@@ -122,19 +138,48 @@ def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -
 
 
 @router.get("/gallery")
-def gallery(request: Request, services: Using, account: Viewer, liked: str = "", tune: str = "") -> Response:
+def gallery(request: Request, services: Using, account: Viewer, liked: str = "", tune: str = "", words: str = "") -> Response:
     with services.db.read() as session:
-        rows = prompts.listed(
-            session, account, limit=A_PAGE, offset=0, before=number(request, "before_id"), tune_id=row_id(tune) if tune else None,
-            text=None, liked=True if liked else None,
-        )  # fmt: skip
+        asked = _filter(liked, tune, words)
+        rows = prompts.listed(session, account, limit=A_PAGE, offset=0, before=number(request, "before_id"), **asked)
         shown = [views.prompt(row) for row in rows]
         known = tunes.listed(session, account, limit=MOST_TUNES, offset=0, before=None, title=None, names=[], model_type=None, branch=None)
         choices = [{"id": str(row.id), "title": row.title} for row in known]
-    older = {"before_id": shown[-1]["id"], "liked": liked, "tune": tune} if len(shown) == A_PAGE else None
+    chosen = {"liked": liked, "tune": tune, "words": words}
+    older = {"before_id": shown[-1]["id"], **chosen} if len(shown) == A_PAGE else None
     return page(
-        request, "gallery.html", title=text("gallery.title"), prompts=shown, older=older, liked=liked, tune=tune, tunes=choices
+        request, "gallery.html", title=text("gallery.title"), prompts=shown, older=older, chosen=chosen, filtered=any(chosen.values()),
+        tunes=choices,
     )  # fmt: skip
+
+
+@router.get("/pictures.zip")
+def many(
+    services: Using, account: Viewer, prompt: Annotated[list[str] | None, Query()] = None, liked: str = "", tune: str = "", words: str = ""
+) -> Response:
+    """The pictures of the prompts that are named, else of all that the filters of the gallery show."""
+    chosen = {row_id(number) for number in prompt or []}
+    asked = _filter(liked, tune, words)
+
+    def files() -> Iterator[tuple[str, Path]]:
+        before = None
+        while True:
+            with services.db.read() as session:
+                rows = prompts.listed(session, account, limit=MOST, offset=0, before=before, **asked)
+            for row in rows:
+                if not chosen or row.id in chosen:
+                    yield from ((f"fluxbooth-{row.id}-{image.seed}.jpg", services.store.path(image.key)) for image in row.images)
+            if len(rows) < MOST or (chosen and rows[-1].id < min(chosen)):
+                return
+            before = rows[-1].id
+
+    headers = {"Content-Disposition": 'attachment; filename="fluxbooth-pictures.zip"', "Cache-Control": "no-store"}
+    return StreamingResponse(zipped(files()), media_type="application/zip", headers=headers)
+
+
+def _filter(liked: str, tune: str, words: str) -> Json:
+    """The filters of the gallery as `prompts.listed` takes them."""
+    return {"tune_id": row_id(tune) if tune else None, "text": words.strip() or None, "liked": True if liked else None}
 
 
 @router.get("/pictures/{name}")
@@ -151,8 +196,9 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
             raise NotFound
         shown = next(views.image(row, of) for row in of.images if row.name == name)
         made = views.prompt(of)
+        mine = packs.listed(session, account, limit=MOST_TUNES, offset=0, before=None, public=False, listed=False)
     template = "picture_part.html" if wants_part(request) else "picture.html"
-    return page(request, template, title=text("picture.title"), image=shown, prompt=made)
+    return page(request, template, title=text("picture.title"), image=shown, prompt=made, packs=mine)
 
 
 @router.get("/thumbs/{name}")

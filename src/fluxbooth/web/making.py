@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import drafts, shapes, tunes
+from fluxbooth.service import drafts, packs, shapes, tunes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
+from fluxbooth.service.money import dollars
 from fluxbooth.service.schemas import TuneForm
 from fluxbooth.service.settings import MB
 from fluxbooth.service.tables import Account
@@ -28,15 +29,16 @@ from fluxbooth.web.texts import duration, text
 Json = dict[str, Any]
 PRESETS = ("flux-lora-portrait", "none", "flux-lora-focus", "flux-lora-fast", "trial")
 CLASSES = ("man", "woman", "boy", "girl", "person", "dog", "cat", "bag", "shoe", "house")
-BLANK = {"title": "", "name": "", "preset": PRESETS[0], "steps": "", "token": "", "base_tune_id": "", "auto_extend": ""}
+BLANK = {"title": "", "name": "", "preset": PRESETS[0], "steps": "", "token": "", "base_tune_id": "", "auto_extend": "", "pack": ""}
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
 @router.get("/tunes/new")
-def new_tune(request: Request, services: Using, account: Viewer, draft: str = "") -> Response:
+def new_tune(request: Request, services: Using, account: Viewer, draft: str = "", pack: str = "") -> Response:
+    """The form; with a pack, whose prompts are drawn after the training."""
     drafts.sweep(services.store)
     kept = draft if drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
-    return _form(request, services, account, kept, BLANK, [])
+    return _form(request, services, account, kept, {**BLANK, "pack": pack}, [])
 
 
 @router.post("/tunes")
@@ -62,11 +64,15 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
 
 def _work(services: Services, draft: drafts.Draft, asked: Json, sent: list[Upload]) -> Any:
     def work(session: Session, owner: Account) -> Json:
-        photos = [*draft.photos(), *sent]
+        photos: list[tunes.Upload] = [*draft.uploads(), *sent]
         if not photos:
             raise ServiceError(text("new.no_photos"))
-        form = TuneForm.read(fields(asked))
-        tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, photos)
+        values = {name: value for name, value in fields(asked).items() if value != ""}
+        working = session, services.settings, services.store, services.jobs, owner
+        if asked.get("pack"):
+            tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos)
+        else:
+            tune = tunes.create(*working, TuneForm.read(values), photos)
         return shapes.tune(tune, services.settings, services.sign)
 
     return work
@@ -83,10 +89,15 @@ def fields(asked: Json) -> Json:
 def _form(
     request: Request, services: Services, account: Account, name: str, values: Json, errors: list[str], status: int = 200
 ) -> Response:
-    draft = drafts.draft(services.store, account, name)
+    draft, pack, classes = drafts.draft(services.store, account, name), None, CLASSES
+    if values["pack"]:
+        with services.db.read() as session:
+            pack = packs.get(session, account, values["pack"])
+            classes = tuple(dict.fromkeys(row.class_name for row in packs.templates(session, pack)))
+            pack = {"slug": pack.slug, "title": pack.title, "classes": classes}
     return page(
         request, "new_tune.html", status, title=text("new.title"), draft=name, values=values, errors=errors, photos=_photos(draft, name),
-        presets=PRESETS, classes=CLASSES, bases=_bases(services), days=services.settings.expiry_days,
+        presets=PRESETS, classes=classes, pack=pack, bases=_bases(services), days=services.settings.expiry_days,
         plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
     )  # fmt: skip
 
@@ -107,6 +118,8 @@ def _words(found: Plan) -> list[str]:
         return []
     lines = [text("new.plan", steps=found.steps, photos=found.photos)]
     lines.append(text("new.plan.time", time=duration(found.seconds)) if found.seconds else text("new.plan.unknown"))
+    if found.cost_mc:
+        lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
     if found.waiting:
         lines.append(text("new.plan.queue", jobs=found.waiting))
     lines.append(text("new.plan.deleted", days=found.days) if found.days else text("new.plan.kept"))
@@ -121,6 +134,9 @@ async def add_photo(name: str, request: Request, services: Using, account: Viewe
     whole = await forms.read(request, services.store.incoming, limits)
     try:
         for upload in forms.uploads(whole):
+            if upload.filename.lower().endswith(".txt"):
+                await asyncio.to_thread(draft.caption_file, upload.path, upload.filename)
+                continue
             async with requests.DECODING:
                 await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
     finally:
@@ -140,6 +156,20 @@ def remove_photo(name: str, number: str, services: Using, account: Viewer) -> Js
     return {"photos": _photos(draft, name)}
 
 
+@router.post("/drafts/{name}/photos/{number}/move")
+def move_photo(name: str, number: str, services: Using, account: Viewer, by: Annotated[int, Form()]) -> Json:
+    draft = drafts.draft(services.store, account, name)
+    draft.move(row_id(number), by)
+    return {"photos": _photos(draft, name)}
+
+
+@router.post("/drafts/{name}/photos/{number}/caption")
+def caption_photo(name: str, number: str, services: Using, account: Viewer, caption: Annotated[str, Form()] = "") -> Json:
+    draft = drafts.draft(services.store, account, name)
+    draft.write_caption(row_id(number), caption)
+    return {"photos": _photos(draft, name)}
+
+
 @router.get("/drafts/{name}/photos/{number}")
 def small_photo(name: str, number: str, services: Using, account: Viewer) -> FileResponse:
     photo = drafts.draft(services.store, account, name).photo(row_id(number))
@@ -153,7 +183,10 @@ def _photos(draft: drafts.Draft, name: str) -> list[Json]:
         twins = ", ".join(map(str, alike[photo.number]))
         advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]
         src = f"/app/drafts/{name}/photos/{photo.number}"
-        shown.append({"number": photo.number, "name": photo.filename, "src": src, "crop": _crop(photo), "advice": advice})
+        shown.append(
+            {"number": photo.number, "name": photo.filename, "src": src, "crop": _crop(photo), "advice": advice}
+            | {"width": photo.width, "height": photo.height, "caption": photo.caption}
+        )
     return shown
 
 

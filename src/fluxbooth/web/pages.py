@@ -1,4 +1,4 @@
-"""The pages of the web app: tunes and keys. What they do, the services do; the API calls the very same functions."""
+"""The web app, and its pages of tunes. What they do, the services do; the API calls the very same functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from fastapi.staticfiles import StaticFiles
 
 from fluxbooth.service import accounts, prompts, tunes
 from fluxbooth.service.errors import NotFound
-from fluxbooth.web import api, drawing, making, sessions, thumbnails, views
+from fluxbooth.web import account as account_pages
+from fluxbooth.web import api, drawing, making, operating, packing, sessions, theming, thumbnails, views
 from fluxbooth.web.render import FOLDER, local, page, redirect
 from fluxbooth.web.requests import Using, number
 from fluxbooth.web.sessions import Viewer, same_origin
@@ -23,7 +24,8 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    for part in (making.router, router, drawing.router, sessions.router):  # "new" is no tune
+    others = drawing, theming, packing, account_pages, operating, sessions
+    for part in (making.router, router, *(module.router for module in others)):  # making first: "new" is no tune
         app.include_router(part)
     app.mount("/app/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_api_route("/", lambda: RedirectResponse("/app"), include_in_schema=False, name="root")
@@ -34,9 +36,9 @@ def tune_list(request: Request, services: Using, account: Viewer) -> Response:
     with services.db.read() as session:
         before = number(request, "before_id")
         rows = tunes.listed(session, account, limit=A_PAGE, offset=0, before=before, title=None, names=[], model_type=None, branch=None)
-        shown = [views.tune(row) for row in rows]
+        shown, operator = [views.tune(row) for row in rows], accounts.is_operator(session, account)
     older = shown[-1]["id"] if len(shown) == A_PAGE else None
-    return page(request, "tunes.html", title=text("tunes.title"), tunes=shown, older=older)
+    return page(request, "tunes.html", title=text("tunes.title"), tunes=shown, older=older, operator=operator)
 
 
 @router.get("/tunes/{tune_id}")
@@ -81,30 +83,3 @@ def delete(tune_id: str, services: Using, account: Viewer, pictures: Annotated[s
     for key in keys:
         services.store.remove(key)
     return redirect("/app")
-
-
-@router.get("/keys")
-def keys(request: Request, services: Using, account: Viewer) -> Response:
-    return _keys(request, services, account, None)
-
-
-@router.post("/keys")
-def make_key(request: Request, services: Using, account: Viewer, label: Annotated[str, Form()] = "") -> Response:
-    with services.db.write() as session:
-        made = accounts.create_key(session, account, label.strip(), services.secret)
-    return _keys(request, services, account, made)
-
-
-@router.post("/keys/{prefix}/revoke")
-def revoke_key(prefix: str, services: Using, account: Viewer) -> Response:
-    with services.db.write() as session:
-        if prefix not in [key.prefix for key in accounts.keys_of(session, account) if not key.revoked_at]:
-            raise NotFound
-        accounts.revoke_key(session, prefix, account)
-    return redirect("/app/keys")
-
-
-def _keys(request: Request, services: Using, account: Viewer, made: str | None) -> Response:
-    with services.db.read() as session:
-        rows = accounts.keys_of(session, account)
-    return page(request, "keys.html", title=text("keys.title"), keys=rows, made=made)

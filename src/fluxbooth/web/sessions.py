@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 import urllib.parse
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from fluxbooth.service import accounts, signing_in
+from fluxbooth.service import accounts, passwords, signing_in
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import MB, Settings
 from fluxbooth.service.tables import Account
 from fluxbooth.web import forms
+from fluxbooth.web.app import Services
 from fluxbooth.web.render import page, redirect
 from fluxbooth.web.requests import Using
 from fluxbooth.web.texts import text
 
 OUR_PAGE = re.compile(r"/app(?:/[\w/-]*)?")
+by_name, by_address = passwords.Throttle(5, 300), passwords.Throttle(20, 300)  # wrong passwords in so many seconds
 
 
 def same_origin(request: Request) -> None:
@@ -65,17 +68,48 @@ def login(request: Request, next: str = "/app") -> Response:
 
 @router.post("/login")
 async def enter(request: Request, services: Using) -> Response:
+    """By a link, or by account name and password."""
     values = await forms.read(request, services.store.incoming, forms.Limits(request=MB))
-    pasted, after = str(values.get("link") or ""), str(values.get("next") or "/app")
-    token = urllib.parse.parse_qs(urllib.parse.urlsplit(pasted.strip()).query).get("token", [pasted.strip()])[0]
-    return await asyncio.to_thread(_enter, request, services, token, after if OUR_PAGE.fullmatch(after) else "/app")
+    after = str(values.get("next") or "/app")
+    after = after if OUR_PAGE.fullmatch(after) else "/app"
+    if "password" in values:
+        return await asyncio.to_thread(_enter_by_password, request, services, str(values.get("name")), str(values["password"]), after)
+    pasted = str(values.get("link") or "").strip()
+    token = urllib.parse.parse_qs(urllib.parse.urlsplit(pasted).query).get("token", [pasted])[0]
+    return await asyncio.to_thread(_enter, request, services, token, after)
 
 
 def _enter(request: Request, services: Using, token: str, after: str) -> Response:
     with services.db.write() as session:
         made = signing_in.sign_in(session, token, services.secret)
-    if made is None:
-        return page(request, "login.html", 403, title=text("login.title"), next=after, errors=[text("login.used")])
+    return _in(services, made, after) if made else _refused(request, after, text("login.used"), 403)
+
+
+def _enter_by_password(request: Request, services: Using, name: str, password: str, after: str) -> Response:
+    address = request.client.host if request.client else ""
+    try:
+        by_name.check(name)
+        by_address.check(address)
+    except ServiceError as error:
+        return _refused(request, after, str(error), error.status, error.headers)
+    with services.db.read() as session:
+        account = passwords.account_of(session, name, password)
+    if account is None:
+        by_name.failed(name)
+        by_address.failed(address)
+        return _refused(request, after, text("login.wrong"), 403)
+    by_name.forget(name)
+    with services.db.write() as session:
+        return _in(services, signing_in.new_session(session, account.id, services.secret), after)
+
+
+def _refused(request: Request, after: str, why: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    answer = page(request, "login.html", status, title=text("login.title"), next=after, errors=[why])
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _in(services: Services, made: str, after: str) -> Response:
     answer = redirect(after)
     answer.set_cookie(
         cookie_name(services.settings), made, max_age=int(signing_in.SESSION_LIFE.total_seconds()), path="/", httponly=True,

@@ -12,6 +12,7 @@ from fluxbooth.service import themes
 from fluxbooth.service.schemas import ThemeForm
 from fluxbooth.service.tables import Account, Tune
 from fluxbooth.web import requests
+from fluxbooth.web.app import Services
 from fluxbooth.web.requests import Owner, Using
 
 router = APIRouter()
@@ -29,14 +30,8 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
 
     written: list[themes.Written] = []
 
-    def look() -> list[Tune]:
-        with services.db.read() as session:
-            return themes.subjects(session, services.settings, account, form)
-
     async def write() -> None:
-        found = await asyncio.to_thread(look)
-        async with WRITING:
-            written.extend(await asyncio.to_thread(themes.write, services.settings, form, found))
+        written.extend(await drafted(services, account, form))
 
     def work(session: Session, owner: Account) -> Json:
         answer: Json = {"theme_writer": written[0].writer}
@@ -46,3 +41,15 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
         return answer
 
     return await requests.answered_once(request, services, account, values, work, write, 200 if form.draft else 201)
+
+
+async def drafted(services: Services, account: Account, form: ThemeForm) -> list[themes.Written]:
+    """What is written for a theme; nothing is drawn of it yet, and nothing is kept."""
+
+    def look() -> list[Tune]:
+        with services.db.read() as session:
+            return themes.subjects(session, services.settings, account, form)
+
+    found = await asyncio.to_thread(look)
+    async with WRITING:
+        return await asyncio.to_thread(themes.write, services.settings, form, found)

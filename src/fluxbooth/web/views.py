@@ -25,7 +25,8 @@ def tune(row: Tune) -> Json:
     progress, state = row.progress or {}, state_of(row)
     left = progress.get("seconds_left")
     return {
-        "id": row.id, "title": row.title, "name": row.name, "state": state, "over": state in ("trained", "failed"),
+        "id": row.id, "title": row.title, "name": row.name, "model_type": row.model_type, "state": state,
+        "over": state in ("trained", "failed"),
         "reason": row.user_error, "step": progress.get("step"), "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
         "left": duration(left) if left and state == "training" else None, "trigger": trigger_words(row.token or "", row.name),
         "base": row.base, "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
@@ -60,7 +61,7 @@ def image(row: Image, of: Prompt) -> Json:
     return {
         "name": row.name, "src": whole, "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
         "page": f"/app/pictures/{row.name}", "width": row.width, "height": row.height, "seed": row.seed, "alt": words(of),
-        "recipe": recipe(row, of),
+        "recipe": recipe(row, of), "same_seed": again(of) | {"seed": row.seed, "count": 1},
     }  # fmt: skip
 
 

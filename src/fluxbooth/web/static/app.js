@@ -60,6 +60,13 @@ export function duration(seconds) {
 }
 
 find("#errors.errors")?.focus();
+for (const form of findAll("form[data-busy]")) {
+  form.addEventListener("submit", () => requestAnimationFrame(() => { // after the browser has read the form
+    for (const button of findAll("button", form)) button.disabled = true;
+    say(form.dataset.busy);
+  }));
+}
+addEventListener("pageshow", (event) => { if (event.persisted) for (const button of findAll("form[data-busy] button")) button.disabled = false; });
 for (const form of findAll("form[data-submits-itself]")) {
   find("button", form).hidden = true;
   form.addEventListener("change", () => form.submit());

@@ -37,9 +37,17 @@ document.addEventListener("click", (event) => {
 
 dialog.addEventListener("submit", async (event) => {
   const form = event.target;
+  if ("plain" in form.dataset) return; // it leads to another page
   event.preventDefault();
   try {
-    const answer = await (await post(form.getAttribute("action"))).json();
+    const sent = await post(form.getAttribute("action"));
+    if ("again" in form.dataset) {
+      find("#cards").prepend(parse(await sent.text()));
+      dialog.close();
+      say(text("redrawn"));
+      return follow();
+    }
+    const answer = await sent.json();
     if ("like" in form.dataset) {
       find("button", form).setAttribute("aria-pressed", answer.liked);
       say(text(answer.liked ? "liked" : "unliked"));
@@ -70,11 +78,12 @@ function removed(card) {
 }
 
 dialog.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input")) return;
   const acts = {
     ArrowLeft: () => move(-1),
     ArrowRight: () => move(1),
     l: () => find("form[data-like]", dialog).requestSubmit(),
+    r: () => find("form[data-again]", dialog).requestSubmit(),
     d: () => {
       const question = find("details[data-delete]", dialog);
       question.open = true;

@@ -2,7 +2,7 @@
 
 import { ask, element, find, findAll, post, say, showErrors, text } from "./app.js";
 
-const FEWEST = 4;
+const FEWEST = 4, SVG = "http://www.w3.org/2000/svg";
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
 const train = find("#train"), told = find("#progress"), draft = `/app/drafts/${form.dataset.draft}/photos`;
 const waiting = [];
@@ -21,7 +21,8 @@ drop.addEventListener("drop", (event) => { event.preventDefault(); take(event.da
 for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault()); // missed by an inch
 
 function take(files) {
-  for (const file of files) {
+  const isText = (file) => Number(file.name.toLowerCase().endsWith(".txt"));
+  for (const file of [...files].sort((a, b) => isText(a) - isText(b))) { // a caption comes after its photo
     const item = element("li", { className: "waiting" }, preview(file), element("p", { className: "dim", textContent: text("checking") }));
     list.append(item);
     waiting.push({ file, item });
@@ -71,17 +72,77 @@ function refuse(item, file, reason) {
 function show(now) {
   photos = now;
   const items = now.map((photo, place) => {
-    const image = element("img", { src: photo.src, alt: photo.name, title: photo.name, width: 160, height: 160 });
+    const image = element("span", { className: "frame" }, element("img", { src: photo.src, alt: photo.name, title: photo.name }), crop(photo));
     const number = place + 1;
     const lines = photo.advice.length
       ? photo.advice.map((line) => element("p", { className: "warn", textContent: line }))
       : [element("p", { className: "fine", textContent: text("fine") })];
     const away = button(text("remove", { number }), "×", () => remove(photo.number, place));
-    return element("li", {}, image, element("span", { className: "number", textContent: number }), away, ...lines);
+    const earlier = mover(text("earlier", { number }), "←", photo.number, place, -1), later = mover(text("later", { number }), "→", photo.number, place, 1);
+    earlier.disabled = !place;
+    later.disabled = number === now.length;
+    const moving = element("span", { className: "moving" }, earlier, later);
+    return element("li", {}, image, element("span", { className: "number", textContent: number }), away, moving, ...lines, caption(photo, number));
   });
+  const held = document.activeElement?.closest("#photos textarea"); // somebody is writing in it
   list.replaceChildren(...items, ...findAll(".waiting, .refused", list));
+  const box = held && document.getElementById(held.id);
+  if (box) {
+    box.value = held.value;
+    box.focus();
+  }
   summarise();
   plan();
+}
+
+/** What training leaves out of a photo, dimmed. */
+function crop({ width, height, crop: [x, y, w, h] }) {
+  const svg = document.createElementNS(SVG, "svg"), path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("aria-hidden", "true");
+  path.setAttribute("fill-rule", "evenodd");
+  path.setAttribute("d", `M0 0H${width}V${height}H0Z M${x * width} ${y * height}h${w * width}v${h * height}h${-w * width}Z`);
+  svg.append(path);
+  return svg;
+}
+
+function mover(label, shown, number, place, by) {
+  const made = element("button", { type: "button", textContent: shown });
+  made.setAttribute("aria-label", label);
+  made.addEventListener("click", async () => {
+    try {
+      show((await (await post(`${draft}/${number}/move`, new URLSearchParams({ by }))).json()).photos);
+      say(text("moved", { number: place + by + 1 }));
+      const buttons = findAll(".moving button", list.children[place + by]);
+      (buttons.find((other) => other.textContent === shown && !other.disabled) ?? buttons.find((other) => !other.disabled)).focus();
+    } catch (error) {
+      showErrors([error.message]);
+    }
+  });
+  return made;
+}
+
+function caption(photo, number) {
+  const box = element("textarea", { id: `caption-${photo.number}`, rows: 1, maxLength: 1000, value: photo.caption, placeholder: text("caption_none") });
+  box.setAttribute("aria-label", text("caption", { number }));
+  let timer = null;
+  box.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(keep, 500);
+  });
+  box.addEventListener("change", keep);
+  async function keep() {
+    clearTimeout(timer);
+    if (box.value === photo.caption) return;
+    try {
+      await post(`${draft}/${photo.number}/caption`, new URLSearchParams({ caption: box.value }));
+      photo.caption = box.value;
+      say(text("captioned", { number }));
+    } catch (error) {
+      showErrors([error.message]);
+    }
+  }
+  return box;
 }
 
 function button(label, shown, act) {

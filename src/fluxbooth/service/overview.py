@@ -1,0 +1,72 @@
+"""What the operator of a server wants to see at a glance: what waits, whether somebody works on it, the disk, what failed lately."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.tables import Prompt, Tune
+
+FAILURES = 20
+CANCELLED = "The training was cancelled."  # what somebody wanted is no failure
+
+
+@dataclass(frozen=True)
+class Failure:
+    what: str  # `tune 7`
+    when: datetime.datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Counts are of all accounts; sizes are bytes."""
+
+    training: int
+    tunes_waiting: int
+    prompts_waiting: int
+    engine_runs: bool
+    disk_free: int
+    disk_total: int
+    failures: list[Failure]
+
+
+def overview(session: Session, settings: Settings) -> Overview:
+    open_tune = Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None)
+    begun = session.scalar(select(func.count()).where(*open_tune, Tune.started_training_at.is_not(None))) or 0
+    waiting = session.scalar(select(func.count()).where(*open_tune, Tune.started_training_at.is_(None))) or 0
+    prompts = session.scalar(select(func.count()).where(Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued)) or 0
+    disk = shutil.disk_usage(settings.data)
+    return Overview(begun, waiting, prompts, engine_runs(settings.data), disk.free, disk.total, _failures(session))
+
+
+def engine_runs(data: Path) -> bool:
+    """Whether an engine process holds the lock of the data folder."""
+    with (data / "engine.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def _failures(session: Session) -> list[Failure]:
+    tunes = session.scalars(
+        select(Tune).where(Tune.failed_at.is_not(None), Tune.user_error != CANCELLED).order_by(Tune.failed_at.desc()).limit(FAILURES)
+    )
+    prompts = session.scalars(
+        select(Prompt)
+        .where(Prompt.trained_at.is_not(None), Prompt.user_error.is_not(None))
+        .order_by(Prompt.trained_at.desc())
+        .limit(FAILURES)
+    )
+    found = [Failure(f"tune {row.id}", row.failed_at, row.user_error or "") for row in tunes if row.failed_at]
+    found += [Failure(f"prompt {row.id}", row.trained_at, row.user_error or "") for row in prompts if row.trained_at]
+    return sorted(found, key=lambda failure: failure.when, reverse=True)[:FAILURES]

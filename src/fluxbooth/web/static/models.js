@@ -1,0 +1,30 @@
+// The machine is looked at when the page is there, for that takes seconds; a download is followed while it runs.
+
+import { ask, find, findAll, showErrors } from "./app.js";
+
+async function take(address, ids) {
+  const page = new DOMParser().parseFromString(await (await ask(address)).text(), "text/html");
+  for (const id of ids) find(`#${id}`).replaceChildren(...find(`#${id}`, page).childNodes);
+}
+
+async function look(link) {
+  const address = link.getAttribute("href");
+  link.replaceWith(link.dataset.look);
+  try {
+    await take(address, find("#bases [data-running]") ? ["machine"] : ["machine", "bases"]);
+  } catch (error) {
+    showErrors([error.message]);
+  }
+}
+
+async function follow() {
+  if (!findAll("#bases [data-running]").length) return;
+  try {
+    if (!document.hidden) await take("/app/models", ["bases"]);
+  } catch { /* asked again */ }
+  setTimeout(follow, 2000);
+}
+
+const link = find("#machine a[data-look]");
+if (link) look(link);
+setTimeout(follow, 2000);

@@ -1,0 +1,18 @@
+// Drafts: advice on each as it is edited, and what the ticked ones come to.
+
+import { find, findAll, text } from "./app.js";
+import { advising } from "./advice.js";
+
+const form = find("#drafts"), tune = find("input[name=tune]", form).value;
+
+for (const item of findAll(".drafts li", form)) advising(find("textarea", item), find(".advice", item), () => tune);
+
+function sum() {
+  const rows = findAll(".drafts li", form), kept = rows.filter((row) => find("input[type=checkbox]", row).checked);
+  for (const row of rows) row.classList.toggle("away-with", !kept.includes(row));
+  find("#sum").textContent = text("sum", { prompts: kept.length, pictures: kept.length * (Number(find("#count").value) || 0) });
+  find(".bar button", form).disabled = !kept.length;
+}
+
+form.addEventListener("change", sum);
+sum();

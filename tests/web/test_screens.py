@@ -1,0 +1,65 @@
+"""Every page in a real browser, wide and narrow, light and dark: nothing sticks out, and axe-core finds nothing. Draws docs/screens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.service.server import Json, Server
+from tests.web.chromium import api, needed, photos, shoot, window
+from tests.web.visitors import link
+
+pytestmark = needed
+PAGES = {
+    "tunes": "/app",
+    "tune": "/app/tunes/{tune}",
+    "packs": "/app/packs",
+    "pack": "/app/packs/corporate",
+    "new-pack": "/app/packs/new",
+    "gallery": "/app/gallery",
+    "account": "/app/account",
+    "server": "/app/server",
+    "nothing": "/app/nowhere",
+}
+
+
+def test_pages_that_stand_still(server: Server, drawn: Json, tmp_path: Path) -> None:
+    wrong: list[str] = []
+    with window(expected=("404",)) as page:
+        origin = f"http://127.0.0.1:{server.port}"
+        page.goto(f"{origin}/app/login")
+        wrong += shoot(page, "login")
+        page.goto(link(server))
+        for name, path in PAGES.items():
+            page.goto(origin + path.format(tune=drawn["id"]))
+            wrong += shoot(page, name)
+        page.goto(f"{origin}/app/create?tune={drawn['id']}")
+        page.get_by_label("What should the picture show?").fill("sks man at the beach, (smiling:1.4), with no hat")
+        api.expect(page.locator("#advice li")).to_have_count(2)
+        page.evaluate("document.activeElement.blur()")
+        wrong += shoot(page, "create")
+        page.goto(f"{origin}/app/gallery")
+        page.locator("a.picture").first.click()
+        page.locator("dialog dl").wait_for()
+        wrong += shoot(page, "picture", whole=False)
+        page.goto(f"{origin}/app/tunes/new")
+        page.set_input_files("#images", photos(tmp_path))
+        api.expect(page.locator("#photos .number")).to_have_count(8)
+        page.get_by_label("Title").fill("Robin")
+        page.get_by_label("What do the photos show?").fill("man")
+        page.get_by_label("Caption of photo 2").fill("ohwx man in a green shirt, smiling")
+        page.get_by_label("Move photo 8 to the front").click()
+        api.expect(page.locator("#plan")).to_contain_text("for 8 photos")
+        page.evaluate("document.activeElement.blur()")
+        wrong += shoot(page, "new")
+        page.goto(f"{origin}/app/models")
+        page.locator("#machine dl").wait_for()
+        wrong += shoot(page, "models")
+        page.goto(f"{origin}/app/themes?tune={drawn['id']}&theme=tales of the sea")
+        page.get_by_role("button", name="Write ten drafts").click()
+        page.locator("#draft-10").wait_for()
+        page.locator("#draft-2").fill("sks man with no hat on a (boat:1.4), in bright sun on a calm sea")
+        page.locator("#advice-2 li").nth(1).wait_for()
+        page.locator("input[name='draft[2][keep]']").uncheck()
+        page.evaluate("document.activeElement.blur()")
+        wrong += shoot(page, "themes")
+    assert not wrong
