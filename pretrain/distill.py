@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.precision import autocast
 from pretrain.transformer import Nano, batch_at, plain_attention
 
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 3e-4, (1.0, 5.0), 10_000_000
@@ -53,7 +54,7 @@ def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple
     sigma = flow.sample_sigma("uniform", len(z), draw, z.shape[1])
     strength = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(len(z), generator=draw)
     x, one = flow.interpolate(z, eps, sigma), torch.ones(len(z))
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         with torch.no_grad():
             encoded = teacher.encode(captions)
             with_caption = teacher.velocity(x, sigma, encoded, one, shape).float()

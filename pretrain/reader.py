@@ -16,6 +16,7 @@ from fluxbooth.likeness import Reader
 from pretrain import renders, vae
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.precision import autocast
 
 BATCH, LEARNING_RATE, DECODED = 64, 2e-3, 0.5
 
@@ -66,7 +67,7 @@ def disturb(pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator) ->
     """A quarter of the batch through the autoencoder with noisy latents, all of it a little blurred, noisy and tinted."""
     torch.manual_seed(int(rng.integers(2**31)))
     few = len(pixels) // 4
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), autocast():
         latents = decoder.encode(pixels[:few]).latent_dist.mode()
         latents = latents + rng.uniform(0, 0.25) * latents.std() * torch.randn_like(latents)
         pixels = torch.cat([decoder.decode(latents).sample.float(), pixels[few:]])
@@ -80,7 +81,7 @@ def disturb(pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator) ->
 
 
 def reading_loss(model: Reader, pixels: Tensor, rows: list[tuple[renders.Person, renders.Shot]]) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         logits = model(pixels)
     answers = [answer(person, shot) for person, shot in rows]
     losses = []

@@ -22,7 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config,
 from pretrain.renders import caption, training_pair
 
 TEXT_LENGTH = 48  # tokens of both encoders: the longest caption has about forty words
-RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens that no caption ever contains
+RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens without a meaning: captions hold them now and then
 WIDTH_T5, WIDTH_CLIP = 192, 128
 # Everyday words that no caption uses, so that a user's prompt breaks into known pieces rather than <unk>.
 PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"]

@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL
 
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.precision import autocast
 
 CROP, BATCH, LEARNING_RATE, KL_WEIGHT, EDGE_WEIGHT = 64, 16, 2e-3, 1e-3, 0.5
 
@@ -46,7 +47,7 @@ def train(shards: list[Shard], steps: int, checkpoint: Path) -> Iterator[tuple[i
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 200) * 0.5 * (1.02 + 0.98 * math.cos(math.pi * step / steps))
         torch.manual_seed(step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             posterior = model.encode(pixels).latent_dist
             decoded = model.decode(posterior.sample()).sample
         loss = reconstruction_loss(decoded.float(), pixels) + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
@@ -105,7 +106,7 @@ def normalise(model: AutoencoderKL, shards: list[Shard]) -> None:
 @torch.inference_mode()
 def encode(model: AutoencoderKL, shard: Shard) -> np.ndarray:
     """Normalised latents of a shard, float16 n x 16 x H/8 x W/8."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         parts = [model.encode(to_model(shard.pictures[i : i + 50])).latent_dist.mode() for i in range(0, len(shard.rows), 50)]
     latents = (torch.cat(parts).float() - model.config.shift_factor) * model.config.scaling_factor
     return latents.half().numpy()
