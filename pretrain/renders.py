@@ -1,7 +1,7 @@
 """Pictures with exact captions: who is drawn (`Person`), how (`Shot`), the drawing and the words for it.
 
 Two drawing styles: "avatar" (package python-avatars, MIT) and "toon" (DiceBear's ToonHead by Johan Melin, CC BY 4.0).
-Backgrounds are drawn here. `HELD_OUT` lists the identities and clothes that no training picture may show.
+`HELD_OUT` lists the identities and clothes that no training picture may show.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import Any
 import resvg_py
 from PIL import Image
 
+from pretrain.backgrounds import PLAIN_BACKGROUNDS, SCENES, background
+
 HAIR_COLOURS = {
     "black": "#2C1B18", "brown": "#724133", "blonde": "#E0BC68", "red": "#C93305",
     "grey": "#8C8C90", "white": "#F2EFEA", "pink": "#F57FB0", "blue": "#2F6BD0",
@@ -26,14 +28,6 @@ SKINS = {"pale": "#FFDBB4", "light": "#EDB98A", "tan": "#D08B5B", "brown": "#A05
 CLOTHES_COLOURS = {
     "red": "#E03434", "blue": "#2A62C9", "green": "#1F9A4A", "yellow": "#F5D13B", "pink": "#FF74B1",
     "white": "#FFFFFF", "black": "#20262B", "purple": "#7B3BC0", "orange": "#F58A24", "grey": "#8E9499",
-}  # fmt: skip
-PLAIN_BACKGROUNDS = {
-    "red": "#D94A4A", "blue": "#65B5FF", "green": "#6CC784", "yellow": "#F8E07A", "pink": "#FFB3D1",
-    "white": "#FAFAFA", "purple": "#B79AE8", "grey": "#B9BEC4", "orange": "#FFB56B", "black": "#16181C",
-}  # fmt: skip
-SCENES = {
-    "beach": "at the beach", "forest": "in a forest", "city": "in a city at night", "mountains": "in snowy mountains",
-    "desert": "in a desert", "space": "among the stars", "room": "in a living room", "sunset": "in front of a sunset",
 }  # fmt: skip
 MAN_HAIR = {
     "cropped hair": "CAESAR", "short hair": "SHORT_FLAT", "short curly hair": "SHORT_CURLY", "a quiff": "QUIFF",
@@ -161,7 +155,7 @@ def render(person: Person, shot: Shot, width: int, height: int, rng: random.Rand
     placed = _with_size(placed, figure_width, figure_height)
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}">{_background(shot.background, width, height, rng)}'
+        f'height="{height}" viewBox="0 0 {width} {height}">{background(shot.background, width, height, rng)}'
         f"{placed}</svg>"
     )
     png = resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True)
@@ -218,70 +212,6 @@ def _toon(person: Person, shot: Shot) -> tuple[str, float]:
         "hairColor": [HAIR_COLOURS[person.hair_colour].strip("#")], "skinColor": [SKINS[person.skin].strip("#")],
     }  # fmt: skip
     return Avatar(_toon_style(), options).to_string(), 1.0
-
-
-def _background(name: str, w: int, h: int, rng: random.Random) -> str:
-    def rect(x: float, y: float, width: float, height: float, colour: str) -> str:
-        return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
-
-    def circle(x: float, y: float, r: float, colour: str) -> str:
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}" fill="{colour}"/>'
-
-    def triangle(x: float, y: float, half: float, height: float, colour: str) -> str:
-        return f'<path d="M{x - half:.1f} {y:.1f} L{x:.1f} {y - height:.1f} L{x + half:.1f} {y:.1f} Z" fill="{colour}"/>'
-
-    if name in PLAIN_BACKGROUNDS:
-        return rect(0, 0, w, h, PLAIN_BACKGROUNDS[name])
-    if name == "beach":
-        return (rect(0, 0, w, h, "#8FD3FF") + circle(rng.uniform(0.1, 0.9) * w, 0.14 * h, 0.07 * h, "#FFE36B")
-                + rect(0, 0.5 * h, w, 0.22 * h, "#2C8FD6") + rect(0, 0.7 * h, w, 0.3 * h, "#F2D9A0"))  # fmt: skip
-    if name == "forest":
-        trees = "".join(
-            rect(x * w - 0.02 * w, 0.6 * h, 0.04 * w, 0.2 * h, "#6B4426") + triangle(x * w, 0.66 * h, 0.12 * w, 0.5 * h, "#1E7A3C")
-            for x in (rng.uniform(0.0, 0.15), rng.uniform(0.22, 0.35), rng.uniform(0.65, 0.78), rng.uniform(0.85, 1.0))
-        )
-        return rect(0, 0, w, h, "#BFE8D0") + rect(0, 0.75 * h, w, 0.25 * h, "#4E9A4E") + trees
-    if name == "city":
-        blocks = ""
-        for i in range(6):
-            top = rng.uniform(0.2, 0.5)
-            blocks += rect(i * w / 6, top * h, w / 6 - 1, h, "#2B2F4A")
-            blocks += "".join(rect(i * w / 6 + 3 + 7 * (k % 2), (top + 0.05 + 0.09 * (k // 2)) * h, 4, 4, "#FFD75E")
-                              for k in range(8) if rng.random() < 0.7)  # fmt: skip
-        return rect(0, 0, w, h, "#12142B") + blocks
-    if name == "mountains":
-        peaks = "".join(
-            triangle(x * w, 0.8 * h, 0.34 * w, 0.6 * h, "#6E8299") + triangle(x * w, 0.4 * h, 0.115 * w, 0.2 * h, "#FFFFFF")
-            for x in (rng.uniform(0.1, 0.25), rng.uniform(0.75, 0.9))
-        )
-        return rect(0, 0, w, h, "#C6E2F5") + peaks + rect(0, 0.78 * h, w, 0.22 * h, "#F4F8FB")
-    if name == "desert":
-        x = rng.choice((0.12, 0.88)) * w
-        cactus = (
-            rect(x - 3, 0.35 * h, 7, 0.4 * h, "#2E8B57")
-            + rect(x - 10, 0.45 * h, 8, 4, "#2E8B57")
-            + rect(x - 10, 0.38 * h, 4, 0.09 * h, "#2E8B57")
-        )
-        return (
-            rect(0, 0, w, h, "#FFE3B0")
-            + circle(0.5 * w + rng.uniform(-0.3, 0.3) * w, 0.12 * h, 0.08 * h, "#FFB347")
-            + rect(0, 0.62 * h, w, 0.38 * h, "#D99A4E")
-            + cactus
-        )
-    if name == "space":
-        stars = "".join(circle(rng.random() * w, rng.random() * h, rng.uniform(0.5, 1.6), "#FFFFFF") for _ in range(45))
-        return rect(0, 0, w, h, "#0B0B2A") + stars + circle(rng.choice((0.14, 0.86)) * w, 0.18 * h, 0.1 * h, "#C58BE8")
-    if name == "room":
-        return (rect(0, 0, w, h, "#EAD8C0") + rect(0.06 * w, 0.1 * h, 0.24 * w, 0.32 * h, "#FFFFFF")
-                + rect(0.08 * w, 0.12 * h, 0.2 * w, 0.28 * h, "#9ED3F2") + rect(0.72 * w, 0.12 * h, 0.2 * w, 0.2 * h, "#B0563B")
-                + rect(0, 0.72 * h, w, 0.28 * h, "#9C6B45"))  # fmt: skip
-    assert name == "sunset", name
-    bands = ("#5B3A8C", "#B0478A", "#F0685A", "#FFA04D", "#FFD166")
-    return (
-        "".join(rect(0, i * h / 6, w, h / 6 + 1, c) for i, c in enumerate(bands))
-        + rect(0, 5 * h / 6, w, h, "#3A2A4F")
-        + circle(rng.uniform(0.2, 0.8) * w, 0.62 * h, 0.11 * h, "#FFF1B8")
-    )
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
