@@ -1,6 +1,6 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
-Stages: render, vae, encode, transformer, distill, reader, export. Everything but the exported weights stays in DIR, which
+Stages: render, vae, encode, language, transformer, distill, reader, export. Everything but the exported weights stays in DIR, which
 should lie outside the repository (about 3 GB).
 """
 
@@ -18,12 +18,12 @@ import torch
 
 from fluxbooth.likeness import Reader
 from fluxbooth.models import NANO
-from pretrain import data, distill, export, reader, transformer, vae
+from pretrain import data, distill, export, language, reader, transformer, vae
 from pretrain.checkpoint import load_state
 
-PICTURES, VAE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 2_500, 250, 600
+PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 1_000, 5_000, 250, 600
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = ("render", "vae", "encode", "transformer", "distill", "reader", "export")
+STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "reader", "export")
 
 
 class Work:
@@ -46,11 +46,15 @@ class Work:
     def latents(self, shards: list[data.Shard]) -> list[np.ndarray]:
         return [np.load(self.folder / "latents" / shard.path.name) for shard in shards]
 
+    def beginning(self) -> transformer.Nano:
+        torch.manual_seed(0)
+        return transformer.Nano.shipped(self.begin) if self.begin else transformer.Nano()
+
     def nano(self, name: str) -> transformer.Nano:
         from safetensors.torch import load_file
 
-        model = transformer.Nano.shipped(self.begin) if self.begin else transformer.Nano()
-        part = {"transformer": "model.average.", "distill": "model."}[name]
+        model = self.beginning()
+        part = {"language": "model.model.", "transformer": "model.average.", "distill": "model."}[name]
         tensors = load_file(self.folder / f"{name}.safetensors")
         model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return model.eval()
@@ -85,10 +89,15 @@ def encode(work: Work, steps: int) -> None:
         print(f"encode {number + 1}/{len(shards)}", file=sys.stderr, flush=True)
 
 
+def train_language(work: Work, steps: int) -> None:
+    for _ in show("language", language.train(work.beginning(), steps, work.folder / "language.safetensors"), steps):
+        pass
+
+
 def train_transformer(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     checkpoint = work.folder / "transformer.safetensors"
-    for _ in show("transformer", transformer.train(shards, work.latents(shards), steps, checkpoint, work.begin), steps):
+    for _ in show("transformer", transformer.train(work.nano("language"), shards, work.latents(shards), steps, checkpoint), steps):
         pass
 
 
@@ -129,7 +138,7 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
 
 RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
-    "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
+    "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
     "reader": (train_reader, READER_STEPS), "export": (write, 0),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ from PIL import Image
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
 from pretrain import vae
 from pretrain.__main__ import Work
-from pretrain.reader import answer
+from pretrain.reader import answer, said
 from pretrain.renders import HELD_OUT, Person, Shot, background_words, caption, clothes_words, random_shot, render
 
 Rows = dict[str, list[bool]]
@@ -38,11 +38,11 @@ def captions_right(count: int, guidance: float, sheet: Path) -> dict[str, float]
     for number in range(count):
         person = people[number % len(people)]
         shot = random_shot(rng, person.style)
-        text, said = full_caption(person, shot, rng)
+        text, named = full_caption(person, shot, rng)
         image = generate([text], GenerateSpec(seed=number, guidance=guidance))[0].image
         images.append(image)
         reading = reader.read([image])[0]
-        for name, value in said.items():
+        for name, value in named.items():
             rows[name].append(reading[name] == value)
         print(f"captions {number + 1}/{count}", file=sys.stderr, flush=True)
     grid(images[:48], 8).save(sheet)
@@ -51,23 +51,11 @@ def captions_right(count: int, guidance: float, sheet: Path) -> dict[str, float]
 
 def full_caption(person: Person, shot: Shot, rng: random.Random) -> tuple[str, dict[str, str]]:
     """A caption that names everything but the skin's and the drawing's fine points, and what it names."""
-    clothes = f"{shot.clothes_colour} {shot.clothes}"
     while True:
         text = caption(person, shot, rng)
-        truth = answer(person, shot)
-        said = {
-            name: truth[name]
-            for name, words in {
-                "kind": person.kind, "clothes": clothes, "clothes_colour": clothes,
-                "mood": shot.mood, "glasses": person.glasses, "beard": person.beard, "skin": f"{person.skin} skin",
-            }.items() if words in text
-        }  # fmt: skip
-        if person.hair.removeprefix("a ").removeprefix("an ") in text:
-            said |= {"hair": truth["hair"], "hair_colour": truth["hair_colour"]}
-        if any(background_words(shot, rng) in text for _ in range(9)):
-            said["background"] = truth["background"]
-        if len(said) >= 6:
-            return text, said
+        named = said(person, shot, text)
+        if len(named) >= 6:
+            return text, named
 
 
 def identity_learnt(people: Sequence[Person], sheet: Path) -> dict[str, float]:

@@ -40,6 +40,20 @@ def answer(person: renders.Person, shot: renders.Shot) -> dict[str, str]:
     return row
 
 
+def said(person: renders.Person, shot: renders.Shot, text: str) -> dict[str, str]:
+    """Those answers that a caption gives in words."""
+    hair = person.hair.removeprefix("an ").removeprefix("a ")
+    clothes = f"{shot.clothes_colour} {shot.clothes}"
+    phrases = {
+        "style": ["toon" if person.style == "toon" else "cartoon"], "kind": [person.kind],
+        "hair": [hair], "hair_colour": [f"{person.hair_colour} {hair}", f"{person.hair_colour} hair"], "skin": [f"{person.skin} skin"],
+        "glasses": [person.glasses], "beard": [person.beard], "clothes": [clothes], "clothes_colour": [clothes], "mood": [shot.mood],
+        "background": [renders.SCENES.get(shot.background) or f"{shot.background} background", f"{shot.background} wall"],
+        "position": [f"on the {shot.position}"],
+    }  # fmt: skip
+    return {name: value for name, value in answer(person, shot).items() if any(phrase in text for phrase in phrases[name])}
+
+
 def train(shards: list[Shard], decoder: AutoencoderKL, steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Reader]]:
     torch.manual_seed(0)
     model = Reader(vocabulary()).train()

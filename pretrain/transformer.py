@@ -1,4 +1,4 @@
-"""The velocity field and its two text encoders, trained together from nothing by the same flow as a LoRA is."""
+"""The velocity field, trained from nothing by the same flow as a LoRA is, beside the two text encoders that it listens to."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pretrain.precision import autocast
 from pretrain.renders import Person, Shot, caption
 from pretrain.text import RARE_TOKENS
 
-BATCH, EMPTY_CAPTIONS, RARE_TOKEN, EMA = 48, 0.1, 0.15, 0.998
-LEARNING_RATE, WARMUP = 1.2e-3, 200
+BATCH, EMPTY_CAPTIONS, RARE_TOKEN, EMA = 24, 0.1, 0.15, 0.998
+LEARNING_RATE, WARMUP = 1e-3, 100
 
 
 class Nano(nn.Module):
@@ -101,30 +101,28 @@ def words(person: Person, shot: Shot, rng: random.Random) -> str:
     return text
 
 
-def train(
-    shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path, begin: Path | None = None
-) -> Iterator[tuple[int, float, Nano]]:
-    """Yields (step, mean loss since the last yield, averaged model) every hundred steps; resumes from `checkpoint`.
+def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
+    """Yields (step, mean loss since the last yield, averaged model) every fifty steps; resumes from `checkpoint`.
 
-    The first start is from nothing, or from the finished weights in the folder `begin`.
+    The text encoders know the captions' language already (`pretrain.language`) and stay as they are.
     """
     nn.functional.scaled_dot_product_attention = plain_attention
-    torch.manual_seed(0)
-    model = Nano.shipped(begin) if begin else Nano()
+    for encoder in (model.text_encoder, model.text_encoder_2):
+        encoder.requires_grad_(False)
     average = copy.deepcopy(model)
     model.transformer.compile_repeated_blocks()  # needs a C++ compiler; takes two minutes and makes a step a third shorter
     both = nn.ModuleDict({"model": model, "average": average})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(model.transformer.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     start, total = load_state(checkpoint, both, optimizer), 0.0
     for step in range(start, steps):
         total += train_step(model, optimizer, step, steps, batch_at(step, shards, latents))
         decay = min(EMA, (step + 1) / (step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-        if (step + 1) % 100 == 0:
-            yield step + 1, total / 100, average
+        if (step + 1) % 50 == 0:
+            yield step + 1, total / 50, average
             total = 0.0
-        if (step + 1) % 500 == 0 or step + 1 == steps:
+        if (step + 1) % 250 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, both, optimizer)
 
 
@@ -142,7 +140,7 @@ def train_step(
         velocity = model.velocity(x, sigma, model.encode(captions), torch.ones(len(z)), shape)
     loss = flow.velocity_loss(velocity, z, eps)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(model.transformer.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.item()
