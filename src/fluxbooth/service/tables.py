@@ -10,35 +10,17 @@ from __future__ import annotations
 import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, TypeDecorator, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from fluxbooth.service.columns import Id, Utc, now
 
 Json = dict[str, Any]
 FIRST_TUNE = 5_000_000  # above the ids of public bases, which clients send as numbers
 FIRST_TEMPLATE = 1_000_000_000  # above the ids of prompts, which templates made of them keep
-
-
-def now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
-
-
-class Utc(TypeDecorator[datetime.datetime]):
-    """Times go in and come out with their zone; SQLite would drop it."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
-        return value.astimezone(datetime.UTC).replace(tzinfo=None if dialect.name == "sqlite" else datetime.UTC) if value else None
-
-    def process_result_value(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
-        return value.replace(tzinfo=datetime.UTC) if value else None
-
-
 OPEN_TUNE = text("trained_at IS NULL AND failed_at IS NULL AND deleted_at IS NULL")
 OPEN_PROMPT = text("trained_at IS NULL AND deleted_at IS NULL")
 ENDED = text("kind IN ('capture', 'refund')")
-Id = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Row(DeclarativeBase):

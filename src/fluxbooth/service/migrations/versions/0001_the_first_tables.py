@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from fluxbooth.service.tables import FIRST_TUNE, Utc
+from fluxbooth.service.columns import Utc
+from fluxbooth.service.tables import FIRST_TUNE
 
 revision = "0001"
 down_revision = None

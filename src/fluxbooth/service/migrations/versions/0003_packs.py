@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from fluxbooth.service.tables import FIRST_TEMPLATE, Utc
+from fluxbooth.service.columns import Utc
+from fluxbooth.service.tables import FIRST_TEMPLATE
 
 revision = "0003"
 down_revision = "0002"

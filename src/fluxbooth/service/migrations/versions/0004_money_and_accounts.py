@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from fluxbooth.service.tables import Utc
+from fluxbooth.service.columns import Utc
 
 revision = "0004"
 down_revision = "0003"
