@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,8 +13,9 @@ from PIL import Image
 from fluxbooth.prompts import advise, trigger_words
 from fluxbooth.service.packs import adapted
 from fluxbooth.service.starter_packs import STARTERS
-from fluxbooth.service.tables import Template, Tune
+from fluxbooth.service.tables import Pack, Template, Tune, now
 from fluxbooth.web.render import FOLDER
+from tests.service.house import House, house
 from tests.service.server import Receiver, Server, pictures, until
 
 Json = dict[str, Any]
@@ -177,3 +180,75 @@ def test_a_template_is_said_of_another(text: str, expected: str, weight: float) 
     tune = Tune(id=8, token="zx", name="cat")
     assert adapted(template, tune) == (expected, weight)
     assert trigger_words("zx", "cat") in adapted(template, tune)[0]
+
+
+@pytest.fixture(scope="module")
+def quiet(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A server without an engine: nothing here is drawn."""
+    with house(blank, tmp_path_factory.mktemp("quiet") / "data") as opened:
+        yield opened
+
+
+def test_lists_show_everything_that_clients_read_and_are_narrowed_and_paged(quiet: House) -> None:
+    made = [quiet.http.post("/packs", json={"pack": {"title": f"Pack {i}", "public": i == 1}}).json() for i in range(3)]
+    with quiet.db.write() as session:
+        session.get_one(Pack, made[1]["id"]).unlisted_at = now()
+
+    def listed(**asked: object) -> list[str]:
+        return [pack["slug"] for pack in quiet.http.get("/packs", params={k: str(v) for k, v in asked.items()}).json()]
+
+    assert listed()[:3] == ["pack-2", "pack-1", "pack-0"] and len(listed()) == 11
+    assert listed(public="true") == ["pack-1", *listed()[3:]]
+    assert listed(listed="true") == ["pack-2", *listed()[2:]]
+    assert listed(limit=2) == listed()[:2] and listed(limit=2, offset=2) == listed()[2:4] == listed(limit=2, page=2)
+    assert listed(before_id=made[1]["id"], limit=1) == ["pack-0"] and listed(before_id=1) == []
+    assert quiet.http.get("/packs", params={"offset": 10_001}).status_code == 400
+    assert "pack-1" not in [pack["slug"] for pack in httpx.get(f"{quiet.settings.url}/gallery/packs", params={"limit": 100}).json()]
+    one = quiet.http.get("/p/corporate").json()
+    assert one == next(pack for pack in quiet.http.get("/packs", params={"limit": 100}).json() if pack["slug"] == "corporate")
+    assert set(one) >= {
+        "id", "base_tune_id", "user_id", "slug", "title", "token", "created_at", "updated_at", "multiplier", "model_type", "public_at",
+        "cost_mc_hash", "cover_url", "subtitle", "main_class_name", "multiplier_api", "costs", "unlisted_at", "logo", "prompts_per_class",
+        "template_prompts",
+    }  # fmt: skip
+    assert one["prompts_per_class"]["man"][0]["images"] == [] and {"id", "text", "cost_mc"} <= set(one["template_prompts"][0])
+
+
+def test_a_run_takes_every_documented_spelling(quiet: House) -> None:
+    tune = quiet.http.post("/tunes", data={"tune[title]": "t", "tune[name]": "man"}, files=pictures(1)).json()
+    quiet.trained(tune["id"])
+    ids = [row["id"] for row in quiet.http.get("/p/outdoor").json()["prompts_per_class"]["man"]]
+    for chosen, count in (
+        ({"tune[prompt_ids]": f"{ids[0]},{ids[1]}"}, 2), ({"tune[prompt_ids][]": [str(ids[2]), str(ids[3])]}, 2),
+        ({"tune[prompt_ids][0]": str(ids[0])}, 1), ({"tune[prompt_ids]": ""}, len(ids)),
+    ):  # fmt: skip
+        form = {"tune[tune_ids]": str(tune["id"]), "tune[brief]": "for a friend", "tune[preset]": "flux-lora-portrait", **chosen}
+        answer = quiet.http.post("/p/outdoor/tunes.json", data=form)
+        assert answer.status_code == 201 and len(answer.json()["prompt_ids"]) == count, answer.text
+        assert "<lora:" in quiet.http.get(f"/prompts/{answer.json()['prompt_ids'][0]}").json()["text"]
+    nested = {"aspect_ratio": "16:9", "resolution": "1K", "inpaint_faces": True, "num_images": 3, "callback": "http://127.0.0.1/x"}
+    body = {"tune_ids": [tune["id"]], "prompt_ids": ids[:1], "prompt_attributes": nested}
+    ran = quiet.http.post("/p/outdoor/tunes", json={"tune": body}).json()
+    shown = quiet.http.get(f"/prompts/{ran['prompt_ids'][0]}").json()
+    assert {name: shown[name] for name in nested} == nested
+    of_order = quiet.http.get("/prompts", params={"order_id": ran["order"]["id"]}).json()
+    assert [row["id"] for row in of_order] == ran["prompt_ids"]
+    of_original = quiet.http.get("/prompts", params={"orig_prompt_id": ids[0]}).json()
+    assert {row["base_pack_id"] for row in of_original} == {quiet.http.get("/p/outdoor").json()["id"]} and len(of_original) == 4
+
+
+def test_the_account_and_the_catalogue_are_as_command_lines_read_them(quiet: House) -> None:
+    headers = {"X-Workspace-Id": "all", "Accept": "*/*"}
+    assert quiet.http.get("/users.json", headers=headers).json() == {
+        "id": 1, "name": "owner", "email": None, "usd_balance_mc": 0, "auto_extend_tunes": False, "top_off_amount": None,
+        "purchased_plugin_at": None,
+    }  # fmt: skip
+    shown = httpx.get(f"{quiet.settings.url}/cli/models.json").json()
+    assert shown["default"] in shown["models"] and shown["models"][shown["default"]]["tune_id"] == 1504944
+    assert (shown["cli"], shown["skills"], shown["video_models"]) == ({}, {}, {})  # anything in it makes a client replace itself
+    for title, count in (("dev", 1), ("none of them", 0)):
+        found = httpx.get(f"{quiet.settings.url}/gallery/tunes", params={"title": title, "branch": "flux1", "limit": 5}).json()
+        assert len(found) == count
+    base = quiet.http.get("/tunes/1504944.json").json()
+    assert (base["branch"], base["model_type"], bool(base["trained_at"])) == ("flux1", None, True)
+    assert quiet.http.get("/gallery.json").json() == quiet.http.get("/workspaces").json() == []
