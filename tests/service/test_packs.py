@@ -241,7 +241,7 @@ def test_the_account_and_the_catalogue_are_as_command_lines_read_them(quiet: Hou
     headers = {"X-Workspace-Id": "all", "Accept": "*/*"}
     assert quiet.http.get("/users.json", headers=headers).json() == {
         "id": 1, "name": "owner", "email": None, "usd_balance_mc": 0, "auto_extend_tunes": False, "top_off_amount": None,
-        "purchased_plugin_at": None,
+        "purchased_plugin_at": None, "idempotent": False,
     }  # fmt: skip
     shown = httpx.get(f"{quiet.settings.url}/cli/models.json").json()
     assert shown["default"] in shown["models"] and shown["models"][shown["default"]]["tune_id"] == 1504944

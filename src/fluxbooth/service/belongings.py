@@ -37,7 +37,7 @@ from fluxbooth.service.tables import (
     now,
 )
 
-SECRETS = ("digest", "webhook_secret")  # columns that open something
+SECRETS = ("digest", "webhook_secret", "password")  # columns that open something
 AT_ONCE = 500
 
 
@@ -137,7 +137,7 @@ def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:
         session.execute(update(Order).where(Order.pack_id.in_(packs)).values(pack_id=None))
         for row, mine in owned(account_id):
             session.execute(delete(row).where(mine))
-        session.execute(update(Account).where(Account.id == account_id).values(name="", webhook_secret=""))
+        session.execute(update(Account).where(Account.id == account_id).values(name="", webhook_secret="", password=None))
     jobs.forget([folder.replace("s/", "-") for folder in folders])
 
 
