@@ -21,7 +21,7 @@ from fluxbooth.models import NANO
 from pretrain import data, distill, export, language, reader, transformer, vae
 from pretrain.checkpoint import load_state
 
-PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 1_000, 5_000, 250, 600
+PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 1_500, 5_000, 250, 600
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
 STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "reader", "export")
 
