@@ -19,6 +19,7 @@ from pretrain.transformer import Nano
 
 def pipeline(model: Nano, decoder: AutoencoderKL, folder: Path) -> None:
     """Transformer and autoencoder in bfloat16 to halve the download; the encoders in float32, as transformers keeps what it finds."""
+    decoder.register_to_config(_name_or_path="")  # else the folder that it was read from
     scheduler = FlowMatchEulerDiscreteScheduler(
         use_dynamic_shifting=True, shift=3.0, base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096
     )
