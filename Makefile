@@ -31,5 +31,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,pretrain,server]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,pretrain,server,quant]"
 	touch $@

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 
 
@@ -21,7 +21,7 @@ class Meter(TorchDispatchMode):
         self._sizes: dict[int, int] = {}
 
     def count(self, tensors: Iterable[Tensor]) -> None:
-        for tensor in tensors:
+        for tensor in (part for whole in tensors for part in plain(whole)):
             storage = tensor.untyped_storage()
             key = storage._cdata
             if key not in self._sizes:
@@ -40,6 +40,20 @@ class Meter(TorchDispatchMode):
 
     def _freed(self, key: int) -> None:
         self.now -= self._sizes.pop(key)
+
+
+def plain(tensor: Tensor) -> Iterator[Tensor]:
+    """What really has memory of a tensor: the parts of torchao's, the codes and scales of bitsandbytes'."""
+    if is_traceable_wrapper_subclass(tensor):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from plain(getattr(tensor, name))
+        return
+    if tensor.device.type != "meta":
+        yield tensor
+    state = getattr(tensor, "quant_state", None)
+    while state is not None:
+        yield from (state.absmax, state.code)
+        state = state.state2
 
 
 def without_memory(network: nn.Module, mode: torch._subclasses.FakeTensorMode) -> None:

@@ -81,7 +81,7 @@ def test_progress_for_programs_is_json_lines(tmp_path: Path, photos: Path, capsy
     rows = [json.loads(line) for line in out.splitlines()]
     assert code == 0
     assert [row["step"] for row in rows if row.get("event") == "step"] == [1, 2, 3, 4]
-    assert rows[0]["event"] == "prepared"
+    assert [row["event"] for row in rows[:2]] == ["plan", "prepared"]
     assert "lora" in rows[-1]
     logged = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in logged if row["event"] == "step"] == [1, 2, 3, 4]

@@ -82,8 +82,8 @@ def test_a_lora_is_found_by_name(tmp_path: Path, lora: Path, monkeypatch: pytest
 def test_advice_comes_before_the_pictures(lora: Path) -> None:
     events: list[dict] = []
     generate([f"a person at the beach without a hat, smiling <lora:{lora}>"], QUICK.model_copy(update={"steps": 1}), events.append)
-    assert [e["event"] for e in events] == ["advice", "picture"]
-    assert {a.code for a in events[0]["advice"]} == {"trigger_missing", "negation"}
+    assert [e["event"] for e in events] == ["plan", "advice", "picture"]
+    assert {a.code for a in events[1]["advice"]} == {"trigger_missing", "negation"}
 
 
 def test_weighted_syntax_does_not_reach_the_encoders() -> None:

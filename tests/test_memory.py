@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from fluxbooth import flow, lora
 from fluxbooth.errors import InputError
 from fluxbooth.models import BASES, NANO, memory, shape
+from fluxbooth.models.arrival import Arrival
 from fluxbooth.models.flux1 import Flux1
 from fluxbooth.models.memory import GIB, Choice, Job, Room, choose
 from fluxbooth.models.shape import FLUX1, Shape
@@ -32,6 +33,8 @@ class Case:
     dtype: memory.Dtype = "bfloat16"
     text_width: int = 256
     pooled_width: int = 64
+    quantisation: memory.Quantisation = "none"
+    stored: memory.Dtype | None = None
 
     @property
     def shape(self) -> Shape:
@@ -40,7 +43,7 @@ class Case:
 
     @property
     def choice(self) -> Choice:
-        return Choice(self.dtype, checkpointed=self.checkpointed)
+        return Choice(self.dtype, self.quantisation, self.checkpointed, stored=self.stored)
 
     def predict(self) -> memory.Estimate:
         return memory.estimate(self.shape, self.job, self.choice)
@@ -63,6 +66,12 @@ CASES = {
     "all checkpointed, batch of two": Case(2, 4, 8, 64, Job(256, 64, batch_size=2, rank=16), checkpointed=6),
     "some checkpointed": Case(3, 6, 4, 64, Job(256, 128, rank=8), checkpointed=5),
     "one checkpointed": Case(2, 4, 8, 64, Job(320, 128, rank=16), checkpointed=1),
+    "int8": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", quantisation="int8"),
+    "fp8": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", quantisation="fp8"),
+    "nf4": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", quantisation="nf4"),
+    "nf4, wider, all checkpointed": Case(1, 2, 8, 64, Job(128, 64, rank=8), 3, dtype="float32", quantisation="nf4"),
+    "int8, wider, all checkpointed": Case(1, 2, 8, 64, Job(128, 64, rank=8), 3, dtype="float32", quantisation="int8"),
+    "bfloat16, computed with in float32": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", stored="bfloat16"),
 }
 
 
@@ -85,7 +94,11 @@ def family(case: Case, device: str) -> Flux1:
         )  # fmt: skip
     torch.set_default_dtype(torch.float32)
     made = object.__new__(Flux1)
-    made.row, made.network, made.dtype, made.stored = BASES["flux-dev"], network, dtype, dtype
+    made.row, made.network, made.dtype, made.stored, made.choice = BASES["flux-dev"], network, dtype, dtype, case.choice
+    if case.choice.cast_at_use:
+        place = Arrival(network, made.adapter_targets(), case.choice, dtype, torch.device(device))
+        for name, value in network.state_dict().items():
+            place(name, value)
     return made
 
 
@@ -109,7 +122,7 @@ def measure(case: Case, *, fake: bool = False) -> tuple[int, int]:
         }
         sigma = torch.full((job.batch_size,), 0.5)
         batch = meter.now
-        meter.count(p.data for p in trained.network.parameters())
+        meter.count(trained.network.parameters())
         for _ in range(2):
             stays = meter.now
             meter.reset_peak()
@@ -122,9 +135,10 @@ def measure(case: Case, *, fake: bool = False) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_peak_is_what_was_predicted(name: str) -> None:
-    stays, peak = measure(CASES[name])
+    stays, peak = measure(CASES[name], fake=CASES[name].dtype == "bfloat16")
     predicted = CASES[name].predict()
-    assert predicted.base + predicted.adapter == pytest.approx(stays, rel=0.01)
+    # not counted are the scales of each output, which at FLUX.1's width are a thousandth
+    assert predicted.base + predicted.adapter == pytest.approx(stays, rel=0.01 if CASES[name].quantisation == "none" else 0.03)
     assert predicted.step == pytest.approx(peak, rel=0.1)
 
 
@@ -214,7 +228,7 @@ def test_what_is_set_by_hand_stays() -> None:
 
 
 def test_what_does_not_fit_is_said_in_a_sentence() -> None:
-    with pytest.raises(InputError, match=r"needs 4\.7 GB of GPU memory when everything is given up, and 4\.0 GB are free"):
+    with pytest.raises(InputError, match=r"needs 4\.4 GB of GPU memory when everything is given up, and 4\.0 GB are free"):
         choose("flux-dev", FLUX1, Job(1024, 512), Room(4 * GIB, 32 * GIB))
     with pytest.raises(InputError, match=r"needs 12\.1 GB of main memory and 6\.0 GB are free"):
         choose("flux-dev", FLUX1, Job(1024, 512), Room(8 * GIB, 6 * GIB))

@@ -54,7 +54,7 @@ def check_resumes(step: int, out: Path, how: signal.Signals, unbroken: dict[str,
     assert code == (130 if how == signal.SIGTERM else -how)
     assert not (out / "ohwx.safetensors").exists()
     resumed = subprocess.run(command(out), check=True, capture_output=True, text=True)
-    prepared = json.loads(resumed.stdout.splitlines()[0])
+    prepared = json.loads(resumed.stdout.splitlines()[1])  # after the plan
     assert prepared["event"] == "prepared"
     weights = load_file(out / "ohwx.safetensors")
     assert weights.keys() == unbroken.keys()
@@ -88,6 +88,6 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, unbroken: dict[str,
     data[-10] ^= 1
     damaged.write_bytes(data)
     resumed = subprocess.run(command(out), check=True, capture_output=True, text=True)
-    assert json.loads(resumed.stdout.splitlines()[0])["resumed_at"] == int(newest.name[5:]) - 5
+    assert json.loads(resumed.stdout.splitlines()[1])["resumed_at"] == int(newest.name[5:]) - 5
     weights = load_file(out / "ohwx.safetensors")
     assert all(torch.equal(weights[name], unbroken[name]) for name in unbroken)

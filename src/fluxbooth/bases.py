@@ -7,10 +7,11 @@ import os
 import sys
 from typing import Any
 
-from fluxbooth import machine, models
+from fluxbooth import fitting, machine, models
 from fluxbooth.errors import InputError
-from fluxbooth.models import Base, memory, pull, shape
-from fluxbooth.models.memory import Job, Room
+from fluxbooth.models import Base, pull, shape
+from fluxbooth.models.memory import Room
+from fluxbooth.specs import GenerateSpec, TrainSpec
 
 STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
 STATEMENTS = ("noncommercial", "commercial")
@@ -97,24 +98,21 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def _row(base: Base, room: Room) -> dict[str, Any]:
     folder = pull.local(base)
-    size = shape.of(base.source if folder is None else str(folder))
     return {
         "name": base.name, "licence": base.licence, "licence_means": MEANINGS[base.licence],
         "native": f"{base.native_side} x {base.native_side}", "trains": base.trains, "source": base.source, "revision": base.revision,
         "here": folder is not None, "folder": None if folder is None else str(folder),
-        "train": _fits(base, size, room, training=True) if base.trains else "not possible: its LoRAs come from flux-dev",
-        "generate": _fits(base, size, room, training=False),
+        "train": _fits(base, room, training=True) if base.trains else "not possible: its LoRAs come from flux-dev",
+        "generate": _fits(base, room, training=False),
     }  # fmt: skip
 
 
-def _fits(base: Base, size: shape.Shape, room: Room, *, training: bool) -> str:
+def _fits(base: Base, room: Room, *, training: bool) -> str:
     """The plan's line for this machine, or why there is none."""
-    by_hand = {"dtype": "float32"} if base.name == "nano" else {}  # as they are stored
     try:
-        if not training:
-            return memory.choose_generation(base.name, size, base.native_side, base.text_length, room, **by_hand).why
-        job = Job(max(base.resolutions), base.text_length, base.batch_size)
-        return memory.choose(base.name, size, job, room, **by_hand).why
+        if training:
+            return fitting.training(models.resolve(TrainSpec(class_name="man", base=base.name), 1), room).why
+        return fitting.generation(GenerateSpec(base=base.name), base.native_side, room).why
     except InputError as error:
         return str(error)
 

@@ -22,12 +22,15 @@ from torch.optim import Optimizer
 
 from fluxbooth.errors import InputError
 from fluxbooth.files import cannot_write, save_tensors
+from fluxbooth.models.memory import Choice
 from fluxbooth.photocheck import Photo
 from fluxbooth.specs import TrainSpec
 
-RUN, SPEC, LOG, LORA = "run.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
+RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
 # how often progress is kept, or what is drawn on the way, does not change the weights
 NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "sample_prompts", "trackers"}
+NOT_IDENTITY |= {"gradient_checkpointing", "encoders", "offload_blocks"}  # nor does how memory was found
+CHOSEN = ("dtype", "quantisation")  # of a plan, what a resumed run must do again even if there is another amount of memory now
 
 
 class RunFolder:
@@ -106,6 +109,15 @@ class RunFolder:
         temporary.write_text("".join(kept))
         temporary.rename(self.log)
         return [event["loss"] for event in events if event["event"] == "step" and event["step"] <= step]
+
+    def as_begun(self, spec: TrainSpec) -> TrainSpec:
+        """The spec with what the run's first process chose in the place of "auto"."""
+        chosen = json.loads((self.path / PLAN).read_text()) if (self.path / PLAN).exists() and self.checkpoints() else {}
+        return spec.model_copy(update={field: value for field, value in chosen.items() if getattr(spec, field) == "auto"})
+
+    def begin(self, choice: Choice) -> None:
+        """Notes how the base is kept, for as long as there are checkpoints."""
+        (self.path / PLAN).write_text(json.dumps({field: getattr(choice, field) for field in CHOSEN}))
 
     def finish(self) -> None:
         """Leaves what is worth keeping once the LoRA is written."""

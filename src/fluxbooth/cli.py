@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import logging
 import os
 import sys
 import warnings
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(sys.argv[1:] if arguments is None else list(arguments))
     for library in ("TRANSFORMERS", "DIFFUSERS"):  # what they warn of while importing is not for this program's users
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
+    for logger in ("torchao", "torch.utils._pytree"):  # of each kernel that is for another machine
+        logging.getLogger(logger).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     try:
         result = options.run(options)

@@ -20,6 +20,7 @@ class Display:
         self._task: Any = None
         self._last_line = 0.0
         self._losses: list[float] = []
+        self._plan = ""
 
     def __enter__(self) -> Self:
         if self._style == "auto" and sys.stderr.isatty():
@@ -66,6 +67,9 @@ class Display:
             )
         elif kind == "picture":
             self._show("Pictures", event["done"], event["of"], "", None)
+        elif kind == "plan" and event["why"] != self._plan:
+            self._plan = event["why"]
+            self.note(f"Memory: {self._plan}")
         elif kind == "prepared":
             resumed = f", resuming at step {event['resumed_at']}" if event["resumed_at"] else ""
             self.note(f"{event['pictures']} photos, {event['steps']} steps{resumed}.")

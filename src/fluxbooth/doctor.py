@@ -94,18 +94,18 @@ def _gpu(card: Gpu | None) -> Finding:
 
 
 def _bfloat16(card: Gpu) -> Finding:
-    if card.bfloat16 and card.capability >= (8, 0):
+    if card.multiplies_bfloat16:
         return Finding("bfloat16", "in the GPU's hardware")
     return Finding(
         "bfloat16",
         "not in the GPU's hardware",
-        "FLUX.1 computes in bfloat16, which cards before the RTX 30 series only imitate: it will be many times slower. Use a newer card.",
+        "Cards before the RTX 30 series only imitate it, so FLUX.1 computes in float32 there, many times slower. Use a newer card.",
     )
 
 
 def _gpu_memory(card: Gpu, free: int) -> Finding:
     found = f"{gigabytes(card.free)} free of {gigabytes(card.total)}"
-    room = Room(card.free, free)
+    room = Room(card.free, free, *machine.fast_dtype(card))
     row = models.find(bases.BEST)
     try:
         plan = memory.choose(row.name, shape.FLUX1, Job(min(row.resolutions), row.text_length), room)

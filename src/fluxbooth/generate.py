@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import secrets
@@ -14,12 +15,13 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import models, photocheck
+from fluxbooth import fitting, models, photocheck
 from fluxbooth import prompts as language
 from fluxbooth.errors import InputError
 from fluxbooth.faster import drawing
 from fluxbooth.models import Base
 from fluxbooth.models.base import Conditioning, Family
+from fluxbooth.models.memory import Choice
 from fluxbooth.prompts import Advice, Prompt
 from fluxbooth.slots import Adapter, Shelf, worn
 from fluxbooth.specs import GenerateSpec, lora_and_weight
@@ -54,7 +56,8 @@ def generate(
     A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
     scaled. `family` is a base that is in memory already, `shelf` the LoRAs beside it; it is given back without any. `report` is called with
-    {"event": "picture", "done", "of"} and, first, {"event": "advice", "advice": [...]}.
+    {"event": "picture", "done", "of"} and, before, {"event": "plan", "why", ...} (what is given up to fit the memory there is) and
+    {"event": "advice", "advice": [...]}.
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """
@@ -63,27 +66,36 @@ def generate(
     parsed = [language.parse(text) for text in prompts]
     sizes(spec, models.find(spec.base))
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
-    return _generate(prompts, parsed, wanted, spec, family or models.load(spec.base), shelf or Shelf(), report)
+    _, drawn = sizes(spec, models.find(spec.base))
+    plan = fitting.generation(spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice)
+    report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
+    return _generate(prompts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), report)
 
 
 def _generate(
-    texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, family: Family,
-    shelf: Shelf, report: Report,
+    texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, there: Family | None,
+    choice: Choice, shelf: Shelf, report: Report,
 ) -> list[Picture]:  # fmt: skip
+    family = there or models.load(spec.base, choice=choice)
     row, (size, drawn) = family.row, sizes(spec, family.row)
     adapters = {path: shelf.fetch(path, family) for loras in wanted for path, _ in loras}
     advice = [a for text, loras in zip(texts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
     report({"event": "advice", "advice": advice})
+    conditioning = [shelf.conditioning(language.plain(prompt.text), family) for prompt in parsed]
+    if there is None:
+        family.release_encoders(keep_decoder=True)
+    else:
+        family.park_encoders()
+    family.load_network()
     first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
     pictures: list[Picture] = []
-    for text, prompt, loras in zip(texts, parsed, wanted, strict=True):
+    for text, prompt, loras, told in zip(texts, parsed, wanted, conditioning, strict=True):
         chosen = [(adapters[path], weight) for path, weight in loras]
-        conditioning = shelf.conditioning(language.plain(prompt.text), family)
         seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
         for start in range(0, len(seeds), batch_size(row, drawn)):
             chunk = seeds[start : start + batch_size(row, drawn)]
             with worn(family, chosen), drawing(family, spec.speed, drawn):
-                images = draw(family, conditioning, chunk, drawn, spec.steps, spec.guidance)
+                images = draw(family, told, chunk, drawn, spec.steps, spec.guidance)
             for seed, image in zip(chunk, images, strict=True):
                 recipe = _recipe(prompt.text, spec, seed, size, drawn, chosen)
                 pictures.append(Picture(image.resize(size, Image.Resampling.LANCZOS), seed, *size, text, recipe))

@@ -13,6 +13,7 @@ import torch
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,6 +23,7 @@ from fluxbooth import lorafile
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.models.base import Family
+from fluxbooth.models.frozen import FrozenLinear
 from fluxbooth.specs import TrainSpec
 
 ADAPTER = "default"
@@ -39,10 +41,19 @@ def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, family.network, ADAPTER)
+    follow_base(family)
     trainable = [p for p in family.network.parameters() if p.requires_grad]
     for parameter in trainable:
         parameter.data = parameter.data.float()
     return trainable
+
+
+def follow_base(family: Family) -> None:
+    """Puts branches where their layer computes, and in what; peft puts them where its weight is kept, and in that."""
+    for layer in family.network.modules():
+        if isinstance(layer, LoraLayer) and isinstance(base := layer.get_base_layer(), FrozenLinear):
+            for branches in (layer.lora_A, layer.lora_B):
+                branches.to(base.bias.device, base.dtype)
 
 
 class _Adapted(LoraLinear):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluxbooth.models.memory import GIB, Room
+from fluxbooth.models.memory import GIB, Dtype, Room
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -18,6 +19,11 @@ class Gpu:
     free: int
     capability: tuple[int, int]
     bfloat16: bool
+
+    @property
+    def multiplies_bfloat16(self) -> bool:
+        """In hardware; cards before the RTX 30 series imitate it."""
+        return self.bfloat16 and self.capability >= (8, 0)
 
 
 def gpu() -> Gpu | None:
@@ -55,9 +61,25 @@ def free_disk(path: Path) -> int:
     return shutil.disk_usage(path).free
 
 
+def cpu_multiplies_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware: AVX512-BF16, AMX, or ARMv8.6's extension. Others take tens of times longer."""
+    import torch
+
+    if platform.machine() in ("aarch64", "arm64"):
+        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def fast_dtype(card: Gpu | None) -> tuple[Dtype, str]:
+    """What the processor that computes here is fast in, and why: the one place where that is decided."""
+    if card.multiplies_bfloat16 if card is not None else cpu_multiplies_bfloat16():
+        return "bfloat16", "which this processor multiplies in hardware"
+    return "float32", "because this processor has no bfloat16 arithmetic"
+
+
 def room() -> Room:
     card = gpu()
-    return Room(None if card is None else card.free, free_memory())
+    return Room(None if card is None else card.free, free_memory(), *fast_dtype(card))
 
 
 def gigabytes(count: float) -> str:

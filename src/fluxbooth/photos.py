@@ -127,7 +127,9 @@ def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Pat
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
             examples.append(Example(key, photo.caption or spec.trigger, size))
     texts = encode_all(family, [*(example.caption for example in examples), EMPTY, *spec.sample_prompts], spec.text_length)
-    if not keep_encoders:
+    if keep_encoders:
+        family.park_encoders()
+    else:
         family.release_encoders(keep_decoder=bool(spec.sample_prompts))
     stores = Store(cache / "latents.safetensors"), Store(cache / "texts.safetensors")
     stores[0].fill(latents)

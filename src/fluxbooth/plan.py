@@ -58,9 +58,10 @@ def step_flops(size: Shape, job: Job, choice: Choice) -> float:
 
 
 def seconds_per_step(size: Shape, job: Job, choice: Choice, card: Card) -> float:
-    """Arithmetic, or the transfer of the offloaded blocks (once for each pass) where that takes longer."""
+    """Arithmetic, and the way of the offloaded blocks' weights over the bus, once for each pass."""
+    passes = 2 + (choice.checkpointed > 0)  # forward, again for what is recomputed, backward
     away = memory.base_bytes(size, Choice(choice.dtype, choice.quantisation)) * choice.offloaded / len(size.blocks)
-    return max(step_flops(size, job, choice) / (card.mfu * card.peak * 1e12), 2 * away / BUS)
+    return step_flops(size, job, choice) / (card.mfu * card.peak * 1e12) + passes * away / BUS
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from fluxbooth.lifeline import die_with_parent
 if TYPE_CHECKING:
     from fluxbooth.models.base import Family
     from fluxbooth.slots import Shelf
+    from fluxbooth.specs import GenerateSpec, TrainSpec
 
 Json = dict[str, Any]
 Tell = Callable[[Json], None]
@@ -36,18 +37,21 @@ NO_ROOM = "The server could not write its files: its disk may be full."
 
 class Runner:
     def __init__(self, replies: TextIO) -> None:
-        self.replies, self.base = replies, ""
+        self.replies, self.kept = replies, ("", "", "", "", "")
         self.current: int | None = None
         self.family: Family | None = None
         self.shelf: Shelf | None = None
 
-    def resident(self, base: str) -> Family:
-        """The base in memory; another one leaves it first, for there is room for one."""
-        from fluxbooth import models
+    def resident(self, spec: TrainSpec | GenerateSpec) -> Family:
+        """The base in memory, kept as the spec wants it; another one leaves memory first, for there is room for one."""
+        from fluxbooth import fitting, models
 
-        if self.family is None or self.base != base:
-            self.family = None
-            self.family, self.base = models.load(base, training=models.find(base).trains), base
+        kept = (spec.base, spec.dtype, spec.quantisation, spec.encoders, str(spec.offload_blocks))
+        if self.family is None or self.kept != kept:
+            self.family = self.shelf = None  # what lies there was made for the base that leaves
+            choice = fitting.resident(spec)
+            self.family, self.kept = models.load(spec.base, training=models.find(spec.base).trains, choice=choice), kept
+            self.family.load_network()
         return self.family
 
     def serve(self, requests: SimpleQueue[Json]) -> None:
@@ -104,7 +108,7 @@ def train(runner: Runner, request: Json, tell: Tell) -> Json:
         return json.loads(finished.read_text())
     (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)  # written, but not recorded: made again from the last checkpoint
     row = models.find(spec.base)
-    family = runner.resident(spec.base) if row.source == row.train_source else None
+    family = runner.resident(spec) if row.source == row.train_source else None
     result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
     write_whole(finished, json.dumps(result))
     return result
@@ -121,7 +125,7 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
 
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
-    family = runner.resident(spec.base)
+    family = runner.resident(spec)
     shelf = runner.shelf = runner.shelf or Shelf()
 
     def report(event: Json) -> None:

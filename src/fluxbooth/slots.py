@@ -137,4 +137,5 @@ def _load_plainly(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Non
     names = [f"lora{number}" for number in range(len(loras))]
     for name, (adapter, _) in zip(names, loras, strict=True):
         pipeline.load_lora_weights(dict(adapter.tensors), adapter_name=name)
+    lora.follow_base(family)
     pipeline.set_adapters(names, [weight for _, weight in loras])

@@ -21,6 +21,9 @@ PRESETS: dict[str | None, tuple[int, float]] = {
     "flux-lora-focus": (27, 2.5),
 }
 FEWEST_STEPS = 300
+Dtype = Literal["auto", "float32", "bfloat16"]
+Quantisation = Literal["auto", "none", "int8", "fp8", "nf4"]
+Encoders = Literal["auto", "stay", "leave", "cpu"]
 ASPECT_RATIOS = ("1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4")
 
 
@@ -34,6 +37,15 @@ class Spec(BaseModel):
             return cls(**values)
         except ValidationError as error:
             raise InputError(_sentence(cls, error)) from None
+
+
+# how the base is kept in memory, for both specs; the plan says what "auto" came to, and why
+QUANTISATION: Any = Field(default="auto", description="of the base: none, int8, fp8 or nf4 (they need fluxbooth[quant])")
+DTYPE: Any = Field(default="auto", description="what the base computes in: float32 or bfloat16")
+ENCODERS: Any = Field(
+    default="auto", description="text encoders: stay in memory, leave it when all texts are encoded, or work on the CPU beside a GPU (cpu)"
+)
+OFFLOAD_BLOCKS: Any = Field(default=None, ge=0, le=57, description="blocks of the base that wait in main memory for their turn on the GPU")
 
 
 class TrainSpec(Spec):
@@ -67,8 +79,13 @@ class TrainSpec(Spec):
     caption_dropout: float = Field(default=0.0, ge=0, le=1, description="share of pictures shown without their caption")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(default=None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")
-    gradient_checkpointing: bool = Field(default=False, description="recompute activations: less memory, a third slower")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="what the base computes in")
+    gradient_checkpointing: Literal["auto", "none", "some", "all"] = Field(
+        default="auto", description="blocks that recompute their activations, which is slower: none, some (the first half) or all"
+    )
+    quantisation: Quantisation = QUANTISATION
+    dtype: Dtype = DTYPE
+    encoders: Encoders = ENCODERS
+    offload_blocks: int | None = OFFLOAD_BLOCKS
     seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
     checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=2, ge=1, le=1000, description="how many checkpoints stay")
@@ -104,6 +121,10 @@ class GenerateSpec(Spec):
     steps: int = Field(default=28, ge=1, le=200, description="denoising steps")
     guidance: float = Field(default=3.5, ge=0, le=20, description="how closely to follow the text")
     speed: Literal["exact", "fast"] = Field(default="exact", description="fast skips blocks whose work changes little: other details")
+    quantisation: Quantisation = QUANTISATION
+    dtype: Dtype = DTYPE
+    encoders: Encoders = ENCODERS
+    offload_blocks: int | None = OFFLOAD_BLOCKS
     negative_prompt: str | None = Field(default=None, description="not possible with FLUX; say what should be there instead")
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import resource
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fluxbooth import checkpoint, flow, lora, models, photocheck
+from fluxbooth import checkpoint, fitting, flow, lora, models, photocheck
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.files import cannot_write
@@ -59,18 +60,29 @@ def train(
     `photos` is a folder or files, 4-20 of them, with optional `.txt` captions beside them. `report` is called with a dict
     for each event ("prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
     it, to the very weights of an unbroken run on the same machine and versions. `family` is a base that is in memory already
-    (`models.load`); it is given back as it was, so that the next job need not load it.
+    (`models.load`); it is given back as it was, so that the next job need not load it. First of all an event "plan" says what is
+    given up to fit the memory there is, and why.
 
-    Raises InputError for photos, settings or an output folder that will not do; FluxboothError when the loss became NaN or
-    the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
+    Raises InputError for photos, settings or an output folder that will not do, or too little memory; FluxboothError when the
+    loss became NaN or the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report = time.monotonic(), report or (lambda event: None)
     pictures = photocheck.read(photos)
     spec = models.resolve(spec, len(pictures))
     folder = RunFolder.open(Path(out), spec, pictures, overwrite=overwrite)
-    resident, family = family, family or models.load(spec.base, training=True, dtype=spec.dtype)
+    if family is None:
+        plan = fitting.training(folder.as_begun(spec))
+        folder.begin(plan.choice)
+    else:
+        plan = fitting.training(spec, there=family.choice)
+    # what made the weights is told with them
+    spec = spec.model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
+    report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
+    resident, family = family, family or models.load(spec.base, training=True, choice=plan.choice)
     dataset = prepare(pictures, family, spec, folder.cache, keep_encoders=resident is not None)
+    family.load_network()
     with lora.removed_after(resident):
+        family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(spec, family, dataset, folder, report, began, len(pictures))
 
 
@@ -123,8 +135,6 @@ class _Run:
         self.parameters = lora.add(family, spec.rank, spec.seed)
         if spec.continue_from:
             lora.continue_from(family, spec.continue_from, spec.rank)
-        if spec.gradient_checkpointing:
-            family.checkpoint_gradients()
         self.average = [p.detach().clone() for p in self.parameters] if spec.ema else []
         self.optimizer = make_optimizer(spec, self.parameters)
         self.trackers: list[Tracker] = []

@@ -6,6 +6,7 @@ memory is its own; then a training is killed, goes on, and is held to an unbroke
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import shutil
@@ -120,7 +121,7 @@ class _Verification:
         step = (times[steps] - times[LOG_EVERY]) / (steps - LOG_EVERY)
         assert spec.resolutions and spec.text_length and spec.batch_size
         job = Job(max(spec.resolutions), spec.text_length, spec.batch_size, spec.rank, spec.optimizer, spec.ema is not None, samples=True)
-        choice, card = self._choice("leave"), machine.gpu()
+        choice, card = _choice(done), machine.gpu()
         predicted = memory.estimate(self.size, job, choice, gpu=card is not None)
         time_predicted = None if card is None else plan.seconds_per_step(self.size, job, choice, plan.like(card))
         return {
@@ -144,7 +145,7 @@ class _Verification:
         self.without, self.with_lora = drawn[:count], drawn[count:]
         self.photos = [Image.fromarray(photo.pixels) for photo in photocheck.read(PHOTOS)]
         times = [at for at, event in done.events if event["event"] == "picture"]
-        choice = self._choice("stay")
+        choice = _choice(done)
         predicted = memory.estimate_generation(self.size, self.row.native_side, self.row.text_length, choice, gpu=machine.gpu() is not None)
         return {
             "seconds_to_first_picture": round(times[0], 1),
@@ -202,9 +203,6 @@ class _Verification:
             torch.cuda.empty_cache()
         return weights
 
-    def _choice(self, encoders: memory.Encoders) -> Choice:
-        return Choice("float32" if self.row.name == "nano" else "bfloat16", encoders=encoders)
-
     def checks(self, result: Json) -> list[Json]:
         """What must hold, each with whether it does and why."""
         found = []
@@ -219,6 +217,12 @@ class _Verification:
 
     def shown(self) -> verifypage.Pictures:
         return verifypage.Pictures(self.photos, self.texts, self.without, self.with_lora)
+
+
+def _choice(done: Measured) -> Choice:
+    """What was given up for memory, as the work itself told."""
+    plan = next(event for _, event in done.events if event["event"] == "plan")
+    return Choice(**{field.name: plan[field.name] for field in dataclasses.fields(Choice)})
 
 
 def _memory(predicted: Estimate, done: Measured) -> Json:

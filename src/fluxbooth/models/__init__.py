@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fluxbooth.errors import InputError
 from fluxbooth.specs import PRESETS, TrainSpec, steps_for
 
 if TYPE_CHECKING:
     from fluxbooth.models.base import Family
+    from fluxbooth.models.memory import Choice
 
 NANO = Path(__file__).parent / "nano"
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
@@ -32,6 +33,7 @@ class Base:
     trains: bool = True
     guided: bool = True  # knows the guidance of a GenerateSpec
     revision: str = "main"  # commit of the Hugging Face repository, where one is pinned
+    stored: Literal["bfloat16", "float32"] = "bfloat16"  # what its unquantised weights and its LoRA files are kept in
 
     @property
     def native_side(self) -> int:
@@ -61,6 +63,7 @@ BASES: dict[str, Base] = {
             learning_rate=1e-3,
             batch_size=4,
             resolutions=(128,),
+            stored="float32",
         ),
         _flux1(
             "flux-dev",
@@ -96,16 +99,27 @@ def find(name: str) -> Base:
     )
 
 
-def load(name: str, *, training: bool = False, dtype: str = "auto") -> Family:
-    """The weights in memory. `dtype` is that of the computation: "auto", "float32" or "bfloat16".
+def find_to_train(name: str) -> Base:
+    """The row of a base that can be trained. Raises InputError for one that can only be generated with."""
+    row = find(name)
+    if not row.trains:
+        raise InputError(f"{row.name} cannot be trained, only generated with: train on flux-dev, its LoRAs work on {row.name}.")
+    return row
+
+
+def load(
+    name: str, *, training: bool = False, dtype: Literal["auto", "float32", "bfloat16"] = "auto", choice: Choice | None = None
+) -> Family:
+    """The weights in memory. `dtype` is that of the computation.
+
+    `choice` says how they are kept (`fitting.py` makes one); without it nothing is given up. With encoders that do not stay, the
+    network comes only with `load_network`.
 
     Raises InputError if there is no such base, it cannot be trained, or its weights are not on this machine.
     """
     import importlib
 
-    row = find(name)
-    if training and not row.trains:
-        raise InputError(f"{row.name} cannot be trained, only generated with: train on flux-dev, its LoRAs work on {row.name}.")
+    row = find_to_train(name) if training else find(name)
     from fluxbooth.models import pull
 
     folder = pull.local(row)
@@ -115,8 +129,14 @@ def load(name: str, *, training: bool = False, dtype: str = "auto") -> Family:
             "diffusers folder."
         )
     row = replace(row, source=str(folder), train_source=str(folder))
+    if choice is None:
+        from fluxbooth import machine
+        from fluxbooth.models.memory import Choice
+
+        fast = machine.fast_dtype(machine.gpu())[0]
+        choice = Choice(fast if dtype == "auto" else dtype, encoders="stay", stored=row.stored)
     family = importlib.import_module(f"fluxbooth.models.{row.family}")
-    return family.load(row, training=training, dtype=dtype)
+    return family.load(row, training=training, choice=choice)
 
 
 def resolve(spec: TrainSpec, pictures: int) -> TrainSpec:

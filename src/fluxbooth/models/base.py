@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fluxbooth.models import Base
+from fluxbooth.models.memory import Choice
 
 # What the text encoders say of captions: named tensors whose first axis is the caption.
 Conditioning = dict[str, Tensor]
@@ -22,8 +23,17 @@ Conditioning = dict[str, Tensor]
 class Family(Protocol):
     row: Base
     network: nn.Module  # what is trained: takes adapters on `adapter_targets`
-    stored: torch.dtype  # what its weights are kept in
+    stored: torch.dtype  # what its weights are kept in, where they are not quantised
     dtype: torch.dtype  # what it computes in
+    choice: Choice  # how it is kept in memory
+
+    def load_network(self) -> None:
+        """Brings the network into memory if it is not there: each weight cast or quantised, and put where it belongs, as it arrives."""
+        ...
+
+    def park_encoders(self) -> None:
+        """Makes room of the text encoders until the next text, if they are to leave in between."""
+        ...
 
     def encode_text(self, texts: Sequence[str], text_length: int) -> Conditioning:
         """Texts to conditioning. Needs the text encoders."""

@@ -7,16 +7,18 @@ beside it or from the Hugging Face cache. Nothing is fetched.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from fluxbooth.errors import InputError
 from fluxbooth.models import singlefile
+from fluxbooth.models.shape import Shape
 
 # where encoders are in an all-in-one file, and how their own files are called
 CLIP, T5, VAE = ("text_encoders.clip_l.transformer.", "clip_l"), ("text_encoders.t5xxl.transformer.", "t5xxl"), ("vae.", "ae")
@@ -27,14 +29,17 @@ DROPPED = "text_model."  # of CLIP's names in files, gone from transformers'
 UNUSED = ("text_projection.weight", "logit_scale", "embeddings.position_ids", "encoder.embed_tokens.weight", "spiece_model")
 
 
-def pipeline(path: Path, dtype: torch.dtype) -> FluxPipeline:
-    """diffusers' pipeline around the network in `path`. Raises InputError if a companion is missing or is another model's."""
+def pipeline(path: Path, dtype: torch.dtype, network: FluxTransformer2DModel | None = None) -> FluxPipeline:
+    """diffusers' pipeline around the network in `path`, or around that network, empty as yet.
+
+    Raises InputError if a companion is missing or is another model's.
+    """
     places = {kind: _find(path, kind) for kind in (VAE, CLIP, T5)}
     tokenizer, tokenizer_2 = (_tokenizer(path, name) for name in TOKENIZERS)
     text_encoder, text_encoder_2 = _clip(places[CLIP], dtype, tokenizer.eos_token_id), _t5(places[T5], dtype)
     _check_vocabulary(tokenizer, text_encoder, places[CLIP])
     _check_vocabulary(tokenizer_2, text_encoder_2, places[T5])
-    network = singlefile.transformer(path, dtype)
+    network = network or singlefile.transformer(path, dtype)
     guided = bool(network.config["guidance_embeds"])  # all of FLUX.1 but schnell, which samples without a shift
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0 if guided else 1.0, use_dynamic_shifting=guided),
@@ -45,6 +50,23 @@ def pipeline(path: Path, dtype: torch.dtype) -> FluxPipeline:
         tokenizer_2=tokenizer_2,
         transformer=network,
     )
+
+
+def shape(path: Path) -> Shape:
+    """How large the network in a file is, and what belongs to it, from the headers of the files."""
+    numbers: dict[tuple[str, str], int] = {}
+    for kind in (VAE, CLIP, T5):
+        with singlefile.opened(_find(path, kind), kind[0]) as file:
+            numbers[kind] = sum(math.prod(file.shapes[name]) for name in file.weights())
+            if kind == VAE:
+                channels = singlefile.autoencoder_config(file)["block_out_channels"]
+    network = singlefile.empty(path).config
+    heads = network["num_attention_heads"]
+    return Shape(
+        network["num_layers"], network["num_single_layers"], heads * network["attention_head_dim"], heads, network["joint_attention_dim"],
+        network["pooled_projection_dim"], network["guidance_embeds"], network["in_channels"],
+        encoders=numbers[CLIP] + numbers[T5], autoencoder=numbers[VAE], autoencoder_channels=channels[0],
+    )  # fmt: skip
 
 
 def _find(path: Path, kind: tuple[str, str]) -> Path:
@@ -130,6 +152,7 @@ def _filled(kind: Any, config: Any, file: singlefile.Weights, path: Path, dtype:
     with init_empty_weights():
         encoder = kind(config)
     named = {name.removeprefix(DROPPED): name for name in file.weights()}
-    singlefile.fill(encoder, ((name, file.weight(full)) for name, full in named.items() if name not in UNUSED), path, dtype, tied=UNUSED)
+    weights = ((name, file.weight(full)) for name, full in named.items() if name not in UNUSED)
+    singlefile.fill(encoder, weights, path, singlefile.cast_into(encoder, dtype), tied=UNUSED)
     encoder.tie_weights()
     return encoder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,55 +13,106 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.utils import logging as transformers_logging
 
+from fluxbooth import machine
 from fluxbooth.errors import InputError
-from fluxbooth.models import Base, companions
+from fluxbooth.models import Base, arrival, companions, frozen, singlefile
 from fluxbooth.models.base import Conditioning
+from fluxbooth.models.memory import Choice
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
 
 
-def load(row: Base, *, training: bool, dtype: str) -> Flux1:
-    source = row.train_source if training else row.source
-    stored = torch.float32 if row.name == "nano" else torch.bfloat16
+def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
+    """The base as `choice` wants it. Unless its encoders stay, the network arrives only with `load_network`."""
+    source = Path(row.train_source if training else row.source)
+    stored = getattr(torch, choice.kept)
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()  # ours is the only one
     try:
-        if Path(source).is_file():
-            pipeline = companions.pipeline(Path(source), stored)
+        if source.is_file():
+            network, weights = singlefile.empty(source), lambda: singlefile.weights(source)
+            pipeline = companions.pipeline(source, stored, network)
         else:
-            pipeline = FluxPipeline.from_pretrained(source, dtype=stored, local_files_only=True)
+            network, weights = arrival.empty(source / "transformer"), lambda: arrival.weights(source / "transformer")
+            pipeline = _Pipeline.from_pretrained(source, transformer=network, dtype=stored, local_files_only=True)
     except OSError as error:
         raise InputError(
-            f"The weights of {row.name} are not on this machine: accept their licence at huggingface.co/{source}, run "
-            f"`hf download {source}`, or give --base the path of a diffusers folder."
+            f"The weights of {row.name} are not on this machine: accept their licence at huggingface.co/{row.source}, run "
+            f"`hf download {row.source}`, or give --base the path of a diffusers folder."
         ) from error
+    pipeline = _Pipeline(**pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
-    return Flux1(row, pipeline, compute_dtype(dtype, stored))
+    family = Flux1(row, pipeline, getattr(torch, choice.dtype), choice, lambda put: singlefile.fill(network, weights(), source, put))
+    family.place_encoders()
+    if choice.encoders == "stay":
+        family.load_network()
+    return family
 
 
-def compute_dtype(asked: str, stored: torch.dtype) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, else float32, unless asked otherwise."""
-    if asked != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[asked]
-    if stored == torch.bfloat16 or torch.cuda.is_available():
-        return torch.bfloat16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+class _Pipeline(FluxPipeline):
+    """Draws where its network is, wherever its text encoders are."""
+
+    @property
+    def _execution_device(self) -> torch.device:
+        return self.transformer.device
 
 
 class Flux1:
     """See `models.base.Family` for what each method promises."""
 
-    def __init__(self, row: Base, pipeline: FluxPipeline, dtype: torch.dtype) -> None:
+    def __init__(
+        self, row: Base, pipeline: FluxPipeline, dtype: torch.dtype, choice: Choice | None = None,
+        fill: Callable[[singlefile.Put], None] | None = None,
+    ) -> None:  # fmt: skip
+        """`fill` hands out the network's weights one by one; without it they are there."""
         self.row, self.dtype = row, dtype
-        self._pipeline = pipeline.to("cuda") if torch.cuda.is_available() else pipeline
         self.network: FluxTransformer2DModel = pipeline.transformer
-        self.stored = self.network.dtype
+        self.choice = choice or Choice("float32" if dtype == torch.float32 else "bfloat16", encoders="stay")
+        self.stored = getattr(torch, self.choice.kept)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._pipeline, self._fill = pipeline, fill
+
+    @property
+    def _autocast(self) -> bool:
+        """Whether float32 weights are multiplied in bfloat16; others are kept as they are computed with, or are cast at use."""
+        return (self.choice.kept, self.choice.dtype) == ("float32", "bfloat16") and not (self.choice.cast_at_use or self.choice.offloaded)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What goes into the network and comes out."""
+        return torch.float32 if self._autocast else self.dtype
+
+    def place_encoders(self) -> None:
+        pipeline, computed = self._pipeline, self._dtype
+        on_cpu = self.choice.encoders == "cpu" or self.device.type == "cpu"
+        imitated = on_cpu and not machine.cpu_multiplies_bfloat16()
+        for encoder in (pipeline.text_encoder, pipeline.text_encoder_2):
+            if encoder.dtype == torch.bfloat16 and (computed == torch.float32 or imitated):
+                frozen.compute_in(encoder, torch.float32)
+            encoder.to("cpu" if self.choice.encoders == "cpu" else self.device)
+        pipeline.vae.to(self.device)
+        if pipeline.vae.dtype != computed:
+            pipeline.vae.to(computed)
+
+    def load_network(self) -> None:
+        if self._fill is None:
+            return
+        self._fill(arrival.Arrival(self.network, self.adapter_targets(), self.choice, self._dtype, self.device))
+        self._fill = None
+
+    def park_encoders(self) -> None:
+        if self.choice.encoders == "leave":
+            for encoder in (self._pipeline.text_encoder, self._pipeline.text_encoder_2):
+                encoder.to("cpu")
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], text_length: int) -> Conditioning:
-        states, pooled, _ = self._pipeline.encode_prompt(list(texts), max_sequence_length=text_length)
+        place = torch.device("cpu") if self.choice.encoders == "cpu" else self.device
+        for encoder in (self._pipeline.text_encoder, self._pipeline.text_encoder_2):
+            encoder.to(place)
+        states, pooled, _ = self._pipeline.encode_prompt(list(texts), device=place, max_sequence_length=text_length)
         assert states is not None and pooled is not None
-        return {"states": states, "pooled": pooled}
+        return {"states": states.to(self.device, self._dtype), "pooled": pooled.to(self.device, self._dtype)}
 
     def count_tokens(self, text: str) -> int:
         return len(self._pipeline.tokenizer_2(text, verbose=False).input_ids)
@@ -80,8 +131,7 @@ class Flux1:
     def velocity(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, guidance: float, size: tuple[int, int]) -> Tensor:
         states, width, height = conditioning["states"], *size
         rows, columns = height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN
-        # float32 weights are multiplied in bfloat16 where that pays; a base stored in bfloat16 needs no casting
-        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != self.stored):
+        with torch.autocast(x.device.type, self.dtype, enabled=self._autocast):
             return self.network(
                 hidden_states=x,
                 timestep=sigma.to(x.dtype),  # the network itself multiplies by 1000
@@ -95,11 +145,7 @@ class Flux1:
 
     def adapter_targets(self) -> list[str]:
         """Every Linear of both block types: attention, feed-forward and modulation; not the embedders and the output."""
-        return [
-            name
-            for name, module in self.network.named_modules()
-            if isinstance(module, nn.Linear) and name.startswith(("transformer_blocks.", "single_transformer_blocks."))
-        ]
+        return [name for name, module in self.network.named_modules() if isinstance(module, nn.Linear) and name.startswith(arrival.BLOCKS)]
 
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
         # the first ones: by the time the backward pass comes to them, what the others kept is free again

@@ -28,7 +28,7 @@ OPTIMIZER_STATES = {"adamw": 2.0, "adamw8bit": 0.5, "prodigy": 4.0}
 
 Dtype = Literal["bfloat16", "float32"]
 Quantisation = Literal["none", "int8", "fp8", "nf4"]
-Encoders = Literal["stay", "leave", "cpu"]  # on the card throughout; on it only until all is encoded; never on it
+Encoders = Literal["stay", "leave", "cpu"]  # on the card throughout; on it only while there is something to encode; never on it
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Job:
     optimizer: str = "adamw"
     ema: bool = False
     samples: bool = False  # draws pictures on the way, so the decoder stays
+    resident: bool = False  # the base is in memory before and after, also while texts and photos are encoded
 
     @property
     def image_tokens(self) -> int:
@@ -60,7 +61,17 @@ class Choice:
     quantisation: Quantisation = "none"  # of the Linear layers of the blocks
     checkpointed: int = 0  # blocks, from the first on, that recompute their activations in the backward pass
     encoders: Encoders = "stay"
-    offloaded: int = 0  # blocks, from the first on, that wait in main memory for their turn
+    offloaded: int = 0  # blocks, from the first on, whose weights wait in main memory for their turn
+    stored: Dtype | None = None  # what weights that are not quantised are kept in, and cast from at use; None: as computed in
+
+    @property
+    def kept(self) -> Dtype:
+        return self.stored or self.dtype
+
+    @property
+    def cast_at_use(self) -> bool:
+        """Whether a Linear of a block makes a copy of its weight to compute with."""
+        return self.quantisation != "none" or (self.kept, self.dtype) == ("bfloat16", "float32")
 
     def checkpointing(self, shape: Shape) -> str:
         """In words: none, some (how many) or all."""
@@ -82,10 +93,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Room:
-    """Free memory in bytes: of a card (None: there is no GPU), and main memory."""
+    """Free memory in bytes: of a card (None: there is no GPU), and main memory. And what the processor there is fast in."""
 
     device: float | None
     main: float
+    dtype: Dtype = "bfloat16"
+    because: str = ""  # why that one, in a few words
 
 
 @dataclass(frozen=True)
@@ -101,18 +114,18 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
     base = base_bytes(shape, choice)
     adapter = shape.adapter(job.rank) * 4 * (1 + OPTIMIZER_STATES[job.optimizer] + job.ema)
     step = max(step_bytes(shape, job, choice), shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer])  # a checkpoint's copy
-    encoders, autoencoder = shape.encoders * e, shape.autoencoder * e
+    encoders, autoencoder = shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
     pixels = 5 * shape.autoencoder_channels * job.side**2 * e  # the autoencoder's own peak, measured
     encoding = autoencoder + pixels + (0 if choice.encoders == "cpu" else encoders)
     kept = (autoencoder if choice.encoders == "stay" or job.samples else 0) + (encoders if choice.encoders == "stay" else 0)
-    peak = max(base + adapter + step + kept, encoding + (base if choice.encoders == "stay" else 0))
+    peak = max(base + adapter + step + kept, encoding + (base if choice.encoders == "stay" or job.resident else 0))
     return _estimate(shape, choice, base, adapter, step, encoding, peak, gpu)
 
 
 def estimate_generation(shape: Shape, side: int, text_length: int, choice: Choice, *, gpu: bool = True) -> Estimate:
     """Peak memory of drawing one square picture of `side` pixels."""
     e = WRITTEN[choice.dtype]
-    base, encoders, autoencoder = base_bytes(shape, choice), shape.encoders * e, shape.autoencoder * e
+    base, encoders, autoencoder = base_bytes(shape, choice), shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
     forward = 15 * Job(side, text_length).tokens * shape.width * e
     decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
@@ -124,23 +137,35 @@ def _estimate(shape: Shape, choice: Choice, base: float, adapter: float, step: f
     if not gpu:
         return Estimate(base, adapter, step, encoding, peak * SLACK + PROCESS, peak * SLACK + PROCESS)
     waiting = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
-    main = CUDA_PROCESS + max(waiting, shape.encoders * WRITTEN[choice.dtype] if choice.encoders == "cpu" else 0)
-    return Estimate(base, adapter, step, encoding, peak * SLACK + CONTEXT, main)
+    encoders = shape.encoders * WRITTEN[choice.kept]  # they come onto the card by way of main memory, and leave to there
+    return Estimate(base, adapter, step, encoding, peak * SLACK + CONTEXT, CUDA_PROCESS + max(waiting, encoders))
 
 
 def base_bytes(shape: Shape, choice: Choice) -> float:
-    """The transformer's weights on the card: of offloaded blocks only two at a time, the one at work and the next."""
-    whole = shape.other * WRITTEN[choice.dtype] + sum(_weights(shape, kind, choice) for kind in shape.blocks)
-    away = [_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded]]
-    return whole - sum(away) + 2 * max(away, default=0) if len(away) > 2 else whole
+    """The transformer's weights on the card; of offloaded blocks one Linear at a time, of which the largest has 6 d^2 weights."""
+    whole = shape.other * max(WRITTEN[choice.dtype], WRITTEN[choice.kept]) + sum(_weights(shape, kind, choice) for kind in shape.blocks)
+    away = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
+    return whole - away + (_bytes_of_a_weight(choice) * 6 * shape.width**2 if choice.offloaded else 0)
+
+
+def with_base(room: Room, shape: Shape, there: Choice) -> Room:
+    """The room of which a base that is in memory already takes its part."""
+    encoders, autoencoder = shape.encoders * WRITTEN[there.kept], shape.autoencoder * WRITTEN[there.dtype]
+    base = base_bytes(shape, there) + autoencoder
+    if room.device is None:
+        return replace(room, main=room.main + base + encoders)
+    waiting = sum(_weights(shape, kind, there) for kind in shape.blocks[: there.offloaded])
+    stay = there.encoders == "stay"
+    return replace(room, device=room.device + base + (encoders if stay else 0), main=room.main + waiting + (0 if stay else encoders))
 
 
 def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
     """Peak of activations and gradients over a forward and a backward pass, above what stays between steps."""
     e, d, blocks = WRITTEN[choice.dtype], shape.width, shape.blocks
     u = job.tokens * d * e
-    # while a Linear works its weight is dequantised; the largest are the modulation of a double block and a single block's output
-    dequantised = 0 if choice.quantisation == "none" else 6 * d * d * e
+    # while a Linear works its weight is there once more to compute with, and torchao makes it in two steps; where the most else is
+    # alive it is one of the feed-forward's
+    dequantised = 4 * d * d * e * (2 if choice.quantisation in ("int8", "fp8") else 1) if choice.cast_at_use else 0
     rope = 2 * (job.text_length + job.image_tokens) * d // shape.heads * 4
     output = job.batch_size * job.image_tokens * shape.in_channels * (e + 4)
     live = peak = rope
@@ -174,7 +199,11 @@ def saved_bytes(shape: Shape, job: Job, kind: Kind, e: int) -> float:
 
 
 def _weights(shape: Shape, kind: Kind, choice: Choice) -> float:
-    return shape.block_weights(kind) * QUANTISED.get(choice.quantisation, WRITTEN[choice.dtype])
+    return shape.block_weights(kind) * _bytes_of_a_weight(choice)
+
+
+def _bytes_of_a_weight(choice: Choice) -> float:
+    return QUANTISED.get(choice.quantisation, WRITTEN[choice.kept])
 
 
 def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Plan:
@@ -212,11 +241,11 @@ def _candidates(shape: Shape, room: Room, by_hand: dict[str, Any], checkpointed:
     checkpointed = options("checkpointed", checkpointed)
     places = options("encoders", ["leave", "cpu"] if gpu else ["leave"])
     levels = [(q, count, 0) for q in quantisations for count in checkpointed]
-    # two blocks are on the card at any time, so the third is the first to save anything
-    levels += [(quantisations[-1], checkpointed[-1], away) for away in (range(3, len(shape.blocks) + 1) if gpu else [])]
+    levels += [(quantisations[-1], checkpointed[-1], away) for away in (range(1, len(shape.blocks) + 1) if gpu else [])]
+    dtype, stored = by_hand.get("dtype", room.dtype), by_hand.get("stored")
     for quantisation, count, away in levels:
         for encoders in places:
-            yield Choice(by_hand.get("dtype", "bfloat16"), quantisation, count, encoders, by_hand.get("offloaded", away))
+            yield Choice(dtype, quantisation, count, encoders, by_hand.get("offloaded", away), stored)
 
 
 def _first_fit(
@@ -226,7 +255,7 @@ def _first_fit(
     for choice in candidates:
         found = measured(choice)
         if found.device <= limit and found.main <= room.main:
-            return Plan(choice, found, _why(shape, choice, measured, limit))
+            return Plan(choice, found, _why(shape, choice, measured, room))
     least = min((measured(choice) for choice in candidates), key=lambda found: found.device)
     place = "main memory" if room.device is None else "GPU memory"
     if least.device <= limit:
@@ -241,13 +270,13 @@ def _first_fit(
     )
 
 
-def _why(shape: Shape, choice: Choice, measured: Callable[[Choice], Estimate], limit: float) -> str:
-    """What was given up, each with the memory that it would have taken to keep it."""
+def _why(shape: Shape, choice: Choice, measured: Callable[[Choice], Estimate], room: Room) -> str:
+    """What was given up, each with the memory that it would have taken to keep it; and what is computed in, and why."""
 
     def needs(**fields: Any) -> str:
         return f"{measured(replace(choice, **fields)).device / GIB:.1f} GB"
 
-    blocks = len(shape.blocks)
+    blocks, limit = len(shape.blocks), room.main if room.device is None else room.device
     reasons = []
     if choice.quantisation != "none":
         reasons.append(f"{choice.quantisation} base ({needs(quantisation='none', checkpointed=blocks, offloaded=0)} unquantised)")
@@ -259,4 +288,15 @@ def _why(shape: Shape, choice: Choice, measured: Callable[[Choice], Estimate], l
         reasons.append(f"{choice.offloaded} of {blocks} blocks wait in main memory ({needs(offloaded=0)} with all on the card)")
     if choice.encoders == "cpu":
         reasons.append(f"texts encoded on the CPU ({needs(encoders='leave')} on the card)")
-    return f"{measured(choice).device / GIB:.1f} of {limit / GIB:.1f} GB: " + ("; ".join(reasons) or "nothing is given up") + "."
+    said = f"{measured(choice).device / GIB:.1f} of {limit / GIB:.1f} GB: " + ("; ".join(reasons) or "nothing is given up")
+    return f"{said}{_dtype_reason(choice, room)}."
+
+
+def _dtype_reason(choice: Choice, room: Room) -> str:
+    if not room.because:  # another machine's
+        return ""
+    if choice.dtype == room.dtype:
+        return f"; {choice.dtype}, {room.because}"
+    if choice.dtype == "bfloat16":
+        return "; bfloat16 as asked, many times slower than float32 on this processor"
+    return f"; {choice.dtype}"

@@ -69,8 +69,13 @@ FLUX1 = Shape(19, 38, 3072, 24, 4096, 768, True, 64, encoders=4_762_310_656 + 12
 
 
 def of(source: str) -> Shape:
-    """The shape of a base's source: read from its diffusers folder, or that of FLUX.1, which all others have."""
-    return read(Path(source)) if Path(source).is_dir() else FLUX1
+    """The shape of a base's source: read from its diffusers folder or single file, or that of FLUX.1, which all others have."""
+    path = Path(source)
+    if path.is_file():
+        from fluxbooth.models import companions  # loads torch
+
+        return companions.shape(path)
+    return read(path) if path.is_dir() else FLUX1
 
 
 def read(folder: Path) -> Shape:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from fluxbooth.errors import InputError
 from fluxbooth.models.original import SHIFT_FIRST, heights, norm_of, parts_of
 
+Put = Callable[[str, Tensor], None]  # gives a weight, by its name, its place in a network
 ALL_IN_ONE = "model.diffusion_model."  # the network's prefix in files that hold encoders and autoencoder as well
 ROPE_AXES = (16, 56, 56)  # of FLUX.1's heads of 128; the one thing that no shape tells
 # what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor of a weight matters here
@@ -36,18 +37,35 @@ AUTOENCODER: dict[str, Any] = {
 
 def transformer(path: str | Path, dtype: torch.dtype, axes: Sequence[int] = ROPE_AXES) -> FluxTransformer2DModel:
     """FLUX.1's network from a file in the original layout, in `dtype`. Raises InputError, naming the file, if it is another kind."""
+    network = empty(path, axes)
+    fill(network, weights(path), path, cast_into(network, dtype))
+    return network
+
+
+def empty(path: str | Path, axes: Sequence[int] = ROPE_AXES) -> FluxTransformer2DModel:
+    """The network of a file in the original layout, without its weights."""
     with opened(path, ALL_IN_ONE) as file:
         try:
             config = _config(file.shapes, axes)
         except KeyError as error:
             raise InputError(f"{path} is no FLUX.1 network in the original layout, it lacks {error}: use flux1-dev.safetensors.") from error
-        with init_empty_weights():
-            network = FluxTransformer2DModel(**config)
-        fill(network, ((part, value) for name in file.weights() for part, value in _parts(name, file.weight(name))), path, dtype)
-    return network
+    with init_empty_weights():
+        return FluxTransformer2DModel(**config)
 
 
-def fill(network: nn.Module, weights: Iterable[tuple[str, Tensor]], path: str | Path, dtype: torch.dtype, tied: Sequence[str] = ()) -> None:
+def weights(path: str | Path) -> Iterator[tuple[str, Tensor]]:
+    """The weights in such a file one by one, by diffusers' names."""
+    with opened(path, ALL_IN_ONE) as file:
+        for name in file.weights():
+            yield from _parts(name, file.weight(name))
+
+
+def cast_into(network: nn.Module, dtype: torch.dtype) -> Put:
+    """Puts a weight into its place in main memory."""
+    return lambda name, value: set_module_tensor_to_device(network, name, "cpu", value, dtype=dtype)
+
+
+def fill(network: nn.Module, weights: Iterable[tuple[str, Tensor]], path: str | Path, put: Put, tied: Sequence[str] = ()) -> None:
     """Gives an empty network its weights one by one, but for those tied to others.
 
     Raises InputError, naming the file, if some are missing or have no place.
@@ -56,7 +74,7 @@ def fill(network: nn.Module, weights: Iterable[tuple[str, Tensor]], path: str | 
     for name, value in weights:
         if name not in missing:
             raise InputError(f"{path} holds {name}, which FLUX.1 does not have: use a file of FLUX.1.")
-        set_module_tensor_to_device(network, name, "cpu", value, dtype=dtype)
+        put(name, value)
         missing.remove(name)
     if missing:
         raise InputError(f"{path} lacks {len(missing)} weights of FLUX.1, such as {min(missing)}: download it again.")
@@ -71,7 +89,7 @@ class Weights:
         within = [name for name in names if name.startswith(prefix)]
         self.prefixed = bool(within)
         within = within or names
-        self._path, self._file, self._stored = path, file, {name.removeprefix(prefix): name for name in within}
+        self.path, self._file, self._stored = path, file, {name.removeprefix(prefix): name for name in within}
         self.shapes = {name: tuple(file.get_slice(full).get_shape()) for name, full in self._stored.items()}
 
     def weights(self) -> list[str]:
@@ -83,7 +101,7 @@ class Weights:
         keys = [key for key in (f"{layer}.scale_weight", f"{layer}.weight_scale") if key in self._stored]
         factors = [self._file.get_tensor(self._stored[key]).float() for key in keys]
         if not value.is_floating_point() or any(factor.numel() != 1 for factor in factors):
-            raise InputError(f"{self._path} is quantised to something else than fp8 ({name}): use the bf16 or the fp8 file of the model.")
+            raise InputError(f"{self.path} is quantised to something else than fp8 ({name}): use the bf16 or the fp8 file of the model.")
         return value.float() * factors[0].item() if factors else value
 
 
@@ -132,21 +150,26 @@ def _parts(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
 def autoencoder(path: str | Path, dtype: torch.dtype) -> AutoencoderKL:
     """The autoencoder from `ae.safetensors` or an all-in-one file, in `dtype`. Raises InputError, naming the file, for another kind."""
     with opened(path, "vae.") as file:
-        shapes = file.shapes
-        if "decoder.conv_in.weight" not in shapes or "encoder.down.0.block.0.conv1.weight" not in shapes:
-            raise InputError(f"{path} holds no autoencoder: use ae.safetensors.")
+        config = autoencoder_config(file)
         weights: Any = {name: file.weight(name) for name in file.weights()}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(config))
+        return AutoencoderKL.from_single_file(weights, config=folder, dtype=dtype, local_files_only=True)
+
+
+def autoencoder_config(file: Weights) -> dict[str, Any]:
+    """The autoencoder's architecture from the shapes of its weights. Raises InputError, naming the file, for another kind."""
+    shapes = file.shapes
+    if "decoder.conv_in.weight" not in shapes or "encoder.down.0.block.0.conv1.weight" not in shapes:
+        raise InputError(f"{file.path} holds no autoencoder: use ae.safetensors.")
     levels = numbered(shapes, "encoder.down.")
-    config = AUTOENCODER | {
+    return AUTOENCODER | {
         "latent_channels": shapes["decoder.conv_in.weight"][1],
         "layers_per_block": numbered(shapes, "encoder.down.0.block."),
         "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(config))
-        return AutoencoderKL.from_single_file(weights, config=folder, dtype=dtype, local_files_only=True)
 
 
 def numbered(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:

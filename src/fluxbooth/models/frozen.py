@@ -1,0 +1,125 @@
+"""Linear layers of a frozen base that are kept smaller than they compute, or elsewhere: quantised, cast at use, waiting in main memory.
+
+A trained base would need none of this. A frozen one has no gradient of its own, so its weight can be made anew for the forward
+pass and again for the backward pass, and nothing of it stays between the two. Libraries' own layers let autograd keep the dequantised
+copy of each weight until the backward pass, which is the whole unquantised base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from fluxbooth.errors import InputError
+from fluxbooth.models.memory import Quantisation
+
+NF4_BLOCK = 64  # weights that share a scale
+
+
+class FrozenLinear(nn.Linear):
+    """A Linear whose `weight` is stored in any way and is made what its input is multiplied with by `matrix`.
+
+    `dtype` is computed in, whatever the input's; `device` is computed on, whatever the weight's.
+    """
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, self.bias = linear.weight, linear.bias
+        self.dtype = dtype
+
+    def matrix(self, device: torch.device) -> Tensor:
+        """out x in, in `dtype`, on a device."""
+        if hasattr(self.weight, "quant_state"):
+            from bitsandbytes.functional import dequantize_4bit
+
+            # of a waiting layer only the codes travel, a thirtieth of it stays
+            return dequantize_4bit(self.weight.data.to(device, non_blocking=True), self.weight.quant_state).to(self.dtype)
+        weight = self.weight.detach()
+        weight = _each_part(weight, lambda part: part.to(device, non_blocking=True))
+        return weight.dequantize() if is_traceable_wrapper_subclass(weight) else weight.to(self.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.dtype)
+        if x.requires_grad and torch.is_grad_enabled():
+            return _Product.apply(x, self)
+        return functional.linear(x, self.matrix(x.device), self.bias)
+
+
+class _Product(torch.autograd.Function):
+    """x W^T + b with a W that has no gradient and is not kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: FrozenLinear) -> Tensor:
+        ctx.layer = layer
+        return functional.linear(x, layer.matrix(x.device), layer.bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] @ ctx.layer.matrix(gradients[0].device), None
+
+
+def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
+    """A weight, out x in, quantised where it is; what it is dequantised to has its dtype.
+
+    int8 and fp8 (e4m3) have a scale for each output, nf4 one for each 64 weights. Raises InputError if the library is not installed.
+    """
+    try:
+        if kind == "nf4":
+            from bitsandbytes.functional import quantize_4bit
+            from bitsandbytes.nn import Params4bit
+
+            codes, state = quantize_4bit(value, blocksize=NF4_BLOCK, compress_statistics=True, quant_type="nf4")
+            return Params4bit(codes, quant_state=state, quant_type="nf4", bnb_quantized=True)
+        return _torchao(value, kind)
+    except ImportError as error:
+        raise InputError(f"A base in {kind} needs packages: pip install 'fluxbooth[quant]', or take --quantisation none.") from error
+
+
+def _torchao(value: Tensor, kind: Quantisation) -> nn.Parameter:
+    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+
+    layer = nn.Linear(1, 1, bias=False, device="meta")
+    layer.weight = nn.Parameter(value, requires_grad=False)
+    quantize_(layer, {"int8": Int8WeightOnlyConfig(version=2), "fp8": Float8WeightOnlyConfig()}[kind])
+    return nn.Parameter(layer.weight.detach(), requires_grad=False)
+
+
+def waiting(weight: nn.Parameter) -> nn.Parameter:
+    """A weight in main memory, pinned where there is a card that copies from there."""
+
+    def home(part: Tensor) -> Tensor:
+        return part.cpu().pin_memory() if torch.cuda.is_available() else part.cpu()
+
+    if hasattr(weight, "quant_state"):
+        weight.data = home(weight.data)
+        return weight
+    return nn.Parameter(_each_part(weight.detach(), home), requires_grad=False)
+
+
+def _each_part(weight: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """A tensor, or torchao's tensor of tensors, with a change made to each plain one."""
+    if not is_traceable_wrapper_subclass(weight):
+        return change(weight)
+    names, context = weight.__tensor_flatten__()
+    parts = {name: change(getattr(weight, name)) for name in names}
+    return type(weight).__tensor_unflatten__(parts, context, weight.size(), weight.stride())
+
+
+def compute_in(module: nn.Module, dtype: torch.dtype) -> None:
+    """Makes a frozen module compute in another dtype than its Linear layers are stored in; everything else is cast once."""
+    for name, layer in list(module.named_modules()):
+        if isinstance(layer, nn.Linear):
+            layer.bias = None if layer.bias is None else nn.Parameter(layer.bias.to(dtype), requires_grad=False)
+            module.set_submodule(name, FrozenLinear(layer, dtype))
+    frozen = {id(layer.weight) for layer in module.modules() if isinstance(layer, FrozenLinear)}
+    for parameter in module.parameters():
+        if id(parameter) not in frozen:
+            parameter.data = parameter.data.to(dtype)
