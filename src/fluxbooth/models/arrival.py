@@ -20,8 +20,11 @@ BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")  # of FLUX.1's ne
 
 def empty(folder: Path) -> FluxTransformer2DModel:
     """The network of a diffusers folder, without its weights."""
+    config = FluxTransformer2DModel.load_config(folder, local_files_only=True)
+    assert isinstance(config, dict)
     with init_empty_weights():
-        network = FluxTransformer2DModel.from_config(FluxTransformer2DModel.load_config(folder, local_files_only=True))
+        network = FluxTransformer2DModel.from_config(config)
+    assert isinstance(network, FluxTransformer2DModel)
     return network.eval()
 
 

@@ -36,11 +36,12 @@ class FrozenLinear(nn.Linear):
 
     def matrix(self, device: torch.device) -> Tensor:
         """out x in, in `dtype`, on a device."""
-        if hasattr(self.weight, "quant_state"):
+        state = getattr(self.weight, "quant_state", None)
+        if state is not None:
             from bitsandbytes.functional import dequantize_4bit
 
             # of a waiting layer only the codes travel, a thirtieth of it stays
-            return dequantize_4bit(self.weight.data.to(device, non_blocking=True), self.weight.quant_state).to(self.dtype)
+            return dequantize_4bit(self.weight.data.to(device, non_blocking=True), state).to(self.dtype)
         weight = self.weight.detach()
         weight = _each_part(weight, lambda part: part.to(device, non_blocking=True))
         return weight.dequantize() if is_traceable_wrapper_subclass(weight) else weight.to(self.dtype)
@@ -58,7 +59,14 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FrozenLinear) -> Tensor:
         ctx.layer = layer
-        return functional.linear(x, layer.matrix(x.device), layer.bias)
+        # written into a tensor of its own: what `linear` gives is a view, to which autograd lets no LoRA be added in place afterwards
+        result = x.new_empty(*x.shape[:-1], layer.out_features)
+        rows, inputs, matrix = result.view(-1, layer.out_features), x.reshape(-1, layer.in_features), layer.matrix(x.device)
+        if layer.bias is None:
+            torch.mm(inputs, matrix.T, out=rows)
+        else:
+            torch.addmm(layer.bias, inputs, matrix.T, out=rows)
+        return result
 
     @staticmethod
     @once_differentiable
@@ -77,7 +85,7 @@ def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
             from bitsandbytes.nn import Params4bit
 
             codes, state = quantize_4bit(value, blocksize=NF4_BLOCK, compress_statistics=True, quant_type="nf4")
-            return Params4bit(codes, quant_state=state, quant_type="nf4", bnb_quantized=True)
+            return Params4bit(codes, quant_state=state, quant_type="nf4", bnb_quantized=True)  # pyright: ignore[reportCallIssue]
         return _torchao(value, kind)
     except ImportError as error:
         raise InputError(f"A base in {kind} needs packages: pip install 'fluxbooth[quant]', or take --quantisation none.") from error
@@ -117,7 +125,8 @@ def compute_in(module: nn.Module, dtype: torch.dtype) -> None:
     """Makes a frozen module compute in another dtype than its Linear layers are stored in; everything else is cast once."""
     for name, layer in list(module.named_modules()):
         if isinstance(layer, nn.Linear):
-            layer.bias = None if layer.bias is None else nn.Parameter(layer.bias.to(dtype), requires_grad=False)
+            if layer.bias is not None:
+                layer.bias = nn.Parameter(layer.bias.to(dtype), requires_grad=False)
             module.set_submodule(name, FrozenLinear(layer, dtype))
     frozen = {id(layer.weight) for layer in module.modules() if isinstance(layer, FrozenLinear)}
     for parameter in module.parameters():

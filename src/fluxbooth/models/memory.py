@@ -21,10 +21,8 @@ SLACK = 1.04  # the allocator's rounding and holes
 PROCESS = 0.6 * GIB  # main memory of Python, torch and the libraries
 CUDA_PROCESS = 3 * GIB  # and with CUDA
 WRITTEN = {"bfloat16": 2, "float32": 4}  # bytes of a number
-# bytes of a weight; nf4 has a scale for each 64, itself quantised
-QUANTISED = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
-# float32 numbers that an optimiser keeps for each parameter
-OPTIMIZER_STATES = {"adamw": 2.0, "adamw8bit": 0.5, "prodigy": 4.0}
+QUANTISED = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}  # bytes of a weight; nf4 has a scale for each 64
+OPTIMIZER_STATES = {"adamw": 2.0, "adamw8bit": 0.5, "prodigy": 4.0}  # float32 numbers kept for each parameter
 
 Dtype = Literal["bfloat16", "float32"]
 Quantisation = Literal["none", "int8", "fp8", "nf4"]
