@@ -139,7 +139,7 @@ def test_a_run_with_other_settings_is_not_mixed_in(tmp_path: Path, photos: Path)
 
 
 def test_an_optimiser_that_is_not_installed_names_its_package(tmp_path: Path, photos: Path) -> None:
-    with pytest.raises(InputError, match="prodigyopt"):
+    with pytest.raises(InputError, match=r"fluxbooth\[prodigy\]"):
         train(photos, QUICK.model_copy(update={"optimizer": "prodigy"}), tmp_path / "run")
 
 

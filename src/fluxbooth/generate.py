@@ -15,7 +15,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import fitting, models, photocheck
+from fluxbooth import fitting, lorafile, models, photocheck
 from fluxbooth import prompts as language
 from fluxbooth.errors import InputError
 from fluxbooth.faster import drawing
@@ -151,7 +151,10 @@ def find_lora(name: str, folders: Sequence[Path] = ()) -> Path:
 
 def _wanted(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list[tuple[Path, float]]:
     named = [lora_and_weight(text) for text in spec.loras] + [(tag.name, tag.weight) for tag in prompt.loras]
-    return [(find_lora(name, folders), weight) for name, weight in named]
+    loras = [(find_lora(name, folders), weight) for name, weight in named]
+    for path, _ in loras:  # whether they fit the base is seen when it is here
+        lorafile.read_to_use(path)
+    return loras
 
 
 def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family) -> list[Advice]:

@@ -103,17 +103,14 @@ def restore(family: Family, weights: dict[str, Tensor]) -> None:
 
 def continue_from(family: Family, path: str | Path, rank: int) -> None:
     """Starts an added LoRA from the weights of a file of the same rank."""
-    file = check(path, family)
-    if file.rank != rank:
-        raise InputError(f"{path} has rank {file.rank}, not {rank}: add --rank {file.rank} to train it on.")
+    lorafile.read_to_train_on(path, rank)
+    check(path, family)
     restore(family, load_file(path))
 
 
 def check(path: str | Path, family: Family) -> lorafile.LoraFile:
     """The header of a LoRA that fits the family's network. Raises InputError if it was made for another architecture."""
-    file = lorafile.read(path)
-    if file.format == "kohya":
-        raise InputError(f"{path} is in kohya's format: run `fluxbooth lora convert {path} NEW.safetensors --to diffusers` and use that.")
+    file = lorafile.read_to_use(path)
     modules = family.network.named_modules()  # under an added LoRA, the Linear itself is called base_layer
     layers = {name.removesuffix(".base_layer"): module for name, module in modules if isinstance(module, nn.Linear)}
     for name, shape in file.shapes.items():

@@ -83,6 +83,22 @@ def read(path: str | Path) -> LoraFile:
     return LoraFile(path, {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata)
 
 
+def read_to_use(path: str | Path) -> LoraFile:
+    """As `read`, of a LoRA to draw with or to train on: one in diffusers' format."""
+    file = read(path)
+    if file.format == "kohya":
+        raise InputError(f"{path} is in kohya's format: run `fluxbooth lora convert {path} NEW.safetensors --to diffusers` and use that.")
+    return file
+
+
+def read_to_train_on(path: str | Path, rank: int) -> LoraFile:
+    """As `read_to_use`, of a LoRA of the rank that is to be trained."""
+    file = read_to_use(path)
+    if file.rank != rank:
+        raise InputError(f"{path} has rank {file.rank}, not {rank}: add --rank {file.rank} to train it on.")
+    return file
+
+
 def _header(path: Path) -> dict[str, Any]:
     size = path.stat().st_size
     with path.open("rb") as file:

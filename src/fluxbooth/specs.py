@@ -67,7 +67,7 @@ class TrainSpec(Spec):
     rank: int = Field(default=16, ge=1, le=256, description="rank of the LoRA; alpha is the same")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak learning rate")
     optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
-        default="adamw", description="adamw8bit needs fluxbooth[quant], prodigy needs prodigyopt"
+        default="adamw", description="adamw8bit needs fluxbooth[quant], prodigy needs fluxbooth[prodigy]"
     )
     batch_size: int | None = Field(default=None, ge=1, le=256, description="pictures a step")
     resolutions: tuple[int, ...] | None = Field(

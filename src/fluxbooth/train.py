@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fluxbooth import checkpoint, fitting, flow, lora, models, photocheck
+from fluxbooth import checkpoint, fitting, flow, lora, lorafile, models, photocheck
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.files import cannot_write
@@ -67,6 +67,9 @@ def train(
     loss became NaN or the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report = time.monotonic(), report or (lambda event: None)
+    optimizer_class(spec.optimizer)  # what is not there is said before anything loads
+    if spec.continue_from:
+        lorafile.read_to_train_on(spec.continue_from, spec.rank)
     pictures = photocheck.read(photos)
     spec = models.resolve(spec, len(pictures))
     folder = RunFolder.open(Path(out), spec, pictures, overwrite=overwrite)
@@ -247,22 +250,25 @@ class _Run:
 
 
 def make_optimizer(spec: TrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
+    fused = {"fused": True} if spec.optimizer == "adamw" else {}
+    return optimizer_class(spec.optimizer)(parameters, lr=spec.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, **fused)
+
+
+def optimizer_class(name: str) -> Callable[..., Optimizer]:
     """The optimiser by name. Raises InputError, naming the package to install, for one that is not there."""
-    assert spec.learning_rate is not None
-    arguments: dict[str, Any] = {"lr": spec.learning_rate, "betas": (0.9, 0.99), "weight_decay": 1e-4}
     try:
-        if spec.optimizer == "adamw8bit":
+        if name == "adamw8bit":
             from bitsandbytes.optim import AdamW8bit
 
-            return AdamW8bit(parameters, **arguments)
-        if spec.optimizer == "prodigy":
+            return AdamW8bit
+        if name == "prodigy":
             from prodigyopt import Prodigy
 
-            return Prodigy(parameters, **arguments)
+            return Prodigy
     except ImportError as error:
-        package = {"adamw8bit": "fluxbooth[quant]", "prodigy": "prodigyopt"}[spec.optimizer]
-        raise InputError(f"The optimiser {spec.optimizer} needs a package: pip install '{package}', or use adamw.") from error
-    return torch.optim.AdamW(parameters, **arguments, fused=True)
+        package = {"adamw8bit": "fluxbooth[quant]", "prodigy": "fluxbooth[prodigy]"}[name]
+        raise InputError(f"The optimiser {name} needs a package: pip install '{package}', or use adamw.") from error
+    return torch.optim.AdamW
 
 
 @contextlib.contextmanager
