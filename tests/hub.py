@@ -23,6 +23,7 @@ LARGE = 10_000
 class Hub:
     folder: Path
     repository: str = "black-forest-labs/FLUX.1-dev"
+    main: str = COMMIT  # the commit that main is at; COMMIT stays, whatever it is
     gated: bool = True
     tokens: dict[str, bool] = field(default_factory=dict)  # whether the account has accepted the licence
     damaged: set[str] = field(default_factory=set)  # files that come with a wrong byte
@@ -71,13 +72,14 @@ class _Handler(BaseHTTPRequestHandler):
         if path == f"{api}/auth-check":
             if self._allowed():
                 self._json({})
-        elif path in (f"{api}/revision/{COMMIT}", f"{api}/revision/main", api):
-            self._json({"_id": "1", "id": hub.repository, "modelId": hub.repository, "sha": COMMIT, "gated": hub.gated, "siblings": []})
-        elif path == f"{api}/tree/{COMMIT}":
+        elif path in (f"{api}/revision/{COMMIT}", f"{api}/revision/{hub.main}", f"{api}/revision/main", api):
+            sha = COMMIT if path.endswith(f"/{COMMIT}") else hub.main
+            self._json({"_id": "1", "id": hub.repository, "modelId": hub.repository, "sha": sha, "gated": hub.gated, "siblings": []})
+        elif path in (f"{api}/tree/{COMMIT}", f"{api}/tree/{hub.main}"):
             self._json([self._entry(name, data) for name, data in hub.contents().items()])
-        elif path.startswith(f"/{hub.repository}/resolve/{COMMIT}/"):
+        elif path.startswith((f"/{hub.repository}/resolve/{COMMIT}/", f"/{hub.repository}/resolve/{hub.main}/")):
             if self._allowed():
-                self._resolve(path.split(f"/{COMMIT}/", 1)[1])
+                self._resolve(*path.removeprefix(f"/{hub.repository}/resolve/").split("/", 1))
         elif path.startswith("/store/"):
             self._send(path.removeprefix("/store/"))
         else:
@@ -99,11 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
             entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
         return entry
 
-    def _resolve(self, name: str) -> None:
+    def _resolve(self, commit: str, name: str) -> None:
         data = self.hub.contents()[name]
         large = len(data) > LARGE
         etag = hashlib.sha256(data).hexdigest() if large else _git(data)
-        headers = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(data)), "ETag": f'"{etag}"'}
+        headers = {"X-Repo-Commit": commit, "X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(data)), "ETag": f'"{etag}"'}
         if large:
             self._start(302, headers | {"Location": f"{self.hub.store}/{name}", "Content-Length": "0"})
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,61 @@ def test_it_draws(comfy: Path) -> None:
     picture = generate(["a man"], GenerateSpec(base=str(comfy), seed=1, width=64, height=64, steps=1))[0]
     assert picture.image.size == (64, 64)
     assert np.asarray(picture.image).std() > 5
+
+
+def test_a_comfyui_is_a_base_if_it_holds_one_network(comfy: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(comfy.parents[2], tmp_path / "ComfyUI")
+    for folder in ("vae", "text_encoders"):
+        for file in list((root / "models" / folder).iterdir()):
+            (root / "models" / folder / "FLUX1").mkdir(exist_ok=True)  # as its manager puts them
+            file.rename(root / "models" / folder / "FLUX1" / file.name)
+    network = root / "models" / "diffusion_models" / "flux1-dev.safetensors"
+    for place in (root, root / "models", network.parent):
+        assert models.find(str(place)).source == str(network)
+    assert companions._find(network, companions.VAE) == root / "models" / "vae" / "FLUX1" / "ae.safetensors"
+    assert companions._find(network, companions.T5).name == "t5xxl_fp16.safetensors"
+    (root / "models" / "checkpoints").mkdir()
+    shutil.copy(network, root / "models" / "checkpoints" / "mine.safetensors")
+    with pytest.raises(InputError, match=r"several FLUX\.1 networks: .*mine\.safetensors, .*flux1-dev\.safetensors"):
+        models.find(str(root))
+    with pytest.raises(InputError, match=r"no FLUX\.1 network is in it"):
+        models.find(str(root / "models" / "vae"))
+
+
+def test_the_authors_repository_has_its_encoders_in_folders(comfy: Path, tmp_path: Path, parts: dict[str, torch.nn.Module]) -> None:
+    network = Path(shutil.copy(comfy, tmp_path))
+    shutil.copy(comfy.parent.parent / "vae" / "ae.safetensors", tmp_path)
+    for name, part in (("text_encoder", "clip"), ("text_encoder_2", "t5")):
+        parts[part].save_pretrained(tmp_path / name)
+    for tokenizer in ("tokenizer", "tokenizer_2"):
+        shutil.copytree(models.NANO / tokenizer, tmp_path / tokenizer)
+    pipeline = companions.pipeline(network, torch.float32)
+    for found, part in ((pipeline.text_encoder, "clip"), (pipeline.text_encoder_2, "t5")):
+        assert all(torch.equal(found.state_dict()[name], value) for name, value in parts[part].state_dict().items())
+    unused = 4  # weights of CLIP's text_projection in the file
+    assert companions.shape(network) == replace(whole := companions.shape(comfy), encoders=whole.encoders - unused)
+
+
+def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path: Path) -> None:
+    """Told by the header alone, of a file and of a folder."""
+    assert models.find(str(comfy)).licence.startswith("unknown")
+    names = {"img_in.weight": [3072, 64], "double_blocks.18.img_mlp.0.weight": [1, 1], "single_blocks.37.linear1.weight": [1, 1]}
+    for prefix, guided in (("", True), (singlefile.ALL_IN_ONE, True), ("", False)):
+        shapes = names | ({"guidance_in.in_layer.weight": [3072, 256]} if guided else {})
+        file = tmp_path / f"{len(prefix)}{guided}.safetensors"
+        header = {prefix + name: {"dtype": "F8_E4M3", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
+        text = json.dumps(header).encode()
+        file.write_bytes(len(text).to_bytes(8, "little") + text)
+        assert (models.find(str(file)).licence == models.FLUX_DEV_LICENCE) == guided
+    folder = shutil.copytree(models.NANO, tmp_path / "folder", ignore=shutil.ignore_patterns("*.safetensors"))
+    config = json.loads((folder / "transformer" / "config.json").read_text())
+    assert models.find(str(folder)).licence.startswith("unknown")
+    config |= {"num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128}
+    (folder / "transformer" / "config.json").write_text(json.dumps(config))
+    assert models.find(str(folder)).licence == models.FLUX_DEV_LICENCE
+    (tmp_path / "page.safetensors").write_text("<html>")
+    with pytest.raises(InputError, match=r"page\.safetensors cannot be read"):
+        models.find(str(tmp_path / "page.safetensors"))
 
 
 def test_one_file_may_hold_everything_in_fp8(comfy: Path, tmp_path: Path, parts: dict[str, torch.nn.Module]) -> None:

@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
-from fluxbooth import InputError, bases, machine, models
+from fluxbooth import InputError, bases, machine, models, serve
 from fluxbooth.cli import main
 from fluxbooth.machine import Gpu
 from fluxbooth.models import pull
 from fluxbooth.models.memory import GIB
+from fluxbooth.service.settings import Settings
+from fluxbooth.specs import GenerateSpec
 
 CARD = Gpu("NVIDIA GeForce RTX 4090", 24 * GIB, 23 * GIB, (8, 9), True)
 
@@ -119,3 +122,42 @@ def test_the_licence_is_said_until_it_is_stated(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv(bases.STATED, "yes")
     with pytest.raises(InputError, match="state noncommercial or commercial"):
         bases.notice(models.find("flux-dev"))
+
+
+def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
+    lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    for texts, spec in ((["a man"], {"loras": (str(lora),)}), ([f"a man <lora:{lora}:0.5>"], {})):
+        assert bases.of_loras(GenerateSpec(**spec), texts, []) == "nano"
+    tensors = load_file(lora)
+    told = {"fluxbooth": json.dumps({"spec": {"base": "flux-dev"}})}
+    save_file(tensors, tmp_path / "dev.safetensors", told)
+    save_file(tensors, tmp_path / "elsewhere.safetensors")
+    assert bases.of_loras(GenerateSpec(loras=(f"{tmp_path / 'dev.safetensors'}:0.7",)), ["a man"], []) == "flux-dev"
+    assert bases.of_loras(GenerateSpec(loras=(str(tmp_path / "elsewhere.safetensors"),)), ["a man"], []) is None
+    out = str(tmp_path / "pictures")
+    assert main(["generate", "a man", "--lora", str(tmp_path / "dev.safetensors"), "--out", out]) == 2
+    assert "The weights of flux-dev are not on this machine: run `fluxbooth models pull flux-dev`" in capsys.readouterr().err
+    assert main(["generate", "a man", "--out", out]) == 2
+    assert "`fluxbooth generate --base nano`" in capsys.readouterr().err
+
+
+def test_what_a_server_may_serve(tmp_path: Path) -> None:
+    def served(**settings: object) -> set[str]:
+        made = Settings(data=tmp_path, **settings)  # type: ignore[arg-type]
+        serve._check_bases(made)
+        return made.served
+
+    assert served() == {"nano"}
+    assert served(base="flux-dev", flux_dev_license="noncommercial") == {"flux-dev", "flux-krea"}
+    assert served(base=str(models.NANO), base_tunes={1504944: "flux-dev"}) == {str(models.NANO)}
+    for settings, says in (
+        ({"base": "flux-dev"}, "flux-dev may be served only under a licence"),
+        ({"base": str(models.NANO)}, "flux-krea may be served only under a licence"),
+        ({"base": "flux-schnell"}, "flux-schnell cannot be trained"),
+        ({"base": "sdxl"}, "There is no base 'sdxl'"),
+        ({"base": "flux-dev", "base_tunes": {1504944: "sdxl"}, "flux_dev_license": "commercial"}, "There is no base 'sdxl'"),
+    ):
+        with pytest.raises(InputError, match=says):
+            served(**settings)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth import GenerateSpec, InputError, generate
-from fluxbooth.generate import find_lora
+from fluxbooth.lorafile import find
 
 QUICK = GenerateSpec(steps=4, seed=11)
 TEXT = "a man with glasses, smiling, at the beach"
@@ -72,11 +72,11 @@ def test_a_lora_is_found_by_name(tmp_path: Path, lora: Path, monkeypatch: pytest
     for place in (tmp_path / "shelf" / "anna" / "ohwx.safetensors", tmp_path / "shelf" / "style.safetensors"):
         place.write_bytes(lora.read_bytes())
     with pytest.raises(InputError, match="FLUXBOOTH_LORAS"):
-        find_lora("anna")
+        find("anna")
     monkeypatch.setenv("FLUXBOOTH_LORAS", str(tmp_path / "shelf"))
-    assert find_lora("anna") == tmp_path / "shelf" / "anna" / "ohwx.safetensors"
-    assert find_lora("style") == tmp_path / "shelf" / "style.safetensors"
-    assert find_lora("style", [tmp_path]) == tmp_path / "shelf" / "style.safetensors"
+    assert find("anna") == tmp_path / "shelf" / "anna" / "ohwx.safetensors"
+    assert find("style") == tmp_path / "shelf" / "style.safetensors"
+    assert find("style", [tmp_path]) == tmp_path / "shelf" / "style.safetensors"
 
 
 def test_advice_comes_before_the_pictures(lora: Path) -> None:

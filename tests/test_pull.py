@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fluxbooth.models import BASES, NANO, pull
 from tests.hub import COMMIT, Hub, running
@@ -71,6 +72,25 @@ def test_a_base_is_pulled_verified_and_used(hub: Hub, home: Path, tmp_path: Path
     drawn = fluxbooth(hub, home, "generate", "a man", *flags, HF_HUB_OFFLINE="1", FLUXBOOTH_FLUX_DEV_LICENSE="noncommercial")
     assert drawn.returncode == 0, drawn.stderr
     assert list((tmp_path / "p").glob("*.png"))
+
+
+def test_a_base_whose_commit_is_not_known_stays_at_the_one_that_was_first_pulled(hub: Hub, home: Path, tmp_path: Path) -> None:
+    assert BASES["flux-krea"].revision is None
+    hub.repository = BASES["flux-krea"].source
+    stated = {"FLUXBOOTH_FLUX_DEV_LICENSE": "noncommercial", "HF_TOKEN": "hf_good"}
+    for main in (COMMIT, "b" * 40):  # it moves between the two pulls
+        hub.main = main
+        pulled = json.loads(fluxbooth(hub, home, "models", "pull", "flux-krea", "--json", **stated).stdout)
+        assert pulled["revision"] == COMMIT == Path(pulled["folder"]).name
+    refs = home / "hub" / "models--black-forest-labs--FLUX.1-Krea-dev" / "refs"
+    (refs / "main").write_text("b" * 40)  # as another program leaves it
+    (row,) = [row for row in json.loads(fluxbooth(hub, home, "models", "--json").stdout)["models"] if row["name"] == "flux-krea"]
+    assert (row["here"], row["revision"], row["folder"]) == (True, COMMIT, pulled["folder"])
+    flags = ("--base", BASES["flux-krea"].source, "--steps", "1", "--width", "64", "--height", "64", "--out", str(tmp_path / "p"))
+    drawn = fluxbooth(hub, home, "generate", "a man", *flags, "--json", HF_HUB_OFFLINE="1", **stated)
+    assert drawn.returncode == 0, drawn.stderr
+    recipe = json.loads(Image.open(json.loads(drawn.stdout)["pictures"][0]["path"]).info["fluxbooth"])
+    assert (recipe["base"], recipe["base_revision"]) == ("flux-krea", COMMIT)
 
 
 def test_a_pull_that_was_killed_goes_on_where_it_was(hub: Hub, home: Path) -> None:

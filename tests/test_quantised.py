@@ -275,3 +275,20 @@ def test_the_dtype_is_one_that_this_processor_is_fast_in(narrow: Base) -> None:
         assert family.encode_text(["a man"], 16)["states"].dtype == torch.float32
     asked = spec(narrow, "none").model_copy(update={"dtype": "bfloat16"})
     assert ("as asked, many times slower" in fitting.training(models.resolve(asked, 4)).why) == (not hardware)
+
+
+if __name__ == "__main__":  # the tables in docs/measurements.md: python -m tests.test_quantised 24 128
+    import sys
+    import tempfile
+
+    from fluxbooth import demo
+
+    with tempfile.TemporaryDirectory() as place:
+        made = write(Path(place) / "base", int(sys.argv[1]), int(sys.argv[2]))
+        of_gradients: dict[str, float] = {}
+        check_gradients(made, of_gradients)
+        print(of_gradients, flush=True)
+        of_changes: dict[tuple[str, str], float] = {}
+        check_loras(made, demo.PHOTOS, Path(place) / "out", of_changes)
+        for serving in KINDS:
+            print(serving, {trained: of_changes[trained, serving] for trained in KINDS})

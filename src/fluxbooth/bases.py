@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fluxbooth import fitting, machine, models
 from fluxbooth.errors import InputError
 from fluxbooth.models import Base, pull, shape
 from fluxbooth.models.memory import Room
-from fluxbooth.specs import GenerateSpec, TrainSpec
+from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
 
 STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
 STATEMENTS = ("noncommercial", "commercial")
@@ -44,6 +46,15 @@ def default(command: str) -> Base:
     )
 
 
+def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None where none tells."""
+    from fluxbooth import lorafile, prompts
+
+    names = [lora_and_weight(text)[0] for text in spec.loras] + [tag.name for text in texts for tag in prompts.parse(text).loras]
+    told = (lorafile.read(lorafile.find(name, folders)).spec.get("base") for name in names)
+    return next((base for base in told if isinstance(base, str)), None)
+
+
 def notice(row: Base) -> str | None:
     """What to say of a base's licence before it is used; None where all is said. Raises InputError for a statement that is none."""
     if row.licence != models.FLUX_DEV_LICENCE:
@@ -53,8 +64,9 @@ def notice(row: Base) -> str | None:
         return None
     if stated is not None:
         raise InputError(f"{STATED}={stated} will not do: state noncommercial or commercial, as the licence is that you hold.")
+    under = "is under" if row.name in models.BASES else "is built as FLUX.1-dev and what was made from it are, which are under"
     return (
-        f"{row.name} is under the {row.licence} License: {MEANINGS[row.licence]}. State which you hold with {STATED}=noncommercial or "
+        f"{row.name} {under} the {row.licence} License: {MEANINGS[row.licence]}. State which you hold with {STATED}=noncommercial or "
         "=commercial, and this is not said again."
     )
 
@@ -100,7 +112,8 @@ def _row(base: Base, room: Room) -> dict[str, Any]:
     folder = pull.local(base)
     return {
         "name": base.name, "licence": base.licence, "licence_means": MEANINGS[base.licence],
-        "native": f"{base.native_side} x {base.native_side}", "trains": base.trains, "source": base.source, "revision": base.revision,
+        "native": f"{base.native_side} x {base.native_side}", "trains": base.trains, "source": base.source,
+        "revision": pull.pinned(base) if folder is None else pull.commit_of(base, folder),
         "here": folder is not None, "folder": None if folder is None else str(folder),
         "train": _fits(base, room, training=True) if base.trains else "not possible: its LoRAs come from flux-dev",
         "generate": _fits(base, room, training=False),

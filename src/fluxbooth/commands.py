@@ -36,7 +36,7 @@ def train(options: argparse.Namespace) -> Json:
         display.note("Loading ...")
         result = run(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
     display.note(f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.4f}.")
-    display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]} --base {spec.base}')
+    display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]}')
     return result
 
 
@@ -51,12 +51,14 @@ def generate(options: argparse.Namespace) -> Json:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
     from fluxbooth import bases, files, models, prompts
 
-    licence = bases.notice(models.find(spec.base))
     prompts.check_negative(spec.negative_prompt)
+    out, folders = Path(options.out), [Path(options.out), Path()]
+    if "base" not in values:
+        spec = spec.model_copy(update={"base": bases.of_loras(spec, texts, folders) or bases.default("generate").name})
+    licence = bases.notice(models.find(spec.base))
     from fluxbooth.display import Display
     from fluxbooth.generate import generate as run
 
-    out = Path(options.out)
     files.make_folder(out)
     advice: list[Json] = []
     with Display(options.progress) as display:
@@ -70,7 +72,7 @@ def generate(options: argparse.Namespace) -> Json:
             else:
                 display(event)
 
-        pictures = run(texts, spec, report, folders=[out, Path()])
+        pictures = run(texts, spec, report, folders=folders)
     rows = []
     for picture in pictures:
         path = files.free_name(out, picture.text, picture.seed)

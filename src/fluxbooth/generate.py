@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from PIL import Image, PngImagePlugin
 import fluxbooth
 from fluxbooth import fitting, lorafile, models, photocheck
 from fluxbooth import prompts as language
-from fluxbooth.errors import InputError
 from fluxbooth.faster import drawing
 from fluxbooth.models import Base
 from fluxbooth.models.base import Conditioning, Family
@@ -64,9 +62,10 @@ def generate(
     report = report or (lambda event: None)
     language.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in prompts]
-    sizes(spec, models.find(spec.base))
-    wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
     _, drawn = sizes(spec, models.find(spec.base))
+    wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
+    if family is None:
+        models.here(spec.base)  # before a plan is made for weights that are not here
     plan = fitting.generation(spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice)
     report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
     return _generate(prompts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), report)
@@ -97,7 +96,7 @@ def _generate(
             with worn(family, chosen), drawing(family, spec.speed, drawn):
                 images = draw(family, told, chunk, drawn, spec.steps, spec.guidance)
             for seed, image in zip(chunk, images, strict=True):
-                recipe = _recipe(prompt.text, spec, seed, size, drawn, chosen)
+                recipe = _recipe(prompt.text, spec, row, seed, size, drawn, chosen)
                 pictures.append(Picture(image.resize(size, Image.Resampling.LANCZOS), seed, *size, text, recipe))
             report({"event": "picture", "done": len(pictures), "of": len(texts) * spec.num_images})
     return pictures
@@ -135,23 +134,9 @@ def sizes(spec: GenerateSpec, row: Base) -> tuple[tuple[int, int], tuple[int, in
     return asked, photocheck.bucket(*asked, row.native_area)
 
 
-def find_lora(name: str, folders: Sequence[Path] = ()) -> Path:
-    """The file of a LoRA given as a path or as a name. Raises InputError with the places that were searched."""
-    if Path(name).is_file():
-        return Path(name)
-    shelf = os.environ.get("FLUXBOOTH_LORAS")
-    places = [*folders, *([Path(shelf)] if shelf else [])]
-    for place in places:
-        for candidate in (place / name, place / f"{name}.safetensors", place / name / "ohwx.safetensors"):
-            if candidate.is_file():
-                return candidate
-    searched = ", ".join(str(place) for place in places) or "no folder (set FLUXBOOTH_LORAS)"
-    raise InputError(f"There is no LoRA {name!r}: give the path of a .safetensors file; searched {searched}.")
-
-
 def _wanted(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list[tuple[Path, float]]:
     named = [lora_and_weight(text) for text in spec.loras] + [(tag.name, tag.weight) for tag in prompt.loras]
-    loras = [(find_lora(name, folders), weight) for name, weight in named]
+    loras = [(lorafile.find(name, folders), weight) for name, weight in named]
     for path, _ in loras:  # whether they fit the base is seen when it is here
         lorafile.read_to_use(path)
     return loras
@@ -163,13 +148,17 @@ def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path,
 
 
 def _recipe(
-    text: str, spec: GenerateSpec, seed: int, size: tuple[int, int], drawn: tuple[int, int], loras: Sequence[tuple[Adapter, float]]
-) -> dict[str, Any]:
+    text: str, spec: GenerateSpec, row: Base, seed: int, size: tuple[int, int], drawn: tuple[int, int],
+    loras: Sequence[tuple[Adapter, float]],
+) -> dict[str, Any]:  # fmt: skip
     recipe: dict[str, Any] = {
-        "version": fluxbooth.__version__, "base": spec.base, "text": text, "seed": seed, "width": size[0], "height": size[1],
+        # of a folder or a file of one's own only its name: a picture is made to be given away
+        "version": fluxbooth.__version__, "base": Path(row.name).name, "text": text, "seed": seed, "width": size[0], "height": size[1],
         "steps": spec.steps, "guidance": spec.guidance,
         "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.file.metadata.get("sshs_model_hash", "")} for a, w in loras],
     }  # fmt: skip
+    if row.revision:
+        recipe["base_revision"] = row.revision
     if spec.speed != "exact":
         recipe["speed"] = spec.speed
     if drawn != size:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import re
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +70,20 @@ class LoraFile:
             "megabytes": round(self.path.stat().st_size / 1e6, 2), "trigger": self.trigger, "spec": self.spec,
             "metadata": {k: v for k, v in self.metadata.items() if k not in ("fluxbooth", "lora_adapter_metadata")},
         }  # fmt: skip
+
+
+def find(name: str, folders: Sequence[Path] = ()) -> Path:
+    """The file of a LoRA given as a path or as a name. Raises InputError with the places that were searched."""
+    if Path(name).is_file():
+        return Path(name)
+    shelf = os.environ.get("FLUXBOOTH_LORAS")
+    places = [*folders, *([Path(shelf)] if shelf else [])]
+    for place in places:
+        for candidate in (place / name, place / f"{name}.safetensors", place / name / "ohwx.safetensors"):
+            if candidate.is_file():
+                return candidate
+    searched = ", ".join(str(place) for place in places) or "no folder (set FLUXBOOTH_LORAS)"
+    raise InputError(f"There is no LoRA {name!r}: give the path of a .safetensors file; searched {searched}.")
 
 
 def read(path: str | Path) -> LoraFile:

@@ -48,9 +48,8 @@ def base_facts(row: Base) -> dict[str, Any]:
     """Which weights: a base of ours by name and revision, any other by its kind, since its path is nobody's business."""
     if row.name not in models.BASES:
         return {"name": "a diffusers folder" if Path(row.source).is_dir() else "a single file", "revision": None}
-    folder = pull.local(row)
-    pinned = None if folder is None or Path(row.source).is_dir() else folder.name
-    return {"name": row.name, "revision": pinned}
+    found = pull.local(row)
+    return {"name": row.name, "revision": None if found is None else pull.commit_of(row, found)}
 
 
 def commit() -> str | None:

@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth import lifeline
+from fluxbooth import lifeline, models
 from fluxbooth.errors import InputError
+from fluxbooth.models import pull
 from fluxbooth.service import accounts, db, packs, signing_in
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account
@@ -32,7 +33,7 @@ def serve(options: argparse.Namespace) -> Json:
     from fluxbooth.web.app import create_app
 
     settings = read_settings(host=options.host, port=options.port, data=options.data, base=options.base)
-    _check_licence(settings)
+    _check_bases(settings)
     db.migrate(settings)
     _banner(settings, first_start(settings))
     (settings.data / "url").write_text(settings.url)
@@ -126,18 +127,23 @@ def last_url(settings: Settings) -> str:
 def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
     lines = [f"Fluxbooth listens on {settings.url}"]
     lines += [NANO_NOTICE] if settings.base == "nano" else []
+    if pull.local(models.find(settings.base)) is None:
+        lines += [f"{settings.base} is not on this machine: run `fluxbooth models pull {settings.base}`; until then its jobs fail."]
     if first:
         lines += [f"Your key, shown only now: {first[0]}", "Lost it? `fluxbooth key create` makes another."]
         lines += [f"The web app opens here, once, within a day: {first[1]}", "Another such link: `fluxbooth key link`"]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _check_licence(settings: Settings) -> None:
-    if settings.base in ("flux-dev", "flux-krea") and settings.flux_dev_license is None:
-        raise InputError(
-            f"{settings.base} may be served only under a licence that you hold: set FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial "
-            "for research and personal use, or FLUXBOOTH_FLUX_DEV_LICENSE=commercial if Black Forest Labs sold you one."
-        )
+def _check_bases(settings: Settings) -> None:
+    """The server's own base can be trained, each that draws is one, and what their licence asks for is stated."""
+    models.find_to_train(settings.base)
+    for name in sorted(settings.served):
+        if models.find(name).licence == models.FLUX_DEV_LICENCE and settings.flux_dev_license is None:
+            raise InputError(
+                f"{name} may be served only under a licence of FLUX.1-dev that you hold: set FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial "
+                "for research and personal use, or FLUXBOOTH_FLUX_DEV_LICENSE=commercial if Black Forest Labs sold you one."
+            )
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -72,6 +72,8 @@ def train(
         lorafile.read_to_train_on(spec.continue_from, spec.rank)
     pictures = photocheck.read(photos)
     spec = models.resolve(spec, len(pictures))
+    if family is None:
+        models.here(spec.base, training=True)  # before anything is written
     folder = RunFolder.open(Path(out), spec, pictures, overwrite=overwrite)
     if family is None:
         plan = fitting.training(folder.as_begun(spec))

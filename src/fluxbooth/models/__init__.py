@@ -32,7 +32,7 @@ class Base:
     resolutions: tuple[int, ...]
     trains: bool = True
     guided: bool = True  # knows the guidance of a GenerateSpec
-    revision: str = "main"  # commit of the Hugging Face repository, where one is pinned
+    revision: str | None = None  # commit of the Hugging Face repository; None: unknown until `models pull` records one
     stored: Literal["bfloat16", "float32"] = "bfloat16"  # what its unquantised weights and its LoRA files are kept in
 
     @property
@@ -71,6 +71,7 @@ BASES: dict[str, Base] = {
             FLUX_DEV_LICENCE,
             revision="3de623fc3c33e44ffbe2bad470d0f45bccf2eb21",
         ),
+        # no public source that could be checked names a commit of this one
         _flux1("flux-krea", "black-forest-labs/FLUX.1-Krea-dev", FLUX_DEV_LICENCE, trains=False),
         _flux1(
             "flux-schnell",
@@ -86,17 +87,27 @@ BASES: dict[str, Base] = {
 
 
 def find(name: str) -> Base:
-    """The row of a name, or of FLUX.1 weights: a diffusers folder, a single file of its network. Raises InputError for anything else."""
+    """The row of a name or a Hugging Face id, or of FLUX.1 weights of one's own: a diffusers folder, a single file of its network, a
+    folder or a ComfyUI that holds one such file. Raises InputError for anything else.
+    """
     if name in BASES:
         return BASES[name]
     path = Path(name)
-    if (path / "model_index.json").is_file():
-        return _flux1(name, str(path), "unknown: see the folder")
-    if path.suffix == ".safetensors" and path.is_file():
-        return _flux1(name, str(path), "unknown: see where the file is from")
-    raise InputError(
-        f"There is no base {name!r}: use one of {', '.join(BASES)}, or the path of a diffusers folder or of a FLUX.1 .safetensors file."
-    )
+    if not path.exists():
+        row = next((row for row in BASES.values() if row.source == name), None)
+        if row is None:
+            raise InputError(
+                f"There is no base {name!r}: use one of {', '.join(BASES)}, or the path of a diffusers folder, of a FLUX.1 .safetensors "
+                "file or of a ComfyUI."
+            )
+        return row
+    from fluxbooth.models import weightfiles
+
+    if path.is_dir() and not (path / "model_index.json").is_file():
+        path = weightfiles.network(path)
+    if weightfiles.is_dev(path):
+        return _flux1(name, str(path), FLUX_DEV_LICENCE)
+    return _flux1(name, str(path), "unknown: see where it is from")
 
 
 def find_to_train(name: str) -> Base:
@@ -105,6 +116,23 @@ def find_to_train(name: str) -> Base:
     if not row.trains:
         raise InputError(f"{row.name} cannot be trained, only generated with: train on flux-dev, its LoRAs work on {row.name}.")
     return row
+
+
+def here(name: str, *, training: bool = False) -> Base:
+    """The row of a base whose weights are on this machine: its source is their folder or file, its revision their commit.
+
+    Raises InputError if there is no such base, it cannot be trained, or its weights are not here.
+    """
+    row = find_to_train(name) if training else find(name)
+    from fluxbooth.models import pull
+
+    found = pull.local(row)
+    if found is None:
+        raise InputError(
+            f"The weights of {row.name} are not on this machine: run `fluxbooth models pull {row.name}`, or give --base the path of a "
+            "diffusers folder."
+        )
+    return replace(row, source=str(found), train_source=str(found), revision=pull.commit_of(row, found))
 
 
 def load(
@@ -119,16 +147,7 @@ def load(
     """
     import importlib
 
-    row = find_to_train(name) if training else find(name)
-    from fluxbooth.models import pull
-
-    folder = pull.local(row)
-    if folder is None:
-        raise InputError(
-            f"The weights of {row.name} are not on this machine: run `fluxbooth models pull {row.name}`, or give --base the path of a "
-            "diffusers folder."
-        )
-    row = replace(row, source=str(folder), train_source=str(folder))
+    row = here(name, training=training)
     if choice is None:
         from fluxbooth import machine
         from fluxbooth.models.memory import Choice

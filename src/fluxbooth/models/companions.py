@@ -1,8 +1,9 @@
 """A pipeline around a single file of FLUX.1's network: autoencoder, text encoders and tokenizers are looked for near it.
 
-Near is: in the file itself (ComfyUI's all-in-one checkpoints), in its folder, and in the `vae`, `text_encoders` and `clip` folders
-of the ComfyUI it lies in. Tokenizers are in none of these files; they come from folders `tokenizer` and `tokenizer_2`
-beside it or from the Hugging Face cache. Nothing is fetched.
+Near is: in the file itself (ComfyUI's all-in-one checkpoints), in its folder, and in or under the `vae`, `text_encoders` and `clip`
+folders of the ComfyUI it lies in. In a copy of the original authors' repository the encoders are diffusers' folders beside it.
+Tokenizers are in none of these files; they come from folders `tokenizer` and `tokenizer_2` beside it or from the Hugging Face cache.
+Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransfo
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from fluxbooth.errors import InputError
-from fluxbooth.models import singlefile
+from fluxbooth.models import singlefile, weightfiles
 from fluxbooth.models.shape import Shape
 
 # where encoders are in an all-in-one file, and how their own files are called
 CLIP, T5, VAE = ("text_encoders.clip_l.transformer.", "clip_l"), ("text_encoders.t5xxl.transformer.", "t5xxl"), ("vae.", "ae")
 FOLDERS = ("vae", "text_encoders", "clip")
+BESIDE = {CLIP: "text_encoder", T5: "text_encoder_2"}  # diffusers' folders
 TOKENIZERS = {"tokenizer": "openai/clip-vit-large-patch14", "tokenizer_2": "google/t5-v1_1-xxl"}
 CLIP_HEAD = 64  # width of an attention head, which no shape tells
 DROPPED = "text_model."  # of CLIP's names in files, gone from transformers'
@@ -56,7 +58,11 @@ def shape(path: Path) -> Shape:
     """How large the network in a file is, and what belongs to it, from the headers of the files."""
     numbers: dict[tuple[str, str], int] = {}
     for kind in (VAE, CLIP, T5):
-        with singlefile.opened(_find(path, kind), kind[0]) as file:
+        place = _find(path, kind)
+        if place.is_dir():
+            numbers[kind] = weightfiles.numbers(place)
+            continue
+        with singlefile.opened(place, kind[0]) as file:
             numbers[kind] = sum(math.prod(file.shapes[name]) for name in file.weights())
             if kind == VAE:
                 channels = singlefile.autoencoder_config(file)["block_out_channels"]
@@ -70,19 +76,23 @@ def shape(path: Path) -> Shape:
 
 
 def _find(path: Path, kind: tuple[str, str]) -> Path:
+    """The file of a companion, or diffusers' folder of it."""
     prefix, stem = kind
     with singlefile.opened(path, prefix) as file:
         if file.prefixed:
             return path
-    near = [path.parent, *(ancestor / folder for ancestor in path.resolve().parents[1:4] for folder in FOLDERS)]
-    found = [candidate for place in near for candidate in place.glob("*.safetensors") if _is_named(candidate.stem, stem)]
-    if not found:
-        raise InputError(
-            f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it into the same folder, or use "
-            "the file where it lies in ComfyUI."
-        )
-    # the exact one before the smaller ones, and of those the scaled one
-    return min(found, key=lambda file: ("fp8" in file.stem, "scaled" not in file.stem, near.index(file.parent), file.stem))
+    folders = [ancestor / folder for ancestor in path.resolve().parents[1:4] for folder in FOLDERS]
+    near = [*path.parent.glob("*.safetensors"), *(file for folder in folders for file in sorted(folder.rglob("*.safetensors")))]
+    found = [candidate for candidate in near if _is_named(candidate.stem, stem)]
+    if found:  # the exact one before the smaller ones, and of those the scaled one
+        return min(found, key=lambda file: ("fp8" in file.stem, "scaled" not in file.stem, near.index(file)))
+    beside = path.parent / BESIDE.get(kind, "")
+    if kind in BESIDE and (beside / "config.json").is_file():
+        return beside
+    raise InputError(
+        f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it into the same folder, or use "
+        "the file where it lies in ComfyUI."
+    )
 
 
 def _is_named(stem: str, wanted: str) -> bool:
@@ -109,6 +119,8 @@ def _check_vocabulary(tokenizer: Any, encoder: Any, path: Path) -> None:
 
 
 def _clip(path: Path, dtype: torch.dtype, eos: int) -> CLIPTextModel:
+    if path.is_dir():
+        return CLIPTextModel.from_pretrained(path, dtype=dtype, local_files_only=True)
     with singlefile.opened(path, CLIP[0]) as file:
         try:
             config = clip_config(file.shapes, eos)
@@ -128,6 +140,8 @@ def clip_config(shapes: dict[str, tuple[int, ...]], eos: int) -> CLIPTextConfig:
 
 
 def _t5(path: Path, dtype: torch.dtype) -> T5EncoderModel:
+    if path.is_dir():
+        return T5EncoderModel.from_pretrained(path, dtype=dtype, local_files_only=True)
     with singlefile.opened(path, T5[0]) as file:
         try:
             config = t5_config(file.shapes)

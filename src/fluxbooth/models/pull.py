@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 WANTED = ("model_index.json", "LICENSE*", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model")
 WEIGHTS = ("transformer", "text_encoder", "text_encoder_2", "vae")
 MARGIN = 2**30  # bytes of disk to leave free
+RECORD = "fluxbooth"  # name, among the cache's refs, of the commit that a base without a pinned one was first pulled at
 Report = Callable[[str], None]
 
 
@@ -37,13 +38,24 @@ class Pulled:
 
 
 def local(row: Base) -> Path | None:
-    """Where a base's weights are on this machine, whole, or None: a folder or a file. Of several revisions the pinned one comes first."""
+    """Where a base's weights are on this machine, whole, or None: a folder or a file.
+
+    Of several revisions the pinned or recorded one comes first, then the one that another program fetched last.
+    """
     if Path(row.source).exists():
         return Path(row.source)
-    repo = _repo(row)
-    main = repo / "refs" / "main"
-    names = [row.revision, *([main.read_text().strip()] if main.is_file() else [])]
-    return next((folder for name in names if _whole(folder := repo / "snapshots" / name)), None)
+    names = [pinned(row), _ref(row, "main")]
+    return next((folder for name in names if name and _whole(folder := _repo(row) / "snapshots" / name)), None)
+
+
+def pinned(row: Base) -> str | None:
+    """The commit that a base is pulled at: the one in its row, or the one recorded when it was first pulled."""
+    return row.revision or _ref(row, RECORD)
+
+
+def commit_of(row: Base, found: Path) -> str | None:
+    """The commit of weights that `local` found; None for a folder or a file of the user's own."""
+    return found.name if found.parent == _repo(row) / "snapshots" else None
 
 
 def arrived(row: Base) -> int:
@@ -67,7 +79,7 @@ def pull(row: Base, report: Report) -> Pulled:
     api = HfApi()
     with _explained(row):
         api.auth_check(row.source)
-        commit = api.model_info(row.source, revision=row.revision).sha
+        commit = api.model_info(row.source, revision=pinned(row) or "main").sha
         assert commit is not None
         listed: list[Any] = list(api.list_repo_tree(row.source, recursive=True, revision=commit))
         files: list[RepoFile] = [f for f in listed if hasattr(f, "blob_id") and any(fnmatch(f.path, pattern) for pattern in WANTED)]
@@ -75,7 +87,7 @@ def pull(row: Base, report: Report) -> Pulled:
         missing = [f for f in large if f.lfs and not (_blobs(row) / f.lfs["sha256"]).is_file()]
         _check_disk(row, sum(f.size - _arrived(_part(row, f)) for f in missing))
         for number, file in enumerate(missing, 1):
-            report(f"{number} of {len(missing)}: {file.path}, {file.size / 1e9:.2f} GB")
+            report(f"{number} of {len(missing)}: {file.path}, {_size(file.size)}")
             _fetch(row, commit, file)
         # the hub's client adds the small files and the links to the large ones, which it finds where it would have put them
         folder = Path(snapshot_download(row.source, revision=commit, allow_patterns=[f.path for f in files]))
@@ -83,6 +95,10 @@ def pull(row: Base, report: Report) -> Pulled:
         report("Verifying what was here already ...")
     fetched = {f.path for f in missing}
     _verify(row, folder, [f for f in files if f.path not in fetched])
+    if row.revision is None:
+        record = _repo(row) / "refs" / RECORD
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(commit)
     return Pulled(folder, commit, len(files), sum(f.size for f in missing))
 
 
@@ -167,7 +183,8 @@ def _explained(row: Base) -> Iterator[None]:
                 f"The hub does not accept your token: make a new one at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
                 f"`hf auth login`, {again}"
             ) from error
-        raise FluxboothError(f"The hub answered {code} when asked for {row.name} (revision {row.revision}): {page} may say why.") from error
+        revision = pinned(row) or "main"
+        raise FluxboothError(f"The hub answered {code} when asked for {row.name} (revision {revision}): {page} may say why.") from error
     except (httpx2.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FluxboothError(f"The hub at {constants.ENDPOINT} cannot be reached ({reason}): what arrived is kept; {again}") from error
@@ -197,6 +214,12 @@ def _repo(row: Base) -> Path:
     return Path(constants.HF_HUB_CACHE) / f"models--{row.source.replace('/', '--')}"
 
 
+def _ref(row: Base, name: str) -> str | None:
+    """The commit that the cache knows by a name."""
+    path = _repo(row) / "refs" / name
+    return path.read_text().strip() if path.is_file() else None
+
+
 def _blobs(row: Base) -> Path:
     return _repo(row) / "blobs"
 
@@ -204,6 +227,10 @@ def _blobs(row: Base) -> Path:
 def _part(row: Base, file: RepoFile) -> Path:
     assert file.lfs is not None
     return _blobs(row) / f"{file.lfs['sha256']}.part"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _arrived(part: Path) -> int:

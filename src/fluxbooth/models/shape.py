@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from fluxbooth.models import weightfiles
 
 Kind = Literal["double", "single"]
 
@@ -92,18 +92,7 @@ def read(folder: Path) -> Shape:
         network["pooled_projection_dim"],
         network["guidance_embeds"],
         network["in_channels"],
-        encoders=_numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
-        autoencoder=_numbers(folder / "vae"),
+        encoders=weightfiles.numbers(folder / "text_encoder") + weightfiles.numbers(folder / "text_encoder_2"),
+        autoencoder=weightfiles.numbers(folder / "vae"),
         autoencoder_channels=autoencoder["block_out_channels"][0],
     )
-
-
-def _numbers(folder: Path) -> int:
-    """How many numbers the safetensors files of a folder hold."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length))
-        total += sum(math.prod(row["shape"]) for name, row in header.items() if name != "__metadata__")
-    return total

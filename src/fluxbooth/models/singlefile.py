@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from fluxbooth.errors import InputError
 from fluxbooth.models.original import SHIFT_FIRST, heights, norm_of, parts_of
+from fluxbooth.models.weightfiles import ALL_IN_ONE
 
 Put = Callable[[str, Tensor], None]  # gives a weight, by its name, its place in a network
-ALL_IN_ONE = "model.diffusion_model."  # the network's prefix in files that hold encoders and autoencoder as well
 ROPE_AXES = (16, 56, 56)  # of FLUX.1's heads of 128; the one thing that no shape tells
 # what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor of a weight matters here
 QUANTISER_KEYS = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")

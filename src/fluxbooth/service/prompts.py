@@ -19,7 +19,7 @@ from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.shapes import FLUX_DEV, PROMPT_FIELDS
+from fluxbooth.service.shapes import PROMPT_FIELDS
 from fluxbooth.service.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
 from fluxbooth.specs import GenerateSpec
 
@@ -214,10 +214,10 @@ def _same(session: Session, account: Account, signature: str) -> Prompt | None:
 def spec_of(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]) -> dict[str, Any]:
     """The GenerateSpec but for its LoRA files. A seed that was not asked for is drawn now, so that a repeated job draws the same."""
     fast = any(tune.branch == "fast" for tune in tunes)
-    base = "nano" if fast or settings.base == "nano" else settings.base_tunes.get(tune_id, settings.base_tunes[FLUX_DEV])
     steps = form.steps or STEPS
     spec: dict[str, Any] = {
-        "base": base, "num_images": form.num_images, "steps": min(steps, FAST_STEPS) if fast else steps,
+        "base": "nano" if fast else settings.base_of(tune_id), "num_images": form.num_images,
+        "steps": min(steps, FAST_STEPS) if fast else steps,
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
         "guidance": GUIDANCE if form.cfg_scale is None else form.cfg_scale,
     }  # fmt: skip

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
-    base: str = Field(default="nano", description="base that answers every Flux base id: nano, flux-dev or a diffusers folder")
+    base: str = Field(default="nano", description="base that answers every Flux base id: nano, flux-dev or the path of one of your own")
     public_url: str | None = Field(default=None, description="address that clients reach the service at; by default http://HOST:PORT")
     trusted_proxies: str = Field(default="127.0.0.1", description="addresses whose X-Forwarded-* headers are believed, with commas")
     flux_dev_license: Literal["noncommercial", "commercial"] | None = Field(
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     lora_download: bool = Field(default=False, description="let the API hand out trained LoRA files")
     base_tunes: dict[int, str] = Field(
         default={1504944: "flux-dev", 3063697: "flux-krea"},
-        description="base of each base_tune_id, as JSON; all are nano if the base is nano",
+        description="base of each base_tune_id, as JSON; flux-dev stands for the server's own base, and all are nano if that is nano",
     )
     image_mb: int = Field(default=25, ge=1, description="largest uploaded file")
     request_mb: int = Field(default=1024, ge=1, description="largest request")
@@ -54,6 +54,16 @@ class Settings(BaseSettings):
         default=0.0, ge=0, description="requests that a second brings each account, of which it may save ten seconds' worth; 0: no limit"
     )
     metrics: Literal["key", "open", "off"] = Field(default="key", description="who may read /metrics")
+
+    def base_of(self, number: int) -> str:
+        """The base that draws for a base_tune_id."""
+        named = self.base_tunes.get(number, "flux-dev")
+        return self.base if self.base == "nano" or named == "flux-dev" else named
+
+    @property
+    def served(self) -> set[str]:
+        """Every base that trains or draws here."""
+        return {self.base, *map(self.base_of, self.base_tunes)}
 
     @property
     def database(self) -> Path:

@@ -196,7 +196,7 @@ def _base(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
     if number not in settings.base_tunes:
         asked = f"base_tune_id {number}" if number else f"branch {form.branch}"
         raise Invalid({"base_tune_id": [f"is not available: {asked} is no FLUX base of this server; use {FLUX_DEV} (Flux1.dev)"]})
-    return ("nano" if settings.base == "nano" else settings.base), number, "flux1"
+    return settings.base, number, "flux1"
 
 
 def _check_images(form: TuneForm, pictures: Sequence[Upload]) -> None:
