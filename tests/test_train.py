@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from fluxbooth import FluxboothError, InputError, TrainSpec, flow, models, train
+from fluxbooth import FluxboothError, InputError, TrainSpec, flow, lorafile, models, train
 from fluxbooth.specs import steps_for
 from tests.conftest import QUICK
 
@@ -120,6 +120,30 @@ def test_samples_are_drawn_on_the_way(tmp_path: Path, photos: Path) -> None:
     samples = [e for e in events if e["event"] == "sample"]
     assert [e["step"] for e in samples] == [3, 6]
     assert all(Path(e["path"]).is_file() for e in samples)
+
+
+def test_stages_are_whole_loras_and_what_they_draw(tmp_path: Path, photos: Path) -> None:
+    events: list[dict[str, Any]] = []
+    spec = QUICK.model_copy(update={"sample_prompts": ("ohwx man at the beach",), "stages": 3, "checkpoint_every": 100})
+    done = train(photos, spec, tmp_path / "run", events.append)
+    assert [e["step"] for e in events if e["event"] == "sample"] == [0, 2, 4, 6]
+    stages = [Path(e["path"]) for e in events if e["event"] == "stage"]
+    assert [lorafile.read(path).ours["spec"]["steps"] for path in stages] == [2, 4, 6]
+    assert all(torch.equal(value, load_file(done.lora)[name]) for name, value in load_file(stages[-1]).items())
+    kept = load_file(stages[0])
+
+    def kill_before_the_second_stage(event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint" and event["step"] == 4:
+            raise KeyboardInterrupt
+
+    other = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        train(photos, spec, other, kill_before_the_second_stage)
+    assert sorted(path.name for path in (other / "stages").iterdir()) == ["step-000002.safetensors"]
+    train(photos, spec, other)
+    assert all(torch.equal(value, load_file(other / "stages" / stages[0].name)[name]) for name, value in kept.items())
+    assert len(list((other / "stages").iterdir())) == 3
+    assert str(tmp_path) not in str(lorafile.read(stages[0]).metadata)
 
 
 def test_a_run_with_other_settings_is_not_mixed_in(tmp_path: Path, photos: Path) -> None:

@@ -28,7 +28,7 @@ from fluxbooth.specs import TrainSpec
 
 RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
 # how often progress is kept, or what is drawn on the way, does not change the weights
-NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "sample_prompts", "trackers"}
+NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "stages", "sample_prompts", "trackers"}
 NOT_IDENTITY |= {"gradient_checkpointing", "encoders", "offload_blocks"}  # nor does how memory was found
 CHOSEN = ("dtype", "quantisation")  # of a plan, what a resumed run must do again even if there is another amount of memory now
 
@@ -64,6 +64,16 @@ class RunFolder:
     def checkpoints(self) -> list[Path]:
         """The checkpoints, oldest first."""
         return sorted(p for p in self.path.glob("step-*") if p.is_dir() and p.name[5:].isdigit())
+
+    def stage(self, step: int) -> Path:
+        """Where the finished LoRA of a stage lies, once its samples are drawn."""
+        (self.path / "stages").mkdir(exist_ok=True)
+        return self.path / "stages" / f"step-{step:06d}.safetensors"
+
+    def sample(self, step: int, number: int) -> Path:
+        """Where the picture of a sample prompt lies."""
+        (self.path / "samples").mkdir(exist_ok=True)
+        return self.path / "samples" / f"step-{step:06d}-{number}.png"
 
     def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Tensor], keep: int) -> Path:
         """Writes the checkpoint of a step and removes all but the last `keep`."""

@@ -1,11 +1,14 @@
-"""A process that must not outlive the one that started it: nobody else would ever free the device, or the lock."""
+"""How a process ends: with the one that started it, for nobody else would ever free the device or the lock; and in its own good time."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 PARENT = "FLUXBOOTH_PARENT"  # environment variable: who starts us
 SET_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
@@ -23,3 +26,18 @@ def die_with_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, number)
     if os.environ.get(PARENT, str(os.getppid())) != str(os.getppid()):
         sys.exit(0)
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the step under way ends and a checkpoint is written."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield stop
+        return
+    before = {name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

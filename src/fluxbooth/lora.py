@@ -152,7 +152,11 @@ def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictur
     layers = sorted({name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in stored})
     config = _config(layers, spec.rank).to_dict()
     adapter = {f"transformer.{k}": sorted(v) if isinstance(v, set) else v for k, v in config.items() if _is_plain(v)}
-    ours = {"version": fluxbooth.__version__, "spec": spec.model_dump(mode="json"), "base_revision": family.row.revision}
+    ours = {
+        "version": fluxbooth.__version__,
+        "spec": spec.model_dump(mode="json", exclude={"continue_from"}),
+        "base_revision": family.row.revision,
+    }
     values: dict[str, Any] = {
         "format": "pt",
         "fluxbooth": json.dumps(ours),

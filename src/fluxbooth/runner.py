@@ -110,8 +110,27 @@ def train(runner: Runner, request: Json, tell: Tell) -> Json:
     row = models.find(spec.base)
     family = runner.resident(spec) if row.source == row.train_source else None
     result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
+    result["stages"] = [str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))]
+    if row.name == "nano" and spec.sample_prompts:
+        result["likeness"] = _likeness(request["photos"], out / "run" / "samples")
     write_whole(finished, json.dumps(result))
     return result
+
+
+def _likeness(photos: list[str], samples: Path) -> Json:
+    """How alike the subject a training's samples are, by step; `photos` is how alike its photos are to one another."""
+    from PIL import Image
+
+    from fluxbooth import likeness, photocheck
+
+    reader = likeness.load_reader()
+    readings = reader.read([Image.fromarray(photo.pixels) for photo in photocheck.read(photos)])
+    subject, by_step = likeness.identity_of(readings), dict[str, list[float]]()
+    for path in sorted(samples.glob("step-*.png")):
+        _, step, _ = path.stem.split("-")
+        with Image.open(path) as picture:
+            by_step.setdefault(str(int(step)), []).append(likeness.agreement(reader.read([picture]), [subject]))
+    return {"photos": likeness.agreement(readings, [subject] * len(readings)), "samples": by_step}
 
 
 def generate(runner: Runner, request: Json, tell: Tell) -> Json:

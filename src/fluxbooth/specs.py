@@ -90,6 +90,9 @@ class TrainSpec(Spec):
     checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=2, ge=1, le=1000, description="how many checkpoints stay")
     sample_prompts: tuple[str, ...] = Field(default=(), max_length=16, description="texts to draw at every checkpoint")
+    stages: int = Field(
+        default=0, ge=0, le=50, description="keep the LoRA at so many steps evenly apart, the last among them; samples are then drawn there"
+    )
     continue_from: str | None = Field(default=None, description="a LoRA file to train on instead of starting anew")
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(default=(), description="also log there (extra packages)")
 
@@ -142,6 +145,13 @@ def steps_for(spec: TrainSpec, pictures: int) -> int:
     """The number of training steps: an explicit one wins, else so many a picture by preset, at least 300."""
     per_picture, _ = PRESETS[spec.preset]
     return spec.steps or max(FEWEST_STEPS, per_picture * pictures)
+
+
+def stage_steps(spec: TrainSpec) -> list[int]:
+    """The steps at which a stage is kept, of a spec whose number of steps is known; none without `stages`."""
+    steps = spec.steps or 0
+    count = min(spec.stages, steps)
+    return [round(steps * i / count) for i in range(1, count + 1)]
 
 
 def lora_and_weight(text: str) -> tuple[str, float]:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import resource
-import signal
 import sys
 import threading
 import time
@@ -25,9 +24,10 @@ from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.files import cannot_write
 from fluxbooth.generate import draw
+from fluxbooth.lifeline import stop_signals
 from fluxbooth.models.base import Family
 from fluxbooth.photos import Batch, Dataset, prepare
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import TrainSpec, stage_steps
 from fluxbooth.trackers import Tracker, open_trackers
 
 WARMUP_STEPS = 10
@@ -94,18 +94,22 @@ def train(
 def _train(
     spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, began: float, pictures: int
 ) -> TrainResult:
-    run = _Run(spec, family, dataset, folder, report)
+    run = _Run(spec, family, dataset, folder, report, pictures)
     done = run.resume()
     report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
+    if done in run.stages and not folder.stage(done).exists():  # a kill came between checkpoint and stage
+        run.keep_stage(done)
+    elif run.stages and not done:
+        run.draw_samples(0)  # to compare with
     started, losses = time.monotonic(), folder.rewind_log(done)
-    with _stop_signals() as stop, open_trackers(spec, folder) as run.trackers:
+    with stop_signals() as stop, open_trackers(spec, folder) as run.trackers:
         for step, loss in run.steps(done, stop):
             losses.append(loss)
             run.log(step, loss, (step - done) / (time.monotonic() - started))
     seconds = time.monotonic() - started
-    weights = run.weights()
-    validation = run.validation_loss()
-    lora.write(folder.lora, family, weights, spec, pictures, [example.caption for example in dataset.examples])
+    with run.averaged():
+        validation = run.validation_loss()
+        run.write(folder.lora, spec.steps or 0)
     folder.finish()
     steps = spec.steps or 0
     tail = losses[-max(1, steps // 10) :]
@@ -135,8 +139,9 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 class _Run:
     """What a run carries from step to step: the adapter, its optimiser and its moving average."""
 
-    def __init__(self, spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report) -> None:
-        self.spec, self.family, self.dataset, self.folder, self.report = spec, family, dataset, folder, report
+    def __init__(self, spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, pictures: int) -> None:
+        self.spec, self.family, self.dataset, self.folder, self.report, self.pictures = spec, family, dataset, folder, report, pictures
+        self.stages = stage_steps(spec)
         self.parameters = lora.add(family, spec.rank, spec.seed)
         if spec.continue_from:
             lora.continue_from(family, spec.continue_from, spec.rank)
@@ -160,7 +165,7 @@ class _Run:
                 torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0))
             pending.append(loss.detach())
             done = step + 1
-            due = done % spec.checkpoint_every == 0 or done == spec.steps or stop.is_set()
+            due = done % spec.checkpoint_every == 0 or done == spec.steps or done in self.stages or stop.is_set()
             if len(pending) == LOG_EVERY or done == start + 1 or due:  # the first one shows that it goes
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
@@ -169,6 +174,8 @@ class _Run:
                 self.checkpoint(done)
             if stop.is_set() and done < spec.steps:
                 raise KeyboardInterrupt
+            if done in self.stages:
+                self.keep_stage(done)
 
     def read_losses(self, done: int, pending: list[Tensor]) -> list[float]:
         losses = torch.stack(pending).tolist()
@@ -200,7 +207,16 @@ class _Run:
         path = self.folder.save(step, lora.tensors(self.family), state, self.spec.keep_checkpoints)
         event = {"event": "checkpoint", "step": step, "path": str(path), "validation_loss": self.validation_loss()}
         self.tell(event)
-        self.draw_samples(step)
+        if not self.stages:
+            self.draw_samples(step)
+
+    def keep_stage(self, step: int) -> None:
+        """Writes the LoRA as it is now, when the samples are drawn by which it will be chosen or not."""
+        path = self.folder.stage(step)
+        with self.averaged():
+            self.draw_samples(step)
+            self.write(path, step)
+        self.tell({"event": "stage", "step": step, "path": str(path)})
 
     @torch.no_grad()
     def validation_loss(self) -> float:
@@ -220,16 +236,24 @@ class _Run:
         for number, text in enumerate(self.spec.sample_prompts):
             side = self.family.row.native_side
             image = draw(self.family, self.dataset.conditioning(text), [self.spec.seed], (side, side), 28, 3.5)[0]
-            path = self.folder.path / "samples" / f"step-{step:06d}-{number}.png"
-            path.parent.mkdir(exist_ok=True)
+            path = self.folder.sample(step, number)
             image.save(path)
             self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
 
-    def weights(self) -> dict[str, Tensor]:
-        """What is published: the moving average if there is one, which the network then has too."""
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the network has what is published: the moving average, if there is one."""
+        own = [p.detach().clone() for p in self.parameters[: len(self.average)]]
         for parameter, value in zip(self.parameters, self.average, strict=False):
             parameter.data.copy_(value)
-        return lora.tensors(self.family)
+        yield
+        for parameter, value in zip(self.parameters, own, strict=False):
+            parameter.data.copy_(value)
+
+    def write(self, path: Path, step: int) -> None:
+        captions = [example.caption for example in self.dataset.examples]
+        spec = self.spec.model_copy(update={"steps": step})
+        lora.write(path, self.family, lora.tensors(self.family), spec, self.pictures, captions)
 
     def log(self, step: int, loss: float, speed: float) -> None:
         assert self.spec.steps is not None
@@ -271,21 +295,6 @@ def optimizer_class(name: str) -> Callable[..., Optimizer]:
         package = {"adamw8bit": "fluxbooth[quant]", "prodigy": "fluxbooth[prodigy]"}[name]
         raise InputError(f"The optimiser {name} needs a package: pip install '{package}', or use adamw.") from error
     return torch.optim.AdamW
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the step under way ends and a checkpoint is written."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
-        yield stop
-        return
-    before = {name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def peak_rss_mb() -> float:

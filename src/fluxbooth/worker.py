@@ -61,6 +61,8 @@ class Engine:
         losses, told = list[float](), [0.0]
 
         async def heard(event: Json) -> None:
+            if event["event"] == "sample":
+                await written(self.results.sampled, number, event)
             if event["event"] != "step":
                 return
             losses.append(event["loss"])

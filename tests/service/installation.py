@@ -74,12 +74,19 @@ class Installation:
         assert request is not None
         self.results.publish_prompt(prompt, self.pictures(request))
 
+    def sampled(self, tune: int, step: int, number: int) -> None:
+        """What the engine does with a picture that the child drew on its way."""
+        source = self.results.store.path(f"tunes/{tune}/work/run/samples/step-{step:06d}-{number}.png")
+        source.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PHOTO, source)
+        self.results.sampled(tune, {"event": "sample", "step": step, "path": str(source), "text": f"ohwx man, text {number}"})
+
     def made(self, request: dict[str, Any], name: str) -> dict[str, Any]:
         """A training's result, on disk where the child would have left it."""
         out = Path(request["out"])
-        out.mkdir(parents=True)
+        out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(b"weights")
-        return {"lora": str(out / name), "steps": 30}
+        return {"lora": str(out / name), "steps": 30, "stages": [str(path) for path in sorted((out / "stages").glob("*"))]}
 
     def pictures(self, request: dict[str, Any]) -> dict[str, Any]:
         out = Path(request["out"])

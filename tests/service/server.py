@@ -31,7 +31,13 @@ class Server:
         self.data, self.port, self.key = data, free_port(), ""
         self.prefix, self.flags = prefix, flags
         names = {f"FLUXBOOTH_{name.upper()}": value for name, value in settings.items()}
-        self.environment = {**os.environ, "OMP_NUM_THREADS": "1", "FLUXBOOTH_PRIVATE_NETWORK": "true", **names}
+        self.environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "FLUXBOOTH_PRIVATE_NETWORK": "true",
+            "FLUXBOOTH_CHECKPOINTS": "0",
+            **names,
+        }
         self.log = data.with_name(data.name + ".log")
         self.process: subprocess.Popen[bytes] | None = None
 

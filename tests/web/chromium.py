@@ -21,7 +21,8 @@ SCREENS = Path(__file__).parents[2] / "docs" / "screens"
 WIDTHS = (1280, 390)
 TALLEST = 1800  # pixels
 AXE = "axe-core@4.14.1"
-needed = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt install chromium")]
+in_browser = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt install chromium")]
+needed = [pytest.mark.slow, *in_browser]
 
 
 @contextmanager

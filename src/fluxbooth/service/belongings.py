@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, delete, inspect, select, update
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import money
+from fluxbooth.service.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.store import Store
@@ -46,7 +47,9 @@ def owned(account_id: int) -> list[tuple[type[Row], ColumnElement[bool]]]:
     tunes = select(Tune.id).where(Tune.account_id == account_id)
     prompts = select(Prompt.id).where(Prompt.account_id == account_id)
     packs = select(Pack.id).where(Pack.account_id == account_id)
+    checkpoints = select(Checkpoint.id).where(Checkpoint.tune_id.in_(tunes))
     return [
+        (Sample, Sample.checkpoint_id.in_(checkpoints)), (Checkpoint, Checkpoint.tune_id.in_(tunes)),
         (Callback, Callback.account_id == account_id), (Use, Use.prompt_id.in_(prompts)), (Image, Image.prompt_id.in_(prompts)),
         (Photo, Photo.tune_id.in_(tunes)), (Template, Template.pack_id.in_(packs)), (Order, Order.account_id == account_id),
         (Prompt, Prompt.account_id == account_id), (Tune, Tune.account_id == account_id), (Pack, Pack.account_id == account_id),

@@ -82,6 +82,14 @@ class Draft:
         numbers.insert(min(max(place + by, 0), len(numbers) - 1), numbers.pop(place))
         (self.folder / "order").write_text(json.dumps(numbers))
 
+    def replace(self, old: int, new: int) -> None:
+        """Puts a photo that arrived in the place of another, which goes with its caption."""
+        self.photo(old)
+        numbers = [photo.number for photo in self.photos() if photo.number != new]
+        numbers[numbers.index(old)] = new
+        (self.folder / "order").write_text(json.dumps(numbers))
+        self.remove(old)
+
     def write_caption(self, number: int, text: str) -> None:
         """What the photo shows, in words; without any, its caption is the trigger words. Raises InputError."""
         photo = self.photo(number)

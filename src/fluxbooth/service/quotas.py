@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import MB, Settings
 from fluxbooth.service.tables import Account, Image, Photo, Prompt, Tune
@@ -20,7 +21,7 @@ def waiting(session: Session, account_id: int) -> int:
 
 
 def stored(session: Session, account_id: int) -> int:
-    """Bytes of photos, LoRAs and pictures."""
+    """Bytes of photos, LoRAs, checkpoints and pictures."""
     of_tunes, of_prompts = (
         (Tune.account_id == account_id, Tune.deleted_at.is_(None)),
         (Prompt.account_id == account_id, Prompt.deleted_at.is_(None)),
@@ -28,6 +29,8 @@ def stored(session: Session, account_id: int) -> int:
     sums = (
         select(func.sum(Tune.lora_bytes)).where(*of_tunes),
         select(func.sum(Photo.bytes)).join(Tune, Tune.id == Photo.tune_id).where(*of_tunes),
+        select(func.sum(Checkpoint.bytes)).join(Tune, Tune.id == Checkpoint.tune_id).where(*of_tunes),
+        select(func.sum(Sample.bytes)).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(*of_tunes),
         select(func.sum(Image.bytes)).join(Prompt, Prompt.id == Image.prompt_id).where(*of_prompts),
     )
     return sum(session.scalar(query) or 0 for query in sums)

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import belongings, money, prompts, tunes
+from fluxbooth.service import belongings, checkpoints, continuing, money, prompts, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
@@ -62,16 +62,22 @@ class Results:
                 return None
             tune.started_training_at = tune.started_training_at or now()
             photos = [str(self.store.path(photo.key)) for photo in tune.photos if photo.key]
-            return {"work": "train", "photos": photos, "spec": tune.spec, "out": str(self.store.path(f"tunes/{number}/work"))}
+            spec = tune.spec if tune.continues is None else {**tune.spec, "continue_from": str(self.store.path(continuing.start(tune)))}
+            return {"work": "train", "photos": photos, "spec": spec, "out": str(self.store.path(f"tunes/{number}/work"))}
 
     def progress(self, number: int, event: Json, losses: list[float]) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
                 tune.progress = {name: event.get(name) for name in ("step", "steps", "loss", "steps_per_second", "seconds_left")} | {
-                    "losses": kept
-                }
+                    "losses": kept, "samples": tune.progress.get("samples", 0),
+                }  # fmt: skip
                 tune.eta = now() + datetime.timedelta(seconds=event.get("seconds_left") or 0)
+
+    def sampled(self, number: int, event: Json) -> None:
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                checkpoints.sampled(session, self.store, tune, event)
 
     def publish_tune(self, number: int, result: Json) -> None:
         """The LoRA goes into the store; the tune is trained, the prompts that wait for it are due, and so is its callback."""
@@ -87,12 +93,15 @@ class Results:
             tune.lora, tune.lora_bytes, tune.steps, tune.trained_at = key, self.store.size(key), result["steps"], finished
             tune.expires_at = None if tune.auto_extend else finished + datetime.timedelta(days=self.settings.expiry_days)
             tune.progress = {**tune.progress, "step": result["steps"], "steps": result["steps"], "seconds_left": 0}
+            checkpoints.publish(session, self.store, tune, result)
             money.capture(session, tune.job)
             session.flush()
             self.jobs.callback(session, tune=tune)
             waiting = select(Prompt).where(Prompt.uses.any(tune_id=number), Prompt.enqueued.is_(False), Prompt.deleted_at.is_(None))
             for prompt in session.scalars(waiting.order_by(Prompt.id)):
                 prompts.enqueue_if_due(session, self.jobs, prompt)
+            if tune.continues is not None:
+                self.store.remove(continuing.start(tune))
         self.store.remove(f"tunes/{number}/work")
 
     def begin_drawing(self, number: int) -> Json | None:

@@ -149,6 +149,15 @@ class TuneForm(Form):
     prompts_attributes: Annotated[list[dict[str, Any]], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
 
 
+class MoreForm(Form):
+    """What a training that goes on may ask; the rest is as the tune had it."""
+
+    title: Text | None = Field(default=None, max_length=1000)
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    callback: Callback | None = None
+    auto_extend: bool = False
+
+
 class PackForm(Form):
     title: Text = Field(max_length=200)
     subtitle: Text = Field(default="", max_length=1000)

@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     image_mb: int = Field(default=25, ge=1, description="largest uploaded file")
     request_mb: int = Field(default=1024, ge=1, description="largest request")
     expiry_days: int = Field(default=30, ge=1, description="days after training until a tune and its pictures are deleted")
+    checkpoints: int = Field(
+        default=4, ge=0, le=20,
+        description="checkpoints of a training that are kept to choose from, each with three samples; 0: only its end, without samples",
+    )  # fmt: skip
+    consent: str | None = Field(default=None, description="what whoever trains in the web app must agree to, in a sentence or two")
     anthropic_api_key: str | None = Field(default=None, repr=False, description="key of the Claude API, which writes the prompts of themes")
     anthropic_url: str | None = Field(default=None, description="address of the Claude API, if it is another than Anthropic's")
     theme_model: str = Field(default="claude-sonnet-5-5", description="model that writes the prompts of themes")

@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 from fluxbooth.prompts import trigger_words
+from fluxbooth.service.checkpoint_tables import Checkpoint
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tables import Prompt, Tune
 
@@ -31,6 +32,7 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
         "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
         "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
         "characteristics": row.characteristics, "base": row.base, "cost_mc": row.cost_mc,
+        "continues": row.continues,
         "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
     }  # fmt: skip
     if row.lora and settings.lora_download and row.trained_at:
@@ -39,6 +41,15 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
     if row.failed_at:
         shown |= {"failed_at": time(row.failed_at), "user_error": row.user_error, "error": row.user_error, "status": "failed"}
     return shown
+
+
+def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Any) -> Json:
+    """Ours: no other server shows these."""
+    return {
+        "step": row.step, "chosen": row.lora is not None and row.lora == tune.lora, "likeness": row.likeness,
+        "url": sign(row.lora) if row.lora and settings.lora_download else None,
+        "samples": [{"text": sample.text, "url": sign(sample.key), "likeness": sample.likeness} for sample in row.samples],
+    }  # fmt: skip
 
 
 def public_tune(number: int, settings: Settings) -> Json:
@@ -50,7 +61,7 @@ def public_tune(number: int, settings: Settings) -> Json:
         "created_at": since, "updated_at": since, "model_type": None, "base_tune_id": None, "branch": "flux1", "args": None,
         "steps": None, "preset": None, "face_crop": False, "training_face_correct": False, "auto_extend": True, "ckpt_url": None,
         "ckpt_urls": [], "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
-        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "cost_mc": 0, "ref_with_trigger": "",
+        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "cost_mc": 0, "continues": None, "ref_with_trigger": "",
     }  # fmt: skip
 
 

@@ -29,6 +29,10 @@ class Store:
         path = self.path(key)
         return path.stat().st_size if path.is_file() else 0
 
+    def size_of(self, prefix: str) -> int:
+        """Bytes of everything below a folder."""
+        return sum(path.stat().st_size for path in self.path(prefix).rglob("*") if path.is_file())
+
     def take(self, source: Path, key: str) -> None:
         """Moves a finished file in: under its key it is whole, and on disk."""
         target = self.path(key)
@@ -36,6 +40,13 @@ class Store:
         with source.open("rb") as file:
             os.fsync(file.fileno())
         source.rename(target)
+
+    def share(self, key: str, other: str) -> None:
+        """The same file under another key as well, without a second copy on the disk; either may be removed without the other."""
+        target = self.path(other)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        os.link(self.path(key), target)
 
     def remove(self, prefix: str) -> None:
         """Deletes a file, or everything below a folder; what is not there is deleted already."""

@@ -92,8 +92,10 @@ class Tune(Row):
     face_crop: Mapped[bool] = mapped_column(default=False)
     auto_extend: Mapped[bool] = mapped_column(default=False)
     imported: Mapped[bool] = mapped_column(default=False)
+    continues: Mapped[int | None] = mapped_column(Id)  # the tune from whose LoRA its training went on
+    likeness_of_photos: Mapped[float | None]  # to one another: what its samples' likeness is to be held to
     lora: Mapped[str | None] = mapped_column(Text)  # key of the file in the store
-    lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of what its training ended with
     cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
     deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
     progress: Mapped[Json] = mapped_column(default=dict)

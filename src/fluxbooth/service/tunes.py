@@ -20,11 +20,12 @@ from fluxbooth.service.settings import Settings
 from fluxbooth.service.shapes import FLUX_DEV
 from fluxbooth.service.store import Store
 from fluxbooth.service.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import TrainSpec, steps_for
 
 MOST_IMAGES, FAST_STEPS = 50, 30
 TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".gif")
+SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
 SD_BRANCHES = ("sd15", "sdxl1")
 
 
@@ -57,13 +58,13 @@ def create(
     else:
         _check_lora(lora_file)
     quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
-    spec = _spec(form, base, branch)
+    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls))
     tune = Tune(
         account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
         model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
         preset=form.preset, steps=form.steps, spec=spec.model_dump(mode="json"), characteristics=form.characteristics,
         callback=form.callback, face_crop=form.face_crop, auto_extend=form.auto_extend or account.auto_extend,
-        eta=now() + (FAST_ETA if branch == "fast" else TRAIN_ETA),
+        eta=eta(branch),
     )  # fmt: skip
     session.add(tune)
     session.flush()
@@ -77,13 +78,23 @@ def create(
         tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
         jobs.callback(session, tune=tune)
     else:
-        tune.cost_mc = 0 if branch == "fast" else prices.training_cost(settings.prices, spec, len(pictures) + len(form.image_urls))
-        session.flush()
-        money.hold(session, account.id, tune.job, tune.cost_mc)
-        jobs.train(session, tune)
+        begin(session, settings, jobs, tune, len(pictures) + len(form.image_urls))
     for values in form.prompts_attributes:
         prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
     return tune
+
+
+def eta(branch: str) -> datetime.datetime:
+    """When a training is done that nobody measured yet."""
+    return now() + (FAST_ETA if branch == "fast" else TRAIN_ETA)
+
+
+def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, photos: int) -> None:
+    """Holds the price of a tune's training on so many photos, and enqueues it."""
+    tune.cost_mc = 0 if tune.branch == "fast" else prices.training_cost(settings.prices, TrainSpec.read(tune.spec), photos)
+    session.flush()
+    money.hold(session, tune.account_id, tune.job, tune.cost_mc)
+    jobs.train(session, tune)
 
 
 def check_pictures(uploads: Sequence[Upload]) -> None:
@@ -217,12 +228,21 @@ def _check_lora(upload: Upload) -> None:
         raise Invalid({"lora_file": ["is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
 
 
-def _spec(form: TuneForm, base: str, branch: str) -> TrainSpec:
+def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int) -> TrainSpec:
     fast = branch == "fast"
-    return TrainSpec.read({
+    spec = TrainSpec.read({
         "class_name": form.name, "base": base, "token": form.token or ("sks" if fast else "ohwx"), "preset": form.preset,
         "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100,
     })  # fmt: skip
+    if fast or not settings.checkpoints:  # a trial shows that it goes; what it draws hardly differs
+        return spec
+    return with_stages(settings, spec, photos)
+
+
+def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
+    """The spec with checkpoints to choose from, and three texts for anything that has a class word."""
+    texts = tuple(f"{spec.trigger} {where}" for where in SAMPLED)
+    return spec.model_copy(update={"steps": steps_for(spec, photos), "stages": settings.checkpoints, "sample_prompts": texts})
 
 
 def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions: dict[str, Upload], urls: Sequence[str]) -> None:
@@ -236,4 +256,6 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
     tune.photos.extend(Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls)
 
 
-__all__ = ["FIRST_TUNE", "Upload", "cancel", "change", "check_pictures", "create", "delete", "fail", "get", "listed"]
+__all__ = [
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check_pictures", "create", "delete", "eta", "fail", "get", "listed", "with_stages"
+]  # fmt: skip

@@ -65,7 +65,7 @@ class PlainPaths:
 
 
 def create_app(settings: Settings) -> FastAPI:
-    from fluxbooth.web import api, catalogue, document, estimates, images, inspect, packs, pages, themes
+    from fluxbooth.web import api, catalogue, checkpoints, document, estimates, images, inspect, packs, pages, themes
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -81,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     )  # fmt: skip
     app.include_router(api.router)
     app.include_router(catalogue.router)
+    app.include_router(checkpoints.router)
     app.include_router(estimates.router)
     app.include_router(images.router)
     app.include_router(inspect.router)

@@ -31,7 +31,7 @@ TUNE = {
     "model_type": "string?", "base_tune_id": "integer?", "branch": "string", "args": "string?", "steps": "integer?", "preset": "string?",
     "face_crop": "boolean", "training_face_correct": "boolean", "auto_extend": "boolean", "ckpt_url": "string?", "ckpt_urls": "string[]",
     "url": "string", "orig_images": "string[]", "characteristics": "object", "base": "string", "cost_mc": "integer",
-    "ref_with_trigger": "string",
+    "ref_with_trigger": "string", "continues": "integer?",
 }  # fmt: skip
 FAILED = {"failed_at": "time", "user_error": "string", "error": "string", "status": "string", "prompts": "object[]"}
 PROMPT = {
@@ -51,14 +51,18 @@ PROMPT = {
 PROGRESS = {
     "id": "integer", "over": "boolean", "trained_at": "time?", "user_error": "string?", "step": "integer?", "steps": "integer?",
     "loss": "number?", "steps_per_second": "number?", "seconds_left": "number?", "losses": "number[]",
+    "samples": "integer",
 }  # fmt: skip
+CHECKPOINT = {"step": "integer", "chosen": "boolean", "likeness": "number?", "url": "string?", "samples": "object[]"}
 ESTIMATE = {
     "cost_mc": "integer", "cost": "integer", "usd_balance_mc": "integer", "covered": "boolean", "seconds": "number?", "waiting": "integer",
 }  # fmt: skip
 SHOWN = {  # what routes answer with: a name of a schema, [] for a list of it
     ("post", "/tunes"): "Tune", ("get", "/tunes"): "Tune[]", ("get", "/tunes/{number}"): "Tune", ("patch", "/tunes/{number}"): "Tune",
     ("post", "/tunes/{number}/cancel"): "Tune", ("get", "/tunes/{number}/progress"): "Progress", ("get", "/gallery/tunes"): "Tune[]",
-    ("post", "/tunes/{number}/prompts"): "Prompt", ("get", "/tunes/{number}/prompts"): "Prompt[]", ("post", "/prompts"): "Prompt",
+    ("get", "/tunes/{number}/checkpoints"): "Checkpoint[]", ("post", "/tunes/{number}/checkpoints/{step}/choose"): "Tune",
+    ("post", "/tunes/{number}/more"): "Tune", ("post", "/tunes/{number}/prompts"): "Prompt",
+    ("get", "/tunes/{number}/prompts"): "Prompt[]", ("post", "/prompts"): "Prompt",
     ("get", "/prompts"): "Prompt[]", ("get", "/prompts/{number}"): "Prompt", ("patch", "/prompts/{number}"): "Prompt",
     ("get", "/tunes/{tune}/prompts/{number}"): "Prompt", ("patch", "/tunes/{tune}/prompts/{number}"): "Prompt",
     ("post", "/prompts/{number}/duplicate"): "Prompt", ("get", "/estimates/tune"): "Estimate", ("get", "/estimates/prompt"): "Estimate",
@@ -102,6 +106,7 @@ def _document(app: FastAPI) -> Json:
             "Progress": _object(
                 {n: PROGRESS[n] for n in ("id", "over", "trained_at", "user_error")}, PROGRESS, "How far a training is", {}
             ),
+            "Checkpoint": _object(CHECKPOINT, {}, "A training after some steps; its samples have text, url and likeness", {"step": 75}),
             "Estimate": _object(
                 ESTIMATE, dict.fromkeys(("photos", "steps", "days", "pictures"), "integer?"), "What work would cost and take", {}
             ),
@@ -158,8 +163,10 @@ def _refusals(path: str, method: str) -> set[int]:
         found |= {404, 422}
     if method == "get" and path in ("/tunes", "/tunes/{number}/prompts", "/prompts", "/packs", "/gallery/packs"):
         found.add(400)
-    if method in ("post", "patch") and not path.endswith(("/cancel", "/likes", "/like")):
+    if method in ("post", "patch") and not path.endswith(("/cancel", "/likes", "/like", "/choose")):
         found |= MAKING
+    if path.endswith("/choose"):
+        found.add(422)
     if method != "get":
         found.add(507)
     if path in ("/packs/{name}", "/p/{name}"):

@@ -29,7 +29,17 @@ from fluxbooth.web.texts import duration, text
 Json = dict[str, Any]
 PRESETS = ("flux-lora-portrait", "none", "flux-lora-focus", "flux-lora-fast", "trial")
 CLASSES = ("man", "woman", "boy", "girl", "person", "dog", "cat", "bag", "shoe", "house")
-BLANK = {"title": "", "name": "", "preset": PRESETS[0], "steps": "", "token": "", "base_tune_id": "", "auto_extend": "", "pack": ""}
+BLANK = {
+    "title": "",
+    "name": "",
+    "preset": PRESETS[0],
+    "steps": "",
+    "token": "",
+    "base_tune_id": "",
+    "auto_extend": "",
+    "pack": "",
+    "consent": "",
+}
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -67,6 +77,8 @@ def _work(services: Services, draft: drafts.Draft, asked: Json, sent: list[Uploa
         photos: list[tunes.Upload] = [*draft.uploads(), *sent]
         if not photos:
             raise ServiceError(text("new.no_photos"))
+        if services.settings.consent and not asked.get("consent"):
+            raise ServiceError(text("new.consent.missing"))
         values = {name: value for name, value in fields(asked).items() if value != ""}
         working = session, services.settings, services.store, services.jobs, owner
         if asked.get("pack"):
@@ -98,6 +110,7 @@ def _form(
     return page(
         request, "new_tune.html", status, title=text("new.title"), draft=name, values=values, errors=errors, photos=_photos(draft, name),
         presets=PRESETS, classes=classes, pack=pack, bases=_bases(services), days=services.settings.expiry_days,
+        consent=services.settings.consent,
         plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
     )  # fmt: skip
 
@@ -110,7 +123,8 @@ def _bases(services: Services) -> list[tuple[int, str]]:
 def the_plan(request: Request, services: Using, account: Viewer) -> Json:
     """What a training would take, for the form as it stands."""
     asked, count = dict(request.query_params), requests.number(request, "photos") or 0
-    return {"words": _words(plan(services.db, services.settings, fields(asked), count))}
+    found = plan(services.db, services.settings, fields(asked), count)
+    return {"words": _words(found), "steps": found.steps}
 
 
 def _words(found: Plan) -> list[str]:
@@ -138,7 +152,9 @@ async def add_photo(name: str, request: Request, services: Using, account: Viewe
                 await asyncio.to_thread(draft.caption_file, upload.path, upload.filename)
                 continue
             async with requests.DECODING:
-                await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
+                added = await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
+            if whole.get("instead"):
+                await asyncio.to_thread(draft.replace, row_id(str(whole["instead"])), added.number)
     finally:
         await asyncio.to_thread(forms.discard, whole)
     return JSONResponse({"photos": await asyncio.to_thread(_photos, draft, name)}, 201)

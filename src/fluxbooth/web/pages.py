@@ -9,11 +9,15 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from fluxbooth.service import accounts, prompts, tunes
-from fluxbooth.service.errors import NotFound
+from fluxbooth.service import accounts, checkpoints, continuing, prompts, tunes
+from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.schemas import MoreForm
+from fluxbooth.service.tables import Account
 from fluxbooth.web import account as account_pages
 from fluxbooth.web import api, drawing, making, operating, packing, sessions, theming, thumbnails, views
-from fluxbooth.web.render import FOLDER, local, page, redirect
+from fluxbooth.web.app import Services
+from fluxbooth.web.limits import spoken
+from fluxbooth.web.render import FOLDER, local, page, redirect, sentences
 from fluxbooth.web.requests import Using, number
 from fluxbooth.web.sessions import Viewer, same_origin
 from fluxbooth.web.texts import text
@@ -43,12 +47,69 @@ def tune_list(request: Request, services: Using, account: Viewer) -> Response:
 
 @router.get("/tunes/{tune_id}")
 def tune_page(tune_id: str, request: Request, services: Using, account: Viewer) -> Response:
+    return _tune_page(tune_id, request, services, account, [])
+
+
+def _tune_page(tune_id: str, request: Request, services: Services, account: Account, errors: list[str], status: int = 200) -> Response:
     with services.db.read() as session:
         row = tunes.get(session, account, api.row_id(tune_id))
         made = prompts.listed(session, account, limit=12, offset=0, before=None, tune_id=row.id, text=None, liked=None)
+        stages = [_stage(stage, request, services) for stage in views.checkpoints(row, checkpoints.of(session, row))]
         shown, pictures = views.tune(row), [views.prompt(prompt) for prompt in made]
         download = local(services.sign(row.lora), request) if row.lora and services.settings.lora_download else None
-    return page(request, "tune.html", title=row.title, tune=shown, prompts=pictures, download=download, address=services.settings.url)
+        goes_on = bool(row.trained_at and row.lora and row.photos and not row.imported)
+        size = spoken(services.store.size_of(f"tunes/{row.id}"))
+    return page(
+        request, "tune.html", status, title=row.title, tune=shown, prompts=pictures, stages=stages, report=views.likeness(stages, row),
+        download=download, size=size, goes_on=goes_on, errors=errors, address=services.settings.url, days=services.settings.expiry_days,
+    )  # fmt: skip
+
+
+def _stage(stage: views.Json, request: Request, services: Services) -> views.Json:
+    """With the address of its LoRA, where LoRAs are handed out."""
+    may = stage["lora"] and services.settings.lora_download
+    return stage | {"download": local(services.sign(stage["lora"]), request) if may else None}
+
+
+@router.get("/tunes/{tune_id}/checkpoints")
+def stages(tune_id: str, request: Request, services: Using, account: Viewer) -> Response:
+    """The samples as far as they are drawn, for the page of a training."""
+    with services.db.read() as session:
+        row = tunes.get(session, account, api.row_id(tune_id))
+        shown = [_stage(stage, request, services) for stage in views.checkpoints(row, checkpoints.of(session, row))]
+        return page(request, "stages.html", tune=views.tune(row), stages=shown)
+
+
+@router.get("/tunes/{tune_id}/samples/{sample_id}")
+def sample(tune_id: str, sample_id: str, services: Using, account: Viewer, whole: str = "") -> FileResponse:
+    with services.db.read() as session:
+        rows = checkpoints.listed(session, account, api.row_id(tune_id))
+        key = next((one.key for row in rows for one in row.samples if one.id == api.row_id(sample_id)), None)
+    if key is None:
+        raise NotFound
+    return thumbnails.whole(services.store, key) if whole else thumbnails.of_picture(services.store, key)
+
+
+@router.post("/tunes/{tune_id}/checkpoints/{step}/choose")
+def choose(tune_id: str, step: str, services: Using, account: Viewer) -> Response:
+    with services.db.write() as session:
+        checkpoints.promote(session, account, api.row_id(tune_id), api.row_id(step))
+    return redirect(f"/app/tunes/{tune_id}#stages")
+
+
+@router.post("/tunes/{tune_id}/more")
+def more(
+    tune_id: str, request: Request, services: Using, account: Viewer, title: Annotated[str, Form()] = "", steps: Annotated[str, Form()] = ""
+) -> Response:  # fmt: skip
+    try:
+        form = MoreForm.read({"title": title, "steps": steps})
+        with services.db.write() as session:
+            made = continuing.more(session, services.settings, services.store, services.jobs, account, api.row_id(tune_id), form)
+            return redirect(f"/app/tunes/{made.id}")
+    except ServiceError as error:
+        if error.status == 404:
+            raise
+        return _tune_page(tune_id, request, services, account, sentences(error), error.status)
 
 
 @router.get("/tunes/{tune_id}/progress")

@@ -39,6 +39,13 @@ def of_picture(store: Store, key: str) -> FileResponse:
     return FileResponse(small, media_type="image/webp", headers=KEPT)
 
 
+def whole(store: Store, key: str) -> FileResponse:
+    """A picture that we made, as it is."""
+    if not store.path(key).is_file():
+        raise NotFound
+    return FileResponse(store.path(key), media_type="image/jpeg", headers=KEPT)
+
+
 def write(picture: Image.Image, target: Path) -> None:
     small = picture.convert("RGB")
     small.thumbnail((SIDE, SIDE))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fluxbooth.prompts import trigger_words
+from fluxbooth.service.checkpoint_tables import Checkpoint
 from fluxbooth.service.prompts import TAG
 from fluxbooth.service.tables import Image, Prompt, Tune
 from fluxbooth.web.texts import duration, text
@@ -29,10 +31,36 @@ def tune(row: Tune) -> Json:
         "over": state in ("trained", "failed"),
         "reason": row.user_error, "step": progress.get("step"), "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
         "left": duration(left) if left and state == "training" else None, "trigger": trigger_words(row.token or "", row.name),
-        "base": row.base, "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
+        "continues": row.continues,
+        "base": row.base.rpartition("/")[2], "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
         "face": f"/app/tunes/{row.id}/photos/{row.photos[0].id}" if row.photos and row.photos[0].key else None,
         "photos": [{"id": photo.id, "src": f"/app/tunes/{row.id}/photos/{photo.id}" if photo.key else None} for photo in row.photos],
     }  # fmt: skip
+
+
+def checkpoints(row: Tune, found: Sequence[Checkpoint]) -> list[Json]:
+    """The training's way, each step with the pictures that it drew."""
+    return [
+        {
+            "step": stage.step, "lora": stage.lora, "chosen": stage.lora is not None and stage.lora == row.lora, "likeness": stage.likeness,
+            "samples": [
+                {"id": one.id, "src": f"/app/tunes/{row.id}/samples/{one.id}", "text": one.text, "likeness": one.likeness}
+                for one in stage.samples
+            ],
+        }
+        for stage in found
+    ]  # fmt: skip
+
+
+def likeness(stages: list[Json], row: Tune) -> Json | None:
+    """What was measured of the LoRA in use, beside what its figures are to be held to; None where nothing was."""
+    chosen = next((stage for stage in stages if stage["chosen"] and stage["likeness"] is not None), None)
+    if chosen is None or row.likeness_of_photos is None:
+        return None
+    before = next((stage["likeness"] for stage in stages if stage["step"] == 0), None)
+    figures = {"now": chosen["likeness"], "photos": row.likeness_of_photos, "before": before}
+    ranked = sorted(chosen["samples"], key=lambda sample: sample["likeness"] or 0.0)
+    return {"figures": [(name, value) for name, value in figures.items() if value is not None], "best": ranked[-1], "worst": ranked[0]}
 
 
 def words(prompt: Prompt) -> str:

@@ -2,7 +2,7 @@
 
 import { ask, element, find, findAll, post, say, showErrors, text } from "./app.js";
 
-const FEWEST = 4, SVG = "http://www.w3.org/2000/svg";
+const FEWEST = 4, RETRY = 3000, SVG = "http://www.w3.org/2000/svg";
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
 const train = find("#train"), told = find("#progress"), draft = `/app/drafts/${form.dataset.draft}/photos`;
 const waiting = [];
@@ -20,12 +20,12 @@ for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop
 drop.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files); });
 for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault()); // missed by an inch
 
-function take(files) {
+function take(files, instead = null) {
   const isText = (file) => Number(file.name.toLowerCase().endsWith(".txt"));
   for (const file of [...files].sort((a, b) => isText(a) - isText(b))) { // a caption comes after its photo
     const item = element("li", { className: "waiting" }, preview(file), element("p", { className: "dim", textContent: text("checking") }));
     list.append(item);
-    waiting.push({ file, item });
+    waiting.push({ file, item, instead });
   }
   send();
 }
@@ -40,24 +40,70 @@ function preview(file) {
 async function send() {
   if (sending) return;
   sending = true;
-  const all = waiting.length;
   enable();
+  let done = 0;
   while (waiting.length) {
-    const { file, item } = waiting.shift();
-    told.textContent = text("uploading", { number: Math.max(1, all - waiting.length), count: Math.max(all, 1) });
+    const { file, item, instead } = waiting[0], count = done + waiting.length;
+    told.textContent = text("uploading", { number: done + 1, count });
     const body = new FormData();
     body.append("file", file);
+    if (instead) body.append("instead", instead);
     try {
-      const answer = await (await post(draft, body)).json();
+      const seen = await upload(body, (share) => progress((done + share) / count));
       item.remove();
-      show(answer.photos);
+      show(seen.photos);
+      if (instead) say(text("replaced", { number: seen.photos.findIndex((photo) => photo.name === file.name) + 1 }));
     } catch (error) {
+      if (error.lost) {
+        told.textContent = text("lost");
+        await back();
+        continue; // with the same photo
+      }
       refuse(item, file, error.message);
     }
+    waiting.shift();
+    done += 1;
   }
   sending = false;
+  progress(1);
   summarise();
   enable();
+}
+
+/** fetch() does not tell how much of a body is sent. Rejects with `lost` where nobody answered. */
+function upload(body, tell) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", draft);
+    request.setRequestHeader("Fluxbooth-Part", "1");
+    request.responseType = "json";
+    request.upload.onprogress = (event) => tell(event.loaded / event.total);
+    request.onerror = () => reject(Object.assign(new Error(text("unreachable")), { lost: true }));
+    request.onload = () => {
+      const answer = request.response ?? {};
+      if (request.status < 300) resolve(answer);
+      else reject(new Error(request.status === 401 ? text("signed_out") : (answer.errors ?? answer.base ?? [request.statusText]).join(" ")));
+    };
+    request.send(body);
+  });
+}
+
+function progress(share) {
+  find("#sending").hidden = share >= 1;
+  find("#sent").value = share;
+}
+
+/** Resolves when the network is said to be back, or after a while, for it may not be said. */
+function back() {
+  return new Promise((resolve) => {
+    const timer = setTimeout(on, RETRY);
+    addEventListener("online", on, { once: true });
+    function on() {
+      clearTimeout(timer);
+      removeEventListener("online", on);
+      resolve();
+    }
+  });
 }
 
 function refuse(item, file, reason) {
@@ -81,7 +127,7 @@ function show(now) {
     const earlier = mover(text("earlier", { number }), "←", photo.number, place, -1), later = mover(text("later", { number }), "→", photo.number, place, 1);
     earlier.disabled = !place;
     later.disabled = number === now.length;
-    const moving = element("span", { className: "moving" }, earlier, later);
+    const moving = element("span", { className: "moving" }, earlier, later, replacer(photo.number, number));
     return element("li", {}, image, element("span", { className: "number", textContent: number }), away, moving, ...lines, caption(photo, number));
   });
   const held = document.activeElement?.closest("#photos textarea"); // somebody is writing in it
@@ -120,6 +166,16 @@ function mover(label, shown, number, place, by) {
     }
   });
   return made;
+}
+
+/** Chooses another file for the place of a photo. */
+function replacer(photo, number) {
+  const chosen = element("input", { type: "file", accept: chooser.accept, hidden: true });
+  chosen.addEventListener("change", () => take(chosen.files, photo));
+  const made = element("button", { type: "button", className: "replace", textContent: text("put_in") });
+  made.setAttribute("aria-label", text("replace", { number }));
+  made.addEventListener("click", () => chosen.click());
+  return element("span", {}, made, chosen);
 }
 
 function caption(photo, number) {
@@ -165,6 +221,7 @@ async function remove(number, place) {
 function summarise() {
   if (sending && waiting.length) return;
   const warnings = photos.filter((photo) => photo.advice.length).length;
+  find("#legend").hidden = !photos.length;
   told.textContent = photos.length ? text(warnings ? "warned" : "all_there", { count: photos.length, warnings }) : "";
   enable();
 }
@@ -186,10 +243,22 @@ async function plan() {
     if (field) asked.set(field[1], value);
   }
   try {
-    const { words } = await (await ask(`/app/plan?${asked}`)).json();
-    if (mine === plans) find("#plan").textContent = words.join(" ");
+    const { words, steps } = await (await ask(`/app/plan?${asked}`)).json();
+    if (mine !== plans) return;
+    find("#plan").textContent = words.join(" ");
+    if (!find("#steps").value) find("#steps").placeholder = steps;
   } catch { /* the button says what is wrong when it is pressed */ }
 }
+
+for (const chip of findAll(".chip")) {
+  chip.parentElement.hidden = false;
+  chip.addEventListener("click", () => { find("#name").value = chip.textContent; mark(); });
+}
+find("#name").addEventListener("input", mark);
+function mark() {
+  for (const chip of findAll(".chip")) chip.setAttribute("aria-pressed", chip.textContent === find("#name").value.trim());
+}
+mark();
 
 form.addEventListener("change", (event) => { if (event.target !== chooser) plan(); });
 form.addEventListener("submit", () => requestAnimationFrame(() => { train.disabled = true; }));

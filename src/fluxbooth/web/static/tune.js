@@ -4,7 +4,7 @@ import { ask, duration, find, say, text } from "./app.js";
 
 const SVG = "http://www.w3.org/2000/svg", WIDEST = 768, HEIGHT = 180, LEFT = 44, BOTTOM = 22; // pixels
 const section = find("#training");
-let stream = null, timer = null, quarter = 0, last = null;
+let stream = null, timer = null, quarter = 0, last = null, samples = 0;
 
 function draw(state) {
   if (state.step) {
@@ -17,11 +17,22 @@ function draw(state) {
     quarter = reached;
   }
   last = state;
+  if (state.samples > samples) showSamples(state.samples);
   if (state.losses?.length > 1) curve(state.losses, state);
   if (state.over) {
     stop();
     location.reload();
   }
+}
+
+/** The pictures drawn on the way, as the server renders them. */
+async function showSamples(count) {
+  samples = count;
+  try {
+    const answer = await ask(section.dataset.stages), place = find("#stages");
+    place.replaceChildren(...new DOMParser().parseFromString(await answer.text(), "text/html").body.children);
+    find("#stages-section").hidden = false;
+  } catch { /* the next one brings them all */ }
 }
 
 /** A running mean, for single steps jump. */

@@ -1,0 +1,49 @@
+"""The checkpoints of a training, and trainings that go on (ours: no other server has these routes)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.orm import Session
+
+from fluxbooth.service import checkpoints, continuing, shapes, tunes
+from fluxbooth.service.schemas import MoreForm
+from fluxbooth.service.tables import Account
+from fluxbooth.web import requests
+from fluxbooth.web.api import row_id
+from fluxbooth.web.requests import Owner, Using
+
+router = APIRouter()
+Json = dict[str, Any]
+
+
+@router.get("/tunes/{number}/checkpoints", summary="What a training was on its way, with what it drew there")
+async def list_checkpoints(number: str, request: Request, services: Using) -> Response:
+    def work(session: Session, account: Account) -> list[Json]:
+        tune = tunes.get(session, account, row_id(number))
+        return [shapes.checkpoint(row, tune, services.settings, services.sign) for row in checkpoints.of(session, tune)]
+
+    return await requests.looked_up(request, services, work)
+
+
+@router.post("/tunes/{number}/checkpoints/{step}/choose", summary="Make the LoRA of a step the tune's")
+def choose_checkpoint(number: str, step: str, services: Using, account: Owner) -> Json:
+    with services.db.write() as session:
+        tune = checkpoints.promote(session, account, row_id(number), row_id(step))
+        return shapes.tune(tune, services.settings, services.sign)
+
+
+@router.post(
+    "/tunes/{number}/more", status_code=201, summary="Train more: a new tune that goes on from this one",
+    openapi_extra=requests.body_of(MoreForm, "tune"),
+)  # fmt: skip
+async def train_more(number: str, request: Request, services: Using, account: Owner) -> Response:
+    async with requests.body(request, services, "tune") as (values, _):
+        form = MoreForm.read(values)
+
+        def work(session: Session, owner: Account) -> Json:
+            made = continuing.more(session, services.settings, services.store, services.jobs, owner, row_id(number), form)
+            return shapes.tune(made, services.settings, services.sign)
+
+        return await requests.answered_once(request, services, account, values, work)
