@@ -237,6 +237,7 @@ def estate(town: House, receiver: Receiver) -> Iterator[tuple[int, Json]]:
         for one in (account, other):
             money.credit(session, session.get_one(Account, one), 20_000)
     tune = new_tune(guest, callback=receiver.url).json()
+    town.sampled(tune["id"], 0, 0)
     town.trained(tune["id"])
     prompt = guest.post(f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", "callback": receiver.url}).json()
     town.drawn(prompt["id"])
