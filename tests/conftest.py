@@ -16,6 +16,20 @@ from fluxbooth.specs import TrainSpec
 QUICK = TrainSpec(class_name="man", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
 
 
+# files that take longest, so that they start first and neither core is left alone with one at the end
+LONGEST = (
+    "service/test_survival.py", "service/test_bad_inputs.py", "service/test_contract.py", "test_resume.py", "service/test_packs.py",
+    "service/test_themes.py", "web/test_pages.py", "test_verify.py", "test_train.py", "service/test_operate.py", "test_cli.py",
+    "test_quantised.py", "service/test_openapi.py", "test_generate.py", "test_slots.py", "test_pull.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    rank = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))  # stable: within a file, and among the others, nothing moves
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _threads() -> None:
     torch.set_num_threads(min(2, torch.get_num_threads()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pickle
@@ -11,7 +13,9 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from fluxbooth.cli import main
+from fluxbooth.demo import PHOTOS
 from fluxbooth.specs import ASPECT_RATIOS
 
 QUICK = ["--name", "man", "--steps", "4", "--rank", "4", "--batch-size", "2", "--dtype", "float32"]
@@ -52,10 +57,28 @@ def test_help_and_version_need_nothing_heavy() -> None:
         assert not loaded & {"torch", "pydantic", "PIL", "numpy", "diffusers", "rich"}
 
 
-def test_train_then_generate(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "train", photos, *QUICK, "--out", tmp_path / "run", "--json")
-    assert code == 0
-    result = json.loads(out)
+@dataclass(frozen=True)
+class Trained:
+    """A run of QUICK on `photos`."""
+
+    folder: Path
+    rows: list[dict[str, Any]]  # the JSON lines on standard output
+
+    def copy(self, folder: Path) -> Path:
+        return shutil.copytree(self.folder, folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder, out = tmp_path_factory.mktemp("trained") / "run", io.StringIO()
+    photos = [str(path) for path in sorted(PHOTOS.glob("*.png"))[:4]]
+    with contextlib.redirect_stdout(out):
+        assert main(["train", *photos, *QUICK, "--out", str(folder), "--json", "--progress", "json"]) == 0
+    return Trained(folder, [json.loads(line) for line in out.getvalue().splitlines()])
+
+
+def test_train_then_generate(tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    result = trained.rows[-1]
     assert result.keys() == {"lora", "steps", "steps_per_second", "loss", "validation_loss", "seconds", "peak_rss_mb", "base", "trigger"}
     assert (result["steps"], result["base"], result["trigger"]) == (4, "nano", "ohwx man")
     assert Path(result["lora"]).is_file()
@@ -76,23 +99,22 @@ def test_train_then_generate(tmp_path: Path, photos: Path, capsys: pytest.Captur
     assert (info["rank"], info["trigger"], info["spec"]["steps"]) == (4, "ohwx man", 4)
 
 
-def test_progress_for_programs_is_json_lines(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "train", photos, *QUICK, "--out", tmp_path / "run", "--json", "--progress", "json")
-    rows = [json.loads(line) for line in out.splitlines()]
-    assert code == 0
+def test_progress_for_programs_is_json_lines(trained: Trained) -> None:
+    rows = trained.rows
     assert [row["step"] for row in rows if row.get("event") == "step"] == [1, 2, 3, 4]
     assert [row["event"] for row in rows[:2]] == ["plan", "prepared"]
     assert "lora" in rows[-1]
-    logged = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    logged = [json.loads(line) for line in (trained.folder / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in logged if row["event"] == "step"] == [1, 2, 3, 4]
 
 
-def test_the_spec_that_a_run_used_runs_again(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "train", photos, *QUICK, "--out", tmp_path / "a", "--json")[0] == 0
-    assert run(capsys, "train", photos, "--config", tmp_path / "a" / "spec.toml", "--out", tmp_path / "b", "--json")[0] == 0
-    assert (tmp_path / "a" / "spec.toml").read_text() == (tmp_path / "b" / "spec.toml").read_text()
+def test_the_spec_that_a_run_used_runs_again(tmp_path: Path, trained: Trained, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    used = trained.folder / "spec.toml"
+    again = tmp_path / "again"
+    assert run(capsys, "train", photos, "--config", used, "--out", again, "--json")[0] == 0
+    assert used.read_text() == (again / "spec.toml").read_text()
     # flags win over the file
-    code, out, _ = run(capsys, "train", photos, "--config", tmp_path / "a" / "spec.toml", "--steps", 2, "--out", tmp_path / "c", "--json")
+    code, out, _ = run(capsys, "train", photos, "--config", used, "--steps", 2, "--out", tmp_path / "other", "--json")
     assert code == 0
     assert json.loads(out)["steps"] == 2
 
@@ -217,9 +239,8 @@ def test_loras_that_will_not_do(tmp_path: Path, lora: Path, capsys: pytest.Captu
         refused(capsys, "generate", "ohwx man at the beach", "--lora", file, "--out", tmp_path / "p", says=says)
 
 
-def test_an_output_that_exists_is_kept(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "run"
-    assert run(capsys, "train", photos, *QUICK, "--out", out)[0] == 0
+def test_an_output_that_exists_is_kept(tmp_path: Path, trained: Trained, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = trained.copy(tmp_path / "run")
     before = (out / "ohwx.safetensors").read_bytes()
     refused(capsys, "train", photos, *QUICK, "--out", out, says="--overwrite")
     assert (out / "ohwx.safetensors").read_bytes() == before

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from fluxbooth import FluxboothError, InputError, TrainSpec, flow, lorafile, models, train
+from fluxbooth.demo import PHOTOS
 from fluxbooth.specs import steps_for
 from tests.conftest import QUICK
 
@@ -46,11 +47,17 @@ def test_training_lowers_the_validation_loss_and_reports_as_it_goes(tmp_path: Pa
     assert len(list((tmp_path / "run").glob("step-*"))) == spec.keep_checkpoints
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path, photos: Path) -> None:
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+    """What QUICK makes of `photos`."""
+    return load_file(train(sorted(PHOTOS.glob("*.png"))[:4], QUICK, tmp_path_factory.mktemp("usual") / "run").lora)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Path, photos: Path, usual: dict[str, torch.Tensor]) -> None:
     def weights(name: str, seed: int) -> dict[str, torch.Tensor]:
         return load_file(train(photos, QUICK.model_copy(update={"seed": seed}), tmp_path / name).lora)
 
-    a, b, c = weights("a", 1), weights("b", 1), weights("c", 2)
+    a, b, c = usual, weights("b", QUICK.seed), weights("c", QUICK.seed + 1)
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert not any(torch.equal(a[k], c[k]) for k in a if "lora_A" in k)
 
@@ -99,10 +106,9 @@ def test_training_on_starts_from_the_lora(tmp_path: Path, photos: Path, lora: Pa
         train(photos, spec.model_copy(update={"rank": 8}), tmp_path / "other")
 
 
-def test_the_moving_average_is_what_is_saved(tmp_path: Path, photos: Path) -> None:
+def test_the_moving_average_is_what_is_saved(tmp_path: Path, photos: Path, usual: dict[str, torch.Tensor]) -> None:
     averaged = load_file(train(photos, QUICK.model_copy(update={"ema": 0.999}), tmp_path / "a").lora)
-    plain = load_file(train(photos, QUICK, tmp_path / "b").lora)
-    size = {name: sum(t[k].abs().mean() for k in t if "lora_B" in k) for name, t in (("averaged", averaged), ("plain", plain))}
+    size = {name: sum(t[k].abs().mean() for k in t if "lora_B" in k) for name, t in (("averaged", averaged), ("plain", usual))}
     assert 0 < size["averaged"] < 0.05 * size["plain"]  # B started at zero and the average hardly followed
 
 
@@ -167,7 +173,6 @@ def test_an_optimiser_that_is_not_installed_names_its_package(tmp_path: Path, ph
         train(photos, QUICK.model_copy(update={"optimizer": "prodigy"}), tmp_path / "run")
 
 
-def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path, photos: Path) -> None:
-    plain = load_file(train(photos, QUICK, tmp_path / "a").lora)
-    checkpointed = load_file(train(photos, QUICK.model_copy(update={"gradient_checkpointing": "all"}), tmp_path / "b").lora)
-    assert all(torch.allclose(plain[k], checkpointed[k], atol=1e-5) for k in plain)
+def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path, photos: Path, usual: dict[str, torch.Tensor]) -> None:
+    checkpointed = load_file(train(photos, QUICK.model_copy(update={"gradient_checkpointing": "all"}), tmp_path / "run").lora)
+    assert all(torch.allclose(usual[k], checkpointed[k], atol=1e-5) for k in usual)

@@ -21,6 +21,7 @@ import httpx
 from fluxbooth.demo import PHOTOS
 
 Json = dict[str, Any]
+FEW = "4"  # steps
 PATIENCE = 240.0  # seconds: far more than anything takes on a free machine
 
 
@@ -102,11 +103,11 @@ class Server:
         return self.prompt(number)
 
     def new_tune(self, title: str, photos: int = 4, prompts: int = 0, **fields: str) -> Json:
-        form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"} | {
-            f"tune[{name}]": value for name, value in fields.items()
-        }
+        """One that learns next to nothing unless told how many steps to take, and draws in few."""
+        form = {f"tune[{name}]": value for name, value in {"title": title, "name": "man", "branch": "fast", "steps": FEW, **fields}.items()}
         for i in range(prompts):
             form[f"tune[prompts_attributes][{i}][text]"] = f"sks man at the beach, smiling, picture {i}"
+            form[f"tune[prompts_attributes][{i}][steps]"] = FEW
             if "callback" in fields:
                 form[f"tune[prompts_attributes][{i}][callback]"] = fields["callback"]
         answer = self.http.post("/tunes", data=form, files=pictures(photos))

@@ -25,10 +25,10 @@ from fluxbooth.demo import PHOTOS
 from fluxbooth.service import accounts
 from fluxbooth.service.db import Database
 from fluxbooth.service.tables import Tune, now
-from tests.service.server import Json, Server, pictures, until
+from tests.service.server import FEW, Json, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
-TUNE = {"tune[title]": "bad input", "tune[name]": "man", "tune[branch]": "fast"}
+TUNE = {"tune[title]": "bad input", "tune[name]": "man", "tune[branch]": "fast", "tune[steps]": FEW}
 Ask = Callable[["World"], httpx.Response]
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.demo import PHOTOS
-from tests.service.server import Json, Receiver, Server, pictures, until
+from tests.service.server import FEW, Json, Receiver, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 TUNE_KEYS = {
@@ -55,7 +55,7 @@ def photo_host() -> Iterator[str]:
 
 @pytest.mark.parametrize("encoding", ["multipart", "urlencoded", "wrapped", "unwrapped"])
 def test_a_tune_in_every_encoding_is_the_same_object(server: Server, photo_host: str, encoding: str) -> None:
-    fields = {"title": f"by {encoding}", "name": "man", "branch": "fast"}
+    fields = {"title": f"by {encoding}", "name": "man", "branch": "fast", "steps": FEW}
     urls = [f"{photo_host}/{path.name}" for path in sorted(PHOTOS.glob("*.png"))[:4]]
     bracketed = {f"tune[{name}]": value for name, value in fields.items()}
     answer = {
@@ -80,7 +80,7 @@ def test_a_part_without_filename_and_content_type_is_a_picture(server: Server) -
     boundary, photo = "abc123", PHOTO.read_bytes()
     fields = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="tune[{name}]"\r\n\r\n{value}\r\n'
-        for name, value in {"title": "bare part", "name": "man", "branch": "fast"}.items()
+        for name, value in {"title": "bare part", "name": "man", "branch": "fast", "steps": FEW}.items()
     )
     part = f'--{boundary}\r\nContent-Disposition: form-data; name="tune[images][]"\r\n\r\n'
     body = fields.encode() + part.encode() + photo + f"\r\n--{boundary}--\r\n".encode()
@@ -94,7 +94,8 @@ def test_a_part_without_filename_and_content_type_is_a_picture(server: Server) -
 def test_nested_prompts_run_when_the_tune_is_trained_and_say_so(server: Server, receiver: Receiver, form: str) -> None:
     hook = receiver.url + "/hook?user_id=7&secret=a%2Fb&x="
     data = [
-        ("tune[title]", f"nested {form}"), ("tune[name]", "man"), ("tune[branch]", "fast"), ("tune[callback]", hook),
+        ("tune[title]", f"nested {form}"), ("tune[name]", "man"), ("tune[branch]", "fast"), ("tune[steps]", FEW),
+        ("tune[callback]", hook),
         (f"tune[prompts_attributes]{form}[text]", "sks man at the beach, smiling"),
         (f"tune[prompts_attributes]{form}[num_images]", "2"), (f"tune[prompts_attributes]{form}[callback]", hook),
         (f"tune[prompts_attributes]{form.replace('0', '1')}[text]", "sks man in a forest"),
