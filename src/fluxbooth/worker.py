@@ -63,6 +63,8 @@ class Engine:
         async def heard(event: Json) -> None:
             if event["event"] == "sample":
                 await written(self.results.sampled, number, event)
+            if event["event"] == "checkpoint":
+                await written(self.results.got_further, number)
             if event["event"] != "step":
                 return
             losses.append(event["loss"])
@@ -180,7 +182,7 @@ async def tried(number: int, work: str) -> Json:
         if answer["outcome"] != "died":
             return answer
         if answer["deaths"] >= MOST_DEATHS:
-            reason = f"The process that does the work died {answer['deaths']} times on this: it may need more memory."
+            reason = f"The process that does the work died {answer['deaths']} times on this, at the same place: it may need more memory."
             return {"outcome": "failed", "reason": reason}
 
 

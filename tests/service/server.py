@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import http.server
 import json
 import os
@@ -21,8 +23,12 @@ import httpx
 from fluxbooth.demo import PHOTOS
 
 Json = dict[str, Any]
+<<<<<<< HEAD
 FEW = "4"  # steps
 PATIENCE = 240.0  # seconds: far more than anything takes on a free machine
+=======
+PATIENCE = 600.0  # seconds: far more than anything takes, even on a machine that is busy with other things
+>>>>>>> f86f1fc (Deaths of the child count only until a training gets further; every bad input has one answer in one table; addresses that can never be fetched are refused at the door)
 
 
 class Server:
@@ -56,11 +62,14 @@ class Server:
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
 
     def answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)  # httpx's clients take long to make
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/ready", timeout=5).status_code == 200
-        except httpx.TransportError:
-            time.sleep(0.05)
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == 200
+        except OSError:
             return False
+        finally:
+            connection.close()
 
     def over(self) -> bool:
         return self.process is None or self.process.poll() is not None
@@ -81,9 +90,11 @@ class Server:
         """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without its API is started again."""
         assert self.process is not None
         api, engine, child = self.process.pid, self.engine(), self.child()
-        for pid in {"child": [child], "engine": [engine], "api": [api], "all": [child, engine, api]}[what]:
+        # of all, the engine first: it must not see its child die, and the kernel may be faster with that than we are
+        for pid in {"child": [child], "engine": [engine], "api": [api], "all": [engine, child, api]}[what]:
             if pid is not None:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         if what in ("api", "all"):
             self.process.wait(PATIENCE)
             self.start()

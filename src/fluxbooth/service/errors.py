@@ -25,11 +25,16 @@ class Invalid(ServiceError):
 
     def __init__(self, fields: dict[str, list[str]]) -> None:
         self.fields = fields
-        self.sentences = [f"{name.replace('_', ' ').capitalize()} {message}" for name, messages in fields.items() for message in messages]
+        self.sentences = [_sentence(name, message) for name, messages in fields.items() for message in messages]
         super().__init__(", ".join(self.sentences))
 
     def body(self) -> dict[str, Any]:
         return {**self.fields, "base": self.sentences, "error": str(self)}
+
+
+def _sentence(name: str, message: str) -> str:
+    """What begins with a capital is a sentence already; "must be less than 5" lacks its field."""
+    return message if message[:1].isupper() else f"{name.replace('_', ' ').capitalize()} {message}"
 
 
 class NotFound(ServiceError):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
 import httpcore2
 
-from fluxbooth.service.outbound import FetchError, FetchRules, Place, Trip, parse
+from fluxbooth.service.outbound import FetchError, FetchRules, Place, Trip, is_forbidden, parse
 from fluxbooth.service.settings import Settings
 
-__all__ = ["FetchError", "FetchRules", "Fetched", "fetch", "rules_for"]
+__all__ = ["FetchError", "FetchRules", "Fetched", "check", "fetch", "rules_for"]
 
 REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -20,6 +22,15 @@ REDIRECTS = {301, 302, 303, 307, 308}
 def rules_for(settings: Settings) -> FetchRules:
     """On one's own network, services listen anywhere; the open one is asked at its usual ports only."""
     return FetchRules(allow_private=True, ports=frozenset(range(1, 2**16))) if settings.private_network else FetchRules()
+
+
+def check(url: str, rules: FetchRules) -> None:
+    """Raises FetchError for an address that can be refused without asking anybody: no name is looked up, nothing is connected to."""
+    trip = Trip(url, rules)
+    with contextlib.suppress(OSError):  # a name and not a number: `fetch` looks it up
+        for entry in socket.getaddrinfo(trip.start.host, trip.start.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST):
+            if is_forbidden(str(entry[4][0]), rules.allow_private):
+                raise trip.unreachable(f"{entry[4][0]} is not a public address")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import re
@@ -101,6 +102,7 @@ def listed(
     tune_id: int | None,
     text: str | None,
     liked: bool | None,
+    since: datetime.datetime | None = None,
     equal: Mapping[str, int | None] = {},
 ) -> Sequence[Prompt]:
     """The account's prompts, newest first; of a base, or those that use a tune; whose columns are `equal` to what is given."""
@@ -113,6 +115,8 @@ def listed(
         query = query.where(Prompt.text.contains(text, autoescape=True))
     if liked is not None:
         query = query.where(Prompt.liked == liked)
+    if since is not None:
+        query = query.where(Prompt.created_at >= since)
     for name, value in equal.items():
         if value is not None:
             query = query.where(getattr(Prompt, name) == value)
@@ -165,7 +169,10 @@ def _own(session: Session, account: Account, name: str) -> Tune | None:
 
 def _uses(session: Session, account: Account, text: str) -> list[tuple[Tune, float]]:
     found: dict[int, tuple[Tune, float]] = {}
-    for kind, name, weight in TAG.findall(text):
+    tags = TAG.findall(text)
+    if (named := len({name for _, name, _ in tags})) > language.MAX_LORAS:
+        raise Invalid({"text": [f"uses {named} LoRAs: use at most {language.MAX_LORAS}"]})
+    for kind, name, weight in tags:
         tune = _own(session, account, name)
         if tune is None or tune.failed_at:
             raise Invalid({"text": [f"refers to tune {name}, which {'failed' if tune else 'does not exist'}"]})
@@ -180,8 +187,6 @@ def _uses(session: Session, account: Account, text: str) -> list[tuple[Tune, flo
         found[tune.id] = (tune, strength)
     if BROKEN_TAG.search(TAG.sub("", text)):
         raise Invalid({"text": ["holds a tag that is not complete: write it like <lora:123:0.8>"]})
-    if len(found) > language.MAX_LORAS:
-        raise Invalid({"text": [f"uses {len(found)} LoRAs: use at most {language.MAX_LORAS}"]})
     return list(found.values())
 
 

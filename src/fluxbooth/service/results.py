@@ -133,8 +133,14 @@ class Results:
             self.jobs.callback(session, prompt=prompt)
         self.store.remove(f"prompts/{number}/work")
 
+    def got_further(self, number: int) -> None:
+        """A training has a new checkpoint: the children that died before it are forgiven, for it did not die of its own work."""
+        with self.db.write() as session:
+            if (tune := _open_tune(session, number)) and tune.deaths:
+                tune.deaths = 0
+
     def died(self, kind: type[Tune] | type[Prompt], number: int) -> int:
-        """Counts one more child that died on a job; how many have."""
+        """Counts one more child that died on a job; how many have since it got further."""
         with self.db.write() as session:
             row = session.get(kind, number)
             if row is None:  # deleted with its account

@@ -202,13 +202,25 @@ class TunePatch(Form):
     characteristics: Characteristics | None = None
 
 
+# of pydantic's errors, those whose own words speak to programmers
+WORDS = {
+    "missing": "can't be blank",
+    "int_parsing": "must be a whole number", "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number", "float_type": "must be a number", "finite_number": "must be a number",
+    "bool_parsing": "must be true or false", "bool_type": "must be true or false", "string_type": "must be text",
+    "string_pattern_mismatch": "must be without <, > and :, and a token without spaces",
+}  # fmt: skip
+
+
 def field_map(error: ValidationError) -> dict[str, list[str]]:
     """pydantic's errors in the contract's shape, with the words that clients of Rails know."""
     fields: dict[str, list[str]] = {}
     for row in error.errors():
         name = str(row["loc"][0]) if row["loc"] else "body"
-        if row["type"] == "missing":
-            message = "can't be blank"
+        if row["type"] in WORDS:
+            message = WORDS[row["type"]]
+        elif row["type"] == "too_long":
+            message = f"must have at most {row['ctx']['max_length']} items, not {row['ctx']['actual_length']}"
         elif row["type"] == "value_error":
             message = str(row.get("ctx", {}).get("error", row["msg"]))
         else:

@@ -14,6 +14,7 @@ from fluxbooth import lorafile, photocheck
 from fluxbooth.errors import InputError
 from fluxbooth.service import money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.service.fetch import FetchError, FetchRules, check, rules_for
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.settings import Settings
@@ -54,7 +55,7 @@ def create(
     base, base_tune_id, branch = _base(settings, form)
     pictures = [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
     if lora_file is None:
-        _check_images(form, pictures)
+        _check_images(form, pictures, rules_for(settings))
     else:
         _check_lora(lora_file)
     quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
@@ -210,12 +211,20 @@ def _base(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
     return settings.base, number, "flux1"
 
 
-def _check_images(form: TuneForm, pictures: Sequence[Upload]) -> None:
+def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: FetchRules) -> None:
     count = len(pictures) + len(form.image_urls)
     if pictures and form.image_urls:
         raise Invalid({"images": ["give images or image_urls, not both"]})
     if not 1 <= count <= MOST_IMAGES:
         raise Invalid({"images": ["can't be blank" if not count else f"has {count} pictures: give 4-20, at most {MOST_IMAGES}"]})
+    refused = []
+    for url in form.image_urls:
+        try:
+            check(url, rules)
+        except FetchError as error:
+            refused.append(str(error))
+    if refused:
+        raise Invalid({"image_urls": refused})
 
 
 def _check_lora(upload: Upload) -> None:
@@ -223,9 +232,9 @@ def _check_lora(upload: Upload) -> None:
     try:
         shapes = lorafile.read(upload.path).shapes
     except InputError as error:
-        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "it")]}) from None
+        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
     if not all(name.startswith("transformer.") for name in shapes):
-        raise Invalid({"lora_file": ["is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
+        raise Invalid({"lora_file": ["The file is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
 
 
 def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int) -> TrainSpec:

@@ -12,11 +12,12 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import packs, prompts, shapes, tunes
-from fluxbooth.service.errors import NotFound
+from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
-from fluxbooth.service.tables import FIRST_TUNE, Account
+from fluxbooth.service.tables import FIRST_TUNE, Account, now
 from fluxbooth.web import requests
 from fluxbooth.web.app import Services
+from fluxbooth.web.forms import Upload
 from fluxbooth.web.requests import Owner, Using, page
 
 router = APIRouter()
@@ -31,13 +32,20 @@ def row_id(text: str) -> int:
     return int(text)
 
 
+def said(text: str | None) -> bool:
+    """Whether a filter of the query is switched on."""
+    return (text or "").lower() in ("1", "true", "t", "on")
+
+
 # ── tunes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @router.post("/tunes", status_code=201, summary="Train a tune", openapi_extra=requests.body_of(TuneForm, "tune", files=True))
 async def create_tune(request: Request, services: Using, account: Owner) -> Response:
     async with requests.body(request, services, "tune") as (values, uploads):
-        lora_file = values.pop("lora_file", None)
+        lora_file = values.pop("lora_file", None) or None
+        if not isinstance(lora_file, Upload | None):
+            raise Invalid({"lora_file": ["must be a file"]})
         form = TuneForm.read(values)
         async with requests.DECODING:
             await asyncio.to_thread(tunes.check_pictures, uploads)
@@ -178,17 +186,17 @@ async def list_tune_prompts(number: str, request: Request, services: Using) -> R
 
 
 async def _listed(request: Request, services: Services, tune_id: int | None, *, of_tune: bool = False) -> Response:
-    asked, liked = page(request, MOST_PROMPTS_OFFSET), request.query_params.get("liked")
+    asked, query = page(request, MOST_PROMPTS_OFFSET), request.query_params
+    liked, since = query.get("liked"), now().replace(hour=0, minute=0, second=0, microsecond=0) if said(query.get("today")) else None
 
     def work(session: Session, account: Account) -> list[Json]:
         if of_tune and tune_id is not None and tune_id >= FIRST_TUNE:
             tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
-            session, account, **asked, tune_id=tune_id, text=request.query_params.get("text"),
-            liked=liked.lower() in ("1", "true", "t", "on") if liked else None,
+            session, account, **asked, tune_id=tune_id, text=query.get("text"), liked=said(liked) if liked else None, since=since,
             equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")},
         )  # fmt: skip
-        return [shapes.prompt(row, services.settings) for row in rows]
+        return [shapes.prompt(row, services.settings) for row in rows if not said(query.get("is_video"))]
 
     return await requests.looked_up(request, services, work)
 

@@ -22,9 +22,11 @@ Json = dict[str, Any]
 
 @router.get("/gallery/tunes", summary="The bases")
 def gallery_tunes(request: Request, services: Using) -> list[Json]:
-    title = (request.query_params.get("title") or "").lower()
+    asked = request.query_params
+    title, branch, limit = (asked.get("title") or "").lower(), asked.get("branch") or "flux1", requests.page(request, 200)["limit"]
     rows = [shapes.public_tune(number, services.settings) for number in services.settings.base_tunes]
-    return [row for row in rows if title in row["title"].lower()]
+    # a base is a checkpoint: it has no model type
+    return [row for row in rows if title in row["title"].lower() and row["branch"] == branch and not asked.get("model_type")][:limit]
 
 
 @router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
