@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fluxbooth.service.store import Store
 from fluxbooth.service.tables import Account
 
 Json = dict[str, Any]
+DEFAULT, MOST_LIMIT = "default", 10**9
 
 
 def create(options: argparse.Namespace) -> Json:
@@ -38,6 +40,7 @@ def listing(options: argparse.Namespace) -> Json:
             {
                 "id": row.id, "name": row.name, "disabled": row.disabled_at is not None, "balance_mc": money.balance(session, row.id),
                 "waiting": quotas.waiting(session, row.id), "stored_bytes": quotas.stored(session, row.id),
+                "limits": {name: getattr(row, name) for name in quotas.LIMITS},
             }
             for row in session.scalars(select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id))
         ]  # fmt: skip
@@ -58,6 +61,35 @@ def switch(options: argparse.Namespace) -> Json:
         account = accounts.find(session, options.account)
         accounts.disable(account, options.verb == "disable")
         return {"id": account.id, "disabled": account.disabled_at is not None}
+
+
+def limit(options: argparse.Namespace) -> Json:
+    """`account limits`: changes those that are named, and shows them. None, shown as `default`, is what the server's settings say."""
+    _, database = opened(options)
+    asked = {name: value for name in quotas.LIMITS if (value := getattr(options, name)) is not None}
+    with database.write() as session:
+        account = accounts.find(session, options.account)
+        for name, value in asked.items():
+            setattr(account, name, None if value == DEFAULT else value)
+        own = {name: getattr(account, name) for name in quotas.LIMITS}
+        result = {"id": account.id, "limits": own}
+    show(options, [f"{name:20}  {DEFAULT if value is None else value or 'no limit'}" for name, value in own.items()])
+    return result
+
+
+def _limit(kind: type[int] | type[float]) -> Callable[[str], Any]:
+    """A limit as it is typed: a number of 0 or more, or `default`."""
+
+    def read(text: str) -> Any:
+        if text == DEFAULT:
+            return text
+        value = kind(text)
+        if not 0 <= value < MOST_LIMIT:  # nan too
+            raise ValueError
+        return value
+
+    read.__name__ = "limit"  # argparse names it if the text will not do
+    return read
 
 
 def export(options: argparse.Namespace) -> Json:
@@ -119,6 +151,13 @@ def account_flags(parser: argparse.ArgumentParser) -> None:
     data_flags(verbs.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing)
     for verb, words in (("disable", "refuse its keys and sessions; accepted work is finished"), ("enable", "let it in again")):
         data_flags(_of_account(verbs.add_parser(verb, help=words)), switch)
+    limits = _of_account(verbs.add_parser("limits", help="what it may take, if not what all may; without flags, shows it"))
+    for name, kind, words in (
+        ("requests-per-second", float, "requests a second"), ("waiting-jobs", int, "trainings and prompts that may wait"),
+        ("stored-mb", int, "megabytes of photos, LoRAs and pictures"),
+    ):  # fmt: skip
+        limits.add_argument(f"--{name}", type=_limit(kind), metavar="N", help=f"{words}; 0: no limit; {DEFAULT}: as the settings say")
+    data_flags(limits, limit)
     out = _of_account(verbs.add_parser("export", help="hand out all that it has: rows and files"))
     out.add_argument("out", metavar="OUT", help="a new folder, a new .zip file, or - for a zip on standard output")
     data_flags(out, export)

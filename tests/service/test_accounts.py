@@ -69,17 +69,16 @@ def new_tune(client: httpx.Client, title: str = "t", **fields: str) -> httpx.Res
 
 def test_an_account_asks_at_its_own_pace() -> None:
     clock = [0.0]
-    pace = Pace(2, lambda: clock[0])
-    assert [pace.wait(1) for _ in range(2 * SAVED)] == [0] * 2 * SAVED
-    assert pace.wait(1) == 0.5 and pace.wait(1) == 0.5  # a refusal does not count
-    assert pace.wait(2) == 0
+    pace = Pace(lambda: clock[0])
+    assert [pace.wait(1, 2) for _ in range(2 * SAVED)] == [0] * 2 * SAVED
+    assert pace.wait(1, 2) == 0.5 and pace.wait(1, 2) == 0.5  # a refusal does not count
+    assert pace.wait(2, 2) == 0
     clock[0] = 0.5
-    assert pace.wait(1) == 0 and pace.wait(1) == 0.5
+    assert pace.wait(1, 2) == 0 and pace.wait(1, 2) == 0.5
     clock[0] = 1000
-    assert [pace.wait(1) for _ in range(2 * SAVED + 1)][-2:] == [0, 0.5]
-    assert Pace(0).wait(1) == 0
-    slow = Pace(0.01, lambda: clock[0])
-    assert (slow.wait(1), slow.wait(1)) == (0, 100)
+    assert [pace.wait(1, 2) for _ in range(2 * SAVED + 1)][-2:] == [0, 0.5]
+    assert pace.wait(1, 0) == 0 and pace.wait(1, 2) == 0.5  # a limit that is lifted for a while
+    assert (pace.wait(3, 0.01), pace.wait(3, 0.01)) == (0, 100)
 
 
 def test_who_asks_too_fast_is_told_when_to_come_again(blank: Path, tmp_path: Path) -> None:
@@ -119,6 +118,43 @@ def test_stored_bytes_are_limited_and_deleting_makes_room(town: House) -> None:
     assert second.status_code == 422 and "of 1 MB: delete" in second.json()["error"]
     guest.delete(f"/tunes/{first.json()['id']}").raise_for_status()
     assert guest.post("/tunes", data=form, files=lora).status_code == 201
+
+
+def test_an_account_may_have_limits_of_its_own(town: House, operate: Operator) -> None:
+    account, guest = town.guest("Guest of honour")
+    other, modest = town.guest("Modest")
+    with town.db.write() as session:
+        for one in (account, other):
+            money.credit(session, session.get_one(Account, one), 10_000)
+
+    def limits(*flags: str) -> Json:
+        shown = json.loads(operate("account", "limits", "Guest of honour", *flags, "--json"))
+        assert shown["id"] == account
+        return shown["limits"]
+
+    assert limits() == {"requests_per_second": None, "waiting_jobs": None, "stored_mb": None}
+    given = limits("--waiting-jobs", "1", "--requests-per-second", "0.1", "--stored-mb", "0")
+    assert given == {"requests_per_second": 0.1, "waiting_jobs": 1, "stored_mb": 0}
+    listed = json.loads(operate("account", "list", "--json"))["accounts"]
+    assert {row["name"]: row["limits"]["waiting_jobs"] for row in listed if row["id"] in (account, other)} == {
+        "Guest of honour": 1, "Modest": None,
+    }  # fmt: skip
+    assert guest.get("/users").status_code == 200
+    fast = guest.get("/users")
+    assert fast.status_code == 429 and 1 <= int(fast.headers["retry-after"]) <= 10 and "0.1 requests a second" in fast.json()["error"]
+    assert [modest.get("/users").status_code for _ in range(3)] == [200] * 3
+    limits("--requests-per-second", "0")
+    made = [guest.post("/prompts", json={"text": f"a man at sea {i}"}) for i in range(2)]
+    assert [answer.status_code for answer in made] == [201, 429] and "1 jobs are the most" in made[1].json()["error"]
+    assert [modest.post("/prompts", json={"text": f"a man at sea {i}"}).status_code for i in range(3)] == [201] * 3
+    assert limits("--waiting-jobs", "default") == {"requests_per_second": 0, "waiting_jobs": None, "stored_mb": 0}
+    lora = {"tune[lora_file]": ("x.safetensors", a_lora(600_000))}
+    big = [guest.post("/tunes", data={"tune[title]": f"{i}", "tune[name]": "man"}, files=lora).status_code for i in range(2)]
+    assert big == [201, 201]  # more than the megabyte of everybody else
+    assert b"waiting_jobs" in operate("account", "limits", "Guest of honour")
+    for wrong in ("-1", "many", "nan"):
+        assert "invalid limit value" in operate.refused("account", "limits", "Modest", f"--waiting-jobs={wrong}")
+    assert "no account" in operate.refused("account", "limits", "Nobody", "--waiting-jobs", "1")
 
 
 def a_lora(size: int) -> bytes:
@@ -196,6 +232,27 @@ def test_in_a_rush_that_never_ends_everybody_has_a_share_and_nothing_waits_for_e
     assert turns["trainer"][0] <= fairness.TRAINING_BEHIND + 60
     assert sum(len(waits) for waits in turns.values()) == 4 * DAY / 60 and len(turns["hog"]) > 0.89 * 4 * DAY / 60
     assert done["hog"] == sorted(done["hog"])  # one account's jobs in the order in which they came
+
+
+# ── keys ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_key_that_was_cut_or_mistyped_is_told_apart(town: House) -> None:
+    account, _ = town.guest("Typist")
+    with town.db.write() as session:
+        keys = [accounts.create_key(session, session.get_one(Account, account), "", town.secret) for _ in range(2)]
+        accounts.revoke_key(session, keys[1][: accounts.PREFIX_LENGTH])
+        kept = [row.digest for row in accounts.keys_of(session, session.get_one(Account, account))]
+    assert not {letter for key in keys for letter in (key, key[3:]) if letter in str(kept)} and len(kept) == 3
+    good, revoked = keys
+    swapped = good[:20] + ("a" if good[20] != "a" else "b") + good[21:]
+    for key, words in (
+        (good, None), (revoked, "revoked"), (good[:-1], "cut or mistyped"), (swapped, "cut or mistyped"), ("sd_", "cut or mistyped"),
+        ("sk_" + good[3:], "Authorization: Bearer"),
+    ):  # fmt: skip
+        answer = town.client(key).get("/users")
+        assert answer.status_code == (401 if words else 200), key
+        assert not words or words in answer.json()["error"]
 
 
 # ── ends ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -84,7 +84,7 @@ def test_a_refusal_names_the_fields(client: Client) -> None:
 
 
 def test_a_wrong_key_a_missing_photo_and_a_server_that_is_not_there(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(fluxbooth.ApiError, match="key is missing or wrong") as wrong:
+    with pytest.raises(fluxbooth.ApiError, match="key is wrong: it was cut or mistyped") as wrong:
         next(Client(f"http://127.0.0.1:{server.port}", "sd_wrong").tunes.list())
     assert wrong.value.status == 401
     with pytest.raises(fluxbooth.InputError, match=r"missing\.jpg cannot be read"):

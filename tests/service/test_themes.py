@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,11 @@ import pytest
 
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.themes import COUNT, compose, faults
-from tests.service.server import Server
+from tests.service.claude import Answer, Claude, said
+from tests.service.house import House, house
+from tests.service.server import pictures
 
 Json = dict[str, Any]
-Answer = tuple[int, dict[str, str], Json]
 SCENES = [
     "wearing a raincoat beside a lighthouse while storm waves break on black rocks", "reading an old map at a tavern table lit by candles",
     "climbing a glacier with an ice axe under a pale blue morning sky", "sailing a wooden boat across a calm fjord at golden sunset",
@@ -27,84 +26,46 @@ SCENES = [
 GOOD = [f"sks man {scene}, documentary photograph" for scene in SCENES]
 
 
-def said(prompts: Any, stop: str = "end_turn") -> Answer:
-    text = prompts if isinstance(prompts, str) else json.dumps({"prompts": prompts})
-    usage = {"input_tokens": 1, "output_tokens": 1}
-    content = [{"type": "text", "text": text}] if text else []
-    return 200, {}, {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": content, "stop_reason": stop,
-        "stop_sequence": None, "usage": usage,
-    }  # fmt: skip
-
-
-class Claude:
-    """Gives the answers it was told to, in turn; one that is None never comes."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer | None] = []
-        self.asked: list[tuple[dict[str, str], Json]] = []
-        self.over = threading.Event()
-        claude = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                claude.asked.append(({k.lower(): v for k, v in self.headers.items()} | {"path": self.path}, body))
-                answer = claude.answers.pop(0)
-                if answer is None:
-                    claude.over.wait()
-                    return
-                status, headers, said = answer
-                self.send_response(status)
-                for name, value in {"content-type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(json.dumps(said).encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def tell(self, *answers: Answer | None) -> None:
-        self.answers, self.asked = list(answers), []
-
-
 @pytest.fixture(scope="module")
 def claude() -> Iterator[Claude]:
     claude = Claude()
     yield claude
-    claude.over.set()
-    claude.server.shutdown()
+    claude.close()
 
 
 @pytest.fixture(scope="module")
-def themed(claude: Claude, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    url = f"http://127.0.0.1:{claude.server.server_port}"
+def themed(claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     data = tmp_path_factory.mktemp("themed") / "data"
-    server = Server(data, anthropic_api_key="sk-test", anthropic_url=url, theme_seconds="6", theme_model="claude-test")
-    server.start()
-    yield server
-    server.stop()
+    settings = {"anthropic_api_key": "sk-test", "anthropic_url": claude.url, "theme_seconds": 6, "theme_model": "claude-test"}
+    with house(blank, data, **settings) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
-def tune(themed: Server) -> Json:
-    return themed.new_tune("for themes", characteristics='{"hair_color": "red"}')
+def tune(themed: House) -> Json:
+    return new_tune(themed, "for themes", characteristics='{"hair_color": "red"}')
 
 
-def texts(server: Server, tune: Json) -> list[str]:
-    return [row["text"] for row in server.http.get(f"/tunes/{tune['id']}/prompts", params={"limit": 120}).json()]
+def new_tune(house: House, title: str, **fields: str) -> Json:
+    form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"} | {f"tune[{name}]": value for name, value in fields.items()}
+    return house.http.post("/tunes", data=form, files=pictures(1)).raise_for_status().json()
 
 
-def ask(server: Server, tune: Json, **fields: object) -> Any:
-    return server.http.post("/themes", json={"theme": "sea tales", "tune_ids": [tune["id"]], **fields})
+def prompts(*texts: str) -> Answer:
+    return said({"prompts": texts})
+
+
+def texts(house: House, tune: Json) -> list[str]:
+    return [row["text"] for row in house.http.get(f"/tunes/{tune['id']}/prompts", params={"limit": 120}).json()]
+
+
+def ask(house: House, tune: Json, **fields: object) -> Any:
+    return house.http.post("/themes", json={"theme": "sea tales", "tune_ids": [tune["id"]], **fields})
 
 
 @pytest.mark.parametrize("shape", ["wrapped form", "unwrapped JSON", "wrapped JSON", "misspelt", "form with a JSON header"])
-def test_ten_prompts_of_every_documented_shape(themed: Server, claude: Claude, tune: Json, shape: str) -> None:
-    claude.tell(said(GOOD))
+def test_ten_prompts_of_every_documented_shape(themed: House, claude: Claude, tune: Json, shape: str) -> None:
+    claude.tell(prompts(*GOOD))
     number, before = tune["id"], len(texts(themed, tune))
     form = {"theme[theme]": "sea tales", "theme[tune_ids][]": str(number), "theme[prompt_attributes][num_images]": "2"}
     flat: Json = {"theme": "sea tales", "tune_ids": [number], "prompt_attributes": {"num_images": 2}}
@@ -135,8 +96,8 @@ def test_ten_prompts_of_every_documented_shape(themed: Server, claude: Claude, t
 
 
 @pytest.mark.parametrize("draft", [False, True])
-def test_a_repeated_idempotency_key_writes_nothing_again(themed: Server, claude: Claude, tune: Json, draft: bool) -> None:
-    claude.tell(said(GOOD))
+def test_a_repeated_idempotency_key_writes_nothing_again(themed: House, claude: Claude, tune: Json, draft: bool) -> None:
+    claude.tell(prompts(*GOOD))
     body = {"theme": "sea tales", "tune_ids": [tune["id"]], "draft": draft}
     key = {"Idempotency-Key": f"theme {draft}"}
     first, again = (themed.http.post("/themes", json=body, headers=key) for _ in range(2))
@@ -147,21 +108,21 @@ def test_a_repeated_idempotency_key_writes_nothing_again(themed: Server, claude:
     assert texts(themed, tune) == made and len(claude.asked) == 1
 
 
-def test_a_draft_draws_nothing(themed: Server, claude: Claude, tune: Json) -> None:
+def test_a_draft_draws_nothing(themed: House, claude: Claude, tune: Json) -> None:
     before = texts(themed, tune)
-    claude.tell(said(GOOD))
+    claude.tell(prompts(*GOOD))
     answer = ask(themed, tune, draft=True)
     assert answer.status_code == 200
     assert answer.json() == {"theme_writer": "claude-test", "prompts": [{"tune_id": tune["id"], "text": text} for text in GOOD]}
     assert texts(themed, tune) == before
 
 
-def test_faults_are_told_to_the_writer_once(themed: Server, claude: Claude, tune: Json) -> None:
-    claude.tell(said(["A man, no hat", *GOOD[1:]]), said(GOOD))
+def test_faults_are_told_to_the_writer_once(themed: House, claude: Claude, tune: Json) -> None:
+    claude.tell(prompts("A man, no hat", *GOOD[1:]), prompts(*GOOD))
     assert ask(themed, tune, draft=True).json()["prompts"][0]["text"] == GOOD[0]
     mend = claude.asked[1][1]["messages"][-1]["content"]
     assert 'Prompt 1 must begin with "sks man"' in mend and "no hat" in mend
-    claude.tell(said("{"), said(GOOD[:9]))
+    claude.tell(said("{"), prompts(*GOOD[:9]))
     answer = ask(themed, tune)
     assert answer.status_code == 502 and "There must be 10 prompts, not 9" in answer.json()["error"]
 
@@ -179,7 +140,7 @@ def test_faults_are_told_to_the_writer_once(themed: Server, claude: Claude, tune
     ids=["refusal", "rate limit", "overloaded", "wrong key", "no such model", "timeout"],
 )
 def test_what_goes_wrong_is_said_and_draws_nothing(
-    themed: Server, claude: Claude, tune: Json, answer: Answer | None, status: int, words: str, wait: str | None
+    themed: House, claude: Claude, tune: Json, answer: Answer | None, status: int, words: str, wait: str | None
 ) -> None:
     before = texts(themed, tune)
     claude.tell(answer)
@@ -189,7 +150,7 @@ def test_what_goes_wrong_is_said_and_draws_nothing(
     assert texts(themed, tune) == before and len(claude.asked) == 1
 
 
-def test_what_a_theme_refuses_before_anybody_writes(themed: Server, claude: Claude, tune: Json) -> None:
+def test_what_a_theme_refuses_before_anybody_writes(themed: House, claude: Claude, tune: Json) -> None:
     claude.tell()
     assert "no tune of yours" in ask(themed, {"id": 12}).json()["tune_ids"][0]
     assert ask(themed, tune, prompt_attributes={"num_images": 9}).json()["num_images"]
@@ -198,21 +159,17 @@ def test_what_a_theme_refuses_before_anybody_writes(themed: Server, claude: Clau
     assert not claude.asked
 
 
-def test_without_a_key(server: Server, tmp_path: Path) -> None:
-    tune = server.new_tune("no theme")
-    answer = ask(server, tune)
-    assert answer.status_code == 422 and "FLUXBOOTH_ANTHROPIC_API_KEY" in answer.json()["error"]
-    composed = Server(tmp_path / "data", theme_composer="true")
-    composed.start()
-    try:
-        tune = composed.new_tune("a theme")
-        answer = ask(composed, tune)
+def test_without_a_key(blank: Path, tmp_path: Path) -> None:
+    with house(blank, tmp_path / "without") as plain:
+        answer = ask(plain, new_tune(plain, "no theme"))
+        assert answer.status_code == 422 and "FLUXBOOTH_ANTHROPIC_API_KEY" in answer.json()["error"]
+    with house(blank, tmp_path / "composing", theme_composer=True) as composing:
+        tune = new_tune(composing, "a theme")
+        answer = ask(composing, tune)
         assert (answer.status_code, answer.json()) == (201, {"theme_writer": "composer"})
-        made = composed.http.get(f"/tunes/{tune['id']}/prompts").json()
-        assert len({row["text"] for row in made}) == COUNT
-        assert all("sks man, sea tales, " in row["text"] and row["theme_writer"] == "composer" for row in made)
-    finally:
-        composed.stop()
+        made = composing.http.get(f"/tunes/{tune['id']}/prompts").json()
+    assert len({row["text"] for row in made}) == COUNT
+    assert all("sks man, sea tales, " in row["text"] and row["theme_writer"] == "composer" for row in made)
 
 
 def test_the_rules_that_writers_are_held_to() -> None:

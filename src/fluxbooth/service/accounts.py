@@ -1,4 +1,8 @@
-"""Accounts and their keys. A key is shown once; only its digest is kept, keyed by a pepper that lies beside the database."""
+"""Accounts and their keys. A key is shown once; only its digest is kept, keyed by a pepper that lies beside the database.
+
+The last letters of a key are a checksum of the rest: one that was cut or mistyped is told apart from one that is not known, and scanners
+for leaked secrets can be sure of what they found.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +23,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.tables import Account, ApiKey, now
 
 PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
+CHECK = 8  # letters of the checksum
 # asked with every request, so it is put together once
 _OWNER = select(Account, ApiKey.digest).join(ApiKey).where(ApiKey.prefix == bindparam("prefix"), ApiKey.revoked_at.is_(None))
 
@@ -69,6 +75,7 @@ def check_enabled(account: Account) -> None:
 def create_key(session: Session, account: Account, label: str, secret: bytes) -> str:
     """A new key in clear; it cannot be shown again."""
     key = PREFIX + secrets.token_urlsafe(32)
+    key += checksum(key)
     session.add(ApiKey(account_id=account.id, prefix=key[:PREFIX_LENGTH], digest=digest(key, secret), label=label[:100]))
     return key
 
@@ -98,11 +105,21 @@ def revoke_key(session: Session, prefix: str, account: Account | None = None) ->
     row.revoked_at = now()
 
 
+def checksum(text: str) -> str:
+    """Of a key without its last letters: CRC-32, in eight hexadecimal digits."""
+    return f"{zlib.crc32(text.encode()):0{CHECK}x}"
+
+
+def is_whole(key: str) -> bool:
+    """Whether it can be a key at all, as far as its letters tell."""
+    return key.startswith(PREFIX) and len(key) <= LONGEST and key.isascii() and key[-CHECK:] == checksum(key[:-CHECK])
+
+
 def account_of(session: Session, header: str | None, secret: bytes) -> Account | None:
     """Whom an Authorization header belongs to, if its key is one of ours and not revoked."""
     scheme, _, key = (header or "").partition(" ")
     key = key.strip()
-    if scheme.lower() != "bearer" or not key.startswith(PREFIX) or len(key) > LONGEST:
+    if scheme.lower() != "bearer" or not is_whole(key):
         return None
     found = session.execute(_OWNER, {"prefix": key[:PREFIX_LENGTH]}).first()
     return found[0] if found and hmac.compare_digest(found[1], digest(key, secret)) else None

@@ -1,24 +1,65 @@
-"""What can be measured of one photo. Nothing is guessed: what needs a face or a language model to tell is left out."""
+"""What can be told of one photo: measured here, the faces by the extra `faces`, the rest by Claude where it may look. Nothing is guessed:
+what cannot be told is left out.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
-from fluxbooth import models, photocheck
+import numpy as np
+
+from fluxbooth import faces, models, photocheck
 from fluxbooth.errors import InputError
-from fluxbooth.service.errors import Invalid
+from fluxbooth.service import looks
+from fluxbooth.service.errors import Invalid, ServiceError
+from fluxbooth.service.settings import Settings
 
-LOOKED_AT = 512 * 512  # pixels, which is what sharpness is measured on
+Json = dict[str, Any]
+LONG_SHOT = 0.14  # of the photo's height: a smaller face has knees or feet below it
+PEOPLE = {"includes_multiple_people", "full_body_image_or_longshot"}
+SHORTEST_LOOK = 0.3  # seconds: Claude is not asked for less
 
 
-def inspect(path: Path, base: str) -> dict[str, Any]:
-    """blurry, low_resolution (less than the smallest size that `base` trains at), low_quality (either). `name` is always "", for no class
-    is recognised. Raises Invalid for what is no picture; the file is decoded in a process of its own."""
+def measured(path: Path, base: str) -> tuple[Json, np.ndarray]:
+    """blurry, low_resolution (less than the smallest size that `base` trains at), low_quality (either), and the pixels, reduced.
+
+    Raises Invalid for what is no picture; the file is decoded in a process of its own.
+    """
     try:
-        photo = photocheck.read([path], max_pixels=LOOKED_AT)[0]
+        photo = photocheck.read([path], max_pixels=looks.SENT)[0]
     except InputError as error:
         raise Invalid({"file": [str(error).replace(path.name, "the file")]}) from None
     side = min(models.find(base).resolutions)
     blurry, low = photocheck.sharpness(photo.pixels) < photocheck.BLURRED, photo.width * photo.height < side * side
-    return {"name": "", "blurry": blurry, "low_resolution": low, "low_quality": blurry or low, "width": photo.width, "height": photo.height}
+    shown = {"name": "", "blurry": blurry, "low_resolution": low, "low_quality": blurry or low}
+    return {**shown, "width": photo.width, "height": photo.height}, photo.pixels
+
+
+def people(pixels: np.ndarray) -> Json:
+    """includes_multiple_people and full_body_image_or_longshot by the faces on it; nothing if there is none, or no extra to find them."""
+    found = faces.find(pixels) if faces.available() else []
+    if not found:
+        return {}
+    return {"includes_multiple_people": len(found) > 1, "full_body_image_or_longshot": found[0].height < LONG_SHOT}
+
+
+def claude_looks(settings: Settings) -> bool:
+    """Whether photos are shown to Claude at all."""
+    return bool(settings.anthropic_api_key and settings.inspect_model)
+
+
+def seen(settings: Settings, pixels: np.ndarray, expected: str, until: float) -> Json:
+    """What Claude sees before `time.monotonic()` is `until`, else `warnings` that say why it saw nothing."""
+    left = until - time.monotonic()
+    if left < SHORTEST_LOOK:
+        return late()
+    try:
+        return looks.look(settings, pixels, expected, left)
+    except ServiceError as error:
+        return {"warnings": [str(error)]}
+
+
+def late() -> Json:
+    return {"warnings": ["Claude did not describe the photo in time: what only it can see is left out."]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -36,11 +38,30 @@ def stored(session: Session, account_id: int) -> int:
     return sum(session.scalar(query) or 0 for query in sums)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What an account may take; 0 is no limit. The names are those of the settings, and of the account's columns."""
+
+    requests_per_second: float
+    waiting_jobs: int
+    stored_mb: int
+
+
+def limits(settings: Settings, account: Account) -> Limits:
+    """The account's own limits, where the operator gave it some, else those of the settings."""
+    own = {name: getattr(account, name) for name in LIMITS}
+    return Limits(**{name: getattr(settings, name) if value is None else value for name, value in own.items()})
+
+
 def check(session: Session, settings: Settings, account: Account, incoming: int = 0) -> None:
     """Whether one more job, and so many bytes with it, may come. Raises ServiceError: 429 where waiting helps, else 422."""
-    most = settings.waiting_jobs
-    if most and waiting(session, account.id) >= most:
-        raise ServiceError(f"{most} jobs are the most that may wait: ask again when one is done.", 429, {"Retry-After": str(TRY_AGAIN)})
-    room = settings.stored_mb * MB
+    may = limits(settings, account)
+    if may.waiting_jobs and waiting(session, account.id) >= may.waiting_jobs:
+        said = f"{may.waiting_jobs} jobs are the most that may wait: ask again when one is done."
+        raise ServiceError(said, 429, {"Retry-After": str(TRY_AGAIN)})
+    room = may.stored_mb * MB
     if room and (taken := stored(session, account.id) + incoming) >= room:
-        raise ServiceError(f"Your files would take {taken / MB:.1f} MB of {settings.stored_mb} MB: delete tunes or prompts first.")
+        raise ServiceError(f"Your files would take {taken / MB:.1f} MB of {may.stored_mb} MB: delete tunes or prompts first.")
+
+
+LIMITS = tuple(field.name for field in fields(Limits))

@@ -43,11 +43,19 @@ class Settings(BaseSettings):
         description="checkpoints of a training that are kept to choose from, each with three samples; 0: only its end, without samples",
     )  # fmt: skip
     consent: str | None = Field(default=None, description="what whoever trains in the web app must agree to, in a sentence or two")
-    anthropic_api_key: str | None = Field(default=None, repr=False, description="key of the Claude API, which writes the prompts of themes")
+    anthropic_api_key: str | None = Field(
+        default=None, repr=False, description="key of the Claude API, which writes themes' prompts and describes photos"
+    )
     anthropic_url: str | None = Field(default=None, description="address of the Claude API, if it is another than Anthropic's")
     theme_model: str = Field(default="claude-sonnet-5-5", description="model that writes the prompts of themes")
     theme_seconds: float = Field(default=25.0, gt=1, le=300, description="longest time that the prompts of a theme may take to write")
     theme_composer: bool = Field(default=False, description="without a key, let the built-in composer write the prompts of themes")
+    inspect_model: str = Field(
+        default="claude-haiku-5-5", description="model that describes the photos of /images/inspect; none: no photo is sent to it"
+    )
+    inspect_seconds: float = Field(
+        default=2.5, gt=0, le=300, description="time in which a photo is described; what Claude has not said by then is left out"
+    )
     prices: Prices = Field(
         default=Prices(),
         description="price list in millicents (100,000 are a dollar), as JSON: a training step by preset, a picture, its megapixels, "

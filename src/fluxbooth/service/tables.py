@@ -35,6 +35,9 @@ class Account(Row):
     webhook_secret: Mapped[str] = mapped_column(String(100))
     idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
     auto_extend: Mapped[bool] = mapped_column(default=False)
+    requests_per_second: Mapped[float | None]  # of its own, instead of what the settings say; 0: no limit
+    waiting_jobs: Mapped[int | None]
+    stored_mb: Mapped[int | None]
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime.datetime | None]  # its keys and sessions are refused
     deleted_at: Mapped[datetime.datetime | None]  # all that is left is this row, nameless, and the ledger

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from fluxbooth import prompts as language
-from fluxbooth.service import claude, prompts, tunes
+from fluxbooth.service import prompts, tunes, writing
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, ThemeForm
@@ -123,7 +123,7 @@ def _written(settings: Settings, theme: str, tune: Tune) -> Written:
     if not settings.anthropic_api_key:
         return Written(tune.id, compose(theme, trigger), COMPOSER)
     check: Callable[[list[str]], list[str]] = lambda texts: faults(texts, trigger)  # noqa: E731
-    return Written(tune.id, claude.write_prompts(settings, theme, trigger, tune.characteristics, COUNT, check), settings.theme_model)
+    return Written(tune.id, writing.write_prompts(settings, theme, trigger, tune.characteristics, COUNT, check), settings.theme_model)
 
 
 def _changes(form: ThemeForm) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fluxbooth
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, db
+from fluxbooth.service import accounts, claude, db
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
@@ -47,8 +48,8 @@ class Services:
 def services(settings: Settings) -> Services:
     secret = accounts.pepper(settings.data)
     sign = Signer(secret, settings.url)
-    base, pace = db.Database(settings.database_url, patience=PATIENCE), Pace(settings.requests_per_second)
-    return Services(settings, base, Store(settings.data), JobEngine(settings, sign), sign, secret, pace, Pulls())
+    base = db.Database(settings.database_url, patience=PATIENCE)
+    return Services(settings, base, Store(settings.data), JobEngine(settings, sign), sign, secret, Pace(), Pulls())
 
 
 class PlainPaths:
@@ -70,6 +71,8 @@ def create_app(settings: Settings) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.services = services(settings)
+        if settings.anthropic_api_key:
+            threading.Thread(target=claude.warm, args=(settings,), daemon=True).start()
         yield
         app.state.services.pulls.close()
         app.state.services.jobs.close()

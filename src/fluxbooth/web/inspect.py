@@ -4,42 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 
+from fluxbooth.service import inspect
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.fetch import FetchError, fetch, rules_for
-from fluxbooth.service.inspect import inspect
 from fluxbooth.web import requests
 from fluxbooth.web.forms import Upload
 from fluxbooth.web.requests import Owner, Using
 
 router = APIRouter()
+Json = dict[str, Any]
 FIELDS = {"name": {"type": "string"}, "file": {"type": "string", "format": "binary"}, "file_url": {"type": "string"}}
 SCHEMA = {"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": FIELDS}}}}}
+EYES = ThreadPoolExecutor(8, thread_name_prefix="eyes")  # of their own: they wait for other hosts, and requests that do not need theirs
 
 
-@router.post("/images/inspect", summary="Measure a photo", openapi_extra=SCHEMA)
-async def inspect_image(request: Request, services: Using, account: Owner) -> dict[str, Any]:
+@router.post("/images/inspect", summary="Look at a photo", openapi_extra=SCHEMA)
+async def inspect_image(request: Request, services: Using, account: Owner) -> Json:
+    """Measured attributes, and those that Claude sees where the server has a key. What could not be told is left out."""
     async with requests.body(request, services, "image") as (values, _):
-        file, url = values.get("file"), values.get("file_url")
-        url = file if isinstance(file, str) and file.strip() else url
-        async with requests.DECODING:
-            if isinstance(file, Upload):
-                return await asyncio.to_thread(inspect, file.path, services.settings.base)
-            if not isinstance(url, str) or not url.strip():
-                raise Invalid({"file": ["can't be blank"]})
-            target = services.store.incoming / f"inspect-{secrets.token_hex(8)}"
-            return await asyncio.to_thread(_fetched, url.strip(), target, services)
+        path = await asyncio.get_running_loop().run_in_executor(EYES, _photo, values, services)
+        until = time.monotonic() + services.settings.inspect_seconds
+        try:
+            async with requests.DECODING:
+                shown, pixels = await asyncio.to_thread(inspect.measured, path, services.settings.base)
+        finally:
+            path.unlink(missing_ok=True)
+        if inspect.claude_looks(services.settings):
+            shown |= await _seen(services, pixels, str(values.get("name") or ""), until)
+        if not set(shown) >= inspect.PEOPLE:
+            async with requests.DECODING:
+                shown = {**await asyncio.to_thread(inspect.people, pixels), **shown}
+        return shown
 
 
-def _fetched(url: str, target: Path, services: Using) -> dict[str, Any]:
+def _photo(values: Json, services: Using) -> Path:
+    """The file that came, or what the address gives."""
+    file, url = values.get("file"), values.get("file_url")
+    if isinstance(file, Upload):
+        return file.path
+    url = file if isinstance(file, str) and file.strip() else url
+    if not isinstance(url, str) or not url.strip():
+        raise Invalid({"file": ["can't be blank"]})
+    target = services.store.incoming / f"inspect-{secrets.token_hex(8)}"
     try:
-        fetch(url, target, rules_for(services.settings))
-        return inspect(target, services.settings.base)
+        return fetch(url.strip(), target, rules_for(services.settings)).path
     except FetchError as error:
         raise Invalid({"file_url": [str(error)]}) from None
-    finally:
-        target.unlink(missing_ok=True)
+
+
+async def _seen(services: Using, pixels: np.ndarray, expected: str, until: float) -> Json:
+    """What Claude sees. The answer goes out in time whatever Claude does; a thread that still waits for it ends by itself."""
+    look = asyncio.get_running_loop().run_in_executor(EYES, inspect.seen, services.settings, pixels, expected, until)
+    try:
+        return await asyncio.wait_for(look, max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        return inspect.late()

@@ -10,17 +10,17 @@ SAVED = 10  # seconds' worth of requests that may come at once
 
 
 class Pace:
-    """So many requests a second for each account; 0 is no limit. Safe to share between threads."""
+    """So many requests a second for each account. Safe to share between threads."""
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.per_second, self.clock, self.lock = per_second, clock, threading.Lock()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self.lock = clock, threading.Lock()
         self.full: dict[int, float] = {}  # when an account will have all saved up again
 
-    def wait(self, account_id: int) -> float:
-        """Seconds that the account must wait; 0 if the request may come, which is counted then."""
-        if not self.per_second:
+    def wait(self, account_id: int, per_second: float) -> float:
+        """Seconds that an account with so many requests a second (0: any number) must wait; 0 if this one may come, and is counted."""
+        if not per_second:
             return 0.0
-        each, most = 1 / self.per_second, max(SAVED, 1 / self.per_second)
+        each, most = 1 / per_second, max(SAVED, 1 / per_second)
         with self.lock:
             present = self.clock()
             full = max(self.full.get(account_id, present), present) + each

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import accounts
+from fluxbooth.service import accounts, quotas
 from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.service.schemas import Form
 from fluxbooth.service.settings import MB
@@ -49,12 +49,20 @@ Owner = Annotated[Account, Depends(the_account)]
 def owner_of(session: Session, request: Request, services: Services) -> Account:
     account = accounts.account_of(session, request.headers.get("authorization"), services.secret)
     if account is None:
-        raise ServiceError("The key is missing or wrong: send `Authorization: Bearer sd_...`.", 401, {"WWW-Authenticate": "Bearer"})
+        raise ServiceError(_why_not(request.headers.get("authorization")), 401, {"WWW-Authenticate": "Bearer"})
     accounts.check_enabled(account)
-    if wait := services.pace.wait(account.id):
-        most = f"{services.settings.requests_per_second:g}"
-        raise ServiceError(f"More than {most} requests a second: wait a little.", 429, {"Retry-After": str(math.ceil(wait))})
+    most = quotas.limits(services.settings, account).requests_per_second
+    if wait := services.pace.wait(account.id, most):
+        raise ServiceError(f"More than {most:g} requests a second: wait a little.", 429, {"Retry-After": str(math.ceil(wait))})
     return account
+
+
+def _why_not(header: str | None) -> str:
+    key = (header or "").partition(" ")[2].strip()
+    if key.startswith(accounts.PREFIX):
+        why = "was revoked, or is one of another server" if accounts.is_whole(key) else "was cut or mistyped"
+        return f"The key is wrong: it {why}."
+    return "The key is missing or wrong: send `Authorization: Bearer sd_...`."
 
 
 async def looked_up(request: Request, services: Services, work: Callable[[Session, Account], Any]) -> Response:
