@@ -74,7 +74,7 @@ def client(key: str | None, url: str | None) -> Anthropic:
         import anthropic
     except ImportError as error:
         raise ServiceError("Claude needs the anthropic package: install fluxbooth[themes].", 503) from error
-    return anthropic.Anthropic(api_key=key, base_url=url, max_retries=0)
+    return anthropic.Anthropic(api_key=key, base_url=url or None, max_retries=0)
 
 
 def warm(settings: Settings) -> None:

@@ -41,7 +41,8 @@ async def inspect_image(request: Request, services: Using, account: Owner) -> Js
             shown |= await _seen(services, pixels, str(values.get("name") or ""), until)
         if not set(shown) >= inspect.PEOPLE:
             async with requests.DECODING:
-                shown = {**await asyncio.to_thread(inspect.people, pixels), **shown}
+                found = await asyncio.to_thread(inspect.people, pixels)
+            shown |= {name: value for name, value in found.items() if name not in shown}
         return shown
 
 
