@@ -153,7 +153,9 @@ def test_an_account_may_have_limits_of_its_own(town: House, operate: Operator) -
     assert big == [201, 201]  # more than the megabyte of everybody else
     assert b"waiting_jobs" in operate("account", "limits", "Guest of honour")
     for wrong in ("-1", "many", "nan"):
-        assert "invalid limit value" in operate.refused("account", "limits", "Modest", f"--waiting-jobs={wrong}")
+        with pytest.raises(SystemExit) as refused:
+            operate("account", "limits", "Modest", f"--waiting-jobs={wrong}")
+        assert refused.value.code == 2
     assert "no account" in operate.refused("account", "limits", "Nobody", "--waiting-jobs", "1")
 
 
