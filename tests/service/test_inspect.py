@@ -154,7 +154,19 @@ def test_claude_sees_what_cannot_be_measured(seeing: House, claude: Claude) -> N
 
 
 def test_what_is_no_known_value_is_left_out(seeing: House, claude: Claude) -> None:
-    claude.tell(said({"name": "wizard", "hair_color": ["red hair"], "glasses": "glasses", "selfie": True, "fame": "yes", "blurry": "yes"}))
+    claude.tell(
+        said(
+            {
+                "name": "wizard",
+                "hair_color": ["red hair"],
+                "glasses": "glasses",
+                "selfie": True,
+                "wearing_hat": ["yes"],
+                "fame": "yes",
+                "blurry": "yes",
+            }
+        )
+    )
     seen = shown(seeing, Image.open(PHOTO).convert("RGB"))
     assert set(seen) <= MEASURED | FACES | {"glasses"} and (seen["name"], seen["glasses"], seen["blurry"]) == ("", "glasses", False)
 

@@ -79,9 +79,10 @@ def look(settings: Settings, pixels: np.ndarray, expected: str, seconds: float) 
         answer = None
     if not isinstance(answer, dict):
         raise ServiceError("Claude's description of the photo cannot be read: try again.", 502)
-    texts = {name: answer.get(name) for name, values in VALUES.items() if answer.get(name) in values}
-    truths = {name: ANSWERS[answer[name]] for name in QUESTIONS if answer.get(name) in ANSWERS}
-    return {name: "" if text == ABSENT else text for name, text in texts.items()} | truths
+    texts = {name: str(answer[name]) for name, values in VALUES.items() if answer.get(name) in values}
+    truths = {name: ANSWERS[str(answer[name])] for name in QUESTIONS if answer.get(name) in tuple(ANSWERS)}
+    seen: dict[str, str | bool] = {name: "" if text == ABSENT else text for name, text in texts.items()}
+    return seen | truths
 
 
 def _jpeg(pixels: np.ndarray) -> str:
