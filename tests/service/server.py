@@ -23,12 +23,8 @@ import httpx
 from fluxbooth.demo import PHOTOS
 
 Json = dict[str, Any]
-<<<<<<< HEAD
 FEW = "4"  # steps
 PATIENCE = 240.0  # seconds: far more than anything takes on a free machine
-=======
-PATIENCE = 600.0  # seconds: far more than anything takes, even on a machine that is busy with other things
->>>>>>> f86f1fc (Deaths of the child count only until a training gets further; every bad input has one answer in one table; addresses that can never be fetched are refused at the door)
 
 
 class Server:
