@@ -28,9 +28,10 @@ from fluxbooth.models import memory
 from fluxbooth.models.flux1 import Flux1
 from fluxbooth.models.memory import GIB, Choice, Job, Quantisation
 from fluxbooth.models.shape import FLUX1, Shape
+from fluxbooth.optimizers import make_optimizer
 from fluxbooth.photos import Batch
 from fluxbooth.specs import TrainSpec
-from fluxbooth.train import make_optimizer, peak_rss_mb, step_loss
+from fluxbooth.train import peak_rss_mb, step_loss
 
 DEVIATION = 0.02  # of the weights: activations neither vanish nor overflow over 57 blocks
 

@@ -15,8 +15,9 @@ import torch
 
 from fluxbooth import TrainSpec, lora, models
 from fluxbooth.models.base import Family
+from fluxbooth.optimizers import make_optimizer
 from fluxbooth.photos import Batch
-from fluxbooth.train import make_optimizer, step_loss
+from fluxbooth.train import step_loss
 from tests.meter import Meter
 
 TEXT = 48  # tokens

@@ -13,8 +13,9 @@ from typing import Any
 
 from fluxbooth import TrainSpec, lora, models, photocheck
 from fluxbooth.demo import PHOTOS
+from fluxbooth.optimizers import make_optimizer
 from fluxbooth.photos import prepare
-from fluxbooth.train import make_optimizer, step_loss
+from fluxbooth.train import step_loss
 
 ROUNDS = 5
 

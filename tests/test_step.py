@@ -10,7 +10,8 @@ from PIL import Image
 
 from fluxbooth import flow, lora, models, photocheck, photos
 from fluxbooth.models.base import Family
-from fluxbooth.train import learning_rate, make_optimizer, step_loss
+from fluxbooth.optimizers import learning_rate, make_optimizer
+from fluxbooth.train import step_loss
 from tests.conftest import QUICK
 
 

@@ -125,9 +125,20 @@ class RunFolder:
         chosen = json.loads((self.path / PLAN).read_text()) if (self.path / PLAN).exists() and self.checkpoints() else {}
         return spec.model_copy(update={field: value for field, value in chosen.items() if getattr(spec, field) == "auto"})
 
+    def as_planned(self, spec: TrainSpec) -> TrainSpec:
+        """The spec with what `begin` noted: every process of a training keeps the base alike."""
+        chosen = json.loads((self.path / PLAN).read_text())
+        return spec.model_copy(update=chosen)
+
     def begin(self, choice: Choice) -> None:
         """Notes how the base is kept, for as long as there are checkpoints."""
         (self.path / PLAN).write_text(json.dumps({field: getattr(choice, field) for field in CHOSEN}))
+
+    def cache_of(self, process: int) -> Path:
+        """Where a process keeps what its memory does not hold."""
+        folder = self.cache / str(process)
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def finish(self) -> None:
         """Leaves what is worth keeping once the LoRA is written."""

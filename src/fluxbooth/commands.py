@@ -27,10 +27,13 @@ def train(options: argparse.Namespace) -> Json:
     if "base" not in values:
         spec = spec.model_copy(update={"base": bases.default("train").name})
     licence = bases.notice(models.find(spec.base))
+    from fluxbooth import parallel
     from fluxbooth.display import Display
     from fluxbooth.train import train as run
 
     out = Path(options.out or f"./{spec.trigger.replace(' ', '-')}")
+    if not parallel.join().main:  # of processes that train together, one speaks
+        options.progress, options.json = "none", False
     with Display(options.progress) as display:
         display.note(licence)
         display.note("Loading ...")

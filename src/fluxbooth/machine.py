@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +39,26 @@ def gpu() -> Gpu | None:
     return Gpu(torch.cuda.get_device_name(), total, free, (major, minor), torch.cuda.is_bf16_supported())
 
 
+def gpus() -> list[str]:
+    """The GPUs that programs may use here, as CUDA_VISIBLE_DEVICES names them; asked of the driver, without torch."""
+    if (told := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    asked = subprocess.run(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=60)
+    return asked.stdout.split() if asked.returncode == 0 else []
+
+
 def free_memory() -> int:
-    """Main memory that can be taken without swapping, in bytes; less where a container is given less."""
+    """Main memory that this process can take without swapping, in bytes: less where a container is given less, or processes that were
+    launched together share it."""
     import psutil
 
     free = psutil.virtual_memory().available
     limit, used = CGROUP / "memory.max", CGROUP / "memory.current"
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
         free = min(free, int(text) - int(used.read_text()))
-    return free
+    return free // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def total_memory() -> int:

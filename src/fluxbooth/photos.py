@@ -40,6 +40,9 @@ class Batch:
     size: tuple[int, int]
     indices: tuple[int, ...]  # of the examples in it
 
+    def part(self, rows: slice) -> Batch:
+        return Batch(self.z[rows], {name: value[rows] for name, value in self.conditioning.items()}, self.size, self.indices[rows])
+
 
 class Dataset:
     """The encoded photos of one training."""

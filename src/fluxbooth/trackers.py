@@ -51,11 +51,11 @@ def numbers_of(event: dict[str, Any]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def open_trackers(spec: TrainSpec, folder: RunFolder) -> Iterator[list[Tracker]]:
-    """The trackers that the spec names. Raises InputError, naming the package, for one that is not installed."""
+def open_trackers(spec: TrainSpec, folder: RunFolder, main: bool) -> Iterator[list[Tracker]]:
+    """The trackers that the spec names, in the process that logs. Raises InputError, naming the package, for one that is not installed."""
     trackers: list[Tracker] = []
     try:
-        for name in spec.trackers:
+        for name in spec.trackers if main else ():
             trackers.append(TensorBoard(folder.path / "tensorboard") if name == "tensorboard" else WeightsAndBiases(spec, folder.path))
     except ImportError as error:
         raise InputError(f"Logging to {name} needs its package: pip install {name}.") from error

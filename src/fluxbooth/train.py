@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import resource
@@ -17,20 +18,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from fluxbooth import checkpoint, fitting, flow, lora, lorafile, models, photocheck
+from fluxbooth import checkpoint, fitting, flow, lora, lorafile, models, parallel, photocheck
 from fluxbooth.checkpoint import RunFolder
-from fluxbooth.errors import FluxboothError, InputError
+from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
 from fluxbooth.generate import draw
 from fluxbooth.lifeline import stop_signals
 from fluxbooth.models.base import Family
+from fluxbooth.optimizers import learning_rate, make_optimizer, optimizer_class
+from fluxbooth.parallel import Crew
 from fluxbooth.photos import Batch, Dataset, prepare
 from fluxbooth.specs import TrainSpec, stage_steps
 from fluxbooth.trackers import Tracker, open_trackers
 
-WARMUP_STEPS = 10
 LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
 Report = Callable[[dict[str, Any]], None]
 
@@ -61,12 +62,13 @@ def train(
     for each event ("prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
     it, to the very weights of an unbroken run on the same machine and versions. `family` is a base that is in memory already
     (`models.load`); it is given back as it was, so that the next job need not load it. First of all an event "plan" says what is
-    given up to fit the memory there is, and why.
+    given up to fit the memory there is, and why. Processes that `accelerate launch` started train together (`parallel.py`):
+    each with the spec's batch, on the same folder.
 
     Raises InputError for photos, settings or an output folder that will not do, or too little memory; FluxboothError when the
     loss became NaN or the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
     """
-    began, report = time.monotonic(), report or (lambda event: None)
+    began, report, crew = time.monotonic(), report or (lambda event: None), parallel.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     if spec.continue_from:
         lorafile.read_to_train_on(spec.continue_from, spec.rank)
@@ -74,43 +76,40 @@ def train(
     spec = models.resolve(spec, len(pictures))
     if family is None:
         models.here(spec.base, training=True)  # before anything is written
-    folder = RunFolder.open(Path(out), spec, pictures, overwrite=overwrite)
+    folder = RunFolder(Path(out))
+    crew.on_main(lambda: RunFolder.open(Path(out), crew.whole(spec), pictures, overwrite=overwrite))
     if family is None:
-        plan = fitting.training(folder.as_begun(spec))
-        folder.begin(plan.choice)
-    else:
-        plan = fitting.training(spec, there=family.choice)
+        crew.on_main(lambda: folder.begin(fitting.training(folder.as_begun(spec)).choice))
+    plan = fitting.training(folder.as_planned(spec)) if family is None else fitting.training(spec, there=family.choice)
     # what made the weights is told with them
-    spec = spec.model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
+    spec = crew.whole(spec).model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
     report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
     resident, family = family, family or models.load(spec.base, training=True, choice=plan.choice)
-    dataset = prepare(pictures, family, spec, folder.cache, keep_encoders=resident is not None)
+    dataset = prepare(pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None)
     family.load_network()
     with lora.removed_after(resident):
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(spec, family, dataset, folder, report, began, len(pictures))
+        return _train(_Run(spec, family, dataset, folder, report, crew, len(pictures)), began, len(pictures))
 
 
-def _train(
-    spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, began: float, pictures: int
-) -> TrainResult:
-    run = _Run(spec, family, dataset, folder, report, pictures)
+def _train(run: _Run, began: float, pictures: int) -> TrainResult:
+    spec, folder = run.spec, run.folder
     done = run.resume()
-    report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
+    run.report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
     if done in run.stages and not folder.stage(done).exists():  # a kill came between checkpoint and stage
-        run.keep_stage(done)
+        run.crew.on_main(lambda: run.keep_stage(done))
     elif run.stages and not done:
-        run.draw_samples(0)  # to compare with
-    started, losses = time.monotonic(), folder.rewind_log(done)
-    with stop_signals() as stop, open_trackers(spec, folder) as run.trackers:
+        run.crew.on_main(lambda: run.draw_samples(0))  # to compare with
+    started, losses = time.monotonic(), folder.rewind_log(done) if run.crew.main else []
+    with stop_signals() as stop, open_trackers(spec, folder, run.crew.main) as run.trackers:
         for step, loss in run.steps(done, stop):
             losses.append(loss)
             run.log(step, loss, (step - done) / (time.monotonic() - started))
     seconds = time.monotonic() - started
     with run.averaged():
         validation = run.validation_loss()
-        run.write(folder.lora, spec.steps or 0)
-    folder.finish()
+        run.crew.on_main(lambda: run.write(folder.lora, spec.steps or 0))
+    run.crew.on_main(folder.finish)
     steps = spec.steps or 0
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
@@ -119,29 +118,26 @@ def _train(
     )  # fmt: skip
 
 
-def step_loss(family: Family, batch: Batch, spec: TrainSpec, step: int) -> Tensor:
-    """The loss of one step (`flow.py` has the formulas); its noise and sigmas follow from (seed, step) alone."""
+def step_loss(family: Family, batch: Batch, spec: TrainSpec, step: int, part: slice = slice(None)) -> Tensor:
+    """The loss of one step (`flow.py` has the formulas), or of the part of its batch that is this process's; the noise and sigmas of
+    the batch follow from (seed, step) alone."""
     draw = flow.generator(spec.seed, 3, step)
-    eps = torch.randn(batch.z.shape, generator=draw).to(batch.z)
-    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size)).to(batch.z.device)
+    eps = torch.randn(batch.z.shape, generator=draw)[part].to(batch.z)
+    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size))[part].to(batch.z.device)
+    batch = batch.part(part)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
     return flow.velocity_loss(velocity, batch.z, eps)
 
 
-def learning_rate(spec: TrainSpec, step: int) -> float:
-    """Ten steps of warm-up, then constant, then down to a tenth in a straight line over the last fifth."""
-    assert spec.steps is not None and spec.learning_rate is not None
-    tail = (spec.steps - step) / max(1.0, 0.2 * spec.steps)
-    return spec.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, 0.1 + 0.9 * tail)
-
-
 class _Run:
     """What a run carries from step to step: the adapter, its optimiser and its moving average."""
 
-    def __init__(self, spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, pictures: int) -> None:
-        self.spec, self.family, self.dataset, self.folder, self.report, self.pictures = spec, family, dataset, folder, report, pictures
-        self.stages = stage_steps(spec)
+    def __init__(
+        self, spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, crew: Crew, pictures: int
+    ) -> None:
+        self.spec, self.family, self.dataset, self.folder, self.report, self.crew = spec, family, dataset, folder, report, crew
+        self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora.add(family, spec.rank, spec.seed)
         if spec.continue_from:
             lora.continue_from(family, spec.continue_from, spec.rank)
@@ -156,29 +152,33 @@ class _Run:
         for step in range(start, spec.steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
-            loss = step_loss(self.family, self.dataset.batch_at(step, spec), spec, step)
+            batch = self.dataset.batch_at(step, spec)
+            loss = step_loss(self.family, batch, spec, step, self.crew.part(len(batch.indices)))
             loss.backward()
+            self.crew.average([p.grad for p in self.parameters if p.grad is not None])
             nn.utils.clip_grad_norm_(self.parameters, spec.clip_norm)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             if self.average:
                 torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0))
             pending.append(loss.detach())
-            done = step + 1
-            due = done % spec.checkpoint_every == 0 or done == spec.steps or done in self.stages or stop.is_set()
+            done, stopping = step + 1, self.crew.any(stop.is_set())
+            due = done % spec.checkpoint_every == 0 or done == spec.steps or done in self.stages or stopping
             if len(pending) == LOG_EVERY or done == start + 1 or due:  # the first one shows that it goes
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
                 pending = []
             if due:
-                self.checkpoint(done)
-            if stop.is_set() and done < spec.steps:
+                self.crew.on_main(functools.partial(self.checkpoint, done))
+            if stopping and done < spec.steps:
                 raise KeyboardInterrupt
             if done in self.stages:
-                self.keep_stage(done)
+                self.crew.on_main(functools.partial(self.keep_stage, done))
 
     def read_losses(self, done: int, pending: list[Tensor]) -> list[float]:
-        losses = torch.stack(pending).tolist()
+        stacked = torch.stack(pending)
+        self.crew.average([stacked])
+        losses = stacked.tolist()
         if all(math.isfinite(loss) for loss in losses):
             return losses
         first = done - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
@@ -220,11 +220,11 @@ class _Run:
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """Mean over the training photos at fixed sigmas and noise, so that it moves only as the weights do."""
+        """Mean over the training photos at fixed sigmas and each photo's own noise, so that it moves only as the weights do."""
         losses = []
-        for batch in self.dataset.in_order(self.spec.batch_size or 1):
-            draw = flow.generator(self.spec.seed, 4, *batch.indices)
-            eps = torch.randn(batch.z.shape, generator=draw).to(batch.z)
+        for batch in self.dataset.in_order((self.spec.batch_size or 1) // self.crew.size):
+            eps = torch.stack([torch.randn(batch.z.shape[1:], generator=flow.generator(self.spec.seed, 4, i)) for i in batch.indices])
+            eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:
                 sigma = torch.full((len(batch.z),), value, device=batch.z.device)
                 x = flow.interpolate(batch.z, eps, sigma)
@@ -265,6 +265,8 @@ class _Run:
         self.tell(event)
 
     def tell(self, event: dict[str, Any]) -> None:
+        if not self.crew.main:
+            return
         try:
             with self.folder.log.open("a") as file:
                 file.write(json.dumps(event) + "\n")
@@ -275,26 +277,6 @@ class _Run:
         self.report(event)
 
 
-def make_optimizer(spec: TrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
-    fused = {"fused": True} if spec.optimizer == "adamw" else {}
-    return optimizer_class(spec.optimizer)(parameters, lr=spec.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, **fused)
-
-
-def optimizer_class(name: str) -> Callable[..., Optimizer]:
-    """The optimiser by name. Raises InputError, naming the package to install, for one that is not there."""
-    try:
-        if name == "adamw8bit":
-            from bitsandbytes.optim import AdamW8bit
-
-            return AdamW8bit
-        if name == "prodigy":
-            from prodigyopt import Prodigy
-
-            return Prodigy
-    except ImportError as error:
-        package = {"adamw8bit": "fluxbooth[quant]", "prodigy": "fluxbooth[prodigy]"}[name]
-        raise InputError(f"The optimiser {name} needs a package: pip install '{package}', or use adamw.") from error
-    return torch.optim.AdamW
 
 
 def peak_rss_mb() -> float:

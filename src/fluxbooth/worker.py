@@ -1,4 +1,4 @@
-"""The host's engine process: takes jobs, keeps one child that owns the base, writes rows. Never imports torch.
+"""The host's engine process: takes jobs, keeps a child for each device, writes rows. Never imports torch.
 
 Jobs are DBOS workflows, so that what was taken is taken up again after any kill. There is one engine per data folder, held by a file
 lock; it dies with the server that started it. SIGTERM lets a training write a checkpoint, and its job goes back.
@@ -21,8 +21,8 @@ from typing import IO, Any, TypeVar
 from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import OperationalError
 
-from fluxbooth import log
-from fluxbooth.child import Child, ChildDied, Refused
+from fluxbooth import log, machine
+from fluxbooth.child import ChildDied, Children, Refused
 from fluxbooth.errors import InputError
 from fluxbooth.lifeline import die_with_parent
 from fluxbooth.service import accounts, db, webhooks
@@ -49,7 +49,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         secret = accounts.pepper(settings.data)
-        self.settings, self.child = settings, Child()
+        self.settings, self.children = settings, Children(settings.device_list or machine.gpus() or [""])
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
         self.results = Results(settings, db.Database(settings.database_url), Store(settings.data), self.jobs)
         self.rules = rules_for(settings)
@@ -75,13 +75,13 @@ class Engine:
                 except OperationalError as fault:  # the training itself goes on
                     log.error(fault)
 
-        return await self.child.run(request, lambda: self.results.tune_wanted(number), heard)
+        return await self.children.run(request, lambda: self.results.tune_wanted(number), heard)
 
     async def draw(self, number: int) -> Json | None:
         request = await written(self.results.begin_drawing, number)
         if request is None:
             return None
-        return await self.child.run(request, lambda: self.results.prompt_wanted(number), ignore)
+        return await self.children.run(request, lambda: self.results.prompt_wanted(number), ignore)
 
     def fetch_photos(self, number: int) -> None:
         """Photos given by address, one after another, each kept as it arrives. Raises FetchError naming the one that will not come."""
@@ -249,13 +249,13 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     DBOS.launch()
-    DBOS.register_queue(DEVICE, worker_concurrency=1, polling_interval_sec=0.2, on_conflict="always_update")
+    DBOS.register_queue(DEVICE, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
     DBOS.register_queue(DELIVERY, worker_concurrency=20, polling_interval_sec=0.5, on_conflict="always_update")
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):
         engine.results.sweep(now())
-    if engine.child.loop is not None:
-        asyncio.run_coroutine_threadsafe(engine.child.stop(), engine.child.loop).result()
+    if engine.children.loop is not None:
+        asyncio.run_coroutine_threadsafe(engine.children.stop(), engine.children.loop).result()
     held.close()
     os._exit(0)  # the job under way stays taken: the next engine goes on with it
 

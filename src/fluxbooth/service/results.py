@@ -203,6 +203,6 @@ def _open_prompt(session: Session, number: int) -> Prompt | None:
 
 
 def _next_prompt(session: Session, number: int) -> Prompt | None:
-    """What will probably be drawn after a prompt: the oldest of the others that wait for the device."""
-    waiting = (Prompt.enqueued.is_(True), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.id != number)
+    """What will probably be drawn after a prompt: the oldest of those that nobody has begun."""
+    waiting = (Prompt.enqueued.is_(True), Prompt.started_training_at.is_(None), Prompt.deleted_at.is_(None), Prompt.id != number)
     return session.scalars(select(Prompt).where(*waiting).order_by(Prompt.id).limit(1)).first()

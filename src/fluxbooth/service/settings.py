@@ -23,6 +23,12 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
     base: str = Field(default="nano", description="base that answers every Flux base id: nano, flux-dev or the path of one of your own")
+    devices: str | None = Field(
+        default=None,
+        pattern=r"^\w[\w-]*(,\w[\w-]*)*$",
+        description="what the work is done on, one job on each at a time: GPUs by number or UUID with commas, cpu, or cpu,cpu; by "
+        "default every GPU, or the CPU",
+    )
     public_url: str | None = Field(default=None, description="address that clients reach the service at; by default http://HOST:PORT")
     trusted_proxies: str = Field(default="127.0.0.1", description="addresses whose X-Forwarded-* headers are believed, with commas")
     flux_dev_license: Literal["noncommercial", "commercial"] | None = Field(
@@ -77,6 +83,10 @@ class Settings(BaseSettings):
     def served(self) -> set[str]:
         """Every base that trains or draws here."""
         return {self.base, *map(self.base_of, self.base_tunes)}
+
+    @property
+    def device_list(self) -> list[str]:
+        return self.devices.split(",") if self.devices else []
 
     @property
     def database(self) -> Path:

@@ -1,0 +1,98 @@
+"""Two devices, here two children on the CPU: they work at the same time, and what dies is taken up again on its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluxbooth import machine
+from fluxbooth.child import Children, environments
+from fluxbooth.service.settings import read_settings
+from tests.service.server import Server, children, until
+
+
+@pytest.fixture
+def twice(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "data", devices="cpu,cpu")
+    server.start()
+    yield server
+    server.stop()
+
+
+def progress(server: Server, tune: int) -> dict[str, Any]:
+    """Changes with every step that is told, even one that is done again."""
+    return server.http.get(f"/tunes/{tune}/progress").json()
+
+
+def runners(server: Server) -> list[int]:
+    engine = server.engine()
+    return sorted(children(engine, "fluxbooth.runner")) if engine else []
+
+
+def test_two_children_work_at_the_same_time_and_recover_alone_or_together(twice: Server) -> None:
+    tunes = [twice.new_tune(title, branch="flux1", steps="5000")["id"] for title in ("left", "right")]
+    third = twice.new_tune("third", branch="flux1", steps="5000")["id"]
+    until(lambda: all(progress(twice, tune).get("step") for tune in tunes), "both train")
+    before, engine = runners(twice), twice.engine()
+    assert len(before) == 2
+    assert twice.tune(third)["started_training_at"] is None  # one job a device
+
+    os.kill(before[0], signal.SIGKILL)
+    until(lambda: before[0] not in runners(twice) and len(runners(twice)) == 2, "the dead child has a successor")
+    assert before[1] in runners(twice)  # the other one's work went on
+    assert twice.engine() == engine
+
+    reached = [progress(twice, tune) for tune in tunes]
+    os.kill(engine or 0, signal.SIGKILL)
+    until(lambda: len(runners(twice)) == 2 and not {*runners(twice)} & {*before}, "the next engine has two children")
+    until(lambda: all(progress(twice, tune) != was for tune, was in zip(tunes, reached, strict=True)), "both train again")
+    assert twice.tune(third)["started_training_at"] is None
+
+    for tune in (third, *tunes):
+        twice.http.post(f"/tunes/{tune}/cancel").raise_for_status()
+
+
+def test_a_child_sees_its_own_device_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert environments([""]) == [{}]  # as it was: whatever torch finds
+    assert environments(["0", "GPU-1a"]) == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "GPU-1a"}]
+    assert environments(["cpu", "cpu"]) == [{"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "3"}] * 2
+    assert environments(["cpu"]) == [{"CUDA_VISIBLE_DEVICES": ""}]
+
+
+def test_the_gpus_are_those_that_the_driver_lists_or_the_user_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, 3")
+    assert machine.gpus() == ["1", "3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert machine.gpus() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho GPU-a\necho GPU-b\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert machine.gpus() == ["GPU-a", "GPU-b"]
+
+
+def test_the_setting_is_a_list_of_names(tmp_path: Path) -> None:
+    assert read_settings(data=tmp_path).device_list == []
+    assert read_settings(data=tmp_path, devices="cpu,cpu").device_list == ["cpu", "cpu"]
+    assert len(Children(["0", "1"]).all) == 2
+
+
+def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
+    pair = Children(["0", "1"])
+    cold, warm = pair.all
+    warm.base, warm.loras = "nano", frozenset({"/a.safetensors"})
+    assert pair.pick({"spec": {"base": "nano"}}) is warm
+    assert pair.pick({"spec": {"base": "flux-dev"}}) is cold
+    cold.base = "nano"
+    assert pair.pick({"spec": {"base": "nano", "loras": ["/b.safetensors:1.0"]}}) is cold
+    assert pair.pick({"spec": {"base": "nano", "loras": ["/a.safetensors:0.8"]}}) is warm
+    pair.idle.remove(warm)
+    assert pair.pick({"spec": {"base": "nano", "loras": ["/a.safetensors:0.8"]}}) is cold

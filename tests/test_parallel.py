@@ -1,0 +1,73 @@
+"""Two processes on the CPU train one LoRA: the one that a single process with twice the batch trains."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fluxbooth import InputError, TrainSpec, train
+from fluxbooth.demo import PHOTOS
+from fluxbooth.parallel import Crew
+from tests.service.server import free_port
+
+STEPS, PORT = 8, free_port()
+SPEC = TrainSpec(class_name="man", steps=STEPS, rank=4, batch_size=2, dtype="float32", seed=6, caption_dropout=0.3, ema=0.9)
+
+
+def launched(out: Path) -> subprocess.Popen[str]:
+    """As the documents say, with more flags, so that nothing depends on the machine."""
+    launch = f"launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port {PORT}"
+    flags = f"--name man --steps {STEPS} --rank 4 --batch-size 2 --dtype float32 --seed 6 --caption-dropout 0.3 --ema 0.9"
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), "-m", "fluxbooth", "train", str(PHOTOS)]
+    command += [*flags.split(), "--progress", "json", "--out", str(out)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def logged(out: Path, kind: str = "step") -> list[dict[str, float]]:
+    return [event for line in (out / "log.jsonl").read_text().splitlines() if (event := json.loads(line))["event"] == kind]
+
+
+def test_two_processes_train_as_one_with_twice_the_batch_and_go_on_after_a_stop(tmp_path: Path) -> None:
+    alone = train(PHOTOS, SPEC.model_copy(update={"batch_size": 4}), tmp_path / "alone")
+    out = tmp_path / "two"
+    with launched(out) as first:
+        assert first.stdout
+        for line in first.stdout:
+            if json.loads(line)["event"] == "step":
+                first.send_signal(signal.SIGTERM)
+                break
+        first.stdout.read()
+    stopped = [event["step"] for event in logged(out, "checkpoint")]
+    assert len(stopped) == 1 and 1 <= stopped[0] < STEPS  # the main process alone wrote, at a step that both had done
+
+    with launched(out) as second:
+        assert second.stdout
+        events = [json.loads(line) for line in second.stdout.read().splitlines()]
+    assert second.returncode == 0
+    assert next(event["resumed_at"] for event in events if event["event"] == "prepared") == stopped[0]
+    together, single = logged(out), logged(tmp_path / "alone")
+    assert [event["step"] for event in together] == [*range(1, STEPS + 1)]
+    assert max(abs(a["loss"] - b["loss"]) for a, b in zip(together, single, strict=True)) < 1e-5
+    after = [logged(folder, "checkpoint")[-1]["validation_loss"] for folder in (out, tmp_path / "alone")]
+    assert abs(after[0] - after[1]) < 1e-5
+    weights, expected = load_file(out / "ohwx.safetensors"), load_file(alone.lora)
+    for name, value in expected.items():
+        torch.testing.assert_close(weights[name], value, rtol=0, atol=2e-4)
+    with pytest.raises(InputError, match="finished LoRA"):  # it is this run's, however many processes it had
+        train(PHOTOS, SPEC.model_copy(update={"batch_size": 4}), out)
+
+
+def test_a_batch_is_split_without_rest() -> None:
+    assert [Crew(rank, 3).part(6) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert Crew(1, 2).whole(SPEC).batch_size == 4
+    alone = Crew()
+    value = [torch.tensor([1.0, 2.0])]
+    alone.average(value)
+    assert value[0].tolist() == [1.0, 2.0] and alone.part(5) == slice(0, 5) and alone.any(True) and not alone.any(False)
