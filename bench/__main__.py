@@ -15,7 +15,7 @@ from typing import Any
 
 from bench import machine, report
 
-ROWS = ("B1n", "B1", "B2", "B3", "B5", "B6", "nano")
+ROWS = ("B1n", "B1", "B2", "B3", "B4", "B5", "B6", "nano")
 
 
 def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
@@ -30,13 +30,13 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     def b1n() -> Any:
         from bench import steps
 
-        return steps.compare(steps.nano(work), peer(), slices=5, steps=2 if quick else 5, threads=threads)
+        return steps.compare(steps.nano(work), peer(), slices=arguments.rounds, steps=2 if quick else 5, threads=threads)
 
     def b1() -> Any:
         from bench import steps
 
         settings = steps.real_width(work, 128, 64) if quick else steps.real_width(work, 512, 512)
-        row = steps.compare(settings, peer(), slices=5, steps=2, threads=threads)
+        row = steps.compare(settings, peer(), slices=arguments.rounds, steps=2 if quick else 1, threads=threads)
         needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
         peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
         return row | {"share of the GEMM peak": needed / row["fluxbooth"]["cpu seconds"]["median"] / threads / peak}
@@ -44,7 +44,7 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     def b2() -> Any:
         from bench import start
 
-        return start.seconds(work, peer(), 2 if quick else 5, threads)
+        return start.seconds(work, peer(), 2 if quick else arguments.rounds, threads)
 
     def b3() -> Any:
         from bench import switch
@@ -53,6 +53,11 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
             "switch, cpu ms": switch.switches(work, 20 if quick else 200),
             "pictures per cpu second": switch.pictures(work, (1, 8, 64), 6 if quick else 60, 2 if quick else 8),
         }
+
+    def b4() -> Any:
+        from bench import service
+
+        return service.figures(("idle", "busy"))
 
     def b5() -> Any:
         from bench import jobs
@@ -71,7 +76,7 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
 
         return nano.rows()
 
-    return dict(zip(ROWS, (b1n, b1, b2, b3, b5, b6, nano), strict=True))
+    return dict(zip(ROWS, (b1n, b1, b2, b3, b4, b5, b6, nano), strict=True))
 
 
 def main() -> None:
@@ -80,6 +85,7 @@ def main() -> None:
     parser.add_argument("--diffusers", type=Path, metavar="SCRIPT", help="diffusers' train_dreambooth_lora_flux.py")
     parser.add_argument("--peer-packages", type=Path, metavar="DIR", help="packages that only the peer needs: torchvision")
     parser.add_argument("--threads", type=int, default=2, help="of each arm")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="counted slices of each arm (default: 5)")
     parser.add_argument("--quick", action="store_true", help="fewer tokens and repeats, for a busy machine; such rows are marked")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fluxbooth-bench", help="where bases are made and kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here; rows of earlier runs in it stay")

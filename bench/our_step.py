@@ -47,7 +47,7 @@ def main() -> None:
     spec = TrainSpec(
         class_name="man", base=settings["base"], steps=100_000, rank=settings["rank"], learning_rate=1e-4, batch_size=settings["batch"],
         resolutions=(settings["side"],), text_length=settings["text"], dtype=settings["dtype"], checkpoint_every=100_000, seed=gate.SEED,
-        gradient_checkpointing=settings["checkpointing"],
+        gradient_checkpointing="all" if settings["checkpointing"] else "none",
     )  # fmt: skip
     train(Path(settings["photos"]), spec, Path(settings["out"]), family=family)
 

@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,35 +111,39 @@ def uploads(server: Server) -> dict[str, float]:
     }  # fmt: skip
 
 
-def main() -> None:
-    parts = sys.argv[1:] or PARTS
-    figures: dict[str, Any] = {}
+def figures(parts: Sequence[str]) -> dict[str, Any]:
+    """What the named parts measure."""
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         if set(parts) & {"idle", "kill", "busy"}:
             server = Server(Path(folder) / "data")
             server.start()
             assert server.process is not None
-            figures["idle API process, MB"] = memory_mb(server.process.pid)
+            found["idle API process, MB"] = memory_mb(server.process.pid)
             tune = server.finished_tune(server.new_tune("one", prompts=1)["id"])["id"]
             number = server.http.get(f"/tunes/{tune}/prompts").json()[0]["id"]
             server.finished_prompt(number)
             paths = ("/tunes", f"/prompts/{number}")
             if "idle" in parts:
-                figures["idle"] = {path: rates(server, path) for path in paths}
+                found["idle"] = {path: rates(server, path) for path in paths}
             if "kill" in parts:
-                figures["after a kill"] = recovery(server)
+                found["after a kill"] = recovery(server)
             if "busy" in parts:
                 busy = server.new_tune("busy", branch="flux1", steps="5000")["id"]
                 until(lambda: server.http.get(f"/tunes/{busy}/progress").json().get("step"), "it trains")
-                figures["while nano trains"] = {path: rates(server, path) for path in paths}
+                found["while nano trains"] = {path: rates(server, path) for path in paths}
                 server.http.post(f"/tunes/{busy}/cancel")
             server.stop()
         if "uploads" in parts:
             server = Server(Path(folder) / "uploads", flags=["--no-worker"])
             server.start()
-            figures["uploads"] = uploads(server)
+            found["uploads"] = uploads(server)
             server.stop()
-    print(json.dumps(figures, indent=1))
+    return found
+
+
+def main() -> None:
+    print(json.dumps(figures(sys.argv[1:] or PARTS), indent=1))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,31 @@ def test_a_lora_is_read_once_and_again_when_its_file_is_another(tmp_path: Path, 
     assert first.file.rank == 2
 
 
+def test_a_lora_is_worn_as_it_was_read_whatever_becomes_of_its_file(tmp_path: Path, resident: Family) -> None:
+    written_into, removed = (made(tmp_path / f"{name}.safetensors", resident, 2, 1) for name in "ab")
+    expected = freshly_loaded((removed, 1.0))
+    copied, mapped = Shelf().fetch(written_into, resident), Shelf(mapped=True).fetch(removed, resident)
+    written_into.write_bytes(bytes(written_into.stat().st_size))
+    removed.unlink()
+    for adapter in (copied, mapped):
+        with worn(resident, [(adapter, 1.0)]):
+            torch.testing.assert_close(velocity(resident), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_any_dtype_and_any_place_in_the_file_will_do(tmp_path: Path, resident: Family, mapped: bool) -> None:
+    path = made(tmp_path / "one.safetensors", resident, 2, 1)
+    halves = {name: value.half() for name, value in load_file(path).items()}
+    save_file(halves, path, {"format": "pt", "": "x"})
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    odd = tmp_path / "odd.safetensors"  # a header of odd length: every number lies across two places
+    odd.write_bytes((length + 1).to_bytes(8, "little") + path.read_bytes()[8 : 8 + length] + b" " + path.read_bytes()[8 + length :])
+    for file in (path, odd):
+        tensors = Shelf(mapped=mapped).fetch(file, resident).tensors
+        assert tensors.keys() == halves.keys()
+        assert all(torch.equal(tensors[name], value.float()) for name, value in halves.items())
+
+
 def test_what_is_expected_is_read_before_it_is_fetched(tmp_path: Path, resident: Family) -> None:
     shelf, path = Shelf(), made(tmp_path / "one.safetensors", resident, 2, 1)
     assert shelf.expect(path, resident).result(timeout=60) is shelf.fetch(path, resident)

@@ -32,6 +32,8 @@ class LoraFile:
     path: Path
     shapes: dict[str, tuple[int, ...]]
     metadata: dict[str, str]
+    begin: int  # bytes of header; the numbers follow in the order of `shapes`
+    dtypes: frozenset[str]
 
     @property
     def format(self) -> Literal["diffusers", "kohya"]:
@@ -91,12 +93,14 @@ def read(path: str | Path) -> LoraFile:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"There is no LoRA file {path}: check the path, it usually ends in .safetensors.")
-    header = _header(path)
+    begin, header = _header(path)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise InputError(f"{path} has damaged metadata: download or train it again.")
-    _check_tensors(path, header)
-    return LoraFile(path, {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata)
+    _check_tensors(path, header, path.stat().st_size - begin)
+    entries = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
+    shapes = {name: tuple(entry["shape"]) for name, entry in entries}
+    return LoraFile(path, shapes, metadata, begin, frozenset(entry["dtype"] for _, entry in entries))
 
 
 def read_to_use(path: str | Path) -> LoraFile:
@@ -115,7 +119,8 @@ def read_to_train_on(path: str | Path, rank: int) -> LoraFile:
     return file
 
 
-def _header(path: Path) -> dict[str, Any]:
+def _header(path: Path) -> tuple[int, dict[str, Any]]:
+    """Where the numbers begin, and what is said of them."""
     size = path.stat().st_size
     with path.open("rb") as file:
         first = file.read(8)
@@ -131,12 +136,11 @@ def _header(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} has an unreadable header: download or train it again.") from error
     if not isinstance(header, dict) or not header:
         raise InputError(f"{path} holds no tensors: download or train it again.")
-    return header
+    return 8 + length, header
 
 
-def _check_tensors(path: Path, header: dict[str, Any]) -> None:
-    """Names, dtypes, shapes and offsets are as a LoRA's are, and the offsets tile the file without gap or overlap."""
-    data = path.stat().st_size - 8 - struct.unpack("<Q", path.open("rb").read(8))[0]
+def _check_tensors(path: Path, header: dict[str, Any], data: int) -> None:
+    """Names, dtypes, shapes and offsets are as a LoRA's are, and the offsets tile the file's bytes of data without gap or overlap."""
     spans = []
     for name, entry in header.items():
         if not TENSOR_NAME.fullmatch(name):

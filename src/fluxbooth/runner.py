@@ -145,7 +145,7 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
     family = runner.resident(spec)
-    shelf = runner.shelf = runner.shelf or Shelf()
+    shelf = runner.shelf = runner.shelf or Shelf(mapped=True)  # the store puts whole files into place, and removes them
 
     def report(event: Json) -> None:
         if event["event"] == "advice":  # this work has its own LoRAs by now

@@ -7,12 +7,14 @@ their ranks. So a change of LoRA costs nothing but references (on a GPU, a copy 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -24,6 +26,8 @@ from fluxbooth.models.base import Conditioning, Family
 
 MOST_BYTES = 2 * 2**30  # of LoRAs in main memory: twelve of rank 16 for FLUX.1
 MOST_TEXTS = 64  # each 4 MB for FLUX.1
+PAGE = 4096  # bytes
+DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 Key = tuple[str, str, int, int]  # base; path, time and size of a file, so that one that was replaced is read again
 
 
@@ -48,10 +52,14 @@ class Adapter:
 
 class Shelf:
     """What lies beside a base that stays: the LoRAs that were used last, up to `most_bytes` of main memory (one of more than that stays
-    until the next), and what the text encoders said of the last texts."""
+    until the next), and what the text encoders said of the last texts.
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most = most_bytes
+    `mapped` wears files as the system's cache holds them, without a copy of their own: only for files that are never written again,
+    though they may be replaced or removed.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES, *, mapped: bool = False) -> None:
+        self._most, self._mapped = most_bytes, mapped
         self._kept: OrderedDict[Key, Future[Adapter]] = OrderedDict()
         self._reader = ThreadPoolExecutor(1, "lora-reader")
         self._texts: OrderedDict[tuple[str, str], Conditioning] = OrderedDict()
@@ -65,7 +73,7 @@ class Shelf:
         key = (family.row.name, str(path.resolve()), told.st_mtime_ns, told.st_size)
         if key not in self._kept:
             file = lora.check(path, family)
-            self._kept[key] = self._reader.submit(_read, file, family.stored)
+            self._kept[key] = self._reader.submit(_read, file, family.stored, self._mapped)
         self._kept.move_to_end(key)
         sizes = [size for *_, size in self._kept]
         while len(sizes) > 1 and sum(sizes) > self._most:
@@ -88,9 +96,18 @@ class Shelf:
         return self._texts[key]
 
 
-def _read(file: LoraFile, dtype: torch.dtype) -> Adapter:
-    # copied, because a mapped file could change or vanish while it is worn
-    return Adapter(file, {name: value.to(dtype, copy=True) for name, value in load_file(file.path).items()})
+def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
+    """Where the file allows it, its tensors are views of one piece of memory, so that they cost one reading of it and no more."""
+    kind = DTYPES[min(file.dtypes)]
+    if len(file.dtypes) > 1 or file.begin % kind.itemsize:  # numbers of several sizes, or at odd places
+        return Adapter(file, {name: value.to(dtype, copy=True) for name, value in load_file(file.path).items()})
+    if mapped:
+        whole = torch.from_file(str(file.path), shared=False, size=file.path.stat().st_size, dtype=torch.uint8)
+        whole[::PAGE].sum()  # so that its first use waits for no disk
+    else:
+        whole = torch.from_numpy(np.fromfile(file.path, np.uint8))
+    parts = whole[file.begin :].view(kind).to(dtype).split([math.prod(shape) for shape in file.shapes.values()])
+    return Adapter(file, {name: part.view(shape) for part, (name, shape) in zip(parts, file.shapes.items(), strict=True)})
 
 
 @contextlib.contextmanager
