@@ -94,3 +94,48 @@ def test_weighted_syntax_does_not_reach_the_encoders() -> None:
 def test_a_negative_prompt_is_refused_before_anything_is_loaded() -> None:
     with pytest.raises(InputError, match="negative"):
         generate([TEXT], QUICK.model_copy(update={"negative_prompt": "blurry, bad hands"}))
+
+
+@pytest.fixture(scope="module")
+def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("start") / "portrait.png"
+    generate([TEXT], GenerateSpec(steps=8, seed=5, aspect_ratio="3:4"))[0].image.save(path)
+    return path
+
+
+def test_a_picture_to_start_from_is_kept_less_the_stronger_the_noise(portrait: Path) -> None:
+    asked = QUICK.model_copy(update={"input_image": str(portrait), "steps": 8})
+    before = pixels(Image.open(portrait))
+
+    def change(strength: float) -> float:
+        picture = generate([TEXT], asked.model_copy(update={"denoising_strength": strength}))[0]
+        assert picture.image.size == Image.open(portrait).size  # the shape of what it starts from
+        assert picture.metadata["input"]["strength"] == strength
+        return float(np.abs(pixels(picture.image) - before).mean())
+
+    assert change(0.0) == 0
+    assert change(0.3) < change(0.95)
+
+
+def test_only_what_is_white_in_a_mask_is_drawn_anew(portrait: Path, tmp_path: Path) -> None:
+    before = pixels(Image.open(portrait))
+    white = np.zeros(before.shape[:2], np.uint8)
+    white[:, : before.shape[1] // 2] = 255
+    Image.fromarray(white).save(tmp_path / "mask.png")
+    asked = QUICK.model_copy(update={"input_image": str(portrait), "mask_image": str(tmp_path / "mask.png"), "num_images": 2, "steps": 8})
+    first, second = generate(["a man in front of a brick wall"], asked)
+    changed = np.abs(pixels(first.image) - before).mean(axis=(0, 2))
+    assert changed[:20].mean() > 5 and changed[-20:].max() == 0
+    alone = generate(["a man in front of a brick wall"], asked.model_copy(update={"seed": second.seed, "num_images": 1}))[0]
+    assert np.array_equal(pixels(alone.image), pixels(second.image))
+
+
+def test_a_mask_that_cannot_be_used_is_refused_before_anything_is_drawn(portrait: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs the picture"):
+        GenerateSpec.read({"mask_image": str(portrait)})
+    Image.new("L", (64, 64)).save(tmp_path / "black.png")
+    with pytest.raises(InputError, match="all black"):
+        generate([TEXT], QUICK.model_copy(update={"input_image": str(portrait), "mask_image": str(tmp_path / "black.png")}))
+    (tmp_path / "words.jpg").write_text("words")
+    with pytest.raises(InputError, match=r"Cannot read words\.jpg"):
+        generate([TEXT], QUICK.model_copy(update={"input_image": str(tmp_path / "words.jpg")}))

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import fitting, lorafile, models, photocheck
+from fluxbooth import fitting, lorafile, models, photocheck, startpicture
 from fluxbooth import prompts as language
 from fluxbooth.faster import drawing
 from fluxbooth.models import Base
@@ -23,6 +23,7 @@ from fluxbooth.models.memory import Choice
 from fluxbooth.prompts import Advice, Prompt
 from fluxbooth.slots import Adapter, Shelf, worn
 from fluxbooth.specs import GenerateSpec, lora_and_weight
+from fluxbooth.startpicture import StartPicture
 
 BATCH = 8  # pictures denoised together at the native area of nano
 Report = Callable[[dict[str, Any]], None]
@@ -54,29 +55,30 @@ def generate(
     A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
     scaled. `family` is a base that is in memory already, `shelf` the LoRAs beside it; it is given back without any. `report` is called with
-    {"event": "picture", "done", "of"} and, before, {"event": "plan", "why", ...} (what is given up to fit the memory there is) and
-    {"event": "advice", "advice": [...]}.
+    {"event": "picture", "done", "of", "pictures": [the Pictures just drawn]} and, before, {"event": "plan", "why", ...} (what is given
+    up to fit the memory there is) and {"event": "advice", "advice": [...]}.
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """
     report = report or (lambda event: None)
     language.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in prompts]
-    _, drawn = sizes(spec, models.find(spec.base))
+    start = startpicture.read(spec)
+    size, drawn = sizes(spec, models.find(spec.base), start)
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
     if family is None:
         models.here(spec.base)  # before a plan is made for weights that are not here
     plan = fitting.generation(spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice)
     report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
-    return _generate(prompts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), report)
+    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
+    return _generate(prompts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), canvas, report)
 
 
 def _generate(
     texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, there: Family | None,
-    choice: Choice, shelf: Shelf, report: Report,
+    choice: Choice, shelf: Shelf, canvas: Canvas, report: Report,
 ) -> list[Picture]:  # fmt: skip
     family = there or models.load(spec.base, choice=choice)
-    row, (size, drawn) = family.row, sizes(spec, family.row)
     adapters = {path: shelf.fetch(path, family) for loras in wanted for path, _ in loras}
     advice = [a for text, loras in zip(texts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
     report({"event": "advice", "advice": advice})
@@ -91,41 +93,61 @@ def _generate(
     for text, prompt, loras, told in zip(texts, parsed, wanted, conditioning, strict=True):
         chosen = [(adapters[path], weight) for path, weight in loras]
         seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
-        for start in range(0, len(seeds), batch_size(row, drawn)):
-            chunk = seeds[start : start + batch_size(row, drawn)]
-            with worn(family, chosen), drawing(family, spec.speed, drawn):
-                images = draw(family, told, chunk, drawn, spec.steps, spec.guidance)
+        together = batch_size(family.row, canvas)
+        for first in range(0, len(seeds), together):
+            chunk = seeds[first : first + together]
+            with worn(family, chosen), drawing(family, spec.speed, canvas.drawn):
+                images = draw(family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start)
             for seed, image in zip(chunk, images, strict=True):
-                recipe = _recipe(prompt.text, spec, row, seed, size, drawn, chosen)
-                pictures.append(Picture(image.resize(size, Image.Resampling.LANCZOS), seed, *size, text, recipe))
-            report({"event": "picture", "done": len(pictures), "of": len(texts) * spec.num_images})
+                recipe = _recipe(prompt.text, spec, family.row, seed, canvas, chosen)
+                pictures.append(Picture(image.resize(canvas.size, Image.Resampling.LANCZOS), seed, *canvas.size, text, recipe))
+            report({"event": "picture", "done": len(pictures), "of": len(texts) * spec.num_images, "pictures": pictures[-len(chunk) :]})
     return pictures
 
 
 @torch.no_grad()
 def draw(
-    family: Family, conditioning: Conditioning, seeds: Sequence[int], size: tuple[int, int], steps: int, guidance: float
-) -> list[Image.Image]:
-    """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers would make."""
-    arguments = family.pipeline_arguments(conditioning, guidance)
+    family: Family, conditioning: Conditioning, seeds: Sequence[int], size: tuple[int, int], steps: int, guidance: float,
+    start: StartPicture | None = None,
+) -> list[Image.Image]:  # fmt: skip
+    """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers would make.
+
+    `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how it is encoded.
+    """
+    if start and not start.steps(steps):
+        return [start.image] * len(seeds)
+    given: dict[str, Any] = family.pipeline_arguments(conditioning, guidance)
+    if start:
+        given |= {"image": start.image, "strength": start.strength} | ({"mask_image": start.mask} if start.mask else {})
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
     width, height = size
-    return (
-        family.pipeline()(
-            width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **arguments
-        )
-        .images
-    )  # fmt: skip
+    images = pipeline(
+        width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **given
+    ).images
+    return [start.kept(image) for image in images] if start else images
 
 
-def batch_size(row: Base, size: tuple[int, int]) -> int:
-    return BATCH if size[0] * size[1] <= 192**2 else 1
+@dataclass(frozen=True)
+class Canvas:
+    """`size` is (width, height) of the picture asked for, `drawn` of the one to draw: smaller where the base cannot draw so large."""
+
+    size: tuple[int, int]
+    drawn: tuple[int, int]
+    start: StartPicture | None = None  # of the size `drawn`
 
 
-def sizes(spec: GenerateSpec, row: Base) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(width, height) of the picture asked for, and of the one to draw: smaller where the base cannot draw so large."""
+def batch_size(row: Base, canvas: Canvas) -> int:
+    """How many pictures are drawn together."""
+    return BATCH if canvas.start is None and canvas.drawn[0] * canvas.drawn[1] <= 192**2 else 1
+
+
+def sizes(spec: GenerateSpec, row: Base, start: StartPicture | None = None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`size` and `drawn` of a canvas. A picture to start from decides the shape if the spec does not."""
     if spec.width and spec.height:
         asked = spec.width, spec.height
+    elif start and not spec.aspect_ratio:
+        asked = photocheck.bucket(*start.image.size, row.native_area)
     else:
         across, down = map(int, (spec.aspect_ratio or "1:1").split(":"))
         asked = photocheck.bucket(across * 1000, down * 1000, row.native_area)
@@ -148,12 +170,12 @@ def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path,
 
 
 def _recipe(
-    text: str, spec: GenerateSpec, row: Base, seed: int, size: tuple[int, int], drawn: tuple[int, int],
-    loras: Sequence[tuple[Adapter, float]],
-) -> dict[str, Any]:  # fmt: skip
+    text: str, spec: GenerateSpec, row: Base, seed: int, canvas: Canvas, loras: Sequence[tuple[Adapter, float]]
+) -> dict[str, Any]:
+    width, height = canvas.size
     recipe: dict[str, Any] = {
         # of a folder or a file of one's own only its name: a picture is made to be given away
-        "version": fluxbooth.__version__, "base": Path(row.name).name, "text": text, "seed": seed, "width": size[0], "height": size[1],
+        "version": fluxbooth.__version__, "base": Path(row.name).name, "text": text, "seed": seed, "width": width, "height": height,
         "steps": spec.steps, "guidance": spec.guidance,
         "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.file.metadata.get("sshs_model_hash", "")} for a, w in loras],
     }  # fmt: skip
@@ -161,8 +183,10 @@ def _recipe(
         recipe["base_revision"] = row.revision
     if spec.speed != "exact":
         recipe["speed"] = spec.speed
-    if drawn != size:
-        recipe["drawn_at"] = f"{drawn[0]}x{drawn[1]}"
+    if canvas.drawn != canvas.size:
+        recipe["drawn_at"] = f"{canvas.drawn[0]}x{canvas.drawn[1]}"
+    if canvas.start:
+        recipe["input"] = canvas.start.recipe
     return recipe
 
 
@@ -180,6 +204,8 @@ def parameters_text(recipe: dict[str, Any]) -> str:
     }  # fmt: skip
     if recipe["loras"]:
         pairs["Lora hashes"] = '"' + ", ".join(f"{row['name']}: {row['sha256'][:12]}" for row in recipe["loras"]) + '"'
+    if "input" in recipe:
+        pairs["Denoising strength"] = recipe["input"]["strength"]
     if "drawn_at" in recipe:
         pairs["Drawn at"] = recipe["drawn_at"]
     pairs["Version"] = f"fluxbooth {recipe['version']}"

@@ -25,6 +25,7 @@ from fluxbooth.errors import FluxboothError
 from fluxbooth.lifeline import die_with_parent
 
 if TYPE_CHECKING:
+    from fluxbooth.generate import Picture
     from fluxbooth.models.base import Family
     from fluxbooth.slots import Shelf
     from fluxbooth.specs import GenerateSpec, TrainSpec
@@ -134,7 +135,7 @@ def _likeness(photos: list[str], samples: Path) -> Json:
 
 
 def generate(runner: Runner, request: Json, tell: Tell) -> Json:
-    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`.
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
     """
@@ -146,21 +147,27 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
     out.mkdir(parents=True, exist_ok=True)
     family = runner.resident(spec)
     shelf = runner.shelf = runner.shelf or Shelf(mapped=True)  # the store puts whole files into place, and removes them
+    rows: list[Json] = []
 
     def report(event: Json) -> None:
+        if event["event"] == "picture":
+            event = {**event, "pictures": [written(picture, rows, out) for picture in event["pictures"]]}
         if event["event"] == "advice":  # this work has its own LoRAs by now
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
                     shelf.expect(path, family)
         tell({**event, "advice": [a.to_json() for a in event["advice"]]} if event["event"] == "advice" else event)
 
-    pictures = generate([request["text"]], spec, report, family=family, shelf=shelf)
-    rows = []
-    for number, picture in enumerate(pictures):
-        path = out / f"{number}.jpg"
-        picture.image.save(path, quality=95, subsampling=0)
-        rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "recipe": picture.metadata})
+    generate([request["text"]], spec, report, family=family, shelf=shelf)
     return {"pictures": rows}
+
+
+def written(picture: Picture, rows: list[Json], out: Path) -> Json:
+    """Writes the next picture, and adds what is told of it to `rows`."""
+    path = out / f"{len(rows)}.jpg"
+    picture.image.save(path, quality=95, subsampling=0)
+    rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "recipe": picture.metadata})
+    return rows[-1]
 
 
 def write_whole(path: Path, text: str) -> None:

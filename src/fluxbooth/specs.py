@@ -128,7 +128,20 @@ class GenerateSpec(Spec):
     dtype: Dtype = DTYPE
     encoders: Encoders = ENCODERS
     offload_blocks: int | None = OFFLOAD_BLOCKS
+    input_image: str | None = Field(default=None, description="picture file to start from instead of noise; its shape is kept")
+    mask_image: str | None = Field(default=None, description="picture file beside it: what is white there is drawn anew, the rest stays")
+    denoising_strength: float | None = Field(
+        default=None, ge=0, le=1, description="how far from the input picture: 0 keeps it, 1 forgets it; by default 0.8"
+    )
     negative_prompt: str | None = Field(default=None, description="not possible with FLUX; say what should be there instead")
+
+    @model_validator(mode="after")
+    def _starts_from_a_picture(self) -> Self:
+        if self.mask_image and not self.input_image:
+            raise ValueError("a mask needs the picture that it belongs to: give the input image, too")
+        if self.denoising_strength is not None and not self.input_image:
+            raise ValueError("a denoising strength needs a picture to start from: give the input image, too")
+        return self
 
     @model_validator(mode="after")
     def _size_is_whole(self) -> Self:

@@ -25,7 +25,7 @@ from fluxbooth import log, machine
 from fluxbooth.child import ChildDied, Children, Refused
 from fluxbooth.errors import InputError
 from fluxbooth.lifeline import die_with_parent
-from fluxbooth.service import accounts, db, webhooks
+from fluxbooth.service import accounts, db, inputs, webhooks
 from fluxbooth.service.fetch import FetchError, fetch, rules_for
 from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account_secret
 from fluxbooth.service.links import Signer
@@ -81,7 +81,21 @@ class Engine:
         request = await written(self.results.begin_drawing, number)
         if request is None:
             return None
-        return await self.children.run(request, lambda: self.results.prompt_wanted(number), ignore)
+
+        async def heard(event: Json) -> None:
+            if event["event"] == "picture" and event["done"] < event["of"]:  # the last come with the result
+                try:
+                    await asyncio.to_thread(self.results.drawn, number, event["pictures"])
+                except OperationalError as fault:  # they come with the result, too
+                    log.error(fault)
+
+        return await self.children.run(request, lambda: self.results.prompt_wanted(number), heard)
+
+    def fetch_inputs(self, number: int) -> None:
+        """The pictures that a prompt starts from and was given by address. Raises FetchError, or InputError for what is no picture."""
+        if prompt := self.results.prompt_to_fetch_for(number):
+            store = self.results.store
+            self.results.inputs_fetched(number, inputs.fetch_missing(prompt, store, lambda url, path: fetch(url, path, self.rules)))
 
     def fetch_photos(self, number: int) -> None:
         """Photos given by address, one after another, each kept as it arrives. Raises FetchError naming the one that will not come."""
@@ -116,10 +130,6 @@ class Engine:
             else:
                 wait = max(webhooks.delay(attempt + 1, random.Random()), min(answer.retry_after or 0.0, LONGEST_WAIT))
                 self.jobs.deliver(session, callback_id, attempt + 1, wait)
-
-
-async def ignore(event: Json) -> None:
-    """Drawing takes seconds: nobody waits for its progress."""
 
 
 engine: Engine  # set by `main` before any workflow runs
@@ -190,10 +200,9 @@ async def tried(number: int, work: str) -> Json:
 async def attempt(number: int, work: str) -> Json:
     """One try at a job. Its answer is kept by the engine, so that a kill right after it repeats nothing."""
     try:
-        if work == "train":
-            await asyncio.to_thread(engine.fetch_photos, number)
+        await asyncio.to_thread(engine.fetch_photos if work == "train" else engine.fetch_inputs, number)
         result = await (engine.train(number) if work == "train" else engine.draw(number))
-    except (Refused, FetchError) as error:
+    except (Refused, FetchError, InputError) as error:
         return {"outcome": "failed", "reason": str(error)}
     except ChildDied as error:
         # counted here, in the step: a workflow that is taken up again runs through its finished steps without doing them

@@ -8,7 +8,7 @@ is to be one more module beside `flux1.py`, and nothing above changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from fluxbooth.models.memory import Choice
 
 # What the text encoders say of captions: named tensors whose first axis is the caption.
 Conditioning = dict[str, Tensor]
+Start = Literal["text", "image", "inpaint"]  # what a picture is drawn from, beside the text
 
 
 class Family(Protocol):
@@ -67,8 +68,8 @@ class Family(Protocol):
         """Frees the text encoders and, unless pictures are still to be decoded, the autoencoder."""
         ...
 
-    def pipeline(self) -> Any:
-        """diffusers' pipeline over the same components."""
+    def pipeline(self, start: Start = "text") -> Any:
+        """diffusers' pipeline over the same components: from noise, from a picture (`image`, `strength`), or within a mask of it."""
         ...
 
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FluxPipeline, FluxTransformer2DModel
+from diffusers import FluxImg2ImgPipeline, FluxInpaintPipeline, FluxPipeline, FluxTransformer2DModel
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 from fluxbooth import machine
 from fluxbooth.errors import InputError
 from fluxbooth.models import Base, arrival, companions, frozen, singlefile
-from fluxbooth.models.base import Conditioning
+from fluxbooth.models.base import Conditioning, Start
 from fluxbooth.models.memory import Choice
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
@@ -49,12 +49,24 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
     return family
 
 
-class _Pipeline(FluxPipeline):
-    """Draws where its network is, wherever its text encoders are."""
+class _WhereItsNetworkIs:
+    """Draws there, wherever its text encoders are."""
 
     @property
     def _execution_device(self) -> torch.device:
-        return self.transformer.device
+        return self.transformer.device  # type: ignore[attr-defined] (of the pipeline that this is mixed into)
+
+
+class _Pipeline(_WhereItsNetworkIs, FluxPipeline): ...
+
+
+class _FromPicture(_WhereItsNetworkIs, FluxImg2ImgPipeline): ...
+
+
+class _WithinMask(_WhereItsNetworkIs, FluxInpaintPipeline): ...
+
+
+STARTS = {"image": _FromPicture, "inpaint": _WithinMask}
 
 
 class Flux1:
@@ -161,8 +173,12 @@ class Flux1:
         if not keep_decoder:
             self._pipeline.register_modules(vae=None)
 
-    def pipeline(self) -> FluxPipeline:
-        return self._pipeline
+    def pipeline(self, start: Start = "text") -> Any:
+        if start == "text":
+            return self._pipeline
+        made = STARTS[start](**self._pipeline.components)
+        made.set_progress_bar_config(disable=True)
+        return made
 
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:
         return {

@@ -52,7 +52,8 @@ class JobEngine:
         row = tune or prompt
         assert row is not None
         if row.callback:
-            body = {"tune": shapes.tune(tune, self.settings, self.sign)} if tune else {"prompt": shapes.prompt(prompt, self.settings)}  # type: ignore[arg-type]
+            shown = shapes.tune(row, self.settings, self.sign) if isinstance(row, Tune) else shapes.prompt(row, self.settings, self.sign)
+            body = {"tune" if tune else "prompt": shown}
             self._post(
                 session, row.account_id, row.callback, body, tune_id=tune.id if tune else None, prompt_id=prompt.id if prompt else None
             )
@@ -68,7 +69,7 @@ class JobEngine:
         for order in session.scalars(due).all():
             order.called_at = now()
             made = session.scalars(select(Prompt).where(Prompt.order_id == order.id, Prompt.deleted_at.is_(None)).order_by(Prompt.id))
-            self._post(session, account_id, order.callback or "", [shapes.prompt(prompt, self.settings) for prompt in made])
+            self._post(session, account_id, order.callback or "", [shapes.prompt(prompt, self.settings, self.sign) for prompt in made])
 
     def _post(self, session: Session, account_id: int, url: str, body: Any, **about: int | None) -> None:
         callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=account_id, url=url, body=json.dumps(body), **about)

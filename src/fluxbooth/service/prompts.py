@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
-from fluxbooth.service import money, prices, quotas
+from fluxbooth.service import inputs, money, prices, quotas
 from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.service.inputs import Inputs
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.shapes import PROMPT_FIELDS
+from fluxbooth.service.store import Store
 from fluxbooth.service.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
 from fluxbooth.specs import GenerateSpec
 
@@ -33,10 +35,14 @@ FIELDS = tuple(PROMPT_FIELDS)
 SIGNATURE = (*FIELDS, "text", "callback", "num_images")
 
 
-def create(session: Session, settings: Settings, jobs: JobEngine, account: Account, form: PromptForm, *, target: int) -> Prompt:
+def create(
+    session: Session, settings: Settings, jobs: JobEngine, account: Account, form: PromptForm, *, target: int, start: Inputs | None = None
+) -> Prompt:
     """A new prompt on a tune: a public base, or one of the account's, whose tag is then put before a text that lacks it.
 
-    The caller holds the transaction. Raises Invalid with every field that will not do, NotFound for an unknown target.
+    `start` are the pictures that it starts from; their files are moved to it. The caller holds the transaction.
+
+    Raises Invalid with every field that will not do, NotFound for an unknown target.
     """
     text, tune_id = form.text, target
     if target >= FIRST_TUNE:
@@ -49,9 +55,10 @@ def create(session: Session, settings: Settings, jobs: JobEngine, account: Accou
     elif target not in settings.base_tunes:
         raise NotFound
     uses = _uses(session, account, text)
-    _check(settings, form, text, [tune for tune, _ in uses])
+    start = start or Inputs()
+    _check(settings, form, text, [tune for tune, _ in uses], start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
-    asked = form.model_dump(include=set(SIGNATURE)) | {"text": text, "tune_id": tune_id}
+    asked = form.model_dump(include=set(SIGNATURE)) | {"text": text, "tune_id": tune_id} | start.digests()
     signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if account.idempotent and (known := _same(session, account, signature)):
         return known
@@ -66,6 +73,7 @@ def create(session: Session, settings: Settings, jobs: JobEngine, account: Accou
     )  # fmt: skip
     session.add(prompt)
     session.flush()
+    start.keep(prompt, Store(settings.data))
     money.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, jobs, prompt)
     return prompt
@@ -136,7 +144,11 @@ def duplicate(session: Session, settings: Settings, jobs: JobEngine, account: Ac
     """A new prompt like another one but for `changes`."""
     old = get(session, account, number)
     values = {**old.fields, "text": old.text, "callback": old.callback, "num_images": old.num_images, **changes}
-    return create(session, settings, jobs, account, PromptForm.read(values), target=old.tune_id)
+    start = inputs.copied(old, Store(settings.data))
+    try:
+        return create(session, settings, jobs, account, PromptForm.read(values), target=old.tune_id, start=start)
+    finally:
+        start.discard()
 
 
 def drawn_text(prompt: Prompt) -> str:
@@ -190,7 +202,7 @@ def _uses(session: Session, account: Account, text: str) -> list[tuple[Tune, flo
     return list(found.values())
 
 
-def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune]) -> None:
+def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune], start: Inputs) -> None:
     """The rules of FLUX, all at once; known clients repair on these very words."""
     wrong: dict[str, list[str]] = {}
     if not TAG.sub("", text).strip():
@@ -203,7 +215,9 @@ def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune
     if form.negative_prompt and form.negative_prompt.strip():
         wrong["negative_prompt"] = ["not supported on Flux"]
     if form.controlnet:
-        wrong["controlnet"] = ["needs an input image, which this server does not take"]
+        wrong["controlnet"] = ["is not offered by this server: an input_image alone starts from a picture"]
+    if "mask_image" in start and "input_image" not in start:
+        wrong["mask_image"] = ["needs the input_image that it belongs to"]
     if (form.w is None) != (form.h is None):
         wrong["w" if form.w is None else "h"] = ["must be given together with the other side"]
     if wrong:

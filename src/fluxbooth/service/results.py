@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import belongings, checkpoints, continuing, money, prompts, tunes
+from fluxbooth.service import belongings, checkpoints, continuing, inputs, money, prompts, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
@@ -104,14 +104,29 @@ class Results:
                 self.store.remove(continuing.start(tune))
         self.store.remove(f"tunes/{number}/work")
 
+    def prompt_to_fetch_for(self, number: int) -> Prompt | None:
+        """The prompt, if it starts from pictures that it knows by address."""
+        with self.db.read() as session:
+            prompt = _open_prompt(session, number)
+            return prompt if prompt and inputs.ADDRESSES in prompt.fields else None
+
+    def inputs_fetched(self, number: int, files: dict[str, str]) -> None:
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                prompt.fields = {**prompt.fields, inputs.FILES: files}
+
     def begin_drawing(self, number: int) -> Json | None:
+        """The request to the child, or None if nobody waits for it any more. What an attempt that died had drawn is forgotten."""
         with self.db.write() as session:
             prompt = _open_prompt(session, number)
             if prompt is None:
                 return None
             prompt.started_training_at = prompt.started_training_at or now()
+            session.execute(delete(Image).where(Image.prompt_id == number))
             loras = [f"{self.store.path(use.tune.lora)}:{use.weight}" for use in prompt.uses if use.tune.lora]
             spec, out = {**prompt.spec, "loras": loras}, self.store.path(f"prompts/{number}/work")
+            if start := {name: str(self.store.path(key)) for name, key in prompt.fields.get(inputs.FILES, {}).items()}:
+                spec |= start | {"denoising_strength": prompt.fields.get("denoising_strength")}
             following = _next_prompt(session, number)
             soon = [str(self.store.path(use.tune.lora)) for use in (following.uses if following else ()) if use.tune.lora]
             return {"work": "generate", "text": prompts.drawn_text(prompt), "spec": spec, "out": str(out), "soon": soon}
@@ -121,12 +136,7 @@ class Results:
             prompt = _open_prompt(session, number)
             if prompt is None:
                 return
-            for i, picture in enumerate(result["pictures"]):
-                key = f"prompts/{number}/{i}.jpg"
-                if Path(picture["path"]).exists():
-                    self.store.take(Path(picture["path"]), key)
-                shown = {name: picture[name] for name in ("seed", "width", "height", "recipe")}
-                prompt.images.append(Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown))
+            self._add_pictures(prompt, result["pictures"])
             prompt.trained_at = now()
             money.capture(session, prompt.job)
             session.flush()
@@ -138,6 +148,24 @@ class Results:
         with self.db.write() as session:
             if (tune := _open_tune(session, number)) and tune.deaths:
                 tune.deaths = 0
+
+    def drawn(self, number: int, pictures: list[Json]) -> None:
+        """Some of a prompt's pictures, for whoever looks on; the rest follows."""
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                self._add_pictures(prompt, pictures)
+
+    def _add_pictures(self, prompt: Prompt, pictures: list[Json]) -> None:
+        known = {image.key for image in prompt.images}
+        for picture in pictures:
+            source = Path(picture["path"])
+            key = f"prompts/{prompt.id}/{source.name}"
+            if key in known:
+                continue
+            if source.exists():
+                self.store.take(source, key)
+            shown = {name: picture[name] for name in ("seed", "width", "height", "recipe")}
+            prompt.images.append(Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown))
 
     def died(self, kind: type[Tune] | type[Prompt], number: int) -> int:
         """Counts one more child that died on a job; how many have since it got further."""

@@ -120,7 +120,7 @@ class PromptForm(Form):
         if isinstance(values, dict):
             for name in ("input_image", "mask_image"):
                 if any(values.get(f"{name}{end}") not in BLANK for end in ("", "_url", "_base64")):
-                    raise ValueError("input_image and mask_image are not offered by this server")
+                    raise ValueError("input_image and mask_image belong to a prompt of its own: send them with POST /prompts")
             if any(
                 name.startswith(("video", "audio_", "input_video", "image_references")) and values[name] not in BLANK for name in values
             ):

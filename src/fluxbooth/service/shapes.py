@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 from fluxbooth.prompts import trigger_words
@@ -75,7 +76,9 @@ PROMPT_FIELDS: Json = {
 }  # fmt: skip
 
 
-def prompt(row: Prompt, settings: Settings) -> Json:
+def prompt(row: Prompt, settings: Settings, sign: Callable[[str], str]) -> Json:
+    """`sign` makes the short-lived address of a stored file from its key."""
+    inputs, addresses = row.fields.get("inputs", {}), row.fields.get("input_urls", {})
     fields = {name: row.fields.get(name, default) for name, default in PROMPT_FIELDS.items()}
     if fields["cfg_scale"] is not None:
         fields["cfg_scale"] = str(float(fields["cfg_scale"]))
@@ -84,8 +87,9 @@ def prompt(row: Prompt, settings: Settings) -> Json:
         "created_at": time(row.created_at), "updated_at": time(row.updated_at), "tune_id": row.tune_id, "text": row.text,
         **fields, "num_images": row.num_images, "user_error": row.user_error,
         "url": f"{settings.url}/tunes/{row.tune_id}/prompts/{row.id}.json",
-        "images": [image_url(image.name, settings) for image in row.images],
-        "only_upscale": False, "tiled_upscale": False, "is_multiperson": False, "input_image": None, "mask_image": None,
+        "images": [image_url(image.name, settings) for image in row.images] if row.trained_at else [],  # never some of them
+        "only_upscale": False, "tiled_upscale": False, "is_multiperson": False,
+        **{name: sign(inputs[name]) if name in inputs else addresses.get(name) for name in ("input_image", "mask_image")},
         "image_references": [], "prompt_likes_count": row.likes, "liked": row.liked, "pack_id": row.pack_id,
         "base_pack_id": row.base_pack_id, "orig_prompt_id": row.orig_prompt_id, "order_id": row.order_id, "cost_mc": row.cost_mc,
         "theme_writer": row.fields.get("theme_writer"), "warnings": [advice["message"] for advice in row.advice],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import packs, prompts, shapes, tunes
+from fluxbooth.service import inputs, packs, prompts, shapes, tunes
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account, now
@@ -57,7 +58,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 made = prompts.listed(
                     session, owner, limit=requests.MOST, offset=0, before=None, tune_id=tune.id, text=None, liked=None
                 )  # fmt: skip
-                shown["prompts"] = [shapes.prompt(prompt, services.settings) for prompt in reversed(made)]
+                shown["prompts"] = [shapes.prompt(prompt, services.settings, services.sign) for prompt in reversed(made)]
             return shown
 
         return await requests.answered_once(request, services, account, values, work)
@@ -160,19 +161,33 @@ async def create_top_prompt(request: Request, services: Using, account: Owner) -
 
 
 async def _create_prompt(request: Request, services: Services, account: Account, number: str | None) -> Response:
-    async with requests.body(request, services, "prompt") as (values, _):
+    async with requests.body(request, services, "prompt") as (values, _), started(services, values) as start:
         form = PromptForm.read(values)
         target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
 
         def work(session: Session, owner: Account) -> Json:
-            made = prompts.create(session, services.settings, services.jobs, owner, form, target=target)
+            made = prompts.create(session, services.settings, services.jobs, owner, form, target=target, start=start)
             if form.pack_id is not None:
                 packs.attach(session, owner, made, form.pack_id)
             if form.base_pack_id is not None:
                 packs.belongs(session, owner, made, form.base_pack_id)
-            return shapes.prompt(made, services.settings)
+            return shapes.prompt(made, services.settings, services.sign)
 
-        return await requests.answered_once(request, services, account, values, work)
+        return await requests.answered_once(request, services, account, {**values, "start": start.digests()}, work)
+
+
+@contextlib.asynccontextmanager
+async def started(services: Services, values: Json) -> AsyncIterator[inputs.Inputs]:
+    """The pictures that a prompt starts from, taken out of its fields."""
+    if not any(name.startswith(inputs.NAMES) for name in values):
+        yield inputs.Inputs()
+        return
+    async with requests.DECODING:
+        taken = await asyncio.to_thread(inputs.take, values, services.store.incoming)
+    try:
+        yield taken
+    finally:
+        await asyncio.to_thread(taken.discard)
 
 
 @router.get("/prompts", summary="List prompts, newest first")
@@ -196,7 +211,7 @@ async def _listed(request: Request, services: Services, tune_id: int | None, *, 
             session, account, **asked, tune_id=tune_id, text=query.get("text"), liked=said(liked) if liked else None, since=since,
             equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")},
         )  # fmt: skip
-        return [shapes.prompt(row, services.settings) for row in rows if not said(query.get("is_video"))]
+        return [shapes.prompt(row, services.settings, services.sign) for row in rows if not said(query.get("is_video"))]
 
     return await requests.looked_up(request, services, work)
 
@@ -207,7 +222,7 @@ async def get_prompt(number: str, request: Request, services: Using) -> Response
     wanted = row_id(number)
 
     def work(session: Session, account: Account) -> Json:
-        return shapes.prompt(prompts.get(session, account, wanted), services.settings)
+        return shapes.prompt(prompts.get(session, account, wanted), services.settings, services.sign)
 
     return await requests.looked_up(request, services, work)
 
@@ -226,7 +241,7 @@ async def change_prompt(number: str, request: Request, services: Using, account:
             if "base_pack_id" in values:
                 packs.belongs(session, account, prompt, form.base_pack_id)
             session.flush()
-            return shapes.prompt(prompt, services.settings)
+            return shapes.prompt(prompt, services.settings, services.sign)
 
     return await asyncio.to_thread(work)
 
@@ -248,7 +263,7 @@ async def duplicate_prompt(number: str, request: Request, services: Using, accou
 
         def work(session: Session, owner: Account) -> Json:
             made = prompts.duplicate(session, services.settings, services.jobs, owner, row_id(number), values)
-            return shapes.prompt(made, services.settings)
+            return shapes.prompt(made, services.settings, services.sign)
 
         return await requests.answered_once(request, services, account, values, work)
 

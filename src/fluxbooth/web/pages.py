@@ -14,7 +14,7 @@ from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.schemas import MoreForm
 from fluxbooth.service.tables import Account
 from fluxbooth.web import account as account_pages
-from fluxbooth.web import api, drawing, making, operating, packing, sessions, theming, thumbnails, views
+from fluxbooth.web import api, creating, drawing, making, operating, packing, sessions, theming, thumbnails, views
 from fluxbooth.web.app import Services
 from fluxbooth.web.limits import spoken
 from fluxbooth.web.render import FOLDER, local, page, redirect, sentences
@@ -29,7 +29,12 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
     others = drawing, theming, packing, account_pages, operating, sessions
-    for part in (making.router, router, *(module.router for module in others)):  # making first: "new" is no tune
+    for part in (
+        making.router,
+        creating.router,
+        router,
+        *(module.router for module in others),
+    ):  # those first: "new" is no tune, "plan" no prompt
         app.include_router(part)
     app.mount("/app/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_api_route("/", lambda: RedirectResponse("/app"), include_in_schema=False, name="root")

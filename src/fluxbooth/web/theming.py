@@ -16,7 +16,8 @@ from fluxbooth.service.settings import MB
 from fluxbooth.service.tables import Account
 from fluxbooth.web import forms
 from fluxbooth.web.app import Services
-from fluxbooth.web.drawing import RATIOS, usable_tunes
+from fluxbooth.web.creating import RATIOS
+from fluxbooth.web.drawing import usable_tunes
 from fluxbooth.web.render import page, redirect, sentences
 from fluxbooth.web.requests import Using, once
 from fluxbooth.web.sessions import Viewer, same_origin

@@ -78,10 +78,11 @@ def prompt(row: Prompt) -> Json:
     }  # fmt: skip
 
 
-def again(row: Prompt) -> Json:
-    """The query of the page Create that holds the same words."""
-    asked: Json = {"text": words(row), "ratio": row.spec.get("aspect_ratio") or "1:1", "count": row.num_images}
-    return asked | ({"tune": row.uses[0].tune_id} if row.uses and not row.uses[0].tune.deleted_at else {})
+def again(row: Prompt, **changes: Any) -> list[tuple[str, Any]]:
+    """The query of the page Create that holds the same words, drawn with the same tunes."""
+    asked: Json = {"text": words(row), "ratio": row.spec.get("aspect_ratio") or "1:1", "count": row.num_images, **changes}
+    used = [f"{use.tune_id}:{use.weight:g}" for use in row.uses if not use.tune.deleted_at]
+    return [*asked.items(), *(("tune", tune) for tune in used)]
 
 
 def image(row: Image, of: Prompt) -> Json:
@@ -89,7 +90,7 @@ def image(row: Image, of: Prompt) -> Json:
     return {
         "name": row.name, "src": whole, "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
         "page": f"/app/pictures/{row.name}", "width": row.width, "height": row.height, "seed": row.seed, "alt": words(of),
-        "recipe": recipe(row, of), "same_seed": again(of) | {"seed": row.seed, "count": 1},
+        "recipe": recipe(row, of), "same_seed": again(of, seed=row.seed, count=1), "over": again(of, **{"from": row.name}, count=1),
     }  # fmt: skip
 
 
@@ -101,4 +102,6 @@ def recipe(row: Image, of: Prompt) -> list[tuple[str, str]]:
         "steps": made.get("steps"), "guidance": made.get("guidance"), "version": made.get("version"),
         "tunes": ", ".join(f"{use.tune.title} at {use.weight:g}" for use in of.uses),
     }  # fmt: skip
+    if start := made.get("input"):
+        facts["start"] = text("recipe.start.masked" if start["masked"] else "recipe.start.whole", strength=f"{start['strength']:g}")
     return [(text(f"recipe.{name}"), str(value)) for name, value in facts.items() if value not in (None, "")]

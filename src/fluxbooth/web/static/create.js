@@ -1,39 +1,132 @@
-// Advice while one types, and pictures that appear when they are made.
+// The prompt box: tunes as chips, advice under the very words, what it will take, and pictures that appear as they are made.
 
-import { find, parse, post, showErrors } from "./app.js";
+import { ask, element, find, findAll, parse, post, say, showErrors, text } from "./app.js";
 import { advising } from "./advice.js";
 import { follow } from "./gallery.js";
+import { maskOf, starting } from "./mask.js";
 
-const form = find("#create"), box = find("#text"), tune = find("#tune"), make = find("#make");
-const advice = advising(box, find("#advice"), () => tune.value);
+const form = find("#create"), box = find("#text"), behind = find("#behind"), chips = find("#chips"), make = find("#make"), insert = find("#insert");
+const tunes = () => findAll(".chip", chips);
+const used = () => tunes().map((chip) => `${chip.dataset.tune}:${find("select", chip).value}`);
+let places = [];
 
-const trigger = () => tune.selectedOptions[0]?.dataset.trigger ?? "";
-let before = trigger();
+find("#tune").disabled = true; // the chips say it
+form.classList.add("with-scripts");
 
+const advice = advising(box, find("#advice"), used, (found) => { places = found; paint(); });
+
+/** The same words behind the box, with the words that call a tune and those that something is said about marked. */
+function paint() {
+  const words = box.value, marks = places.filter(({ start, end }) => end > start && end <= words.length).map((place) => ({ ...place, kind: "advised" }));
+  for (const { dataset: { trigger } } of tunes()) {
+    for (let start = find_(words, trigger, 0); start >= 0; start = find_(words, trigger, start + trigger.length)) {
+      marks.push({ start, end: start + trigger.length, kind: "called" });
+    }
+  }
+  const edges = [...new Set([0, words.length, ...marks.flatMap(({ start, end }) => [start, end])])].sort((a, b) => a - b);
+  behind.replaceChildren(...edges.slice(0, -1).map((start, i) => {
+    const over = marks.filter((mark) => mark.start <= start && mark.end > start);
+    return element("span", { className: over.map((mark) => mark.kind).join(" "), textContent: words.slice(start, edges[i + 1]) });
+  }), "\n");
+  behind.scrollTop = box.scrollTop;
+}
+
+function find_(words, trigger, from) {
+  return trigger ? words.toLowerCase().indexOf(trigger.toLowerCase(), from) : -1;
+}
+
+box.addEventListener("input", () => { places = []; paint(); });
+box.addEventListener("scroll", () => { behind.scrollTop = box.scrollTop; });
 box.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
-tune.addEventListener("change", () => {
-  const now = trigger(), rest = before && box.value.startsWith(before) ? box.value.slice(before.length).trimStart() : box.value;
-  box.value = now ? `${now} ${rest}` : rest;
-  before = now;
-  advice.later();
+
+/** A chip stands for the tune's LoRA; the words that call it are put into the text, of the first tune before all others. */
+function add(button) {
+  const chip = find("template", button.parentElement).content.firstElementChild.cloneNode(true), { trigger } = chip.dataset;
+  insert.open = false;
+  if (!tunes().some((other) => other.dataset.tune === chip.dataset.tune)) {
+    if (find_(box.value, trigger, 0) < 0) {
+      const at = tunes().length ? box.selectionStart : 0;
+      const before = box.value.slice(0, at), after = box.value.slice(at);
+      box.value = `${before}${before && !/\s$/.test(before) ? " " : ""}${trigger}${/^\s/.test(after) ? "" : " "}${after}`;
+    }
+    chips.append(chip);
+    say(text("inserted", { title: find("span", chip).textContent }));
+  }
+  box.focus();
+  box.setSelectionRange(box.value.length, box.value.length);
+  changed();
+}
+
+function out(chip) {
+  const { trigger } = chip.dataset, at = find_(box.value, trigger, 0);
+  chip.remove();
+  if (at >= 0 && !tunes().some((other) => other.dataset.trigger === trigger)) {
+    box.value = (box.value.slice(0, at) + box.value.slice(at + trigger.length).replace(/^,?\s+/, "")).trimStart();
+  }
+  say(text("taken_out", { title: find("span", chip).textContent }));
+  (find(".chip:last-child .out", chips) ?? find("summary", insert)).focus();
+  changed();
+}
+
+chips.addEventListener("click", (event) => event.target.matches(".out") && out(event.target.closest(".chip")));
+chips.addEventListener("change", changed);
+insert?.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-tune]");
+  if (button) add(button);
 });
+insert?.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !insert.open) return;
+  insert.open = false;
+  find("summary", insert).focus();
+});
+document.addEventListener("click", (event) => { if (insert?.open && !insert.contains(event.target)) insert.open = false; });
+
+function changed() {
+  paint();
+  advice.later();
+  plan();
+}
+
+let plans = 0;
+async function plan() {
+  const mine = ++plans, asked = new URLSearchParams({ count: find("#count").value, ratio: find("input[name=ratio]:checked", form).value });
+  for (const tune of used()) asked.append("tune", tune);
+  try {
+    const { words } = await (await ask(`/app/prompts/plan?${asked}`)).json();
+    if (mine === plans) find("#plan").textContent = words.join(" ");
+  } catch { /* the button says what is wrong when it is pressed */ }
+}
+form.addEventListener("change", (event) => { if (event.target.matches("#count, input[name=ratio]")) plan(); });
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   make.disabled = true;
+  const sent = new FormData(form);
+  for (const tune of used()) sent.append("tunes[]", tune);
+  const mask = await maskOf();
+  if (mask) sent.set("mask_image", mask, "mask.png");
   try {
-    const answer = await post("/app/prompts", new URLSearchParams(new FormData(form)));
+    const answer = await post("/app/prompts", sent);
     showErrors([]);
     find("#nothing")?.remove();
     find("#cards").prepend(parse(await answer.text()));
     follow();
+    plan();
   } catch (error) {
     showErrors([error.message]);
   }
   make.disabled = false;
 });
 
-if (box.value.trim() !== trigger()) advice.now();
+starting((there) => {
+  const kept = find("#as-is"), ratio = find("input", kept);
+  kept.hidden = !there;
+  if (there && !ratio.disabled) ratio.checked = true;
+  if (!there && ratio.checked) find("input[name=ratio]", form).checked = true;
+});
+changed();
+if (tunes().some((chip) => box.value.trim() !== chip.dataset.trigger)) advice.now();
+else places = [];
 box.setSelectionRange(box.value.length, box.value.length);

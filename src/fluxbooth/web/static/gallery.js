@@ -130,7 +130,7 @@ export async function follow() {
   for (const old of open) {
     try {
       const card = parse(await (await ask(`/app/prompts/${old.dataset.prompt}`)).text());
-      if (card.dataset.state !== old.dataset.state) {
+      if (card.dataset.state !== old.dataset.state || card.dataset.there !== old.dataset.there) {
         old.replaceWith(card);
         if (card.dataset.state === "done") say(text("made"));
       }

@@ -5,7 +5,7 @@ import { advising } from "./advice.js";
 
 const form = find("#drafts"), tune = find("input[name=tune]", form).value;
 
-for (const item of findAll(".drafts li", form)) advising(find("textarea", item), find(".advice", item), () => tune);
+for (const item of findAll(".drafts li", form)) advising(find("textarea", item), find(".advice", item), () => [tune]);
 
 function sum() {
   const rows = findAll(".drafts li", form), kept = rows.filter((row) => find("input[type=checkbox]", row).checked);

@@ -1,0 +1,156 @@
+"""Pictures that a prompt starts from: taken out of a request, looked at, and kept beside the prompt as files that we wrote.
+
+A stranger's file is decoded in a process of its own and written anew, so that what is stored is upright, of a bounded size, and without
+the place where a phone took it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import secrets
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from fluxbooth import photocheck
+from fluxbooth.errors import InputError
+from fluxbooth.service.errors import Invalid
+from fluxbooth.service.fetch import Fetched
+from fluxbooth.service.schemas import BLANK, Callback
+from fluxbooth.service.store import Store
+from fluxbooth.service.tables import Prompt
+
+NAMES = ("input_image", "mask_image")
+FILES, ADDRESSES = "inputs", "input_urls"  # of Prompt.fields: keys in the store by name, addresses still to be fetched
+MOST_PIXELS = 2048 * 2048
+ADDRESS = TypeAdapter(Callback)
+
+
+@dataclass
+class Inputs:
+    """By name, files of ours that wait in the folder of incoming ones, and addresses."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.files or name in self.addresses
+
+    def digests(self) -> dict[str, str]:
+        """What tells two requests apart that differ in nothing else."""
+        return self.addresses | {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.files.items()}
+
+    def keep(self, prompt: Prompt, store: Store) -> None:
+        """Moves the files to the prompt, which has its id."""
+        kept = {}
+        for name, path in self.files.items():
+            kept[name] = f"prompts/{prompt.id}/{name}{path.suffix}"
+            store.take(path, kept[name])
+        told = ({FILES: kept} if kept else {}) | ({ADDRESSES: self.addresses} if self.addresses else {})
+        prompt.fields = {**prompt.fields, **told}
+
+    def discard(self) -> None:
+        for path in self.files.values():
+            path.unlink(missing_ok=True)
+
+
+def take(values: dict[str, Any], incoming: Path) -> Inputs:
+    """Takes `input_image` and `mask_image`, with `_url` and `_base64`, out of a prompt's fields. Raises Invalid for what will not do."""
+    taken = Inputs()
+    try:
+        for name in NAMES:
+            given = {end: value for end in ("", "_url", "_base64") if (value := values.pop(name + end, None)) not in BLANK}
+            if len(given) > 1:
+                raise Invalid({name: ["is given more than once"]})
+            for end, value in given.items():
+                if isinstance(value, str) and (end == "_url" or value.startswith(("http://", "https://"))):
+                    taken.addresses[name] = _address(name, value)
+                elif isinstance(value, str):
+                    taken.files[name] = _decoded(name, value, incoming)
+                elif hasattr(value, "path"):
+                    taken.files[name] = written(value.path, name, incoming)
+                else:
+                    raise Invalid({name: ["must be a file, an address or base64"]})
+    except Invalid:
+        taken.discard()
+        raise
+    return taken
+
+
+def written(source: Path, name: str, folder: Path) -> Path:
+    """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Raises Invalid if it is no picture."""
+    try:
+        (photo,) = photocheck.read([source], max_pixels=MOST_PIXELS)
+    except InputError as error:
+        raise Invalid({name: [str(error).replace(source.name, f"the {name}")]}) from None
+    picture, target = Image.fromarray(photo.pixels), folder / secrets.token_hex(16)
+    if name == "mask_image":
+        target = target.with_suffix(".png")
+        picture.convert("L").save(target)
+    else:
+        target = target.with_suffix(".jpg")
+        picture.save(target, quality=95, subsampling=0)
+    return target
+
+
+def copied(prompt: Prompt, store: Store) -> Inputs:
+    """Those of another prompt, for one like it."""
+    files = {}
+    for name, key in prompt.fields.get(FILES, {}).items():
+        files[name] = (store.incoming / secrets.token_hex(16)).with_suffix(Path(key).suffix)
+        shutil.copy(store.path(key), files[name])
+    return Inputs(files, dict(prompt.fields.get(ADDRESSES, {})))
+
+
+def of_file(store: Store, key: str) -> Inputs:
+    """A stored picture of ours as the one to start from."""
+    target = (store.incoming / secrets.token_hex(16)).with_suffix(".jpg")
+    shutil.copy(store.path(key), target)
+    return Inputs({"input_image": target})
+
+
+def fetch_missing(prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]) -> dict[str, str]:
+    """Downloads what a prompt knows by address alone; all its files then, by name. Raises FetchError, or InputError for no picture."""
+    files = dict(prompt.fields.get(FILES, {}))
+    for name, address in prompt.fields.get(ADDRESSES, {}).items():
+        if name in files:
+            continue
+        there = store.incoming / f"prompt-{prompt.id}-{name}"
+        try:
+            fetch(address, there)
+            made = written(there, name, store.incoming)
+        except Invalid as error:
+            raise InputError(" ".join(error.sentences)) from None
+        finally:
+            there.unlink(missing_ok=True)
+        files[name] = f"prompts/{prompt.id}/{name}{made.suffix}"
+        store.take(made, files[name])
+    return files
+
+
+def _address(name: str, value: str) -> str:
+    try:
+        return ADDRESS.validate_python(value)
+    except ValidationError:
+        raise Invalid({name: ["must be a http or https address without a password"]}) from None
+
+
+def _decoded(name: str, value: str, incoming: Path) -> Path:
+    """Of base64, alone or as a data: address."""
+    try:
+        data = base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
+    except (binascii.Error, ValueError):
+        raise Invalid({name: ["is not base64"]}) from None
+    there = incoming / secrets.token_hex(16)
+    there.write_bytes(data)
+    try:
+        return written(there, name, incoming)
+    finally:
+        there.unlink()
