@@ -169,9 +169,7 @@ def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path,
     return language.advise(text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length)
 
 
-def _recipe(
-    text: str, spec: GenerateSpec, row: Base, seed: int, canvas: Canvas, loras: Sequence[tuple[Adapter, float]]
-) -> dict[str, Any]:
+def _recipe(text: str, spec: GenerateSpec, row: Base, seed: int, canvas: Canvas, loras: Sequence[tuple[Adapter, float]]) -> dict[str, Any]:
     width, height = canvas.size
     recipe: dict[str, Any] = {
         # of a folder or a file of one's own only its name: a picture is made to be given away

@@ -14,15 +14,16 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fluxbooth.demo import PHOTOS
+from tests.web import browser
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = browser.find()
 SCREENS = Path(__file__).parents[2] / "docs" / "screens"
 WIDTHS = (1280, 390)
 TALLEST = 1800  # pixels
 AXE = "axe-core@4.14.1"
-in_browser = [pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt install chromium")]
-needed = [pytest.mark.slow, *in_browser]
+in_every_run = [pytest.mark.skipif(CHROMIUM is None, reason=browser.MISSING)]
+needed = [pytest.mark.slow, *in_every_run]
 
 
 @contextmanager
@@ -30,8 +31,8 @@ def window(*, expected: tuple[str, ...] = ()) -> Iterator[api.Page]:
     """A page on which no script may fail and nothing of another host may be asked for; `expected` are statuses that the story provokes."""
     wrong: list[str] = []
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
+        shown = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = shown.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
         page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
@@ -39,7 +40,7 @@ def window(*, expected: tuple[str, ...] = ()) -> Iterator[api.Page]:
         )
         page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(("http://127.0.0.1", "blob:")) else None)
         yield page
-        browser.close()
+        shown.close()
     assert not wrong
 
 

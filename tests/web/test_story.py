@@ -61,6 +61,7 @@ def make_pictures(page: api.Page) -> None:
     page.get_by_label("How many").fill("2")
     page.get_by_role("button", name="Make pictures").click()
     api.expect(page.locator("a.picture")).to_have_count(2, timeout=LONG)
+    api.expect(page.locator("#plan")).to_contain_text("2 pictures")
     words.fill("sks man in a forest, laughing, wearing a green hoodie")
     page.locator(".shape", has_text="3:4").click()
     page.get_by_role("button", name="Make pictures").click()

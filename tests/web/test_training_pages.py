@@ -14,11 +14,11 @@ from PIL import Image
 
 from fluxbooth.demo import PHOTOS
 from tests.service.server import PATIENCE, Json, Server
-from tests.web.chromium import api, in_browser, photos, window
+from tests.web.chromium import api, in_every_run, photos, window
 from tests.web.visitors import browser, link
 
 LONG = PATIENCE * 1000  # ms
-pytestmark = in_browser
+pytestmark = in_every_run
 NAMES = sorted(PHOTOS.glob("*.png"))
 DROP = """([place, files]) => {
     const data = new DataTransfer();
