@@ -277,8 +277,6 @@ class _Run:
         self.report(event)
 
 
-
-
 def peak_rss_mb() -> float:
     """Largest resident memory of this process so far."""
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
