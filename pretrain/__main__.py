@@ -97,7 +97,9 @@ def train_language(work: Work, steps: int) -> None:
 def train_transformer(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     checkpoint = work.folder / "transformer.safetensors"
-    for _ in show("transformer", transformer.train(work.nano("language"), shards, work.latents(shards), steps, checkpoint), steps):
+    learnt = (work.folder / "language.safetensors").exists()
+    beginning = work.beginning() if work.begin and not learnt else work.nano("language")  # the shipped encoders know it already
+    for _ in show("transformer", transformer.train(beginning, shards, work.latents(shards), steps, checkpoint), steps):
         pass
 
 
@@ -149,8 +151,9 @@ def main() -> None:
     parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages")
     parser.add_argument("--steps", type=int, help="steps of the stage given with --only (pictures, for render)")
     parser.add_argument("--warm-start", action="store_true", help="train the shipped weights on, with their autoencoder and vocabularies")
+    parser.add_argument("--threads", type=int, default=2, help="1 where other work shares the cores: two threads would wait for each other")
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(arguments.threads)
     work = Work(arguments.work, NANO if arguments.warm_start else None)
     for stage in arguments.only:
         run, steps = RUN[stage]
