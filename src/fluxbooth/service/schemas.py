@@ -216,13 +216,13 @@ def field_map(error: ValidationError) -> dict[str, list[str]]:
     """pydantic's errors in the contract's shape, with the words that clients of Rails know."""
     fields: dict[str, list[str]] = {}
     for row in error.errors():
-        name = str(row["loc"][0]) if row["loc"] else "body"
+        name, limits = str(row["loc"][0]) if row["loc"] else "body", row.get("ctx", {})
         if row["type"] in WORDS:
             message = WORDS[row["type"]]
         elif row["type"] == "too_long":
-            message = f"must have at most {row['ctx']['max_length']} items, not {row['ctx']['actual_length']}"
+            message = f"must have at most {limits['max_length']} items, not {limits['actual_length']}"
         elif row["type"] == "value_error":
-            message = str(row.get("ctx", {}).get("error", row["msg"]))
+            message = str(limits.get("error", row["msg"]))
         else:
             message = row["msg"].replace("Input should be", "must be").replace("String should", "must").replace("List should", "must")
         fields.setdefault(name, []).append(message)
