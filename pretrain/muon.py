@@ -18,7 +18,7 @@ QUINTIC, ROUNDS = (3.4445, -4.7750, 2.0315), 5
 
 
 class Muon(Optimizer):
-    """For the matrices inside the blocks. A step has the root mean square of an AdamW step of the same `lr` (Liu et al. 2025, arXiv:2502.16982)."""
+    """For the matrices inside the blocks; a step is as large as AdamW's of the same `lr` is (Liu et al. 2025, arXiv:2502.16982)."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
