@@ -6,6 +6,7 @@ network or the money in its own hands, and the words it holds the answer to. 95 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import gzip
 import http.client
@@ -35,6 +36,15 @@ from tests.service.server import FEW, Json, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
 TUNE = {"tune[title]": "bad input", "tune[name]": "man", "tune[branch]": "fast", "tune[steps]": FEW}
+
+
+def encoded(side: int) -> str:
+    """A square picture in base64."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (250, 250, 250)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
 Ask = Callable[["World"], httpx.Response]
 
 
@@ -255,6 +265,8 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
     ("85 seed 2^32 + 1", lambda w: w.prompt(seed=2**32 + 1), (422,), "seed"),
     ("86 seed -1", lambda w: w.prompt(seed=-1), (422,), "seed"),
     ("87 cfg_scale 16", lambda w: w.prompt(cfg_scale=16), (422,), "cfg_scale"),
+    ("88 mask of another size: it is scaled to the picture",
+     lambda w: w.prompt(input_image_base64=encoded(200), mask_image_base64=encoded(90)), (201,), "mask_image"),
     ("89 mask without a picture", lambda w: w.prompt(mask_image_url="http://example.com/b"), (422,), "needs the input_image"),
     ("90 malformed base64", lambda w: w.prompt(input_image_base64="data:image/png;base64,!!!"), (422,), "not base64"),
     ("90 words in base64", lambda w: w.prompt(input_image_base64="d29yZHM="), (422,), "not a JPEG"),
