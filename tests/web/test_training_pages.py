@@ -14,11 +14,11 @@ from PIL import Image
 
 from fluxbooth.demo import PHOTOS
 from tests.service.server import PATIENCE, Json, Server
-from tests.web.chromium import api, in_every_run, photos, window
+from tests.web.chromium import api, needed, photos, window
 from tests.web.visitors import browser, link
 
 LONG = PATIENCE * 1000  # ms
-pytestmark = in_every_run
+pytestmark = needed
 NAMES = sorted(PHOTOS.glob("*.png"))
 DROP = """([place, files]) => {
     const data = new DataTransfer();
@@ -135,8 +135,8 @@ def the_plan_follows_the_form(page: api.Page) -> None:
     page.get_by_text("Thorough", exact=True).click()
     api.expect(plan).to_contain_text("800 steps for 8 photos")
     page.get_by_text("More options").click()
-    page.get_by_label("Steps").fill("44")
-    page.get_by_label("Steps").press("Tab")
+    page.get_by_role("spinbutton", name="Steps").fill("44")
+    page.get_by_role("spinbutton", name="Steps").press("Tab")
     api.expect(plan).to_contain_text("44 steps for 8 photos")
     api.expect(plan).to_contain_text("Deleted 30 days after the training")
     page.get_by_label("Keep until I delete it").check()
@@ -150,7 +150,7 @@ def a_form_that_will_not_do_keeps_everything(page: api.Page) -> None:
     api.expect(page.locator("#errors")).to_be_focused()
     api.expect(page.locator("#photos .number")).to_have_count(8, timeout=LONG)
     api.expect(page.get_by_label("Title")).to_have_value("Robin kept")
-    api.expect(page.get_by_label("Steps")).to_have_value("44")
+    api.expect(page.get_by_role("spinbutton", name="Steps")).to_have_value("44")
     api.expect(page.get_by_label("Caption of photo 2")).to_have_value("ohwx man with a beard, laughing")
 
 
