@@ -74,6 +74,7 @@ def _estate(town: House) -> Estate:
     ids = {
         "tunes": tune["id"], "prompts": prompt["id"], "packs": pack["slug"], "p": pack["id"], "drafts": DRAFT, "photos": stored.id,
         "pictures": image, "thumbs": image, "images": image, "files": stored.key, "keys": key, "callbacks": told, "models": "nano",
+        "checkpoints": 30, "samples": 1,
     }  # fmt: skip
     known = {part: str(value) for part, value in ids.items()}
     return Estate(account, known, tune["id"], prompt["id"], pack, ran["order"]["id"], prompt["id"])
