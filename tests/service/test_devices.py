@@ -34,6 +34,7 @@ def runners(server: Server) -> list[int]:
     return sorted(children(engine, "fluxbooth.runner")) if engine else []
 
 
+@pytest.mark.slow
 def test_two_children_work_at_the_same_time_and_recover_alone_or_together(twice: Server) -> None:
     tunes = [twice.new_tune(title, branch="flux1", steps="5000")["id"] for title in ("left", "right")]
     until(lambda: all(progress(twice, tune).get("step") for tune in tunes), "both train")
