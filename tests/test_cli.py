@@ -84,17 +84,18 @@ def test_train_then_generate(tmp_path: Path, trained: Trained, capsys: pytest.Ca
     assert Path(result["lora"]).is_file()
 
     text = f"ohwx man at the beach in a red hoodie <lora:{result['lora']}:0.9>"
-    code, out, _ = run(
-        capsys, "generate", text, "--steps", 2, "--num-images", 2, "--seed", 5, "--aspect-ratio", "16:9", "--out", tmp_path / "p", "--json"
-    )
+    flags = ("--steps", 2, "--num-images", 2, "--seed", 5, "--aspect-ratio", "16:9", "--out", tmp_path / "p")
+    code, out, _ = run(capsys, "generate", text, *flags, "--json", "--progress", "json")
     assert code == 0
-    pictures = json.loads(out)["pictures"]
+    *events, result = [json.loads(line) for line in out.splitlines()]
+    pictures = result["pictures"]
+    assert [row for event in events if event["event"] == "picture" for row in event["pictures"]] == pictures
     assert [p["seed"] for p in pictures] == [5, 6]
     for picture in pictures:
         assert picture.keys() == {"path", "seed", "width", "height", "text"}
         assert Image.open(picture["path"]).size == (picture["width"], picture["height"]) == (176, 96)
 
-    code, out, _ = run(capsys, "lora", "info", result["lora"], "--json")
+    code, out, _ = run(capsys, "lora", "info", trained.rows[-1]["lora"], "--json")
     info = json.loads(out)
     assert (info["rank"], info["trigger"], info["spec"]["steps"]) == (4, "ohwx man", 4)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
+    from fluxbooth.generate import Picture
     from fluxbooth.specs import Spec
 
 Json = dict[str, Any]
@@ -64,28 +65,37 @@ def generate(options: argparse.Namespace) -> Json:
 
     files.make_folder(out)
     advice: list[Json] = []
+    rows: list[Json] = []
     with Display(options.progress) as display:
         display.note(licence)
 
         def report(event: Json) -> None:
-            if event["event"] == "advice":
+            if event["event"] == "picture":  # written as soon as it is drawn: whoever stops the others keeps it
+                drawn = [_written(picture, out) for picture in event["pictures"]]
+                rows.extend(drawn)
+                display({**event, "pictures": drawn})
+                for row in drawn:
+                    display.note(row["path"])
+            elif event["event"] == "advice":
                 advice.extend(a.to_json() for a in event["advice"])
                 for row in advice:
                     display.note(f"Advice: {row['message']}")
             else:
                 display(event)
 
-        pictures = run(texts, spec, report, folders=folders)
-    rows = []
-    for picture in pictures:
-        path = files.free_name(out, picture.text, picture.seed)
-        try:
-            picture.save(path)
-        except OSError as error:
-            raise files.cannot_write(path, error) from error
-        rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "text": picture.text})
-        display.note(str(path))
+        run(texts, spec, report, folders=folders)
     return {"pictures": rows, "advice": advice}
+
+
+def _written(picture: Picture, out: Path) -> Json:
+    from fluxbooth import files
+
+    path = files.free_name(out, picture.text, picture.seed)
+    try:
+        picture.save(path)
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+    return {"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "text": picture.text}
 
 
 def inspect(options: argparse.Namespace) -> Json:

@@ -45,8 +45,12 @@ def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano")
     lora = out / "ohwx.safetensors"
     lora.write_bytes(result.lora.read_bytes())
     texts = [text for text, _ in PROMPTS]
-    without = generate(texts, GenerateSpec(base=base, seed=SEED), report)
-    with_lora = generate(texts, GenerateSpec(base=base, seed=SEED, loras=(str(lora),)), report)
+
+    def tell(event: dict[str, Any]) -> None:
+        report({name: value for name, value in event.items() if name != "pictures"})
+
+    without = generate(texts, GenerateSpec(base=base, seed=SEED), tell)
+    with_lora = generate(texts, GenerateSpec(base=base, seed=SEED, loras=(str(lora),)), tell)
     photos = [Image.fromarray(photo.pixels) for photo in photocheck.read(PHOTOS)]
     figures = measure(photos, [p.image for p in without], [p.image for p in with_lora]) | {
         "steps": result.steps,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,7 +53,8 @@ def measured(
         try:
             killed = _follow(process, done, began, report, kill_at)
         finally:
-            process.kill()  # nothing to a process that has ended
+            # not `process.kill`, which reaps a process that has ended, and loses what it held
+            os.kill(process.pid, signal.SIGKILL)
             status, resident = _reap(process)
         errors.seek(0)
         said = errors.read().strip().splitlines()
@@ -79,7 +81,7 @@ def _follow(
         done.events.append((time.monotonic() - began, row))
         report(row)
         if kill_at is not None and kill_at(row):
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)
             return True
     return False
 

@@ -12,6 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("accounts", sa.Column("requests_per_second", sa.Float(), nullable=True))
+    op.add_column("accounts", sa.Column("requests_per_second", sa.Double(), nullable=True))
     op.add_column("accounts", sa.Column("waiting_jobs", sa.Integer(), nullable=True))
     op.add_column("accounts", sa.Column("stored_mb", sa.Integer(), nullable=True))
