@@ -1,4 +1,7 @@
-"""The engine's side of the pipe to `runner.py`: starts a child for each device, hands it work, cancels it, notices its death."""
+"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work, cancels, and notices the death of.
+
+A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next child is there at once.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ import contextlib
 import itertools
 import json
 import os
+import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from fluxbooth import lifeline
@@ -16,6 +22,8 @@ from fluxbooth.errors import FluxboothError
 from fluxbooth.specs import lora_and_weight
 
 Json = dict[str, Any]
+NURSERY, RUNNER = "fluxbooth.nursery", "fluxbooth.runner"
+NONE = 0  # the number of no work
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
 
 
@@ -28,7 +36,7 @@ class Refused(FluxboothError):
 
 
 class Child:
-    """The one process of a device, with torch in it. Started when first needed, kept from job to job.
+    """The one process of a device, with torch in it. Kept from job to job.
 
     `environment` is what shows it its device.
     """
@@ -36,8 +44,11 @@ class Child:
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         self.environment = environment or {}
         self.base, self.loras = "", frozenset[str]()  # what lies in its memory
-        self.process: asyncio.subprocess.Process | None = None
-        self.numbers, self.current, self.busy = itertools.count(1), 0, asyncio.Lock()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None  # where work is waited for
+        self.pid: int | None = None  # of the child itself
+        self.replies = asyncio.Queue[Json]()
+        self.numbers, self.current, self.busy = itertools.count(1), NONE, asyncio.Lock()
         self.stopping, self.stopped = False, asyncio.Event()
 
     async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
@@ -46,14 +57,20 @@ class Child:
         Raises Refused with the child's sentence; ChildDied.
         """
         async with self.busy:
-            process, self.current = await self._started(), next(self.numbers)
+            self.start()
+            self.loop, self.current = asyncio.get_running_loop(), next(self.numbers)
             self.base, self.loras = needs(request)
             self._send({**request, "id": self.current})
             watch = asyncio.create_task(self._watch(wanted))
             try:
-                async for reply in self._replies(process):
+                while True:
+                    reply = await self.replies.get()
                     if reply.get("id") != self.current:
                         continue
+                    if "died" in reply:
+                        if self.stopping or watch.done():  # it was cancelled, and had to be killed
+                            return await self._given_up()
+                        raise ChildDied(f"exit code {reply['died']}")
                     if "result" in reply:
                         return reply["result"]
                     if "failed" in reply:
@@ -61,22 +78,25 @@ class Child:
                     if "cancelled" in reply:
                         return await self._given_up()
                     await heard(reply)
-                self.process = None
-                if self.stopping or watch.done():  # it was cancelled, and had to be killed
-                    return await self._given_up()
-                raise ChildDied(f"exit code {process.returncode}")
             finally:
                 watch.cancel()
+                self.current = NONE
 
     async def _watch(self, wanted: Callable[[], bool]) -> None:
         """Cancels the work once nobody wants it, and kills a child that does not listen."""
         while await asyncio.to_thread(wanted):
             await asyncio.sleep(LOOK_EVERY)
-        process = self.process
+        pid = self.pid
         self._send({"cancel": self.current})
         await asyncio.sleep(CANCEL_WITHIN)
-        if process and process.returncode is None:
-            process.kill()
+        if pid == self.pid:
+            self.kill()
+
+    def kill(self) -> None:
+        """Without warning. Another is born for the next work."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     async def _given_up(self) -> None:
         """A cancelled job is over; one that is only interrupted must not seem so, for the next engine goes on with it."""
@@ -92,24 +112,42 @@ class Child:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopped.wait(), timeout=STOP_WITHIN)
 
-    async def _started(self) -> asyncio.subprocess.Process:
-        if self.process is None or self.process.returncode is not None:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "fluxbooth.runner", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                start_new_session=True, env={**lifeline.environment(), **self.environment}, limit=2**24,
-            )  # fmt: skip
-        return self.process
+    def start(self) -> None:
+        """Starts the process unless it runs: what it imports takes seconds."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", NURSERY if sys.platform == "linux" else RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True, env={**lifeline.environment(), **self.environment},
+        )  # fmt: skip
+        self.pid = None if sys.platform == "linux" else self.process.pid
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
 
     def _send(self, message: Json) -> None:
         assert self.process is not None and self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):  # its death is heard of at the other pipe
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
 
-    async def _replies(self, process: asyncio.subprocess.Process) -> AsyncIterator[Json]:
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        """The thread that hears a process until its end."""
         assert process.stdout is not None
-        while line := await process.stdout.readline():
-            if line.endswith(b"\n"):
-                yield json.loads(line)
-        await process.wait()
+        for line in process.stdout:
+            try:
+                reply = json.loads(line)
+            except ValueError:  # cut off by a death
+                continue
+            if "born" in reply:
+                self.pid = reply["born"]
+                continue
+            if "died" in reply:
+                reply, self.pid = {**reply, "id": self.current}, None
+            self._hear(process, reply)
+        self._hear(process, {"died": process.wait(), "id": self.current})
+
+    def _hear(self, process: subprocess.Popen[bytes], reply: Json) -> None:
+        if self.loop is not None and process is self.process:
+            self.loop.call_soon_threadsafe(self.replies.put_nowait, reply)
 
 
 class Children:
@@ -120,6 +158,10 @@ class Children:
         self.all = [Child(environment) for environment in environments(devices)]
         self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
+
+    def start(self) -> None:
+        for child in self.all:
+            child.start()
 
     async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
         """As `Child.run`; waits while every device is at work."""

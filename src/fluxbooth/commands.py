@@ -28,7 +28,9 @@ def train(options: argparse.Namespace) -> Json:
     if "base" not in values:
         spec = spec.model_copy(update={"base": bases.default("train").name})
     licence = bases.notice(models.find(spec.base))
-    from fluxbooth import parallel
+    from fluxbooth import parallel, photocheck
+
+    photocheck.find(options.photos)  # a folder that is missing is told before seconds are spent on loading
     from fluxbooth.display import Display
     from fluxbooth.train import train as run
 

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from fluxbooth.errors import FluxboothError
 from fluxbooth.lifeline import die_with_parent
@@ -55,7 +55,7 @@ class Runner:
             self.family.load_network()
         return self.family
 
-    def serve(self, requests: SimpleQueue[Json]) -> None:
+    def serve(self, requests: SimpleQueue[Json]) -> NoReturn:
         while True:
             request = requests.get()
             number = request["id"]
@@ -179,12 +179,18 @@ def write_whole(path: Path, text: str) -> None:
 WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "generate": generate}
 
 
-def main() -> None:
-    die_with_parent(signal.SIGKILL)
+def pipe() -> TextIO:
+    """Standard output as the pipe to the engine; whatever a library prints there belongs to the log."""
     for library in ("DIFFUSERS", "TRANSFORMERS"):
         os.environ[f"{library}_VERBOSITY"] = "error"  # their warnings repeat what was prompted
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints belongs to the log
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
+
+
+def work(replies: TextIO) -> NoReturn:
+    """Serves what comes over standard input until its end."""
+    die_with_parent(signal.SIGKILL)
     runner, requests = Runner(replies), SimpleQueue[Json]()
     signal.signal(signal.SIGINT, runner.interrupt)
     threading.Thread(target=runner.listen, args=(requests,), daemon=True).start()
@@ -192,4 +198,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    work(pipe())

@@ -247,12 +247,13 @@ def main() -> None:
     except InputError as error:
         print(f"fluxbooth: {error}", file=sys.stderr)
         sys.exit(REFUSED)
+    engine = Engine(settings)
+    engine.children.start()  # they take longer to start than all that follows
     DBOS(config={
         "name": "fluxbooth", "system_database_url": settings.database_url, "executor_id": "local", "application_version": VERSION,
         "sys_db_pool_size": 10, "serializer": DBOSPortableJSONSerializer(), "run_migrations": True, "log_level": "WARNING",
         "enable_otlp": False,
     })  # fmt: skip
-    engine = Engine(settings)
     engine.results.sweep(now())
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -79,8 +79,12 @@ class Server:
         return next(iter(children(self.process.pid, "fluxbooth.worker")), None) if self.process else None
 
     def child(self) -> int | None:
+        nursery = self.nursery()
+        return next(iter(children(nursery, "fluxbooth.nursery")), None) if nursery else None
+
+    def nursery(self) -> int | None:
         engine = self.engine()
-        return next(iter(children(engine, "fluxbooth.runner")), None) if engine else None
+        return next(iter(children(engine, "fluxbooth.nursery")), None) if engine else None
 
     def kill(self, what: str) -> None:
         """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without its API is started again."""

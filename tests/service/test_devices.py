@@ -31,7 +31,8 @@ def progress(server: Server, tune: int) -> dict[str, Any]:
 
 def runners(server: Server) -> list[int]:
     engine = server.engine()
-    return sorted(children(engine, "fluxbooth.runner")) if engine else []
+    nurseries = children(engine, "fluxbooth.nursery") if engine else []
+    return sorted(pid for nursery in nurseries for pid in children(nursery, "fluxbooth.nursery"))
 
 
 @pytest.mark.slow

@@ -1,0 +1,86 @@
+"""The engine's side of the pipe, with real children on nano."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from fluxbooth import lifeline
+from fluxbooth.child import Child, ChildDied
+from tests.service.server import until
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    child = Child({"CUDA_VISIBLE_DEVICES": ""})
+    yield child
+    if child.process is not None:
+        child.process.kill()
+
+
+def request(out: Path) -> dict[str, Any]:
+    return {"work": "generate", "text": "a man at the beach", "spec": {"base": "nano", "steps": 2, "seed": 1}, "out": str(out)}
+
+
+async def silent(event: dict[str, Any]) -> None:
+    assert event["event"] in ("plan", "advice", "picture", "phase")
+
+
+def wanted() -> bool:
+    return True
+
+
+def test_after_a_death_the_nursery_has_another(child: Child, tmp_path: Path) -> None:
+    async def story() -> None:
+        async def kill(event: dict[str, Any]) -> None:
+            child.kill()
+
+        first = await child.run(request(tmp_path / "first"), wanted, silent)
+        assert child.process is not None and first is not None
+        nursery, pid = child.process.pid, child.pid
+        child.kill()  # while it has nothing to do: nobody's work has failed
+        until(lambda: child.pid is None, "the death is heard of")
+        second = await child.run(request(tmp_path / "second"), wanted, silent)
+        assert second is not None and second["pictures"][0]["recipe"] == first["pictures"][0]["recipe"]
+        assert child.pid != pid
+        with pytest.raises(ChildDied):
+            await child.run(request(tmp_path / "third"), wanted, kill)
+        assert await child.run(request(tmp_path / "third"), wanted, silent)
+        assert child.process.pid == nursery
+
+        os.kill(nursery, signal.SIGKILL)
+        child.process.wait()
+        assert await child.run(request(tmp_path / "fourth"), wanted, silent)
+
+    asyncio.run(story())
+
+
+@pytest.mark.slow
+def test_where_a_fork_would_have_no_gpu_the_child_begins_anew(tmp_path: Path) -> None:
+    program = "import torch; torch.cuda._is_in_bad_fork = lambda: True; from fluxbooth import nursery; nursery.main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=lifeline.environment()
+    ) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps({"id": 1, **request(tmp_path / "out")}) + "\n")
+        process.stdin.flush()
+        born, *_, last = map(json.loads, _until_result(process.stdout))
+        process.stdin.close()  # the end of everything
+    assert "born" in born and last["result"]["pictures"]
+    assert process.returncode == 0
+
+
+def _until_result(lines: IO[str]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if '"result"' in line:
+            return
