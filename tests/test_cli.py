@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from fluxbooth.cli import main
 from fluxbooth.demo import PHOTOS
 from fluxbooth.specs import ASPECT_RATIOS
+from tests.forked import Command
 
 QUICK = ["--name", "man", "--steps", "4", "--rank", "4", "--batch-size", "2", "--dtype", "float32"]
 
@@ -262,21 +263,11 @@ def test_generating_again_replaces_no_picture(tmp_path: Path, capsys: pytest.Cap
     assert all(Path(p).is_file() for p in paths)
 
 
-def limited(arguments: list[str], *, largest_file: int) -> subprocess.CompletedProcess[str]:
-    """A run on a "disk" that takes only so many bytes a file."""
-    script = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({largest_file}, {largest_file}));"
-        "from fluxbooth.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
-
-
 def test_a_full_disk_is_exit_1_in_one_sentence(tmp_path: Path, photos: Path) -> None:
-    done = limited(["train", str(photos), *QUICK, "--out", str(tmp_path / "run")], largest_file=100_000)
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    assert "cannot be written" in done.stderr
+    code, _, said = Command("train", photos, *QUICK, "--out", tmp_path / "run", largest_file=100_000).finish()
+    assert code == 1, said
+    assert "Traceback" not in said
+    assert "cannot be written" in said
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")

@@ -6,9 +6,6 @@ import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,37 +13,29 @@ import torch
 from safetensors.torch import load_file
 
 from fluxbooth.demo import PHOTOS
+from tests.forked import Command
 
 STEPS = 24
 
 
-def command(out: Path) -> list[str]:
+def training(out: Path) -> Command:
     flags = "--name man --steps 24 --rank 4 --batch-size 2 --checkpoint-every 5 --caption-dropout 0.3 --ema 0.9 --seed 4 --progress json"
-    return [sys.executable, "-m", "fluxbooth", "train", str(PHOTOS), *flags.split(), "--out", str(out)]
+    return Command("train", PHOTOS, *flags.split(), "--out", out)
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     out = tmp_path_factory.mktemp("unbroken") / "run"
-    subprocess.run(command(out), check=True, capture_output=True)
+    assert training(out).finish()[0] == 0
     return load_file(out / "ohwx.safetensors")
 
 
 def killed_at(step: int, out: Path, how: signal.Signals) -> int:
     """Runs until that step's event, sends the signal; returns the exit code."""
-    with subprocess.Popen(command(out), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        for event in events(process):
-            if event["event"] == "step" and event["step"] >= step:
-                process.send_signal(how)
-                break
-        process.communicate()
-    return process.returncode
-
-
-def events(process: subprocess.Popen[str]) -> Iterator[dict[str, object]]:
-    assert process.stdout
-    for line in process.stdout:
-        yield json.loads(line)
+    command = training(out)
+    assert any(event["event"] == "step" and event["step"] >= step for event in command.rows())
+    command.signal(how)
+    return command.finish()[0]
 
 
 def check_same(out: Path, unbroken: dict[str, torch.Tensor]) -> None:
@@ -60,10 +49,9 @@ def check_same(out: Path, unbroken: dict[str, torch.Tensor]) -> None:
 
 def finish(out: Path) -> int:
     """Runs to the end; returns the step at which it went on."""
-    resumed = subprocess.run(command(out), check=True, capture_output=True, text=True)
-    prepared = json.loads(resumed.stdout.splitlines()[1])  # after the plan
-    assert prepared["event"] == "prepared"
-    return prepared["resumed_at"]
+    code, events, said = training(out).finish()
+    assert code == 0, said
+    return next(event["resumed_at"] for event in events if event["event"] == "prepared")
 
 
 def test_killed_three_times_and_resumed_is_bit_identical(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:
