@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,8 +35,20 @@ def logged(out: Path, kind: str = "step") -> list[dict[str, float]]:
     return [event for line in (out / "log.jsonl").read_text().splitlines() if (event := json.loads(line))["event"] == kind]
 
 
-def test_two_processes_train_as_one_with_twice_the_batch_and_go_on_after_a_stop(tmp_path: Path) -> None:
-    alone = train(PHOTOS, SPEC.model_copy(update={"batch_size": 4}), tmp_path / "alone")
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one process with twice the batch."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    train(PHOTOS, SPEC.model_copy(update={"batch_size": 4}), folder)
+    return folder
+
+
+def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, alone: Path) -> None:
+    check_same(*finished(tmp_path / "two"), alone, resumed_at=0)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_after_a_stop(tmp_path: Path, alone: Path) -> None:
     out = tmp_path / "two"
     with launched(out) as first:
         assert first.stdout
@@ -46,18 +59,25 @@ def test_two_processes_train_as_one_with_twice_the_batch_and_go_on_after_a_stop(
         first.stdout.read()
     stopped = [event["step"] for event in logged(out, "checkpoint")]
     assert len(stopped) == 1 and 1 <= stopped[0] < STEPS  # the main process alone wrote, at a step that both had done
+    check_same(*finished(out), alone, resumed_at=int(stopped[0]))
 
-    with launched(out) as second:
-        assert second.stdout
-        events = [json.loads(line) for line in second.stdout.read().splitlines()]
-    assert second.returncode == 0
-    assert next(event["resumed_at"] for event in events if event["event"] == "prepared") == stopped[0]
-    together, single = logged(out), logged(tmp_path / "alone")
+
+def finished(out: Path) -> tuple[Path, list[dict[str, Any]]]:
+    with launched(out) as process:
+        assert process.stdout
+        events = [json.loads(line) for line in process.stdout.read().splitlines()]
+    assert process.returncode == 0
+    return out, events
+
+
+def check_same(out: Path, events: list[dict[str, Any]], alone: Path, *, resumed_at: int) -> None:
+    assert next(event["resumed_at"] for event in events if event["event"] == "prepared") == resumed_at
+    together, single = logged(out), logged(alone)
     assert [event["step"] for event in together] == [*range(1, STEPS + 1)]
     assert max(abs(a["loss"] - b["loss"]) for a, b in zip(together, single, strict=True)) < 1e-5
-    after = [logged(folder, "checkpoint")[-1]["validation_loss"] for folder in (out, tmp_path / "alone")]
+    after = [logged(folder, "checkpoint")[-1]["validation_loss"] for folder in (out, alone)]
     assert abs(after[0] - after[1]) < 1e-5
-    weights, expected = load_file(out / "ohwx.safetensors"), load_file(alone.lora)
+    weights, expected = load_file(out / "ohwx.safetensors"), load_file(alone / "ohwx.safetensors")
     for name, value in expected.items():
         torch.testing.assert_close(weights[name], value, rtol=0, atol=2e-4)
     with pytest.raises(InputError, match="finished LoRA"):  # it is this run's, however many processes it had

@@ -86,11 +86,13 @@ class Dataset:
             batches += [stream[start : start + size] for start in range(0, len(stream), size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
-    def in_order(self, size: int) -> Iterator[Batch]:
-        """Every example once, in batches of at most `size`, for the validation loss."""
+    def sample(self, most: int, seed: int, size: int) -> Iterator[Batch]:
+        """At most `most` examples, the same for a seed, in batches of at most `size`, for the validation loss."""
+        chosen = {*torch.randperm(len(self.examples), generator=flow.generator(seed, 5))[:most].tolist()}
         for bucket in self._buckets.values():
-            for start in range(0, len(bucket), size):
-                yield self.batch(bucket[start : start + size])
+            ours = [i for i in bucket if i in chosen]
+            for start in range(0, len(ours), size):
+                yield self.batch(ours[start : start + size])
 
 
 class Store:

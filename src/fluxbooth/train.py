@@ -32,6 +32,7 @@ from fluxbooth.photos import Batch, Dataset, prepare
 from fluxbooth.specs import TrainSpec, stage_steps
 from fluxbooth.trackers import Tracker, open_trackers
 
+VALIDATION_PHOTOS = 4  # five forward passes each, at every checkpoint
 LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
 Report = Callable[[dict[str, Any]], None]
 
@@ -42,7 +43,7 @@ class TrainResult:
     steps: int
     steps_per_second: float  # of this process, without preparation
     loss: float  # mean of the last tenth
-    validation_loss: float  # at fixed sigmas and noise, on the training photos
+    validation_loss: float  # at fixed sigmas and noise, on a few training photos
     seconds: float
     peak_rss_mb: float
     base: str
@@ -107,7 +108,7 @@ def _train(run: _Run, began: float, pictures: int) -> TrainResult:
             run.log(step, loss, (step - done) / (time.monotonic() - started))
     seconds = time.monotonic() - started
     with run.averaged():
-        validation = run.validation_loss()
+        validation = run.validation_loss() if run.average or not run.validated else run.validated[-1]
         run.crew.on_main(lambda: run.write(folder.lora, spec.steps or 0))
     run.crew.on_main(folder.finish)
     steps = spec.steps or 0
@@ -144,6 +145,7 @@ class _Run:
         self.average = [p.detach().clone() for p in self.parameters] if spec.ema else []
         self.optimizer = make_optimizer(spec, self.parameters)
         self.trackers: list[Tracker] = []
+        self.validated: list[float] = []  # the validation loss at each checkpoint
 
     def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
         """Trains from step `start` to the end; yields (steps done, loss), after the first one in groups of ten, read at once."""
@@ -168,9 +170,10 @@ class _Run:
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
                 pending = []
+            leaving = stopping and done < spec.steps
             if due:
-                self.crew.on_main(functools.partial(self.checkpoint, done))
-            if stopping and done < spec.steps:
+                self.crew.on_main(functools.partial(self.checkpoint, done, leaving))
+            if leaving:
                 raise KeyboardInterrupt
             if done in self.stages:
                 self.crew.on_main(functools.partial(self.keep_stage, done))
@@ -201,12 +204,17 @@ class _Run:
             value.copy_(state[f"average.{i}"])
         return step
 
-    def checkpoint(self, step: int) -> None:
+    def checkpoint(self, step: int, leaving: bool) -> None:
+        """Saves everything first; who is asked to leave does no more than that."""
         state = checkpoint.optimizer_state(self.optimizer)
         state |= {f"average.{i}": value for i, value in enumerate(self.average)}
         path = self.folder.save(step, lora.tensors(self.family), state, self.spec.keep_checkpoints)
-        event = {"event": "checkpoint", "step": step, "path": str(path), "validation_loss": self.validation_loss()}
-        self.tell(event)
+        event: dict[str, Any] = {"event": "checkpoint", "step": step, "path": str(path)}
+        if leaving:
+            self.tell(event)
+            return
+        self.validated.append(self.validation_loss())
+        self.tell(event | {"validation_loss": self.validated[-1]})
         if not self.stages:
             self.draw_samples(step)
 
@@ -220,9 +228,9 @@ class _Run:
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """Mean over the training photos at fixed sigmas and each photo's own noise, so that it moves only as the weights do."""
+        """Mean over a few training photos at fixed sigmas and each photo's own noise, so that it moves only as the weights do."""
         losses = []
-        for batch in self.dataset.in_order((self.spec.batch_size or 1) // self.crew.size):
+        for batch in self.dataset.sample(VALIDATION_PHOTOS, self.spec.seed, (self.spec.batch_size or 1) // self.crew.size):
             eps = torch.stack([torch.randn(batch.z.shape[1:], generator=flow.generator(self.spec.seed, 4, i)) for i in batch.indices])
             eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:

@@ -12,10 +12,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
+from fluxbooth import InputError, worker
 from fluxbooth.service.db import Database
 from fluxbooth.service.results import MOST_DEATHS
 from fluxbooth.service.tables import Callback, Image, Prompt, Tune
-from tests.service.server import PATIENCE, Receiver, Server, until
+from tests.service.server import Receiver, Server, until
 
 VICTIMS = ("child", "api", "all", "engine", "child", "all", "api", "engine")
 MID_WORK = 7  # every so many kills, one waits until something gets further; between them they come while a process starts
@@ -86,35 +87,35 @@ def test_two_hundred_kills(own_server: Server, receiver: Receiver) -> None:
     survive(own_server, receiver, kills=200, seed=2)
 
 
-def test_a_cancel_frees_the_device(own_server: Server) -> None:
-    long = own_server.new_tune("long", branch="flux1", steps="5000")
-    until(lambda: own_server.http.get(f"/tunes/{long['id']}/progress").json().get("step"), "it trains")
-    own_server.http.post(f"/tunes/{long['id']}/cancel").raise_for_status()
-    cancelled = own_server.tune(long["id"])
+def test_a_cancel_frees_the_device(server: Server) -> None:
+    long = server.new_tune("long", branch="flux1", steps="5000")
+    until(lambda: server.http.get(f"/tunes/{long['id']}/progress").json().get("step"), "it trains")
+    server.http.post(f"/tunes/{long['id']}/cancel").raise_for_status()
+    cancelled = server.tune(long["id"])
     assert cancelled["user_error"] == "The training was cancelled."
-    short = own_server.finished_tune(own_server.new_tune("short", steps="5")["id"])
-    child = own_server.child()
-    assert own_server.finished_tune(own_server.new_tune("another", steps="5")["id"])["trained_at"]
-    assert own_server.child() == child and short["trained_at"]  # the base stays from one job to the next
-    assert own_server.tune(long["id"])["trained_at"] is None
+    short = server.finished_tune(server.new_tune("short", steps="5")["id"])
+    child = server.child()
+    assert server.finished_tune(server.new_tune("another", steps="5")["id"])["trained_at"]
+    assert server.child() == child and short["trained_at"]  # the base stays from one job to the next
+    assert server.tune(long["id"])["trained_at"] is None
 
 
-def test_a_child_that_dies_three_times_fails_its_job_with_a_reason(own_server: Server) -> None:
-    tune = own_server.new_tune("doomed", branch="flux1", steps="5000", prompts=0)
+def test_a_child_that_dies_three_times_fails_its_job_with_a_reason(server: Server) -> None:
+    tune = server.new_tune("doomed", branch="flux1", steps="5000", prompts=0)
     for _ in range(3):
-        until(own_server.child, "a child works")
-        before = own_server.child()
+        until(server.child, "a child works")
+        before = server.child()
         assert before is not None
-        until(lambda: own_server.tune(tune["id"])["started_training_at"], "it trains")
+        until(lambda: server.tune(tune["id"])["started_training_at"], "it trains")
         os.kill(before, signal.SIGKILL)
-        until(lambda before=before: own_server.child() != before, "the dead child is gone")
-    failed = own_server.finished_tune(tune["id"])
+        until(lambda before=before: server.child() != before, "the dead child is gone")
+    failed = server.finished_tune(tune["id"])
     assert "died 3 times" in failed["user_error"] and failed["trained_at"] is None
-    assert own_server.finished_tune(own_server.new_tune("next")["id"])["trained_at"]
+    assert server.finished_tune(server.new_tune("next")["id"])["trained_at"]
 
 
 def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(own_server: Server) -> None:
-    tune = own_server.new_tune("interrupted", branch="flux1", steps="60")
+    tune = own_server.new_tune("interrupted", branch="flux1", steps="30")
     until(lambda: own_server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
     own_server.kill("child")
     database = Database(f"sqlite:///{own_server.data}/fluxbooth.sqlite")
@@ -129,19 +130,16 @@ def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(
     assert own_server.finished_tune(tune["id"])["trained_at"]
 
 
-def test_a_deleted_tune_stays_deleted_though_it_was_training(own_server: Server) -> None:
-    tune = own_server.new_tune("gone", branch="flux1", steps="5000")
-    until(lambda: own_server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
-    own_server.http.delete(f"/tunes/{tune['id']}").raise_for_status()
-    assert own_server.http.get(f"/tunes/{tune['id']}").status_code == 404
-    assert own_server.finished_tune(own_server.new_tune("after")["id"])["trained_at"]  # so the deleted one has ended
-    until(lambda: not (own_server.data / "files" / "tunes" / str(tune["id"])).exists(), "its files are gone")
+def test_a_deleted_tune_stays_deleted_though_it_was_training(server: Server) -> None:
+    tune = server.new_tune("gone", branch="flux1", steps="5000")
+    until(lambda: server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
+    server.http.delete(f"/tunes/{tune['id']}").raise_for_status()
+    assert server.http.get(f"/tunes/{tune['id']}").status_code == 404
+    assert server.finished_tune(server.new_tune("after")["id"])["trained_at"]  # so the deleted one has ended
+    until(lambda: not (server.data / "files" / "tunes" / str(tune["id"])).exists(), "its files are gone")
 
 
-def test_a_second_engine_on_the_same_folder_is_refused(own_server: Server) -> None:
-    assert PATIENCE > 20
-    other = Server(own_server.data)
-    other.start()
-    other_log = other.log
-    until(lambda: "Another engine works on" in other_log.read_text(), "the second engine says why it does not start")
-    other.stop()
+def test_a_second_engine_on_the_same_folder_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LOCK_WITHIN", 0.0)
+    with pytest.raises(InputError, match="Another engine works on"):
+        worker.lock(server.data)
