@@ -15,16 +15,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import torch
 from accelerate import init_empty_weights
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from fluxbooth import flow, lora, models, provenance
 from fluxbooth.models import memory
+from fluxbooth.models.base import Conditioning
 from fluxbooth.models.flux1 import Flux1
 from fluxbooth.models.memory import GIB, Choice, Job, Quantisation
 from fluxbooth.models.shape import FLUX1, Shape
@@ -33,6 +34,7 @@ from fluxbooth.photos import Batch
 from fluxbooth.specs import TrainSpec
 from fluxbooth.train import peak_rss_mb, step_loss
 
+Result = TypeVar("Result")
 DEVIATION = 0.02  # of the weights: activations neither vanish nor overflow over 57 blocks
 
 
@@ -80,8 +82,37 @@ def measure(
 
     Raises AssertionError if a LoRA weight was left where it began, or anything is not finite.
     """
-    blocks = len(size.blocks)
-    choice = Choice("float32", quantisation, blocks, "leave", stored="bfloat16")
+    choice = Choice("float32", quantisation, len(size.blocks), "leave", stored="bfloat16")
+    spec = models.resolve(TrainSpec(class_name="man", base="flux-dev", rank=rank, resolutions=(side,), text_length=text_length), 10)
+    family = without_weights(size, choice, report)
+    told = {
+        "states": torch.randn(1, text_length, size.joint_attention_dim, generator=flow.generator(1)),
+        "pooled": torch.randn(1, size.pooled_projection_dim, generator=flow.generator(2)),
+    }
+    z = torch.randn(1, family.image_tokens(side, side), size.in_channels, generator=flow.generator(3))
+    _, building = timed(family.load_network)
+    parameters = lora.add(family, rank, seed=0)
+    family.checkpoint_gradients(len(size.blocks))
+    loss, training = timed(lambda: train(family, Batch(z, told, (side, side), (0,)), spec, parameters, report))
+    learnt = {name: value for name, value in lora.tensors(family).items() if name.endswith("lora_B.weight")}
+    assert math.isfinite(loss) and all(value.isfinite().all() and value.any() for value in learnt.values())
+    latents, denoising = timed(lambda: denoise(family, told, side))
+    assert latents.isfinite().all()
+    return {
+        "parameters": size.transformer,
+        "lora_parameters": sum(p.numel() for p in parameters),
+        "lora_layers": len(learnt),
+        "quantisation": quantisation,
+        "side": side,
+        "text_tokens": text_length,
+        "loss": loss,
+        "phases": {"building": asdict(building), "training step": asdict(training), "denoising step": asdict(denoising)},
+        "predicted_gb": round(predicted(size, Job(side, text_length, 1, rank), choice) / GIB, 2),
+    }
+
+
+def without_weights(size: Shape, choice: Choice, report: Callable[[str], None]) -> Flux1:
+    """The family whose network gets random weights once it is loaded."""
     empty = network(size)
     pipeline = FluxPipeline(FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True), None, None, None, None, None, empty)
     pipeline.set_progress_bar_config(disable=True)
@@ -90,53 +121,30 @@ def measure(
         for name, value in weights(empty, report):
             put(name, value)
 
-    family = Flux1(models.find("flux-dev"), pipeline, torch.float32, choice, fill)
-    phases = {"building": timed(family.load_network)}
-    spec = models.resolve(TrainSpec(class_name="man", base="flux-dev", rank=rank, resolutions=(side,), text_length=text_length), 10)
-    parameters = lora.add(family, rank, seed=0)
-    family.checkpoint_gradients(blocks)
+    return Flux1(models.find("flux-dev"), pipeline, torch.float32, choice, fill)
+
+
+def train(family: Flux1, batch: Batch, spec: TrainSpec, parameters: list[nn.Parameter], report: Callable[[str], None]) -> float:
+    """One step as `fluxbooth.train` makes it; the loss."""
     optimizer = make_optimizer(spec, parameters)
-    draw = flow.generator(1)
-    told = {
-        "states": torch.randn(1, text_length, size.joint_attention_dim, generator=draw),
-        "pooled": torch.randn(1, size.pooled_projection_dim, generator=draw),
-    }
-    z = torch.randn(1, family.image_tokens(side, side), size.in_channels, generator=draw)
-    losses: list[float] = []
+    loss = step_loss(family, batch, spec, 0)
+    report(f"forward, {resident():.1f} GB resident")
+    loss.backward()
+    report(f"backward, {resident():.1f} GB resident")
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
 
-    def train() -> None:
-        loss = step_loss(family, Batch(z, told, (side, side), (0,)), spec, 0)
-        report(f"forward, {resident():.1f} GB resident")
-        loss.backward()
-        report(f"backward, {resident():.1f} GB resident")
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
 
-    phases["training step"] = timed(train)
-    learnt = {name: value for name, value in lora.tensors(family).items() if name.endswith("lora_B.weight")}
-    assert math.isfinite(losses[0]) and all(value.isfinite().all() and value.any() for value in learnt.values())
-
-    def denoise() -> None:
-        arguments = family.pipeline_arguments(told, 3.5)
-        drawn = family.pipeline()(
-            width=side, height=side, num_inference_steps=1, generator=flow.generator(2), output_type="latent", **arguments
-        ).images
-        assert isinstance(drawn, Tensor) and drawn.isfinite().all()
-
-    with torch.no_grad():
-        phases["denoising step"] = timed(denoise)
-    return {
-        "parameters": size.transformer,
-        "lora_parameters": sum(p.numel() for p in parameters),
-        "lora_layers": len(learnt),
-        "quantisation": quantisation,
-        "side": side,
-        "text_tokens": text_length,
-        "loss": losses[0],
-        "phases": {name: asdict(phase) for name, phase in phases.items()},
-        "predicted_gb": round(predicted(size, Job(side, text_length, 1, rank), choice) / GIB, 2),
-    }
+@torch.no_grad()
+def denoise(family: Flux1, told: Conditioning, side: int) -> Tensor:
+    """The latents after one step of one."""
+    drawn = family.pipeline()(
+        width=side, height=side, num_inference_steps=1, generator=flow.generator(4), output_type="latent",
+        **family.pipeline_arguments(told, 3.5),
+    ).images  # fmt: skip
+    assert isinstance(drawn, Tensor)
+    return drawn
 
 
 def predicted(size: Shape, job: Job, choice: Choice) -> float:
@@ -145,10 +153,10 @@ def predicted(size: Shape, job: Job, choice: Choice) -> float:
     return (made.base + made.adapter + made.step) * memory.SLACK + memory.PROCESS
 
 
-def timed(work: Callable[[], object]) -> Phase:
+def timed(work: Callable[[], Result]) -> tuple[Result, Phase]:
     began, process = time.monotonic(), time.process_time()
-    work()
-    return Phase(
+    result = work()
+    return result, Phase(
         round(time.monotonic() - began, 1), round(time.process_time() - process, 1), round(resident(), 2), round(peak_rss_mb() / 1024, 2)
     )
 

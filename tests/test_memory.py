@@ -75,6 +75,12 @@ CASES = {
 }
 
 
+QUICK = (
+    "small", "wide heads", "single blocks only", "short text", "batch of three", "rank 64", "float32", "some checkpointed",
+    "one checkpointed", "int8", "fp8", "nf4", "nf4, wider, all checkpointed", "bfloat16, computed with in float32",
+)  # fmt: skip
+
+
 FULL_SIZE = {
     "FLUX.1 at 512": Case(19, 38, 24, 128, Job(512, 512), text_width=4096, pooled_width=768),
     "FLUX.1 at 512, all checkpointed": Case(19, 38, 24, 128, Job(512, 512), 57, text_width=4096, pooled_width=768),
@@ -133,7 +139,7 @@ def measure(case: Case, *, fake: bool = False) -> tuple[int, int]:
     return stays - batch, peak - stays
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES])
 def test_the_peak_is_what_was_predicted(name: str) -> None:
     stays, peak = measure(CASES[name], fake=CASES[name].dtype == "bfloat16")
     predicted = CASES[name].predict()

@@ -131,10 +131,28 @@ class Client:
                 raise InputError(f"The photo {error.filename} cannot be read: {error.strerror}.") from error
             return self.ask("POST", path, data=bracketed("tune", tune), files=files)
 
+    def inspect(self, photo: Source, name: str = "") -> Json:
+        """What a photo is good for, before a tune is made of it: `blurry`, `low_resolution` and what else the server can tell.
+
+        `name`: the class that it should show.
+        """
+        if str(photo).startswith(("http://", "https://")):
+            return self.ask("POST", "/images/inspect", json={"name": name, "file_url": str(photo)})
+        try:
+            with Path(photo).open("rb") as file:
+                return self.ask("POST", "/images/inspect", data={"name": name}, files={"file": (Path(photo).name, file)})
+        except OSError as error:
+            raise InputError(f"The photo {photo} cannot be read: {error.strerror}.") from error
+
     def theme(self, theme: str, tunes: Sequence[Tune | int], **prompt_attributes: Any) -> None:
         """Has ten prompts written and drawn for each tune; `prompts.list(tune)` shows them."""
         asked = {"theme": theme, "tune_ids": [_id(tune) for tune in tunes], "prompt_attributes": prompt_attributes}
         self.ask("POST", "/themes", json={"theme": asked})
+
+    def drafts(self, theme: str, tunes: Sequence[Tune | int]) -> list[tuple[int, str]]:
+        """The ten prompts for each tune, as its id and a text, to be changed and drawn with `prompts.create`. Of Fluxbooth only."""
+        asked = {"theme": theme, "tune_ids": [_id(tune) for tune in tunes], "draft": True}
+        return [(row["tune_id"], row["text"]) for row in self.ask("POST", "/themes", json={"theme": asked})["prompts"]]
 
     def pages(self, kind: type[R], path: str, limit: int | None, filters: Mapping[str, Any]) -> Iterator[R]:
         """Rows of a list, newest first, page after page; at most `limit`."""

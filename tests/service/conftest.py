@@ -11,6 +11,7 @@ from fluxbooth.service.links import Signer
 from fluxbooth.service.results import Results
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.store import Store
+from tests.service.claude import Claude
 from tests.service.installation import Installation
 from tests.service.server import Receiver, Server
 
@@ -57,3 +58,11 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings(data=tmp_path_factory.mktemp("blank") / "data")
     db.migrate(settings)
     return settings.database
+
+
+@pytest.fixture(scope="module")
+def claude() -> Iterator[Claude]:
+    """A local server that speaks the Messages API."""
+    claude = Claude()
+    yield claude
+    claude.close()

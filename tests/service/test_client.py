@@ -72,7 +72,18 @@ def test_packs_and_themes(client: Client) -> None:
     assert len(list(client.prompts.list(tune))) == 7
     with pytest.raises(fluxbooth.ApiError, match="FLUXBOOTH_ANTHROPIC_API_KEY"):
         client.theme("vikings", [tune])
+    with pytest.raises(fluxbooth.ApiError, match="FLUXBOOTH_ANTHROPIC_API_KEY"):
+        client.drafts("vikings", [tune])
     client.tunes.delete(tune)
+
+
+def test_a_photo_is_inspected(client: Client, tmp_path: Path) -> None:
+    seen = client.inspect(FILES[0], "man")
+    assert seen["blurry"] is False and seen["low_resolution"] is False  # for a base that draws at 128 px
+    with pytest.raises(fluxbooth.InputError, match=r"missing\.jpg cannot be read"):
+        client.inspect(tmp_path / "missing.jpg")
+    with pytest.raises(fluxbooth.ApiError, match="File url"):
+        client.inspect("http://127.0.0.1:1/no.jpg")
 
 
 def test_a_refusal_names_the_fields(client: Client) -> None:
@@ -153,6 +164,7 @@ def test_pictures_are_asked_for_without_the_key(tmp_path: Path) -> None:
     assert not list((tmp_path / "none").iterdir())
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs(server: Server, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
     example = re.findall(r"```python\n(.*?)```", page, re.S)[0]

@@ -36,13 +36,6 @@ def plain(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hou
 
 
 @pytest.fixture(scope="module")
-def claude() -> Iterator[Claude]:
-    claude = Claude()
-    yield claude
-    claude.close()
-
-
-@pytest.fixture(scope="module")
 def seeing(claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     settings: Json = {"anthropic_api_key": "sk-test", "anthropic_url": claude.url, "inspect_seconds": 60, "inspect_model": "claude-eyes"}
     with house(blank, tmp_path_factory.mktemp("seeing") / "data", **settings) as opened:

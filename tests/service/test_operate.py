@@ -23,7 +23,7 @@ def test_a_backup_of_a_running_server_becomes_a_server(server: Server, tmp_path:
     tune = server.new_tune("kept", prompts=1)
     prompt = server.finished_prompt(tune["prompts"][0]["id"])
     operate(server, "backup", str(tmp_path / "copy"))
-    restored = Server(tmp_path / "restored")
+    restored = Server(tmp_path / "restored", flags=["--no-worker"])
     operate(restored, "restore", str(tmp_path / "copy"))
     restored.start()
     restored.http.headers["Authorization"] = f"Bearer {server.key}"

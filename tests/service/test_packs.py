@@ -16,7 +16,7 @@ from fluxbooth.service.starter_packs import STARTERS
 from fluxbooth.service.tables import Pack, Template, Tune, now
 from fluxbooth.web.render import FOLDER
 from tests.service.house import House, house
-from tests.service.server import Receiver, Server, pictures, until
+from tests.service.server import FEW, Receiver, Server, pictures, until
 
 Json = dict[str, Any]
 
@@ -118,6 +118,7 @@ def test_a_training_run_draws_when_it_is_trained_and_calls_back_once(server: Ser
     form = {
         "tune[title]": "Rex", "tune[name]": "dog", "tune[branch]": "fast", "tune[callback]": receiver.url + "/tune",
         "tune[prompts_callback]": receiver.url + "/prompts?user=1", "tune[prompt_attributes][callback]": receiver.url + "/each",
+        "tune[steps]": FEW, "tune[prompt_attributes][steps]": FEW,
     }  # fmt: skip
     answer = server.http.post("/p/pets/tunes", data=form, files=pictures(4))
     assert answer.status_code == 201, answer.text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.themes import COUNT, compose, faults
 from tests.service.claude import Answer, Claude, said
@@ -24,13 +25,6 @@ SCENES = [
     "walking down a cobbled harbour street carrying two baskets of apples", "painting a mural in a white studio full of hanging plants",
 ]  # fmt: skip
 GOOD = [f"sks man {scene}, documentary photograph" for scene in SCENES]
-
-
-@pytest.fixture(scope="module")
-def claude() -> Iterator[Claude]:
-    claude = Claude()
-    yield claude
-    claude.close()
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +109,13 @@ def test_a_draft_draws_nothing(themed: House, claude: Claude, tune: Json) -> Non
     assert answer.status_code == 200
     assert answer.json() == {"theme_writer": "claude-test", "prompts": [{"tune_id": tune["id"], "text": text} for text in GOOD]}
     assert texts(themed, tune) == before
+
+
+def test_the_client_gets_drafts(themed: House, claude: Claude, tune: Json) -> None:
+    claude.tell(prompts(*GOOD))
+    key = themed.http.headers["authorization"].split()[1]
+    with Client(themed.settings.url, key) as client:
+        assert client.drafts("sea tales", [tune["id"]]) == [(tune["id"], text) for text in GOOD]
 
 
 def test_faults_are_told_to_the_writer_once(themed: House, claude: Claude, tune: Json) -> None:

@@ -63,7 +63,7 @@ def test_the_first_start_prints_a_link_and_a_session_keeps_only_digests(server: 
 
 
 def test_behind_tls_the_cookie_is_of_this_host_alone(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", public_url="https://pictures.example.org")
+    server = Server(tmp_path / "data", flags=["--no-worker"], public_url="https://pictures.example.org")
     server.start()
     try:
         token = link(server).partition("token=")[2]
