@@ -133,7 +133,7 @@ def _disk() -> Finding:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     free = machine.free_disk(Path(HF_HUB_CACHE))
-    found = f"{gigabytes(free)} free for {HF_HUB_CACHE}"
+    found = f"{gigabytes(free)} free for {_at_home(HF_HUB_CACHE)}"
     if free >= DOWNLOAD or pull.local(models.find(bases.BEST)):
         return Finding("disk", found)
     return Finding("disk", found, f"FLUX.1-dev takes {gigabytes(DOWNLOAD)}: make room, or set HF_HOME to a folder on a larger disk.")
@@ -172,3 +172,9 @@ def _licence() -> Finding:
     except InputError as error:
         return Finding("licence", f"{bases.STATED}={stated}", str(error))
     return Finding("licence", f"{row.name}: {stated}" if notice is None else "not stated", notice or "")
+
+
+def _at_home(path: str) -> str:
+    """As a shell would write it: the report is made to be shown."""
+    home = str(Path.home())
+    return f"~{path.removeprefix(home)}" if path.startswith(home + "/") else path

@@ -41,7 +41,7 @@ def window(*, expected: tuple[str, ...] = ()) -> Iterator[api.Page]:
         page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(("http://127.0.0.1", "blob:")) else None)
         yield page
         shown.close()
-    assert not wrong
+    assert not wrong, wrong
 
 
 def photos(folder: Path) -> list[Path]:

@@ -62,4 +62,4 @@ def test_pages_that_stand_still(server: Server, drawn: Json, tmp_path: Path) -> 
         page.locator("input[name='draft[2][keep]']").uncheck()
         page.evaluate("document.activeElement.blur()")
         wrong += shoot(page, "themes")
-    assert not wrong
+    assert not wrong, wrong

@@ -4,11 +4,12 @@ import { find, findAll, text } from "./app.js";
 import { advising } from "./advice.js";
 
 const form = find("#drafts"), tune = find("input[name=tune]", form).value;
+const rows = findAll(".drafts > li", form); // not the advice on them
 
-for (const item of findAll(".drafts li", form)) advising(find("textarea", item), find(".advice", item), () => [tune]);
+for (const item of rows) advising(find("textarea", item), find(".advice", item), () => [tune]);
 
 function sum() {
-  const rows = findAll(".drafts li", form), kept = rows.filter((row) => find("input[type=checkbox]", row).checked);
+  const kept = rows.filter((row) => find("input[type=checkbox]", row).checked);
   for (const row of rows) row.classList.toggle("away-with", !kept.includes(row));
   find("#sum").textContent = text("sum", { prompts: kept.length, pictures: kept.length * (Number(find("#count").value) || 0) });
   find(".bar button", form).disabled = !kept.length;
