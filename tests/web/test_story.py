@@ -18,7 +18,7 @@ pytestmark = needed
 
 @pytest.fixture
 def page() -> Iterator[api.Page]:
-    with window(expected=("401", "404", "422", "ERR_")) as page:
+    with window(expected=("401", "402", "404", "422", "ERR_")) as page:
         yield page
 
 
@@ -46,7 +46,7 @@ def train(page: api.Page, folder: Path) -> str:
     page.evaluate("document.activeElement.blur()")
     page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_url(re.compile(r"/app/tunes/\d+$"))
-    api.expect(page.locator(".state")).to_contain_text("Trained", timeout=LONG)
+    api.expect(page.locator(".state").first).to_contain_text("Trained", timeout=LONG)
     return page.url
 
 
@@ -174,3 +174,50 @@ def test_a_lost_network_and_a_lost_session_are_said_and_nothing_typed_is_lost(se
     page.get_by_role("button", name="Make pictures").click()
     api.expect(page.locator("#errors")).to_contain_text("You are signed out")
     api.expect(page.get_by_label("What should the picture show?")).to_have_value("a lighthouse in the evening, seen from the sea")
+
+
+@pytest.fixture
+def charging(tmp_path: Path) -> Iterator[Server]:
+    """A server whose pictures cost a cent, of which the owner has none."""
+    server = Server(tmp_path / "data", flags=["--no-worker"], prices='{"picture": 1000}')
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_what_cannot_be_paid_is_said_and_nothing_typed_is_lost(charging: Server, page: api.Page) -> None:
+    page.goto(link(charging))
+    page.goto(page.url.partition("/app")[0] + "/app/create")
+    words = page.get_by_label("What should the picture show?")
+    words.fill("a lighthouse in the evening, seen from the sea")
+    api.expect(page.locator("#plan")).to_contain_text("$0.01")  # before the click
+    page.get_by_role("button", name="Make pictures").click()
+    api.expect(page.locator("#errors")).to_contain_text("Funds do not cover this")
+    api.expect(words).to_have_value("a lighthouse in the evening, seen from the sea")
+    assert charging.http.get("/prompts").json() == []
+
+
+def test_a_training_is_followed_where_streams_are_blocked(server: Server, page: api.Page) -> None:
+    page.goto(link(server))
+
+    def no_streams(route: api.Route) -> None:
+        stream = "text/event-stream" in route.request.headers.get("accept", "")
+        route.abort() if stream else route.continue_()
+
+    page.route(re.compile("/progress"), no_streams)
+    tune = server.new_tune("No stream", branch="flux1", steps="8")
+    page.goto(page.url.partition("/app")[0] + f"/app/tunes/{tune['id']}")
+    api.expect(page.locator(".state").first).to_contain_text("Trained", timeout=LONG)
+
+
+def test_eight_tabs_follow_a_training_at_once(server: Server, page: api.Page) -> None:
+    page.goto(link(server))
+    tune = server.new_tune("Eight tabs", branch="flux1", steps="5000")
+    address = page.url.partition("/app")[0] + f"/app/tunes/{tune['id']}"
+    tabs = [page, *(page.context.new_page() for _ in range(7))]
+    for tab in tabs:
+        tab.goto(address)
+    for tab in tabs:
+        tab.bring_to_front()
+        api.expect(tab.locator("#bar")).not_to_have_attribute("value", "0", timeout=LONG)
+    server.http.delete(f"/tunes/{tune['id']}").raise_for_status()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections import Counter
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Form, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
 from fluxbooth.service import accounts, checkpoints, continuing, prompts, tunes
@@ -23,6 +25,8 @@ from fluxbooth.web.sessions import Viewer, same_origin
 from fluxbooth.web.texts import text
 
 A_PAGE = 30
+MOST_STREAMS = 3  # of an account: a browser has six connections to a host, and everything else waits while streams hold them
+streams = Counter[int]()  # open now, by account
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -119,7 +123,23 @@ def more(
 
 @router.get("/tunes/{tune_id}/progress")
 async def progress(tune_id: str, request: Request, services: Using, account: Viewer) -> object:
-    return await api.progress(tune_id, request, services, account)
+    """As the API's; but one stream too many gets 204, which tells a page to ask again and again instead."""
+    answer = await api.progress(tune_id, request, services, account)
+    if not isinstance(answer, StreamingResponse):
+        return answer
+    if streams[account.id] >= MOST_STREAMS:
+        return Response(status_code=204)
+    answer.body_iterator = _counted(answer.body_iterator, account.id)
+    return answer
+
+
+async def _counted(events: AsyncIterable[Any], account_id: int) -> AsyncIterator[Any]:
+    streams[account_id] += 1
+    try:
+        async for event in events:
+            yield event
+    finally:
+        streams[account_id] -= 1
 
 
 @router.get("/tunes/{tune_id}/photos/{photo_id}")
