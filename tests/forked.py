@@ -14,8 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from fluxbooth import nursery
+
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["fluxbooth.nursery", "fluxbooth.train", "fluxbooth.generate", "fluxbooth.models.flux1", __name__])
+FORKS.set_forkserver_preload([*nursery.NEEDED, __name__])
 
 
 def _main(out: Connection, errors: str, arguments: list[str], largest_file: int | None) -> None:

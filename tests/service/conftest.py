@@ -19,19 +19,15 @@ from tests.service.server import Receiver, Server
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for every test that leaves it in order."""
-    server = Server(tmp_path_factory.mktemp("server") / "data")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("server") / "data") as server:
+        yield server
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server to be killed."""
-    server = Server(tmp_path / "data")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path / "data") as server:
+        yield server
 
 
 @pytest.fixture

@@ -111,10 +111,8 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """With the default rule: no private addresses."""
-    server = Server(tmp_path_factory.mktemp("world") / "data", flags=["--no-worker"], private_network="false")
-    server.start()
-    yield World(server)
-    server.stop()
+    with Server(tmp_path_factory.mktemp("world") / "data", flags=["--no-worker"], private_network="false") as server:
+        yield World(server)
 
 
 def picture(mode: str = "RGB", kind: str = "JPEG", size: tuple[int, int] = (200, 200), **options: Any) -> bytes:
@@ -371,10 +369,8 @@ def test_addresses_that_give_no_picture_fail_the_tune(own_server: Server) -> Non
 @pytest.fixture
 def strict_server(tmp_path: Path) -> Iterator[Server]:
     """A server with the default rule: no private addresses."""
-    server = Server(tmp_path / "data", private_network="false")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path / "data", private_network="false") as server:
+        yield server
 
 
 def test_no_forbidden_address_is_ever_connected_to(strict_server: Server) -> None:

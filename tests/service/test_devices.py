@@ -18,10 +18,8 @@ from tests.service.server import Server, children, until
 
 @pytest.fixture
 def twice(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "data", devices="cpu,cpu")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path / "data", devices="cpu,cpu") as server:
+        yield server
 
 
 def progress(server: Server, tune: int) -> dict[str, Any]:

@@ -91,10 +91,8 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", DISK, "sh", "16m", str(data)]
     if subprocess.run([*prefix, "true"], capture_output=True).returncode:
         pytest.skip("this system gives a process no disk of its own")
-    server = Server(data, prefix=prefix, flags=["--no-worker"])
-    server.start()
-    yield server
-    server.stop()
+    with Server(data, prefix=prefix, flags=["--no-worker"]) as server:
+        yield server
 
 
 def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: Server) -> None:

@@ -41,10 +41,8 @@ def test_objects_are_as_the_document_says(installation: Installation) -> None:
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that takes everything and does nothing of it."""
-    server = Server(tmp_path_factory.mktemp("idle") / "data", flags=["--no-worker"], request_mb="4")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path_factory.mktemp("idle") / "data", flags=["--no-worker"], request_mb="4") as server:
+        yield server
 
 
 def fuzz(server: Server, examples: int) -> None:

@@ -17,9 +17,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for every test of the web app that leaves it in order; themes are put together by the composer."""
     server = Server(tmp_path_factory.mktemp("web") / "data", theme_composer="true", lora_download="true", checkpoints="2")
     server.environment["HF_HUB_OFFLINE"] = "1"
-    server.start()
-    yield server
-    server.stop()
+    with server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -63,14 +63,10 @@ def test_the_first_start_prints_a_link_and_a_session_keeps_only_digests(server: 
 
 
 def test_behind_tls_the_cookie_is_of_this_host_alone(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", flags=["--no-worker"], public_url="https://pictures.example.org")
-    server.start()
-    try:
+    with Server(tmp_path / "data", flags=["--no-worker"], public_url="https://pictures.example.org") as server:
         token = link(server).partition("token=")[2]
         cookie = browser(server).get(f"/app/start?token={token}").headers["set-cookie"]
         assert cookie.startswith("__Host-fluxbooth=") and "Secure" in cookie and "Path=/" in cookie
-    finally:
-        server.stop()
 
 
 def test_signing_out_ends_this_session_and_everywhere_ends_all(server: Server) -> None:

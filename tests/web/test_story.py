@@ -92,10 +92,8 @@ def look_at_pictures(page: api.Page) -> None:
 @pytest.fixture
 def composing(tmp_path: Path) -> Iterator[Server]:
     """A server of its own, new, that writes themes without a language model."""
-    server = Server(tmp_path / "data", theme_composer="true")
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path / "data", theme_composer="true") as server:
+        yield server
 
 
 def make_a_pack(page: api.Page) -> None:
@@ -179,10 +177,8 @@ def test_a_lost_network_and_a_lost_session_are_said_and_nothing_typed_is_lost(se
 @pytest.fixture
 def charging(tmp_path: Path) -> Iterator[Server]:
     """A server whose pictures cost a cent, of which the owner has none."""
-    server = Server(tmp_path / "data", flags=["--no-worker"], prices='{"picture": 1000}')
-    server.start()
-    yield server
-    server.stop()
+    with Server(tmp_path / "data", flags=["--no-worker"], prices='{"picture": 1000}') as server:
+        yield server
 
 
 def test_what_cannot_be_paid_is_said_and_nothing_typed_is_lost(charging: Server, page: api.Page) -> None:
