@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, report
+from fluxbooth.machine import fast_dtype
 
 ROWS = ("B1n", "B1", "B2", "B3", "B4", "B5", "B6", "nano")
 
 
 def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     """How each row is measured. Loads torch only for those that are asked for."""
-    quick, work, threads = arguments.quick, arguments.work, arguments.threads
+    quick, work, threads, dtype = arguments.quick, arguments.work, arguments.threads, arguments.dtype
 
     def peer() -> Any:
         from bench.steps import Peer
@@ -30,12 +31,12 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     def b1n() -> Any:
         from bench import steps
 
-        return steps.compare(steps.nano(work), peer(), slices=arguments.rounds, steps=2 if quick else 5, threads=threads)
+        return steps.compare(steps.nano(work, dtype), peer(), slices=arguments.rounds, steps=2 if quick else 5, threads=threads)
 
     def b1() -> Any:
         from bench import steps
 
-        settings = steps.real_width(work, 128, 64) if quick else steps.real_width(work, 512, 512)
+        settings = steps.real_width(work, *((128, 64) if quick else (512, 512)), dtype)
         row = steps.compare(settings, peer(), slices=arguments.rounds, steps=2 if quick else 1, threads=threads)
         needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
         peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
@@ -44,7 +45,7 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
     def b2() -> Any:
         from bench import start
 
-        return start.seconds(work, peer(), 2 if quick else arguments.rounds, threads)
+        return start.seconds(work, peer(), 2 if quick else arguments.rounds, threads, dtype)
 
     def b3() -> Any:
         from bench import switch
@@ -85,6 +86,10 @@ def main() -> None:
     parser.add_argument("--diffusers", type=Path, metavar="SCRIPT", help="diffusers' train_dreambooth_lora_flux.py")
     parser.add_argument("--peer-packages", type=Path, metavar="DIR", help="packages that only the peer needs: torchvision")
     parser.add_argument("--threads", type=int, default=2, help="of each arm")
+    parser.add_argument(
+        "--dtype", choices=("bfloat16", "float32"), default=fast_dtype(None)[0],
+        help="of the training steps (default: bfloat16 where the processor multiplies it; elsewhere it is emulated, thirty times slower)",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="counted slices of each arm (default: 5)")
     parser.add_argument("--quick", action="store_true", help="fewer tokens and repeats, for a busy machine; such rows are marked")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fluxbooth-bench", help="where bases are made and kept")

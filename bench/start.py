@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from bench import arms, bases
-from bench.steps import Peer, Settings
+from bench import arms
+from bench.steps import Peer, Settings, nano
 from fluxbooth.demo import PHOTOS
 
 STEPS = "1000"
 
 
-def seconds(work: Path, peer: Peer | None, rounds: int, threads: int) -> dict[str, Any]:
+def seconds(work: Path, peer: Peer | None, rounds: int, threads: int, dtype: str) -> dict[str, Any]:
     """On nano with the demo's ten photos (the peer: one photo), the ways by turns."""
     rows: dict[str, list[float]] = {"fluxbooth, cold": [], "fluxbooth, warm": []} | ({"diffusers, cold": []} if peer else {})
     with tempfile.TemporaryDirectory() as folder, _runner() as warm:
@@ -28,7 +28,7 @@ def seconds(work: Path, peer: Peer | None, rounds: int, threads: int) -> dict[st
             rows["fluxbooth, warm"].append(_train(warm, place / "warm"))
             rows["fluxbooth, cold"].append(_command(place / "cold"))
             if peer:
-                rows["diffusers, cold"].append(_script(work, peer, place, threads))
+                rows["diffusers, cold"].append(_script(nano(work, dtype), peer, place, threads))
         warm.kill()
     found: dict[str, Any] = {name: arms.spread(values) for name, values in rows.items()}
     if not peer:
@@ -75,8 +75,7 @@ def _command(out: Path) -> float:
     return taken
 
 
-def _script(work: Path, peer: Peer, place: Path, threads: int) -> float:
-    settings = Settings(str(bases.nano(work)), str(bases.photo(work, 128)), 128, 48, 4)
+def _script(settings: Settings, peer: Peer, place: Path, threads: int) -> float:
     told = json.dumps({**settings.__dict__, "out": str(place / "theirs")})
     place.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()

@@ -24,18 +24,18 @@ class Settings:
     side: int
     text: int  # T5 tokens
     batch: int
+    dtype: str
     rank: int = 16
-    dtype: str = "float32"
     checkpointing: bool = False
 
 
-def nano(work: Path) -> Settings:
+def nano(work: Path, dtype: str) -> Settings:
     """nano as Fluxbooth trains it by default."""
-    return Settings(str(bases.nano(work)), str(bases.photo(work, 128)), 128, 48, 4)
+    return Settings(str(bases.nano(work)), str(bases.photo(work, 128)), 128, 48, 4, dtype)
 
 
-def real_width(work: Path, side: int, text: int) -> Settings:
-    return Settings(str(bases.real_width(work)), str(bases.photo(work, side)), side, text, 1)
+def real_width(work: Path, side: int, text: int, dtype: str) -> Settings:
+    return Settings(str(bases.real_width(work)), str(bases.photo(work, side)), side, text, 1, dtype)
 
 
 def flops(layers: int, single_layers: int, width: int, tokens: int) -> float:

@@ -20,9 +20,10 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([*nursery.NEEDED, __name__])
 
 
-def _main(out: Connection, errors: str, arguments: list[str], largest_file: int | None) -> None:
+def _main(out: Connection, errors: str, arguments: list[str], largest_file: int | None, environment: dict[str, str]) -> None:
     from fluxbooth.cli import main
 
+    os.environ.update(environment)
     os.dup2(out.fileno(), 1)
     os.dup2(os.open(errors, os.O_WRONLY), 2)
     out.close()
@@ -34,14 +35,14 @@ def _main(out: Connection, errors: str, arguments: list[str], largest_file: int 
 
 
 class Command:
-    """A run of the command line. With `largest_file`, on a "disk" that takes only so many bytes a file."""
+    """A run of the command line. With `largest_file`, on a "disk" that takes only so many bytes a file; `environment` is added to ours."""
 
-    def __init__(self, *arguments: object, largest_file: int | None = None) -> None:
+    def __init__(self, *arguments: object, largest_file: int | None = None, **environment: str) -> None:
         ours, theirs = FORKS.Pipe(duplex=False)
         number, errors = tempfile.mkstemp()
         os.close(number)
         self._errors = Path(errors)
-        self._process = FORKS.Process(target=_main, args=(theirs, errors, [*map(str, arguments)], largest_file))
+        self._process = FORKS.Process(target=_main, args=(theirs, errors, [*map(str, arguments)], largest_file, environment))
         self._process.start()
         theirs.close()
         self._out = os.fdopen(os.dup(ours.fileno()), "r")

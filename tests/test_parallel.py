@@ -16,19 +16,23 @@ from safetensors.torch import load_file
 from fluxbooth import InputError, TrainSpec, train
 from fluxbooth.demo import PHOTOS
 from fluxbooth.parallel import Crew
+from tests.forked import Command
 from tests.service.server import free_port
 
-STEPS, PORT = 8, free_port()
+STEPS = 8
 SPEC = TrainSpec(class_name="man", steps=STEPS, rank=4, batch_size=2, dtype="float32", seed=6, caption_dropout=0.3, ema=0.9)
+
+
+def flags(out: Path) -> list[str]:
+    spec = f"--name man --steps {STEPS} --rank 4 --batch-size 2 --dtype float32 --seed 6 --caption-dropout 0.3 --ema 0.9"
+    return ["train", str(PHOTOS), *spec.split(), "--progress", "json", "--out", str(out)]
 
 
 def launched(out: Path) -> subprocess.Popen[str]:
     """As the documents say, with more flags, so that nothing depends on the machine."""
-    launch = f"launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port {PORT}"
-    flags = f"--name man --steps {STEPS} --rank 4 --batch-size 2 --dtype float32 --seed 6 --caption-dropout 0.3 --ema 0.9"
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), "-m", "fluxbooth", "train", str(PHOTOS)]
-    command += [*flags.split(), "--progress", "json", "--out", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    launch = "launch --multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *launch.split(), "--main_process_port", str(free_port())]
+    return subprocess.Popen([*command, "-m", "fluxbooth", *flags(out)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def logged(out: Path, kind: str = "step") -> list[dict[str, float]]:
@@ -44,6 +48,16 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, alone: Path) -> None:
+    """As a launcher starts them, by the variables that it sets."""
+    out, port = tmp_path / "two", str(free_port())
+    crew = [Command(*flags(out), WORLD_SIZE="2", RANK=rank, LOCAL_RANK=rank, MASTER_ADDR="127.0.0.1", MASTER_PORT=port) for rank in "01"]
+    (code, events, said), other = [command.finish() for command in crew]
+    assert (code, other[:2]) == (0, (0, [])), said + other[2]
+    check_same(out, events, alone, resumed_at=0)
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_launcher_train_as_one(tmp_path: Path, alone: Path) -> None:
     check_same(*finished(tmp_path / "two"), alone, resumed_at=0)
 
 

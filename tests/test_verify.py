@@ -53,7 +53,7 @@ def test_it_measures_what_was_predicted(verified: Verified) -> None:
         assert taken["of"] == "main memory"  # of the processes that did it, each a whole Python with torch
         assert 0.3 < taken["measured_gb"] < 2 and 0.3 < taken["predicted_gb"] < 2
         assert taken["off_by"] == pytest.approx(taken["predicted_gb"] / taken["measured_gb"] - 1, abs=0.05)
-    assert training["choice"]["dtype"] == machine.fast_dtype(machine.gpu())[0]
+    assert training["choice"]["dtype"] == COURSE.training.dtype
 
 
 def test_a_killed_training_goes_on(verified: Verified) -> None:
