@@ -12,7 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fluxbooth import InputError, photocheck
+from fluxbooth.checkpoint import RUN, RunFolder
 from fluxbooth.demo import PHOTOS
+from tests.conftest import QUICK
 from tests.forked import Command
 
 STEPS = 24
@@ -55,6 +58,18 @@ def finish(out: Path) -> int:
     code, events, said = training(out).finish()
     assert code == 0, said
     return next(event["resumed_at"] for event in events if event["event"] == "prepared")
+
+
+def test_a_setting_that_is_newer_than_the_run_is_as_it_was_without_it(tmp_path: Path) -> None:
+    photos = photocheck.read(PHOTOS)[:1]
+    folder = RunFolder.open(tmp_path, QUICK, photos, overwrite=False)
+    (tmp_path / "step-000001").mkdir()
+    begun = json.loads((folder.path / RUN).read_text())
+    del begun["spec"]["face_crop"], begun["spec"]["optimizer"]
+    (folder.path / RUN).write_text(json.dumps(begun))
+    with pytest.raises(InputError, match="other settings"):
+        RunFolder.open(tmp_path, QUICK.model_copy(update={"face_crop": True}), photos, overwrite=False)
+    RunFolder.open(tmp_path, QUICK, photos, overwrite=False)
 
 
 def test_killed_three_times_and_resumed_is_bit_identical(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:

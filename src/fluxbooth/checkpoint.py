@@ -187,7 +187,11 @@ def _refuse_foreign(path: Path, run: Path, identity: dict[str, Any], overwrite: 
         raise InputError(f"{path} exists and is no training run: choose another folder with --out.")
     if (path / LORA).exists():
         raise InputError(f"{path} holds a finished LoRA: choose another folder with --out, or add --overwrite to replace it.")
-    if json.loads(run.read_text()) != identity and any(path.glob("step-*")):  # without a checkpoint there is nothing to lose
+    begun = json.loads(run.read_text())
+    begun["spec"] = {
+        name: begun["spec"].get(name, value.default) for name, value in TrainSpec.model_fields.items() if name in identity["spec"]
+    }
+    if begun != identity and any(path.glob("step-*")):  # without a checkpoint there is nothing to lose
         raise InputError(
             f"{path} holds an unfinished training with other settings or photos: repeat its command to resume it, choose "
             "another folder with --out, or add --overwrite to replace it."

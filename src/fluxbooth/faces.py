@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,13 @@ import numpy as np
 from PIL import Image
 
 from fluxbooth.decode import within
+from fluxbooth.errors import InputError
+from fluxbooth.photocheck import Photo
 
 AREA = 512 * 512  # pixels, which photos are reduced to
 SMALLEST = 40  # pixels at that area: the detector's own window is 80, and the photo is enlarged once
+AROUND = 2.2  # sides of a close-up in heights of its face (brows to chin): hair, ears and neck are in it
+NEW = 0.6  # of a photo's area: a close-up that takes more shows little that is new
 SURE = 0.25  # of dlib's score: faces had 0.3 to 1.6, drawn ones less than photographed ones, and what was none stayed below 0.15
 
 
@@ -49,6 +54,29 @@ def find(pixels: np.ndarray) -> list[Face]:
         boxes, _, _ = detector.run(reduced, 1, SURE)
     found = [Face(box.left() / width, box.top() / height, box.right() / width, box.bottom() / height) for box in boxes]
     return sorted(found, key=lambda face: -face.height)
+
+
+def close_ups(photos: Sequence[Photo], least: int) -> list[Photo]:
+    """A square around the largest face of each photo that is at least `least` pixels wide and not nearly the whole of it.
+
+    Their captions are left out, for they tell of the whole. InputError: the extra is not installed.
+    """
+    if not available():
+        raise InputError(
+            "Close-ups of faces need a package that is not here (dlib): pip install 'fluxbooth[faces]', or leave face_crop out."
+        )
+    found = [(photo, face) for photo in photos for face in find(photo.pixels)[:1]]
+    return [crop for photo, face in found if (crop := _close_up(photo, face)) is not None and crop.width >= least]
+
+
+def _close_up(photo: Photo, face: Face) -> Photo | None:
+    height, width = photo.pixels.shape[:2]
+    side = min(width, height, round(AROUND * face.height * height))
+    if side * side > NEW * width * height:
+        return None
+    x, y = ((face.left + face.right) * width - side) / 2, ((face.top + face.bottom) * height - side) / 2 - 0.1 * side  # more hair than neck
+    left, top = (round(max(0, min(at, most - side))) for at, most in ((x, width), (y, height)))
+    return Photo(photo.path, photo.pixels[top : top + side, left : left + side], side, side, None)
 
 
 @functools.cache

@@ -76,6 +76,9 @@ class TrainSpec(Spec):
     sigma_law: Literal["logit-normal", "uniform", "shifted"] = Field(default="logit-normal", description="how noise levels are drawn")
     guidance: float = Field(default=1.0, ge=0, le=20, description="guidance that the model is told while it trains")
     text_length: int | None = Field(default=None, ge=8, le=512, description="T5 tokens a caption is cut or padded to")
+    face_crop: bool = Field(
+        default=False, description="also train on a close-up of the largest face of each photo (needs fluxbooth[faces])"
+    )
     caption_dropout: float = Field(default=0.0, ge=0, le=1, description="share of pictures shown without their caption")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(default=None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import checkpoint, fitting, flow, lora, lorafile, models, parallel, photocheck
+from fluxbooth import checkpoint, faces, fitting, flow, lora, lorafile, models, parallel, photocheck
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
@@ -74,9 +74,12 @@ def train(
     if spec.continue_from:
         lorafile.read_to_train_on(spec.continue_from, spec.rank)
     pictures = photocheck.read(photos)
-    spec = models.resolve(spec, len(pictures))
+    count, spec = len(pictures), models.resolve(spec, len(pictures))
     if family is None:
         models.here(spec.base, training=True)  # before anything is written
+    if spec.face_crop:
+        assert spec.resolutions
+        pictures += faces.close_ups(pictures, least=min(spec.resolutions) // 2)
     folder = RunFolder(Path(out))
     crew.on_main(lambda: RunFolder.open(Path(out), crew.whole(spec), pictures, overwrite=overwrite))
     if family is None:
@@ -90,7 +93,7 @@ def train(
     family.load_network()
     with lora.removed_after(resident):
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(_Run(spec, family, dataset, folder, report, crew, len(pictures)), began, len(pictures))
+        return _train(_Run(spec, family, dataset, folder, report, crew, count), began, len(pictures))
 
 
 def _train(run: _Run, began: float, pictures: int) -> TrainResult:

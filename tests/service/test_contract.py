@@ -271,6 +271,10 @@ def test_an_idempotency_key_makes_one_of_many_requests(server: Server) -> None:
     assert len(server.http.get("/tunes?limit=120").json()) == before + 1
     other = server.http.post("/prompts", json={"text": "a man"}, headers={"Idempotency-Key": "one"})
     assert other.status_code == 422 and "another request" in other.json()["error"]
+    form, headers = {"tune[title]": "once", "tune[name]": "man", "tune[branch]": "fast"}, {"Idempotency-Key": "one"}
+    assert server.http.post("/tunes", data=form, files=pictures(2), headers=headers).json()["id"] == made[0]["id"]
+    fewer = server.http.post("/tunes", data=form, files=pictures(1), headers=headers)
+    assert fewer.status_code == 422 and "another request" in fewer.json()["error"]
 
 
 def test_deleting_a_tune_removes_its_files_and_leaves_finished_pictures(server: Server) -> None:

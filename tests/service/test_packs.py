@@ -215,6 +215,21 @@ def test_lists_show_everything_that_clients_read_and_are_narrowed_and_paged(quie
     assert one["prompts_per_class"]["man"][0]["images"] == [] and {"id", "text", "cost_mc"} <= set(one["template_prompts"][0])
 
 
+def test_prompts_nested_in_a_tune_may_be_templates_and_say_where_they_are_from(quiet: House) -> None:
+    pack = quiet.http.post("/packs", json={"pack": {"title": "Nested"}}).json()
+    outdoor = quiet.http.get("/p/outdoor").json()["id"]
+    form = {"tune[title]": "n", "tune[name]": "man", "tune[prompts_attributes][0][text]": "ohwx man at sea"}
+    form |= {"tune[prompts_attributes][0][pack_id]": str(pack["id"]), "tune[prompts_attributes][0][base_pack_id]": str(outdoor)}
+    (prompt,) = quiet.http.post("/tunes", data=form, files=pictures(1)).json()["prompts"]
+    assert (prompt["pack_id"], prompt["base_pack_id"]) == (pack["id"], outdoor)
+    (template,) = quiet.http.get(f"/p/{pack['id']}").json()["prompts_per_class"]["man"]
+    assert template["id"] == prompt["id"]
+    count = len(quiet.http.get("/tunes?limit=120").json())
+    refused = quiet.http.post("/tunes", data={**form, "tune[prompts_attributes][0][pack_id]": "99999"}, files=pictures(1))
+    assert refused.status_code == 422 and "no pack of yours" in refused.json()["pack_id"][0]
+    assert len(quiet.http.get("/tunes?limit=120").json()) == count  # nothing of it is kept
+
+
 def test_a_run_takes_every_documented_spelling(quiet: House) -> None:
     tune = quiet.http.post("/tunes", data={"tune[title]": "t", "tune[name]": "man"}, files=pictures(1)).json()
     quiet.trained(tune["id"])
@@ -242,7 +257,7 @@ def test_the_account_and_the_catalogue_are_as_command_lines_read_them(quiet: Hou
     headers = {"X-Workspace-Id": "all", "Accept": "*/*"}
     assert quiet.http.get("/users.json", headers=headers).json() == {
         "id": 1, "name": "owner", "email": None, "usd_balance_mc": 0, "auto_extend_tunes": False, "top_off_amount": None,
-        "purchased_plugin_at": None, "idempotent": False,
+        "purchased_plugin_at": None, "idempotent": False, "face_crop": False,
     }  # fmt: skip
     shown = httpx.get(f"{quiet.settings.url}/cli/models.json").json()
     assert shown["default"] in shown["models"] and shown["models"][shown["default"]]["tune_id"] == 1504944

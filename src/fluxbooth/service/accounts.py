@@ -85,10 +85,10 @@ def is_operator(session: Session, account: Account) -> bool:
     return account.id == session.scalar(select(func.min(Account.id)))
 
 
-def change(session: Session, account: Account, *, idempotent: bool, auto_extend: bool) -> None:
-    """How the account's requests are taken from now on: repeated ones as one, new tunes as kept for good."""
+def change(session: Session, account: Account, *, idempotent: bool, auto_extend: bool, face_crop: bool) -> None:
+    """How the account's requests are taken from now on: repeated ones as one, new tunes as kept for good, and with close-ups of faces."""
     row = session.get_one(Account, account.id)
-    row.idempotent, row.auto_extend = idempotent, auto_extend
+    row.idempotent, row.auto_extend, row.face_crop = idempotent, auto_extend, face_crop
 
 
 def keys_of(session: Session, account: Account) -> Sequence[ApiKey]:

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import MAX_CHARACTERS
-from fluxbooth.service import packs, prompts
+from fluxbooth.service import packs, prompts, templates
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
 from fluxbooth.service.schemas import PackForm
 from fluxbooth.service.tables import Account, Image, Pack, Prompt, Template, now
@@ -38,7 +38,7 @@ def cover(session: Session, pack: Pack, name: str) -> None:
 def add(session: Session, account: Account, pack: Pack, prompt_ids: Sequence[int]) -> None:
     """Makes prompts of the account templates of the pack, after those that are there."""
     for number in prompt_ids:
-        packs.attach(session, account, prompts.get(session, account, number), pack.id)
+        templates.attach(session, account, prompts.get(session, account, number), pack.id)
 
 
 def fitting(session: Session, account: Account) -> list[Prompt]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
-from fluxbooth.service import inputs, money, prices, quotas
+from fluxbooth.service import inputs, money, prices, quotas, templates
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.inputs import Inputs
 from fluxbooth.service.jobs import JobEngine
@@ -73,6 +73,10 @@ def create(
     )  # fmt: skip
     session.add(prompt)
     session.flush()
+    if form.pack_id is not None:
+        templates.attach(session, account, prompt, form.pack_id)
+    if form.base_pack_id is not None:
+        templates.belongs(session, account, prompt, form.base_pack_id)
     start.keep(prompt, Store(settings.data))
     money.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, jobs, prompt)

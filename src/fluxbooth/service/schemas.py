@@ -141,7 +141,7 @@ class TuneForm(Form):
     steps: int | None = Field(default=None, ge=1, le=10_000)
     token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
     callback: Callback | None = None
-    face_crop: bool = False
+    face_crop: bool | None = None  # as the account has it
     training_face_correct: bool = False
     auto_extend: bool = False
     characteristics: Characteristics = Field(default_factory=dict)
@@ -194,6 +194,7 @@ class ThemeForm(Form):
 class AccountPatch(Form):
     auto_extend_tunes: bool | None = None
     idempotent: bool | None = None
+    face_crop: bool | None = None
 
 
 class TunePatch(Form):

@@ -14,6 +14,7 @@ from fluxbooth.service.tables import Prompt, Tune
 Json = dict[str, Any]
 FLUX_DEV, FLUX_KREA = 1504944, 3063697
 PUBLIC_TITLES = {FLUX_DEV: "Flux1.dev", FLUX_KREA: "Flux1.krea"}
+NO_FACES = "This server does not look for faces (it lacks fluxbooth[faces]): face_crop was left out, and the whole photos are learnt."
 PUBLIC_SINCE = datetime.datetime(2024, 8, 1, tzinfo=datetime.UTC)
 
 
@@ -33,7 +34,7 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
         "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
         "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
         "characteristics": row.characteristics, "base": row.base, "cost_mc": row.cost_mc,
-        "continues": row.continues,
+        "continues": row.continues, "warnings": [NO_FACES] if row.face_crop and not row.spec.get("face_crop") else [],
         "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
     }  # fmt: skip
     if row.lora and settings.lora_download and row.trained_at:
@@ -62,7 +63,8 @@ def public_tune(number: int, settings: Settings) -> Json:
         "created_at": since, "updated_at": since, "model_type": None, "base_tune_id": None, "branch": "flux1", "args": None,
         "steps": None, "preset": None, "face_crop": False, "training_face_correct": False, "auto_extend": True, "ckpt_url": None,
         "ckpt_urls": [], "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
-        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "cost_mc": 0, "continues": None, "ref_with_trigger": "",
+        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "cost_mc": 0, "continues": None, "warnings": [],
+        "ref_with_trigger": "",
     }  # fmt: skip
 
 

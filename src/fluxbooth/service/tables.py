@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from fluxbooth.service.columns import Id, Utc, now
@@ -34,6 +34,7 @@ class Account(Row):
     password: Mapped[str | None] = mapped_column(String(200))  # its argon2 hash; without one, only a link signs in
     webhook_secret: Mapped[str] = mapped_column(String(100))
     idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
+    face_crop: Mapped[bool] = mapped_column(default=False, server_default=false())  # of new tunes that do not say
     auto_extend: Mapped[bool] = mapped_column(default=False)
     requests_per_second: Mapped[float | None]  # of its own, instead of what the settings say; 0: no limit
     waiting_jobs: Mapped[int | None]

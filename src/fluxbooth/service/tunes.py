@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from fluxbooth import lorafile, photocheck
+from fluxbooth import faces, lorafile, photocheck
 from fluxbooth.errors import InputError
 from fluxbooth.service import money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
@@ -59,12 +59,13 @@ def create(
     else:
         _check_lora(lora_file)
     quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
-    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls))
+    face_crop = account.face_crop if form.face_crop is None else form.face_crop
+    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls), face_crop=face_crop and faces.available())
     tune = Tune(
         account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
         model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
         preset=form.preset, steps=form.steps, spec=spec.model_dump(mode="json"), characteristics=form.characteristics,
-        callback=form.callback, face_crop=form.face_crop, auto_extend=form.auto_extend or account.auto_extend,
+        callback=form.callback, face_crop=face_crop, auto_extend=form.auto_extend or account.auto_extend,
         eta=eta(branch),
     )  # fmt: skip
     session.add(tune)
@@ -237,11 +238,11 @@ def _check_lora(upload: Upload) -> None:
         raise Invalid({"lora_file": ["The file is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
 
 
-def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int) -> TrainSpec:
+def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool) -> TrainSpec:
     fast = branch == "fast"
     spec = TrainSpec.read({
         "class_name": form.name, "base": base, "token": form.token or ("sks" if fast else "ohwx"), "preset": form.preset,
-        "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100,
+        "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100, "face_crop": face_crop,
     })  # fmt: skip
     if fast or not settings.checkpoints:  # a trial shows that it goes; what it draws hardly differs
         return spec

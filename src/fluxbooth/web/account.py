@@ -33,9 +33,9 @@ def keys(account: Viewer) -> Response:
 
 
 @router.post("/account/settings")
-def change(services: Using, account: Viewer, idempotent: Field = "", auto_extend: Field = "") -> Response:
+def change(services: Using, account: Viewer, idempotent: Field = "", auto_extend: Field = "", face_crop: Field = "") -> Response:
     with services.db.write() as session:
-        accounts.change(session, account, idempotent=bool(idempotent), auto_extend=bool(auto_extend))
+        accounts.change(session, account, idempotent=bool(idempotent), auto_extend=bool(auto_extend), face_crop=bool(face_crop))
     return redirect("/app/account")
 
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import inputs, packs, prompts, shapes, tunes
+from fluxbooth.service import inputs, packs, prompts, shapes, templates, tunes
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account, now
@@ -167,10 +167,6 @@ async def _create_prompt(request: Request, services: Services, account: Account,
 
         def work(session: Session, owner: Account) -> Json:
             made = prompts.create(session, services.settings, services.jobs, owner, form, target=target, start=start)
-            if form.pack_id is not None:
-                packs.attach(session, owner, made, form.pack_id)
-            if form.base_pack_id is not None:
-                packs.belongs(session, owner, made, form.base_pack_id)
             return shapes.prompt(made, services.settings, services.sign)
 
         return await requests.answered_once(request, services, account, {**values, "start": start.digests()}, work)
@@ -237,9 +233,9 @@ async def change_prompt(number: str, request: Request, services: Using, account:
         with services.db.write() as session:
             prompt = prompts.get(session, account, row_id(number))
             if "pack_id" in values:
-                packs.attach(session, account, prompt, form.pack_id)
+                templates.attach(session, account, prompt, form.pack_id)
             if "base_pack_id" in values:
-                packs.belongs(session, account, prompt, form.base_pack_id)
+                templates.belongs(session, account, prompt, form.base_pack_id)
             session.flush()
             return shapes.prompt(prompt, services.settings, services.sign)
 

@@ -43,7 +43,9 @@ def user(services: Using, account: Owner) -> Json:
 
 @router.patch("/users", summary="Change the account's options", openapi_extra=requests.body_of(AccountPatch, "user"))
 async def change_user(request: Request, services: Using, account: Owner) -> Json:
-    """`idempotent`: a tune of the same title, or the same prompt, is the one that is there. `auto_extend_tunes`: new tunes stay."""
+    """`idempotent`: a tune of the same title, or the same prompt, is the one that is there. `auto_extend_tunes`: new tunes stay.
+    `face_crop`: new tunes also learn from close-ups of faces, unless they say otherwise.
+    """
     async with requests.body(request, services, "user") as (values, _):
         patch = AccountPatch.read(values)
 
@@ -52,6 +54,7 @@ async def change_user(request: Request, services: Using, account: Owner) -> Json
             owner = session.get_one(Account, account.id)
             owner.idempotent = owner.idempotent if patch.idempotent is None else patch.idempotent
             owner.auto_extend = owner.auto_extend if patch.auto_extend_tunes is None else patch.auto_extend_tunes
+            owner.face_crop = owner.face_crop if patch.face_crop is None else patch.face_crop
             return _user(session, owner)
 
     return await asyncio.to_thread(work)
@@ -61,6 +64,7 @@ def _user(session: Session, account: Account) -> Json:
     return {
         "id": account.id, "name": account.name, "email": None, "usd_balance_mc": money.balance(session, account.id),
         "auto_extend_tunes": account.auto_extend, "top_off_amount": None, "purchased_plugin_at": None, "idempotent": account.idempotent,
+        "face_crop": account.face_crop,
     }  # fmt: skip
 
 

@@ -31,7 +31,7 @@ TUNE = {
     "model_type": "string?", "base_tune_id": "integer?", "branch": "string", "args": "string?", "steps": "integer?", "preset": "string?",
     "face_crop": "boolean", "training_face_correct": "boolean", "auto_extend": "boolean", "ckpt_url": "string?", "ckpt_urls": "string[]",
     "url": "string", "orig_images": "string[]", "characteristics": "object", "base": "string", "cost_mc": "integer",
-    "ref_with_trigger": "string", "continues": "integer?",
+    "ref_with_trigger": "string", "continues": "integer?", "warnings": "string[]",
 }  # fmt: skip
 FAILED = {"failed_at": "time", "user_error": "string", "error": "string", "status": "string", "prompts": "object[]"}
 PROMPT = {

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth import faces
 from fluxbooth.service import drafts, packs, shapes, tunes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
@@ -37,6 +38,7 @@ BLANK = {
     "token": "",
     "base_tune_id": "",
     "auto_extend": "",
+    "face_crop": "",
     "pack": "",
     "consent": "",
 }
@@ -48,7 +50,8 @@ def new_tune(request: Request, services: Using, account: Viewer, draft: str = ""
     """The form; with a pack, whose prompts are drawn after the training."""
     drafts.sweep(services.store)
     kept = draft if drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
-    return _form(request, services, account, kept, {**BLANK, "pack": pack}, [])
+    values = {**BLANK, "pack": pack, "face_crop": "true" if account.face_crop else ""}
+    return _form(request, services, account, kept, values, [])
 
 
 @router.post("/tunes")
@@ -92,7 +95,7 @@ def _work(services: Services, draft: drafts.Draft, asked: Json, sent: list[Uploa
 
 def fields(asked: Json) -> Json:
     """The form of the page in the contract's words: its trial is the branch `fast`."""
-    values = {name: value for name, value in asked.items() if name != "preset"}
+    values = {name: value for name, value in asked.items() if name != "preset"} | {"face_crop": asked.get("face_crop") or "false"}
     if asked.get("preset") == "trial":
         return values | {"branch": "fast"}
     return values | {"branch": "flux1", "preset": None if asked.get("preset") == "none" else asked.get("preset")}
@@ -110,7 +113,7 @@ def _form(
     return page(
         request, "new_tune.html", status, title=text("new.title"), draft=name, values=values, errors=errors, photos=_photos(draft, name),
         presets=PRESETS, classes=classes, pack=pack, bases=_bases(services), days=services.settings.expiry_days,
-        consent=services.settings.consent,
+        consent=services.settings.consent, faces=faces.available(),
         plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
     )  # fmt: skip
 

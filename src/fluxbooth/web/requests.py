@@ -10,8 +10,8 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
+import anyio.to_thread
 from fastapi import Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -75,7 +75,7 @@ async def looked_up(request: Request, services: Services, work: Callable[[Sessio
         with services.db.read() as session:
             return json.dumps(work(session, owner_of(session, request, services)), separators=(",", ":")).encode()
 
-    return Response(await run_in_threadpool(run), media_type="application/json")
+    return Response(await anyio.to_thread.run_sync(run, limiter=services.readers), media_type="application/json")
 
 
 def page(request: Request, most_offset: int) -> Json:
@@ -110,6 +110,7 @@ async def body(request: Request, services: Services, key: str) -> AsyncIterator[
             values["image_urls"] = [*(known if isinstance(known, list) else [known]), *addresses]
         if len(uploads) + len(addresses) < len([item for item in given if item not in (None, "")]):
             raise Invalid({"images": ["must be files or addresses"]})
+        request.state.files = [_name(upload) for upload in forms.uploads(whole)]
         yield values, uploads
     finally:
         await asyncio.to_thread(forms.discard, whole)
@@ -124,7 +125,8 @@ async def answered_once(
     `prepare` is what has to be done before, without a transaction, and is not done for a key that has its answer.
     """
     key = request.headers.get("idempotency-key")
-    digest = hashlib.sha256(json.dumps([request.method, request.url.path, values], sort_keys=True, default=_name).encode()).hexdigest()
+    asked = [request.method, request.url.path, values, request.state.files]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=_name).encode()).hexdigest()
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
     return JSONResponse(await once(services, account, key, digest, work, prepare), status)
