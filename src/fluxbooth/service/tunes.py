@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import faces, lorafile, photocheck
@@ -23,7 +23,7 @@ from fluxbooth.service.store import Store
 from fluxbooth.service.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
 from fluxbooth.specs import TrainSpec, steps_for
 
-MOST_IMAGES, FAST_STEPS = 50, 30
+MOST_IMAGES, FAST_STEPS, NEWER_THAN_ALL = 50, 30, 2**63 - 1
 TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".gif")
 SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
@@ -125,9 +125,7 @@ def listed(
     model_type: str | None, branch: str | None,
 ) -> Sequence[Tune]:  # fmt: skip
     """The account's tunes, newest first."""
-    query = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None)).options(selectinload(Tune.photos))
-    if before is not None:
-        query = query.where(Tune.id < before)
+    query = _NEWEST
     if title:
         query = query.where(Tune.title.contains(title, autoescape=True))
     if names:
@@ -136,7 +134,16 @@ def listed(
         query = query.where(Tune.model_type == model_type)
     if branch:
         query = query.where(Tune.branch == branch)
-    return session.scalars(query.order_by(Tune.id.desc()).limit(limit).offset(offset)).all()
+    asked = {"account": account.id, "before": NEWER_THAN_ALL if before is None else before, "limit": limit, "offset": offset}
+    return session.scalars(query, asked).all()
+
+
+# clients ask for their tunes every second: put together once
+_NEWEST = (
+    select(Tune)
+    .where(Tune.account_id == bindparam("account"), Tune.deleted_at.is_(None), Tune.id < bindparam("before"))
+    .options(selectinload(Tune.photos)).order_by(Tune.id.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
+)  # fmt: skip
 
 
 def change(session: Session, account: Account, number: int, patch: TunePatch) -> Tune:
