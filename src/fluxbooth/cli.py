@@ -9,14 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fluxbooth import __version__, commands
+from fluxbooth import __version__, commands, libraries
 from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
@@ -30,10 +28,7 @@ FLAG_NAMES = {"class_name": "name", "resolutions": "resolution", "loras": "lora"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(sys.argv[1:] if arguments is None else list(arguments))
-    for library in ("TRANSFORMERS", "DIFFUSERS"):  # what they warn of while importing is not for this program's users
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")
-    for logger in ("torchao", "torch.utils._pytree"):  # of each kernel that is for another machine
-        logging.getLogger(logger).setLevel(logging.ERROR)
+    libraries.quieten()
     warnings.simplefilter("ignore")
     try:
         result = options.run(options)

@@ -21,6 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from fluxbooth import libraries
 from fluxbooth.errors import FluxboothError
 from fluxbooth.lifeline import die_with_parent
 
@@ -181,8 +182,7 @@ WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "genera
 
 def pipe() -> TextIO:
     """Standard output as the pipe to the engine; whatever a library prints there belongs to the log."""
-    for library in ("DIFFUSERS", "TRANSFORMERS"):
-        os.environ[f"{library}_VERBOSITY"] = "error"  # their warnings repeat what was prompted
+    libraries.quieten(whatever_was_asked=True)
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return replies
