@@ -120,6 +120,19 @@ def test_stored_bytes_are_limited_and_deleting_makes_room(town: House) -> None:
     assert guest.post("/tunes", data=form, files=lora).status_code == 201
 
 
+def test_pictures_that_prompts_start_from_are_stored_bytes_too(town: House) -> None:
+    account, guest = town.guest("painter")
+    with town.db.write() as session:
+        money.credit(session, session.get_one(Account, account), 100_000)
+    made = guest.post("/prompts", data={"prompt[text]": "a man"}, files={"prompt[input_image]": pictures(1)[0][1]}).json()
+    kept = len(httpx.get(made["input_image"]).raise_for_status().content)
+    with town.db.read() as session:
+        assert quotas.stored(session, account) == kept > 0
+    guest.delete(f"/prompts/{made['id']}").raise_for_status()
+    with town.db.read() as session:
+        assert quotas.stored(session, account) == 0
+
+
 def test_an_account_may_have_limits_of_its_own(town: House, operate: Operator) -> None:
     account, guest = town.guest("Guest of honour")
     other, modest = town.guest("Modest")

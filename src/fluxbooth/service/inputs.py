@@ -53,8 +53,13 @@ class Inputs:
         for name, path in self.files.items():
             kept[name] = f"prompts/{prompt.id}/{name}{path.suffix}"
             store.take(path, kept[name])
+        prompt.input_bytes = sum(map(store.size, kept.values()))
         told = ({FILES: kept} if kept else {}) | ({ADDRESSES: self.addresses} if self.addresses else {})
         prompt.fields = {**prompt.fields, **told}
+
+    @property
+    def bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.files.values())
 
     def discard(self) -> None:
         for path in self.files.values():

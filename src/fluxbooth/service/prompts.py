@@ -62,7 +62,7 @@ def create(
     signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if account.idempotent and (known := _same(session, account, signature)):
         return known
-    quotas.check(session, settings, account)
+    quotas.check(session, settings, account, start.bytes)
     trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
     prompt = Prompt(
         account_id=account.id, tune_id=tune_id, text=text, callback=form.callback, num_images=form.num_images, fields=fields,

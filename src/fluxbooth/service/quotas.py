@@ -23,7 +23,7 @@ def waiting(session: Session, account_id: int) -> int:
 
 
 def stored(session: Session, account_id: int) -> int:
-    """Bytes of photos, LoRAs, checkpoints and pictures."""
+    """Bytes of photos, LoRAs, checkpoints, pictures and those that they started from."""
     of_tunes, of_prompts = (
         (Tune.account_id == account_id, Tune.deleted_at.is_(None)),
         (Prompt.account_id == account_id, Prompt.deleted_at.is_(None)),
@@ -33,6 +33,7 @@ def stored(session: Session, account_id: int) -> int:
         select(func.sum(Photo.bytes)).join(Tune, Tune.id == Photo.tune_id).where(*of_tunes),
         select(func.sum(Checkpoint.bytes)).join(Tune, Tune.id == Checkpoint.tune_id).where(*of_tunes),
         select(func.sum(Sample.bytes)).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(*of_tunes),
+        select(func.sum(Prompt.input_bytes)).where(*of_prompts),
         select(func.sum(Image.bytes)).join(Prompt, Prompt.id == Image.prompt_id).where(*of_prompts),
     )
     return sum(session.scalar(query) or 0 for query in sums)

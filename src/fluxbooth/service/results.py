@@ -114,6 +114,7 @@ class Results:
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
                 prompt.fields = {**prompt.fields, inputs.FILES: files}
+                prompt.input_bytes = sum(map(self.store.size, files.values()))
 
     def begin_drawing(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more. What an attempt that died had drawn is forgotten."""

@@ -155,6 +155,7 @@ class Prompt(Row):
     orig_prompt_id: Mapped[int | None] = mapped_column(Id)
     order_id: Mapped[int | None] = mapped_column(Id, index=True)
     enqueued: Mapped[bool] = mapped_column(default=False)  # false while it waits for a tune to be trained
+    input_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of the pictures that it starts from
     cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
