@@ -40,7 +40,7 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
         row = steps.compare(settings, peer(), slices=arguments.rounds, steps=2 if quick else 1, threads=threads)
         needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
         peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
-        return row | {"share of the GEMM peak": needed / row["fluxbooth"]["cpu seconds"]["median"] / threads / peak}
+        return row | {"share of the GEMM peak": needed * threads / row["fluxbooth"]["cpu seconds"]["median"] / peak}
 
     def b2() -> Any:
         from bench import start

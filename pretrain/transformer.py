@@ -24,8 +24,8 @@ from pretrain.precision import autocast
 from pretrain.renders import Person, Shot, caption
 from pretrain.text import RARE_TOKENS
 
-BATCH, EMPTY_CAPTIONS, RARE_TOKEN, EMA = 24, 0.1, 0.15, 0.998
-LEARNING_RATE, WARMUP = 1e-3, 100
+BATCH, EMPTY_CAPTIONS, RARE_TOKEN, EMA = 96, 0.1, 0.15, 0.995
+LEARNING_RATE, WARMUP = 1.5e-3, 50
 
 
 class Nano(nn.Module):

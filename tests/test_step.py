@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from fluxbooth import flow, lora, models, photocheck, photos
 from fluxbooth.models.base import Family
+from fluxbooth.models.frozen import FrozenLinear, with_low_rank
 from fluxbooth.optimizers import learning_rate, make_optimizer
 from fluxbooth.train import step_loss
 from tests.conftest import QUICK
@@ -75,6 +79,31 @@ def test_the_first_update_is_adamws(family: Family, photos_square: Path) -> None
         # after one step the bias-corrected moments are g and g squared
         expected = old * (1 - rate * 1e-4) - rate * g / (g.abs() + 1e-8)
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["linear", "cast at use"])
+@pytest.mark.parametrize("needed", [True, False], ids=["gradient of x", "none"])
+def test_a_layer_with_a_lora_has_the_gradients_of_its_formula(frozen: bool, needed: bool) -> None:
+    torch.manual_seed(4)
+    layer, a, b = nn.Linear(24, 40), torch.randn(3, 24), torch.randn(40, 3)
+    layer.weight.data = layer.weight.data.bfloat16().float()  # so that it is the same kept smaller
+    x, toward = torch.randn(2, 5, 24), torch.randn(2, 5, 40)
+    weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+
+    def gradients(work: Callable[..., torch.Tensor]) -> list[torch.Tensor | None]:
+        inputs = [value.clone().requires_grad_(wanted) for value, wanted in ((x, needed), (a, True), (b, True))]
+        result = work(*inputs)
+        (result * toward).sum().backward()
+        return [result.detach(), *(value.grad for value in inputs)]
+
+    layer.requires_grad_(False)
+    if frozen:
+        layer.weight.data = layer.weight.data.bfloat16()
+        layer = FrozenLinear(layer, torch.float32)
+    ours = gradients(lambda x, a, b: with_low_rank(x, layer, a, b))
+    theirs = gradients(lambda x, a, b: x @ weight.T + bias + (x @ a.T) @ b.T)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def _square(path: Path) -> torch.Tensor:

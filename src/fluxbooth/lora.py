@@ -16,14 +16,13 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 import fluxbooth
 from fluxbooth import lorafile
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.models.base import Family
-from fluxbooth.models.frozen import FrozenLinear
+from fluxbooth.models.frozen import FrozenLinear, with_low_rank
 from fluxbooth.specs import TrainSpec
 
 ADAPTER = "default"
@@ -59,17 +58,13 @@ def follow_base(family: Family) -> None:
 class _Adapted(LoraLinear):
     """W x + B A x for training: peft's layer without what costs time and memory.
 
-    float32 weights are cast to what they multiply; peft casts the input instead, and autograd keeps that copy for each layer. B A x is
-    added to W x where that lies, and alpha = rank needs no scaling.
+    float32 weights are cast to what they multiply; peft casts the input instead, and autograd keeps that copy for each layer. Both
+    products and their gradients are added up in place (`models/frozen.py`), and alpha = rank needs no scaling.
     """
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        result = self.base_layer(x, *args, **kwargs)
         a, b = cast(nn.Linear, self.lora_A[ADAPTER]).weight, cast(nn.Linear, self.lora_B[ADAPTER]).weight
-        low = functional.linear(x, a.to(x.dtype))
-        # a view, not a reshape: a copy would silently lose what is added to it
-        result.view(-1, len(b)).addmm_(low.flatten(0, -2).to(result.dtype), b.to(result.dtype).T)
-        return result
+        return with_low_rank(x, cast(nn.Linear, self.base_layer), a, b)
 
 
 def _config(layers: list[str], rank: int) -> LoraConfig:
