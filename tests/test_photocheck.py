@@ -202,15 +202,15 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
 
 def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16)
-    Image.fromarray(np.tile(ramp, (8, 1))).save(tmp_path / "a.png")
+    Image.fromarray(np.tile(ramp, (16, 1))).save(tmp_path / "a.png")
     row = one(tmp_path / "a.png").pixels[4, :, 0].astype(int)
     assert np.abs(row - np.arange(256)).max() <= 1
 
 
 @pytest.mark.parametrize(("colour_type", "values"), [(2, (65535, 32768, 0)), (6, (65535, 32768, 0, 65535))])
 def test_16_bit_colour_is_scaled(tmp_path: Path, colour_type: int, values: tuple[int, ...]) -> None:
-    head = struct.pack(">IIBBBBB", 1, 1, 16, colour_type, 0, 0, 0)
-    row = zlib.compress(b"\0" + struct.pack(f">{len(values)}H", *values))
+    head = struct.pack(">IIBBBBB", 16, 16, 16, colour_type, 0, 0, 0)
+    row = zlib.compress(16 * (b"\0" + 16 * struct.pack(f">{len(values)}H", *values)))
     chunks = png_chunk(b"IHDR", head) + png_chunk(b"IDAT", row) + png_chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
     assert near(one(tmp_path / "a.png").pixels, (255, 128, 0), 1)

@@ -29,6 +29,7 @@ from fluxbooth.errors import FluxboothError, InputError
 FORMATS = "JPEG, PNG, WebP or HEIC"
 JPEG_PIXELS = 150_000_000  # decoded at reduced scale, so that a 100-megapixel camera's pictures pass
 OTHER_PIXELS = 64_000_000
+FEWEST_PIXELS = 16  # of the smaller side: a tile of FLUX's latents
 MEMORY = 2 * 2**30  # bytes that decoding may take beyond what the idle child has
 SECONDS = 60.0  # for one picture
 
@@ -179,7 +180,7 @@ def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
     """The first frame as upright RGB of at most `max_pixels`, and the upright width and height of the original."""
     with Image.open(path, formats=["JPEG", "PNG", "WEBP", *(["HEIF"] if _has_heif() else [])]) as image:
         width, height = image.size
-        _refuse_giant(image)
+        _refuse_size(image)
         target = within(width, height, max_pixels)
         if image.format in _JPEGS:
             image.draft(None, target)
@@ -196,11 +197,12 @@ def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
     return (picture, height, width) if sideways else (picture, width, height)
 
 
-def _refuse_giant(image: Image.Image) -> None:
-    most = JPEG_PIXELS if image.format in _JPEGS else OTHER_PIXELS
+def _refuse_size(image: Image.Image) -> None:
+    most, size = JPEG_PIXELS if image.format in _JPEGS else OTHER_PIXELS, f"{image.width} x {image.height} pixels"
     if image.width * image.height > most:
-        size = f"{image.width} x {image.height} pixels"
         raise InputError(f"it has {size}, more than the {most // 10**6} million that a {image.format} may have")
+    if min(image.size) < FEWEST_PIXELS:
+        raise InputError(f"it has {size}, and its smaller side must have at least {FEWEST_PIXELS}")
 
 
 def within(width: int, height: int, most: int) -> tuple[int, int]:

@@ -201,7 +201,7 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
     ("29 a picture that is a page too", lambda w: w.tune_with(picture() + b"<html><script>alert(1)</script>"), (201,), ""),
     ("30 truncated JPEG", lambda w: w.tune_with(picture()[:3000]), (422,), "cut off or damaged"),
     ("31 60,000 x 60,000 pixels", lambda w: w.tune_with(giant_png(), "a.png"), (422,), "60000 x 60000 pixels"),
-    ("32 1 x 100,000 pixels", lambda w: w.tune_with(picture(kind="PNG", size=(1, 100_000)), "a.png"), (201,), ""),
+    ("32 1 x 100,000 pixels", lambda w: w.tune_with(picture(kind="PNG", size=(1, 100_000)), "a.png"), (422,), "at least 16"),
     ("33 1,000 frames", lambda w: w.tune_with(frames(1000, "GIF"), "a.gif"), (422,), "not a JPEG, PNG"),
     ("34 APNG", lambda w: w.tune_with(frames(5, "PNG"), "a.png"), (201,), ""),
     ("35 CMYK JPEG", lambda w: w.tune_with(picture("CMYK")), (201,), ""),
