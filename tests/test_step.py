@@ -106,6 +106,23 @@ def test_a_layer_with_a_lora_has_the_gradients_of_its_formula(frozen: bool, need
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_a_layer_with_a_lora_computes_in_what_autocast_does() -> None:
+    torch.manual_seed(5)
+    layer, x, a, b = nn.Linear(24, 40).requires_grad_(False), *(torch.randn(shape) for shape in ((2, 5, 24), (3, 24), (40, 3)))
+    inputs = [value.requires_grad_() for value in (x, a, b)]
+    with torch.autocast("cpu", torch.bfloat16):
+        result = with_low_rank(x, layer, a, b)
+    assert result.dtype == torch.bfloat16
+    result.float().square().sum().backward()
+    ours = [value.grad for value in inputs]
+    exact = x @ layer.weight.T + layer.bias + (x @ a.T) @ b.T
+    torch.testing.assert_close(result.float(), exact, rtol=0.02, atol=0.2)
+    expected = torch.autograd.grad(exact.square().sum(), inputs)
+    for one, other in zip(ours, expected, strict=True):
+        assert one is not None and one.dtype == torch.float32
+        assert (one - other).norm() < 0.02 * other.norm()
+
+
 def _square(path: Path) -> torch.Tensor:
     return torch.tensor(np.asarray(Image.open(path))).permute(2, 0, 1).float() / 127.5 - 1
 

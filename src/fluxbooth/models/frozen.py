@@ -64,11 +64,11 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, layer: nn.Linear, a: Tensor | None, b: Tensor | None) -> Tensor:
         # written into a tensor of its own: what `linear` gives is a view, to which autograd lets nothing be added in place afterwards
         result = x.new_empty(*x.shape[:-1], layer.out_features)
-        rows, inputs, matrix = result.view(-1, layer.out_features), x.reshape(-1, layer.in_features), _matrix(layer, x.device)
+        rows, inputs, matrix = result.view(-1, layer.out_features), x.reshape(-1, layer.in_features), _matrix(layer, x)
         if layer.bias is None:
             torch.mm(inputs, matrix.T, out=rows)
         else:
-            torch.addmm(layer.bias, inputs, matrix.T, out=rows)
+            torch.addmm(layer.bias.to(x.dtype), inputs, matrix.T, out=rows)
         ctx.layer, ctx.shape, ctx.has_low_rank = layer, x.shape, a is not None
         if a is not None and b is not None:
             low = inputs @ a.T
@@ -80,7 +80,7 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, Tensor | None]:
         gradient = gradients[0].reshape(-1, ctx.layer.out_features)
-        of_x = gradient @ _matrix(ctx.layer, gradient.device) if ctx.needs_input_grad[0] else None
+        of_x = gradient @ _matrix(ctx.layer, gradient) if ctx.needs_input_grad[0] else None
         of_a = of_b = None
         if ctx.has_low_rank:
             inputs, low, a, b = ctx.saved_tensors
@@ -90,14 +90,20 @@ class _Product(torch.autograd.Function):
         return None if of_x is None else of_x.view(ctx.shape), None, of_a, of_b
 
 
-def _matrix(layer: nn.Linear, device: torch.device) -> Tensor:
-    return layer.matrix(device) if isinstance(layer, FrozenLinear) else layer.weight.detach()
+def _matrix(layer: nn.Linear, like: Tensor) -> Tensor:
+    return layer.matrix(like.device) if isinstance(layer, FrozenLinear) else layer.weight.detach().to(like.dtype)
 
 
 def with_low_rank(x: Tensor, layer: nn.Linear, a: Tensor, b: Tensor) -> Tensor:
-    """W x + B A x for a Linear of a frozen base, in what the layer computes in; gradients go to x, A (rank x in) and B (out x rank)."""
-    x = x.to(layer.dtype if isinstance(layer, FrozenLinear) else layer.weight.dtype)
-    return _Product.apply(x, layer, a.to(x.dtype), b.to(x.dtype))  # pyright: ignore[reportReturnType]
+    """W x + B A x for a Linear of a frozen base, in what the layer computes in, or autocast does; gradients go to x, A (rank x in)
+    and B (out x rank)."""
+    place = x.device.type
+    if isinstance(layer, FrozenLinear):
+        dtype = layer.dtype
+    else:
+        dtype = torch.get_autocast_dtype(place) if torch.is_autocast_enabled(place) else layer.weight.dtype
+    with torch.autocast(place, enabled=False):  # what is multiplied is cast here
+        return _Product.apply(x.to(dtype), layer, a.to(dtype), b.to(dtype))  # pyright: ignore[reportReturnType]
 
 
 def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
