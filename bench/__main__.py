@@ -37,7 +37,10 @@ def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
         from bench import steps
 
         settings = steps.real_width(work, *((128, 64) if quick else (512, 512)), dtype)
-        row = steps.compare(settings, peer(), slices=arguments.rounds, steps=2 if quick else 1, threads=threads)
+        # of one step each: ten losses are compared, and one that takes seconds is as long as the machine makes it
+        row = steps.compare(
+            settings, peer(), slices=arguments.rounds if quick else max(9, arguments.rounds), steps=2 if quick else 1, threads=threads
+        )
         needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
         peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
         return row | {"share of the GEMM peak": needed * threads / row["fluxbooth"]["cpu seconds"]["median"] / peak}
