@@ -57,7 +57,7 @@ class _Product(torch.autograd.Function):
     """x W^T + bias, and with a LoRA + x A^T B^T, for a W that has no gradient and is not kept for the backward pass.
 
     What autograd would do in steps (a gradient of x for W and one for A, added; a copy of the result's before B A x can be taken out of
-    it) is one product added onto another here: at FLUX.1's width a twelfth of a training step.
+    it) is one product added onto another here, without those copies.
     """
 
     @staticmethod
