@@ -1,9 +1,10 @@
-"""The service measured on this machine: `python -m bench.service [idle] [kill] [busy] [uploads]`. Prints one JSON object;
+"""The service measured on this machine: `python -m bench.service [idle] [kill] [busy] [pages] [uploads]`. Prints one JSON object;
 docs/benchmarks.md keeps the figures.
 
 idle     answers a second, their times, and processor time an answer, while nothing trains; memory of the API process
 kill     how soon after a SIGKILL of engine and child the next engine takes the job up again, and trains its first step
 busy     as idle, while nano trains on the same cores
+pages    how soon pages of the web app are ready in Chromium, while nothing trains and while nano does
 uploads  50 uploads of 10 MB at once: peak memory of the API, and that none is lost
 """
 
@@ -21,13 +22,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import pages
 from fluxbooth.demo import PHOTOS
 from tests.service.server import Server, until
 
 CLIENTS, SECONDS = 8, 10.0
 UPLOADS, UPLOAD_MB = 50, 10
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
-PARTS = ("idle", "kill", "busy", "uploads")
+PARTS = ("idle", "kill", "busy", "pages", "uploads")
 
 
 def rates(server: Server, path: str) -> dict[str, float]:
@@ -125,7 +127,7 @@ def figures(parts: Sequence[str]) -> dict[str, Any]:
     """What the named parts measure."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        if set(parts) & {"idle", "kill", "busy"}:
+        if set(parts) & {"idle", "kill", "busy", "pages"}:
             server = Server(Path(folder) / "data")
             server.start()
             assert server.process is not None
@@ -136,12 +138,17 @@ def figures(parts: Sequence[str]) -> dict[str, Any]:
             paths = ("/tunes", f"/prompts/{number}")
             if "idle" in parts:
                 found["idle"] = {path: rates(server, path) for path in paths}
+            if "pages" in parts:
+                found["pages"] = pages.ready(server, tune)
             if "kill" in parts:
                 found["after a kill"] = recovery(server)
-            if "busy" in parts:
+            if set(parts) & {"busy", "pages"}:
                 busy = server.new_tune("busy", branch="flux1", steps="5000")["id"]
                 until(lambda: server.http.get(f"/tunes/{busy}/progress").json().get("step"), "it trains")
-                found["while nano trains"] = {path: rates(server, path) for path in paths}
+                if "busy" in parts:
+                    found["while nano trains"] = {path: rates(server, path) for path in paths}
+                if "pages" in parts:
+                    found["pages while nano trains"] = pages.ready(server, tune)
                 server.http.post(f"/tunes/{busy}/cancel")
             server.stop()
         if "uploads" in parts:

@@ -14,10 +14,9 @@ from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
-from pretrain.transformer import Nano, batch_at, plain_attention
+from pretrain.transformer import Batch, Nano, batch_at, plain_attention
 
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 3e-4, (1.0, 5.0), 10_000_000
-Batch = tuple[Tensor, list[str], tuple[int, int]]
 
 
 def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
@@ -48,7 +47,7 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
 
 def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple[Tensor, float]:
     """The loss, and the gap: what it would be if the student ignored the strength and drew as at 1."""
-    z, captions, shape = batch
+    z, shape = batch.z, batch.shape
     draw = flow.generator(5, step)
     eps = torch.randn(z.shape, generator=draw)
     sigma = flow.sample_sigma("uniform", len(z), draw, z.shape[1])
@@ -56,7 +55,7 @@ def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple
     x, one = flow.interpolate(z, eps, sigma), torch.ones(len(z))
     with autocast():
         with torch.no_grad():
-            encoded = teacher.encode(captions)
+            encoded = teacher.encode(batch.captions)
             with_caption = teacher.velocity(x, sigma, encoded, one, shape).float()
             empty = tuple(t.expand(len(z), *t.shape[1:]) for t in teacher.encode([""]))
             without = teacher.velocity(x, sigma, (empty[0], empty[1]), one, shape).float()

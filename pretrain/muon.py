@@ -1,7 +1,7 @@
 """Muon: momentum whose update of each matrix is made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
-torch.optim.Muon computes in bfloat16, which processors without it imitate many times slower; this one computes in float32 and takes
-all matrices of one shape at a time.
+torch.optim.Muon computes in bfloat16 everywhere, which processors without it imitate many times slower; this one does where the processor
+multiplies it, and takes all matrices of one shape at a time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from pretrain.precision import NUMBER
 
 # the quintic of the post: it drives singular values from (0, 1] to about 1 in five rounds
 QUINTIC, ROUNDS = (3.4445, -4.7750, 2.0315), 5
@@ -48,8 +50,8 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = QUINTIC
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.mT
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(NUMBER)
     for _ in range(ROUNDS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x if wide else x.mT
+    return (x if wide else x.mT).to(matrices.dtype)

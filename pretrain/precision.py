@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import torch
 
+NATIVE_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
+NUMBER = torch.bfloat16 if NATIVE_BFLOAT16 else torch.float32
+
 
 def autocast() -> torch.autocast:
     """bfloat16 where the processor multiplies it; elsewhere it is imitated, thirty times slower than float32 (AMD Zen 3)."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+    return torch.autocast("cpu", torch.bfloat16, enabled=NATIVE_BFLOAT16)

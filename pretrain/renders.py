@@ -65,6 +65,7 @@ TOON_MOODS = {  # mood: (eyes, eyebrows, mouth) of ToonHead
     "surprised": ("wide", "raised", "agape"), "serious": ("humble", "neutral", "smile"),
     "winking": ("wink", "happy", "smile"),
 }  # fmt: skip
+HEAD = {"avatar": (0.24, 0.04, 0.76, 0.66), "toon": (0.2, 0.02, 0.8, 0.8)}  # left, top, right, bottom as shares of the figure
 POSITIONS = {"left": -0.2, "centre": 0.0, "right": 0.2}
 # width x height in pixels, and its share of the training pictures
 SHAPES = {(128, 128): 0.5, (112, 144): 0.17, (144, 112): 0.17, (96, 176): 0.08, (176, 96): 0.08}
@@ -146,11 +147,8 @@ def training_pair(rng: random.Random) -> tuple[Person, Shot]:
 
 def render(person: Person, shot: Shot, width: int, height: int, rng: random.Random) -> Image.Image:
     """The picture, RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars, trees)."""
-    figure, aspect = _avatar(person, shot) if person.style == "avatar" else _toon(person, shot)
-    figure_width = min(1.15 * width, height) * shot.scale
-    figure_height = figure_width * aspect
-    x = (width - figure_width) / 2 + POSITIONS[shot.position] * width
-    y = height - figure_height * (0.985 if shot.scale <= 1.05 else 0.94)
+    figure = _avatar(person, shot) if person.style == "avatar" else _toon(person, shot)
+    x, y, figure_width, figure_height = _placement(person, shot, width, height)
     placed = figure.replace("<svg", f'<svg x="{x:.1f}" y="{y:.1f}"', 1)
     placed = _with_size(placed, figure_width, figure_height)
     svg = (
@@ -162,13 +160,28 @@ def render(person: Person, shot: Shot, width: int, height: int, rng: random.Rand
     return Image.open(io.BytesIO(bytes(png))).convert("RGB")
 
 
+def _placement(person: Person, shot: Shot, width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, width and height of the figure in pixels."""
+    figure_width = min(1.15 * width, height) * shot.scale
+    figure_height = figure_width * (280 / 264 if person.style == "avatar" else 1.0)
+    x = (width - figure_width) / 2 + POSITIONS[shot.position] * width
+    return x, height - figure_height * (0.985 if shot.scale <= 1.05 else 0.94), figure_width, figure_height
+
+
+def head(person: Person, shot: Shot, width: int, height: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, in pixels, of the box that holds hair, eyes, glasses, mouth and beard."""
+    x, y, figure_width, figure_height = _placement(person, shot, width, height)
+    left, top, right, bottom = HEAD[person.style]
+    return x + left * figure_width, y + top * figure_height, x + right * figure_width, y + bottom * figure_height
+
+
 def _with_size(svg: str, width: float, height: float) -> str:
     head, rest = svg.split(">", 1)
     words = [w for w in head.split(" ") if not w.startswith(("width=", "height="))]
     return " ".join(words) + f' width="{width:.1f}" height="{height:.1f}">' + rest
 
 
-def _avatar(person: Person, shot: Shot) -> tuple[str, float]:
+def _avatar(person: Person, shot: Shot) -> str:
     import python_avatars as pa
 
     eyes, brows, mouth = MOODS[shot.mood]
@@ -187,7 +200,7 @@ def _avatar(person: Person, shot: Shot) -> tuple[str, float]:
         clothing=pa.ClothingType[CLOTHES[shot.clothes]],
         clothing_color=CLOTHES_COLOURS[shot.clothes_colour],
     ).render()
-    return svg, 280 / 264
+    return svg
 
 
 @functools.cache
@@ -197,7 +210,7 @@ def _toon_style() -> Any:
     return Style(json.loads(files("dicebear_styles").joinpath("toon-head.json").read_text()))
 
 
-def _toon(person: Person, shot: Shot) -> tuple[str, float]:
+def _toon(person: Person, shot: Shot) -> str:
     from dicebear import Avatar
 
     eyes, brows, mouth = TOON_MOODS[shot.mood]
@@ -211,7 +224,7 @@ def _toon(person: Person, shot: Shot) -> tuple[str, float]:
         "clothesColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")],
         "hairColor": [HAIR_COLOURS[person.hair_colour].strip("#")], "skinColor": [SKINS[person.skin].strip("#")],
     }  # fmt: skip
-    return Avatar(_toon_style(), options).to_string(), 1.0
+    return Avatar(_toon_style(), options).to_string()
 
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────

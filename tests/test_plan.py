@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from fluxbooth import flow, lora, plan
 from fluxbooth.cli import main
 from fluxbooth.models.memory import Choice, Job
 from fluxbooth.models.shape import FLUX1
+from fluxbooth.specs import GenerateSpec, TrainSpec
 from tests.test_memory import Case, family
 
 
@@ -91,3 +94,25 @@ def test_flux1s_operations() -> None:
     none, everything = (plan.step_flops(FLUX1, job, Choice(checkpointed=count)) for count in (0, 57))
     assert everything - none == pytest.approx(74.4e12, rel=0.01)
     assert none == pytest.approx(172e12, rel=0.02)
+
+
+def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's program is ours here; it names a card of the table."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\ncase "$1" in *uuid*) echo GPU-1;; *) echo "NVIDIA GeForce RTX 4090, 24564";; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    plan.worker.cache_clear()
+    assert plan.worker().name == "NVIDIA GeForce RTX 4090"
+    step = plan.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
+    picture = plan.guessed_drawing(GenerateSpec(base="flux-dev", steps=28), 1024**2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    plan.worker.cache_clear()
+    try:
+        assert plan.worker().name == "this CPU"
+        on_cpu = plan.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
+    finally:
+        plan.worker.cache_clear()
+    assert step and 1 < step < 6 and 10 < picture < 60  # published: two to four seconds, twenty to thirty
+    assert on_cpu and on_cpu > 10 * step

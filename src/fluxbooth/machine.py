@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,30 @@ def gpus() -> list[str]:
         return []
     asked = subprocess.run(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=60)
     return asked.stdout.split() if asked.returncode == 0 else []
+
+
+def named_gpu() -> tuple[str, int] | None:
+    """Name and bytes of the first GPU that programs may use here; asked of the driver, without torch."""
+    here = gpus()
+    if not here or shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits", f"--id={here[0]}"]
+    asked = subprocess.run(query, capture_output=True, text=True, timeout=60)
+    name, _, mebibytes = asked.stdout.strip().rpartition(", ")
+    return (name, int(mebibytes) * 2**20) if asked.returncode == 0 and mebibytes.isdigit() else None
+
+
+def matrix_speed() -> float:
+    """Floating-point operations a second of float32 matrix products on this CPU, as busy as it is: the best of five."""
+    import numpy as np
+
+    side, best = 1024, float("inf")
+    left = np.ones((side, side), np.float32)
+    for _ in range(5):
+        began = time.perf_counter()
+        np.matmul(left, left)
+        best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best
 
 
 def free_memory() -> int:

@@ -7,18 +7,22 @@ LoRA trainings reach: 0.20 to 0.38 on consumer cards, 0.10 on an H100, where ove
 from __future__ import annotations
 
 import argparse
+import functools
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from fluxbooth import machine, models
 from fluxbooth.errors import InputError
 from fluxbooth.models import memory, shape
-from fluxbooth.models.memory import GIB, Choice, Job, Room
+from fluxbooth.models.memory import GIB, PIXELS_PER_TOKEN, Choice, Job, Room
 from fluxbooth.models.shape import Shape
+from fluxbooth.specs import GenerateSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
 MAIN_MEMORY = 32.0  # GB, assumed of a machine that is not this one
 BUS = 20e9  # bytes a second that reach a card from main memory
+CPU_SHARE = 0.4  # of the speed of a float32 matrix product that nano's training reaches on a CPU (docs/measurements.md)
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,58 @@ def like(gpu: machine.Gpu) -> Card:
     return min(CARDS, key=lambda card: abs(card.vram * GIB - gpu.total))
 
 
+@functools.cache
+def worker() -> Card:
+    """What works on this machine, told without torch: its first GPU as the driver names it, else its CPU, timed for a moment."""
+    found = machine.named_gpu()
+    if found is None:
+        return Card("this CPU", 0, machine.matrix_speed() / 1e12, CPU_SHARE)
+    name, total = found
+    near = min(CARDS, key=lambda card: abs(card.vram * GIB - total))
+    return Card(name, total / GIB, near.peak, near.mfu)
+
+
+def guessed_training(spec: TrainSpec) -> float | None:
+    """Seconds a step would take here, by arithmetic; None where it would not fit."""
+    row, spec, card = models.find(spec.base), models.resolve(spec, 1), worker()
+    size = _shape(row.train_source)
+    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
+    jobs = [Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
+    choice = Choice("float32")
+    if card.vram:
+        try:
+            choice = memory.choose(row.name, size, jobs[-1], Room((card.vram - TAKEN) * GIB, machine.free_memory())).choice
+        except InputError:
+            return None
+    return sum(seconds_per_step(size, job, choice, card) for job in jobs) / len(jobs)
+
+
+def guessed_drawing(spec: GenerateSpec, pixels: int) -> float:
+    """Seconds that pictures of so many pixels each would take here, by arithmetic: forward passes alone."""
+    row, card = models.find(spec.base), worker()
+    size = _shape(row.source)
+    forward = len(size.blocks) * sum(block_flops(size, row.text_length + pixels // PIXELS_PER_TOKEN**2))
+    return spec.num_images * spec.steps * forward / (card.mfu * card.peak * 1e12)
+
+
+def _shape(source: str) -> Shape:
+    """Of a base's source; a single file's would take torch to read, and is FLUX.1's."""
+    return shape.read(Path(source)) if Path(source).is_dir() else shape.FLUX1
+
+
+def block_flops(size: Shape, tokens: int) -> tuple[float, float]:
+    """Floating-point operations of a block's forward pass: its Linears, its attention."""
+    return 2 * 12 * size.width**2 * tokens, 4 * tokens**2 * size.width
+
+
 def step_flops(size: Shape, job: Job, choice: Choice) -> float:
     """Floating-point operations of a training step.
 
     With n tokens a picture: forward 2 x 12 d^2 n in a block's Linears and 4 n^2 d in its attention. Backward costs the Linears once
     more (a frozen weight has no gradient) and the attention two and a half times; a checkpointed block is computed again.
     """
-    n, d, blocks = job.text_length + job.image_tokens, size.width, len(size.blocks)
-    linear, attention = 2 * 12 * d * d * n, 4 * n * n * d
+    blocks = len(size.blocks)
+    linear, attention = block_flops(size, job.text_length + job.image_tokens)
     passes = blocks * (2 * linear + 3.5 * attention) + choice.checkpointed * (linear + attention)
     return job.batch_size * passes
 
@@ -77,8 +125,6 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The plan as JSON, printed as a table unless JSON was asked for."""
-    from fluxbooth.specs import TrainSpec
-
     asked = {"rank": options.rank, "batch_size": options.batch_size, "resolutions": options.resolution}
     spec = TrainSpec.read({"class_name": "man", "base": options.base} | {k: v for k, v in asked.items() if v is not None})
     row = models.find(spec.base)

@@ -297,7 +297,10 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
 
     whole = estimate("tune", photos=2)
     assert (whole["steps"], whole["cost_mc"], whole["cost"], whole["covered"]) == (300, 300 * STEP, 3, True)
-    assert estimate("tune", photos=2, steps=10)["cost_mc"] == 10 * STEP
+    short = estimate("tune", photos=2, steps=10)
+    assert short["cost_mc"] == 10 * STEP
+    assert whole["measured"] is False and short["seconds"] > 0  # nothing was trained here yet
+    assert whole["seconds"] == pytest.approx(30 * short["seconds"])
     assert estimate("tune", photos=2, preset="flux-lora-portrait")["cost_mc"] == estimate("tune", photos=2, branch="fast")["cost_mc"] == 0
     assert estimate("tune", photos=50, steps=9000)["covered"] is False
     tune = new_tune(guest, 2)
@@ -308,6 +311,11 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     cost = 2 * (PICTURE + 2 * 100 + GRAIN)
     assert estimate("prompt", tune_id=tune["id"], **asked)["cost_mc"] == cost
     shop.trained(tune["id"])
+    with shop.db.write() as session:
+        session.get_one(Tune, tune["id"]).progress = {"steps_per_second": 4.0}
+    assert (estimate("tune", photos=2)["measured"], estimate("tune", photos=2)["seconds"]) == (True, 75.0)
+    guess = estimate("prompt", tune_id=tune["id"], **asked)
+    assert guess["measured"] is False and guess["seconds"] > 0
     key = {"Idempotency-Key": "once"}
     for _ in range(2):
         drawn = guest.post(f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", **asked}, headers=key).json()
@@ -318,7 +326,7 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
         assert row.trained_at
         row.started_training_at = row.trained_at - datetime.timedelta(seconds=10)
     again = estimate("prompt", tune_id=tune["id"], **{**asked, "num_images": 4, "h": 128})
-    assert (again["pictures"], again["seconds"]) == (4, 10.0)  # twice as many of half the size
+    assert (again["pictures"], again["seconds"], again["measured"]) == (4, 10.0, True)  # twice as many of half the size
     assert guest.get("/estimates/prompt", params={"tune_id": 12}).status_code == 404
     assert guest.get("/estimates/prompt", params={"num_images": 9}).status_code == 422
 

@@ -64,9 +64,10 @@ def shoot(page: api.Page, name: str, *, whole: bool = True, moving: bool = False
             wrong.append(f"{name} is wider than {width}")
         if whole:  # as tall as the page is, so that what sticks to the edge covers nothing
             page.set_viewport_size({"width": width, "height": min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))})
+            page.evaluate("scrollTo(0, 0)")
         target = SCREENS / f"{name}-{width}.png"
         page.screenshot(path=target)
-        Image.open(target).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(target, optimize=True)
+        Image.open(target).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
         wrong += [f"{name}, {width}: {fault}" for fault in faults(page)]
     page.set_viewport_size({"width": 1280, "height": 900})
     return wrong

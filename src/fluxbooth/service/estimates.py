@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth import plan as guesses
 from fluxbooth.errors import InputError
 from fluxbooth.service import prices, prompts, tunes
 from fluxbooth.service.db import Database
@@ -16,16 +17,21 @@ from fluxbooth.service.schemas import PromptForm
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tables import FIRST_TUNE, Account, Prompt, Tune
 from fluxbooth.service.tunes import FAST_STEPS
-from fluxbooth.specs import TrainSpec, steps_for
+from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`seconds` is None where nothing of the kind was trained here yet; `days` is None for a tune that is kept."""
+    """`days` is None for a tune that is kept.
+
+    `seconds` are of the last training here on the same base, where there was one (`measured`), else guessed from the processor; None if
+    the training would not fit it.
+    """
 
     photos: int
     steps: int
     seconds: float | None
+    measured: bool
     waiting: int
     days: int | None
     cost_mc: int
@@ -33,10 +39,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class DrawingPlan:
-    """`seconds` is None where nothing was drawn on the base yet."""
+    """`seconds` are of the last pictures here on the same base (`measured`), else guessed from the processor."""
 
     pictures: int
-    seconds: float | None
+    seconds: float
+    measured: bool
     waiting: int
     cost_mc: int
 
@@ -49,12 +56,15 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
         steps = min(steps if asked.get("steps") else FAST_STEPS, FAST_STEPS)
     base = "nano" if fast else settings.base
     with db.read() as session:
-        last = session.scalar(select(Tune.progress).where(Tune.base == base, Tune.trained_at.is_not(None)).order_by(Tune.id.desc()))
+        told = Tune.progress["steps_per_second"].as_float()  # also while it trains
+        speed = session.scalar(select(told).where(Tune.base == base, told > 0).order_by(Tune.id.desc()).limit(1))
         waits = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None))
         waiting = session.scalar(select(func.count()).select_from(Tune).where(*waits)) or 0
-    speed = (last or {}).get("steps_per_second")
+    step = 1 / speed if speed else guesses.guessed_training(spec.model_copy(update={"base": base}))
+    seconds = steps * step if step else None
     cost = 0 if fast else prices.training_cost(settings.prices, spec, photos)
-    return Plan(photos, steps, steps / speed if speed else None, waiting, None if asked.get("auto_extend") else settings.expiry_days, cost)
+    days = None if asked.get("auto_extend") else settings.expiry_days
+    return Plan(photos, steps, seconds, bool(speed), waiting, days, cost)
 
 
 def drawing_plan(session: Session, settings: Settings, account: Account, form: PromptForm, target: int) -> DrawingPlan:
@@ -66,12 +76,13 @@ def drawing_plan(session: Session, settings: Settings, account: Account, form: P
     spec = prompts.spec_of(settings, form, tune_id, used)
     like = (Prompt.spec["base"].as_string() == spec["base"], Prompt.trained_at.is_not(None), Prompt.user_error.is_(None))
     last = session.scalar(select(Prompt).where(*like).order_by(Prompt.id.desc()))
-    seconds = None
     if last and last.trained_at and last.started_training_at:
-        seconds = (last.trained_at - last.started_training_at).total_seconds() * _work(spec) / _work(last.spec)
+        measured, seconds = True, (last.trained_at - last.started_training_at).total_seconds() * _work(spec) / _work(last.spec)
+    else:
+        measured, seconds = False, guesses.guessed_drawing(GenerateSpec.read(spec), prices.pixels(spec))
     waits = (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued)
     waiting = session.scalar(select(func.count()).select_from(Prompt).where(*waits)) or 0
-    return DrawingPlan(form.num_images, seconds, waiting, prompts.cost(settings, form, tune_id, used))
+    return DrawingPlan(form.num_images, seconds, measured, waiting, prompts.cost(settings, form, tune_id, used))
 
 
 def _work(spec: dict[str, Any]) -> int:

@@ -123,8 +123,7 @@ def plan(request: Request, services: Using, account: Viewer) -> Json:
     with services.db.read() as session:
         found = estimates.drawing_plan(session, services.settings, account, form, target)
     lines = [text("create.plan.one" if found.pictures == 1 else "create.plan", pictures=found.pictures)]
-    if found.seconds:
-        lines.append(text("new.plan.time", time=duration(found.seconds)))
+    lines.append(text("new.plan.time" if found.measured else "new.plan.guess", time=duration(found.seconds)))
     if found.cost_mc:
         lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
     if found.waiting:

@@ -55,7 +55,8 @@ PROGRESS = {
 }  # fmt: skip
 CHECKPOINT = {"step": "integer", "chosen": "boolean", "likeness": "number?", "url": "string?", "samples": "object[]"}
 ESTIMATE = {
-    "cost_mc": "integer", "cost": "integer", "usd_balance_mc": "integer", "covered": "boolean", "seconds": "number?", "waiting": "integer",
+    "cost_mc": "integer", "cost": "integer", "usd_balance_mc": "integer", "covered": "boolean", "seconds": "number?", "measured": "boolean",
+    "waiting": "integer",
 }  # fmt: skip
 SHOWN = {  # what routes answer with: a name of a schema, [] for a list of it
     ("post", "/tunes"): "Tune", ("get", "/tunes"): "Tune[]", ("get", "/tunes/{number}"): "Tune", ("patch", "/tunes/{number}"): "Tune",

@@ -134,7 +134,8 @@ def _words(found: Plan) -> list[str]:
     if not found.photos:
         return []
     lines = [text("new.plan", steps=found.steps, photos=found.photos)]
-    lines.append(text("new.plan.time", time=duration(found.seconds)) if found.seconds else text("new.plan.unknown"))
+    how = "new.plan.time" if found.measured else "new.plan.guess"
+    lines.append(text(how, time=duration(found.seconds)) if found.seconds else text("new.plan.unfit"))
     if found.cost_mc:
         lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
     if found.waiting:
