@@ -30,7 +30,7 @@ class Work:
     """The folder of a pre-training, and the finished stages read back from it."""
 
     def __init__(self, folder: Path, begin: Path | None = None) -> None:
-        """`begin`: a finished model whose autoencoder is kept, and whose other weights are trained on."""
+        """`begin`: a finished model whose latents are kept, and whose weights are trained on."""
         self.folder, self.begin = folder, begin
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -40,8 +40,9 @@ class Work:
         return shards[:-1], shards[-1]
 
     def vae(self) -> vae.AutoencoderKL:
-        model = vae.AutoencoderKL.from_pretrained(self.begin / "vae" if self.begin else self.folder / "vae", torch_dtype=torch.float32)
-        return model.eval()
+        made = self.folder / "vae"
+        found = self.begin / "vae" if self.begin and not made.exists() else made
+        return vae.AutoencoderKL.from_pretrained(found, torch_dtype=torch.float32).eval()
 
     def latents(self, shards: list[data.Shard]) -> list[np.ndarray]:
         return [np.load(self.folder / "latents" / shard.path.name) for shard in shards]
@@ -67,12 +68,14 @@ def render(work: Work, steps: int) -> None:
 
 def train_vae(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
-    for step, _, model in show("vae", vae.train(shards, steps, work.folder / "vae.safetensors"), steps):
+    finished = work.vae() if work.begin else None
+    for step, _, model in show("vae", vae.train(shards, steps, work.folder / "vae.safetensors", finished), steps):
         if step % 500 == 0 or step == steps:
             print(f"  held-out pictures: {vae.psnr(model, held_out.pictures[:64]):.2f} dB", file=sys.stderr, flush=True)
-    model = vae.build()
+    model = finished or vae.build()
     load_state(work.folder / "vae.safetensors", model)
-    vae.normalise(model, shards)
+    if not finished:
+        vae.normalise(model, shards)
     model.save_pretrained(work.folder / "vae")
 
 
@@ -150,7 +153,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fluxbooth-pretrain", help="folder of everything in between")
     parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages")
     parser.add_argument("--steps", type=int, help="steps of the stage given with --only (pictures, for render)")
-    parser.add_argument("--warm-start", action="store_true", help="train the shipped weights on, with their autoencoder and vocabularies")
+    parser.add_argument("--warm-start", action="store_true", help="train the shipped weights on, with their latents and vocabularies")
     parser.add_argument("--threads", type=int, default=2, help="1 where other work shares the cores: two threads would wait for each other")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -34,10 +34,17 @@ def build() -> AutoencoderKL:
     )
 
 
-def train(shards: list[Shard], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, AutoencoderKL]]:
-    """Yields (step, mean loss since the last yield, model) every hundred steps; resumes from `checkpoint`."""
+def train(
+    shards: list[Shard], steps: int, checkpoint: Path, finished: AutoencoderKL | None = None
+) -> Iterator[tuple[int, float, AutoencoderKL]]:
+    """Yields (step, mean loss since the last yield, model) every hundred steps; resumes from `checkpoint`.
+
+    Of a `finished` one only the decoder is trained on: its latents, and what was trained on them, stay as they are.
+    """
     torch.manual_seed(0)
-    model = build()
+    model = finished.train() if finished else build()
+    if finished:
+        model.encoder.requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     start = load_state(checkpoint, model, optimizer)
     total = 0.0

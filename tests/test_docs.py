@@ -104,6 +104,11 @@ def test_the_readmes_python_runs(tmp_path: Path, photos: Path) -> None:
     assert (tmp_path / "beach.png").is_file()
 
 
+def test_the_readmes_client_is_the_documented_one_that_is_run() -> None:
+    shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    assert "fluxbooth.Client(" in shown and shown in (ROOT / "docs" / "client.md").read_text()
+
+
 def test_the_makefile_has_the_readmes_verbs() -> None:
     verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert {"demo", "test", "slow", "lint", "bench", "clean"} <= verbs

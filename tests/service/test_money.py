@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.service import accounts, money, prompts, tunes
-from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.schemas import PromptForm, TuneForm
 from fluxbooth.service.settings import read_settings
 from fluxbooth.service.tables import Account, Movement, Prompt, Tune, now
@@ -225,6 +225,10 @@ class Ledger(RuleBasedStateMachine):
                     prompts.delete(session, self.account, int(number))
 
         if kind == "prompt" and self.deleted_with_its_tune(int(number)):
+            return
+        if kind == "tune" and self.gone(job):  # it expired before
+            with pytest.raises(NotFound):
+                step()
             return
         meet(fate, step)
         self.end(job, "refunded")
