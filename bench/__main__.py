@@ -16,71 +16,96 @@ from typing import Any
 from bench import machine, report
 from fluxbooth.machine import fast_dtype
 
-ROWS = ("B1n", "B1", "B2", "B3", "B4", "B5", "B6", "nano")
+Arguments = argparse.Namespace
 
 
-def measures(arguments: argparse.Namespace) -> dict[str, Callable[[], Any]]:
-    """How each row is measured. Loads torch only for those that are asked for."""
-    quick, work, threads, dtype = arguments.quick, arguments.work, arguments.threads, arguments.dtype
+def peer(arguments: Arguments) -> Any:
+    from bench.steps import Peer
 
-    def peer() -> Any:
-        from bench.steps import Peer
+    return Peer(arguments.diffusers.resolve(), arguments.peer_packages) if arguments.diffusers else None
 
-        return Peer(arguments.diffusers.resolve(), arguments.peer_packages) if arguments.diffusers else None
 
-    def b1n() -> Any:
-        from bench import steps
+def b1n(arguments: Arguments) -> Any:
+    from bench import steps
 
-        return steps.compare(steps.nano(work, dtype), peer(), slices=arguments.rounds, steps=2 if quick else 5, threads=threads)
+    settings = steps.nano(arguments.work, arguments.dtype)
+    count = 2 if arguments.quick else 5
+    return steps.compare(settings, peer(arguments), slices=arguments.rounds, steps=count, threads=arguments.threads)
 
-    def b1() -> Any:
-        from bench import steps
 
-        settings = steps.real_width(work, *((128, 64) if quick else (512, 512)), dtype)
-        # of one step each: ten losses are compared, and one that takes seconds is as long as the machine makes it
-        row = steps.compare(
-            settings, peer(), slices=arguments.rounds if quick else max(9, arguments.rounds), steps=2 if quick else 1, threads=threads
-        )
-        needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
-        peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
-        return row | {"share of the GEMM peak": needed * threads / row["fluxbooth"]["cpu seconds"]["median"] / peak}
+def curve(arguments: Arguments) -> Any:
+    from bench import curve, steps
 
-    def b2() -> Any:
-        from bench import start
+    settings = steps.nano(arguments.work, arguments.dtype)
+    return curve.row(settings, peer(arguments), steps=40 if arguments.quick else 200, threads=arguments.threads)
 
-        return start.seconds(work, peer(), 2 if quick else arguments.rounds, threads, dtype)
 
-    def b3() -> Any:
-        from bench import switch
+def b1(arguments: Arguments) -> Any:
+    from bench import steps
 
-        return {
-            "switch, cpu ms": switch.switches(work, 20 if quick else 200),
-            "pictures per cpu second": switch.pictures(work, (1, 8, 64), 6 if quick else 60, 2 if quick else 8),
-        }
+    quick, threads = arguments.quick, arguments.threads
+    settings = steps.real_width(arguments.work, *((128, 64) if quick else (512, 512)), arguments.dtype)
+    # of one step each: ten losses are compared, and one that takes seconds is as long as the machine makes it
+    slices = arguments.rounds if quick else max(9, arguments.rounds)
+    row = steps.compare(settings, peer(arguments), slices=slices, steps=2 if quick else 1, threads=threads)
+    needed = steps.flops(1, 2, 3072, settings.text + (settings.side // 16) ** 2)
+    peak = max(row["gemm before, GFLOP/s"], row["gemm after, GFLOP/s"]) * 1e9
+    return row | {"share of the GEMM peak": needed * threads / row["fluxbooth"]["cpu seconds"]["median"] / peak}
 
-    def b4() -> Any:
-        from bench import service
 
-        return service.figures(("idle", "busy"))
+def b1s(arguments: Arguments) -> Any:
+    from bench import steps
 
-    def b5() -> Any:
-        from bench import jobs
+    settings = steps.real_encoder(arguments.work, 512, 512, arguments.dtype)
+    return steps.compare(settings, peer(arguments), slices=2, steps=1, threads=arguments.threads)
 
-        return jobs.rows([100, 10_000] if quick else [100, 1_000, 10_000, 100_000])
 
-    def b6() -> Any:
-        from bench import growth
+def b2(arguments: Arguments) -> Any:
+    from bench import start
 
-        if quick:
-            return growth.rows(sides=(128, 256, 384), batches=(1, 2, 4), ranks=(4, 32, 128), rounds=2)
-        return growth.rows(sides=(256, 512, 768, 1024), batches=(1, 2, 4, 8), ranks=(4, 16, 64, 128), rounds=5)
+    return start.seconds(arguments.work, peer(arguments), 2 if arguments.quick else arguments.rounds, arguments.threads, arguments.dtype)
 
-    def nano() -> Any:
-        from bench import nano
 
-        return nano.rows()
+def b3(arguments: Arguments) -> Any:
+    from bench import switch
 
-    return dict(zip(ROWS, (b1n, b1, b2, b3, b4, b5, b6, nano), strict=True))
+    quick, work = arguments.quick, arguments.work
+    return {
+        "switch, cpu ms": switch.switches(work, 20 if quick else 200),
+        "pictures per cpu second": switch.pictures(work, (1, 8, 64), 6 if quick else 60, 2 if quick else 8),
+    }
+
+
+def b4(arguments: Arguments) -> Any:
+    from bench import service
+
+    return service.figures(("idle", "busy"))
+
+
+def b5(arguments: Arguments) -> Any:
+    from bench import jobs
+
+    return jobs.rows([100, 10_000] if arguments.quick else [100, 1_000, 10_000, 100_000])
+
+
+def b6(arguments: Arguments) -> Any:
+    from bench import growth
+
+    if arguments.quick:
+        return growth.rows(sides=(128, 256, 384), batches=(1, 2, 4), ranks=(4, 32, 128), rounds=2)
+    return growth.rows(sides=(256, 512, 768, 1024), batches=(1, 2, 4, 8), ranks=(4, 16, 64, 128), rounds=5)
+
+
+def nano(arguments: Arguments) -> Any:
+    from bench import nano
+
+    return nano.rows()
+
+
+# how each row is measured; torch is loaded only for those that are asked for
+ROWS: dict[str, Callable[[Arguments], Any]] = {
+    "B1n": b1n, "curve": curve, "B1": b1, "B1s": b1s, "B2": b2, "B3": b3, "B4": b4, "B5": b5, "B6": b6, "nano": nano,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -106,7 +131,7 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
     for name in arguments.rows or ([] if arguments.page else ROWS):
-        found[name] = {"machine": machine.described(arguments.threads), "quick": arguments.quick, "row": measures(arguments)[name]()}
+        found[name] = {"machine": machine.described(arguments.threads), "quick": arguments.quick, "row": ROWS[name](arguments)}
         print(json.dumps({name: found[name]}, indent=1), flush=True)
         if arguments.json:
             arguments.json.write_text(json.dumps(found, indent=1) + "\n")

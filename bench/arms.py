@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -22,8 +23,9 @@ class Arm:
     cpu: list[float] = field(default_factory=list)  # the same in seconds of processor time
     losses: list[float] = field(default_factory=list)  # of every step from the first
     peak_mb: float = 0  # over the counted slices
+    loading_mb: float = 0  # until the end of the first step
 
-    def read(self) -> dict[str, list[float]]:
+    def read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -32,7 +34,7 @@ class Arm:
         self.losses += reply["losses"]
         return reply
 
-    def go(self, steps: int) -> dict[str, list[float]]:
+    def go(self, steps: int) -> dict[str, Any]:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
@@ -52,7 +54,7 @@ def started(name: str, command: Sequence[str], log: Path, threads: int, environm
     ):  # fmt: skip
         arm = Arm(name, process, log)
         try:
-            arm.read()
+            arm.loading_mb = arm.read()["peak_mb"]
             yield arm
         finally:
             process.kill()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fluxbooth import flow
 
-SEED = 0
+SEED = int(os.environ.get("BENCH_SEED", "0"))  # of the LoRA's start, the noise and the noise levels
 
 
 class Gate:

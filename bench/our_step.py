@@ -41,9 +41,10 @@ def main() -> None:
     module.step_loss, module.make_optimizer, lora.add = told_loss, their_optimizer, started
     module.learning_rate = lambda spec, step: spec.learning_rate
     flow.sample_sigma = lambda *arguments: gate.thousandths(sample_sigma(*arguments))
-    dtype = getattr(torch, settings["dtype"])
-    pipeline = FluxPipeline.from_pretrained(settings["base"], dtype=dtype)
-    family = Flux1(models.find(settings["base"]), pipeline, dtype)
+    family = None
+    if not settings["as_shipped"]:
+        dtype = getattr(torch, settings["dtype"])
+        family = Flux1(models.find(settings["base"]), FluxPipeline.from_pretrained(settings["base"], dtype=dtype), dtype)
     spec = TrainSpec(
         class_name="man", base=settings["base"], steps=100_000, rank=settings["rank"], learning_rate=1e-4, batch_size=settings["batch"],
         resolutions=(settings["side"],), text_length=settings["text"], dtype=settings["dtype"], checkpoint_every=100_000, seed=gate.SEED,

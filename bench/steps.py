@@ -27,6 +27,7 @@ class Settings:
     dtype: str
     rank: int = 16
     checkpointing: bool = False
+    as_shipped: bool = False  # each loads the base and deals with its text encoders as it does by itself
 
 
 def nano(work: Path, dtype: str) -> Settings:
@@ -36,6 +37,10 @@ def nano(work: Path, dtype: str) -> Settings:
 
 def real_width(work: Path, side: int, text: int, dtype: str) -> Settings:
     return Settings(str(bases.real_width(work)), str(bases.photo(work, side)), side, text, 1, dtype)
+
+
+def real_encoder(work: Path, side: int, text: int, dtype: str) -> Settings:
+    return Settings(str(bases.real_encoder(work)), str(bases.photo(work, side)), side, text, 1, dtype, as_shipped=True)
 
 
 def flops(layers: int, single_layers: int, width: int, tokens: int) -> float:
@@ -76,7 +81,12 @@ def compare(settings: Settings, peer: Peer | None, *, slices: int, steps: int, t
         arms.compare(running, slices, steps)
     row["gemm after, GFLOP/s"] = machine.gemm_peak(settings.dtype, threads)
     row |= {
-        arm.name: {"seconds": arms.spread(arm.seconds), "cpu seconds": arms.spread(arm.cpu), "peak_mb": round(arm.peak_mb)}
+        arm.name: {
+            "seconds": arms.spread(arm.seconds),
+            "cpu seconds": arms.spread(arm.cpu),
+            "peak_mb": round(arm.peak_mb),
+            "peak_mb until the first step": round(arm.loading_mb),
+        }
         for arm in running
     }
     if peer is None:
