@@ -14,9 +14,9 @@ from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
-from pretrain.transformer import Batch, Nano, batch_at, plain_attention
+from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
 
-LEARNING_RATE, STRENGTHS, FIRST_BATCH = 3e-4, (1.0, 5.0), 10_000_000
+LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
 
 
 def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
@@ -28,19 +28,20 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
     teacher.requires_grad_(False)
     student.text_encoder.requires_grad_(False)
     student.text_encoder_2.requires_grad_(False)
-    optimizer = torch.optim.AdamW(student.transformer.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    start, total = load_state(checkpoint, student, optimizer), 0.0
+    optimizers = make_optimizers(student.transformer)
+    start, total = load_state(checkpoint, student, *optimizers), 0.0
     for step in range(start, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 50) * min(1.0, 0.02 + (steps - step) / (steps / 2))
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
         loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents), step)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         total += loss.item() / gap
         if (step + 1) % 50 == 0 or step + 1 == steps:
-            save_state(checkpoint, step + 1, student, optimizer)
+            save_state(checkpoint, step + 1, student, *optimizers)
             yield step + 1, total / 50, student
             total = 0.0
 
