@@ -30,7 +30,8 @@ def row(settings: Settings, peer: Peer | None, *, steps: int, threads: int) -> d
     same = [_apart(a, b) for a, b in zip(ours, theirs, strict=True)]
     seeds = [_apart(a, b) for a, b in itertools.combinations(theirs, 2)]
     return {
-        "steps": steps, "seeds": len(SEEDS), "fluxbooth, means of 20 steps, seed 0": ours[0], "diffusers, seed 0": theirs[0],
+        "dtype": settings.dtype, "steps": steps, "seeds": len(SEEDS),
+        "fluxbooth, means of 20 steps, seed 0": ours[0], "diffusers, seed 0": theirs[0],
         "between the two on the same noise": arms.spread(same), "between two seeds of the script": arms.spread(seeds),
         "within the spread": max(same) < min(seeds),
     }  # fmt: skip

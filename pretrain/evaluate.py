@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
+from fluxbooth.models import NANO
 from pretrain import vae
 from pretrain.__main__ import Work
 from pretrain.reader import answer, said
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=200)
     parser.add_argument("--people", type=int, default=10)
     arguments = parser.parse_args()
-    work = Work(arguments.work)
+    work = Work(arguments.work, NANO)
     _, held_out = work.shards()
     figures = {
         "autoencoder, held-out pictures, dB": round(vae.psnr(work.vae(), held_out.pictures[:100]), 2),

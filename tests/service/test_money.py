@@ -303,8 +303,6 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     assert (whole["steps"], whole["cost_mc"], whole["cost"], whole["covered"]) == (300, 300 * STEP, 3, True)
     short = estimate("tune", photos=2, steps=10)
     assert short["cost_mc"] == 10 * STEP
-    assert whole["measured"] is False and short["seconds"] > 0  # nothing was trained here yet
-    assert whole["seconds"] == pytest.approx(30 * short["seconds"])
     assert estimate("tune", photos=2, preset="flux-lora-portrait")["cost_mc"] == estimate("tune", photos=2, branch="fast")["cost_mc"] == 0
     assert estimate("tune", photos=50, steps=9000)["covered"] is False
     tune = new_tune(guest, 2)
@@ -318,8 +316,6 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     with shop.db.write() as session:
         session.get_one(Tune, tune["id"]).progress = {"steps_per_second": 4.0}
     assert (estimate("tune", photos=2)["measured"], estimate("tune", photos=2)["seconds"]) == (True, 75.0)
-    guess = estimate("prompt", tune_id=tune["id"], **asked)
-    assert guess["measured"] is False and guess["seconds"] > 0
     key = {"Idempotency-Key": "once"}
     for _ in range(2):
         drawn = guest.post(f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", **asked}, headers=key).json()
@@ -333,6 +329,15 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     assert (again["pictures"], again["seconds"], again["measured"]) == (4, 10.0, True)  # twice as many of half the size
     assert guest.get("/estimates/prompt", params={"tune_id": 12}).status_code == 404
     assert guest.get("/estimates/prompt", params={"num_images": 9}).status_code == 422
+
+
+def test_what_was_never_done_here_is_guessed(blank: Path, tmp_path: Path) -> None:
+    with house(blank, tmp_path / "data") as opened:
+        whole, short = (opened.http.get("/estimates/tune", params={"photos": 2, "steps": steps}).json() for steps in (300, 10))
+        picture = opened.http.get("/estimates/prompt").json()
+    assert not whole["measured"] and not picture["measured"]
+    assert short["seconds"] > 0 and picture["seconds"] > 0
+    assert whole["seconds"] == pytest.approx(30 * short["seconds"])
 
 
 def test_without_funds_nothing_is_made_and_what_failed_costs_nothing(shop: House) -> None:
