@@ -47,6 +47,7 @@ def captions_right(count: int, guidance: float, sheet: Path) -> dict[str, float]
             rows[name].append(reading[name] == value)
         print(f"captions {number + 1}/{count}", file=sys.stderr, flush=True)
     grid(images[:48], 8).save(sheet)
+    print(f"captions right: {_shares(rows)}", file=sys.stderr, flush=True)
     return _shares(rows)
 
 
