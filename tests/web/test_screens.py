@@ -63,3 +63,13 @@ def test_pages_that_stand_still(server: Server, drawn: Json, tmp_path: Path) -> 
         page.evaluate("document.activeElement.blur()")
         wrong += shoot(page, "themes")
     assert not wrong, wrong
+
+
+def test_a_page_that_moves(own_server: Server) -> None:
+    tune = own_server.new_tune("A long one", branch="flux1", steps="400")
+    with window() as page:
+        page.goto(link(own_server))
+        page.goto(f"http://127.0.0.1:{own_server.port}/app/tunes/{tune['id']}")
+        page.locator("#curve svg").wait_for()
+        assert not shoot(page, "training", moving=True)
+    own_server.http.post(f"/tunes/{tune['id']}/cancel").raise_for_status()
