@@ -14,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
@@ -112,10 +114,11 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=200)
     parser.add_argument("--people", type=int, default=10)
     arguments = parser.parse_args()
-    work = Work(arguments.work, NANO)
+    work = Work(arguments.work)
     _, held_out = work.shards()
+    autoencoder = AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32).eval()
     figures = {
-        "autoencoder, held-out pictures, dB": round(vae.psnr(work.vae(), held_out.pictures[:100]), 2),
+        "autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2),
         "captions right": captions_right(arguments.captions, 3.0, work.folder / "captions.png"),
         "identity": identity_learnt(held_out_people()[: arguments.people], work.folder / "identity.png"),
     }

@@ -50,9 +50,9 @@ def gpus() -> list[str]:
     return asked.stdout.split() if asked.returncode == 0 else []
 
 
-def named_gpu() -> tuple[str, int] | None:
-    """Name and bytes of the first GPU that programs may use here; asked of the driver, without torch."""
-    here = gpus()
+def named_gpu(device: str | None = None) -> tuple[str, int] | None:
+    """Product name and bytes of a GPU, by default the first that programs may use here; asked of the driver, without torch."""
+    here = [device] if device else gpus()
     if not here or shutil.which("nvidia-smi") is None:
         return None
     query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits", f"--id={here[0]}"]

@@ -44,43 +44,53 @@ CARDS = (
 )
 
 
-def like(gpu: machine.Gpu) -> Card:
-    """The card of the table that a GPU is timed as: that of the nearest memory."""
-    return min(CARDS, key=lambda card: abs(card.vram * GIB - gpu.total))
+def like(capacity: float) -> Card:
+    """The card of the table that one of so many bytes is timed as: that of the nearest memory."""
+    return min(CARDS, key=lambda card: abs(card.vram * GIB - capacity))
 
 
 @functools.cache
-def worker() -> Card:
-    """What works on this machine, told without torch: its first GPU as the driver names it, else its CPU, timed for a moment."""
-    found = machine.named_gpu()
+def worker(device: str | None = None) -> Card:
+    """What works on this machine, told without torch: the GPU of a device's name, or the first, as the driver knows it; else the CPU, timed
+    for a moment."""
+    found = None if device == "cpu" else machine.named_gpu(device)
     if found is None:
         return Card("this CPU", 0, machine.matrix_speed() / 1e12, CPU_SHARE)
     name, total = found
-    near = min(CARDS, key=lambda card: abs(card.vram * GIB - total))
+    near = like(total)
     return Card(name, total / GIB, near.peak, near.mfu)
 
 
-def guessed_training(spec: TrainSpec) -> float | None:
+def guessed_training(spec: TrainSpec, device: str | None = None) -> float | None:
     """Seconds a step would take here, by arithmetic; None where it would not fit."""
-    row, spec, card = models.find(spec.base), models.resolve(spec, 1), worker()
-    size = _shape(row.train_source)
-    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
-    jobs = [Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
+    row, card = models.find(spec.base), worker(device)
+    size, jobs = _shape(row.train_source), _jobs(models.resolve(spec, 1))
     choice = Choice("float32")
     if card.vram:
         try:
             choice = memory.choose(row.name, size, jobs[-1], Room((card.vram - TAKEN) * GIB, machine.free_memory())).choice
         except InputError:
             return None
-    return sum(seconds_per_step(size, job, choice, card) for job in jobs) / len(jobs)
+    return _seconds(size, jobs, choice, card)
 
 
-def guessed_drawing(spec: GenerateSpec, pixels: int) -> float:
+def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) -> float:
     """Seconds that pictures of so many pixels each would take here, by arithmetic: forward passes alone."""
-    row, card = models.find(spec.base), worker()
+    row, card = models.find(spec.base), worker(device)
     size = _shape(row.source)
     forward = len(size.blocks) * sum(block_flops(size, row.text_length + pixels // PIXELS_PER_TOKEN**2))
     return spec.num_images * spec.steps * forward / (card.mfu * card.peak * 1e12)
+
+
+def _jobs(spec: TrainSpec) -> list[Job]:
+    """One for each area that a resolved spec trains at, the largest last."""
+    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
+    return [Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
+
+
+def _seconds(size: Shape, jobs: list[Job], choice: Choice, card: Card) -> float:
+    """A step, the mean over the areas."""
+    return sum(seconds_per_step(size, job, choice, card) for job in jobs) / len(jobs)
 
 
 def _shape(source: str) -> Shape:
@@ -131,8 +141,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not row.trains:
         raise InputError(f"{row.name} cannot be trained, only generated with: plan for flux-dev, its LoRAs work on {row.name}.")
     spec, size = models.resolve(spec, 1), shape.of(row.train_source)
-    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
-    jobs = [Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
+    jobs = _jobs(spec)
     rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
     job = {"resolutions": [job.side for job in jobs], "rank": spec.rank, "batch_size": spec.batch_size, "text_length": spec.text_length}
     if options.vram is not None and "problem" in rows[0]:
@@ -151,13 +160,13 @@ def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
             raise InputError(f"--{name} {value:g} will not do: it is a number of GB, as 24.")
     main = (options.ram or MAIN_MEMORY) * GIB
     if options.vram is not None:
-        near = min(CARDS, key=lambda card: abs(card.vram - options.vram))
+        near = like(options.vram * GIB)
         card = Card(f"{options.vram:g} GB, as fast as {near.name}", options.vram, near.peak, near.mfu)
         return [(card, Room((options.vram - TAKEN) * GIB, main))]
     here = machine.gpu()
     own = []
     if here is not None:
-        near = like(here)
+        near = like(here.total)
         free_main = options.ram * GIB if options.ram else machine.free_memory()
         own = [(Card(f"this machine's {here.name}", here.total / GIB, near.peak, near.mfu), Room(here.free, free_main))]
     return own + [(card, Room((card.vram - TAKEN) * GIB, main)) for card in CARDS]
@@ -169,7 +178,7 @@ def _row(name: str, size: Shape, jobs: list[Job], card: Card, room: Room) -> dic
         plan = memory.choose(name, size, jobs[-1], room)  # the largest pictures decide
     except InputError as error:
         return facts | {"fits": False, "problem": str(error)}
-    seconds = sum(seconds_per_step(size, job, plan.choice, card) for job in jobs) / len(jobs)
+    seconds = _seconds(size, jobs, plan.choice, card)
     return facts | {
         "fits": True, **asdict(plan.choice), "checkpointing": plan.choice.checkpointing(size),
         "peak_gb": round(plan.estimate.device / GIB, 1), "main_memory_gb": round(plan.estimate.main / GIB, 1),

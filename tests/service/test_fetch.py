@@ -296,7 +296,8 @@ def test_a_resolver_that_hangs_ends_at_the_deadline(tmp_path: Path) -> None:
             server.over.wait()
             return []
 
-        refused("http://slow.test/", tmp_path / "a", FetchRules(seconds=0.2, resolve=hang))
+        error = refused("http://slow.test/", tmp_path / "a", FetchRules(seconds=0.2, resolve=hang))
+    assert "cannot be reached" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
         speed = session.scalar(select(told).where(Tune.base == base, told > 0).order_by(Tune.id.desc()).limit(1))
         waits = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None))
         waiting = session.scalar(select(func.count()).select_from(Tune).where(*waits)) or 0
-    step = 1 / speed if speed else guesses.guessed_training(spec.model_copy(update={"base": base}))
+    step = 1 / speed if speed else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
     seconds = steps * step if step else None
     cost = 0 if fast else prices.training_cost(settings.prices, spec, photos)
     days = None if asked.get("auto_extend") else settings.expiry_days
@@ -79,10 +79,15 @@ def drawing_plan(session: Session, settings: Settings, account: Account, form: P
     if last and last.trained_at and last.started_training_at:
         measured, seconds = True, (last.trained_at - last.started_training_at).total_seconds() * _work(spec) / _work(last.spec)
     else:
-        measured, seconds = False, guesses.guessed_drawing(GenerateSpec.read(spec), prices.pixels(spec))
+        measured, seconds = False, guesses.guessed_drawing(GenerateSpec.read(spec), prices.pixels(spec), _device(settings))
     waits = (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued)
     waiting = session.scalar(select(func.count()).select_from(Prompt).where(*waits)) or 0
     return DrawingPlan(form.num_images, seconds, measured, waiting, prompts.cost(settings, form, tune_id, used))
+
+
+def _device(settings: Settings) -> str | None:
+    """The first that the service was given, if it was given any."""
+    return next(iter(settings.device_list), None)
 
 
 def _work(spec: dict[str, Any]) -> int:
