@@ -56,10 +56,11 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
         steps = min(steps if asked.get("steps") else FAST_STEPS, FAST_STEPS)
     base = "nano" if fast else settings.base
     with db.read() as session:
-        told = Tune.progress["steps_per_second"].as_float()  # also while it trains
-        speed = session.scalar(select(told).where(Tune.base == base, told > 0).order_by(Tune.id.desc()).limit(1))
+        # of finished trainings: the speed of one that has just begun is that of its first, slow step
+        last = session.scalar(select(Tune.progress).where(Tune.base == base, Tune.trained_at.is_not(None)).order_by(Tune.id.desc()))
         waits = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None))
         waiting = session.scalar(select(func.count()).select_from(Tune).where(*waits)) or 0
+    speed = (last or {}).get("steps_per_second")
     step = 1 / speed if speed else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
     seconds = steps * step if step else None
     cost = 0 if fast else prices.training_cost(settings.prices, spec, photos)
