@@ -15,6 +15,7 @@ import numpy as np
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, lora, models, photocheck
 from fluxbooth.demo import PHOTOS, PROMPTS
+from fluxbooth.machine import fast_dtype
 from fluxbooth.optimizers import make_optimizer
 from fluxbooth.photos import prepare
 from fluxbooth.train import step_loss
@@ -92,13 +93,6 @@ def rows() -> dict[str, Any]:
         "picture, 28 steps, eight together, s": picture(8),
         "speed: fast": fast(),
     }
-    if models_compute_in_bfloat16():
+    if fast_dtype(None)[0] == "bfloat16":  # elsewhere a step in it takes minutes: its products are emulated
         found["training step, bfloat16, batch 4, s"] = training_step("bfloat16")
     return found
-
-
-def models_compute_in_bfloat16() -> bool:
-    """Elsewhere a step in bfloat16 takes minutes: its products are emulated."""
-    import torch
-
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-NATIVE_BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
+from fluxbooth import machine
+
+NATIVE_BFLOAT16 = machine.cpu_multiplies_bfloat16()
 NUMBER = torch.bfloat16 if NATIVE_BFLOAT16 else torch.float32
 
 
