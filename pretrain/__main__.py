@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from fluxbooth.likeness import Reader
+from fluxbooth.likeness import Reader, load_reader
 from fluxbooth.models import NANO
 from pretrain import data, distill, export, language, reader, transformer, vae
+from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state
 
 PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 1_500, 5_000, 250, 600
@@ -115,9 +116,10 @@ def train_distill(work: Work, steps: int) -> None:
 
 def train_reader(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
-    for _ in show("reader", reader.train(shards, work.vae(), steps, work.folder / "reader.safetensors"), steps):
+    begin = load_reader(work.begin / "reader" / "model.safetensors") if work.begin else None
+    for _ in show("reader", reader.train(shards, work.vae(), steps, work.folder / "reader.safetensors", begin), steps):
         pass
-    model = Reader(reader.vocabulary())
+    model = Reader(vocabulary())
     load_state(work.folder / "reader.safetensors", model)
     export.reader(model, work.folder / "reader")
     print(export.reader_accuracy(work.folder / "reader", held_out, work.vae()), file=sys.stderr)

@@ -1,7 +1,7 @@
 """The training pictures, rendered once into shards on disk, and read back as memory maps.
 
 A shard is `NNN-WxH.npy` (uint8, n x H x W x 3) beside `NNN-WxH.json` (who and how, one row a picture). Its pictures share
-one shape, so that a batch drawn from it does too. Captions are not stored: `renders.caption` phrases them anew at each use.
+one shape, so that a batch drawn from it does too. Captions are not stored: a row phrases them anew at each use.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import multiprocessing
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pretrain.renders import SHAPES, Person, Shot, render, training_pair
+from pretrain import things
+from pretrain.renders import SHAPES, Row, from_json, to_json, training_row
 
 SHARD = 400
 
@@ -24,7 +25,7 @@ SHARD = 400
 @dataclass(frozen=True)
 class Shard:
     pictures: np.ndarray
-    rows: list[tuple[Person, Shot]]
+    rows: list[Row]
     path: Path
 
 
@@ -37,6 +38,7 @@ def render_all(folder: Path, count: int, workers: int) -> Iterator[tuple[int, in
     yield done, len(shapes)
     if not todo:
         return
+    things.install()
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(_render_shard, todo):
             done += 1
@@ -47,7 +49,7 @@ def load(folder: Path) -> list[Shard]:
     shards = []
     for path in sorted(folder.glob("*-*x*.npy")):
         rows = json.loads(path.with_suffix(".json").read_text())
-        shards.append(Shard(np.load(path, mmap_mode="r"), [(Person(**p), Shot(**s)) for p, s in rows], path))
+        shards.append(Shard(np.load(path, mmap_mode="r"), [from_json(*row) for row in rows], path))
     return shards
 
 
@@ -71,10 +73,10 @@ def _shard_path(folder: Path, index: int, shape: tuple[int, int]) -> Path:
 def _render_shard(job: tuple[Path, int, tuple[int, int]]) -> None:
     folder, index, (width, height) = job
     rng = random.Random(f"shard {index}")
-    rows = [training_pair(rng) for _ in range(SHARD)]
-    pictures = np.stack([np.asarray(render(person, shot, width, height, rng)) for person, shot in rows])
+    rows = [training_row(rng) for _ in range(SHARD)]
+    pictures = np.stack([np.asarray(row.draw(width, height, rng)) for row in rows])
     path = _shard_path(folder, index, (width, height))
-    path.with_suffix(".json").write_text(json.dumps([(asdict(p), asdict(s)) for p, s in rows]))
+    path.with_suffix(".json").write_text(json.dumps([to_json(row) for row in rows]))
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         np.save(file, pictures)

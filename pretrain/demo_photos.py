@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from fluxbooth.demo import PHOTOS
-from pretrain.renders import HELD_OUT, Person, Shot, render
+from pretrain.people import HELD_OUT, Person, Shot
+from pretrain.renders import Portrait
 
 SHOTS = (  # clothes and places that the demo's prompts do not ask for together
     (Shot("t-shirt", "grey", "smiling", "white", "centre", 1.0), (384, 384)),
@@ -26,7 +27,7 @@ def main() -> None:
     rng = random.Random("demo photos")
     PHOTOS.mkdir(exist_ok=True)
     for number, (shot, size) in enumerate(SHOTS, 1):
-        render(person, shot, *size, rng).save(PHOTOS / f"photo-{number:02d}.png", optimize=True)
+        Portrait(person, shot).draw(*size, rng).save(PHOTOS / f"photo-{number:02d}.png", optimize=True)
 
 
 if __name__ == "__main__":

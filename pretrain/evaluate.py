@@ -11,19 +11,23 @@ import random
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
 from fluxbooth.models import NANO
-from pretrain import vae
+from pretrain import vae, words
 from pretrain.__main__ import Work
-from pretrain.reader import answer, said
-from pretrain.renders import HELD_OUT, Person, Shot, background_words, caption, clothes_words, random_shot, render
+from pretrain.attributes import Answers
+from pretrain.people import HELD_OUT, Person, Shot, random_person, random_persona, random_shot
+from pretrain.renders import Portrait, Row, Still, training_row
 
 Rows = dict[str, list[bool]]
 
@@ -32,68 +36,137 @@ def held_out_people() -> list[Person]:
     return [Person(**row) for row in HELD_OUT["people"]]
 
 
-def captions_right(count: int, guidance: float, sheet: Path) -> dict[str, float]:
+def captions_right(captions: Sequence[tuple[str, Answers]], guidance: float, sheet: Path) -> dict[str, float]:
     """Share of the attributes that a caption names which a picture drawn from it shows, by attribute."""
-    rng, reader = random.Random("held-out captions"), likeness.load_reader()
-    people = held_out_people()
+    reader = likeness.load_reader()
     rows: Rows = defaultdict(list)
     images = []
-    for number in range(count):
-        person = people[number % len(people)]
-        shot = random_shot(rng, person.style)
-        text, named = full_caption(person, shot, rng)
+    for number, (text, named) in enumerate(captions):
         image = generate([text], GenerateSpec(seed=number, guidance=guidance))[0].image
         images.append(image)
         reading = reader.read([image])[0]
         for name, value in named.items():
             rows[name].append(reading[name] == value)
-        print(f"captions {number + 1}/{count}", file=sys.stderr, flush=True)
+        print(f"{sheet.stem} {number + 1}/{len(captions)}", file=sys.stderr, flush=True)
     grid(images[:48], 8).save(sheet)
-    print(f"captions right: {_shares(rows)}", file=sys.stderr, flush=True)
+    print(f"{sheet.stem} right: {_shares(rows)}", file=sys.stderr, flush=True)
     return _shares(rows)
 
 
-def full_caption(person: Person, shot: Shot, rng: random.Random) -> tuple[str, dict[str, str]]:
-    """A caption that names everything but the skin's and the drawing's fine points, and what it names."""
+def held_out_captions(count: int) -> list[tuple[str, Answers]]:
+    """Captions of the held-out people that name at least six attributes, and what each names."""
+    rng, people = random.Random("held-out captions"), held_out_people()
+    return [full_caption(who := people[i % len(people)], random_shot(rng, who.style), rng) for i in range(count)]
+
+
+def full_caption(person: Person, shot: Shot, rng: random.Random) -> tuple[str, Answers]:
+    row = Portrait(person, shot)
     while True:
-        text = caption(person, shot, rng)
-        named = said(person, shot, text)
+        text = row.caption(rng)
+        named = row.said(text)
         if len(named) >= 6:
             return text, named
 
 
-def identity_learnt(people: Sequence[Person], sheet: Path) -> dict[str, float]:
-    """Identity and prompt right after a LoRA on eight plain-captioned pictures of each person, and without it."""
+def other_captions(count: int) -> list[tuple[str, Answers]]:
+    """The same of what is no man or woman of the first two styles: children, personas, hats, pairs, animals and objects."""
+    rng = random.Random("other captions")
+    found: list[tuple[str, Answers]] = []
+    while len(found) < count:
+        row = training_row(rng)
+        plain = (
+            isinstance(row, Portrait) and row.shot.hat == "none" and row.person.style != "persona" and row.person.kind in ("man", "woman")
+        )
+        text = row.caption(rng)
+        named = row.said(text)
+        if not plain and len(named) >= (6 if isinstance(row, Portrait) else 2):
+            found.append((text, named))
+    return found
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a LoRA is to learn: its photos, what stays the same in them, and prompts that say nothing of that."""
+
+    class_name: str
+    identity: Answers
+    photo: Callable[[random.Random], Row]
+    prompt: Callable[[random.Random], tuple[str, Answers]]  # the words, and what they should show
+
+
+def person(who: Person) -> Subject:
+    def prompt(rng: random.Random) -> tuple[str, Answers]:
+        shot = random_shot(rng, who.style)
+        truth = Portrait(who, shot).answers()
+        text = f"ohwx {who.kind} wearing {words.clothes(shot)}, {shot.mood}, {words.place(shot.background, rng)}"
+        return text, {name: truth[name] for name in ("clothes", "clothes_colour", "mood", "background")}
+
+    identity = {name: getattr(who, name) for name in likeness.IDENTITY}
+    return Subject(who.kind, identity, lambda rng: Portrait(who, random_shot(rng, who.style)), prompt)
+
+
+def thing(held_out: str) -> Subject:
+    """An animal or object in a drawing style in which the base never saw it."""
+    style, _, name = held_out.partition(" ")
+
+    def photo(rng: random.Random) -> Still:
+        shot = random_shot(rng, "avatar")
+        return Still(style, name, shot.background, shot.position, rng.uniform(0.7, 1.1))
+
+    def prompt(rng: random.Random) -> tuple[str, Answers]:
+        row = photo(rng)
+        return f"ohwx {name}, {words.place(row.background, rng)}", {"background": row.answers()["background"]}
+
+    return Subject(name, {"style": style, "kind": name}, photo, prompt)
+
+
+def drawing(style: str) -> Subject:
+    """A drawing style, learnt from eight people in it."""
+    make = {"avatar": random_person, "toon": lambda rng: random_person(rng, "toon"), "persona": random_persona}[style]
+
+    def photo(rng: random.Random) -> Portrait:
+        return Portrait(make(rng), random_shot(rng, style))
+
+    def prompt(rng: random.Random) -> tuple[str, Answers]:
+        row = photo(rng)
+        who, shot = row.person, row.shot
+        truth = row.answers()
+        hair, place = words.coloured(who.hair_colour, who.hair), words.place(shot.background, rng)
+        text = f"ohwx style, {who.kind} with {hair}, {words.clothes(shot)}, {place}"
+        return text, {name: truth[name] for name in ("kind", "clothes_colour", "background")}
+
+    return Subject("style", {"style": style}, photo, prompt)
+
+
+def learnt(subjects: Sequence[Subject], sheet: Path) -> dict[str, float]:
+    """Identity and prompt right after a LoRA on eight plain-captioned pictures of each subject, and without it."""
     reader, rng = likeness.load_reader(), random.Random("identity")
     rows: Rows = defaultdict(list)
     images: list[Image.Image] = []
-    for number, person in enumerate(people):
-        texts, wishes = zip(*(new_prompt(person, rng) for _ in range(16)), strict=True)
+    for number, subject in enumerate(subjects):
+        texts, wishes = zip(*(subject.prompt(rng) for _ in range(16)), strict=True)
         with tempfile.TemporaryDirectory() as folder:
             photos = Path(folder) / "photos"
             photos.mkdir()
             for i in range(8):
-                render(person, random_shot(rng, person.style), 384, 384, rng).save(photos / f"{i}.png")
-            lora = train(photos, TrainSpec(class_name=person.kind), Path(folder) / "run").lora
+                subject.photo(rng).draw(384, 384, rng).save(photos / f"{i}.png")
+            lora = train(photos, TrainSpec(class_name=subject.class_name), Path(folder) / "run").lora
             with_lora = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0, loras=(str(lora),)))]
             images += [Image.fromarray(p.pixels).resize((128, 128)) for p in photocheck.read(photos)] + with_lora[:8]
         without = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0))]
-        identity = {name: getattr(person, name) for name in likeness.IDENTITY}
         for arm, pictures in (("with LoRA", with_lora), ("without", without)):
             for reading, wish in zip(reader.read(pictures), wishes, strict=True):
-                rows[f"identity {arm}"] += [reading[k] == v for k, v in identity.items()]
+                rows[f"identity {arm}"] += [reading[k] == v for k, v in subject.identity.items()]
                 rows[f"prompt {arm}"] += [reading[k] == v for k, v in wish.items()]
-        print(f"identity {number + 1}/{len(people)}: {_shares(rows)}", file=sys.stderr, flush=True)
+        print(f"{sheet.stem} {number + 1}/{len(subjects)}: {_shares(rows)}", file=sys.stderr, flush=True)
     grid(images, 8).save(sheet)
     return _shares(rows)
 
 
-def new_prompt(person: Person, rng: random.Random) -> tuple[str, dict[str, str]]:
-    """Clothes, mood and place in words, and what they should show; no word about the person."""
-    shot = random_shot(rng, person.style)
-    text = f"ohwx {person.kind} wearing {clothes_words(shot)}, {shot.mood}, {background_words(shot, rng)}"
-    truth = answer(person, shot)
-    return text, {name: truth[name] for name in ("clothes", "clothes_colour", "mood", "background")}
+def photographs(folder: Path) -> np.ndarray:
+    """The middle of each, 128 x 128."""
+    pictures = [ImageOps.fit(Image.open(path).convert("RGB"), (128, 128)) for path in sorted(folder.iterdir())]
+    return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def grid(images: Sequence[Image.Image], columns: int) -> Image.Image:
@@ -113,14 +186,21 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the pre-training; sheets and figures go there")
     parser.add_argument("--captions", type=int, default=200)
     parser.add_argument("--people", type=int, default=10)
+    parser.add_argument("--objects", type=int, default=3, help="objects, and as many styles")
+    parser.add_argument("--photographs", type=Path, help="folder of photographs for the autoencoder, which has seen none")
     arguments = parser.parse_args()
     work = Work(arguments.work)
     _, held_out = work.shards()
     autoencoder = AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32).eval()
-    figures = {
-        "autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2),
-        "captions right": captions_right(arguments.captions, 3.0, work.folder / "captions.png"),
-        "identity": identity_learnt(held_out_people()[: arguments.people], work.folder / "identity.png"),
+    figures: dict[str, Any] = {"autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2)}
+    if arguments.photographs:
+        figures["autoencoder, photographs, dB"] = round(vae.psnr(autoencoder, photographs(arguments.photographs)), 2)
+    figures |= {
+        "captions right": captions_right(held_out_captions(arguments.captions), 3.0, work.folder / "captions.png"),
+        "other captions right": captions_right(other_captions(arguments.captions // 2), 3.0, work.folder / "others.png"),
+        "people": learnt([person(who) for who in held_out_people()[: arguments.people]], work.folder / "people.png"),
+        "objects": learnt([thing(name) for name in HELD_OUT["things"][: arguments.objects]], work.folder / "objects.png"),
+        "styles": learnt([drawing(style) for style in ("toon", "persona", "avatar")[: arguments.objects]], work.folder / "styles.png"),
     }
     (work.folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from fluxbooth.likeness import Reader, load_reader
 from pretrain import vae
 from pretrain.data import Shard
-from pretrain.reader import answer
 from pretrain.transformer import Nano
 
 
@@ -46,10 +45,11 @@ def reader_accuracy(folder: Path, shard: Shard, decoder: AutoencoderKL) -> dict[
     model = load_reader(folder / "model.safetensors")
     pixels = vae.to_model(shard.pictures)
     decoded = torch.cat([decoder(part).sample for part in pixels.split(50)])
-    answers = [answer(person, shot) for person, shot in shard.rows]
+    answers = [row.answers() for row in shard.rows]
     result = {}
     for name, values in model.attributes.items():
-        wanted = torch.tensor([values.index(row[name]) for row in answers])
-        shares = [torch.cat([model(p)[name].argmax(1) for p in x.split(50)]).eq(wanted).float().mean().item() for x in (pixels, decoded)]
+        wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
+        read = [torch.cat([model(p)[name].argmax(1) for p in x.split(50)]) for x in (pixels, decoded)]
+        shares = [x.eq(wanted)[wanted >= 0].float().mean().item() for x in read]
         result[name] = (round(shares[0], 4), round(shares[1], 4))
     return result

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pretrain import text
+from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state, save_state
 from pretrain.precision import autocast
-from pretrain.reader import said, vocabulary
-from pretrain.renders import training_pair
-from pretrain.transformer import Nano, words
+from pretrain.renders import training_row, with_rare_token
+from pretrain.transformer import Nano
 
 BATCH, LEARNING_RATE, WARMUP = 96, 1e-3, 50
 UNSAID = "unsaid"
@@ -64,11 +64,11 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, 0.02 + (steps - step) / (steps / 2))
         rng = random.Random(f"language {step}")
-        pairs = [training_pair(rng) for _ in range(BATCH)]
-        captions = [words(*pair, rng) for pair in pairs]
+        rows = [training_row(rng) for _ in range(BATCH)]
+        captions = [with_rare_token(row.caption(rng), row, rng, text.RARE_TOKENS) for row in rows]
         with autocast():
             encoded = model.encode(captions)
-        loss, share = questions.loss(encoded, [said(*pair, caption) for pair, caption in zip(pairs, captions, strict=True)])
+        loss, share = questions.loss(encoded, [row.said(caption) for row, caption in zip(rows, captions, strict=True)])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)

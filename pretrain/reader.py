@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,50 +13,24 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from fluxbooth.likeness import Reader
-from pretrain import renders, vae
+from pretrain import vae
+from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
+from pretrain.renders import Row
 
 BATCH, LEARNING_RATE, DECODED = 64, 2e-3, 0.5
 
 
-def vocabulary() -> dict[str, list[str]]:
-    hair = {*renders.MAN_HAIR, *renders.WOMAN_HAIR, *(h for kinds in renders.TOON_HAIR.values() for h in kinds)}
-    return {
-        "style": ["avatar", "toon"], "kind": ["man", "woman"], "hair": sorted(hair),
-        "hair_colour": list(renders.HAIR_COLOURS), "skin": list(renders.SKINS), "glasses": list(renders.GLASSES),
-        "beard": list(renders.BEARDS), "clothes": sorted({*renders.CLOTHES, *renders.TOON_CLOTHES}),
-        "clothes_colour": list(renders.CLOTHES_COLOURS), "mood": list(renders.MOODS),
-        "background": [f"{c} wall" for c in renders.PLAIN_BACKGROUNDS] + list(renders.SCENES),
-        "position": list(renders.POSITIONS),
-    }  # fmt: skip
-
-
-def answer(person: renders.Person, shot: renders.Shot) -> dict[str, str]:
-    row = renders.attributes(person, shot)
-    if row["background"] in renders.PLAIN_BACKGROUNDS:
-        row["background"] += " wall"
-    return row
-
-
-def said(person: renders.Person, shot: renders.Shot, text: str) -> dict[str, str]:
-    """Those answers that a caption gives in words."""
-    hair = person.hair.removeprefix("an ").removeprefix("a ")
-    clothes = f"{shot.clothes_colour} {shot.clothes}"
-    phrases = {
-        "style": ["toon" if person.style == "toon" else "cartoon"], "kind": [person.kind],
-        "hair": [hair], "hair_colour": [f"{person.hair_colour} {hair}", f"{person.hair_colour} hair"], "skin": [f"{person.skin} skin"],
-        "glasses": [person.glasses], "beard": [person.beard], "clothes": [clothes], "clothes_colour": [clothes], "mood": [shot.mood],
-        "background": [renders.SCENES.get(shot.background) or f"{shot.background} background", f"{shot.background} wall"],
-        "position": [f"on the {shot.position}"],
-    }  # fmt: skip
-    return {name: value for name, value in answer(person, shot).items() if any(phrase in text for phrase in phrases[name])}
-
-
-def train(shards: list[Shard], decoder: AutoencoderKL, steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Reader]]:
+def train(
+    shards: list[Shard], decoder: AutoencoderKL, steps: int, checkpoint: Path, begin: Reader | None = None
+) -> Iterator[tuple[int, float, Reader]]:
+    """Yields (step, mean loss since the last yield, reader) every hundred steps; `begin`: a reader whose eyes are trained on."""
     torch.manual_seed(0)
     model = Reader(vocabulary()).train()
+    if begin:
+        model.stages.load_state_dict(begin.stages.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
     start, total = load_state(checkpoint, model, optimizer), 0.0
     for step in range(start, steps):
@@ -94,14 +68,13 @@ def disturb(pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator) ->
     return pixels * tint + rng.uniform(0, 0.06) * torch.randn_like(pixels)
 
 
-def reading_loss(model: Reader, pixels: Tensor, rows: list[tuple[renders.Person, renders.Shot]]) -> Tensor:
+def reading_loss(model: Reader, pixels: Tensor, rows: Sequence[Row]) -> Tensor:
     with autocast():
         logits = model(pixels)
-    answers = [answer(person, shot) for person, shot in rows]
+    answers = [row.answers() for row in rows]
     losses = []
     for name, values in model.attributes.items():
-        wanted = torch.tensor([values.index(row[name]) for row in answers])
-        each = F.cross_entropy(logits[name].float(), wanted, label_smoothing=0.02, reduction="none")
-        seen = torch.tensor([not (name == "hair_colour" and row["hair"] == "a bald head" and row["beard"] == "none") for row in answers])
-        losses.append((each * seen).sum() / seen.sum())
+        wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
+        each = F.cross_entropy(logits[name].float(), wanted, label_smoothing=0.02, ignore_index=-1, reduction="sum")
+        losses.append(each / max(1, int((wanted >= 0).sum())))
     return torch.stack(losses).sum()

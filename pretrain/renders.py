@@ -1,292 +1,266 @@
-"""Pictures with exact captions: who is drawn (`Person`), how (`Shot`), the drawing and the words for it.
+"""Pictures with exact captions: a portrait, two people side by side, or a thing.
 
-Two drawing styles: "avatar" (package python-avatars, MIT) and "toon" (DiceBear's ToonHead by Johan Melin, CC BY 4.0).
-`HELD_OUT` lists the identities and clothes that no training picture may show.
+A row (`Portrait`, `Pair`, `Still`) knows how it is drawn, the words for it, and what a reader of the picture can be asked.
 """
 
 from __future__ import annotations
 
-import functools
 import io
-import json
 import random
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import resvg_py
 from PIL import Image
 
-from pretrain.backgrounds import PLAIN_BACKGROUNDS, SCENES, background
+from pretrain import attributes, people, things, words
+from pretrain.attributes import Answers
+from pretrain.backgrounds import background
+from pretrain.people import HELD_OUT, POSITIONS, Person, Shot
 
-HAIR_COLOURS = {
-    "black": "#2C1B18", "brown": "#724133", "blonde": "#E0BC68", "red": "#C93305",
-    "grey": "#8C8C90", "white": "#F2EFEA", "pink": "#F57FB0", "blue": "#2F6BD0",
-}  # fmt: skip
-SKINS = {"pale": "#FFDBB4", "light": "#EDB98A", "tan": "#D08B5B", "brown": "#A0582A", "dark": "#5C3F30"}
-CLOTHES_COLOURS = {
-    "red": "#E03434", "blue": "#2A62C9", "green": "#1F9A4A", "yellow": "#F5D13B", "pink": "#FF74B1",
-    "white": "#FFFFFF", "black": "#20262B", "purple": "#7B3BC0", "orange": "#F58A24", "grey": "#8E9499",
-}  # fmt: skip
-MAN_HAIR = {
-    "cropped hair": "CAESAR", "short hair": "SHORT_FLAT", "short curly hair": "SHORT_CURLY", "a quiff": "QUIFF",
-    "short wavy hair": "SHORT_WAVED", "a bald head": "SIDES", "a buzz cut": "BUZZCUT", "wild hair": "EINSTEIN_HAIR",
-    "a mohawk": "MOHAWK", "messy hair": "MOWGLI", "a pompadour": "POMPADOUR", "spiky hair": "WILD",
-    "dreadlocks": "DREADS", "an afro": "FRO", "a mullet": "SHAGGY_MULLET",
-}  # fmt: skip
-WOMAN_HAIR = {
-    "a bob": "BOB", "a bun": "BUN", "curly hair": "CURLY", "dreadlocks": "DREADS", "an afro": "FRO",
-    "a fringe": "MIA_WALLACE", "long straight hair": "STRAIGHT_STRAND", "braids": "BRAIDS",
-    "long wavy hair": "LOOSE_HAIR", "a pixie cut": "PIXIE", "a half-shaved head": "HALF_SHAVED",
-    "long braids": "TWIST_LONG_HAIR", "a mullet": "SHAGGY_MULLET",
-}  # fmt: skip
-# (front hair, rear hair) of ToonHead
-TOON_HAIR = {
-    "man": {"short hair": ("sideComed", ""), "spiky hair": ("spiky", ""), "an undercut": ("undercut", ""),
-            "a mullet": ("spiky", "neckHigh")},
-    "woman": {"a bun": ("bun", ""), "long straight hair": ("sideComed", "longStraight"),
-              "long wavy hair": ("sideComed", "longWavy"), "a bob": ("sideComed", "shoulderHigh"),
-              "a pixie cut": ("sideComed", "neckHigh")},
-}  # fmt: skip
-GLASSES = {"none": "NONE", "glasses": "WAYFARERS", "round glasses": "ROUND", "sunglasses": "SUNGLASSES",
-           "an eyepatch": "EYEPATCH"}  # fmt: skip
-BEARDS = {"none": "NONE", "a beard": "BEARD_MEDIUM", "a long beard": "BEARD_MAGESTIC", "a moustache": "MOUSTACHE_FANCY"}
-CLOTHES = {"t-shirt": "SHIRT_CREW_NECK", "hoodie": "HOODIE", "overalls": "OVERALL", "sweater": "COLLAR_SWEATER",
-           "blazer": "BLAZER_SHIRT"}  # fmt: skip
-TOON_CLOTHES = {"t-shirt": "tShirt", "turtleneck": "turtleNeck", "shirt": "shirt", "dress": "dress"}
-MOODS = {  # mood: (eyes, eyebrows, mouth) of python-avatars
-    "smiling": ("DEFAULT", "DEFAULT_NATURAL", "SMILE"), "sad": ("DEFAULT", "SAD_CONCERNED_NATURAL", "SAD"),
-    "angry": ("SQUINT", "ANGRY_NATURAL", "GRIMACE"), "surprised": ("SURPRISED", "RAISED_EXCITED", "DISBELIEF"),
-    "serious": ("DEFAULT", "FLAT_NATURAL", "SERIOUS"), "winking": ("WINK", "UP_DOWN_NATURAL", "TWINKLE"),
-}  # fmt: skip
-TOON_MOODS = {  # mood: (eyes, eyebrows, mouth) of ToonHead
-    "smiling": ("happy", "happy", "laugh"), "sad": ("humble", "sad", "sad"), "angry": ("wide", "angry", "angry"),
-    "surprised": ("wide", "raised", "agape"), "serious": ("humble", "neutral", "smile"),
-    "winking": ("wink", "happy", "smile"),
-}  # fmt: skip
-HEAD = {"avatar": (0.24, 0.04, 0.76, 0.66), "toon": (0.2, 0.02, 0.8, 0.8)}  # left, top, right, bottom as shares of the figure
-POSITIONS = {"left": -0.2, "centre": 0.0, "right": 0.2}
 # width x height in pixels, and its share of the training pictures
 SHAPES = {(128, 128): 0.5, (112, 144): 0.17, (144, 112): 0.17, (96, 176): 0.08, (176, 96): 0.08}
-
-HELD_OUT: dict[str, Any] = json.loads(Path(__file__).with_name("held_out.json").read_text())
+MIX = {"portrait": 0.4, "persona": 0.15, "child": 0.14, "pair": 0.13, "still": 0.18}  # shares of the training pictures
+HAT, RARE_TOKEN = 0.1, 0.15
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
-class Person:
-    """What stays the same in every picture of a subject; values are the words of the captions."""
+class Portrait:
+    """One person, head and shoulders."""
 
-    style: str
-    kind: str  # the class word: man, woman
-    hair: str
-    hair_colour: str
-    skin: str
-    glasses: str
-    beard: str
+    person: Person
+    shot: Shot
 
     @property
-    def key(self) -> str:
-        """What makes two people look alike even if glasses or beard differ."""
-        return "/".join((self.style, self.kind, self.hair, self.hair_colour, self.skin))
+    def class_word(self) -> str:
+        return self.person.kind
+
+    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+        """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars, trees)."""
+        figure = _placed(people.figure(self.person, self.shot), self._place(width, height))
+        return _rasterised(background(self.shot.background, width, height, rng) + figure, width, height)
+
+    def caption(self, rng: random.Random) -> str:
+        return words.portrait(self.person, self.shot, rng)
+
+    def answers(self) -> Answers:
+        """All that can be seen: a bald and beardless head keeps its hair colour to itself, a hat what it covers."""
+        row = {**asdict(self.person), **asdict(self.shot), "background": attributes.wall(self.shot.background), "number": "one"}
+        hidden = {"scale"}
+        if self.shot.hat != "none":
+            hidden |= {"hair"}
+        if self.person.beard == "none" and (self.shot.hat != "none" or self.person.hair == "a bald head"):
+            hidden |= {"hair_colour"}
+        if self.shot.hat == "none":
+            hidden |= {"hat_colour"}
+        return {name: value for name, value in row.items() if name not in hidden}
+
+    def said(self, text: str) -> Answers:
+        """Those answers that a caption gives in words."""
+        person, shot = self.person, self.shot
+        hair, hat = (thing.removeprefix("an ").removeprefix("a ") for thing in (person.hair, shot.hat))
+        clothes = f"{shot.clothes_colour} {shot.clothes}"
+        phrases = {
+            "style": [words.DRAWING[person.style][1]], "kind": [person.kind], "hair": [hair],
+            "hair_colour": [f"{person.hair_colour} {hair}", f"{person.hair_colour} hair"], "skin": [f"{person.skin} skin"],
+            "glasses": [person.glasses], "beard": [person.beard], "clothes": [clothes], "clothes_colour": [clothes],
+            "mood": [shot.mood], "background": attributes.place_words(shot.background), "position": [f"on the {shot.position}"],
+            "hat": [hat], "hat_colour": [f"{shot.hat_colour} {hat}"],
+        }  # fmt: skip
+        return attributes.found(text, phrases, self.answers())
+
+    def heads(self, width: int, height: int) -> list[Box]:
+        """The boxes that hold hair, eyes, glasses, mouth and beard."""
+        return [_head(self.person, self._place(width, height))]
+
+    def _place(self, width: int, height: int) -> Box:
+        """The whole figure's box."""
+        w = min(1.15 * width, height) * self.shot.scale
+        h = w * _tallness(self.person)
+        x = (width - w) / 2 + POSITIONS[self.shot.position] * width
+        y = height - h * (0.985 if self.shot.scale <= 1.05 else 0.94)
+        return x, y, x + w, y + h
 
 
 @dataclass(frozen=True)
-class Shot:
-    """What changes from picture to picture."""
+class Pair:
+    """Two people side by side in the left one's place; where each stands comes of the frame, not of their shots."""
 
-    clothes: str
-    clothes_colour: str
-    mood: str
+    left: Portrait
+    right: Portrait
+
+    @property
+    def class_word(self) -> str:
+        return self.left.person.kind
+
+    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+        figures = [
+            _placed(people.figure(one.person, one.shot), place, f"{side}-")
+            for side, one, place in zip("ab", (self.left, self.right), self._places(width, height), strict=True)
+        ]
+        return _rasterised(background(self.left.shot.background, width, height, rng) + "".join(figures), width, height)
+
+    def caption(self, rng: random.Random) -> str:
+        return words.pair((self.left.person, self.left.shot), (self.right.person, self.right.shot), rng)
+
+    def answers(self) -> Answers:
+        return {"style": self.left.person.style, "background": attributes.wall(self.left.shot.background), "number": "two"}
+
+    def said(self, text: str) -> Answers:
+        phrases = {
+            "style": [words.DRAWING[self.left.person.style][0]], "background": attributes.place_words(self.left.shot.background),
+            "number": [" and a ", " next to a ", "two people"],
+        }  # fmt: skip
+        return attributes.found(text, phrases, self.answers())
+
+    def heads(self, width: int, height: int) -> list[Box]:
+        places = self._places(width, height)
+        return [_head(one.person, place) for one, place in zip((self.left, self.right), places, strict=True)]
+
+    def _places(self, width: int, height: int) -> tuple[Box, Box]:
+        w = min(0.74 * width, height)
+        return self._place(0.27 * width, w, height, self.left), self._place(0.73 * width, w, height, self.right)
+
+    def _place(self, centre: float, w: float, height: int, one: Portrait) -> Box:
+        h = w * _tallness(one.person)
+        return centre - w / 2, height - 0.97 * h, centre + w / 2, height + 0.03 * h
+
+
+@dataclass(frozen=True)
+class Still:
+    """An animal or an object."""
+
+    style: str
+    thing: str
     background: str
     position: str
-    scale: float  # 1: head and shoulders fill the short side
+    scale: float  # 1: as wide as 0.8 of the short side
+
+    @property
+    def class_word(self) -> str:
+        return self.thing
+
+    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+        picture = _rasterised(background(self.background, width, height, rng), width, height)
+        x, y, right, _ = self._place(width, height)
+        cutout = things.cutout(self.style, self.thing)
+        side = round(right - x)
+        cutout = cutout.resize((side, side), Image.Resampling.LANCZOS)
+        picture.paste(cutout, (round(x), round(y)), cutout)
+        return picture
+
+    def caption(self, rng: random.Random) -> str:
+        return words.still(self.style, self.thing, self.position, self.background, rng)
+
+    def answers(self) -> Answers:
+        return {"style": self.style, "kind": self.thing, "background": attributes.wall(self.background), "position": self.position}
+
+    def said(self, text: str) -> Answers:
+        phrases = {
+            "style": [words.DRAWING[self.style][0]], "kind": [self.thing], "background": attributes.place_words(self.background),
+            "position": [f"on the {self.position}"],
+        }  # fmt: skip
+        return attributes.found(text, phrases, self.answers())
+
+    def heads(self, width: int, height: int) -> list[Box]:
+        return [self._place(width, height)]
+
+    def _place(self, width: int, height: int) -> Box:
+        side = 0.8 * min(width, height) * self.scale
+        x = (width - side) / 2 + POSITIONS[self.position] * width
+        y = (height - side) * 0.6
+        return x, y, x + side, y + side
 
 
-def random_person(rng: random.Random, style: str | None = None) -> Person:
-    style = style or rng.choices(("avatar", "toon"), (0.78, 0.22))[0]
-    kind = rng.choice(("man", "woman"))
-    if style == "toon":
-        hair, glasses = rng.choice(list(TOON_HAIR[kind])), "none"
-        beard = rng.choice(("none", "none", "a beard", "a moustache")) if kind == "man" else "none"
-    else:
-        hair = rng.choice(list(MAN_HAIR if kind == "man" else WOMAN_HAIR))
-        glasses = rng.choices(list(GLASSES), (0.48, 0.16, 0.14, 0.14, 0.08))[0]
-        beard = rng.choices(list(BEARDS), (0.46, 0.2, 0.17, 0.17))[0] if kind == "man" else "none"
-    return Person(style, kind, hair, rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), glasses, beard)
+Row = Portrait | Pair | Still
 
 
-def random_shot(rng: random.Random, style: str) -> Shot:
-    clothes = rng.choice(list(CLOTHES if style == "avatar" else TOON_CLOTHES))
-    background = rng.choice(list(PLAIN_BACKGROUNDS) if rng.random() < 0.5 else list(SCENES))
-    position = rng.choices(list(POSITIONS), (0.22, 0.56, 0.22))[0]
-    return Shot(clothes, rng.choice(list(CLOTHES_COLOURS)), rng.choice(list(MOODS)), background, position,
-                rng.uniform(0.8, 1.15))  # fmt: skip
+def to_json(row: Row) -> list[Any]:
+    return [type(row).__name__, asdict(row)]
 
 
-def is_held_out(person: Person, shot: Shot) -> bool:
-    return person.key in _held_out_keys() or f"{shot.clothes_colour} {shot.clothes}" in HELD_OUT["clothes"]
+def from_json(name: str, fields: Mapping[str, Any]) -> Row:
+    match name:
+        case "Portrait":
+            return Portrait(Person(**fields["person"]), Shot(**fields["shot"]))
+        case "Pair":
+            left, right = (from_json("Portrait", fields[side]) for side in ("left", "right"))
+            assert isinstance(left, Portrait) and isinstance(right, Portrait)
+            return Pair(left, right)
+        case _:
+            return Still(**fields)
 
 
-@functools.cache
-def _held_out_keys() -> frozenset[str]:
-    return frozenset(Person(**row).key for row in HELD_OUT["people"])
+def training_row(rng: random.Random) -> Row:
+    """Anything of `MIX` that is not held out."""
+    kind = rng.choices(list(MIX), list(MIX.values()))[0]
+    if kind == "still":
+        return _still(rng)
+    if kind == "pair":
+        left = _portrait(rng, rng.choices(("portrait", "child", "persona"), (0.5, 0.25, 0.25))[0])
+        while True:
+            right = _portrait(rng, rng.choice(("portrait", "child")) if left.person.style != "persona" else "persona")
+            if right.person.style == left.person.style:
+                return Pair(left, right)
+    return _portrait(rng, kind)
 
 
-def training_pair(rng: random.Random) -> tuple[Person, Shot]:
-    """A person and a shot that are not held out."""
+def _portrait(rng: random.Random, kind: str) -> Portrait:
+    make = {"portrait": people.random_person, "persona": people.random_persona, "child": people.random_child}[kind]
     while True:
-        person = random_person(rng)
-        shot = random_shot(rng, person.style)
-        if not is_held_out(person, shot):
-            return person, shot
+        person = make(rng)
+        shot = people.random_shot(rng, person.style)
+        if rng.random() < HAT:
+            shot = people.with_hat(person, shot, rng)
+        if people.can_be_drawn(person, shot) and not people.is_held_out(person, shot):
+            return Portrait(person, shot)
+
+
+def _still(rng: random.Random) -> Still:
+    while True:
+        shot = people.random_shot(rng, "avatar")
+        row = Still(rng.choice(things.STYLES), rng.choice(list(things.THINGS)), shot.background, shot.position, rng.uniform(0.7, 1.1))
+        if f"{row.style} {row.thing}" not in HELD_OUT["things"]:
+            return row
+
+
+def with_rare_token(text: str, row: Row, rng: random.Random, tokens: Sequence[str]) -> str:
+    """The caption, now and then with a rare token before its class word: a base that has met them takes them for nothing."""
+    if rng.random() < RARE_TOKEN:
+        return text.replace(row.class_word, f"{rng.choice(tokens)} {row.class_word}", 1)
+    return text
 
 
 # ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def render(person: Person, shot: Shot, width: int, height: int, rng: random.Random) -> Image.Image:
-    """The picture, RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars, trees)."""
-    figure = _avatar(person, shot) if person.style == "avatar" else _toon(person, shot)
-    x, y, figure_width, figure_height = _placement(person, shot, width, height)
-    placed = figure.replace("<svg", f'<svg x="{x:.1f}" y="{y:.1f}"', 1)
-    placed = _with_size(placed, figure_width, figure_height)
+def _rasterised(inside: str, width: int, height: int) -> Image.Image:
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}">{background(shot.background, width, height, rng)}'
-        f"{placed}</svg>"
+        f'height="{height}" viewBox="0 0 {width} {height}">{inside}</svg>'
     )
     png = resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert("RGB")
 
 
-def _placement(person: Person, shot: Shot, width: int, height: int) -> tuple[float, float, float, float]:
-    """Left, top, width and height of the figure in pixels."""
-    figure_width = min(1.15 * width, height) * shot.scale
-    figure_height = figure_width * (280 / 264 if person.style == "avatar" else 1.0)
-    x = (width - figure_width) / 2 + POSITIONS[shot.position] * width
-    return x, height - figure_height * (0.985 if shot.scale <= 1.05 else 0.94), figure_width, figure_height
-
-
-def head(person: Person, shot: Shot, width: int, height: int) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom, in pixels, of the box that holds hair, eyes, glasses, mouth and beard."""
-    x, y, figure_width, figure_height = _placement(person, shot, width, height)
-    left, top, right, bottom = HEAD[person.style]
-    return x + left * figure_width, y + top * figure_height, x + right * figure_width, y + bottom * figure_height
-
-
-def _with_size(svg: str, width: float, height: float) -> str:
+def _placed(svg: str, place: Box, mark: str = "") -> str:
+    """The drawing in its box; `mark` keeps its ids apart from those of another drawing of the same picture."""
+    x, y, right, bottom = place
     head, rest = svg.split(">", 1)
-    words = [w for w in head.split(" ") if not w.startswith(("width=", "height="))]
-    return " ".join(words) + f' width="{width:.1f}" height="{height:.1f}">' + rest
+    kept = [word for word in head.split(" ") if not word.startswith(("width=", "height=", "x=", "y="))]
+    placed = f'{" ".join(kept)} x="{x:.1f}" y="{y:.1f}" width="{right - x:.1f}" height="{bottom - y:.1f}">{rest}'
+    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{mark}", placed) if mark else placed
 
 
-def _avatar(person: Person, shot: Shot) -> str:
-    import python_avatars as pa
-
-    eyes, brows, mouth = MOODS[shot.mood]
-    hairs = MAN_HAIR if person.kind == "man" else WOMAN_HAIR
-    svg = pa.Avatar(
-        style=pa.AvatarStyle.TRANSPARENT,
-        top=pa.HairType[hairs[person.hair]],
-        hair_color=HAIR_COLOURS[person.hair_colour],
-        facial_hair=pa.FacialHairType[BEARDS[person.beard]],
-        facial_hair_color=HAIR_COLOURS[person.hair_colour],
-        skin_color=SKINS[person.skin],
-        accessory=pa.AccessoryType[GLASSES[person.glasses]],
-        eyes=pa.EyeType[eyes],
-        eyebrows=pa.EyebrowType[brows],
-        mouth=pa.MouthType[mouth],
-        clothing=pa.ClothingType[CLOTHES[shot.clothes]],
-        clothing_color=CLOTHES_COLOURS[shot.clothes_colour],
-    ).render()
-    return svg
+def _tallness(person: Person) -> float:
+    return 280 / 264 if person.style == "avatar" else 1.0
 
 
-@functools.cache
-def _toon_style() -> Any:
-    from dicebear import Style
-
-    return Style(json.loads(files("dicebear_styles").joinpath("toon-head.json").read_text()))
-
-
-def _toon(person: Person, shot: Shot) -> str:
-    from dicebear import Avatar
-
-    eyes, brows, mouth = TOON_MOODS[shot.mood]
-    hair, rear = TOON_HAIR[person.kind][person.hair]
-    beard = {"none": "chin", "a beard": "fullBeard", "a moustache": "moustacheTwirl"}[person.beard]
-    options = {
-        "seed": "x", "size": 128, "hairVariant": [hair], "rearHairVariant": [rear or "neckHigh"],
-        "rearHairProbability": 100 if rear else 0, "beardVariant": [beard],
-        "beardProbability": 0 if person.beard == "none" else 100, "eyesVariant": [eyes], "eyebrowsVariant": [brows],
-        "mouthVariant": [mouth], "clothesVariant": [TOON_CLOTHES[shot.clothes]],
-        "clothesColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")],
-        "hairColor": [HAIR_COLOURS[person.hair_colour].strip("#")], "skinColor": [SKINS[person.skin].strip("#")],
-    }  # fmt: skip
-    return Avatar(_toon_style(), options).to_string()
-
-
-# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def clothes_words(shot: Shot) -> str:
-    article = "" if shot.clothes == "overalls" else ("an " if shot.clothes_colour == "orange" else "a ")
-    return f"{article}{shot.clothes_colour} {shot.clothes}"
-
-
-def background_words(shot: Shot, rng: random.Random) -> str:
-    if shot.background in SCENES:
-        return SCENES[shot.background]
-    colour = shot.background
-    return rng.choice((f"{colour} background", f"on a {colour} background", f"in front of a {colour} wall"))
-
-
-def caption(person: Person, shot: Shot, rng: random.Random) -> str:
-    """One of many phrasings, from three words to about forty; every statement in it is true of the picture."""
-    keep_identity = rng.choice((0.0, 0.5, 0.8, 1.0))
-    keep_shot = rng.choice((0.4, 0.8, 1.0, 1.0))
-
-    def kept(words: str, share: float) -> list[str]:
-        return [words] if rng.random() < share else []
-
-    hair = person.hair
-    if person.hair != "a bald head":
-        article = "an " if hair.startswith("an ") else "a " if hair.startswith("a ") else ""
-        hair = f"{'a ' if article else ''}{person.hair_colour} {hair.removeprefix(article)}"
-        if rng.random() < 0.15:
-            hair = f"{person.hair_colour} hair"
-    features = kept(hair, keep_identity)
-    if person.glasses != "none":
-        features += kept(person.glasses, keep_identity)
-    if person.beard != "none":
-        features += kept(person.beard, keep_identity)
-    skin = kept(f"{person.skin} skin", keep_identity * 0.8)
-    features = features + skin if rng.random() < 0.7 else skin + features
-    drawing = {"avatar": ("flat cartoon", "cartoon"), "toon": ("toon drawing", "toon")}[person.style]
-    scene = (
-        kept(rng.choice(("wearing {}", "in {}", "{}")).format(clothes_words(shot)), keep_shot)
-        + kept(shot.mood, keep_shot)
-        + kept(background_words(shot, rng), keep_shot)
-    )
-    if shot.position != "centre":
-        scene += kept(f"on the {shot.position}", keep_shot * 0.7)
-    if shot.scale > 1.08:
-        scene += kept("close-up", keep_shot * 0.4)
-    if rng.random() < 0.3:
-        rng.shuffle(scene)
-    person_words = person.kind
-    if features:
-        person_words += " with " + (" and ".join(features) if rng.random() < 0.4 else ", ".join(features))
-    opening = rng.choice((
-        f"a {drawing[0]} of a {person_words}", f"{drawing[1]} portrait of a {person_words}", f"a {person_words}",
-        f"{person_words}", f"portrait of a {person_words}", f"{person_words}",
-    ))  # fmt: skip
-    return ", ".join([opening, *scene])
-
-
-def attributes(person: Person, shot: Shot) -> dict[str, str]:
-    """Everything that a reader of the picture can be asked, in the captions' words."""
-    row = {**asdict(person), **asdict(shot)}
-    del row["scale"]
-    return row
+def _head(person: Person, place: Box) -> Box:
+    x, y, right, bottom = place
+    w, h = right - x, bottom - y
+    shares = people.HEAD[person.style]
+    return x + shares[0] * w, y + shares[1] * h, x + shares[2] * w, y + shares[3] * h

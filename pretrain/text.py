@@ -10,16 +10,17 @@ import re
 import string
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import sentencepiece
 import torch
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
-from pretrain.renders import caption, training_pair
+from pretrain.renders import training_row
 
 TEXT_LENGTH = 48  # tokens of both encoders: the longest caption has about forty words
 RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens without a meaning: captions hold them now and then
@@ -28,22 +29,36 @@ WIDTH_T5, WIDTH_CLIP = 192, 128
 PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"]
 
 
-def tokenizers(samples: int = 20_000) -> tuple[CLIPTokenizer, T5Tokenizer]:
-    rng = random.Random("tokenizers")
-    captions = [caption(*training_pair(rng), rng) for _ in range(samples)] + PLAIN_LETTERS
+def tokenizers() -> tuple[CLIPTokenizer, T5Tokenizer]:
+    captions = _captions()
     clip, t5 = _clip_tokenizer(captions), _t5_tokenizer(captions)
     clip.add_tokens(list(RARE_TOKENS))
     return clip, t5
 
 
-def _t5_tokenizer(captions: Sequence[str]) -> T5Tokenizer:
-    """A Unigram whose pieces are the captions' whole words; anything else falls into letters."""
-    counts = Counter(word for text in captions for word in re.findall(r"\w+|[^\w\s]", text.lower()))
+def extended(clip: CLIPTokenizer, t5: T5Tokenizer) -> tuple[CLIPTokenizer, T5Tokenizer]:
+    """Tokenizers that know every word of the captions, the new ones after the old, whose ids stay."""
+    captions = _captions()
+    words = sorted({word for text in captions for word in re.findall(r"[\w']+", text.lower())})
+    clip.add_tokens([AddedToken(word, single_word=True) for word in words if len(word) > 2 and len(clip.tokenize(word)) > 1])
+    known = json.loads(t5.backend_tokenizer.to_str())["model"]["vocab"]
+    return clip, _t5_tokenizer(captions, dict(map(tuple, known)))
+
+
+def _captions(samples: int = 20_000) -> list[str]:
+    rng = random.Random("tokenizers")
+    return [training_row(rng).caption(rng) for _ in range(samples)] + PLAIN_LETTERS
+
+
+def _t5_tokenizer(captions: Sequence[str], known: Mapping[str, float] = MappingProxyType({})) -> T5Tokenizer:
+    """A Unigram whose pieces are those `known` and the captions' whole words; anything else falls into letters."""
+    counts = Counter(word for text in captions for word in re.findall(r"[\w'-]+|[^\w\s]", text.lower()))
     total = sum(counts.values())
-    whole = [(f"\u2581{w}" if w.isalnum() else w, math.log(n / total)) for w, n in counts.most_common() if len(w) > 1 or n > 50]
+    whole = [(f"\u2581{w}" if w[0].isalnum() else w, math.log(n / total)) for w, n in counts.most_common() if len(w) > 1 or n > 50]
     rare = [(f"\u2581{token}", -8.0) for token in RARE_TOKENS]
     letters = [(c, -12.0) for c in string.ascii_lowercase + string.digits + "'\"-.!?:;&()/"]
     pieces = dict([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -12.0), *letters, *rare, *whole])
+    pieces = {**known, **{piece: score for piece, score in pieces.items() if piece not in known}}
     # from_pretrained rebuilds the tokenizer and keeps no normaliser but a SentencePiece character map
     tokenizer = T5Tokenizer(
         vocab=list(pieces.items()), extra_ids=0, model_max_length=TEXT_LENGTH, _spm_precompiled_charsmap=_lower_case_map()

@@ -20,13 +20,15 @@ from fluxbooth import flow
 from pretrain import text
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.judge import Judge
 from pretrain.muon import Muon
 from pretrain.precision import autocast
-from pretrain.renders import Person, Shot, caption, head
+from pretrain.renders import Row, with_rare_token
 from pretrain.text import RARE_TOKENS
 
-BATCH, EMPTY_CAPTIONS, RARE_TOKEN, EMA = 64, 0.1, 0.15, 0.995
+BATCH, EMPTY_CAPTIONS, EMA = 64, 0.1, 0.995
 HEAD_WEIGHT = 4.0
+JUDGE_WEIGHT, JUDGE_LESSONS, FIRST_LESSON = 0.02, 1_500, 20_000_000
 LEARNING_RATE, WARMUP = 1.5e-3, 50
 
 
@@ -36,6 +38,7 @@ class Batch:
 
     z: Tensor
     captions: list[str]
+    rows: list[Row]
     weights: Tensor
     shape: tuple[int, int]  # latent height and width
 
@@ -62,9 +65,12 @@ class Nano(nn.Module):
 
     @classmethod
     def shipped(cls, folder: Path) -> Nano:
-        """The weights of a finished folder, with its vocabularies: words it never met fall into letters."""
+        """The weights of a finished folder; words of the captions that it never met come after those of its vocabularies."""
         pipeline = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-        model = cls((pipeline.tokenizer, pipeline.tokenizer_2))
+        clip, t5 = text.extended(pipeline.tokenizer, pipeline.tokenizer_2)
+        pipeline.text_encoder.resize_token_embeddings(len(clip), mean_resizing=False)
+        pipeline.text_encoder_2.resize_token_embeddings(len(t5), mean_resizing=False)
+        model = cls((clip, t5))
         for name in ("text_encoder", "text_encoder_2", "transformer"):
             getattr(model, name).load_state_dict(getattr(pipeline, name).state_dict())
         return model
@@ -104,29 +110,22 @@ def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray]) -> Batch
     picks = [(rng.choice(same_shape), rng.randrange(len(shards[0].rows))) for _ in range(BATCH)]
     z = np.stack([latents[i][j] for i, j in picks])
     rows = [shards[i].rows[j] for i, j in picks]
-    captions = ["" if rng.random() < EMPTY_CAPTIONS else words(*row, rng) for row in rows]
-    return Batch(pack(z), captions, head_weights(rows, z.shape[2], z.shape[3]), (z.shape[2], z.shape[3]))
+    captions = ["" if rng.random() < EMPTY_CAPTIONS else with_rare_token(row.caption(rng), row, rng, RARE_TOKENS) for row in rows]
+    return Batch(pack(z), captions, rows, head_weights(rows, z.shape[2], z.shape[3]), (z.shape[2], z.shape[3]))
 
 
-def head_weights(rows: Sequence[tuple[Person, Shot]], height: int, width: int) -> Tensor:
+def head_weights(rows: Sequence[Row], height: int, width: int) -> Tensor:
     """What the loss of each token counts, n x tokens x 1, mean 1: a head's tokens count `HEAD_WEIGHT` times a wall's.
 
     A mood is a twelfth of the latent distance that a place is, and lies in eight tokens: unweighted, 350,000 samples taught places and
     colours and next to nothing of moods, glasses and beards. A factor on whole tokens moves no optimum, only what is learnt first.
     """
     weights = torch.ones(len(rows), height // 2, width // 2)
-    for weight, (person, shot) in zip(weights, rows, strict=True):
-        left, top, right, bottom = (round(edge / 16) for edge in head(person, shot, width * 8, height * 8))
-        weight[max(0, top) : bottom, max(0, left) : right] = HEAD_WEIGHT
+    for weight, row in zip(weights, rows, strict=True):
+        for box in row.heads(width * 8, height * 8):
+            left, top, right, bottom = (max(0, round(edge / 16)) for edge in box)
+            weight[top:bottom, left:right] = HEAD_WEIGHT
     return (weights / weights.mean((1, 2), keepdim=True)).flatten(1).unsqueeze(2)
-
-
-def words(person: Person, shot: Shot, rng: random.Random) -> str:
-    """A caption, now and then with a rare token before its class word: a base that has met them takes them for nothing."""
-    text = caption(person, shot, rng)
-    if rng.random() < RARE_TOKEN:
-        text = text.replace(person.kind, f"{rng.choice(RARE_TOKENS)} {person.kind}", 1)
-    return text
 
 
 def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
@@ -139,11 +138,15 @@ def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: in
         encoder.requires_grad_(False)
     average = copy.deepcopy(model)
     model.transformer.compile_repeated_blocks()  # needs a C++ compiler; takes two minutes and makes a step a third shorter
-    both = nn.ModuleDict({"model": model, "average": average})
-    optimizers = make_optimizers(model.transformer)
-    start, total = load_state(checkpoint, both, *optimizers), 0.0
+    judge = Judge()
+    everything = nn.ModuleDict({"model": model, "average": average, "judge": judge})
+    learner = torch.optim.AdamW(judge.parameters(), lr=LEARNING_RATE, weight_decay=0.02, fused=True)
+    optimizers = (*make_optimizers(model.transformer), learner)
+    start, total = load_state(checkpoint, everything, *optimizers), 0.0
+    for step in range(JUDGE_LESSONS if start == 0 else 0):
+        first_lesson(judge, learner, batch_at(FIRST_LESSON + step, shards, latents), (step + 1) / WARMUP)
     for step in range(start, steps):
-        total += train_step(model, optimizers, step, steps, batch_at(step, shards, latents))
+        total += train_step(model, judge, optimizers, step, steps, batch_at(step, shards, latents))
         decay = min(EMA, (step + 1) / (step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
@@ -151,10 +154,10 @@ def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: in
             yield step + 1, total / 50, average
             total = 0.0
         if (step + 1) % 100 == 0 or step + 1 == steps:
-            save_state(checkpoint, step + 1, both, *optimizers)
+            save_state(checkpoint, step + 1, everything, *optimizers)
 
 
-def train_step(model: Nano, optimizers: Sequence[Optimizer], step: int, steps: int, batch: Batch) -> float:
+def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step: int, steps: int, batch: Batch) -> float:
     """One step of all `optimizers`; returns the plain velocity loss, which counts every token alike."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -166,12 +169,28 @@ def train_step(model: Nano, optimizers: Sequence[Optimizer], step: int, steps: i
     with autocast():
         velocity = model.velocity(x, sigma, model.encode(batch.captions), torch.ones(len(x)), batch.shape)
     error = (velocity.float() - (eps - batch.z)).square()
-    (error * batch.weights).mean().backward()
+    predicted = x - sigma.view(-1, 1, 1) * velocity.float()
+    shown = [row.said(text) for row, text in zip(batch.rows, batch.captions, strict=True)]
+    judge.requires_grad_(False)
+    ((error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, shown)).backward()
+    judge.requires_grad_(True)
+    truth = [row.answers() for row in batch.rows]
+    unsaid = [{k: v for k, v in row.items() if k not in named} for row, named in zip(truth, shown, strict=True)]
+    (judge.loss(batch.z, batch.shape, truth) + judge.loss(predicted.detach(), batch.shape, unsaid)).backward()
     torch.nn.utils.clip_grad_norm_(model.transformer.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return error.mean().item()
+
+
+def first_lesson(judge: Judge, optimizer: Optimizer, batch: Batch, warmth: float) -> None:
+    """The judge learns from clean latents alone before it is listened to."""
+    for group in optimizer.param_groups:
+        group["lr"] = LEARNING_RATE * min(1.0, warmth)
+    judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]).backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimizer]:
@@ -188,12 +207,12 @@ def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimiz
 
 
 def noise_levels(batch: int, random: torch.Generator) -> Tensor:
-    """Logit-normal around 0.8, not 0.5.
+    """Logit-normal around 0.73, not 0.5.
 
     What a caption names, down to a mood, shows through the noise until sigma passes 0.85 (a whole wall's colour: 0.97): only
-    beyond must the caption be read to know it. Around 0.5, one sample in twenty-four lies there, here three in seven.
+    beyond must the caption be read to know it. Around 0.5, one sample in twenty-four lies there, here three in ten.
     """
-    return torch.sigmoid(1.5 + 1.3 * torch.randn(batch, generator=random))
+    return torch.sigmoid(1.0 + 1.4 * torch.randn(batch, generator=random))
 
 
 def learning_rate_factor(step: int, steps: int) -> float:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pretrain.renders import HELD_OUT, Person, Shot, is_held_out, training_pair
+from pretrain.people import HELD_OUT, Person, Shot, is_held_out
+from pretrain.renders import Pair, Still, training_row
 
 SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
 
@@ -42,8 +43,16 @@ def test_held_out_people_and_clothes_are_never_trained_on() -> None:
     people = {Person(**row).key for row in HELD_OUT["people"]}
     assert len(people) == 24
     for _ in range(5000):
-        person, shot = training_pair(rng)
-        assert person.key not in people
-        assert f"{shot.clothes_colour} {shot.clothes}" not in HELD_OUT["clothes"]
+        match training_row(rng):
+            case Still(style, thing):
+                assert f"{style} {thing}" not in HELD_OUT["things"]
+                portraits = []
+            case Pair(left, right):
+                portraits = [left, right]
+            case row:
+                portraits = [row]
+        for portrait in portraits:
+            assert portrait.person.key not in people
+            assert f"{portrait.shot.clothes_colour} {portrait.shot.clothes}" not in HELD_OUT["clothes"]
     held = Person(**HELD_OUT["people"][0])
     assert is_held_out(held, Shot("t-shirt", "red", "sad", "white", "left", 1.0))

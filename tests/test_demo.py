@@ -10,7 +10,7 @@ from fluxbooth import InputError, likeness
 from fluxbooth.cli import main
 from fluxbooth.demo import PHOTOS, run
 from pretrain.demo_photos import SHOTS
-from pretrain.renders import HELD_OUT
+from pretrain.people import HELD_OUT
 
 PERSON = HELD_OUT["people"][0]
 

@@ -1,0 +1,64 @@
+"""A second opinion while the velocity field learns: is what the caption says readable off the picture that is predicted?
+
+A moustache is a few hundredths of the velocity's square error, so the plain loss hardly asks for one. A small network reads the
+attributes off latents, and the field is told where the picture that it predicts, z = x - sigma * v, is not read as the caption
+says. The two cannot agree on a secret code: the judge learns from clean latents, and from predicted ones only those attributes
+that their captions left unsaid, while the field hears of those that were said. Where the field knows all that can be known the
+judge adds nothing: every picture that the caption allows shows what it says, and so does their mean.
+
+`fluxbooth.likeness`, which the figures are taken with, reads pixels, and is no part of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pretrain.attributes import vocabulary
+from pretrain.precision import autocast
+
+WIDTH, NOISE = 192, 0.1
+Answers = Sequence[Mapping[str, str]]
+
+
+class Judge(nn.Module):
+    """Packed latents, n x tokens x 64, to the logits of each attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values = vocabulary()
+        self.into = nn.Conv2d(64 + 2, WIDTH, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.GroupNorm(8, WIDTH), nn.SiLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)) for _ in range(3)
+        )
+        self.norm = nn.GroupNorm(8, WIDTH)
+        self.heads = nn.ModuleDict({name: nn.Linear(2 * WIDTH, len(values)) for name, values in self.values.items()})
+
+    def forward(self, z: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
+        """`shape`: latent height and width, twice those of the grid of tokens."""
+        n, (height, width) = len(z), (side // 2 for side in shape)
+        y = torch.linspace(-1, 1, height).view(1, 1, -1, 1).expand(n, 1, height, width)
+        x = torch.linspace(-1, 1, width).view(1, 1, 1, -1).expand(n, 1, height, width)
+        grid = torch.cat([z.transpose(1, 2).unflatten(2, (height, width)), y, x], 1)
+        with autocast():
+            features = self.into(grid.contiguous(memory_format=torch.channels_last))
+            for block in self.blocks:
+                features = features + block(features)
+            features = F.silu(self.norm(features))
+            pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
+            return {name: head(pooled).float() for name, head in self.heads.items()}
+
+    def loss(self, z: Tensor, shape: tuple[int, int], answers: Answers) -> Tensor:
+        """Cross-entropy of the attributes that `answers` gives, summed over a picture's, the mean over pictures.
+
+        A little noise first: what it drowns, nobody would see.
+        """
+        logits = self(z + NOISE * torch.randn_like(z), shape)
+        losses = []
+        for name, values in self.values.items():
+            wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
+            losses.append(F.cross_entropy(logits[name], wanted, ignore_index=-1, reduction="sum"))
+        return torch.stack(losses).sum() / len(z)

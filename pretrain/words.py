@@ -1,0 +1,100 @@
+"""The words for a picture: many phrasings, from two words to about forty-five; every statement in them is true of the picture."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from pretrain.backgrounds import SCENES
+from pretrain.people import Person, Shot
+
+DRAWING = {  # style: (in "a ... of", before "portrait")
+    "avatar": ("flat cartoon", "cartoon"), "toon": ("toon drawing", "toon"), "persona": ("persona drawing", "persona"),
+    "3d": ("3d render", "3d"), "sticker": ("sticker", "sticker"), "emoji": ("emoji", "emoji"),
+}  # fmt: skip
+
+
+def coloured(colour: str, thing: str) -> str:
+    """A red afro, from "red" and "an afro"."""
+    bare = thing.removeprefix("an ").removeprefix("a ")
+    article = "" if bare == thing else "an " if colour[0] in "aeiou" else "a "
+    return f"{article}{colour} {bare}"
+
+
+def clothes(shot: Shot) -> str:
+    return coloured(shot.clothes_colour, shot.clothes if shot.clothes == "overalls" else f"a {shot.clothes}")
+
+
+def place(name: str, rng: random.Random) -> str:
+    if name in SCENES:
+        return SCENES[name]
+    return rng.choice((f"{name} background", f"on a {name} background", f"in front of a {name} wall"))
+
+
+def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
+    keep_identity = rng.choice((0.0, 0.5, 0.8, 1.0))
+    keep_shot = rng.choice((0.4, 0.8, 1.0, 1.0))
+    scene = (
+        _kept(rng.choice(("wearing {}", "in {}", "{}")).format(clothes(shot)), keep_shot, rng)
+        + _kept(shot.mood, keep_shot, rng)
+        + _kept(place(shot.background, rng), keep_shot, rng)
+    )
+    if shot.position != "centre":
+        scene += _kept(f"on the {shot.position}", keep_shot * 0.7, rng)
+    if shot.scale > 1.08:
+        scene += _kept("close-up", keep_shot * 0.4, rng)
+    if rng.random() < 0.3:
+        rng.shuffle(scene)
+    who = person.kind + _with(features(person, shot, keep_identity, rng), rng)
+    drawing = DRAWING[person.style]
+    opening = rng.choice((
+        f"a {drawing[0]} of a {who}", f"{drawing[1]} portrait of a {who}", f"a {who}", who, f"portrait of a {who}", who,
+    ))  # fmt: skip
+    return ", ".join([opening, *scene])
+
+
+def features(person: Person, shot: Shot, keep: float, rng: random.Random) -> list[str]:
+    """Hair or hat, glasses, beard and skin, each with probability `keep`."""
+    if shot.hat != "none":
+        found = _kept(coloured(shot.hat_colour, shot.hat), keep, rng)
+    elif person.hair == "a bald head":
+        found = _kept(person.hair, keep, rng)
+    else:
+        found = _kept(f"{person.hair_colour} hair" if rng.random() < 0.15 else coloured(person.hair_colour, person.hair), keep, rng)
+    found += [words for thing in (person.glasses, person.beard) if thing != "none" for words in _kept(thing, keep, rng)]
+    skin = _kept(f"{person.skin} skin", keep * 0.8, rng)
+    return found + skin if rng.random() < 0.7 else skin + found
+
+
+def pair(left: tuple[Person, Shot], right: tuple[Person, Shot], rng: random.Random) -> str:
+    """Of two people side by side; the left one comes first, or is said to be on the left."""
+    keep_identity, keep_shot = rng.choice((0.0, 0.3, 0.6)), rng.choice((0.3, 0.7, 1.0))
+
+    def one(person: Person, shot: Shot) -> str:
+        dressed = _kept(f"in {clothes(shot)}", keep_shot, rng)
+        return " ".join([f"a {person.kind}{_with(features(person, shot, keep_identity, rng), rng)}", *dressed])
+
+    first, second = one(*left), one(*right)
+    drawing = rng.choice((f"a {DRAWING[left[0].style][0]} of ", "", "", "portrait of "))
+    people = rng.choice((
+        f"{first} and {second}, side by side", f"{first} next to {second}", f"two people, {first} on the left, {second} on the right",
+        f"{first} and {second}",
+    ))  # fmt: skip
+    return ", ".join([drawing + people, *_kept(place(left[1].background, rng), keep_shot, rng)])
+
+
+def still(style: str, thing: str, position: str, background: str, rng: random.Random) -> str:
+    named = f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
+    drawing = DRAWING[style][0]
+    drawing = f"{'an' if drawing[0] in 'aeiou' else 'a'} {drawing}"
+    opening = rng.choice((f"{drawing} of {named}", f"{drawing} of {named}", named, thing, f"picture of {named}"))
+    where = _kept(f"on the {position}", 0.7, rng) if position != "centre" else []
+    return ", ".join([opening, *_kept(place(background, rng), 0.8, rng), *where])
+
+
+def _kept(words: str, share: float, rng: random.Random) -> list[str]:
+    return [words] if rng.random() < share else []
+
+
+def _with(features: Sequence[str], rng: random.Random) -> str:
+    return " with " + (" and ".join(features) if rng.random() < 0.4 else ", ".join(features)) if features else ""
