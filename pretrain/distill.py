@@ -29,7 +29,7 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
     student.text_encoder.requires_grad_(False)
     student.text_encoder_2.requires_grad_(False)
     optimizers = make_optimizers(student.transformer)
-    start, total = load_state(checkpoint, student, *optimizers), 0.0
+    start, shares = load_state(checkpoint, student, *optimizers), list[float]()
     for step in range(start, steps):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
@@ -39,11 +39,11 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        total += loss.item() / gap
+        shares.append(loss.item() / gap)
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, student, *optimizers)
-            yield step + 1, total / 50, student
-            total = 0.0
+            yield step + 1, sum(shares) / len(shares), student
+            shares.clear()
 
 
 def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple[Tensor, float]:

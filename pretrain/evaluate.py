@@ -22,6 +22,7 @@ from diffusers import AutoencoderKL
 from PIL import Image, ImageOps
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
+from fluxbooth.likeness import Reader
 from fluxbooth.models import NANO
 from pretrain import vae, words
 from pretrain.__main__ import Work
@@ -36,9 +37,8 @@ def held_out_people() -> list[Person]:
     return [Person(**row) for row in HELD_OUT["people"]]
 
 
-def captions_right(captions: Sequence[tuple[str, Answers]], guidance: float, sheet: Path) -> dict[str, float]:
+def captions_right(captions: Sequence[tuple[str, Answers]], guidance: float, reader: Reader, sheet: Path) -> dict[str, float]:
     """Share of the attributes that a caption names which a picture drawn from it shows, by attribute."""
-    reader = likeness.load_reader()
     rows: Rows = defaultdict(list)
     images = []
     for number, (text, named) in enumerate(captions):
@@ -138,9 +138,9 @@ def drawing(style: str) -> Subject:
     return Subject("style", {"style": style}, photo, prompt)
 
 
-def learnt(subjects: Sequence[Subject], sheet: Path) -> dict[str, float]:
+def learnt(subjects: Sequence[Subject], reader: Reader, sheet: Path) -> dict[str, float]:
     """Identity and prompt right after a LoRA on eight plain-captioned pictures of each subject, and without it."""
-    reader, rng = likeness.load_reader(), random.Random("identity")
+    rng = random.Random("identity")
     rows: Rows = defaultdict(list)
     images: list[Image.Image] = []
     for number, subject in enumerate(subjects):
@@ -184,24 +184,31 @@ def _shares(rows: Rows) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pretrain.evaluate", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of the pre-training; sheets and figures go there")
+    parser.add_argument("--reader", type=Path, default=likeness.WEIGHTS, help="what reads the pictures, if not the shipped one")
     parser.add_argument("--captions", type=int, default=200)
+    parser.add_argument("--others", type=int, default=100, help="captions of children, personas, hats, pairs and things")
     parser.add_argument("--people", type=int, default=10)
     parser.add_argument("--objects", type=int, default=3, help="objects, and as many styles")
     parser.add_argument("--photographs", type=Path, help="folder of photographs for the autoencoder, which has seen none")
     arguments = parser.parse_args()
     work = Work(arguments.work)
     _, held_out = work.shards()
+    reader = likeness.load_reader(arguments.reader)
     autoencoder = AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32).eval()
     figures: dict[str, Any] = {"autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2)}
     if arguments.photographs:
         figures["autoencoder, photographs, dB"] = round(vae.psnr(autoencoder, photographs(arguments.photographs)), 2)
-    figures |= {
-        "captions right": captions_right(held_out_captions(arguments.captions), 3.0, work.folder / "captions.png"),
-        "other captions right": captions_right(other_captions(arguments.captions // 2), 3.0, work.folder / "others.png"),
-        "people": learnt([person(who) for who in held_out_people()[: arguments.people]], work.folder / "people.png"),
-        "objects": learnt([thing(name) for name in HELD_OUT["things"][: arguments.objects]], work.folder / "objects.png"),
-        "styles": learnt([drawing(style) for style in ("toon", "persona", "avatar")[: arguments.objects]], work.folder / "styles.png"),
+    texts = {
+        "captions": held_out_captions(arguments.captions),
+        "others": other_captions(arguments.others),
     }
+    subjects = {
+        "people": [person(who) for who in held_out_people()[: arguments.people]],
+        "objects": [thing(name) for name in HELD_OUT["things"][: arguments.objects]],
+        "styles": [drawing(style) for style in ("toon", "persona", "avatar")[: arguments.objects]],
+    }
+    figures |= {name: captions_right(rows, 3.0, reader, work.folder / f"{name}.png") for name, rows in texts.items() if rows}
+    figures |= {name: learnt(rows, reader, work.folder / f"{name}.png") for name, rows in subjects.items() if rows}
     (work.folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 

@@ -59,7 +59,7 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
     both = nn.ModuleDict({"model": model, "questions": questions})
     learnt = [*model.text_encoder.parameters(), *model.text_encoder_2.parameters(), *questions.parameters()]
     optimizer = torch.optim.AdamW(learnt, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    start, total = load_state(checkpoint, both, optimizer), 0.0
+    start, shares = load_state(checkpoint, both, optimizer), list[float]()
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, 0.02 + (steps - step) / (steps / 2))
@@ -73,8 +73,8 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)
         optimizer.step()
-        total += share
+        shares.append(share)
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, both, optimizer)
-            yield step + 1, total / 50, model
-            total = 0.0
+            yield step + 1, sum(shares) / len(shares), model
+            shares.clear()

@@ -32,7 +32,7 @@ def train(
     if begin:
         model.stages.load_state_dict(begin.stages.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
-    start, total = load_state(checkpoint, model, optimizer), 0.0
+    start, losses = load_state(checkpoint, model, optimizer), list[float]()
     for step in range(start, steps):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1, (step + 1) / 100) * 0.5 * (1.01 + math.cos(math.pi * step / steps))
@@ -44,11 +44,11 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total += loss.item()
+        losses.append(loss.item())
         if (step + 1) % 100 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, model, optimizer)
-            yield step + 1, total / 100, model
-            total = 0.0
+            yield step + 1, sum(losses) / len(losses), model
+            losses.clear()
 
 
 def disturb(pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator) -> Tensor:
