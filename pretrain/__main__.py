@@ -1,7 +1,7 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
 Stages: render, vae, encode, language, transformer, distill, reader, export. Everything but the exported weights stays in DIR, which
-should lie outside the repository (about 3 GB).
+should lie outside the repository (about 3 GB), and in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
+from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader, load_reader
 from fluxbooth.models import NANO
 from pretrain import data, distill, export, language, reader, transformer, vae
@@ -162,7 +163,10 @@ def main() -> None:
     work = Work(arguments.work, NANO if arguments.warm_start else None)
     for stage in arguments.only:
         run, steps = RUN[stage]
-        run(work, arguments.steps or steps)
+        try:
+            run(work, arguments.steps or steps)
+        except InputError as error:
+            sys.exit(f"pretrain: {error}")
 
 
 if __name__ == "__main__":

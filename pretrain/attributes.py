@@ -20,7 +20,7 @@ def vocabulary() -> dict[str, list[str]]:
         "hair_colour": list(people.HAIR_COLOURS), "skin": list(people.SKINS), "glasses": list(people.GLASSES),
         "beard": [*people.BEARDS, "a goatee"], "clothes": sorted({*people.CLOTHES, *people.TOON_CLOTHES, *people.PERSONA_CLOTHES}),
         "clothes_colour": list(people.CLOTHES_COLOURS), "mood": [*people.MOODS, "sleeping"],
-        "background": [f"{c} wall" for c in PLAIN_BACKGROUNDS] + list(SCENES), "position": list(people.POSITIONS),
+        "background": [wall(name) for name in (*PLAIN_BACKGROUNDS, *SCENES)], "position": list(people.POSITIONS),
         "hat": ["none", *people.HATS, "a cap"], "hat_colour": list(people.CLOTHES_COLOURS), "number": ["one", "two"],
     }  # fmt: skip
 
@@ -38,4 +38,4 @@ def found(text: str, phrases: Mapping[str, Sequence[str]], answers: Answers) -> 
 
 
 def _says(text: str, phrase: str) -> bool:
-    return re.search(rf"(?<![a-z0-9]){re.escape(phrase.strip())}(?![a-z0-9])", text) is not None
+    return re.search(rf"(?<![a-z0-9]){re.escape(phrase)}(?![a-z0-9])", text) is not None

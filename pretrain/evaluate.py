@@ -24,7 +24,7 @@ from PIL import Image, ImageOps
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
 from fluxbooth.likeness import Reader
 from fluxbooth.models import NANO
-from pretrain import vae, words
+from pretrain import things, vae, words
 from pretrain.__main__ import Work
 from pretrain.attributes import Answers
 from pretrain.people import HELD_OUT, Person, Shot, random_person, random_persona, random_shot
@@ -198,6 +198,8 @@ def main() -> None:
     figures: dict[str, Any] = {"autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2)}
     if arguments.photographs:
         figures["autoencoder, photographs, dB"] = round(vae.psnr(autoencoder, photographs(arguments.photographs)), 2)
+    if arguments.objects:
+        things.install()
     texts = {
         "captions": held_out_captions(arguments.captions),
         "others": other_captions(arguments.others),
@@ -209,7 +211,9 @@ def main() -> None:
     }
     figures |= {name: captions_right(rows, 3.0, reader, work.folder / f"{name}.png") for name, rows in texts.items() if rows}
     figures |= {name: learnt(rows, reader, work.folder / f"{name}.png") for name, rows in subjects.items() if rows}
-    (work.folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    gathered = work.folder / "figures.json"  # of several runs, each of a part
+    before = json.loads(gathered.read_text()) if gathered.exists() else {}
+    gathered.write_text(json.dumps(before | figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
 
 

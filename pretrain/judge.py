@@ -6,22 +6,23 @@ says. The two cannot agree on a secret code: the judge learns from clean latents
 that their captions left unsaid, while the field hears of those that were said. Where the field knows all that can be known the
 judge adds nothing: every picture that the caption allows shows what it says, and so does their mean.
 
-`fluxbooth.likeness`, which the figures are taken with, reads pixels, and is no part of this.
+The reader of `fluxbooth.likeness`, which the figures are taken with, sees pixels, and is no part of this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pretrain.attributes import vocabulary
+from fluxbooth.likeness import with_places
+from pretrain.attributes import Answers, vocabulary
 from pretrain.precision import autocast
+from pretrain.renders import Row
 
 WIDTH, NOISE = 192, 0.1
-Answers = Sequence[Mapping[str, str]]
 
 
 class Judge(nn.Module):
@@ -39,19 +40,16 @@ class Judge(nn.Module):
 
     def forward(self, z: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
         """`shape`: latent height and width, twice those of the grid of tokens."""
-        n, (height, width) = len(z), (side // 2 for side in shape)
-        y = torch.linspace(-1, 1, height).view(1, 1, -1, 1).expand(n, 1, height, width)
-        x = torch.linspace(-1, 1, width).view(1, 1, 1, -1).expand(n, 1, height, width)
-        grid = torch.cat([z.transpose(1, 2).unflatten(2, (height, width)), y, x], 1)
+        grid = z.transpose(1, 2).unflatten(2, (shape[0] // 2, shape[1] // 2))
         with autocast():
-            features = self.into(grid.contiguous(memory_format=torch.channels_last))
+            features = self.into(with_places(grid).contiguous(memory_format=torch.channels_last))
             for block in self.blocks:
                 features = features + block(features)
             features = F.silu(self.norm(features))
             pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
             return {name: head(pooled).float() for name, head in self.heads.items()}
 
-    def loss(self, z: Tensor, shape: tuple[int, int], answers: Answers) -> Tensor:
+    def loss(self, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers]) -> Tensor:
         """Cross-entropy of the attributes that `answers` gives, summed over a picture's, the mean over pictures.
 
         A little noise first: what it drowns, nobody would see.
@@ -62,3 +60,10 @@ class Judge(nn.Module):
             wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
             losses.append(F.cross_entropy(logits[name], wanted, ignore_index=-1, reduction="sum"))
         return torch.stack(losses).sum() / len(z)
+
+
+def said_and_unsaid(rows: Sequence[Row], captions: Sequence[str]) -> tuple[list[Answers], list[Answers]]:
+    """What each caption says of its picture, for the field to hear, and the rest that can be seen, for the judge to learn."""
+    said = [row.said(caption) for row, caption in zip(rows, captions, strict=True)]
+    unsaid = [{k: v for k, v in row.answers().items() if k not in named} for row, named in zip(rows, said, strict=True)]
+    return said, unsaid

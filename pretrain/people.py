@@ -165,7 +165,7 @@ def with_hat(person: Person, shot: Shot, rng: random.Random) -> Shot:
 
 
 def can_be_drawn(person: Person, shot: Shot) -> bool:
-    """Personas have eyes or glasses: behind glasses nobody is seen to smile, wink or sleep with the eyes."""
+    """Personas have either eyes or glasses: behind glasses nobody is seen to wink or to sleep."""
     return not (person.style == "persona" and person.glasses != "none" and shot.mood in ("winking", "sleeping"))
 
 

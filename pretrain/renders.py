@@ -61,7 +61,7 @@ class Portrait:
     def said(self, text: str) -> Answers:
         """Those answers that a caption gives in words."""
         person, shot = self.person, self.shot
-        hair, hat = (thing.removeprefix("an ").removeprefix("a ") for thing in (person.hair, shot.hat))
+        hair, hat = words.bare(person.hair), words.bare(shot.hat)
         clothes = f"{shot.clothes_colour} {shot.clothes}"
         phrases = {
             "style": [words.DRAWING[person.style][1]], "kind": [person.kind], "hair": [hair],
@@ -112,7 +112,7 @@ class Pair:
     def said(self, text: str) -> Answers:
         phrases = {
             "style": [words.DRAWING[self.left.person.style][0]], "background": attributes.place_words(self.left.shot.background),
-            "number": [" and a ", " next to a ", "two people"],
+            "number": ["and a", "next to a", "two people"],
         }  # fmt: skip
         return attributes.found(text, phrases, self.answers())
 

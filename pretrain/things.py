@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -34,18 +33,20 @@ THINGS = {  # its word: (code point, Noto's name if another)
 }  # fmt: skip
 
 
-FOLDER = Path(os.environ.get("FLUXBOOTH_PRETRAIN_THINGS", Path.home() / ".cache" / "fluxbooth-things"))
+FOLDER = Path.home() / ".cache" / "fluxbooth-things"
 
 
-def install(folder: Path = FOLDER) -> None:
-    """Brings the packages into `folder`/node_modules, with npm."""
-    if all((folder / "node_modules" / name.rpartition("@")[0]).exists() for name in PACKAGES):
+def install() -> None:
+    """Brings the packages into `FOLDER`/node_modules, with npm. Raises InputError where there is no npm, or it cannot."""
+    if all((FOLDER / "node_modules" / name.rpartition("@")[0]).exists() for name in PACKAGES):
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run(["npm", "install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES], check=True)
+        subprocess.run(["npm", "install", "--prefix", FOLDER, "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES], check=True)
     except FileNotFoundError:
-        raise InputError("npm is not installed: the pictures of things come from npm packages, so install Node.js") from None
+        raise InputError("npm is not installed, and the pictures of things come from its packages: install Node.js.") from None
+    except subprocess.CalledProcessError:
+        raise InputError("npm could not bring the pictures of things (it says above why): mend that and run this again.") from None
 
 
 @functools.cache

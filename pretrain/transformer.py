@@ -20,7 +20,7 @@ from fluxbooth import flow
 from pretrain import text
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
-from pretrain.judge import Judge
+from pretrain.judge import Judge, said_and_unsaid
 from pretrain.muon import Muon
 from pretrain.precision import autocast
 from pretrain.renders import Row, with_rare_token
@@ -170,13 +170,12 @@ def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step:
         velocity = model.velocity(x, sigma, model.encode(batch.captions), torch.ones(len(x)), batch.shape)
     error = (velocity.float() - (eps - batch.z)).square()
     predicted = x - sigma.view(-1, 1, 1) * velocity.float()
-    shown = [row.said(text) for row, text in zip(batch.rows, batch.captions, strict=True)]
+    said, unsaid = said_and_unsaid(batch.rows, batch.captions)
     judge.requires_grad_(False)
-    ((error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, shown)).backward()
+    ((error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, said)).backward()
     judge.requires_grad_(True)
-    truth = [row.answers() for row in batch.rows]
-    unsaid = [{k: v for k, v in row.items() if k not in named} for row, named in zip(truth, shown, strict=True)]
-    (judge.loss(batch.z, batch.shape, truth) + judge.loss(predicted.detach(), batch.shape, unsaid)).backward()
+    clean = judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows])
+    (clean + judge.loss(predicted.detach(), batch.shape, unsaid)).backward()
     torch.nn.utils.clip_grad_norm_(model.transformer.parameters(), 1.0)
     for optimizer in optimizers:
         optimizer.step()

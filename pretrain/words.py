@@ -16,9 +16,16 @@ DRAWING = {  # style: (in "a ... of", before "portrait")
 
 def coloured(colour: str, thing: str) -> str:
     """A red afro, from "red" and "an afro"."""
-    bare = thing.removeprefix("an ").removeprefix("a ")
-    article = "" if bare == thing else "an " if colour[0] in "aeiou" else "a "
-    return f"{article}{colour} {bare}"
+    name = bare(thing)
+    return f"{colour} {name}" if name == thing else with_article(f"{colour} {name}")
+
+
+def bare(thing: str) -> str:
+    return thing.removeprefix("an ").removeprefix("a ")
+
+
+def with_article(thing: str) -> str:
+    return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
 
 
 def clothes(shot: Shot) -> str:
@@ -28,7 +35,7 @@ def clothes(shot: Shot) -> str:
 def place(name: str, rng: random.Random) -> str:
     if name in SCENES:
         return SCENES[name]
-    return rng.choice((f"{name} background", f"on a {name} background", f"in front of a {name} wall"))
+    return rng.choice((f"{name} background", f"on {with_article(name)} background", f"in front of {with_article(name)} wall"))
 
 
 def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
@@ -84,9 +91,7 @@ def pair(left: tuple[Person, Shot], right: tuple[Person, Shot], rng: random.Rand
 
 
 def still(style: str, thing: str, position: str, background: str, rng: random.Random) -> str:
-    named = f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
-    drawing = DRAWING[style][0]
-    drawing = f"{'an' if drawing[0] in 'aeiou' else 'a'} {drawing}"
+    named, drawing = with_article(thing), with_article(DRAWING[style][0])
     opening = rng.choice((f"{drawing} of {named}", f"{drawing} of {named}", named, thing, f"picture of {named}"))
     where = _kept(f"on the {position}", 0.7, rng) if position != "centre" else []
     return ", ".join([opening, *_kept(place(background, rng), 0.8, rng), *where])

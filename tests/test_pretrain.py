@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from pretrain import text
+from fluxbooth import InputError
+from pretrain import people, text, things, words
 from pretrain.attributes import vocabulary
-from pretrain.judge import Judge
+from pretrain.backgrounds import SCENES
+from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Still, from_json, to_json, training_row, with_rare_token
 
@@ -22,16 +27,23 @@ def test_a_row_is_the_same_after_its_way_through_json() -> None:
     assert [from_json(*json.loads(json.dumps(to_json(row)))) for row in ROWS] == ROWS
 
 
-def test_a_caption_says_only_what_the_picture_shows() -> None:
+def test_a_caption_names_nothing_that_is_not_in_the_picture() -> None:
+    names = [*people.MOODS, "sleeping", *people.CLOTHES, *people.TOON_CLOTHES, "checked shirt", *things.THINGS]
+    names += ["man", "woman", "boy", "girl"]
+    names += [words.bare(hat) for hat in (*people.HATS, *people.PERSONA_HATS)] + ["glasses", "beard", "moustache", "eyepatch"]
+    for row in ROWS:
+        caption, truth = row.caption(random.Random("words")), json.dumps(to_json(row))
+        for name in names:
+            if re.search(rf"(?<![a-z-]){name}(?![a-z])", caption):
+                assert name in truth, (name, caption)
+        for name, phrase in SCENES.items():
+            assert phrase not in caption or f'"{name}"' in truth, caption
+
+
+def test_every_answer_is_a_word_of_the_vocabulary() -> None:
     values = vocabulary()
     for row in ROWS:
-        answers = row.answers()
-        assert all(value in values[name] for name, value in answers.items())
-        caption = row.caption(random.Random("words"))
-        assert row.said(caption).items() <= answers.items()
-        for colour in ("red", "blue", "green"):  # a colour in the words is a colour of the row
-            if f" {colour} " in f" {caption} ":
-                assert colour in json.dumps(to_json(row))
+        assert all(value in values[name] for name, value in row.answers().items())
 
 
 def test_a_hat_hides_the_hair_and_a_bald_head_its_colour() -> None:
@@ -57,8 +69,6 @@ def test_words_are_found_whole() -> None:
 @pytest.mark.parametrize("row", [next(row for row in ROWS if isinstance(row, kind)) for kind in (Portrait, Pair)], ids=["portrait", "pair"])
 @pytest.mark.parametrize("size", [(128, 128), (96, 176)])
 def test_a_head_is_where_its_box_says(row: Portrait | Pair, size: tuple[int, int]) -> None:
-    import numpy as np
-
     drawn = np.asarray(row.draw(*size, random.Random(0)), dtype=int)
     for left, top, right, bottom in row.heads(*size):
         x, y = round(min(size[0] - 1, max(0, (left + right) / 2))), round((top + bottom) / 2)
@@ -88,6 +98,15 @@ def test_new_words_come_after_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> N
     assert "\u2581pigtails" in more_t5.tokenize("a girl with pigtails")
 
 
+def test_what_is_said_and_what_is_not_are_all_that_can_be_seen() -> None:
+    row = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    [said, nothing], [unsaid, everything] = said_and_unsaid([row, row], ["man with a beard, sad", ""])
+    assert said == {"kind": "man", "beard": "a beard", "mood": "sad"}
+    assert not said.keys() & unsaid.keys()  # else the two could agree on a code
+    assert said | unsaid == row.answers() == everything
+    assert nothing == {}
+
+
 def test_the_judge_hears_of_named_attributes_alone() -> None:
     torch.manual_seed(0)
     judge = Judge()
@@ -98,3 +117,10 @@ def test_the_judge_hears_of_named_attributes_alone() -> None:
     assert z.grad[1].abs().sum() == 0
     assert judge.heads["mood"].weight.grad is not None
     assert float(judge.heads["hair"].weight.grad.abs().sum()) == 0  # type: ignore[union-attr]
+
+
+def test_npm_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(things, "FOLDER", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"^npm is not installed, .*: install Node\.js\.$"):
+        things.install()

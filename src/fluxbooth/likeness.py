@@ -38,11 +38,7 @@ class Reader(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(2 * widths[-1], len(values)) for name, values in self.attributes.items()})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        n, _, height, width = pixels.shape
-        # where things stand in the frame is asked too, and pooling would forget it
-        y = torch.linspace(-1, 1, height).view(1, 1, -1, 1).expand(n, 1, height, width)
-        x = torch.linspace(-1, 1, width).view(1, 1, 1, -1).expand(n, 1, height, width)
-        features = self.stages(torch.cat([pixels, y, x], 1))
+        features = self.stages(with_places(pixels))
         pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
         return {name: head(pooled) for name, head in self.heads.items()}
 
@@ -58,6 +54,14 @@ class Reader(nn.Module):
             logits = self(pixels)
             readings.append({name: self.attributes[name][int(row.argmax())] for name, row in logits.items()})
         return readings
+
+
+def with_places(grid: Tensor) -> Tensor:
+    """n x C x H x W to n x (C + 2) x H x W: where things stand in the frame is asked too, and pooling would forget it."""
+    n, _, height, width = grid.shape
+    y = torch.linspace(-1, 1, height).view(1, 1, -1, 1).expand(n, 1, height, width)
+    x = torch.linspace(-1, 1, width).view(1, 1, 1, -1).expand(n, 1, height, width)
+    return torch.cat([grid, y, x], 1)
 
 
 def _stage(inputs: int, outputs: int) -> nn.Module:
