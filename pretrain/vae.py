@@ -11,11 +11,14 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
+from pretrain import leaves
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
 
-CROP, BATCH, LEARNING_RATE, KL_WEIGHT, EDGE_WEIGHT = 64, 16, 2e-3, 1e-3, 0.5
+CROP, BATCH, LEARNING_RATE, KL_WEIGHT = 64, 16, 2e-3, 1e-3
+EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 4.0
+LEAVES = 3  # of a batch's crops, how many are no render
 
 
 def build() -> AutoencoderKL:
@@ -42,7 +45,7 @@ def train(
     Of a `finished` one only the decoder is trained on: its latents, and what was trained on them, stay as they are.
     """
     torch.manual_seed(0)
-    model = finished.train() if finished else build()
+    model, highest = (finished.train(), LEARNING_RATE / 2) if finished else (build(), LEARNING_RATE)
     if finished:
         model.encoder.requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -52,7 +55,7 @@ def train(
         rng = np.random.default_rng((7, step))
         pixels = crops(shards, rng)
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 200) * 0.5 * (1.02 + 0.98 * math.cos(math.pi * step / steps))
+            group["lr"] = highest * min(1.0, (step + 1) / 200) * 0.5 * (1.02 + 0.98 * math.cos(math.pi * step / steps))
         torch.manual_seed(step)
         with autocast():
             posterior = model.encode(pixels).latent_dist
@@ -71,16 +74,16 @@ def train(
 
 
 def reconstruction_loss(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """L1 on the pixels and on their horizontal and vertical differences, so that outlines stay sharp."""
-    loss = F.l1_loss(decoded, pixels)
+    """L1 and squares on the pixels, and L1 on their horizontal and vertical differences, so that outlines stay sharp."""
+    loss = F.l1_loss(decoded, pixels) + SQUARE_WEIGHT * F.mse_loss(decoded, pixels)
     for dim in (2, 3):
         loss = loss + EDGE_WEIGHT * F.l1_loss(decoded.diff(dim=dim), pixels.diff(dim=dim))
     return loss
 
 
 def crops(shards: list[Shard], rng: np.random.Generator) -> torch.Tensor:
-    batch = []
-    for _ in range(BATCH):
+    batch = [leaves.picture(CROP, rng) for _ in range(LEAVES)]
+    for _ in range(BATCH - LEAVES):
         shard = shards[rng.integers(len(shards))]
         picture = shard.pictures[rng.integers(len(shard.pictures))]
         y, x = (rng.integers(side - CROP + 1) for side in picture.shape[:2])
