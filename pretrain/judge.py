@@ -22,7 +22,7 @@ from pretrain.attributes import Answers, vocabulary
 from pretrain.precision import autocast
 from pretrain.renders import Row
 
-WIDTH, NOISE = 192, 0.1
+FINE, WIDTH, NOISE = 64, 192, 0.1
 
 
 class Judge(nn.Module):
@@ -31,19 +31,23 @@ class Judge(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.values = vocabulary()
-        self.into = nn.Conv2d(64 + 2, WIDTH, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.GroupNorm(8, WIDTH), nn.SiLU(), nn.Conv2d(WIDTH, WIDTH, 3, padding=1)) for _ in range(3)
-        )
+        self.into = nn.Conv2d(16 + 2, FINE, 3, padding=1)
+        self.fine = nn.ModuleList(_block(FINE) for _ in range(2))
+        self.down = nn.Conv2d(FINE, WIDTH, 3, 2, padding=1)
+        self.coarse = nn.ModuleList(_block(WIDTH) for _ in range(3))
         self.norm = nn.GroupNorm(8, WIDTH)
         self.heads = nn.ModuleDict({name: nn.Linear(2 * WIDTH, len(values)) for name, values in self.values.items()})
 
     def forward(self, z: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
         """`shape`: latent height and width, twice those of the grid of tokens."""
-        grid = z.transpose(1, 2).unflatten(2, (shape[0] // 2, shape[1] // 2))
+        height, width = shape[0] // 2, shape[1] // 2
+        latents = z.view(len(z), height, width, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(len(z), 16, *shape)
         with autocast():
-            features = self.into(with_places(grid).contiguous(memory_format=torch.channels_last))
-            for block in self.blocks:
+            features = self.into(with_places(latents).contiguous(memory_format=torch.channels_last))
+            for block in self.fine:
+                features = features + block(features)
+            features = self.down(F.silu(features))
+            for block in self.coarse:
                 features = features + block(features)
             features = F.silu(self.norm(features))
             pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
@@ -60,6 +64,10 @@ class Judge(nn.Module):
             wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
             losses.append(F.cross_entropy(logits[name], wanted, ignore_index=-1, reduction="sum"))
         return torch.stack(losses).sum() / len(z)
+
+
+def _block(width: int) -> nn.Module:
+    return nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
 
 def said_and_unsaid(rows: Sequence[Row], captions: Sequence[str]) -> tuple[list[Answers], list[Answers]]:

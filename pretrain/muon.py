@@ -20,7 +20,10 @@ QUINTIC, ROUNDS = (3.4445, -4.7750, 2.0315), 5
 
 
 class Muon(Optimizer):
-    """For the matrices inside the blocks; a step is as large as AdamW's of the same `lr` is (Liu et al. 2025, arXiv:2502.16982)."""
+    """For matrices, and for convolutions as matrices of their filters.
+
+    A step is as large as AdamW's of the same `lr` is (Liu et al. 2025, arXiv:2502.16982).
+    """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
@@ -32,10 +35,10 @@ class Muon(Optimizer):
             for parameter in group["params"]:
                 by_shape[tuple(parameter.shape)].append(parameter)
             for shape, parameters in by_shape.items():
-                updates = torch.stack([self._nesterov(p, group["momentum"]) for p in parameters])
-                scale = 0.2 * max(shape) ** 0.5
+                updates = torch.stack([self._nesterov(p, group["momentum"]) for p in parameters]).flatten(2)
+                scale = 0.2 * max(updates.shape[1:]) ** 0.5
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(orthogonal(updates)), alpha=-group["lr"] * scale)
+                torch._foreach_add_(parameters, list(orthogonal(updates).view(-1, *shape)), alpha=-group["lr"] * scale)
 
     def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         assert parameter.grad is not None
@@ -55,3 +58,10 @@ def orthogonal(matrices: Tensor) -> Tensor:
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
     return (x if wide else x.mT).to(matrices.dtype)
+
+
+def optimizers_of(network: nn.Module, lr: float, weight_decay: float) -> tuple[Optimizer, Optimizer]:
+    """For a convolutional network: Muon for its filters, AdamW for norms and heads."""
+    filters = [p for p in network.parameters() if p.ndim == 4]
+    rest = [p for p in network.parameters() if p.ndim != 4]
+    return Muon(filters, lr=lr, weight_decay=weight_decay), torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)

@@ -17,6 +17,7 @@ from pretrain import vae
 from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.muon import optimizers_of
 from pretrain.precision import autocast
 from pretrain.renders import Row
 
@@ -31,22 +32,23 @@ def train(
     model = Reader(vocabulary()).train()
     if begin:
         model.stages.load_state_dict(begin.stages.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.05)
-    start, losses = load_state(checkpoint, model, optimizer), list[float]()
+    optimizers = optimizers_of(model, LEARNING_RATE, weight_decay=0.05)
+    start, losses = load_state(checkpoint, model, *optimizers), list[float]()
     for step in range(start, steps):
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = LEARNING_RATE * min(1, (step + 1) / 100) * 0.5 * (1.01 + math.cos(math.pi * step / steps))
         rng = np.random.default_rng((11, step))
         shard = shards[rng.integers(len(shards))]
         picks = rng.integers(len(shard.rows), size=BATCH)
         pixels = disturb(vae.to_model(shard.pictures[picks]), decoder, rng)
         loss = reading_loss(model, pixels, [shard.rows[i] for i in picks])
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
         if (step + 1) % 100 == 0 or step + 1 == steps:
-            save_state(checkpoint, step + 1, model, optimizer)
+            save_state(checkpoint, step + 1, model, *optimizers)
             yield step + 1, sum(losses) / len(losses), model
             losses.clear()
 
