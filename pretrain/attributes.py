@@ -21,6 +21,7 @@ def vocabulary() -> dict[str, list[str]]:
         "beard": [*people.BEARDS, "a goatee"], "clothes": sorted({*people.CLOTHES, *people.TOON_CLOTHES, *people.PERSONA_CLOTHES}),
         "clothes_colour": list(people.CLOTHES_COLOURS), "mood": [*people.MOODS, "sleeping"],
         "background": [wall(name) for name in (*PLAIN_BACKGROUNDS, *SCENES)], "position": list(people.POSITIONS),
+        "eyes": list(people.EYES), "pose": list(people.POSES),
         "hat": ["none", *people.HATS, "a cap"], "hat_colour": list(people.CLOTHES_COLOURS), "number": ["one", "two"],
     }  # fmt: skip
 

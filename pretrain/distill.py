@@ -33,7 +33,7 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
     for step in range(start, steps):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
-        loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents), step)
+        loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents, prose=1.0), step)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
         for optimizer in optimizers:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from fluxbooth.models import NANO
 from pretrain import things, vae, words
 from pretrain.__main__ import Work
 from pretrain.attributes import Answers
-from pretrain.people import HELD_OUT, Person, Shot, random_person, random_persona, random_shot
+from pretrain.people import FACES, HELD_OUT, Person, Shot, random_clay, random_person, random_persona, random_shot
 from pretrain.renders import Portrait, Row, Still, training_row
 
 Rows = dict[str, list[bool]]
@@ -53,30 +53,29 @@ def captions_right(captions: Sequence[tuple[str, Answers]], guidance: float, rea
     return _shares(rows)
 
 
-def held_out_captions(count: int) -> list[tuple[str, Answers]]:
+def held_out_captions(count: int, prose: bool = False) -> list[tuple[str, Answers]]:
     """Captions of the held-out people that name at least six attributes, and what each names."""
     rng, people = random.Random("held-out captions"), held_out_people()
-    return [full_caption(who := people[i % len(people)], random_shot(rng, who.style), rng) for i in range(count)]
+    return [full_caption(who := people[i % len(people)], random_shot(rng, who.style), rng, prose) for i in range(count)]
 
 
-def full_caption(person: Person, shot: Shot, rng: random.Random) -> tuple[str, Answers]:
+def full_caption(person: Person, shot: Shot, rng: random.Random, prose: bool) -> tuple[str, Answers]:
     row = Portrait(person, shot)
     while True:
-        text = row.caption(rng)
+        text = row.caption(rng, prose)
         named = row.said(text)
         if len(named) >= 6:
             return text, named
 
 
 def other_captions(count: int) -> list[tuple[str, Answers]]:
-    """The same of what is no man or woman of the first two styles: children, personas, hats, pairs, animals and objects."""
+    """The same of what is no man or woman of the first two styles: children, personas, clay, hats, pairs, animals and objects."""
     rng = random.Random("other captions")
     found: list[tuple[str, Answers]] = []
     while len(found) < count:
         row = training_row(rng)
-        plain = (
-            isinstance(row, Portrait) and row.shot.hat == "none" and row.person.style != "persona" and row.person.kind in ("man", "woman")
-        )
+        grown_up = isinstance(row, Portrait) and row.person.style in ("avatar", "toon") and row.person.kind in ("man", "woman")
+        plain = grown_up and row.shot.hat == "none"
         text = row.caption(rng)
         named = row.said(text)
         if not plain and len(named) >= (6 if isinstance(row, Portrait) else 2):
@@ -98,11 +97,18 @@ def person(who: Person) -> Subject:
     def prompt(rng: random.Random) -> tuple[str, Answers]:
         shot = random_shot(rng, who.style)
         truth = Portrait(who, shot).answers()
-        text = f"ohwx {who.kind} wearing {words.clothes(shot)}, {shot.mood}, {words.place(shot.background, rng)}"
-        return text, {name: truth[name] for name in ("clothes", "clothes_colour", "mood", "background")}
+        seen = [f"ohwx {who.kind} wearing {words.clothes(shot)}", shot.mood, words.place(shot.background, rng)]
+        seen += [shot.pose] if shot.pose != "none" else []
+        return ", ".join(seen), {name: truth[name] for name in ("clothes", "clothes_colour", "mood", "background", "pose") if name in truth}
 
-    identity = {name: getattr(who, name) for name in likeness.IDENTITY}
+    names = likeness.IDENTITY if who.style != "clay" else ("kind", "hair", "hair_colour", "skin", "eyes")
+    identity = {name: getattr(who, name) for name in names}
     return Subject(who.kind, identity, lambda rng: Portrait(who, random_shot(rng, who.style)), prompt)
+
+
+def held_out_face(number: int) -> Person:
+    """A head of clay whose face no training picture shows."""
+    return replace(random_clay(random.Random(f"held-out face {number}")), face=FACES - 1 - number)
 
 
 def thing(held_out: str) -> Subject:
@@ -122,7 +128,7 @@ def thing(held_out: str) -> Subject:
 
 def drawing(style: str) -> Subject:
     """A drawing style, learnt from eight people in it."""
-    make = {"avatar": random_person, "toon": lambda rng: random_person(rng, "toon"), "persona": random_persona}[style]
+    make = {"avatar": random_person, "toon": lambda rng: random_person(rng, "toon"), "persona": random_persona, "clay": random_clay}[style]
 
     def photo(rng: random.Random) -> Portrait:
         return Portrait(make(rng), random_shot(rng, style))
@@ -186,8 +192,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the pre-training; sheets and figures go there")
     parser.add_argument("--reader", type=Path, default=likeness.WEIGHTS, help="what reads the pictures, if not the shipped one")
     parser.add_argument("--captions", type=int, default=200)
-    parser.add_argument("--others", type=int, default=100, help="captions of children, personas, hats, pairs and things")
+    parser.add_argument("--sentences", type=int, default=50, help="of them, captions in whole sentences")
+    parser.add_argument("--others", type=int, default=100, help="captions of children, personas, clay, hats, pairs and things")
     parser.add_argument("--people", type=int, default=10)
+    parser.add_argument("--faces", type=int, default=3, help="clay heads, which need the package anny")
     parser.add_argument("--objects", type=int, default=3, help="objects, and as many styles")
     parser.add_argument("--photographs", type=Path, help="folder of photographs for the autoencoder, which has seen none")
     arguments = parser.parse_args()
@@ -202,10 +210,12 @@ def main() -> None:
         things.install()
     texts = {
         "captions": held_out_captions(arguments.captions),
+        "sentences": held_out_captions(arguments.sentences, prose=True),
         "others": other_captions(arguments.others),
     }
     subjects = {
         "people": [person(who) for who in held_out_people()[: arguments.people]],
+        "faces": [person(held_out_face(number)) for number in range(arguments.faces)],
         "objects": [thing(name) for name in HELD_OUT["things"][: arguments.objects]],
         "styles": [drawing(style) for style in ("toon", "persona", "avatar")[: arguments.objects]],
     }

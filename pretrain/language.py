@@ -21,7 +21,7 @@ from pretrain.precision import autocast
 from pretrain.renders import training_row, with_rare_token
 from pretrain.transformer import Nano
 
-BATCH, LEARNING_RATE, WARMUP = 96, 1e-3, 50
+BATCH, PROSE, LEARNING_RATE, WARMUP = 96, 0.25, 1e-3, 50
 UNSAID = "unsaid"
 
 
@@ -65,9 +65,9 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, 0.02 + (steps - step) / (steps / 2))
         rng = random.Random(f"language {step}")
         rows = [training_row(rng) for _ in range(BATCH)]
-        captions = [with_rare_token(row.caption(rng), row, rng, text.RARE_TOKENS) for row in rows]
+        captions = [with_rare_token(row.caption(rng, prose=rng.random() < PROSE), row, rng, text.RARE_TOKENS) for row in rows]
         with autocast():
-            encoded = model.encode(captions)
+            encoded = model.encode(captions, rng.choice((text.PHRASES_LENGTH, text.TEXT_LENGTH)))
         loss, share = questions.loss(encoded, [row.said(caption) for row, caption in zip(rows, captions, strict=True)])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

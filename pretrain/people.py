@@ -1,7 +1,8 @@
 """Who is drawn (`Person`), how (`Shot`), and the drawing of a figure as SVG.
 
-Three drawing styles: "avatar" (package python-avatars, MIT), "toon" (DiceBear's ToonHead by Johan Melin, CC BY 4.0) and "persona"
-(DiceBear's Personas by Draftbit, CC BY 4.0). `HELD_OUT` lists the identities and clothes that no training picture may show.
+Four drawing styles: "avatar" (package python-avatars, MIT), "toon" (DiceBear's ToonHead by Johan Melin, CC BY 4.0), "persona"
+(DiceBear's Personas by Draftbit, CC BY 4.0), and "clay", which `pretrain.faces` makes of a mesh. `HELD_OUT` lists the identities and
+clothes that no training picture may show; of the faces, the last thousand.
 """
 
 from __future__ import annotations
@@ -77,9 +78,17 @@ PERSONA_MOODS = {  # mood: (eyes, mouth) of Personas
     "smiling": ("happy", "bigSmile"), "sad": ("open", "frown"), "surprised": ("open", "surprise"), "serious": ("open", "smirk"),
     "winking": ("wink", "smile"), "sleeping": ("sleep", "smile"),
 }  # fmt: skip
+EYES = {"brown": "#4F2E16", "blue": "#3E76C9", "green": "#3D8A45"}
+POSES = {"facing us": 0.0, "looking left": -0.65, "looking right": 0.65}  # radians
+CLAY_HAIR = ("a bald head", "a buzz cut", "short hair", "a bob")
+CLAY_CLOTHES = ("t-shirt", "turtleneck")
+CLAY_MOODS = (*MOODS, "sleeping")
+FACES, HELD_OUT_FACES = 100_000, 1_000  # numbers of faces there are; the last ones are never trained on
 POSITIONS = {"left": -0.2, "centre": 0.0, "right": 0.2}
 # left, top, right, bottom of the head as shares of the figure
-HEAD = {"avatar": (0.24, 0.04, 0.76, 0.66), "toon": (0.2, 0.02, 0.8, 0.8), "persona": (0.15, 0.08, 0.85, 0.85)}
+HEAD = {
+    "avatar": (0.24, 0.04, 0.76, 0.66), "toon": (0.2, 0.02, 0.8, 0.8), "persona": (0.15, 0.08, 0.85, 0.85), "clay": (0.2, 0.05, 0.8, 0.68),
+}  # fmt: skip
 HELD_OUT: dict[str, Any] = json.loads(Path(__file__).with_name("held_out.json").read_text())
 
 
@@ -94,6 +103,8 @@ class Person:
     skin: str
     glasses: str
     beard: str
+    eyes: str = "none"  # their colour, in the style "clay"
+    face: int = 0  # and the number of its shape
 
     @property
     def key(self) -> str:
@@ -113,6 +124,7 @@ class Shot:
     scale: float  # 1: head and shoulders fill the short side
     hat: str = "none"
     hat_colour: str = "none"
+    pose: str = "none"  # in the style "clay"
 
 
 def random_person(rng: random.Random, style: str | None = None) -> Person:
@@ -145,19 +157,27 @@ def random_child(rng: random.Random) -> Person:
     return Person("avatar", kind, hair, adult.hair_colour, adult.skin, adult.glasses, "none")
 
 
+def random_clay(rng: random.Random) -> Person:
+    """A head of the style "clay", with a face of its own."""
+    face = rng.randrange(FACES - HELD_OUT_FACES)
+    kind, hair = rng.choice(("man", "woman", "boy", "girl")), rng.choice(CLAY_HAIR)
+    colour, skin, eyes = rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), rng.choice(list(EYES))
+    return Person("clay", kind, hair, colour, skin, "none", "none", eyes, face)
+
+
 def random_shot(rng: random.Random, style: str) -> Shot:
     """Clothes, mood and place, without a hat."""
-    clothes = rng.choice(list({"avatar": CLOTHES, "toon": TOON_CLOTHES, "persona": PERSONA_CLOTHES}[style]))
+    clothes = rng.choice(list({"avatar": CLOTHES, "toon": TOON_CLOTHES, "persona": PERSONA_CLOTHES, "clay": CLAY_CLOTHES}[style]))
     background = rng.choice(list(PLAIN_BACKGROUNDS) if rng.random() < 0.5 else list(SCENES))
     position = rng.choices(list(POSITIONS), (0.22, 0.56, 0.22))[0]
-    moods = PERSONA_MOODS if style == "persona" else MOODS
-    return Shot(clothes, rng.choice(list(CLOTHES_COLOURS)), rng.choice(list(moods)), background, position,
-                rng.uniform(0.8, 1.15))  # fmt: skip
+    moods = {"persona": PERSONA_MOODS, "clay": CLAY_MOODS}.get(style, MOODS)
+    shot = Shot(clothes, rng.choice(list(CLOTHES_COLOURS)), rng.choice(list(moods)), background, position, rng.uniform(0.8, 1.15))
+    return replace(shot, pose=rng.choice(list(POSES))) if style == "clay" else shot
 
 
 def with_hat(person: Person, shot: Shot, rng: random.Random) -> Shot:
     """The shot with a hat on, where the style has any; a cook's is white."""
-    hats = {"avatar": HATS, "persona": PERSONA_HATS, "toon": {}}[person.style]
+    hats = {"avatar": HATS, "persona": PERSONA_HATS}.get(person.style, {})
     if not hats:
         return shot
     hat = rng.choice(list(hats))
@@ -179,7 +199,7 @@ def _held_out_keys() -> frozenset[str]:
 
 
 def figure(person: Person, shot: Shot) -> str:
-    """SVG of head and shoulders on nothing."""
+    """SVG of head and shoulders on nothing, in one of the flat styles."""
     return {"avatar": _avatar, "toon": _toon, "persona": _persona}[person.style](person, shot)
 
 

@@ -15,15 +15,15 @@ from typing import Any
 import resvg_py
 from PIL import Image
 
-from pretrain import attributes, people, things, words
+from pretrain import attributes, faces, people, things, words
 from pretrain.attributes import Answers
 from pretrain.backgrounds import background
 from pretrain.people import HELD_OUT, POSITIONS, Person, Shot
 
 # width x height in pixels, and its share of the training pictures
 SHAPES = {(128, 128): 0.5, (112, 144): 0.17, (144, 112): 0.17, (96, 176): 0.08, (176, 96): 0.08}
-MIX = {"portrait": 0.4, "persona": 0.15, "child": 0.14, "pair": 0.13, "still": 0.18}  # shares of the training pictures
-HAT, RARE_TOKEN = 0.1, 0.15
+MIX = {"portrait": 0.3, "persona": 0.1, "child": 0.12, "pair": 0.08, "still": 0.24, "clay": 0.16}  # shares of the training pictures
+HAT, RARE_TOKEN = 0.2, 0.15
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
@@ -40,22 +40,31 @@ class Portrait:
 
     def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
         """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars, trees)."""
+        if self.person.style == "clay":
+            picture = _rasterised(background(self.shot.background, width, height, rng), width, height)
+            faces.draw(self.person, self.shot, picture, self._place(width, height))
+            return picture
         figure = _placed(people.figure(self.person, self.shot), self._place(width, height))
         return _rasterised(background(self.shot.background, width, height, rng) + figure, width, height)
 
-    def caption(self, rng: random.Random) -> str:
-        return words.portrait(self.person, self.shot, rng)
+    def caption(self, rng: random.Random, prose: bool = False) -> str:
+        """In phrases, or as `prose` in up to sixty words."""
+        return (words.prose if prose else words.portrait)(self.person, self.shot, rng)
 
     def answers(self) -> Answers:
         """All that can be seen: a bald and beardless head keeps its hair colour to itself, a hat what it covers."""
         row = {**asdict(self.person), **asdict(self.shot), "background": attributes.wall(self.shot.background), "number": "one"}
-        hidden = {"scale"}
+        hidden = {"scale", "face"}
         if self.shot.hat != "none":
             hidden |= {"hair"}
         if self.person.beard == "none" and (self.shot.hat != "none" or self.person.hair == "a bald head"):
             hidden |= {"hair_colour"}
         if self.shot.hat == "none":
             hidden |= {"hat_colour"}
+        if self.person.style != "clay":
+            hidden |= {"eyes", "pose"}
+        if self.shot.mood == "sleeping":
+            hidden |= {"eyes"}
         return {name: value for name, value in row.items() if name not in hidden}
 
     def said(self, text: str) -> Answers:
@@ -68,7 +77,7 @@ class Portrait:
             "hair_colour": [f"{person.hair_colour} {hair}", f"{person.hair_colour} hair"], "skin": [f"{person.skin} skin"],
             "glasses": [person.glasses], "beard": [person.beard], "clothes": [clothes], "clothes_colour": [clothes],
             "mood": [shot.mood], "background": attributes.place_words(shot.background), "position": [f"on the {shot.position}"],
-            "hat": [hat], "hat_colour": [f"{shot.hat_colour} {hat}"],
+            "eyes": [f"{person.eyes} eyes"], "pose": [shot.pose], "hat": [hat], "hat_colour": [f"{shot.hat_colour} {hat}"],
         }  # fmt: skip
         return attributes.found(text, phrases, self.answers())
 
@@ -103,7 +112,8 @@ class Pair:
         ]
         return _rasterised(background(self.left.shot.background, width, height, rng) + "".join(figures), width, height)
 
-    def caption(self, rng: random.Random) -> str:
+    def caption(self, rng: random.Random, prose: bool = False) -> str:
+        """In phrases, always."""
         return words.pair((self.left.person, self.left.shot), (self.right.person, self.right.shot), rng)
 
     def answers(self) -> Answers:
@@ -152,7 +162,8 @@ class Still:
         picture.paste(cutout, (round(x), round(y)), cutout)
         return picture
 
-    def caption(self, rng: random.Random) -> str:
+    def caption(self, rng: random.Random, prose: bool = False) -> str:
+        """In phrases, always."""
         return words.still(self.style, self.thing, self.position, self.background, rng)
 
     def answers(self) -> Answers:
@@ -201,7 +212,7 @@ def training_row(rng: random.Random) -> Row:
         return _still(rng)
     if kind == "pair":
         left = _portrait(rng, rng.choices(("portrait", "child", "persona"), (0.5, 0.25, 0.25))[0])
-        while True:
+        while True:  # of one style
             right = _portrait(rng, rng.choice(("portrait", "child")) if left.person.style != "persona" else "persona")
             if right.person.style == left.person.style:
                 return Pair(left, right)
@@ -209,9 +220,10 @@ def training_row(rng: random.Random) -> Row:
 
 
 def _portrait(rng: random.Random, kind: str) -> Portrait:
-    make = {"portrait": people.random_person, "persona": people.random_persona, "child": people.random_child}[kind]
+    make = {"portrait": people.random_person, "persona": people.random_persona, "child": people.random_child}
+    make |= {"clay": people.random_clay}
     while True:
-        person = make(rng)
+        person = make[kind](rng)
         shot = people.random_shot(rng, person.style)
         if rng.random() < HAT:
             shot = people.with_hat(person, shot, rng)

@@ -22,11 +22,12 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, T5Config,
 
 from pretrain.renders import training_row
 
-TEXT_LENGTH = 48  # tokens of both encoders: the longest caption has about forty words
+TEXT_LENGTH, PHRASES_LENGTH = 72, 48  # tokens of sixty words in sentences, and of the longest caption in phrases, as most batches are
 RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens without a meaning: captions hold them now and then
 WIDTH_T5, WIDTH_CLIP = 192, 128
 # Everyday words that no caption uses, so that a user's prompt breaks into known pieces rather than <unk>.
-PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"]
+PUNCTUATION = ".,!?:;'\"-()&/"
+PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"] + [" ".join(PUNCTUATION)] * 9
 
 
 def tokenizers() -> tuple[CLIPTokenizer, T5Tokenizer]:
@@ -41,13 +42,16 @@ def extended(clip: CLIPTokenizer, t5: T5Tokenizer) -> tuple[CLIPTokenizer, T5Tok
     captions = _captions()
     words = sorted({word for text in captions for word in re.findall(r"[\w']+", text.lower())})
     clip.add_tokens([AddedToken(word, single_word=True) for word in words if len(word) > 2 and len(clip.tokenize(word)) > 1])
+    # CLIP's tokenizer takes what it does not know for the end, after which its encoder does not look
+    clip.add_tokens([AddedToken(mark) for mark in PUNCTUATION if clip.eos_token in clip.tokenize(mark)])
+    clip.model_max_length = TEXT_LENGTH
     known = json.loads(t5.backend_tokenizer.to_str())["model"]["vocab"]
     return clip, _t5_tokenizer(captions, dict(map(tuple, known)))
 
 
 def _captions(samples: int = 20_000) -> list[str]:
     rng = random.Random("tokenizers")
-    return [training_row(rng).caption(rng) for _ in range(samples)] + PLAIN_LETTERS
+    return [training_row(rng).caption(rng, prose=i % 4 == 0) for i in range(samples)] + PLAIN_LETTERS
 
 
 def _t5_tokenizer(captions: Sequence[str], known: Mapping[str, float] = MappingProxyType({})) -> T5Tokenizer:
@@ -114,10 +118,19 @@ def encoders(clip: CLIPTokenizer, t5: T5Tokenizer) -> tuple[CLIPTextModel, T5Enc
     return text_encoder, text_encoder_2
 
 
-def ids(clip: CLIPTokenizer, t5: T5Tokenizer, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids of both encoders, n x TEXT_LENGTH, padded and cut as FluxPipeline does it."""
+def lengthen(encoder: CLIPTextModel, longer: CLIPTextModel) -> None:
+    """Gives CLIP's table of positions the places of a longer one, which begin as those of `longer` are."""
+    old, new = (model.embeddings for model in (encoder, longer))
+    table = new.position_embedding.weight.detach().clone()
+    table[: len(old.position_embedding.weight)] = old.position_embedding.weight.detach()
+    old.position_embedding = torch.nn.Embedding.from_pretrained(table, freeze=False)
+    old.register_buffer("position_ids", new.position_ids.clone(), persistent=False)
 
-    def of(tokenizer: CLIPTokenizer | T5Tokenizer) -> torch.Tensor:
-        return tokenizer(captions, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt").input_ids
 
-    return of(clip), of(t5)
+def ids(clip: CLIPTokenizer, t5: T5Tokenizer, captions: list[str], length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of both encoders, n x TEXT_LENGTH and n x `length`, padded and cut as FluxPipeline does it."""
+
+    def of(tokenizer: CLIPTokenizer | T5Tokenizer, length: int) -> torch.Tensor:
+        return tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+
+    return of(clip, TEXT_LENGTH), of(t5, length)

@@ -21,14 +21,14 @@ from pretrain import text
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.judge import Judge, said_and_unsaid
-from pretrain.muon import Muon
+from pretrain.muon import Muon, optimizers_of
 from pretrain.precision import autocast
 from pretrain.renders import Row, with_rare_token
 from pretrain.text import RARE_TOKENS
 
-BATCH, EMPTY_CAPTIONS, EMA = 64, 0.1, 0.995
+BATCH, EMPTY_CAPTIONS, PROSE, EMA = 64, 0.1, 0.3, 0.995
 HEAD_WEIGHT = 4.0
-JUDGE_WEIGHT, JUDGE_LESSONS, FIRST_LESSON = 0.02, 1_500, 20_000_000
+JUDGE_WEIGHT, JUDGE_LESSONS, FIRST_LESSON = 0.03, 1_500, 20_000_000
 LEARNING_RATE, WARMUP = 1.5e-3, 50
 
 
@@ -41,6 +41,7 @@ class Batch:
     rows: list[Row]
     weights: Tensor
     shape: tuple[int, int]  # latent height and width
+    text_length: int
 
 
 class Nano(nn.Module):
@@ -58,9 +59,9 @@ class Nano(nn.Module):
             axes_dims_rope=(16, 24, 24),
         )  # fmt: skip
 
-    def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
-        """Per-token T5 states (n x 48 x 192) and CLIP's pooled vector (n x 128)."""
-        clip_ids, t5_ids = text.ids(self.clip, self.t5, captions)
+    def encode(self, captions: list[str], length: int = text.TEXT_LENGTH) -> tuple[Tensor, Tensor]:
+        """Per-token T5 states (n x `length` x 192) and CLIP's pooled vector (n x 128)."""
+        clip_ids, t5_ids = text.ids(self.clip, self.t5, captions, length)
         return self.text_encoder_2(t5_ids)[0], self.text_encoder(clip_ids).pooler_output
 
     @classmethod
@@ -71,6 +72,7 @@ class Nano(nn.Module):
         pipeline.text_encoder.resize_token_embeddings(len(clip), mean_resizing=False)
         pipeline.text_encoder_2.resize_token_embeddings(len(t5), mean_resizing=False)
         model = cls((clip, t5))
+        text.lengthen(pipeline.text_encoder, model.text_encoder)
         for name in ("text_encoder", "text_encoder_2", "transformer"):
             getattr(model, name).load_state_dict(getattr(pipeline, name).state_dict())
         return model
@@ -102,16 +104,23 @@ def pack(latents: np.ndarray) -> Tensor:
     return FluxPipeline._pack_latents(z, *z.shape)
 
 
-def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray]) -> Batch:
-    """The pictures of a step: of one shard's shape."""
+def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray], prose: float = PROSE) -> Batch:
+    """The pictures of a step: of one shard's shape; in a share `prose` of the steps half of the captions are sentences."""
     rng = random.Random(f"batch {step}")
     shape = rng.choice(shards).pictures.shape[1:3]
     same_shape = [i for i, shard in enumerate(shards) if shard.pictures.shape[1:3] == shape]
     picks = [(rng.choice(same_shape), rng.randrange(len(shards[0].rows))) for _ in range(BATCH)]
     z = np.stack([latents[i][j] for i, j in picks])
     rows = [shards[i].rows[j] for i, j in picks]
-    captions = ["" if rng.random() < EMPTY_CAPTIONS else with_rare_token(row.caption(rng), row, rng, RARE_TOKENS) for row in rows]
-    return Batch(pack(z), captions, rows, head_weights(rows, z.shape[2], z.shape[3]), (z.shape[2], z.shape[3]))
+    sentences = rng.random() < prose
+
+    def caption(row: Row) -> str:
+        if rng.random() < EMPTY_CAPTIONS:
+            return ""
+        return with_rare_token(row.caption(rng, prose=sentences and rng.random() < 0.5), row, rng, RARE_TOKENS)
+
+    weights, shape = head_weights(rows, z.shape[2], z.shape[3]), (z.shape[2], z.shape[3])
+    return Batch(pack(z), list(map(caption, rows)), rows, weights, shape, text.TEXT_LENGTH if sentences else text.PHRASES_LENGTH)
 
 
 def head_weights(rows: Sequence[Row], height: int, width: int) -> Tensor:
@@ -140,11 +149,11 @@ def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: in
     model.transformer.compile_repeated_blocks()  # needs a C++ compiler; takes two minutes and makes a step a third shorter
     judge = Judge()
     everything = nn.ModuleDict({"model": model, "average": average, "judge": judge})
-    learner = torch.optim.AdamW(judge.parameters(), lr=LEARNING_RATE, weight_decay=0.02, fused=True)
-    optimizers = (*make_optimizers(model.transformer), learner)
+    learners = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
+    optimizers = (*make_optimizers(model.transformer), *learners)
     start, total = load_state(checkpoint, everything, *optimizers), 0.0
     for step in range(JUDGE_LESSONS if start == 0 else 0):
-        first_lesson(judge, learner, batch_at(FIRST_LESSON + step, shards, latents), (step + 1) / WARMUP)
+        first_lesson(judge, learners, batch_at(FIRST_LESSON + step, shards, latents), (step + 1) / WARMUP)
     for step in range(start, steps):
         total += train_step(model, judge, optimizers, step, steps, batch_at(step, shards, latents))
         decay = min(EMA, (step + 1) / (step + 20))
@@ -167,7 +176,7 @@ def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step:
     sigma = noise_levels(len(batch.z), draw)
     x = flow.interpolate(batch.z, eps, sigma)
     with autocast():
-        velocity = model.velocity(x, sigma, model.encode(batch.captions), torch.ones(len(x)), batch.shape)
+        velocity = model.velocity(x, sigma, model.encode(batch.captions, batch.text_length), torch.ones(len(x)), batch.shape)
     error = (velocity.float() - (eps - batch.z)).square()
     predicted = x - sigma.view(-1, 1, 1) * velocity.float()
     said, unsaid = said_and_unsaid(batch.rows, batch.captions)
@@ -183,13 +192,14 @@ def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step:
     return error.mean().item()
 
 
-def first_lesson(judge: Judge, optimizer: Optimizer, batch: Batch, warmth: float) -> None:
+def first_lesson(judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, warmth: float) -> None:
     """The judge learns from clean latents alone before it is listened to."""
-    for group in optimizer.param_groups:
-        group["lr"] = LEARNING_RATE * min(1.0, warmth)
     judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]).backward()
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, warmth)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimizer]:

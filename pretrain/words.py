@@ -1,4 +1,4 @@
-"""The words for a picture: many phrasings, from two words to about forty-five; every statement in them is true of the picture."""
+"""The words for a picture: many phrasings, from two words to sixty; every statement in them is true of the picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pretrain.people import Person, Shot
 
 DRAWING = {  # style: (in "a ... of", before "portrait")
     "avatar": ("flat cartoon", "cartoon"), "toon": ("toon drawing", "toon"), "persona": ("persona drawing", "persona"),
-    "3d": ("3d render", "3d"), "sticker": ("sticker", "sticker"), "emoji": ("emoji", "emoji"),
+    "clay": ("clay figure", "clay"), "3d": ("3d render", "3d"), "sticker": ("sticker", "sticker"), "emoji": ("emoji", "emoji"),
 }  # fmt: skip
 
 
@@ -48,8 +48,10 @@ def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
     )
     if shot.position != "centre":
         scene += _kept(f"on the {shot.position}", keep_shot * 0.7, rng)
-    if shot.scale > 1.08:
-        scene += _kept("close-up", keep_shot * 0.4, rng)
+    if shot.pose != "none":
+        scene += _kept(shot.pose, keep_shot, rng)
+    if distance := _distance(shot):
+        scene += _kept(distance, keep_shot * 0.4, rng)
     if rng.random() < 0.3:
         rng.shuffle(scene)
     who = person.kind + _with(features(person, shot, keep_identity, rng), rng)
@@ -60,17 +62,60 @@ def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
     return ", ".join([opening, *scene])
 
 
+def prose(person: Person, shot: Shot, rng: random.Random) -> str:
+    """The same in sentences, twenty to sixty words."""
+    he, his, him = ("he", "his", "him") if person.kind in ("man", "boy") else ("she", "her", "her")
+    seen = [rng.choice(("{he} has {it}", "with {it}, {he} is easy to tell apart")).format(he=he, it=it) for it in _hair(person, shot)]
+    seen += [f"{he} wears {it}" for it in (person.glasses, _hat(shot)) if it != "none"]
+    seen += [f"{his} face has {person.skin} skin"]
+    seen += [f"{he} has {it}" for it in _beard_and_eyes(person)]
+    dressed = rng.choice(("{he} is dressed in {it}", "{he} is wearing {it}", "{his} clothes are {it}"))
+    seen += [dressed.format(he=he, his=his, it=clothes(shot))]
+    seen += [f"{he} is {it}" for it in (shot.mood, shot.pose) if it != "none"]
+    there = SCENES.get(shot.background, f"in front of {with_article(shot.background)} wall")
+    seen += [rng.choice(("{he} stands {it}", "we see {him} {it}")).format(he=he, him=him, it=there)]
+    if shot.position != "centre":
+        seen += [f"{he} is on the {shot.position} of the picture"]
+    if distance := _distance(shot):
+        seen += [f"we see {him} {distance}" if distance == "from afar" else f"it is a {distance}"]
+    if rng.random() < 0.5:
+        rng.shuffle(seen)
+    seen = seen[: rng.randint(5, len(seen))]
+    while sum(len(sentence.split()) for sentence in seen) > 50:
+        seen.pop()
+    drawing = with_article(DRAWING[person.style][0])
+    opening = rng.choice(("this is {drawing} of a {kind}", "{drawing} shows a {kind}", "here is a {kind}, in {drawing}"))
+    return ". ".join([opening.format(drawing=drawing, kind=person.kind), *seen]) + "."
+
+
 def features(person: Person, shot: Shot, keep: float, rng: random.Random) -> list[str]:
-    """Hair or hat, glasses, beard and skin, each with probability `keep`."""
-    if shot.hat != "none":
-        found = _kept(coloured(shot.hat_colour, shot.hat), keep, rng)
-    elif person.hair == "a bald head":
-        found = _kept(person.hair, keep, rng)
-    else:
-        found = _kept(f"{person.hair_colour} hair" if rng.random() < 0.15 else coloured(person.hair_colour, person.hair), keep, rng)
-    found += [words for thing in (person.glasses, person.beard) if thing != "none" for words in _kept(thing, keep, rng)]
+    """Hair or hat, glasses, beard, eyes and skin, each with probability `keep`."""
+    found = _kept(_hat(shot), keep, rng) if shot.hat != "none" else []
+    if shot.hat == "none":
+        said = f"{person.hair_colour} hair" if rng.random() < 0.15 and person.hair != "a bald head" else _hair(person, shot)[0]
+        found += _kept(said, keep, rng)
+    glasses = [person.glasses] if person.glasses != "none" else []
+    found += [words for thing in (*glasses, *_beard_and_eyes(person)) for words in _kept(thing, keep, rng)]
     skin = _kept(f"{person.skin} skin", keep * 0.8, rng)
     return found + skin if rng.random() < 0.7 else skin + found
+
+
+def _hair(person: Person, shot: Shot) -> list[str]:
+    if shot.hat != "none":
+        return []
+    return [person.hair if person.hair == "a bald head" else coloured(person.hair_colour, person.hair)]
+
+
+def _hat(shot: Shot) -> str:
+    return "none" if shot.hat == "none" else coloured(shot.hat_colour, shot.hat)
+
+
+def _beard_and_eyes(person: Person) -> list[str]:
+    return [thing for thing in (person.beard, f"{person.eyes} eyes") if not thing.startswith("none")]
+
+
+def _distance(shot: Shot) -> str:
+    return "close-up" if shot.scale > 1.08 else "from afar" if shot.scale < 0.86 else ""
 
 
 def pair(left: tuple[Person, Shot], right: tuple[Person, Shot], rng: random.Random) -> str:

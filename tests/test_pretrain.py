@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from transformers import CLIPTokenizer
 
 from fluxbooth import InputError
-from pretrain import people, text, things, words
+from fluxbooth.models import NANO
+from pretrain import faces, leaves, people, text, things, words
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
 from pretrain.judge import Judge, said_and_unsaid
+from pretrain.muon import Muon
 from pretrain.people import Person, Shot
-from pretrain.renders import Pair, Portrait, Still, from_json, to_json, training_row, with_rare_token
+from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
 
 ROWS = [training_row(random.Random(f"row {i}")) for i in range(600)]
+
+
+def is_clay(row: Row) -> bool:
+    return isinstance(row, Portrait) and row.person.style == "clay"
 
 
 def test_a_row_is_the_same_after_its_way_through_json() -> None:
@@ -29,13 +39,13 @@ def test_a_row_is_the_same_after_its_way_through_json() -> None:
 
 def test_a_caption_names_nothing_that_is_not_in_the_picture() -> None:
     names = [*people.MOODS, "sleeping", *people.CLOTHES, *people.TOON_CLOTHES, "checked shirt", *things.THINGS]
-    names += ["man", "woman", "boy", "girl"]
+    names += ["man", "woman", "boy", "girl", "looking left", "looking right", "facing us", "blue eyes", "green eyes"]
     names += [words.bare(hat) for hat in (*people.HATS, *people.PERSONA_HATS)] + ["glasses", "beard", "moustache", "eyepatch"]
-    for row in ROWS:
-        caption, truth = row.caption(random.Random("words")), json.dumps(to_json(row))
+    for row, prose in itertools.product(ROWS, (False, True)):
+        caption, truth = row.caption(random.Random("words"), prose), json.dumps(to_json(row))
         for name in names:
             if re.search(rf"(?<![a-z-]){name}(?![a-z])", caption):
-                assert name in truth, (name, caption)
+                assert name.removesuffix(" eyes") in truth, (name, caption)
         for name, phrase in SCENES.items():
             assert phrase not in caption or f'"{name}"' in truth, caption
 
@@ -66,7 +76,10 @@ def test_words_are_found_whole() -> None:
     assert woman.said("a woman with a black bobsleigh") == {"kind": "woman"}
 
 
-@pytest.mark.parametrize("row", [next(row for row in ROWS if isinstance(row, kind)) for kind in (Portrait, Pair)], ids=["portrait", "pair"])
+FLAT = [next(row for row in ROWS if isinstance(row, kind) and not is_clay(row)) for kind in (Portrait, Pair)]
+
+
+@pytest.mark.parametrize("row", FLAT, ids=["portrait", "pair"])
 @pytest.mark.parametrize("size", [(128, 128), (96, 176)])
 def test_a_head_is_where_its_box_says(row: Portrait | Pair, size: tuple[int, int]) -> None:
     drawn = np.asarray(row.draw(*size, random.Random(0)), dtype=int)
@@ -80,9 +93,21 @@ def test_captions_are_short_enough_and_hold_rare_tokens_now_and_then() -> None:
     _, t5 = text.tokenizers()
     rng = random.Random(1)
     captions = [with_rare_token(row.caption(rng), row, rng, text.RARE_TOKENS) for row in ROWS]
+    sentences = [row.caption(rng, prose=True) for row in ROWS]
     assert 0.05 < sum(any(token in caption for token in text.RARE_TOKENS) for caption in captions) / len(captions) < 0.25
-    assert max(len(t5(caption).input_ids) for caption in captions) <= text.TEXT_LENGTH
-    assert t5.unk_token_id not in t5(" ".join(captions)).input_ids
+    assert max(len(t5(caption).input_ids) for caption in captions) <= text.PHRASES_LENGTH
+    assert max(len(t5(caption).input_ids) for caption in sentences) <= text.TEXT_LENGTH
+    assert min(len(caption.split()) for caption in captions) == 1
+    assert 50 <= max(len(caption.split()) for caption in sentences) <= 60
+    assert t5.unk_token_id not in t5(" ".join(captions + sentences)).input_ids
+
+
+def test_a_full_stop_does_not_end_what_clip_reads() -> None:
+    clip, t5 = text.tokenizers()
+    pipeline_clip = CLIPTokenizer.from_pretrained(NANO / "tokenizer")
+    for tokenizer in (clip, text.extended(pipeline_clip, t5)[0]):
+        for mark in text.PUNCTUATION:
+            assert tokenizer(f"a man{mark} a hat").input_ids.index(tokenizer.eos_token_id) > 4, mark
 
 
 def test_new_words_come_after_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +142,87 @@ def test_the_judge_hears_of_named_attributes_alone() -> None:
     assert z.grad[1].abs().sum() == 0
     assert judge.heads["mood"].weight.grad is not None
     assert float(judge.heads["hair"].weight.grad.abs().sum()) == 0  # type: ignore[union-attr]
+
+
+def test_a_portrait_in_sentences_says_what_its_phrases_would() -> None:
+    row = Portrait(
+        Person("clay", "girl", "a bob", "red", "tan", "none", "none", "green", 7),
+        Shot("turtleneck", "blue", "sad", "beach", "left", 1.0, pose="looking right"),
+    )
+    said = [row.said(row.caption(random.Random(i), prose=True)) for i in range(20)]
+    missing = {"number", "hat", "glasses", "beard"}  # one head without any
+    assert dict(pair for answers in said for pair in answers.items()) == {k: v for k, v in row.answers().items() if k not in missing}
+    assert row.answers()["pose"] == "looking right"
+    assert "eyes" not in Portrait(row.person, replace(row.shot, mood="sleeping")).answers()
+
+
+def test_the_last_faces_are_never_trained_on() -> None:
+    faces_met = [row.person.face for row in ROWS if isinstance(row, Portrait) and is_clay(row)]
+    assert len(set(faces_met)) > 50
+    assert max(faces_met) < people.FACES - people.HELD_OUT_FACES
+
+
+def test_what_is_nearer_is_painted_over_what_is_behind() -> None:
+    triangle = np.array([[-0.5, 0.0, -0.5], [0.5, 0.0, -0.5], [0.0, 0.0, 0.5]])  # to the right, to the back, up
+    behind = triangle + np.array([0, 0.1, 0])
+    v = np.concatenate([behind, 0.5 * triangle])
+    picture = Image.new("RGB", (64, 64), (0, 0, 255))
+    for order in (slice(None), slice(None, None, -1)):
+        triangles, colours = np.array([[0, 1, 2], [3, 4, 5]])[order], np.array([[200.0, 0, 0], [0, 200.0, 0]])[order]
+        faces._paint(v, triangles, colours, picture, (0, 0, 64, 64))
+        middle, edge, corner = (np.array(picture.getpixel(at)) for at in ((32, 36), (12, 58), (2, 2)))
+        assert middle[1] > 90 and middle[0] == 0
+        assert edge[0] > 90 and edge[1] == 0
+        assert corner.tolist() == [0, 0, 255]
+
+
+def test_a_head_that_looks_right_shows_its_nose_on_the_right() -> None:
+    nose = np.array([0.0, -1.0, 0.0])
+    assert (nose @ faces._turned(people.POSES["looking right"], 0).T)[0] > 0.5
+    assert (nose @ faces._turned(people.POSES["looking left"], 0).T)[0] < -0.5
+
+
+def test_anny_is_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'^Clay heads need the package anny: pip install "fluxbooth\[mesh\]"\.$'):
+        faces.mesh.__wrapped__()
+
+
+@pytest.mark.slow
+def test_a_face_is_its_number() -> None:
+    pytest.importorskip("anny", reason='needs pip install "fluxbooth[mesh]"')
+    shot = Shot("t-shirt", "blue", "serious", "white", "centre", 1.0, pose="facing us")
+
+    def drawn(face: int) -> np.ndarray:
+        row = Portrait(Person("clay", "man", "a bald head", "red", "tan", "none", "none", "green", face), shot)
+        return np.asarray(row.draw(128, 128, random.Random(0)), dtype=int)
+
+    assert (drawn(1) == drawn(1)).all()
+    assert abs(drawn(1) - drawn(2)).mean() > 2
+
+
+def test_dead_leaves_are_as_rough_as_photographs() -> None:
+    """Their spectrum falls with frequency f as f^-2 or so, as that of photographs does."""
+    power = np.zeros((64, 33))
+    for seed in range(40):
+        grey = leaves.picture(64, np.random.default_rng(seed)).mean(2)
+        power += abs(np.fft.rfft2(grey - grey.mean())) ** 2
+    f = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.rfftfreq(64)[None])
+    band = (f > 0.05) & (f < 0.4)
+    slope = np.polyfit(np.log(f[band]), np.log(power[band]), 1)[0]
+    assert -2.8 < slope < -1.5
+
+
+def test_muon_makes_a_convolution_of_its_filters_half_orthogonal() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(8, 16, 3, bias=False)
+    before = layer.weight.detach().clone()
+    layer(torch.randn(2, 8, 9, 9)).square().mean().backward()
+    Muon([layer.weight], lr=1.0, weight_decay=0.0).step()
+    update = (before - layer.weight.detach()).flatten(1)
+    values = torch.linalg.svdvals(update) / (0.2 * 72**0.5)
+    assert values.min() > 0.6
+    assert values.max() < 1.3
 
 
 def test_npm_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
