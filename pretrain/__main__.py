@@ -1,7 +1,8 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
 Stages: render, vae, encode, language, transformer, distill, reader, export. Everything but the exported weights stays in DIR, which
-should lie outside the repository (about 3 GB), and in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB).
+should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB), and in
+~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pretrain import things
+from pretrain import faces, things
 from pretrain.renders import SHAPES, Row, from_json, to_json, training_row
 
 SHARD = 400
@@ -39,6 +39,7 @@ def render_all(folder: Path, count: int, workers: int) -> Iterator[tuple[int, in
     if not todo:
         return
     things.install()
+    faces.mesh()  # its cache is made here, once, not by every worker
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(_render_shard, todo):
             done += 1
