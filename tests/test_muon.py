@@ -38,3 +38,15 @@ def test_a_resumed_optimiser_goes_on() -> None:
     second.load_state_dict(first.state_dict())
     run(4, broken, second, first=2)
     assert torch.equal(whole, broken)
+
+
+def test_muon_makes_a_convolution_of_its_filters_half_orthogonal() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Conv2d(8, 16, 3, bias=False)
+    before = layer.weight.detach().clone()
+    layer(torch.randn(2, 8, 9, 9)).square().mean().backward()
+    Muon([layer.weight], lr=1.0, weight_decay=0.0).step()
+    update = (before - layer.weight.detach()).flatten(1)
+    values = torch.linalg.svdvals(update) / (0.2 * 72**0.5)
+    assert values.min() > 0.6
+    assert values.max() < 1.3

@@ -21,7 +21,6 @@ from pretrain import faces, leaves, people, text, things, words
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
 from pretrain.judge import Judge, said_and_unsaid
-from pretrain.muon import Muon
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
 
@@ -211,18 +210,6 @@ def test_dead_leaves_are_as_rough_as_photographs() -> None:
     band = (f > 0.05) & (f < 0.4)
     slope = np.polyfit(np.log(f[band]), np.log(power[band]), 1)[0]
     assert -2.8 < slope < -1.5
-
-
-def test_muon_makes_a_convolution_of_its_filters_half_orthogonal() -> None:
-    torch.manual_seed(0)
-    layer = torch.nn.Conv2d(8, 16, 3, bias=False)
-    before = layer.weight.detach().clone()
-    layer(torch.randn(2, 8, 9, 9)).square().mean().backward()
-    Muon([layer.weight], lr=1.0, weight_decay=0.0).step()
-    update = (before - layer.weight.detach()).flatten(1)
-    values = torch.linalg.svdvals(update) / (0.2 * 72**0.5)
-    assert values.min() > 0.6
-    assert values.max() < 1.3
 
 
 def test_npm_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
