@@ -65,7 +65,7 @@ def parts() -> dict[str, torch.nn.Module]:
         "clip": CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=WORDS["text_encoder"], hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
-                max_position_embeddings=48, hidden_act="quick_gelu", eos_token_id=1, projection_dim=128,
+                max_position_embeddings=models.BASES["nano"].text_length, hidden_act="quick_gelu", eos_token_id=1, projection_dim=128,
             )
         ).eval(),
         "t5": T5EncoderModel(

@@ -31,7 +31,7 @@ pipeline = FluxPipeline.from_pretrained(folder)
 for name in ("plain", "personal"):
     if name == "personal":
         pipeline.load_lora_weights(lora)
-    pictures = pipeline(text, width=128, height=128, num_inference_steps=28, guidance_scale=3.5, max_sequence_length=48,
+    pictures = pipeline(text, width=128, height=128, num_inference_steps=28, guidance_scale=3.5, max_sequence_length=72,
                         generator=torch.Generator().manual_seed(7)).images
     pictures[0].save(name + ".png")
 """
@@ -64,14 +64,14 @@ def test_twenty_lines_of_euler_give_the_same_latents() -> None:
     pipeline.set_progress_bar_config(disable=True)
     steps, tokens = 12, 64
     theirs = pipeline(
-        TEXT, width=128, height=128, num_inference_steps=steps, guidance_scale=3.5, max_sequence_length=48,
+        TEXT, width=128, height=128, num_inference_steps=steps, guidance_scale=3.5, max_sequence_length=72,
         generator=torch.Generator().manual_seed(3), output_type="latent",
     ).images  # fmt: skip
     mu = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
     sigmas = [1 - i * (1 - 1 / steps) / (steps - 1) for i in range(steps)]
     sigmas = [np.exp(mu) / (np.exp(mu) + 1 / s - 1) for s in sigmas] + [0.0]
     with torch.no_grad():
-        states, pooled, text_ids = pipeline.encode_prompt(TEXT, max_sequence_length=48)
+        states, pooled, text_ids = pipeline.encode_prompt(TEXT, max_sequence_length=72)
         noise = torch.randn(1, 16, 16, 16, generator=torch.Generator().manual_seed(3))
         x = noise.reshape(1, 16, 8, 2, 8, 2).permute(0, 2, 4, 1, 3, 5).reshape(1, 64, 64)
         image_ids = torch.tensor([[0.0, row, column] for row in range(8) for column in range(8)])

@@ -42,7 +42,7 @@ def test_captions_fall_back_to_the_trigger_and_drop_out(family: Family, photos: 
     (photos / "photo-01.txt").write_text("ohwx man in a grey t-shirt\n")
     pictures = photocheck.read(photos)
     spec = models.resolve(QUICK.model_copy(update={"caption_dropout": 0.5}), len(pictures))
-    expected = family.encode_text(["ohwx man in a grey t-shirt", "ohwx man", ""], 48)["states"]
+    expected = family.encode_text(["ohwx man in a grey t-shirt", "ohwx man", ""], 72)["states"]
     dataset = prepare(pictures, family, spec, tmp_path)
     assert [e.caption for e in dataset.examples] == ["ohwx man in a grey t-shirt", "ohwx man", "ohwx man", "ohwx man"]
     torch.testing.assert_close(dataset.batch([0]).conditioning["states"], expected[:1])

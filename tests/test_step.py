@@ -24,8 +24,8 @@ def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> N
     spec = models.resolve(QUICK.model_copy(update={"seed": 11}), len(pictures))
     pipeline = family.pipeline()
     vae, t5, clip = pipeline.vae, pipeline.text_encoder_2, pipeline.text_encoder
-    tokens_t5 = pipeline.tokenizer_2(["ohwx man"], padding="max_length", max_length=48, return_tensors="pt").input_ids
-    tokens_clip = pipeline.tokenizer(["ohwx man"], padding="max_length", max_length=48, return_tensors="pt").input_ids
+    tokens_t5 = pipeline.tokenizer_2(["ohwx man"], padding="max_length", max_length=72, return_tensors="pt").input_ids
+    tokens_clip = pipeline.tokenizer(["ohwx man"], padding="max_length", max_length=72, return_tensors="pt").input_ids
     with torch.no_grad():
         states, pooled = t5(tokens_t5)[0], clip(tokens_clip).pooler_output
         pixels = torch.stack([_square(path) for path in sorted(photos_square.glob("*.png"))])
@@ -52,7 +52,7 @@ def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> N
         parameter.grad = None
     predicted = family.network(
         hidden_states=x, timestep=sigma, guidance=torch.ones(2), encoder_hidden_states=states.repeat(2, 1, 1),
-        pooled_projections=pooled.repeat(2, 1), txt_ids=torch.zeros(48, 3), img_ids=image_ids,
+        pooled_projections=pooled.repeat(2, 1), txt_ids=torch.zeros(72, 3), img_ids=image_ids,
     ).sample  # fmt: skip
     by_hand = ((predicted - (eps - z)) ** 2).mean()
     by_hand.backward()

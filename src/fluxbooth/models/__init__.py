@@ -59,7 +59,7 @@ BASES: dict[str, Base] = {
             "Apache-2.0",
             native_area=128**2,
             largest_area=144**2,
-            text_length=48,
+            text_length=72,
             learning_rate=1e-3,
             batch_size=4,
             resolutions=(128,),
