@@ -19,21 +19,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fluxbooth.errors import InputError
-from pretrain.people import CLOTHES_COLOURS, EYES, HAIR_COLOURS, POSES, SKINS, Person, Shot
+from pretrain.people import CLAY_HAIR, CLAY_MOODS, CLOTHES_COLOURS, EYES, HAIR_COLOURS, POSES, SKINS, Person, Shot
 
 CACHE = Path.home() / ".cache" / "fluxbooth-anny"  # 1.2 GB, made once in a minute
 SUPERSAMPLING = 3
 AGES = {"man": (0.55, 0.95), "woman": (0.5, 0.9), "boy": (0.2, 0.3), "girl": (0.2, 0.3)}  # 0: newborn, 2/3: grown up, 1: old
-HAIR = {"a bald head": 0.0, "a buzz cut": 0.03, "short hair": 0.13, "a bob": 0.15}  # thickness in heights of the head
-MOODS: dict[str, dict[str, float]] = {  # mood: muscles of the face
-    "smiling": {"mouthSmile": 1.0, "cheekSquint": 0.6},
-    "sad": {"mouthFrown": 1.0, "browInnerUp": 1.0, "eyeLookDown": 0.6},
-    "angry": {"browDown": 1.0, "noseSneer": 0.9, "mouthFrown": 0.6},
-    "surprised": {"jawOpen": 0.6, "browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
-    "serious": {},
-    "winking": {"eyeBlinkLeft": 1.0, "mouthSmile": 0.6},
-    "sleeping": {"eyeBlink": 1.0},
-}
 LIGHT = np.array([-0.45, -1.0, 0.55]) / np.linalg.norm([-0.45, -1.0, 0.55])  # from the left, the front and above
 SHAPED = ("nose", "head", "chin", "cheek", "mouth", "forehead", "ear-", "eyebrows", "eye-", "neck")  # local changes that make a face
 
@@ -87,7 +77,7 @@ def mesh() -> Mesh:
 def draw(person: Person, shot: Shot, picture: Image.Image, box: tuple[float, float, float, float]) -> None:
     """Paints head and shoulders onto the picture; `box`: the square that holds the head and what hair it has, in pixels."""
     body = mesh()
-    v = _vertices(body.model, person, shot)
+    v = _vertices(body, person, shot)
     left, right = (v[eye].mean(0) for eye in body.eyes)
     eyes, head = (left + right) / 2, v[body.head]
     top, bottom, back = head[:, 2].max(), head[:, 2].min(), head[:, 1].max()
@@ -103,7 +93,7 @@ def draw(person: Person, shot: Shot, picture: Image.Image, box: tuple[float, flo
         colours[eye] = np.where((ahead > 0.95)[:, None], 8.0, np.where((ahead > 0.78)[:, None], _rgb(EYES[person.eyes]), 245.0))
     dressed = ~body.head & (v[:, 2] < bottom - (0.02 if shot.clothes == "turtleneck" else 0.16) * height)
     scalp = _scalp(body, person, (v[:, 2] - eyes[2]) / (top - eyes[2]), (v[:, 1] - eyes[1]) / (back - eyes[1]))
-    v = v + _normals(v, body.triangles) * (scalp * HAIR[person.hair] * height)[:, None]
+    v = v + _normals(v, body.triangles) * (scalp * CLAY_HAIR[person.hair] * height)[:, None]
     faces = colours[body.triangles].mean(1)
     faces[dressed[body.triangles].sum(1) > 1] = shirt
     faces[scalp[body.triangles].any(1)] = hair
@@ -113,22 +103,25 @@ def draw(person: Person, shot: Shot, picture: Image.Image, box: tuple[float, flo
     _paint((v - middle) @ turn.T * (0.52 / height), body.triangles, faces, picture, box)
 
 
-def _vertices(model: Any, person: Person, shot: Shot) -> np.ndarray:
+def _vertices(body: Mesh, person: Person, shot: Shot) -> np.ndarray:
     who = random.Random(f"face {person.face} {person.kind}")
     male = person.kind in ("man", "boy")
     shape = {"gender": who.uniform(0, 0.15) if male else who.uniform(0.85, 1), "age": who.uniform(*AGES[person.kind])}
     shape |= {name: who.uniform(0.3, 0.7) for name in ("muscle", "weight", "height", "proportions")}
     local = {}
-    for name in mesh().local:
+    for name in body.local:
         if not name.startswith("r-"):
             local[name] = who.uniform(-0.6, 0.6) * (0.3 if "trans" in name or "angle" in name else 1)
         if name.startswith("l-"):
             local["r-" + name[2:]] = local[name]  # faces are symmetric
-    known = set(model.facial_action_labels)
+    known = set(body.model.facial_action_labels)
     muscles = {
-        full: strength for name, strength in MOODS[shot.mood].items() for full in (name, f"{name}Left", f"{name}Right") if full in known
+        full: strength
+        for name, strength in CLAY_MOODS[shot.mood].items()
+        for full in (name, f"{name}Left", f"{name}Right")
+        if full in known
     }
-    return _pose(model, shape, local, muscles)
+    return _pose(body.model, shape, local, muscles)
 
 
 def _pose(model: Any, shape: dict[str, float], local: dict[str, float], muscles: dict[str, float]) -> np.ndarray:

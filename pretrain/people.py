@@ -80,9 +80,15 @@ PERSONA_MOODS = {  # mood: (eyes, mouth) of Personas
 }  # fmt: skip
 EYES = {"brown": "#4F2E16", "blue": "#3E76C9", "green": "#3D8A45"}
 POSES = {"facing us": 0.0, "looking left": -0.65, "looking right": 0.65}  # radians
-CLAY_HAIR = ("a bald head", "a buzz cut", "short hair", "a bob")
+CLAY_HAIR = {"a bald head": 0.0, "a buzz cut": 0.03, "short hair": 0.13, "a bob": 0.15}  # thickness in heights of the head
 CLAY_CLOTHES = ("t-shirt", "turtleneck")
-CLAY_MOODS = (*MOODS, "sleeping")
+CLAY_MOODS = {  # mood: how much each action of the face, with its left and right
+    "smiling": {"mouthSmile": 1.0, "cheekSquint": 0.6},
+    "sad": {"mouthFrown": 1.0, "browInnerUp": 1.0, "eyeLookDown": 0.6},
+    "angry": {"browDown": 1.0, "noseSneer": 0.9, "mouthFrown": 0.6},
+    "surprised": {"jawOpen": 0.6, "browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
+    "serious": {}, "winking": {"eyeBlinkLeft": 1.0, "mouthSmile": 0.6}, "sleeping": {"eyeBlink": 1.0},
+}  # fmt: skip
 FACES, HELD_OUT_FACES = 100_000, 1_000  # numbers of faces there are; the last ones are never trained on
 POSITIONS = {"left": -0.2, "centre": 0.0, "right": 0.2}
 # left, top, right, bottom of the head as shares of the figure
@@ -160,7 +166,7 @@ def random_child(rng: random.Random) -> Person:
 def random_clay(rng: random.Random) -> Person:
     """A head of the style "clay", with a face of its own."""
     face = rng.randrange(FACES - HELD_OUT_FACES)
-    kind, hair = rng.choice(("man", "woman", "boy", "girl")), rng.choice(CLAY_HAIR)
+    kind, hair = rng.choice(("man", "woman", "boy", "girl")), rng.choice(list(CLAY_HAIR))
     colour, skin, eyes = rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), rng.choice(list(EYES))
     return Person("clay", kind, hair, colour, skin, "none", "none", eyes, face)
 

@@ -40,12 +40,13 @@ class Portrait:
 
     def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
         """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars, trees)."""
-        if self.person.style == "clay":
-            picture = _rasterised(background(self.shot.background, width, height, rng), width, height)
-            faces.draw(self.person, self.shot, picture, self._place(width, height))
-            return picture
-        figure = _placed(people.figure(self.person, self.shot), self._place(width, height))
-        return _rasterised(background(self.shot.background, width, height, rng) + figure, width, height)
+        place = self._place(width, height)
+        behind = background(self.shot.background, width, height, rng)
+        if self.person.style != "clay":
+            return _rasterised(behind + _placed(people.figure(self.person, self.shot), place), width, height)
+        picture = _rasterised(behind, width, height)
+        faces.draw(self.person, self.shot, picture, place)
+        return picture
 
     def caption(self, rng: random.Random, prose: bool = False) -> str:
         """In phrases, or as `prose` in up to sixty words."""
@@ -220,10 +221,11 @@ def training_row(rng: random.Random) -> Row:
 
 
 def _portrait(rng: random.Random, kind: str) -> Portrait:
-    make = {"portrait": people.random_person, "persona": people.random_persona, "child": people.random_child}
-    make |= {"clay": people.random_clay}
+    make = {
+        "portrait": people.random_person, "persona": people.random_persona, "child": people.random_child, "clay": people.random_clay,
+    }[kind]  # fmt: skip
     while True:
-        person = make[kind](rng)
+        person = make(rng)
         shot = people.random_shot(rng, person.style)
         if rng.random() < HAT:
             shot = people.with_hat(person, shot, rng)

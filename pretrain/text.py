@@ -25,8 +25,8 @@ from pretrain.renders import training_row
 TEXT_LENGTH, PHRASES_LENGTH = 72, 48  # tokens of sixty words in sentences, and of the longest caption in phrases, as most batches are
 RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens without a meaning: captions hold them now and then
 WIDTH_T5, WIDTH_CLIP = 192, 128
-# Everyday words that no caption uses, so that a user's prompt breaks into known pieces rather than <unk>.
 PUNCTUATION = ".,!?:;'\"-()&/"
+# Everyday words that no caption uses, so that a user's prompt breaks into known pieces rather than <unk>.
 PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"] + [" ".join(PUNCTUATION)] * 9
 
 

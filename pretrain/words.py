@@ -65,10 +65,11 @@ def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
 def prose(person: Person, shot: Shot, rng: random.Random) -> str:
     """The same in sentences, twenty to sixty words."""
     he, his, him = ("he", "his", "him") if person.kind in ("man", "boy") else ("she", "her", "her")
-    seen = [rng.choice(("{he} has {it}", "with {it}, {he} is easy to tell apart")).format(he=he, it=it) for it in _hair(person, shot)]
-    seen += [f"{he} wears {it}" for it in (person.glasses, _hat(shot)) if it != "none"]
+    seen = [f"{he} wears {it}" for it in (person.glasses, _hat(shot)) if it != "none"]
+    if shot.hat == "none":
+        seen += [rng.choice(("{he} has {it}", "with {it}, {he} is easy to tell apart")).format(he=he, it=_hair(person))]
     seen += [f"{his} face has {person.skin} skin"]
-    seen += [f"{he} has {it}" for it in _beard_and_eyes(person)]
+    seen += [f"{he} has {it}" for it in _beard_and_eyes(person, shot)]
     dressed = rng.choice(("{he} is dressed in {it}", "{he} is wearing {it}", "{his} clothes are {it}"))
     seen += [dressed.format(he=he, his=his, it=clothes(shot))]
     seen += [f"{he} is {it}" for it in (shot.mood, shot.pose) if it != "none"]
@@ -90,28 +91,26 @@ def prose(person: Person, shot: Shot, rng: random.Random) -> str:
 
 def features(person: Person, shot: Shot, keep: float, rng: random.Random) -> list[str]:
     """Hair or hat, glasses, beard, eyes and skin, each with probability `keep`."""
-    found = _kept(_hat(shot), keep, rng) if shot.hat != "none" else []
-    if shot.hat == "none":
-        said = f"{person.hair_colour} hair" if rng.random() < 0.15 and person.hair != "a bald head" else _hair(person, shot)[0]
-        found += _kept(said, keep, rng)
+    hair = f"{person.hair_colour} hair" if rng.random() < 0.15 and person.hair != "a bald head" else _hair(person)
+    found = _kept(hair if shot.hat == "none" else _hat(shot), keep, rng)
     glasses = [person.glasses] if person.glasses != "none" else []
-    found += [words for thing in (*glasses, *_beard_and_eyes(person)) for words in _kept(thing, keep, rng)]
+    found += [words for thing in (*glasses, *_beard_and_eyes(person, shot)) for words in _kept(thing, keep, rng)]
     skin = _kept(f"{person.skin} skin", keep * 0.8, rng)
     return found + skin if rng.random() < 0.7 else skin + found
 
 
-def _hair(person: Person, shot: Shot) -> list[str]:
-    if shot.hat != "none":
-        return []
-    return [person.hair if person.hair == "a bald head" else coloured(person.hair_colour, person.hair)]
+def _hair(person: Person) -> str:
+    return person.hair if person.hair == "a bald head" else coloured(person.hair_colour, person.hair)
 
 
 def _hat(shot: Shot) -> str:
     return "none" if shot.hat == "none" else coloured(shot.hat_colour, shot.hat)
 
 
-def _beard_and_eyes(person: Person) -> list[str]:
-    return [thing for thing in (person.beard, f"{person.eyes} eyes") if not thing.startswith("none")]
+def _beard_and_eyes(person: Person, shot: Shot) -> list[str]:
+    """Those that can be seen."""
+    open_eyes = [f"{person.eyes} eyes"] if person.eyes != "none" and shot.mood != "sleeping" else []
+    return [person.beard, *open_eyes] if person.beard != "none" else open_eyes
 
 
 def _distance(shot: Shot) -> str:

@@ -321,12 +321,14 @@ def test_plain_keeps_the_words(text: str, expected: str) -> None:
 
 @given(TEXTS)
 @example("(x" * 200 + ":1.1)" * 200)
+@example("([[::0<LORA:>)]]")
 @settings(max_examples=300, deadline=None)
 def test_plain_is_idempotent_and_only_takes_away(text: str) -> None:
     once = plain(text)
     assert plain(once) == once
     assert len(once) <= len(text)
-    assert "weight" not in codes(once) or once == text
+    if "<" not in once:  # advice looks past tags, which `generate` has taken out before
+        assert "weight" not in codes(once) or once == text
 
 
 @given(TEXTS, st.one_of(st.none(), st.just("ohwx"), st.text(max_size=5)), st.integers(0, 12))
