@@ -1,6 +1,6 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
-Stages: render, vae, encode, language, transformer, distill, reader, export. Everything but the exported weights stays in DIR, which
+Stages: render, vae, encode, language, transformer, distill, draw, reader, export. Everything but the exported weights stays in DIR, which
 should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB), and in
 ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
 """
@@ -20,13 +20,16 @@ import torch
 from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader, load_reader
 from fluxbooth.models import NANO
-from pretrain import data, distill, export, language, reader, transformer, vae
+from pretrain import data, distill, drawing, export, language, reader, transformer, vae
 from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state
+from pretrain.judge import Judge
 
-PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, READER_STEPS = 24_400, 4_500, 1_500, 5_000, 250, 600
+PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, DRAW_STEPS, READER_STEPS = (
+    24_400, 4_500, 1_500, 5_000, 250, 300, 1_500,
+)  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "reader", "export")
+STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "draw", "reader", "export")
 
 
 class Work:
@@ -58,10 +61,19 @@ class Work:
         from safetensors.torch import load_file
 
         model = self.beginning()
-        part = {"language": "model.model.", "transformer": "model.average.", "distill": "model."}[name]
+        part = {"language": "model.model.", "transformer": "model.average.", "distill": "model.", "draw": "model."}[name]
         tensors = load_file(self.folder / f"{name}.safetensors")
         model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return model.eval()
+
+    def judge(self) -> Judge:
+        """As the transformer's training left it."""
+        from safetensors.torch import load_file
+
+        judge, part = Judge(), "model.judge."
+        tensors = load_file(self.folder / "transformer.safetensors")
+        judge.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
+        return judge.eval()
 
 
 def render(work: Work, steps: int) -> None:
@@ -116,6 +128,14 @@ def train_distill(work: Work, steps: int) -> None:
         pass
 
 
+def train_drawing(work: Work, steps: int) -> None:
+    shards, _ = work.shards()
+    student, teacher, judge = work.nano("distill"), work.nano("transformer"), work.judge()
+    rows = drawing.train(student, teacher, judge, shards, work.latents(shards), steps, work.folder / "draw.safetensors")
+    for _ in show("draw", rows, steps):
+        pass
+
+
 def train_reader(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
     begin = load_reader(work.begin / "reader" / "model.safetensors") if work.begin else None
@@ -128,7 +148,7 @@ def train_reader(work: Work, steps: int) -> None:
 
 
 def write(work: Work, steps: int) -> None:
-    export.pipeline(work.nano("distill"), work.vae(), NANO)
+    export.pipeline(work.nano("draw"), work.vae(), NANO)
     export.copy_reader(work.folder / "reader", NANO / "reader")
 
 
@@ -148,7 +168,7 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
 RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
     "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
-    "reader": (train_reader, READER_STEPS), "export": (write, 0),
+    "draw": (train_drawing, DRAW_STEPS), "reader": (train_reader, READER_STEPS), "export": (write, 0),
 }  # fmt: skip
 
 

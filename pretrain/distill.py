@@ -53,13 +53,21 @@ def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple
     eps = torch.randn(z.shape, generator=draw)
     sigma = flow.sample_sigma("uniform", len(z), draw, z.shape[1])
     strength = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(len(z), generator=draw)
-    x, one = flow.interpolate(z, eps, sigma), torch.ones(len(z))
+    x = flow.interpolate(z, eps, sigma)
     with autocast():
-        with torch.no_grad():
-            encoded = teacher.encode(batch.captions)
-            with_caption = teacher.velocity(x, sigma, encoded, one, shape).float()
-            empty = tuple(t.expand(len(z), *t.shape[1:]) for t in teacher.encode([""]))
-            without = teacher.velocity(x, sigma, (empty[0], empty[1]), one, shape).float()
-        target = without + strength.view(-1, 1, 1) * (with_caption - without)
+        encoded = teacher.encode(batch.captions)
+        target, with_caption = guided(teacher, x, sigma, encoded, strength, shape)
         velocity = student.velocity(x, sigma, encoded, strength, shape)
     return (velocity.float() - target).square().mean(), (with_caption - target).square().mean().item()
+
+
+@torch.no_grad()
+def guided(
+    teacher: Nano, x: Tensor, sigma: Tensor, encoded: tuple[Tensor, Tensor], strength: Tensor, shape: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Velocity of two-pass guidance, v_0 + strength (v - v_0) with v_0 that of the empty caption, and v."""
+    one = torch.ones(len(x))
+    empty, pooled = (t.expand(len(x), *t.shape[1:]) for t in teacher.encode([""]))
+    velocity = teacher.velocity(x, sigma, encoded, one, shape).float()
+    without = teacher.velocity(x, sigma, (empty, pooled), one, shape).float()
+    return without + strength.view(-1, 1, 1) * (velocity - without), velocity

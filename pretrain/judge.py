@@ -53,12 +53,12 @@ class Judge(nn.Module):
             pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
             return {name: head(pooled).float() for name, head in self.heads.items()}
 
-    def loss(self, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers]) -> Tensor:
+    def loss(self, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], noise: float = NOISE) -> Tensor:
         """Cross-entropy of the attributes that `answers` gives, summed over a picture's, the mean over pictures.
 
         A little noise first: what it drowns, nobody would see.
         """
-        logits = self(z + NOISE * torch.randn_like(z), shape)
+        logits = self(z + noise * torch.randn_like(z), shape)
         losses = []
         for name, values in self.values.items():
             wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])

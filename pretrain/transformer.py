@@ -104,12 +104,12 @@ def pack(latents: np.ndarray) -> Tensor:
     return FluxPipeline._pack_latents(z, *z.shape)
 
 
-def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray], prose: float = PROSE) -> Batch:
+def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray], prose: float = PROSE, pictures: int = BATCH) -> Batch:
     """The pictures of a step: of one shard's shape; in a share `prose` of the steps half of the captions are sentences."""
     rng = random.Random(f"batch {step}")
     shape = rng.choice(shards).pictures.shape[1:3]
     same_shape = [i for i, shard in enumerate(shards) if shard.pictures.shape[1:3] == shape]
-    picks = [(rng.choice(same_shape), rng.randrange(len(shards[0].rows))) for _ in range(BATCH)]
+    picks = [(rng.choice(same_shape), rng.randrange(len(shards[0].rows))) for _ in range(pictures)]
     z = np.stack([latents[i][j] for i, j in picks])
     rows = [shards[i].rows[j] for i, j in picks]
     sentences = rng.random() < prose

@@ -15,14 +15,17 @@ import torch
 from PIL import Image
 from transformers import CLIPTokenizer
 
-from fluxbooth import InputError
+from fluxbooth import InputError, flow
 from fluxbooth.models import NANO
 from pretrain import faces, leaves, people, text, things, words
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
+from pretrain.distill import guided
+from pretrain.drawing import EULER_STEPS, Easel, opinions
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
+from pretrain.transformer import Batch
 
 ROWS = [training_row(random.Random(f"row {i}")) for i in range(600)]
 
@@ -141,6 +144,72 @@ def test_the_judge_hears_of_named_attributes_alone() -> None:
     assert z.grad[1].abs().sum() == 0
     assert judge.heads["mood"].weight.grad is not None
     assert float(judge.heads["hair"].weight.grad.abs().sum()) == 0  # type: ignore[union-attr]
+
+
+class Field:
+    """A velocity field without weights but one: it adds the caption's length, its encoding, to what it sees."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = torch.tensor(slope, requires_grad=True)
+
+    def encode(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths = torch.tensor([float(len(caption)) for caption in captions])
+        return lengths.view(-1, 1, 1), lengths.view(-1, 1)
+
+    def velocity(self, x: torch.Tensor, sigma: torch.Tensor, encoded: tuple[torch.Tensor, torch.Tensor], *_: object) -> torch.Tensor:
+        return self.slope * x + sigma.view(-1, 1, 1) + encoded[0]
+
+
+def an_easel(captions: list[str], rows: list[Row]) -> Easel:
+    z = torch.randn(len(captions), 64, 64, generator=flow.generator(1))
+    return Easel(Batch(z, captions, rows, torch.ones(len(z), 64, 1), (16, 16), 72), flow.generator(2))
+
+
+def test_two_pass_guidance_goes_on_past_the_caption() -> None:
+    x, sigma = torch.randn(2, 4, 3), torch.tensor([0.2, 0.9])
+    field, strength = Field(0.5), torch.tensor([1.0, 4.0])
+    target, plain = guided(field, x, sigma, field.encode(["man", "a dog"]), strength, (4, 4))  # type: ignore[arg-type]
+    empty = 0.5 * x + sigma.view(-1, 1, 1)
+    torch.testing.assert_close(plain, empty + torch.tensor([3.0, 5.0]).view(-1, 1, 1))
+    torch.testing.assert_close(target, empty + torch.tensor([3.0, 20.0]).view(-1, 1, 1))
+
+
+def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end() -> None:
+    man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    easel = an_easel(["sad"] * 15, [man] * 15)
+    assert easel.sigma[0] == easel.sigma[EULER_STEPS] == 1  # the moments differ, and all are there
+    assert len(easel.sigma.unique()) == EULER_STEPS
+    other = Batch(torch.zeros(15, 64, 64), [f"man {i}" for i in range(15)], [man] * 15, torch.ones(15, 64, 1), (16, 16), 72)
+    aim, began = torch.full((64, 64), 3.0), easel.x[0].clone()
+    for step in range(EULER_STEPS):
+        assert easel.captions[0] == "sad"
+        assert easel.at[0] == step
+        before = easel.x[0].clone()
+        easel.step((easel.x - aim) / easel.sigma.view(-1, 1, 1), other, flow.generator(3, step))
+        if step + 1 < EULER_STEPS:
+            share = easel.sigma[0]
+            torch.testing.assert_close(easel.x[0], share * began + (1 - share) * aim, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(before - aim, (began - aim) * easel.sigmas[-2], rtol=1e-3, atol=1e-3)  # one step from the aim
+    assert easel.at[0] == 0
+    assert (easel.captions[0], easel.said[0]) == ("man 0", {"kind": "man"})
+    assert 0.9 < float(easel.x[0].std()) < 1.1  # noise again
+
+
+def test_the_drawer_hears_the_judge_and_the_teacher() -> None:
+    man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    torch.manual_seed(0)
+    judge, student = Judge(), Field(0.5)
+    easel = an_easel(["man, sad", ""], [man, man])
+    easel.strength = torch.ones(2)
+    missed, distance, velocity = opinions(easel, student, Field(0.25), judge)  # type: ignore[arg-type]
+    torch.testing.assert_close(distance, (0.25 * easel.x).square().mean())
+    assert not velocity.requires_grad
+    [of_judge] = torch.autograd.grad(missed, [student.slope], retain_graph=True)
+    [of_teacher] = torch.autograd.grad(distance, [student.slope])
+    assert of_judge != 0
+    assert of_teacher > 0
+    easel.said = [{}, {}]
+    assert opinions(easel, student, Field(0.5), judge)[:2] == (0, 0)  # type: ignore[arg-type]
 
 
 def test_a_portrait_in_sentences_says_what_its_phrases_would() -> None:

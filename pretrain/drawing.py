@@ -1,0 +1,103 @@
+"""The student draws pictures of its own, and the judge says at every step where they do not show what their captions say.
+
+Everywhere else x is a picture of the data under noise, in which a moustache that the caption names is half visible already. A
+drawing whose first steps forgot it looks like nothing that was ever trained on, and nothing puts it back. So pictures are drawn from
+noise, one Euler step of the sampler at a time, each at a moment of its own; at every step the loss is the judge's opinion of the
+picture predicted from there (after ReFL, arXiv 2304.05977), beside the distance to the teacher's two-pass guidance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fluxbooth import flow
+from pretrain.checkpoint import load_state, save_state
+from pretrain.data import Shard
+from pretrain.distill import STRENGTHS, guided
+from pretrain.judge import Judge, said_and_unsaid
+from pretrain.precision import autocast
+from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
+
+EULER_STEPS, PICTURES = 14, 32
+LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 2e-4, 0.05, 0.3, 30_000_000  # noise: against touches that only a network sees
+
+
+class Easel:
+    """Pictures of one shape in the making; a finished one makes room for the next caption and fresh noise."""
+
+    def __init__(self, batch: Batch, draw: torch.Generator) -> None:
+        n, tokens = batch.z.shape[:2]
+        self.shape, self.sigmas = batch.shape, flow.shift(torch.linspace(1, 0, EULER_STEPS + 1), tokens)
+        self.at = torch.arange(n) % EULER_STEPS  # Euler steps behind each; the first pictures begin as the data's
+        self.captions, self.said = list(batch.captions), said_and_unsaid(batch.rows, batch.captions)[0]
+        self.strength = _strengths(n, draw)
+        self.x = flow.interpolate(batch.z, torch.randn(batch.z.shape, generator=draw), self.sigma)
+
+    @property
+    def sigma(self) -> Tensor:
+        return self.sigmas[self.at]
+
+    def step(self, velocity: Tensor, following: Batch, draw: torch.Generator) -> None:
+        """One Euler step of each; the finished ones are begun anew with the captions of `following`."""
+        ahead = self.sigmas[self.at + 1] - self.sigma
+        self.x = self.x + ahead.view(-1, 1, 1) * velocity
+        self.at = self.at + 1
+        eps, strength = torch.randn(self.x.shape, generator=draw), _strengths(len(self.x), draw)
+        said, _ = said_and_unsaid(following.rows, following.captions)
+        for i in torch.nonzero(self.at == EULER_STEPS).flatten().tolist():
+            self.at[i], self.x[i], self.strength[i] = 0, eps[i], strength[i]
+            self.captions[i], self.said[i] = following.captions[i], said[i]
+
+
+def _strengths(n: int, draw: torch.Generator) -> Tensor:
+    low, high = STRENGTHS
+    return low + (high - low) * torch.rand(n, generator=draw)
+
+
+def train(
+    student: Nano, teacher: Nano, judge: Judge, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path
+) -> Iterator[tuple[int, float, float, Nano]]:
+    """Yields (step, what the judge misses, distance to the teacher, student) every twenty steps; resumes from `checkpoint`.
+
+    The first is the mean cross-entropy of all that a caption says; pictures in the making are not kept over a resume.
+    """
+    nn.functional.scaled_dot_product_attention = plain_attention
+    for model in (student, teacher):
+        model.transformer.compile_repeated_blocks()
+    for frozen in (teacher, judge, student.text_encoder, student.text_encoder_2):
+        frozen.requires_grad_(False)
+    optimizers = make_optimizers(student.transformer)
+    start, easels, rows = load_state(checkpoint, student, *optimizers), dict[tuple[int, int], Easel](), list[tuple[float, float]]()
+    for step in range(start, steps):
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
+        batch, draw = batch_at(FIRST_BATCH + step, shards, latents, prose=1.0, pictures=PICTURES), flow.generator(9, step)
+        easel = easels.setdefault(batch.shape, Easel(batch, draw))
+        missed, distance, velocity = opinions(easel, student, teacher, judge)
+        (distance + JUDGE_WEIGHT * missed).backward()
+        torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        easel.step(velocity, batch, draw)
+        rows.append((missed.item(), distance.item()))
+        if (step + 1) % 20 == 0 or step + 1 == steps:
+            save_state(checkpoint, step + 1, student, *optimizers)
+            yield step + 1, *np.mean(rows, 0), student
+            rows.clear()
+
+
+def opinions(easel: Easel, student: Nano, teacher: Nano, judge: Judge) -> tuple[Tensor, Tensor, Tensor]:
+    """What the judge misses in the pictures predicted from where the easel is, their distance to the teacher's, the velocity."""
+    x, sigma, strength, shape = easel.x, easel.sigma, easel.strength, easel.shape
+    with autocast():
+        encoded = student.encode(easel.captions)
+        target, _ = guided(teacher, x, sigma, encoded, strength, shape)
+        velocity = student.velocity(x, sigma, encoded, strength, shape).float()
+    predicted = x - sigma.view(-1, 1, 1) * velocity
+    return judge.loss(predicted, shape, easel.said, JUDGE_NOISE), (velocity - target).square().mean(), velocity.detach()
