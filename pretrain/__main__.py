@@ -26,7 +26,7 @@ from pretrain.checkpoint import load_state
 from pretrain.judge import Judge
 
 PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, DRAW_STEPS, READER_STEPS = (
-    24_400, 4_500, 1_500, 5_000, 250, 300, 1_500,
+    24_400, 4_500, 1_500, 5_000, 250, 600, 1_500,
 )  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
 STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "draw", "reader", "export")
