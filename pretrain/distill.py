@@ -52,13 +52,18 @@ def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple
     draw = flow.generator(5, step)
     eps = torch.randn(z.shape, generator=draw)
     sigma = flow.sample_sigma("uniform", len(z), draw, z.shape[1])
-    strength = STRENGTHS[0] + (STRENGTHS[1] - STRENGTHS[0]) * torch.rand(len(z), generator=draw)
+    strength = strengths(len(z), draw)
     x = flow.interpolate(z, eps, sigma)
     with autocast():
         encoded = teacher.encode(batch.captions)
         target, with_caption = guided(teacher, x, sigma, encoded, strength, shape)
         velocity = student.velocity(x, sigma, encoded, strength, shape)
     return (velocity.float() - target).square().mean(), (with_caption - target).square().mean().item()
+
+
+def strengths(n: int, draw: torch.Generator) -> Tensor:
+    low, high = STRENGTHS
+    return low + (high - low) * torch.rand(n, generator=draw)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
-from pretrain.distill import STRENGTHS, guided
+from pretrain.distill import guided, strengths
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.precision import autocast
 from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
@@ -35,7 +35,7 @@ class Easel:
         self.shape, self.sigmas = batch.shape, flow.shift(torch.linspace(1, 0, EULER_STEPS + 1), tokens)
         self.at = torch.arange(n) % EULER_STEPS  # Euler steps behind each; the first pictures begin as the data's
         self.captions, self.said = list(batch.captions), said_and_unsaid(batch.rows, batch.captions)[0]
-        self.strength = _strengths(n, draw)
+        self.strength = strengths(n, draw)
         self.x = flow.interpolate(batch.z, torch.randn(batch.z.shape, generator=draw), self.sigma)
 
     @property
@@ -47,16 +47,11 @@ class Easel:
         ahead = self.sigmas[self.at + 1] - self.sigma
         self.x = self.x + ahead.view(-1, 1, 1) * velocity
         self.at = self.at + 1
-        eps, strength = torch.randn(self.x.shape, generator=draw), _strengths(len(self.x), draw)
+        eps, strength = torch.randn(self.x.shape, generator=draw), strengths(len(self.x), draw)
         said, _ = said_and_unsaid(following.rows, following.captions)
         for i in torch.nonzero(self.at == EULER_STEPS).flatten().tolist():
             self.at[i], self.x[i], self.strength[i] = 0, eps[i], strength[i]
             self.captions[i], self.said[i] = following.captions[i], said[i]
-
-
-def _strengths(n: int, draw: torch.Generator) -> Tensor:
-    low, high = STRENGTHS
-    return low + (high - low) * torch.rand(n, generator=draw)
 
 
 def train(
@@ -77,7 +72,9 @@ def train(
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
         batch, draw = batch_at(FIRST_BATCH + step, shards, latents, prose=1.0, pictures=PICTURES), flow.generator(9, step)
-        easel = easels.setdefault(batch.shape, Easel(batch, draw))
+        if batch.shape not in easels:
+            easels[batch.shape] = Easel(batch, draw)
+        easel = easels[batch.shape]
         missed, distance, velocity = opinions(easel, student, teacher, judge)
         (distance + JUDGE_WEIGHT * missed).backward()
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
