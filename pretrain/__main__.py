@@ -43,6 +43,8 @@ class Work:
     def shards(self) -> tuple[list[data.Shard], data.Shard]:
         """Those to train on, and the last one, which is only looked at."""
         shards = data.load(self.folder / "data")
+        if not shards:
+            raise InputError(f"There are no pictures in {self.folder / 'data'}: run `--only render` first.")
         return shards[:-1], shards[-1]
 
     def vae(self) -> vae.AutoencoderKL:
@@ -62,16 +64,22 @@ class Work:
 
         model = self.beginning()
         part = {"language": "model.model.", "transformer": "model.average.", "distill": "model.", "draw": "model."}[name]
-        tensors = load_file(self.folder / f"{name}.safetensors")
+        tensors = load_file(self.finished(name))
         model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return model.eval()
+
+    def finished(self, stage: str) -> Path:
+        path = self.folder / f"{stage}.safetensors"
+        if not path.exists():
+            raise InputError(f"{path} is missing: run `--only {stage}` first.")
+        return path
 
     def judge(self) -> Judge:
         """As the transformer's training left it."""
         from safetensors.torch import load_file
 
         judge, part = Judge(), "model.judge."
-        tensors = load_file(self.folder / "transformer.safetensors")
+        tensors = load_file(self.finished("transformer"))
         judge.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return judge.eval()
 

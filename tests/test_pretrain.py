@@ -18,6 +18,7 @@ from transformers import CLIPTokenizer
 from fluxbooth import InputError, flow
 from fluxbooth.models import NANO
 from pretrain import faces, leaves, people, text, things, words
+from pretrain.__main__ import Work
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
 from pretrain.distill import guided
@@ -163,6 +164,13 @@ class Field:
 def an_easel(captions: list[str], rows: list[Row]) -> Easel:
     z = torch.randn(len(captions), 64, 64, generator=flow.generator(1))
     return Easel(Batch(z, captions, rows, torch.ones(len(z), 64, 1), (16, 16), 72), flow.generator(2))
+
+
+def test_a_stage_asks_for_those_before_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--only render"):
+        Work(tmp_path).shards()
+    with pytest.raises(InputError, match="--only transformer"):
+        Work(tmp_path).judge()
 
 
 def test_two_pass_guidance_goes_on_past_the_caption() -> None:
