@@ -1,8 +1,8 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
-Stages: render, vae, encode, language, transformer, distill, draw, reader, export. Everything but the exported weights stays in DIR, which
-should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB), and in
-~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
+Stages: render, vae, encode, language, transformer, distill, judge, draw, reader, export. Everything but the exported weights stays in
+DIR, which should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB),
+and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import torch
 from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader, load_reader
 from fluxbooth.models import NANO
-from pretrain import data, distill, drawing, export, language, reader, transformer, vae
+from pretrain import data, distill, drawing, export, hardening, language, reader, transformer, vae
 from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state
 from pretrain.judge import Judge
 
-PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, DRAW_STEPS, READER_STEPS = (
-    24_400, 4_500, 1_500, 5_000, 250, 600, 1_500,
+PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STEPS, READER_STEPS = (
+    24_400, 4_500, 1_500, 5_000, 250, 1_500, 2_000, 1_500,
 )  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "draw", "reader", "export")
+STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "reader", "export")
 
 
 class Work:
@@ -74,12 +74,12 @@ class Work:
             raise InputError(f"{path} is missing: run `--only {stage}` first.")
         return path
 
-    def judge(self) -> Judge:
-        """As the transformer's training left it."""
+    def judge(self, name: str) -> Judge:
+        """As the training of the transformer left it, or as its own did, for the drawer."""
         from safetensors.torch import load_file
 
-        judge, part = Judge(), "model.judge."
-        tensors = load_file(self.finished("transformer"))
+        judge, part = Judge(), {"transformer": "model.judge.", "judge": "model."}[name]
+        tensors = load_file(self.finished(name))
         judge.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return judge.eval()
 
@@ -136,9 +136,16 @@ def train_distill(work: Work, steps: int) -> None:
         pass
 
 
+def train_judge(work: Work, steps: int) -> None:
+    shards, _ = work.shards()
+    judge = work.judge("transformer")
+    for _ in show("judge", hardening.train(judge, shards, work.latents(shards), steps, work.folder / "judge.safetensors"), steps):
+        pass
+
+
 def train_drawing(work: Work, steps: int) -> None:
     shards, _ = work.shards()
-    student, teacher, judge = work.nano("distill"), work.nano("transformer"), work.judge()
+    student, teacher, judge = work.nano("distill"), work.nano("transformer"), work.judge("judge")
     rows = drawing.train(student, teacher, judge, shards, work.latents(shards), steps, work.folder / "draw.safetensors")
     for _ in show("draw", rows, steps):
         pass
@@ -152,7 +159,9 @@ def train_reader(work: Work, steps: int) -> None:
     model = Reader(vocabulary())
     load_state(work.folder / "reader.safetensors", model)
     export.reader(model, work.folder / "reader")
-    print(export.reader_accuracy(work.folder / "reader", held_out, work.vae()), file=sys.stderr)
+    answers = [row.answers() for row in held_out.rows]
+    saved = load_reader(work.folder / "reader" / "model.safetensors")
+    print(export.reader_accuracy(saved, held_out.pictures, answers, work.vae()), file=sys.stderr)
 
 
 def write(work: Work, steps: int) -> None:
@@ -176,7 +185,7 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
 RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
     "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
-    "draw": (train_drawing, DRAW_STEPS), "reader": (train_reader, READER_STEPS), "export": (write, 0),
+    "judge": (train_judge, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "reader": (train_reader, READER_STEPS), "export": (write, 0),
 }  # fmt: skip
 
 

@@ -23,35 +23,41 @@ from pretrain.judge import Judge, said_and_unsaid
 from pretrain.precision import autocast
 from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
 
-EULER_STEPS, PICTURES = 14, 32
-LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 2e-4, 0.05, 0.3, 30_000_000  # noise: against touches that only a network sees
+EULER_STEPS, PICTURES, EASELS = 14, 32, 6  # easels of each shape take turns: one alone would be learnt by heart
+GIVEN_UP = 0.1  # at each step, so that first strokes, which decide a shape, are made most often
+LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 3e-4, 0.1, 0.3, 30_000_000  # noise: against touches that only a network sees
+COUNTS = {"hair": 2.0}  # 28 shapes, whose neighbours are alike
 
 
 class Easel:
-    """Pictures of one shape in the making; a finished one makes room for the next caption and fresh noise."""
+    """Pictures of one shape in the making; what is finished or given up makes room for another caption and fresh noise.
+
+    At first they wait as noise, one Euler step longer each than the last, so that they come to stand at all moments.
+    """
 
     def __init__(self, batch: Batch, draw: torch.Generator) -> None:
         n, tokens = batch.z.shape[:2]
         self.shape, self.sigmas = batch.shape, flow.shift(torch.linspace(1, 0, EULER_STEPS + 1), tokens)
-        self.at = torch.arange(n) % EULER_STEPS  # Euler steps behind each; the first pictures begin as the data's
+        self.at = -(torch.arange(n) % EULER_STEPS)  # Euler steps behind each; below zero, steps to wait
         self.captions, self.said = list(batch.captions), said_and_unsaid(batch.rows, batch.captions)[0]
-        self.strength = strengths(n, draw)
-        self.x = flow.interpolate(batch.z, torch.randn(batch.z.shape, generator=draw), self.sigma)
+        self.x, self.strength = torch.randn(batch.z.shape, generator=draw), strengths(n, draw)
 
     @property
     def sigma(self) -> Tensor:
-        return self.sigmas[self.at]
+        return self.sigmas[self.at.clamp(min=0)]
 
     def step(self, velocity: Tensor, following: Batch, draw: torch.Generator) -> None:
-        """One Euler step of each; the finished ones are begun anew with the captions of `following`."""
-        ahead = self.sigmas[self.at + 1] - self.sigma
+        """One Euler step of each; those finished or given up are begun anew, with that of three captions of `following` which says most."""
+        ahead = self.sigmas[(self.at + 1).clamp(min=0)] - self.sigma
         self.x = self.x + ahead.view(-1, 1, 1) * velocity
         self.at = self.at + 1
-        eps, strength = torch.randn(self.x.shape, generator=draw), strengths(len(self.x), draw)
-        said, _ = said_and_unsaid(following.rows, following.captions)
-        for i in torch.nonzero(self.at == EULER_STEPS).flatten().tolist():
+        n, (said, _) = len(self.x), said_and_unsaid(following.rows, following.captions)
+        eps, strength, offered = torch.randn(self.x.shape, generator=draw), strengths(n, draw), torch.randint(n, (n, 3), generator=draw)
+        over = (self.at == EULER_STEPS) | ((self.at > 0) & (torch.rand(n, generator=draw) < GIVEN_UP))
+        for i in torch.nonzero(over).flatten().tolist():
+            taken = max(offered[i].tolist(), key=lambda j: len(said[j]))
             self.at[i], self.x[i], self.strength[i] = 0, eps[i], strength[i]
-            self.captions[i], self.said[i] = following.captions[i], said[i]
+            self.captions[i], self.said[i] = following.captions[taken], said[taken]
 
 
 def train(
@@ -67,14 +73,15 @@ def train(
     for frozen in (teacher, judge, student.text_encoder, student.text_encoder_2):
         frozen.requires_grad_(False)
     optimizers = make_optimizers(student.transformer)
-    start, easels, rows = load_state(checkpoint, student, *optimizers), dict[tuple[int, int], Easel](), list[tuple[float, float]]()
+    start, easels, rows = load_state(checkpoint, student, *optimizers), dict[tuple[int, ...], Easel](), list[tuple[float, float]]()
     for step in range(start, steps):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
         batch, draw = batch_at(FIRST_BATCH + step, shards, latents, prose=1.0, pictures=PICTURES), flow.generator(9, step)
-        if batch.shape not in easels:
-            easels[batch.shape] = Easel(batch, draw)
-        easel = easels[batch.shape]
+        place = (*batch.shape, step % EASELS)
+        if place not in easels:
+            easels[place] = Easel(batch, draw)
+        easel = easels[place]
         missed, distance, velocity = opinions(easel, student, teacher, judge)
         (distance + JUDGE_WEIGHT * missed).backward()
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
@@ -97,4 +104,4 @@ def opinions(easel: Easel, student: Nano, teacher: Nano, judge: Judge) -> tuple[
         target, _ = guided(teacher, x, sigma, encoded, strength, shape)
         velocity = student.velocity(x, sigma, encoded, strength, shape).float()
     predicted = x - sigma.view(-1, 1, 1) * velocity
-    return judge.loss(predicted, shape, easel.said, JUDGE_NOISE), (velocity - target).square().mean(), velocity.detach()
+    return judge.loss(predicted, shape, easel.said, JUDGE_NOISE, COUNTS), (velocity - target).square().mean(), velocity.detach()

@@ -1,6 +1,7 @@
 """The figures of nano's model card: `python -m pretrain.evaluate --work DIR`, with contact sheets to look at.
 
-200 captions of held-out people and clothes are drawn and read back; a LoRA is trained for each of the first held-out people.
+200 captions of held-out people and clothes are drawn and read back; a LoRA is trained for each of the first held-out people. DIR needs
+its pictures and its transformer, which was the teacher of guidance.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import json
 import random
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +26,17 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image, ImageOps
 
-from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, photocheck, train
+from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, models, photocheck, train
 from fluxbooth.likeness import Reader
 from fluxbooth.models import NANO
-from pretrain import things, vae, words
+from pretrain import distill, things, vae, words
 from pretrain.__main__ import Work
 from pretrain.attributes import Answers
+from pretrain.data import Shard
+from pretrain.export import reader_accuracy
 from pretrain.people import FACES, HELD_OUT, Person, Shot, random_clay, random_person, random_persona, random_shot
 from pretrain.renders import Portrait, Row, Still, training_row
+from pretrain.transformer import Nano, batch_at
 
 Rows = dict[str, list[bool]]
 
@@ -144,29 +152,76 @@ def drawing(style: str) -> Subject:
     return Subject("style", {"style": style}, photo, prompt)
 
 
-def learnt(subjects: Sequence[Subject], reader: Reader, sheet: Path) -> dict[str, float]:
-    """Identity and prompt right after a LoRA on eight plain-captioned pictures of each subject, and without it."""
-    rng = random.Random("identity")
+def subject(kind: str, number: int) -> Subject:
+    """Of "people", "faces", "objects" and "styles", all of whom nano has not seen so."""
+    if kind == "people":
+        return person(held_out_people()[number])
+    if kind == "faces":
+        return person(held_out_face(number))
+    return thing(HELD_OUT["things"][number]) if kind == "objects" else drawing(("toon", "persona", "avatar")[number])
+
+
+def learnt(kind: str, count: int, reader: Path, sheet: Path) -> dict[str, float]:
+    """Identity and prompt right after a LoRA on eight plain-captioned pictures of each subject, and without it.
+
+    Two subjects are learnt side by side, with one thread each, which takes half of the time that two threads for each would.
+    """
     rows: Rows = defaultdict(list)
     images: list[Image.Image] = []
-    for number, subject in enumerate(subjects):
-        texts, wishes = zip(*(subject.prompt(rng) for _ in range(16)), strict=True)
-        with tempfile.TemporaryDirectory() as folder:
-            photos = Path(folder) / "photos"
-            photos.mkdir()
-            for i in range(8):
-                subject.photo(rng).draw(384, 384, rng).save(photos / f"{i}.png")
-            lora = train(photos, TrainSpec(class_name=subject.class_name), Path(folder) / "run").lora
-            with_lora = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0, loras=(str(lora),)))]
-            images += [Image.fromarray(p.pixels).resize((128, 128)) for p in photocheck.read(photos)] + with_lora[:8]
-        without = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0))]
-        for arm, pictures in (("with LoRA", with_lora), ("without", without)):
-            for reading, wish in zip(reader.read(pictures), wishes, strict=True):
-                rows[f"identity {arm}"] += [reading[k] == v for k, v in subject.identity.items()]
-                rows[f"prompt {arm}"] += [reading[k] == v for k, v in wish.items()]
-        print(f"{sheet.stem} {number + 1}/{len(subjects)}: {_shares(rows)}", file=sys.stderr, flush=True)
+    with ProcessPoolExecutor(2, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for number, (found, pictures) in enumerate(pool.map(partial(learn, kind, reader=reader), range(count))):
+            for name, hits in found.items():
+                rows[name] += hits
+            images += pictures
+            print(f"{kind} {number + 1}/{count}: {_shares(rows)}", file=sys.stderr, flush=True)
     grid(images, 8).save(sheet)
     return _shares(rows)
+
+
+def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]]:
+    """What is read from sixteen pictures with and without the LoRA of one subject; its photos, and eight pictures with the LoRA."""
+    chosen, rng, judge = subject(kind, number), random.Random(f"{kind} {number}"), likeness.load_reader(reader)
+    texts, wishes = zip(*(chosen.prompt(rng) for _ in range(16)), strict=True)
+    with tempfile.TemporaryDirectory() as folder:
+        photos = Path(folder) / "photos"
+        photos.mkdir()
+        for i in range(8):
+            chosen.photo(rng).draw(384, 384, rng).save(photos / f"{i}.png")
+        lora = train(photos, TrainSpec(class_name=chosen.class_name), Path(folder) / "run").lora
+        with_lora = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0, loras=(str(lora),)))]
+        images = [Image.fromarray(p.pixels).resize((128, 128)) for p in photocheck.read(photos)] + with_lora[:8]
+    without = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0))]
+    rows: Rows = {}
+    for arm, pictures in (("with LoRA", with_lora), ("without", without)):
+        readings = judge.read(pictures)
+        rows[f"identity {arm}"] = [reading[k] == v for reading in readings for k, v in chosen.identity.items()]
+        rows[f"prompt {arm}"] = [reading[k] == v for reading, wish in zip(readings, wishes, strict=True) for k, v in wish.items()]
+    return rows, images
+
+
+def grown_ups(count: int) -> tuple[np.ndarray, list[Answers]]:
+    """Pictures of men and women of the first two styles, and what they show: what the shipped reader knows."""
+    rng = random.Random("grown-ups")
+    people = [random_person(rng) for _ in range(count)]
+    rows = [Portrait(who, random_shot(rng, who.style)) for who in people]
+    return np.stack([np.asarray(row.draw(128, 128, rng)) for row in rows]), [row.answers() for row in rows]
+
+
+@torch.no_grad()
+def residual(student: Nano, teacher: Nano, held_out: Shard, latents: np.ndarray, batches: int) -> float:
+    """What is left of the gap between one pass and two-pass guidance, for strengths 1 to 5 and sigmas from 0 to 1 alike."""
+    rows = [distill.student_loss(student, teacher, batch_at(step, [held_out], [latents], prose=1.0), step) for step in range(batches)]
+    return round(sum(loss.item() for loss, _ in rows) / sum(gap for _, gap in rows), 4)
+
+
+def seconds_a_picture(count: int) -> float:
+    """Of 128 x 128 in 28 steps from a base in memory, the median of `count` after a first that warms up."""
+    base, seconds = models.load("nano"), []
+    for seed in range(count + 1):
+        began = time.perf_counter()
+        generate(["man with a black bob"], GenerateSpec(seed=seed, guidance=3.0, steps=28, width=128, height=128), family=base)
+        seconds.append(time.perf_counter() - began)
+    return round(float(np.median(seconds[1:])), 2)
 
 
 def photographs(folder: Path) -> np.ndarray:
@@ -191,21 +246,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pretrain.evaluate", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of the pre-training; sheets and figures go there")
     parser.add_argument("--reader", type=Path, default=likeness.WEIGHTS, help="what reads the pictures, if not the shipped one")
+    parser.add_argument("--pictures", type=int, default=400, help="of men and women, on which the reader is tried")
     parser.add_argument("--captions", type=int, default=200)
     parser.add_argument("--sentences", type=int, default=50, help="of them, captions in whole sentences")
     parser.add_argument("--others", type=int, default=100, help="captions of children, personas, clay, hats, pairs and things")
-    parser.add_argument("--people", type=int, default=10)
+    parser.add_argument("--people", type=int, default=10, choices=range(25), metavar="0..24")
     parser.add_argument("--faces", type=int, default=3, help="clay heads, which need the package anny")
-    parser.add_argument("--objects", type=int, default=3, help="objects, and as many styles")
+    parser.add_argument("--objects", type=int, default=3, choices=range(4), metavar="0..3", help="objects, and as many styles")
+    parser.add_argument("--residual", type=int, default=20, help="batches of 64 by which the student is compared with its teacher")
+    parser.add_argument("--seconds", type=int, default=5, help="pictures whose time is taken; give the machine nothing else to do")
     parser.add_argument("--photographs", type=Path, help="folder of photographs for the autoencoder, which has seen none")
     arguments = parser.parse_args()
-    work = Work(arguments.work)
+    work = Work(arguments.work, NANO)
     _, held_out = work.shards()
     reader = likeness.load_reader(arguments.reader)
     autoencoder = AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32).eval()
     figures: dict[str, Any] = {"autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2)}
     if arguments.photographs:
         figures["autoencoder, photographs, dB"] = round(vae.psnr(autoencoder, photographs(arguments.photographs)), 2)
+    if arguments.pictures:
+        figures["reader, pictures and reconstructions"] = reader_accuracy(reader, *grown_ups(arguments.pictures), autoencoder)
+    if arguments.residual:
+        latents, teacher = vae.encode(autoencoder, held_out), work.nano("transformer")
+        figures["residual of guidance"] = residual(Nano.shipped(NANO), teacher, held_out, latents, arguments.residual)
+    if arguments.seconds:
+        figures["one picture, seconds"] = seconds_a_picture(arguments.seconds)
     if arguments.objects:
         things.install()
     texts = {
@@ -213,14 +278,9 @@ def main() -> None:
         "sentences": held_out_captions(arguments.sentences, prose=True),
         "others": other_captions(arguments.others),
     }
-    subjects = {
-        "people": [person(who) for who in held_out_people()[: arguments.people]],
-        "faces": [person(held_out_face(number)) for number in range(arguments.faces)],
-        "objects": [thing(name) for name in HELD_OUT["things"][: arguments.objects]],
-        "styles": [drawing(style) for style in ("toon", "persona", "avatar")[: arguments.objects]],
-    }
+    subjects = {"people": arguments.people, "faces": arguments.faces, "objects": arguments.objects, "styles": arguments.objects}
     figures |= {name: captions_right(rows, 3.0, reader, work.folder / f"{name}.png") for name, rows in texts.items() if rows}
-    figures |= {name: learnt(rows, reader, work.folder / f"{name}.png") for name, rows in subjects.items() if rows}
+    figures |= {kind: learnt(kind, n, arguments.reader, work.folder / f"{kind}.png") for kind, n in subjects.items() if n}
     gathered = work.folder / "figures.json"  # of several runs, each of a part
     before = json.loads(gathered.read_text()) if gathered.exists() else {}
     gathered.write_text(json.dumps(before | figures, indent=1) + "\n")

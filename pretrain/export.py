@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from safetensors.torch import save_file
 
-from fluxbooth.likeness import Reader, load_reader
+from fluxbooth.likeness import Reader
 from pretrain import vae
-from pretrain.data import Shard
+from pretrain.attributes import Answers
 from pretrain.transformer import Nano
 
 
@@ -40,16 +42,16 @@ def copy_reader(source: Path, target: Path) -> None:
 
 
 @torch.no_grad()
-def reader_accuracy(folder: Path, shard: Shard, decoder: AutoencoderKL) -> dict[str, tuple[float, float]]:
-    """Per attribute: share read right on pictures that were never trained on, and on their reconstructions."""
-    model = load_reader(folder / "model.safetensors")
-    pixels = vae.to_model(shard.pictures)
+def reader_accuracy(
+    model: Reader, pictures: np.ndarray, answers: Sequence[Answers], decoder: AutoencoderKL
+) -> dict[str, tuple[float, float]]:
+    """Per attribute, and of all: share read right on pictures (uint8 n x H x W x 3) and on their reconstructions."""
+    pixels = vae.to_model(pictures)
     decoded = torch.cat([decoder(part).sample for part in pixels.split(50)])
-    answers = [row.answers() for row in shard.rows]
-    result = {}
+    right: dict[str, list[torch.Tensor]] = {}
     for name, values in model.attributes.items():
         wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
         read = [torch.cat([model(p)[name].argmax(1) for p in x.split(50)]) for x in (pixels, decoded)]
-        shares = [x.eq(wanted)[wanted >= 0].float().mean().item() for x in read]
-        result[name] = (round(shares[0], 4), round(shares[1], 4))
-    return result
+        right[name] = [x.eq(wanted)[wanted >= 0].float() for x in read]
+    right["all"] = [torch.cat(hits) for hits in zip(*right.values(), strict=True)]
+    return {name: (round(plain.mean().item(), 4), round(blurred.mean().item(), 4)) for name, (plain, blurred) in right.items()}

@@ -11,7 +11,7 @@ The reader of `fluxbooth.likeness`, which the figures are taken with, sees pixel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -53,16 +53,19 @@ class Judge(nn.Module):
             pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
             return {name: head(pooled).float() for name, head in self.heads.items()}
 
-    def loss(self, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], noise: float = NOISE) -> Tensor:
+    def loss(
+        self, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], noise: float = NOISE, counts: Mapping[str, float] | None = None
+    ) -> Tensor:
         """Cross-entropy of the attributes that `answers` gives, summed over a picture's, the mean over pictures.
 
-        A little noise first: what it drowns, nobody would see.
+        A little noise first: what it drowns, nobody would see. An attribute counts once, or as often as `counts` says.
         """
         logits = self(z + noise * torch.randn_like(z), shape)
         losses = []
         for name, values in self.values.items():
             wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
-            losses.append(F.cross_entropy(logits[name], wanted, ignore_index=-1, reduction="sum"))
+            missed = F.cross_entropy(logits[name], wanted, ignore_index=-1, reduction="sum")
+            losses.append(missed * (counts or {}).get(name, 1.0))
         return torch.stack(losses).sum() / len(z)
 
 

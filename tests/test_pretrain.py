@@ -17,12 +17,13 @@ from transformers import CLIPTokenizer
 
 from fluxbooth import InputError, flow
 from fluxbooth.models import NANO
-from pretrain import faces, leaves, people, text, things, words
+from pretrain import drawing, faces, leaves, people, text, things, words
 from pretrain.__main__ import Work
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
 from pretrain.distill import guided
 from pretrain.drawing import EULER_STEPS, Easel, opinions
+from pretrain.hardening import misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
@@ -147,6 +148,31 @@ def test_the_judge_hears_of_named_attributes_alone() -> None:
     assert float(judge.heads["hair"].weight.grad.abs().sum()) == 0  # type: ignore[union-attr]
 
 
+def test_the_judge_can_count_an_attribute_twice() -> None:
+    torch.manual_seed(0)
+    judge, z = Judge(), torch.randn(1, 64, 64)
+    both = [{"mood": "sad", "hair": "an afro"}]
+
+    def loss(said: list[dict[str, str]], counts: dict[str, float]) -> float:
+        return float(judge.loss(z, (16, 16), said, noise=0.0, counts=counts))
+
+    assert loss(both, {"hair": 2.0}) == pytest.approx(loss(both, {}) + loss([{"hair": "an afro"}], {}))
+
+
+def test_a_picture_is_touched_where_the_judge_misreads_it() -> None:
+    torch.manual_seed(0)
+    judge, answers = Judge(), [{"mood": "sad"}, {"mood": "angry"}]
+    z, reach = torch.randn(2, 64, 64), torch.tensor([0.0, 3.0])
+    touched = misleading(judge, z, (16, 16), answers, reach)
+    torch.testing.assert_close((touched - z).norm(dim=(1, 2)), reach)
+    assert not touched.requires_grad
+    assert judge.heads["mood"].weight.grad is None
+    assert all(p.requires_grad for p in judge.parameters())
+    chance = z + torch.nn.functional.normalize(torch.randn(2, 4096), dim=1).view(2, 64, 64) * reach.view(-1, 1, 1)
+    mild, plain, misled = (float(judge.loss(x, (16, 16), answers, noise=0.0)) for x in (chance, z, touched))
+    assert misled - plain > 5 * abs(mild - plain)
+
+
 class Field:
     """A velocity field without weights but one: it adds the caption's length, its encoding, to what it sees."""
 
@@ -169,8 +195,9 @@ def an_easel(captions: list[str], rows: list[Row]) -> Easel:
 def test_a_stage_asks_for_those_before_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--only render"):
         Work(tmp_path).shards()
-    with pytest.raises(InputError, match="--only transformer"):
-        Work(tmp_path).judge()
+    for stage in ("transformer", "judge"):
+        with pytest.raises(InputError, match=f"--only {stage}"):
+            Work(tmp_path).judge(stage)
 
 
 def test_two_pass_guidance_goes_on_past_the_caption() -> None:
@@ -182,13 +209,13 @@ def test_two_pass_guidance_goes_on_past_the_caption() -> None:
     torch.testing.assert_close(target, empty + torch.tensor([3.0, 20.0]).view(-1, 1, 1))
 
 
-def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end() -> None:
+def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "GIVEN_UP", 0)
     man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
     easel = an_easel(["sad"] * 15, [man] * 15)
-    assert easel.sigma[0] == easel.sigma[EULER_STEPS] == 1  # the moments differ, and all are there
-    assert len(easel.sigma.unique()) == EULER_STEPS
-    other = Batch(torch.zeros(15, 64, 64), [f"man {i}" for i in range(15)], [man] * 15, torch.ones(15, 64, 1), (16, 16), 72)
-    aim, began = torch.full((64, 64), 3.0), easel.x[0].clone()
+    assert easel.sigma.tolist() == [1.0] * 15
+    other = Batch(torch.zeros(15, 64, 64), ["man"] * 15, [man] * 15, torch.ones(15, 64, 1), (16, 16), 72)
+    aim, began = torch.full((64, 64), 3.0), easel.x.clone()
     for step in range(EULER_STEPS):
         assert easel.captions[0] == "sad"
         assert easel.at[0] == step
@@ -196,11 +223,33 @@ def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end() -> None:
         easel.step((easel.x - aim) / easel.sigma.view(-1, 1, 1), other, flow.generator(3, step))
         if step + 1 < EULER_STEPS:
             share = easel.sigma[0]
-            torch.testing.assert_close(easel.x[0], share * began + (1 - share) * aim, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(before - aim, (began - aim) * easel.sigmas[-2], rtol=1e-3, atol=1e-3)  # one step from the aim
-    assert easel.at[0] == 0
-    assert (easel.captions[0], easel.said[0]) == ("man 0", {"kind": "man"})
+            torch.testing.assert_close(easel.x[0], share * began[0] + (1 - share) * aim, rtol=1e-4, atol=1e-4)
+            assert torch.equal(easel.x[13], began[13])  # the fourteenth waits
+    torch.testing.assert_close(before - aim, (began[0] - aim) * easel.sigmas[-2], rtol=1e-3, atol=1e-3)  # one step from the aim
+    assert easel.at.tolist() == [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]  # all moments are there
+    assert (easel.captions[0], easel.said[0]) == ("man", {"kind": "man"})
     assert 0.9 < float(easel.x[0].std()) < 1.1  # noise again
+
+
+def test_of_three_captions_the_one_that_says_most_is_drawn() -> None:
+    man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    easel, captions = an_easel([""] * 56, [man] * 56), ["man, sad", "man", "", ""] * 14
+    for step in range(2 * EULER_STEPS):
+        easel.step(torch.zeros(56, 64, 64), Batch(easel.x, captions, [man] * 56, easel.x, (16, 16), 72), flow.generator(4, step))
+    fullest = [said for said in easel.said if said == {"kind": "man", "mood": "sad"}]
+    assert 24 <= len(fullest) <= 44  # of 56, where a quarter is offered: 1 - (3/4)^3
+
+
+def test_most_pictures_on_the_easel_are_at_their_first_strokes() -> None:
+    easel = an_easel([""] * 280, [ROWS[0]] * 280)
+    other = Batch(easel.x, [""] * 280, [ROWS[0]] * 280, easel.x, (16, 16), 72)
+    for step in range(3 * EULER_STEPS):
+        easel.step(torch.zeros(280, 64, 64), other, flow.generator(4, step))
+    assert int(easel.at.min()) == 0
+    assert int(easel.at.max()) == EULER_STEPS - 1
+    kept = (1 - drawing.GIVEN_UP) ** torch.arange(EULER_STEPS)
+    expected = float((kept * torch.arange(EULER_STEPS)).sum() / kept.sum())
+    assert abs(float(easel.at.float().mean()) - expected) < 0.8  # 4.8; all moments alike would be 6.5
 
 
 def test_the_drawer_hears_the_judge_and_the_teacher() -> None:

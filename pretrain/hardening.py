@@ -1,0 +1,58 @@
+"""The judge learns to read pictures that were touched up to mislead it, before nano draws for it alone.
+
+While the field learns by the flow, what deceives the judge costs it velocity. A drawing is not held so, and soon has the few strokes that
+a network takes for a bob and nobody else does. So the judge meets such strokes first (adversarial training, arXiv 1706.06083, a single step
+of length up to `REACH`): what then moves its opinion has to look like a bob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fluxbooth import flow
+from pretrain.attributes import Answers
+from pretrain.checkpoint import load_state, save_state
+from pretrain.data import Shard
+from pretrain.judge import Judge
+from pretrain.muon import optimizers_of
+from pretrain.transformer import batch_at
+
+LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
+NOISE, REACH = 0.5, 5.0  # at most; another mood is 8 to 23 away, another hair 20 to 65, another place 50 to 90
+
+
+def train(judge: Judge, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Judge]]:
+    """Yields (step, mean loss since the last yield, judge) every fifty steps; resumes from `checkpoint`."""
+    optimizers = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
+    start, losses = load_state(checkpoint, judge, *optimizers), list[float]()
+    for step in range(start, steps):
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, 0.01 + (steps - step) / (steps / 2))
+        batch, draw = batch_at(FIRST_BATCH + step, shards, latents), flow.generator(11, step)
+        answers = [row.answers() for row in batch.rows]
+        noise = NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(batch.z.shape, generator=draw)
+        touched = misleading(judge, batch.z + noise, batch.shape, answers, REACH * torch.rand(len(batch.z), generator=draw))
+        loss = judge.loss(touched, batch.shape, answers, noise=0.0)
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            save_state(checkpoint, step + 1, judge, *optimizers)
+            yield step + 1, float(np.mean(losses)), judge
+            losses.clear()
+
+
+def misleading(judge: Judge, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], reach: Tensor) -> Tensor:
+    """z (n x tokens x 64), each picture moved by the distance `reach` (n) to where the judge misreads it most."""
+    x = z.detach().requires_grad_()
+    judge.requires_grad_(False)
+    [uphill] = torch.autograd.grad(judge.loss(x, shape, answers, noise=0.0), [x])
+    judge.requires_grad_(True)
+    return z + reach.view(-1, 1, 1) * uphill / uphill.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
