@@ -14,6 +14,7 @@ from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
+from pretrain.schedule import set_rate
 from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
 
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
@@ -31,8 +32,7 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
     optimizers = make_optimizers(student.transformer)
     start, shares = load_state(checkpoint, student, *optimizers), list[float]()
     for step in range(start, steps):
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
+        set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
         loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents, prose=1.0), step)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)

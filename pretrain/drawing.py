@@ -21,6 +21,7 @@ from pretrain.data import Shard
 from pretrain.distill import guided, strengths
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.precision import autocast
+from pretrain.schedule import set_rate
 from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
 
 EULER_STEPS, PICTURES, EASELS = 14, 32, 6  # easels of each shape take turns: one alone would be learnt by heart
@@ -75,8 +76,7 @@ def train(
     optimizers = make_optimizers(student.transformer)
     start, easels, rows = load_state(checkpoint, student, *optimizers), dict[tuple[int, ...], Easel](), list[tuple[float, float]]()
     for step in range(start, steps):
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / 20) * min(1.0, 0.02 + (steps - step) / (steps / 2))
+        set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
         batch, draw = batch_at(FIRST_BATCH + step, shards, latents, prose=1.0, pictures=PICTURES), flow.generator(9, step)
         place = (*batch.shape, step % EASELS)
         if place not in easels:

@@ -27,6 +27,7 @@ from diffusers import AutoencoderKL
 from PIL import Image, ImageOps
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, models, photocheck, train
+from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader
 from fluxbooth.models import NANO
 from pretrain import distill, things, vae, words
@@ -288,4 +289,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"evaluate: {error}")

@@ -20,6 +20,7 @@ from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.judge import Judge
 from pretrain.muon import optimizers_of
+from pretrain.schedule import set_rate
 from pretrain.transformer import batch_at
 
 LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
@@ -31,8 +32,7 @@ def train(judge: Judge, shards: list[Shard], latents: list[np.ndarray], steps: i
     optimizers = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
     start, losses = load_state(checkpoint, judge, *optimizers), list[float]()
     for step in range(start, steps):
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, 0.01 + (steps - step) / (steps / 2))
+        set_rate(optimizers, LEARNING_RATE, step, steps, warmup=WARMUP)
         batch, draw = batch_at(FIRST_BATCH + step, shards, latents), flow.generator(11, step)
         answers = [row.answers() for row in batch.rows]
         noise = NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(batch.z.shape, generator=draw)

@@ -19,6 +19,7 @@ from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state, save_state
 from pretrain.precision import autocast
 from pretrain.renders import training_row, with_rare_token
+from pretrain.schedule import set_rate
 from pretrain.transformer import Nano
 
 BATCH, PROSE, LEARNING_RATE, WARMUP = 96, 0.25, 1e-3, 50
@@ -61,8 +62,7 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
     optimizer = torch.optim.AdamW(learnt, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     start, shares = load_state(checkpoint, both, optimizer), list[float]()
     for step in range(start, steps):
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * min(1.0, 0.02 + (steps - step) / (steps / 2))
+        set_rate([optimizer], LEARNING_RATE, step, steps, WARMUP)
         rng = random.Random(f"language {step}")
         rows = [training_row(rng) for _ in range(BATCH)]
         captions = [with_rare_token(row.caption(rng, prose=rng.random() < PROSE), row, rng, text.RARE_TOKENS) for row in rows]

@@ -27,6 +27,7 @@ from pretrain.hardening import misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
+from pretrain.schedule import set_rate
 from pretrain.transformer import Batch
 
 ROWS = [training_row(random.Random(f"row {i}")) for i in range(600)]
@@ -198,6 +199,18 @@ def test_a_stage_asks_for_those_before_it(tmp_path: Path) -> None:
     for stage in ("transformer", "judge"):
         with pytest.raises(InputError, match=f"--only {stage}"):
             Work(tmp_path).judge(stage)
+
+
+def test_a_stage_learns_slowly_at_first_and_at_last() -> None:
+    optimizers = [torch.optim.SGD([torch.zeros(1)]), torch.optim.SGD([torch.zeros(1)])]
+    rates = []
+    for step in range(100):
+        set_rate(optimizers, 3.0, step, 100, warmup=10)
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+    assert rates[0] == [pytest.approx(0.3)] * 2
+    assert rates[9:51] == [[3.0, 3.0]] * 42
+    assert rates[75] == [pytest.approx(3 * 0.52)] * 2
+    assert rates[99] == [pytest.approx(3 * 0.04)] * 2
 
 
 def test_two_pass_guidance_goes_on_past_the_caption() -> None:
