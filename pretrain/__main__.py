@@ -26,7 +26,7 @@ from pretrain.checkpoint import load_state
 from pretrain.judge import Judge
 
 PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STEPS, READER_STEPS = (
-    24_400, 4_500, 1_500, 5_000, 250, 1_500, 2_000, 1_500,
+    24_400, 4_500, 1_500, 5_000, 250, 1_600, 2_000, 1_500,
 )  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
 STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "reader", "export")
@@ -68,20 +68,21 @@ class Work:
         model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return model.eval()
 
-    def finished(self, stage: str) -> Path:
-        path = self.folder / f"{stage}.safetensors"
+    def checkpoint(self, stage: str, number: int | None = None) -> Path:
+        return self.folder / (f"{stage}.safetensors" if number is None else f"{stage}-{number}.safetensors")
+
+    def finished(self, stage: str, number: int | None = None) -> Path:
+        path = self.checkpoint(stage, number)
         if not path.exists():
             raise InputError(f"{path} is missing: run `--only {stage}` first.")
         return path
 
-    def judge(self, name: str) -> Judge:
-        """As the training of the transformer left it, or as its own did, for the drawer."""
-        from safetensors.torch import load_file
-
-        judge, part = Judge(), {"transformer": "model.judge.", "judge": "model."}[name]
-        tensors = load_file(self.finished(name))
-        judge.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
-        return judge.eval()
+    def judges(self) -> list[Judge]:
+        """Before whom nano draws."""
+        judges = [Judge() for _ in range(hardening.JUDGES)]
+        for number, judge in enumerate(judges):
+            load_state(self.finished("judge", number), judge)
+        return [judge.eval() for judge in judges]
 
 
 def render(work: Work, steps: int) -> None:
@@ -136,17 +137,18 @@ def train_distill(work: Work, steps: int) -> None:
         pass
 
 
-def train_judge(work: Work, steps: int) -> None:
+def train_judges(work: Work, steps: int) -> None:
     shards, _ = work.shards()
-    judge = work.judge("transformer")
-    for _ in show("judge", hardening.train(judge, shards, work.latents(shards), steps, work.folder / "judge.safetensors"), steps):
-        pass
+    latents = work.latents(shards)
+    for number in range(hardening.JUDGES):
+        for _ in show(f"judge {number}", hardening.train(number, shards, latents, steps, work.checkpoint("judge", number)), steps):
+            pass
 
 
 def train_drawing(work: Work, steps: int) -> None:
     shards, _ = work.shards()
-    student, teacher, judge = work.nano("distill"), work.nano("transformer"), work.judge("judge")
-    rows = drawing.train(student, teacher, judge, shards, work.latents(shards), steps, work.folder / "draw.safetensors")
+    student, teacher = work.nano("distill"), work.nano("transformer")
+    rows = drawing.train(student, teacher, work.judges(), shards, work.latents(shards), steps, work.folder / "draw.safetensors")
     for _ in show("draw", rows, steps):
         pass
 
@@ -185,7 +187,7 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
 RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
     "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
-    "judge": (train_judge, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "reader": (train_reader, READER_STEPS), "export": (write, 0),
+    "judge": (train_judges, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "reader": (train_reader, READER_STEPS), "export": (write, 0),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The student draws pictures of its own, and the judge says at every step where they do not show what their captions say.
+"""The student draws pictures of its own, and a judge says at every step where they do not show what their captions say.
 
 Everywhere else x is a picture of the data under noise, in which a moustache that the caption names is half visible already. A
 drawing whose first steps forgot it looks like nothing that was ever trained on, and nothing puts it back. So pictures are drawn from
@@ -8,7 +8,7 @@ picture predicted from there (after ReFL, arXiv 2304.05977), beside the distance
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_a
 
 EULER_STEPS, PICTURES, EASELS = 14, 32, 6  # easels of each shape take turns: one alone would be learnt by heart
 GIVEN_UP = 0.1  # at each step, so that first strokes, which decide a shape, are made most often
-LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 3e-4, 0.1, 0.3, 30_000_000  # noise: against touches that only a network sees
+LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 3e-4, 0.3, 0.3, 30_000_000  # noise: against touches that only a network sees
 COUNTS = {"hair": 2.0}  # 28 shapes, whose neighbours are alike
 
 
@@ -62,16 +62,16 @@ class Easel:
 
 
 def train(
-    student: Nano, teacher: Nano, judge: Judge, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path
+    student: Nano, teacher: Nano, judges: Sequence[Judge], shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path
 ) -> Iterator[tuple[int, float, float, Nano]]:
-    """Yields (step, what the judge misses, distance to the teacher, student) every twenty steps; resumes from `checkpoint`.
+    """Yields (step, what the judges miss, distance to the teacher, student) every twenty steps; resumes from `checkpoint`.
 
     The first is the mean cross-entropy of all that a caption says; pictures in the making are not kept over a resume.
     """
     nn.functional.scaled_dot_product_attention = plain_attention
     for model in (student, teacher):
         model.transformer.compile_repeated_blocks()
-    for frozen in (teacher, judge, student.text_encoder, student.text_encoder_2):
+    for frozen in (teacher, *judges, student.text_encoder, student.text_encoder_2):
         frozen.requires_grad_(False)
     optimizers = make_optimizers(student.transformer)
     start, easels, rows = load_state(checkpoint, student, *optimizers), dict[tuple[int, ...], Easel](), list[tuple[float, float]]()
@@ -82,6 +82,7 @@ def train(
         if place not in easels:
             easels[place] = Easel(batch, draw)
         easel = easels[place]
+        judge = judges[int(torch.randint(len(judges), (), generator=draw))]  # what deceives one, another sees through
         missed, distance, velocity = opinions(easel, student, teacher, judge)
         (distance + JUDGE_WEIGHT * missed).backward()
         torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)

@@ -2,7 +2,8 @@
 
 While the field learns by the flow, what deceives the judge costs it velocity. A drawing is not held so, and soon has the few strokes that
 a network takes for a bob and nobody else does. So the judge meets such strokes first (adversarial training, arXiv 1706.06083, a single step
-of length up to `REACH`): what then moves its opinion has to look like a bob.
+of length up to `REACH`): what then moves its opinion has to look like a bob. And there are two judges, each begun from nothing, for what
+deceives one of them the other mostly sees through.
 """
 
 from __future__ import annotations
@@ -24,19 +25,23 @@ from pretrain.schedule import set_rate
 from pretrain.transformer import batch_at
 
 LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
-NOISE, REACH = 0.5, 5.0  # at most; another mood is 8 to 23 away, another hair 20 to 65, another place 50 to 90
+JUDGES = 2
+NOISE, REACH, HAIR_REACH = 0.5, 5.0, 12.5  # at most; another mood is 8 to 23 away, another hair 20 to 65, another place 50 to 90
 
 
-def train(judge: Judge, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Judge]]:
-    """Yields (step, mean loss since the last yield, judge) every fifty steps; resumes from `checkpoint`."""
+def train(number: int, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Judge]]:
+    """Yields (step, mean loss since then, judge) every fifty steps; resumes from `checkpoint`. Another `number` makes another judge."""
+    torch.manual_seed(number)
+    judge = Judge()
     optimizers = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
     start, losses = load_state(checkpoint, judge, *optimizers), list[float]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=WARMUP)
-        batch, draw = batch_at(FIRST_BATCH + step, shards, latents), flow.generator(11, step)
+        batch, draw = batch_at(FIRST_BATCH + number * 1_000_000 + step, shards, latents), flow.generator(11, number, step)
         answers = [row.answers() for row in batch.rows]
         noise = NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(batch.z.shape, generator=draw)
-        touched = misleading(judge, batch.z + noise, batch.shape, answers, REACH * torch.rand(len(batch.z), generator=draw))
+        asked, reach = attacked(answers)
+        touched = misleading(judge, batch.z + noise, batch.shape, asked, reach * torch.rand(len(batch.z), generator=draw))
         loss = judge.loss(touched, batch.shape, answers, noise=0.0)
         loss.backward()
         for optimizer in optimizers:
@@ -47,6 +52,12 @@ def train(judge: Judge, shards: list[Shard], latents: list[np.ndarray], steps: i
             save_state(checkpoint, step + 1, judge, *optimizers)
             yield step + 1, float(np.mean(losses)), judge
             losses.clear()
+
+
+def attacked(answers: Sequence[Answers]) -> tuple[list[Answers], Tensor]:
+    """What of each picture is to be misread, and how far it may be moved for that: hair alone of every other one, and further."""
+    asked = [{"hair": row["hair"]} if i % 2 and "hair" in row else row for i, row in enumerate(answers)]
+    return asked, torch.tensor([HAIR_REACH if row.keys() == {"hair"} else REACH for row in asked])
 
 
 def misleading(judge: Judge, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], reach: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ TEXT_LENGTH, PHRASES_LENGTH = 72, 48  # tokens of sixty words in sentences, and 
 RARE_TOKENS = ("ohwx", "sks", "zxqv", "vrtk", "qblm", "jfwn")  # whole tokens without a meaning: captions hold them now and then
 WIDTH_T5, WIDTH_CLIP = 192, 128
 PUNCTUATION = ".,!?:;'\"-()&/"
+UNKNOWN = ",</w>"  # what CLIP reads for a sign it does not know; by default that is the end of the text, and it looks no further
 # Everyday words that no caption uses, so that a user's prompt breaks into known pieces rather than <unk>.
 PLAIN_LETTERS = [f"{a} {a}{b}" for a in "abcdefghijklmnopqrstuvwxyz0123456789" for b in "aeiou"] + [" ".join(PUNCTUATION)] * 9
 
@@ -42,8 +43,7 @@ def extended(clip: CLIPTokenizer, t5: T5Tokenizer) -> tuple[CLIPTokenizer, T5Tok
     captions = _captions()
     words = sorted({word for text in captions for word in re.findall(r"[\w']+", text.lower())})
     clip.add_tokens([AddedToken(word, single_word=True) for word in words if len(word) > 2 and len(clip.tokenize(word)) > 1])
-    # CLIP's tokenizer takes what it does not know for the end, after which its encoder does not look
-    clip.add_tokens([AddedToken(mark) for mark in PUNCTUATION if clip.eos_token in clip.tokenize(mark)])
+    clip.add_tokens([AddedToken(mark) for mark in PUNCTUATION if not {mark, f"{mark}</w>"} & clip.get_vocab().keys()])
     clip.model_max_length = TEXT_LENGTH
     known = json.loads(t5.backend_tokenizer.to_str())["model"]["vocab"]
     return clip, _t5_tokenizer(captions, dict(map(tuple, known)))
@@ -101,7 +101,7 @@ def _clip_tokenizer(captions: Sequence[str]) -> CLIPTokenizer:
     trained.train_from_iterator(captions, trainer)
     model = json.loads(trained.to_str())["model"]
     merges = [tuple(m) if not isinstance(m, str) else tuple(m.split(" ")) for m in model["merges"]]
-    return CLIPTokenizer(vocab=model["vocab"], merges=merges, model_max_length=TEXT_LENGTH)
+    return CLIPTokenizer(vocab=model["vocab"], merges=merges, unk_token=UNKNOWN, model_max_length=TEXT_LENGTH)
 
 
 def encoders(clip: CLIPTokenizer, t5: T5Tokenizer) -> tuple[CLIPTextModel, T5EncoderModel]:

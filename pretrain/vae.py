@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,12 @@ from diffusers import AutoencoderKL
 from pretrain import leaves
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.muon import optimizers_of
 from pretrain.precision import autocast
 
 CROP, BATCH, LEARNING_RATE, KL_WEIGHT = 64, 16, 2e-3, 1e-3
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 4.0
-LEAVES = 3  # of a batch's crops, how many are no render
+LEAVES, TETHER = 8, 1.0  # of a batch's crops, how many are no render; what a moved latent of a render costs
 
 
 def build() -> AutoencoderKL:
@@ -42,35 +44,44 @@ def train(
 ) -> Iterator[tuple[int, float, AutoencoderKL]]:
     """Yields (step, mean loss since the last yield, model) every hundred steps; resumes from `checkpoint`.
 
-    Of a `finished` one only the decoder is trained on: its latents, and what was trained on them, stay as they are.
+    Of a `finished` one the latents of renders are held where they are, for what was trained on them; other pictures' may move.
     """
     torch.manual_seed(0)
+    before = copy.deepcopy(finished).requires_grad_(False) if finished else None
     model, highest = (finished.train(), LEARNING_RATE / 2) if finished else (build(), LEARNING_RATE)
-    if finished:
-        model.encoder.requires_grad_(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
-    start = load_state(checkpoint, model, optimizer)
+    optimizers = optimizers_of(model, LEARNING_RATE, weight_decay=1e-4)
+    start = load_state(checkpoint, model, *optimizers)
     total = 0.0
     for step in range(start, steps):
         rng = np.random.default_rng((7, step))
         pixels = crops(shards, rng)
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = highest * min(1.0, (step + 1) / 200) * 0.5 * (1.02 + 0.98 * math.cos(math.pi * step / steps))
         torch.manual_seed(step)
         with autocast():
             posterior = model.encode(pixels).latent_dist
             decoded = model.decode(posterior.sample()).sample
         loss = reconstruction_loss(decoded.float(), pixels) + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
-        optimizer.zero_grad(set_to_none=True)
+        if before:
+            loss = loss + TETHER * moved(before, pixels[LEAVES:], posterior.mean[LEAVES:])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         total += loss.item()
         if (step + 1) % 100 == 0:
             yield step + 1, total / 100, model
             total = 0.0
         if (step + 1) % 1000 == 0 or step + 1 == steps:
-            save_state(checkpoint, step + 1, model, optimizer)
+            save_state(checkpoint, step + 1, model, *optimizers)
+
+
+def moved(before: AutoencoderKL, pixels: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+    """Mean square distance of `latents` from those that `before` makes of the same pixels."""
+    with torch.no_grad(), autocast():
+        mean = before.encode(pixels).latent_dist.mean
+    return F.mse_loss(latents.float(), mean.float())
 
 
 def reconstruction_loss(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:

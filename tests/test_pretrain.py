@@ -17,13 +17,14 @@ from transformers import CLIPTokenizer
 
 from fluxbooth import InputError, flow
 from fluxbooth.models import NANO
-from pretrain import drawing, faces, leaves, people, text, things, words
+from pretrain import drawing, faces, leaves, people, text, things, vae, words
 from pretrain.__main__ import Work
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
+from pretrain.data import Shard
 from pretrain.distill import guided
 from pretrain.drawing import EULER_STEPS, Easel, opinions
-from pretrain.hardening import misleading
+from pretrain.hardening import HAIR_REACH, REACH, attacked, misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
@@ -107,12 +108,15 @@ def test_captions_are_short_enough_and_hold_rare_tokens_now_and_then() -> None:
     assert t5.unk_token_id not in t5(" ".join(captions + sentences)).input_ids
 
 
-def test_a_full_stop_does_not_end_what_clip_reads() -> None:
+def test_what_clip_does_not_know_does_not_end_what_it_reads() -> None:
     clip, t5 = text.tokenizers()
-    pipeline_clip = CLIPTokenizer.from_pretrained(NANO / "tokenizer")
-    for tokenizer in (clip, text.extended(pipeline_clip, t5)[0]):
-        for mark in text.PUNCTUATION:
-            assert tokenizer(f"a man{mark} a hat").input_ids.index(tokenizer.eos_token_id) > 4, mark
+    shipped = CLIPTokenizer.from_pretrained(NANO / "tokenizer")
+    assert shipped.unk_token == text.UNKNOWN
+    assert shipped("a man, a hat").input_ids[3] == shipped.unk_token_id  # an ordinary comma
+    for tokenizer in (clip, text.extended(shipped, t5)[0]):
+        for mark in (*text.PUNCTUATION, " at the café", " 漢字", " 😀"):
+            ids = tokenizer(f"a man{mark} a hat").input_ids
+            assert ids.index(tokenizer.eos_token_id) == len(ids) - 1, mark
 
 
 def test_new_words_come_after_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +178,13 @@ def test_a_picture_is_touched_where_the_judge_misreads_it() -> None:
     assert misled - plain > 5 * abs(mild - plain)
 
 
+def test_every_other_picture_is_to_be_misread_in_its_hair_alone() -> None:
+    bald = {"kind": "dog", "background": "beach"}
+    asked, reach = attacked([{"mood": "sad", "hair": "an afro"}, {"mood": "sad", "hair": "a bob"}, bald, bald])
+    assert asked == [{"mood": "sad", "hair": "an afro"}, {"hair": "a bob"}, bald, bald]
+    assert reach.tolist() == [REACH, HAIR_REACH, REACH, REACH]
+
+
 class Field:
     """A velocity field without weights but one: it adds the caption's length, its encoding, to what it sees."""
 
@@ -196,9 +207,10 @@ def an_easel(captions: list[str], rows: list[Row]) -> Easel:
 def test_a_stage_asks_for_those_before_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--only render"):
         Work(tmp_path).shards()
-    for stage in ("transformer", "judge"):
-        with pytest.raises(InputError, match=f"--only {stage}"):
-            Work(tmp_path).judge(stage)
+    with pytest.raises(InputError, match="--only transformer"):
+        Work(tmp_path).nano("transformer")
+    with pytest.raises(InputError, match=r"judge-0\.safetensors is missing: run `--only judge`"):
+        Work(tmp_path).judges()
 
 
 def test_a_stage_learns_slowly_at_first_and_at_last() -> None:
@@ -242,6 +254,29 @@ def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(monkeypatch: pyte
     assert easel.at.tolist() == [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]  # all moments are there
     assert (easel.captions[0], easel.said[0]) == ("man", {"kind": "man"})
     assert 0.9 < float(easel.x[0].std()) < 1.1  # noise again
+
+
+def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(vae, "BATCH", 4)
+    monkeypatch.setattr(vae, "LEAVES", 1)
+    monkeypatch.setattr(vae, "LEARNING_RATE", 0.05)  # which hardly begins to rise in so few steps
+    rng = random.Random(1)
+    row = next(row for row in ROWS if isinstance(row, Portrait) and not is_clay(row))
+    render = np.asarray(row.draw(128, 128, rng))[None]
+    pixels = vae.to_model(render)
+
+    def after(tether: float) -> tuple[float, float]:
+        """How far ten steps move the latents of the render, and those of leaves."""
+        monkeypatch.setattr(vae, "TETHER", tether)
+        before, model = (vae.AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32) for _ in range(2))
+        for _ in vae.train([Shard(render, [row], tmp_path)], 10, tmp_path / f"{tether}.safetensors", model):
+            pass
+        texture = vae.to_model(leaves.picture(64, np.random.default_rng(5))[None])
+        return tuple(float(vae.moved(before, x, model.encode(x).latent_dist.mean)) for x in (pixels, texture))  # type: ignore[return-value]
+
+    (free, _), (tethered, elsewhere) = after(0.0), after(100.0)
+    assert tethered < free / 2
+    assert elsewhere > tethered
 
 
 def test_of_three_captions_the_one_that_says_most_is_drawn() -> None:
