@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, models, photocheck, train
 from fluxbooth.errors import InputError
@@ -137,10 +137,9 @@ def thing(held_out: str) -> Subject:
 
 def drawing(style: str) -> Subject:
     """A drawing style, learnt from eight people in it."""
-    make = {"avatar": random_person, "toon": lambda rng: random_person(rng, "toon"), "persona": random_persona, "clay": random_clay}[style]
 
     def photo(rng: random.Random) -> Portrait:
-        return Portrait(make(rng), random_shot(rng, style))
+        return Portrait(random_persona(rng) if style == "persona" else random_person(rng, style), random_shot(rng, style))
 
     def prompt(rng: random.Random) -> tuple[str, Answers]:
         row = photo(rng)
@@ -154,7 +153,7 @@ def drawing(style: str) -> Subject:
 
 
 def subject(kind: str, number: int) -> Subject:
-    """Of "people", "faces", "objects" and "styles", all of whom nano has not seen so."""
+    """Of "people", "faces" and "objects", which nano has not seen so, or "styles", which it has, under other names."""
     if kind == "people":
         return person(held_out_people()[number])
     if kind == "faces":
@@ -225,22 +224,6 @@ def seconds_a_picture(count: int) -> float:
     return round(float(np.median(seconds[1:])), 2)
 
 
-def photographs(folder: Path) -> np.ndarray:
-    """The middle of each, 128 x 128."""
-    pictures = [ImageOps.fit(Image.open(path).convert("RGB"), (128, 128)) for path in sorted(folder.iterdir())]
-    return np.stack([np.asarray(picture) for picture in pictures])
-
-
-def linear_code(pictures: np.ndarray) -> float:
-    """dB of the best linear code of 8 x 8 blocks by 16 numbers each, as few as the autoencoder has, fitted to these very pictures."""
-    n, height, width, _ = pictures.shape
-    blocks = pictures.reshape(n, height // 8, 8, width // 8, 8, 3).swapaxes(2, 3).reshape(-1, 192).astype(np.float64)
-    centred = blocks - blocks.mean(0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2][:16]
-    missed = np.square(centred - centred @ axes.T @ axes).reshape(n, -1).mean(1)
-    return float(np.mean(10 * np.log10(255**2 / missed)))
-
-
 def grid(images: Sequence[Image.Image], columns: int) -> Image.Image:
     sheet = Image.new("RGB", (columns * 132, -(-len(images) // columns) * 132), "white")
     for i, image in enumerate(images):
@@ -274,9 +257,9 @@ def main() -> None:
     autoencoder = AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32).eval()
     figures: dict[str, Any] = {"autoencoder, held-out pictures, dB": round(vae.psnr(autoencoder, held_out.pictures[:100]), 2)}
     if arguments.photographs:
-        pictures = photographs(arguments.photographs)
+        pictures = vae.photographs(arguments.photographs)
         figures["autoencoder, photographs, dB"] = round(vae.psnr(autoencoder, pictures), 2)
-        figures["the best linear code fitted to these photographs, dB"] = round(linear_code(pictures), 2)
+        figures["the best linear code fitted to these photographs, dB"] = round(vae.linear_code(pictures), 2)
     if arguments.pictures:
         figures["reader, pictures and reconstructions"] = reader_accuracy(reader, *grown_ups(arguments.pictures), autoencoder)
     if arguments.residual:

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from PIL import Image, ImageOps
 
+from fluxbooth.errors import InputError
 from pretrain import leaves
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
@@ -115,6 +117,24 @@ def psnr(model: AutoencoderKL, pixels: np.ndarray) -> float:
     decoded = model.decode(model.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
     mse = ((decoded - x) / 2).square().mean(dim=(1, 2, 3))
     return float((-10 * torch.log10(mse)).mean())
+
+
+def photographs(folder: Path) -> np.ndarray:
+    """The middle of each picture in `folder`, uint8 n x 128 x 128 x 3."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise InputError(f"There are no photographs in {folder}: name a folder that holds some.")
+    pictures = [ImageOps.fit(Image.open(path).convert("RGB"), (128, 128)) for path in sorted(folder.iterdir())]
+    return np.stack([np.asarray(picture) for picture in pictures])
+
+
+def linear_code(pictures: np.ndarray) -> float:
+    """dB of the best linear code of 8 x 8 blocks by 16 numbers each, as few as the autoencoder has, fitted to these very pictures."""
+    n, height, width, _ = pictures.shape
+    blocks = pictures.reshape(n, height // 8, 8, width // 8, 8, 3).swapaxes(2, 3).reshape(-1, 192).astype(np.float64)
+    centred = blocks - blocks.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2][:16]
+    missed = np.square(centred - centred @ axes.T @ axes).reshape(n, -1).mean(1)
+    return float(np.mean(10 * np.log10(255**2 / missed)))
 
 
 @torch.inference_mode()

@@ -24,6 +24,7 @@ from pretrain.backgrounds import SCENES
 from pretrain.data import Shard
 from pretrain.distill import guided
 from pretrain.drawing import EULER_STEPS, Easel, opinions
+from pretrain.evaluate import subject
 from pretrain.hardening import HAIR_REACH, REACH, attacked, misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
@@ -277,6 +278,35 @@ def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(mon
     (free, _), (tethered, elsewhere) = after(0.0), after(100.0)
     assert tethered < free / 2
     assert elsewhere > tethered
+
+
+def test_a_linear_code_has_sixteen_numbers_a_block(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def pictures(patterns: int) -> np.ndarray:
+        """Every block another mixture of as many patterns."""
+        mixture, of = rng.random((2, 16, 16, patterns)), rng.uniform(0, 255 / patterns, (patterns, 8, 8, 3))
+        return np.einsum("nyxk,khwc->nyhxwc", mixture, of).reshape(2, 128, 128, 3).round().astype(np.uint8)
+
+    few, many = pictures(15), pictures(64)
+    assert vae.linear_code(few) > 55  # all but the rounding
+    assert vae.linear_code(many) < 45
+    with pytest.raises(InputError, match="There are no photographs in"):
+        vae.photographs(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["people", "styles"])
+@pytest.mark.parametrize("number", range(3))
+def test_a_subject_of_the_figures_is_one_thing_whatever_is_drawn(kind: str, number: int) -> None:
+    chosen, rng = subject(kind, number), random.Random(7)
+    for _ in range(20):
+        row = chosen.photo(rng)
+        assert row.draw(64, 64, rng).size == (64, 64)
+        answers = row.answers()
+        assert {name: answers[name] for name in chosen.identity} == chosen.identity
+        text, wish = chosen.prompt(rng)
+        assert text.startswith("ohwx ")
+        assert not wish.keys() & chosen.identity.keys()
 
 
 def test_of_three_captions_the_one_that_says_most_is_drawn() -> None:
