@@ -47,6 +47,7 @@ def test_a_tune_is_a_chip_and_a_mask_is_painted(server: Server, drawn: Json, pag
     page.get_by_text("Start from a picture").click()
     page.set_input_files("#input", PHOTO)
     canvas = page.locator("#paint")
+    api.expect(canvas).to_be_visible()
     canvas.scroll_into_view_if_needed()
     place = canvas.bounding_box()
     assert place
@@ -58,9 +59,11 @@ def test_a_tune_is_a_chip_and_a_mask_is_painted(server: Server, drawn: Json, pag
     page.keyboard.press("ArrowUp")
     page.keyboard.press(" ")
     page.keyboard.press("Backspace")  # takes back what the space bar painted, not what the mouse did
+    earlier = page.locator(".card").count()
     with page.expect_response("**/app/prompts") as sent:
         page.get_by_role("button", name="Make pictures").click()
     assert sent.value.status == 201
+    api.expect(page.locator(".card")).to_have_count(earlier + 1)
     card = page.locator(".card").first
     api.expect(card).to_have_attribute("data-state", "done", timeout=LONG)
     made = server.prompt(int(card.get_attribute("data-prompt") or 0))

@@ -19,8 +19,7 @@ export function starting(changed) {
     show(null, changed);
     input.focus();
   });
-  image.addEventListener("load", fit);
-  image.addEventListener("error", () => { stage.hidden = true; }); // a format that this browser cannot show; the server may well know it
+  image.addEventListener("load", fit); // the stage stays hidden before a format that this browser cannot show; the server may well know it
   strength.addEventListener("input", tell);
   tell();
   if (from.dataset.src) show(from.dataset.src, changed);
@@ -41,7 +40,7 @@ function tell() {
 
 function show(address, changed) {
   strokes = [];
-  stage.hidden = !address;
+  stage.hidden = true; // until the picture is there: a stroke on an empty canvas would land elsewhere
   if (address) image.src = address;
   else image.removeAttribute("src");
   changed(Boolean(address));
@@ -52,6 +51,7 @@ function fit() {
   canvas.width = Math.round(image.naturalWidth * scale);
   canvas.height = Math.round(image.naturalHeight * scale);
   cursor = { x: canvas.width / 2, y: canvas.height / 2 };
+  stage.hidden = false;
   redraw();
 }
 
@@ -118,6 +118,6 @@ canvas.addEventListener("keydown", (event) => {
   }
   event.preventDefault();
 });
-for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => cursor && redraw());
+for (const name of ["focus", "blur"]) canvas.addEventListener(name, redraw);
 find("#undo").addEventListener("click", undo);
 find("#clear").addEventListener("click", () => { strokes = []; redraw(); });
