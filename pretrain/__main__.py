@@ -1,8 +1,8 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
-Stages: render, vae, encode, language, transformer, distill, judge, draw, reader, export. Everything but the exported weights stays in
-DIR, which should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things (60 MB),
-and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
+Stages: render, vae, encode, language, transformer, distill, judge, draw, agree, reader, export. Everything but the exported weights stays
+in DIR, which should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things
+(60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import torch
 from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader, load_reader
 from fluxbooth.models import NANO
-from pretrain import data, distill, drawing, export, hardening, language, reader, transformer, vae
+from pretrain import agreement, data, distill, drawing, export, hardening, language, reader, transformer, vae
 from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state
 from pretrain.judge import Judge
 
-PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STEPS, READER_STEPS = (
-    24_400, 4_500, 1_500, 5_000, 250, 1_600, 2_000, 1_500,
+PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STEPS, AGREE_STEPS, READER_STEPS = (
+    24_400, 4_500, 1_500, 5_000, 250, 1_600, 2_000, 2_500, 1_500,
 )  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "reader", "export")
+STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "agree", "reader", "export")
 
 
 class Work:
@@ -63,7 +63,7 @@ class Work:
         from safetensors.torch import load_file
 
         model = self.beginning()
-        part = {"language": "model.model.", "transformer": "model.average.", "distill": "model.", "draw": "model."}[name]
+        part = {"language": "model.model.", "transformer": "model.average.", "distill": "model.", "draw": "model.", "agree": "model."}[name]
         tensors = load_file(self.finished(name))
         model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
         return model.eval()
@@ -153,6 +153,15 @@ def train_drawing(work: Work, steps: int) -> None:
         pass
 
 
+def train_agreement(work: Work, steps: int) -> None:
+    shards, _ = work.shards()
+    drawn = work.checkpoint("draw").exists()
+    student, drawer = (work.beginning() if work.begin and not drawn else work.nano("draw") for _ in range(2))  # the shipped one draws
+    rows = agreement.train(student, drawer, work.judges(), shards, work.latents(shards), steps, work.folder / "agree.safetensors")
+    for _ in show("agree", rows, steps):
+        pass
+
+
 def train_reader(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
     begin = load_reader(work.begin / "reader" / "model.safetensors") if work.begin else None
@@ -167,7 +176,7 @@ def train_reader(work: Work, steps: int) -> None:
 
 
 def write(work: Work, steps: int) -> None:
-    export.pipeline(work.nano("draw"), work.vae(), NANO)
+    export.pipeline(work.nano("agree"), work.vae(), NANO)
     export.copy_reader(work.folder / "reader", NANO / "reader")
 
 
@@ -187,7 +196,8 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
 RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
     "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
-    "judge": (train_judges, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "reader": (train_reader, READER_STEPS), "export": (write, 0),
+    "judge": (train_judges, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "agree": (train_agreement, AGREE_STEPS),
+    "reader": (train_reader, READER_STEPS), "export": (write, 0),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
-from pretrain.schedule import set_rate
+from pretrain.schedule import descend, set_rate
 from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
 
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
@@ -34,11 +34,7 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
         loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents, prose=1.0), step)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        descend(loss, optimizers, student.transformer)
         shares.append(loss.item() / gap)
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, student, *optimizers)

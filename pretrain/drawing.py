@@ -21,7 +21,7 @@ from pretrain.data import Shard
 from pretrain.distill import guided, strengths
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.precision import autocast
-from pretrain.schedule import set_rate
+from pretrain.schedule import descend, set_rate
 from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
 
 EULER_STEPS, PICTURES, EASELS = 14, 32, 6  # easels of each shape take turns: one alone would be learnt by heart
@@ -84,11 +84,7 @@ def train(
         easel = easels[place]
         judge = judges[int(torch.randint(len(judges), (), generator=draw))]  # what deceives one, another sees through
         missed, distance, velocity = opinions(easel, student, teacher, judge)
-        (distance + JUDGE_WEIGHT * missed).backward()
-        torch.nn.utils.clip_grad_norm_(student.transformer.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        descend(distance + JUDGE_WEIGHT * missed, optimizers, student.transformer)
         easel.step(velocity, batch, draw)
         rows.append((missed.item(), distance.item()))
         if (step + 1) % 20 == 0 or step + 1 == steps:

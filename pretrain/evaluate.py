@@ -1,7 +1,7 @@
 """The figures of nano's model card: `python -m pretrain.evaluate --work DIR`, with contact sheets to look at.
 
-200 captions of held-out people and clothes are drawn and read back; a LoRA is trained for each of the first held-out people. DIR needs
-its pictures and its transformer, which was the teacher of guidance.
+200 captions of held-out people and clothes are drawn and read back, by one pass a step and by two; a LoRA is trained for each of the
+first held-out people. DIR needs its pictures, of which the last shard is looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,35 +22,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, FluxPipeline
 from PIL import Image
 
-from fluxbooth import GenerateSpec, TrainSpec, generate, likeness, models, photocheck, train
+from fluxbooth import GenerateSpec, TrainSpec, flow, generate, likeness, models, photocheck, train
 from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader
 from fluxbooth.models import NANO
-from pretrain import distill, things, vae, words
+from pretrain import agreement, distill, things, vae
 from pretrain.__main__ import Work
 from pretrain.attributes import Answers
 from pretrain.data import Shard
 from pretrain.export import reader_accuracy
-from pretrain.people import FACES, HELD_OUT, Person, Shot, random_clay, random_person, random_persona, random_shot
-from pretrain.renders import Portrait, Row, Still, training_row
+from pretrain.people import Person, Shot, random_person, random_shot
+from pretrain.renders import Portrait, training_row
+from pretrain.subjects import held_out_people, subject
+from pretrain.text import TEXT_LENGTH
 from pretrain.transformer import Nano, batch_at
 
 Rows = dict[str, list[bool]]
+Draw = Callable[[str, int], Image.Image]  # of a text and a seed
+GUIDANCE = 3.0
 
 
-def held_out_people() -> list[Person]:
-    return [Person(**row) for row in HELD_OUT["people"]]
-
-
-def captions_right(captions: Sequence[tuple[str, Answers]], guidance: float, reader: Reader, sheet: Path) -> dict[str, float]:
+def captions_right(captions: Sequence[tuple[str, Answers]], draw: Draw, reader: Reader, sheet: Path) -> dict[str, float]:
     """Share of the attributes that a caption names which a picture drawn from it shows, by attribute."""
     rows: Rows = defaultdict(list)
     images = []
     for number, (text, named) in enumerate(captions):
-        image = generate([text], GenerateSpec(seed=number, guidance=guidance))[0].image
+        image = draw(text, number)
         images.append(image)
         reading = reader.read([image])[0]
         for name, value in named.items():
@@ -60,6 +59,18 @@ def captions_right(captions: Sequence[tuple[str, Answers]], guidance: float, rea
     grid(images[:48], 8).save(sheet)
     print(f"{sheet.stem} right: {_shares(rows)}", file=sys.stderr, flush=True)
     return _shares(rows)
+
+
+def one_pass(text: str, seed: int) -> Image.Image:
+    return generate([text], GenerateSpec(seed=seed, guidance=GUIDANCE))[0].image
+
+
+def two_passes(pipeline: FluxPipeline, text: str, seed: int) -> Image.Image:
+    """Guided by the velocities of the caption and of none, both at strength 1, which in diffusers is called true CFG."""
+    return pipeline(
+        text, negative_prompt="", true_cfg_scale=GUIDANCE, guidance_scale=1.0, width=128, height=128, num_inference_steps=28,
+        max_sequence_length=TEXT_LENGTH, generator=flow.generator(seed),
+    ).images[0]  # fmt: skip
 
 
 def held_out_captions(count: int, prose: bool = False) -> list[tuple[str, Answers]]:
@@ -92,75 +103,6 @@ def other_captions(count: int) -> list[tuple[str, Answers]]:
     return found
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What a LoRA is to learn: its photos, what stays the same in them, and prompts that say nothing of that."""
-
-    class_name: str
-    identity: Answers
-    photo: Callable[[random.Random], Row]
-    prompt: Callable[[random.Random], tuple[str, Answers]]  # the words, and what they should show
-
-
-def person(who: Person) -> Subject:
-    def prompt(rng: random.Random) -> tuple[str, Answers]:
-        shot = random_shot(rng, who.style)
-        truth = Portrait(who, shot).answers()
-        seen = [f"ohwx {who.kind} wearing {words.clothes(shot)}", shot.mood, words.place(shot.background, rng)]
-        seen += [shot.pose] if shot.pose != "none" else []
-        return ", ".join(seen), {name: truth[name] for name in ("clothes", "clothes_colour", "mood", "background", "pose") if name in truth}
-
-    names = likeness.IDENTITY if who.style != "clay" else ("kind", "hair", "hair_colour", "skin", "eyes")
-    identity = {name: getattr(who, name) for name in names}
-    return Subject(who.kind, identity, lambda rng: Portrait(who, random_shot(rng, who.style)), prompt)
-
-
-def held_out_face(number: int) -> Person:
-    """A head of clay whose face no training picture shows."""
-    return replace(random_clay(random.Random(f"held-out face {number}")), face=FACES - 1 - number)
-
-
-def thing(held_out: str) -> Subject:
-    """An animal or object in a drawing style in which the base never saw it."""
-    style, _, name = held_out.partition(" ")
-
-    def photo(rng: random.Random) -> Still:
-        shot = random_shot(rng, "avatar")
-        return Still(style, name, shot.background, shot.position, rng.uniform(0.7, 1.1))
-
-    def prompt(rng: random.Random) -> tuple[str, Answers]:
-        row = photo(rng)
-        return f"ohwx {name}, {words.place(row.background, rng)}", {"background": row.answers()["background"]}
-
-    return Subject(name, {"style": style, "kind": name}, photo, prompt)
-
-
-def drawing(style: str) -> Subject:
-    """A drawing style, learnt from eight people in it."""
-
-    def photo(rng: random.Random) -> Portrait:
-        return Portrait(random_persona(rng) if style == "persona" else random_person(rng, style), random_shot(rng, style))
-
-    def prompt(rng: random.Random) -> tuple[str, Answers]:
-        row = photo(rng)
-        who, shot = row.person, row.shot
-        truth = row.answers()
-        hair, place = words.coloured(who.hair_colour, who.hair), words.place(shot.background, rng)
-        text = f"ohwx style, {who.kind} with {hair}, {words.clothes(shot)}, {place}"
-        return text, {name: truth[name] for name in ("kind", "clothes_colour", "background")}
-
-    return Subject("style", {"style": style}, photo, prompt)
-
-
-def subject(kind: str, number: int) -> Subject:
-    """Of "people", "faces" and "objects", which nano has not seen so, or "styles", which it has, under other names."""
-    if kind == "people":
-        return person(held_out_people()[number])
-    if kind == "faces":
-        return person(held_out_face(number))
-    return thing(HELD_OUT["things"][number]) if kind == "objects" else drawing(("toon", "persona", "avatar")[number])
-
-
 def learnt(kind: str, count: int, reader: Path, sheet: Path) -> dict[str, float]:
     """Identity and prompt right after a LoRA on eight plain-captioned pictures of each subject, and without it.
 
@@ -188,9 +130,9 @@ def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]
         for i in range(8):
             chosen.photo(rng).draw(384, 384, rng).save(photos / f"{i}.png")
         lora = train(photos, TrainSpec(class_name=chosen.class_name), Path(folder) / "run").lora
-        with_lora = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0, loras=(str(lora),)))]
+        with_lora = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=GUIDANCE, loras=(str(lora),)))]
         images = [Image.fromarray(p.pixels).resize((128, 128)) for p in photocheck.read(photos)] + with_lora[:8]
-    without = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=3.0))]
+    without = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=GUIDANCE))]
     rows: Rows = {}
     for arm, pictures in (("with LoRA", with_lora), ("without", without)):
         readings = judge.read(pictures)
@@ -208,10 +150,16 @@ def grown_ups(count: int) -> tuple[np.ndarray, list[Answers]]:
 
 
 @torch.no_grad()
-def residual(student: Nano, teacher: Nano, held_out: Shard, latents: np.ndarray, batches: int) -> float:
-    """What is left of the gap between one pass and two-pass guidance, for strengths 1 to 5 and sigmas from 0 to 1 alike."""
-    rows = [distill.student_loss(student, teacher, batch_at(step, [held_out], [latents], prose=1.0), step) for step in range(batches)]
-    return round(sum(loss.item() for loss, _ in rows) / sum(gap for _, gap in rows), 4)
+def residual(nano: Nano, held_out: Shard, latents: np.ndarray, batches: int) -> float:
+    """What is left of the gap between one pass and nano's own two, for strengths 1 to 5 and sigmas from 0 to 1 alike."""
+    rows = []
+    for step in range(batches):
+        batch, draw = batch_at(step, [held_out], [latents], prose=1.0), flow.generator(5, step)
+        eps = torch.randn(batch.z.shape, generator=draw)
+        sigma, strength = flow.sample_sigma("uniform", len(eps), draw, eps.shape[1]), distill.strengths(len(eps), draw)
+        x = flow.interpolate(batch.z, eps, sigma)
+        rows.append(agreement.velocities(nano, x, sigma, batch.captions, strength, batch.shape).residual())
+    return round(sum(left.item() for left, _ in rows) / sum(gap.item() for _, gap in rows), 4)
 
 
 def seconds_a_picture(count: int) -> float:
@@ -219,7 +167,7 @@ def seconds_a_picture(count: int) -> float:
     base, seconds = models.load("nano"), []
     for seed in range(count + 1):
         began = time.perf_counter()
-        generate(["man with a black bob"], GenerateSpec(seed=seed, guidance=3.0, steps=28, width=128, height=128), family=base)
+        generate(["man with a black bob"], GenerateSpec(seed=seed, guidance=GUIDANCE, steps=28, width=128, height=128), family=base)
         seconds.append(time.perf_counter() - began)
     return round(float(np.median(seconds[1:])), 2)
 
@@ -243,11 +191,12 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=400, help="of men and women, on which the reader is tried")
     parser.add_argument("--captions", type=int, default=200)
     parser.add_argument("--sentences", type=int, default=50, help="of them, captions in whole sentences")
+    parser.add_argument("--two-passes", type=int, default=200, help="of the captions, drawn by nano's own two passes as well")
     parser.add_argument("--others", type=int, default=100, help="captions of children, personas, clay, hats, pairs and things")
     parser.add_argument("--people", type=int, default=10, choices=range(25), metavar="0..24")
     parser.add_argument("--faces", type=int, default=3, help="clay heads, which need the package anny")
     parser.add_argument("--objects", type=int, default=3, choices=range(4), metavar="0..3", help="objects, and as many styles")
-    parser.add_argument("--residual", type=int, default=20, help="batches of 64 by which the student is compared with its teacher")
+    parser.add_argument("--residual", type=int, default=20, help="batches of 64 by which one pass is compared with two")
     parser.add_argument("--seconds", type=int, default=5, help="pictures whose time is taken; give the machine nothing else to do")
     parser.add_argument("--photographs", type=Path, help="folder of photographs for the autoencoder, which has seen none")
     arguments = parser.parse_args()
@@ -263,8 +212,7 @@ def main() -> None:
     if arguments.pictures:
         figures["reader, pictures and reconstructions"] = reader_accuracy(reader, *grown_ups(arguments.pictures), autoencoder)
     if arguments.residual:
-        latents, teacher = vae.encode(autoencoder, held_out), work.nano("transformer")
-        figures["residual of guidance"] = residual(Nano.shipped(NANO), teacher, held_out, latents, arguments.residual)
+        figures["residual of guidance"] = residual(Nano.shipped(NANO), held_out, vae.encode(autoencoder, held_out), arguments.residual)
     if arguments.seconds:
         figures["one picture, seconds"] = seconds_a_picture(arguments.seconds)
     if arguments.objects:
@@ -275,7 +223,12 @@ def main() -> None:
         "others": other_captions(arguments.others),
     }
     subjects = {"people": arguments.people, "faces": arguments.faces, "objects": arguments.objects, "styles": arguments.objects}
-    figures |= {name: captions_right(rows, 3.0, reader, work.folder / f"{name}.png") for name, rows in texts.items() if rows}
+    figures |= {name: captions_right(rows, one_pass, reader, work.folder / f"{name}.png") for name, rows in texts.items() if rows}
+    if arguments.two_passes:
+        pipeline = FluxPipeline.from_pretrained(NANO, torch_dtype=torch.float32, local_files_only=True)
+        pipeline.set_progress_bar_config(disable=True)
+        rows, draw = held_out_captions(arguments.two_passes), partial(two_passes, pipeline)
+        figures["captions by two passes"] = captions_right(rows, draw, reader, work.folder / "two-passes.png")
     figures |= {kind: learnt(kind, n, arguments.reader, work.folder / f"{kind}.png") for kind, n in subjects.items() if n}
     gathered = work.folder / "figures.json"  # of several runs, each of a part
     before = json.loads(gathered.read_text()) if gathered.exists() else {}

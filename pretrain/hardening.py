@@ -21,7 +21,7 @@ from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.judge import Judge
 from pretrain.muon import optimizers_of
-from pretrain.schedule import set_rate
+from pretrain.schedule import descend, set_rate
 from pretrain.transformer import batch_at
 
 LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
@@ -43,10 +43,7 @@ def train(number: int, shards: list[Shard], latents: list[np.ndarray], steps: in
         asked, reach = attacked(answers)
         touched = misleading(judge, batch.z + noise, batch.shape, asked, reach * torch.rand(len(batch.z), generator=draw))
         loss = judge.loss(touched, batch.shape, answers, noise=0.0)
-        loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        descend(loss, optimizers)
         losses.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, judge, *optimizers)

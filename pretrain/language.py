@@ -19,7 +19,7 @@ from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state, save_state
 from pretrain.precision import autocast
 from pretrain.renders import training_row, with_rare_token
-from pretrain.schedule import set_rate
+from pretrain.schedule import descend, set_rate
 from pretrain.transformer import Nano
 
 BATCH, PROSE, LEARNING_RATE, WARMUP = 96, 0.25, 1e-3, 50
@@ -69,10 +69,7 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
         with autocast():
             encoded = model.encode(captions, rng.choice((text.PHRASES_LENGTH, text.TEXT_LENGTH)))
         loss, share = questions.loss(encoded, [row.said(caption) for row, caption in zip(rows, captions, strict=True)])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
-        optimizer.step()
+        descend(loss, [optimizer], both)
         shares.append(share)
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, both, optimizer)

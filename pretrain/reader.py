@@ -20,6 +20,7 @@ from pretrain.data import Shard
 from pretrain.muon import optimizers_of
 from pretrain.precision import autocast
 from pretrain.renders import Row
+from pretrain.schedule import descend
 
 BATCH, LEARNING_RATE, DECODED = 64, 2e-3, 0.5
 
@@ -42,10 +43,7 @@ def train(
         picks = rng.integers(len(shard.rows), size=BATCH)
         pixels = disturb(vae.to_model(shard.pictures[picks]), decoder, rng)
         loss = reading_loss(model, pixels, [shard.rows[i] for i in picks])
-        loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        descend(loss, optimizers)
         losses.append(loss.item())
         if (step + 1) % 100 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, model, *optimizers)

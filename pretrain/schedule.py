@@ -1,9 +1,11 @@
-"""How fast a stage learns."""
+"""How fast a stage learns, and one step of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
@@ -13,3 +15,13 @@ def set_rate(optimizers: Sequence[Optimizer], highest: float, step: int, steps: 
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate
+
+
+def descend(loss: Tensor, optimizers: Sequence[Optimizer], held: nn.Module | None = None) -> None:
+    """One step down `loss` and gradients gathered before; the gradient of `held` is at most 1 long."""
+    loss.backward()
+    if held is not None:
+        torch.nn.utils.clip_grad_norm_(held.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)

@@ -24,6 +24,7 @@ from pretrain.judge import Judge, said_and_unsaid
 from pretrain.muon import Muon, optimizers_of
 from pretrain.precision import autocast
 from pretrain.renders import Row, with_rare_token
+from pretrain.schedule import descend
 from pretrain.text import RARE_TOKENS
 
 BATCH, EMPTY_CAPTIONS, PROSE, EMA = 64, 0.1, 0.3, 0.995
@@ -184,22 +185,16 @@ def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step:
     ((error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, said)).backward()
     judge.requires_grad_(True)
     clean = judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows])
-    (clean + judge.loss(predicted.detach(), batch.shape, unsaid)).backward()
-    torch.nn.utils.clip_grad_norm_(model.transformer.parameters(), 1.0)
-    for optimizer in optimizers:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    descend(clean + judge.loss(predicted.detach(), batch.shape, unsaid), optimizers, model.transformer)
     return error.mean().item()
 
 
 def first_lesson(judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, warmth: float) -> None:
     """The judge learns from clean latents alone before it is listened to."""
-    judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]).backward()
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, warmth)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    descend(judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]), optimizers)
 
 
 def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimizer]:

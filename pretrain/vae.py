@@ -19,6 +19,7 @@ from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.muon import optimizers_of
 from pretrain.precision import autocast
+from pretrain.schedule import descend
 
 CROP, BATCH, LEARNING_RATE, KL_WEIGHT = 64, 16, 2e-3, 1e-3
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 4.0
@@ -66,11 +67,7 @@ def train(
         loss = reconstruction_loss(decoded.float(), pixels) + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
         if before:
             loss = loss + TETHER * moved(before, pixels[LEAVES:], posterior.mean[LEAVES:])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        descend(loss, optimizers, model)
         total += loss.item()
         if (step + 1) % 100 == 0:
             yield step + 1, total / 100, model

@@ -17,19 +17,20 @@ from transformers import CLIPTokenizer
 
 from fluxbooth import InputError, flow
 from fluxbooth.models import NANO
-from pretrain import drawing, faces, leaves, people, text, things, vae, words
+from pretrain import agreement, drawing, faces, leaves, people, text, things, vae, words
 from pretrain.__main__ import Work
+from pretrain.agreement import Velocities, met, usual, velocities
 from pretrain.attributes import vocabulary
 from pretrain.backgrounds import SCENES
 from pretrain.data import Shard
 from pretrain.distill import guided
 from pretrain.drawing import EULER_STEPS, Easel, opinions
-from pretrain.evaluate import subject
 from pretrain.hardening import HAIR_REACH, REACH, attacked, misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
-from pretrain.schedule import set_rate
+from pretrain.schedule import descend, set_rate
+from pretrain.subjects import subject
 from pretrain.transformer import Batch
 
 ROWS = [training_row(random.Random(f"row {i}")) for i in range(600)]
@@ -233,6 +234,48 @@ def test_two_pass_guidance_goes_on_past_the_caption() -> None:
     empty = 0.5 * x + sigma.view(-1, 1, 1)
     torch.testing.assert_close(plain, empty + torch.tensor([3.0, 5.0]).view(-1, 1, 1))
     torch.testing.assert_close(target, empty + torch.tensor([3.0, 20.0]).view(-1, 1, 1))
+
+
+def test_one_pass_is_measured_by_two_of_the_same_network() -> None:
+    empty, strength = torch.randn(2, 4, 3), torch.tensor([1.0, 3.0])
+    toward = torch.ones(2, 4, 3)
+    two = empty + torch.tensor([1.0, 3.0]).view(-1, 1, 1)
+    field = Velocities(empty + toward, empty, two, strength)
+    torch.testing.assert_close(field.guided, two)
+    left, gap = field.residual()
+    assert (float(left), float(gap)) == (pytest.approx(0, abs=1e-9), pytest.approx(2.0))  # the second picture is two away
+    left, gap = replace(field, told=field.caption).residual()
+    assert left == gap
+    captions, x, sigma = ["man", "a dog"], torch.randn(2, 4, 3), torch.tensor([0.2, 0.9])
+    asked = velocities(Field(0.5), x, sigma, captions, strength, (4, 4))  # type: ignore[arg-type]
+    torch.testing.assert_close(asked.guided, guided(Field(0.5), x, sigma, Field(0.5).encode(captions), strength, (4, 4))[0])  # type: ignore[arg-type]
+    torch.testing.assert_close(asked.told, asked.caption)  # a field that does not listen to the strength
+
+
+def test_at_the_usual_strength_a_student_is_held_to_what_the_drawer_draws() -> None:
+    x, sigma = torch.randn(4, 4, 3), torch.tensor([0.2, 0.9, 0.5, 0.1])
+    captions, strength = ["man", "a dog", "", "boy"], usual(torch.tensor([1.0, 1.5, 2.0, 5.0]))
+    assert strength.tolist() == [3.0, 1.5, 3.0, 5.0]
+    student = Field(0.5)
+    field, loss = met(student, Field(0.25), x, sigma, captions, strength, (4, 4))  # type: ignore[arg-type]
+    far = (0.25 * x[::2]).square().mean()
+    torch.testing.assert_close(loss, agreement.AGREE * field.residual()[0] + agreement.DRAWER * far)
+    alike = met(student, student, x, sigma, captions, strength, (4, 4))[1]  # type: ignore[arg-type]
+    torch.testing.assert_close(alike, agreement.AGREE * field.residual()[0])
+    [pull] = torch.autograd.grad(loss, [student.slope])
+    assert pull > 0  # down, to the drawer's
+
+
+def test_a_step_goes_down_all_gradients_and_no_further_than_allowed() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(network.weight, 1.0)
+    optimizers = [torch.optim.SGD(network.parameters(), lr=1.0)]
+    (0.25 * network.weight.sum()).backward()
+    descend(0.25 * network.weight.sum(), optimizers)
+    assert float(network.weight) == 0.5
+    assert network.weight.grad is None
+    descend(100 * network.weight.sum(), optimizers, network)
+    assert float(network.weight) == pytest.approx(-0.5)
 
 
 def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
