@@ -177,7 +177,8 @@ def train_reader(work: Work, steps: int) -> None:
 
 def write(work: Work, steps: int) -> None:
     export.pipeline(work.nano("agree"), work.vae(), NANO)
-    export.copy_reader(work.folder / "reader", NANO / "reader")
+    if not work.begin or work.checkpoint("reader").exists():  # else the shipped one stays
+        export.copy_reader(work.folder / "reader", NANO / "reader")
 
 
 def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[Row]:

@@ -4,7 +4,7 @@ Distillation asks a network for what two passes of another give, whose every err
 stays, and drawing before judges leaves that other network altogether. But which two velocities guidance is made of is free within what
 the data say. So the teacher is the student: its velocities with the caption and without, at strength 1, and the one at another strength
 meet in the middle, with gradients into all three. Three weights hold them in their places: the flow of data for the first two, what the
-finished drawer drew at the strength that people draw with for the third, and the judges as before. They meet on pictures of the data
+finished drawer drew at the usual strength for the third, and the judges as before. They meet on pictures of the data
 under noise and on drawings by turns.
 """
 
@@ -28,9 +28,9 @@ from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
 from pretrain.transformer import Nano, batch_at, make_optimizers, plain_attention
 
-PICTURES, LEARNING_RATE, FIRST_BATCH = 32, 6e-4, 50_000_000
-USUAL = 3.0  # the strength that nano draws with unless told otherwise; every other picture has it
-AGREE, WITH_CAPTION, WITHOUT, DRAWER, JUDGE = 1.0, 0.2, 0.4, 1.0, 0.2  # what each loss counts
+PICTURES, LEARNING_RATE, FIRST_BATCH = 32, 5e-4, 50_000_000
+USUAL = 3.0  # the strength of the figures and of most pictures; every other picture in training has it
+AGREE, WITH_CAPTION, WITHOUT, DRAWER, JUDGE = 1.0, 0.2, 0.4, 2.0, 0.1  # what each loss counts
 
 
 @dataclass(frozen=True)
