@@ -80,15 +80,14 @@ def train(
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
         batch, draw = batch_at(FIRST_BATCH + step, shards, latents, prose=1.0, pictures=PICTURES), flow.generator(13, step)
+        place, easel = (*batch.shape, step // 2 % EASELS), None
         if step % 2:
-            place = (*batch.shape, step // 2 % EASELS)
             easel = easels[place] if place in easels else easels.setdefault(place, Easel(batch, draw))
             easel.strength = usual(easel.strength)
             field, loss = met(student, drawer, easel.x, easel.sigma, easel.captions, easel.strength, easel.shape)
             judge = judges[int(torch.randint(len(judges), (), generator=draw))]
             predicted = easel.x - easel.sigma.view(-1, 1, 1) * field.told
             loss = loss + JUDGE * judge.loss(predicted, easel.shape, easel.said, JUDGE_NOISE, COUNTS)
-            easel.step(field.told.detach(), batch, draw)
         else:
             eps = torch.randn(batch.z.shape, generator=draw)
             strength, sigma = usual(strengths(PICTURES, draw)), flow.sample_sigma("uniform", PICTURES, draw, batch.z.shape[1])
@@ -98,6 +97,8 @@ def train(
             left, gap = field.residual()
             shares.append(left.item() / gap.item())
         descend(loss, optimizers, student.transformer)
+        if easel:
+            easel.step(field.told.detach(), batch, draw)  # which also draws strengths anew, so after the descent
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, student, *optimizers)
             yield step + 1, float(np.mean(shares)), student
