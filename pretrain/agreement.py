@@ -58,7 +58,8 @@ def velocities(nano: Nano, x: Tensor, sigma: Tensor, captions: Sequence[str], st
         encoded, (empty, pooled) = nano.encode(list(captions)), nano.encode([""])
         nothing = empty.expand(len(x), -1, -1), pooled.expand(len(x), -1)
         caption, without, told = (
-            nano.velocity(x, sigma, said, told, shape).float() for said, told in ((encoded, one), (nothing, one), (encoded, strength))
+            nano.velocity(x, sigma, said, guidance, shape).float()
+            for said, guidance in ((encoded, one), (nothing, one), (encoded, strength))
         )
     return Velocities(caption, without, told, strength)
 
