@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
@@ -26,7 +26,7 @@ from pretrain.drawing import COUNTS, EASELS, JUDGE_NOISE, Easel
 from pretrain.judge import Judge
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
-from pretrain.transformer import Nano, batch_at, make_optimizers, plain_attention
+from pretrain.transformer import Nano, alone, batch_at
 
 PICTURES, LEARNING_RATE, FIRST_BATCH = 32, 5e-4, 50_000_000
 USUAL = 3.0  # the strength of the figures and of most pictures; every other picture in training has it
@@ -71,12 +71,7 @@ def train(
 
     `student` begins as the finished `drawer`; pictures in the making are not kept over a resume.
     """
-    nn.functional.scaled_dot_product_attention = plain_attention
-    for model in (student, drawer):
-        model.transformer.compile_repeated_blocks()
-    for frozen in (drawer, *judges, student.text_encoder, student.text_encoder_2):
-        frozen.requires_grad_(False)
-    optimizers = make_optimizers(student.transformer)
+    optimizers = alone(student, drawer, *judges)
     start, easels, shares = load_state(checkpoint, student, *optimizers), dict[tuple[int, ...], Easel](), list[float]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
-from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
+from pretrain.transformer import Batch, Nano, alone, batch_at
 
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
 
@@ -23,13 +23,7 @@ LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
 def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
     """Yields (step, mean share of the gap left, student) every fifty steps; resumes from `checkpoint`."""
     student = copy.deepcopy(teacher)
-    nn.functional.scaled_dot_product_attention = plain_attention
-    for model in (student, teacher):
-        model.transformer.compile_repeated_blocks()
-    teacher.requires_grad_(False)
-    student.text_encoder.requires_grad_(False)
-    student.text_encoder_2.requires_grad_(False)
-    optimizers = make_optimizers(student.transformer)
+    optimizers = alone(student, teacher)
     start, shares = load_state(checkpoint, student, *optimizers), list[float]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
@@ -22,7 +22,7 @@ from pretrain.distill import guided, strengths
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
-from pretrain.transformer import Batch, Nano, batch_at, make_optimizers, plain_attention
+from pretrain.transformer import Batch, Nano, alone, batch_at
 
 EULER_STEPS, PICTURES, EASELS = 14, 32, 6  # easels of each shape take turns: one alone would be learnt by heart
 GIVEN_UP = 0.1  # at each step, so that first strokes, which decide a shape, are made most often
@@ -68,12 +68,7 @@ def train(
 
     The first is the mean cross-entropy of all that a caption says; pictures in the making are not kept over a resume.
     """
-    nn.functional.scaled_dot_product_attention = plain_attention
-    for model in (student, teacher):
-        model.transformer.compile_repeated_blocks()
-    for frozen in (teacher, *judges, student.text_encoder, student.text_encoder_2):
-        frozen.requires_grad_(False)
-    optimizers = make_optimizers(student.transformer)
+    optimizers = alone(student, teacher, *judges)
     start, easels, rows = load_state(checkpoint, student, *optimizers), dict[tuple[int, ...], Easel](), list[tuple[float, float]]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)

@@ -197,6 +197,17 @@ def first_lesson(judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, wa
     descend(judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]), optimizers)
 
 
+def alone(student: Nano, *frozen: nn.Module) -> tuple[Optimizer, Optimizer]:
+    """Optimizers of `student`'s transformer, all beside which is frozen from here on; what draws is compiled."""
+    nn.functional.scaled_dot_product_attention = plain_attention
+    for model in (student, *frozen):
+        if isinstance(model, Nano):
+            model.transformer.compile_repeated_blocks()
+    for fixed in (*frozen, student.text_encoder, student.text_encoder_2):
+        fixed.requires_grad_(False)
+    return make_optimizers(student.transformer)
+
+
 def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimizer]:
     """Muon for the matrices of attention and feed-forward, AdamW for the rest: embeddings, modulations, norms, biases, the way out."""
     inside = {
