@@ -1,8 +1,8 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
 
-Stages: render, vae, encode, language, transformer, distill, judge, draw, agree, reader, export. Everything but the exported weights stays
-in DIR, which should lie outside the repository (about 3 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things
-(60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
+Stages: render, vae, encode, language, transformer, distill, judge, draw, agree, reader, wide-reader, export. Everything but the exported
+weights stays in DIR, which should lie outside the repository (about 5 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures
+of things (60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,15 +21,15 @@ from fluxbooth.errors import InputError
 from fluxbooth.likeness import Reader, load_reader
 from fluxbooth.models import NANO
 from pretrain import agreement, data, distill, drawing, export, hardening, language, reader, transformer, vae
-from pretrain.attributes import vocabulary
+from pretrain.attributes import of_grown_ups, vocabulary
 from pretrain.checkpoint import load_state
 from pretrain.judge import Judge
 
 PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STEPS, AGREE_STEPS, READER_STEPS = (
-    24_400, 4_500, 1_500, 5_000, 250, 1_600, 2_000, 2_500, 1_500,
+    48_400, 4_500, 1_500, 5_000, 250, 3_900, 2_000, 2_500, 1_500,
 )  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "agree", "reader", "export")
+STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "agree", "reader", "wide-reader", "export")
 
 
 class Work:
@@ -164,14 +164,27 @@ def train_agreement(work: Work, steps: int) -> None:
 
 def train_reader(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
-    begin = load_reader(work.begin / "reader" / "model.safetensors") if work.begin else None
-    for _ in show("reader", reader.train(shards, work.vae(), steps, work.folder / "reader.safetensors", begin), steps):
+    read(work, "reader", of_grown_ups(), reader.grown_ups(shards), reader.grown_ups([held_out])[0], steps)
+
+
+def train_wide_reader(work: Work, steps: int) -> None:
+    read(work, "wide-reader", vocabulary(), *work.shards(), steps)
+
+
+def read(
+    work: Work, stage: str, attributes: Mapping[str, Sequence[str]], shards: list[data.Shard], held_out: data.Shard, steps: int
+) -> None:
+    torch.manual_seed(0)
+    model = Reader(attributes)
+    if work.begin:
+        shipped = load_reader(work.begin / "reader" / "model.safetensors")
+        model.stages.load_state_dict(shipped.stages.state_dict())
+        for name in (name for name, values in shipped.attributes.items() if values == model.attributes[name]):
+            model.heads[name].load_state_dict(shipped.heads[name].state_dict())
+    for _ in show(stage, reader.train(model, shards, work.vae(), steps, work.checkpoint(stage)), steps):
         pass
-    model = Reader(vocabulary())
-    load_state(work.folder / "reader.safetensors", model)
-    export.reader(model, work.folder / "reader")
-    answers = [row.answers() for row in held_out.rows]
-    saved = load_reader(work.folder / "reader" / "model.safetensors")
+    export.reader(model, work.folder / stage)
+    saved, answers = load_reader(work.folder / stage / "model.safetensors"), [row.answers() for row in held_out.rows]
     print(export.reader_accuracy(saved, held_out.pictures, answers, work.vae()), file=sys.stderr)
 
 
@@ -198,7 +211,7 @@ RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
     "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
     "judge": (train_judges, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "agree": (train_agreement, AGREE_STEPS),
-    "reader": (train_reader, READER_STEPS), "export": (write, 0),
+    "reader": (train_reader, READER_STEPS), "wide-reader": (train_wide_reader, READER_STEPS), "export": (write, 0),
 }  # fmt: skip
 
 

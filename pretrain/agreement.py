@@ -22,15 +22,15 @@ from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.distill import strengths
-from pretrain.drawing import COUNTS, EASELS, JUDGE_NOISE, Easel
-from pretrain.judge import Judge
+from pretrain.drawing import EASELS, JUDGE_NOISE, Easel
+from pretrain.judge import COUNTS, Judge
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
 from pretrain.transformer import Nano, alone, batch_at
 
-PICTURES, LEARNING_RATE, FIRST_BATCH = 32, 5e-4, 50_000_000
+PICTURES, LEARNING_RATE, FIRST_BATCH = 32, 4e-4, 50_000_000
 USUAL = 3.0  # the strength of the figures and of most pictures; every other picture in training has it
-AGREE, WITH_CAPTION, WITHOUT, DRAWER, JUDGE = 1.0, 0.2, 0.4, 2.0, 0.1  # what each loss counts
+AGREE, WITH_CAPTION, WITHOUT, DRAWER, JUDGE = 2.0, 0.2, 0.4, 1.0, 0.3  # what each loss counts
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pretrain import people, things, words
 from pretrain.backgrounds import PLAIN_BACKGROUNDS, SCENES
@@ -24,6 +24,17 @@ def vocabulary() -> dict[str, list[str]]:
         "eyes": list(people.EYES), "pose": list(people.POSES),
         "hat": ["none", *people.HATS, "a cap"], "hat_colour": list(people.CLOTHES_COLOURS), "number": ["one", "two"],
     }  # fmt: skip
+
+
+def of_grown_ups() -> dict[str, list[str]]:
+    """The part of the vocabulary that men and women of the first two styles, without a hat, can show: what the shipped reader knows."""
+    hair = {name for table in (people.MAN_HAIR, people.WOMAN_HAIR, *people.TOON_HAIR.values()) for name in table}
+    shown: dict[str, Collection[str]] = {
+        "style": ("avatar", "toon"), "kind": ("man", "woman"), "hair": hair, "beard": people.BEARDS, "mood": people.MOODS,
+        "clothes": (*people.CLOTHES, *people.TOON_CLOTHES), "eyes": (), "pose": (), "hat": (), "hat_colour": (), "number": (),
+    }  # fmt: skip
+    found = {name: [value for value in values if value in shown.get(name, values)] for name, values in vocabulary().items()}
+    return {name: values for name, values in found.items() if values}
 
 
 def wall(name: str) -> str:

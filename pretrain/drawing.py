@@ -19,7 +19,7 @@ from fluxbooth import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.distill import guided, strengths
-from pretrain.judge import Judge, said_and_unsaid
+from pretrain.judge import COUNTS, Judge, said_and_unsaid
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
 from pretrain.transformer import Batch, Nano, alone, batch_at
@@ -27,7 +27,6 @@ from pretrain.transformer import Batch, Nano, alone, batch_at
 EULER_STEPS, PICTURES, EASELS = 14, 32, 6  # easels of each shape take turns: one alone would be learnt by heart
 GIVEN_UP = 0.1  # at each step, so that first strokes, which decide a shape, are made most often
 LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 3e-4, 0.3, 0.3, 30_000_000  # noise: against touches that only a network sees
-COUNTS = {"hair": 2.0}  # 28 shapes, whose neighbours are alike
 
 
 class Easel:

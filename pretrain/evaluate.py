@@ -35,7 +35,7 @@ from pretrain.attributes import Answers
 from pretrain.data import Shard
 from pretrain.export import reader_accuracy
 from pretrain.people import Person, Shot, random_person, random_shot
-from pretrain.renders import Portrait, training_row
+from pretrain.renders import Portrait, grown_up, training_row
 from pretrain.subjects import held_out_people, subject
 from pretrain.text import TEXT_LENGTH
 from pretrain.transformer import Nano, batch_at
@@ -94,11 +94,9 @@ def other_captions(count: int) -> list[tuple[str, Answers]]:
     found: list[tuple[str, Answers]] = []
     while len(found) < count:
         row = training_row(rng)
-        grown_up = isinstance(row, Portrait) and row.person.style in ("avatar", "toon") and row.person.kind in ("man", "woman")
-        plain = grown_up and row.shot.hat == "none"
         text = row.caption(rng)
         named = row.said(text)
-        if not plain and len(named) >= (6 if isinstance(row, Portrait) else 2):
+        if not grown_up(row) and len(named) >= (6 if isinstance(row, Portrait) else 2):
             found.append((text, named))
     return found
 

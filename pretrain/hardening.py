@@ -1,9 +1,10 @@
-"""The judge learns to read pictures that were touched up to mislead it, before nano draws for it alone.
+"""The judge learns to read pictures, and then those that were touched up to mislead it, before nano draws for it alone.
 
 While the field learns by the flow, what deceives the judge costs it velocity. A drawing is not held so, and soon has the few strokes that
-a network takes for a bob and nobody else does. So the judge meets such strokes first (adversarial training, arXiv 1706.06083, a single step
-of length up to `REACH`): what then moves its opinion has to look like a bob. And there are two judges, each begun from nothing, for what
-deceives one of them the other mostly sees through.
+a network takes for a bob and nobody else does. So the judge meets such strokes at last (adversarial training, arXiv 1706.06083, a single
+step of length up to `REACH`): what then moves its opinion has to look like a bob. But only once it can tell one: a judge that is misled
+from its first lesson on reads half of the hair shapes. And there are two judges, each begun from nothing, for what deceives one of them
+the other mostly sees through.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from fluxbooth import flow
 from pretrain.attributes import Answers
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
-from pretrain.judge import Judge
+from pretrain.judge import COUNTS, Judge
 from pretrain.muon import optimizers_of
 from pretrain.schedule import descend, set_rate
 from pretrain.transformer import batch_at
 
 LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
-JUDGES = 2
-NOISE, REACH, HAIR_REACH = 0.5, 5.0, 12.5  # at most; another mood is 8 to 23 away, another hair 20 to 65, another place 50 to 90
+JUDGES, PLAIN = 2, 0.75  # the share of the lessons in which nothing is touched
+NOISE, REACH, HAIR_REACH = 0.5, 3.0, 8.0  # at most, less than half way: another mood is 8 to 23 away, another hair 20 to 65
 
 
 def train(number: int, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Judge]]:
@@ -39,10 +40,11 @@ def train(number: int, shards: list[Shard], latents: list[np.ndarray], steps: in
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=WARMUP)
         batch, draw = batch_at(FIRST_BATCH + number * 1_000_000 + step, shards, latents), flow.generator(11, number, step)
         answers = [row.answers() for row in batch.rows]
-        noise = NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(batch.z.shape, generator=draw)
-        asked, reach = attacked(answers)
-        touched = misleading(judge, batch.z + noise, batch.shape, asked, reach * torch.rand(len(batch.z), generator=draw))
-        loss = judge.loss(touched, batch.shape, answers, noise=0.0)
+        z = batch.z + NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(batch.z.shape, generator=draw)
+        if step >= PLAIN * steps:
+            asked, reach = attacked(answers)
+            z = misleading(judge, z, batch.shape, asked, reach * torch.rand(len(z), generator=draw))
+        loss = judge.loss(z, batch.shape, answers, noise=0.0, counts=COUNTS)
         descend(loss, optimizers)
         losses.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == steps:

@@ -1,4 +1,8 @@
-"""The reader of attributes (`fluxbooth.likeness`), trained on renders and on their blurred and decoded likenesses."""
+"""The reader of attributes (`fluxbooth.likeness`), trained on renders and on their blurred and decoded likenesses.
+
+The shipped one knows men and women of the first two styles, and reads them better than one of the same size that knows everything; that one
+takes the figures of all else, and is not shipped.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +18,19 @@ from torch import Tensor
 
 from fluxbooth.likeness import Reader
 from pretrain import vae
-from pretrain.attributes import vocabulary
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.muon import optimizers_of
 from pretrain.precision import autocast
-from pretrain.renders import Row
+from pretrain.renders import Row, grown_up
 from pretrain.schedule import descend
 
-BATCH, LEARNING_RATE, DECODED = 64, 2e-3, 0.5
+BATCH, LEARNING_RATE = 64, 2e-3
 
 
-def train(
-    shards: list[Shard], decoder: AutoencoderKL, steps: int, checkpoint: Path, begin: Reader | None = None
-) -> Iterator[tuple[int, float, Reader]]:
-    """Yields (step, mean loss since the last yield, reader) every hundred steps; `begin`: a reader whose eyes are trained on."""
-    torch.manual_seed(0)
-    model = Reader(vocabulary()).train()
-    if begin:
-        model.stages.load_state_dict(begin.stages.state_dict())
+def train(model: Reader, shards: list[Shard], decoder: AutoencoderKL, steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Reader]]:
+    """Yields (step, mean loss since the last yield, reader) every hundred steps; resumes from `checkpoint`."""
+    model.train()
     optimizers = optimizers_of(model, LEARNING_RATE, weight_decay=0.05)
     start, losses = load_state(checkpoint, model, *optimizers), list[float]()
     for step in range(start, steps):
@@ -49,6 +47,12 @@ def train(
             save_state(checkpoint, step + 1, model, *optimizers)
             yield step + 1, sum(losses) / len(losses), model
             losses.clear()
+
+
+def grown_ups(shards: Sequence[Shard]) -> list[Shard]:
+    """What of each shard the shipped reader knows."""
+    kept = [[i for i, row in enumerate(shard.rows) if grown_up(row)] for shard in shards]
+    return [Shard(shard.pictures[picks], [shard.rows[i] for i in picks], shard.path) for shard, picks in zip(shards, kept, strict=True)]
 
 
 def disturb(pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator) -> Tensor:

@@ -16,11 +16,12 @@ from PIL import Image
 from transformers import CLIPTokenizer
 
 from fluxbooth import InputError, flow
+from fluxbooth.likeness import load_reader
 from fluxbooth.models import NANO
-from pretrain import agreement, drawing, faces, leaves, people, text, things, vae, words
+from pretrain import agreement, drawing, faces, hardening, leaves, people, text, things, vae, words
 from pretrain.__main__ import Work
 from pretrain.agreement import Velocities, met, usual, velocities
-from pretrain.attributes import vocabulary
+from pretrain.attributes import of_grown_ups, vocabulary
 from pretrain.backgrounds import SCENES
 from pretrain.data import Shard
 from pretrain.distill import guided
@@ -28,6 +29,7 @@ from pretrain.drawing import EULER_STEPS, Easel, opinions
 from pretrain.hardening import HAIR_REACH, REACH, attacked, misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
+from pretrain.reader import grown_ups
 from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
 from pretrain.schedule import descend, set_rate
 from pretrain.subjects import subject
@@ -62,6 +64,19 @@ def test_every_answer_is_a_word_of_the_vocabulary() -> None:
     values = vocabulary()
     for row in ROWS:
         assert all(value in values[name] for name, value in row.answers().items())
+
+
+def test_the_shipped_reader_knows_what_grown_ups_show() -> None:
+    known, shard = of_grown_ups(), Shard(np.arange(len(ROWS)), ROWS, Path("000-128x128.npy"))
+    assert load_reader().attributes == known
+    [kept] = grown_ups([shard])
+    assert [ROWS[i] for i in kept.pictures] == kept.rows
+    assert {row.answers()["kind"] for row in kept.rows} == {"man", "woman"}
+    assert 200 < len(kept.rows) < 300  # of 600: half are men and women, of whom one in five wears a hat
+    for row in kept.rows:
+        answers = row.answers()
+        assert all(answers[name] in values for name, values in known.items() if name in answers)
+        assert answers.keys() - known.keys() == {"hat", "number"}
 
 
 def test_a_hat_hides_the_hair_and_a_bald_head_its_colour() -> None:
@@ -185,6 +200,26 @@ def test_every_other_picture_is_to_be_misread_in_its_hair_alone() -> None:
     asked, reach = attacked([{"mood": "sad", "hair": "an afro"}, {"mood": "sad", "hair": "a bob"}, bald, bald])
     assert asked == [{"mood": "sad", "hair": "an afro"}, {"hair": "a bob"}, bald, bald]
     assert reach.tolist() == [REACH, HAIR_REACH, REACH, REACH]
+
+
+def test_a_judge_can_read_before_it_is_misled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    row = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    step, touched = -1, []
+
+    def batch_at(*_: object) -> Batch:
+        nonlocal step
+        step += 1
+        return Batch(torch.randn(2, 64, 64), ["", ""], [row, row], torch.ones(2, 64, 1), (16, 16), 48)
+
+    def misled(judge: Judge, z: torch.Tensor, *_: object) -> torch.Tensor:
+        touched.append(step)
+        return z
+
+    monkeypatch.setattr(hardening, "batch_at", batch_at)
+    monkeypatch.setattr(hardening, "misleading", misled)
+    [(done, loss, _)] = hardening.train(0, [], [], 8, tmp_path / "judge.safetensors")
+    assert (done, touched) == (8, [6, 7])
+    assert loss > 0
 
 
 class Field:
