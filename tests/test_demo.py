@@ -19,9 +19,7 @@ def test_the_reader_reads_the_demos_subject() -> None:
     reader = likeness.load_reader()
     readings = reader.read([Image.open(path) for path in sorted(PHOTOS.glob("*.png"))])
     subject = likeness.identity_of(readings)
-    # hair shape and mood are left out: the reader is still weak on both (model card)
-    for name in ("kind", "hair_colour", "skin", "glasses", "beard"):
-        assert subject[name] == PERSON[name]
+    assert subject == {name: PERSON[name] for name in likeness.IDENTITY}
     truth = [{"clothes": shot.clothes, "clothes_colour": shot.clothes_colour} for shot, _ in SHOTS]
     assert likeness.agreement(readings, truth) >= 0.75
 
