@@ -26,7 +26,7 @@ from pretrain.schedule import descend, set_rate
 from pretrain.transformer import batch_at
 
 LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
-JUDGES, PLAIN = 2, 0.75  # the share of the lessons in which nothing is touched
+JUDGES, PLAIN = 2, 0.75  # PLAIN: the share of the lessons in which nothing is touched yet
 NOISE, REACH, HAIR_REACH = 0.5, 3.0, 8.0  # at most, less than half way: another mood is 8 to 23 away, another hair 20 to 65
 
 
