@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import shutil
-import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.errors import InputError
+from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.serve import address_of, first_account, last_url
-from fluxbooth.service import accounts, db, signing_in, tunes
+from fluxbooth.service import accounts, backups, db, opening, signing_in, tunes
 from fluxbooth.service import callbacks as known
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.jobs import JobEngine
@@ -25,7 +26,7 @@ from fluxbooth.service.store import Store
 from fluxbooth.service.tables import Account, ApiKey
 
 Json = dict[str, Any]
-KEPT = ("fluxbooth.sqlite", "secret", "files")  # of a data folder, all that a restored server needs
+KEPT = ("fluxbooth.sqlite", accounts.SECRET, "files")  # of a data folder, all that a restored server needs
 
 
 def key(options: argparse.Namespace) -> Json:
@@ -96,9 +97,9 @@ def import_lora(options: argparse.Namespace) -> Json:
     source = Path(options.file)
     if not source.is_file():
         raise InputError(f"There is no file {source}: give the path of a .safetensors file.")
-    copy = store.incoming / f"import-{source.stat().st_ino}.safetensors"
-    shutil.copy(source, copy)
+    copy = store.incoming / f"{secrets.token_hex(8)}.safetensors"
     try:
+        shutil.copy(source, copy)
         form = TuneForm.read({"title": options.title or source.stem, "name": options.name, "token": options.token})
         with database.write() as session:
             account = _account(session, options.account)
@@ -111,31 +112,31 @@ def import_lora(options: argparse.Namespace) -> Json:
 
 
 def backup(options: argparse.Namespace) -> Json:
-    """A whole copy in a new folder, while the server runs: the rows as of one moment, then the files that they name."""
-    settings, _ = opened(options)
+    """A whole copy in a new folder, while the server runs: rows and files as of one moment."""
+    settings, database = opened(options)
     out = Path(options.out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} exists and is not empty: name a new folder.")
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with sqlite3.connect(settings.database) as source, sqlite3.connect(out / settings.database.name) as target:
-        source.backup(target)
-    shutil.copy2(settings.data / "secret", out / "secret")
-    shutil.copytree(settings.data / "files", out / "files", ignore=shutil.ignore_patterns("work", "*.tmp"), dirs_exist_ok=True)
-    return {"backup": str(out), "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file())}
+    try:
+        made = backups.make(settings, database, Store(settings.data), out.absolute())
+    except OSError as error:
+        raise FluxboothError(f"The backup to {out} ended half-way ({error.strerror}): remove what is there, and make room.") from error
+    return {"backup": str(out), **made}
 
 
 def restore(options: argparse.Namespace) -> Json:
     """The reverse of a backup, into a data folder that holds nothing yet."""
     settings, source = read_settings(data=options.data), Path(options.source)
-    if not (source / KEPT[0]).is_file():
-        raise InputError(f"{source} is no backup: it has no {KEPT[0]}.")
+    for name in KEPT:
+        if not (source / name).exists():
+            raise InputError(f"{source} is no backup, or not a whole one: it has no {name}.")
     if settings.data.exists() and any(settings.data.iterdir()):
         raise InputError(f"{settings.data} is not empty: name a new folder with --data.")
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     for name in KEPT:
         copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
         copy(source / name, settings.data / name)
-    db.migrate(settings)
+    opening.opened(settings)
     return {"data": str(settings.data)}
 
 
@@ -148,8 +149,7 @@ def _account(session: Session, name: str | None) -> Account:
 
 def opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
     settings = read_settings(data=options.data)
-    db.migrate(settings)
-    return settings, db.Database(settings.database_url)
+    return settings, opening.opened(settings)
 
 
 def show(options: argparse.Namespace, lines: list[str]) -> None:
@@ -202,7 +202,17 @@ def restore_flags(parser: argparse.ArgumentParser) -> None:
     data_flags(parser, restore)
 
 
-def data_flags(parser: argparse.ArgumentParser, run: object) -> None:
+def data_flags(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Json]) -> None:
     parser.add_argument("--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=_told(run))
+
+
+def _told(run: Callable[[argparse.Namespace], Json]) -> Callable[[argparse.Namespace], Json]:
+    """The command, with what the disk refuses in a sentence."""
+
+    def told(options: argparse.Namespace) -> Json:
+        with opening.faults_said(read_settings(data=options.data)):
+            return run(options)
+
+    return told

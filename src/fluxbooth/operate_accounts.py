@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.operate import data_flags, opened, show
-from fluxbooth.service import accounts, belongings, money, quotas
+from fluxbooth.service import accounts, backups, belongings, money, quotas, room
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.settings import MB
@@ -122,14 +123,26 @@ def _new_file(path: Path) -> Any:
 def delete(options: argparse.Namespace) -> Json:
     settings, database = opened(options)
     store, jobs = Store(settings.data), JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
-    with database.write() as session:
+    with database.read() as session:
         account = accounts.find(session, options.account)
-        if not options.yes:
-            size = quotas.stored(session, account.id) / MB
-            raise InputError(f"This deletes account {account.name} and its {size:.1f} MB of files for ever: say it again with --yes.")
-        belongings.close(session, account)
+        size = quotas.stored(session, account.id) / MB
+    if not options.yes:
+        raise InputError(f"This deletes account {account.name} and its {size:.1f} MB of files for ever: say it again with --yes.")
+
+    def hidden(session: Session) -> list[str]:
+        belongings.close(session, session.get_one(Account, account.id))
+        return []
+
+    room.delete(database, store, hidden)
     belongings.purge(database, store, jobs, account.id)
-    return {"deleted": account.id}
+    held = backups.holding(settings, account.id)
+    lines = [f"The backup {row['path']} of {row['made_at']} still holds it; its files were to expire {_until(row)}." for row in held]
+    show(options, lines or ["No backup that this server knows of holds it."])
+    return {"deleted": account.id, "backups": held}
+
+
+def _until(row: Json) -> str:
+    return f"by {row['expires_at']}" if row["expires_at"] else "never by themselves"
 
 
 def credit(options: argparse.Namespace) -> Json:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from fluxbooth import lifeline, models
 from fluxbooth.errors import InputError
 from fluxbooth.models import pull
-from fluxbooth.service import accounts, db, packs, signing_in
+from fluxbooth.service import accounts, db, opening, packs, signing_in
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account
 
@@ -34,9 +34,12 @@ def serve(options: argparse.Namespace) -> Json:
 
     settings = read_settings(host=options.host, port=options.port, data=options.data, base=options.base)
     _check_bases(settings)
-    db.migrate(settings)
-    _banner(settings, first_start(settings))
-    (settings.data / "url").write_text(settings.url)
+    with opening.faults_said(settings):
+        database = opening.opened(settings)
+        opening.check(settings)
+        first = first_start(settings, database)
+        note_url(settings)
+    _banner(settings, first)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: None)  # uvicorn raises them again once it is done; then the engine has its turn
     engine = None if options.no_worker else Supervisor(settings)
@@ -95,10 +98,13 @@ def _json(value: object) -> str:
     return json.dumps(value)
 
 
-def first_start(settings: Settings) -> tuple[str, str] | None:
+def first_start(settings: Settings, database: db.Database) -> tuple[str, str] | None:
     """On a new data folder: the owner's account, its key and a link to the web app, which are shown this once."""
     secret = accounts.pepper(settings.data)
-    with db.Database(settings.database_url).write() as session:
+    with database.read() as session:  # which a full disk allows
+        if session.scalar(select(Account.id)) is not None:
+            return None
+    with database.write() as session:
         if session.scalar(select(Account.id)) is not None:
             return None
         account = first_account(session)
@@ -116,6 +122,13 @@ def first_account(session: Session) -> Account:
 def address_of(url: str, token: str) -> str:
     """Where a browser signs in."""
     return f"{url.rstrip('/')}/app/start?token={token}"
+
+
+def note_url(settings: Settings) -> None:
+    """For the commands beside it."""
+    noted = settings.data / "url"
+    if not noted.exists() or noted.read_text() != settings.url:  # nothing is written without need: the disk may be full
+        noted.write_text(settings.url)
 
 
 def last_url(settings: Settings) -> str:

@@ -23,9 +23,9 @@ from sqlalchemy.exc import OperationalError
 
 from fluxbooth import log, machine
 from fluxbooth.child import ChildDied, Children, Refused
-from fluxbooth.errors import InputError
+from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.lifeline import die_with_parent
-from fluxbooth.service import accounts, db, inputs, webhooks
+from fluxbooth.service import accounts, clock, db, inputs, opening, room, webhooks
 from fluxbooth.service.fetch import FetchError, fetch, rules_for
 from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account_secret
 from fluxbooth.service.links import Signer
@@ -104,9 +104,7 @@ class Engine:
                 return
             target = self.results.store.incoming / f"tune-{number}-{photo}"
             fetch(url, target, self.rules)
-            key = f"tunes/{number}/photos/{photo}.jpg"
-            self.results.store.take(target, key)
-            self.results.photo_fetched(number, photo, key)
+            self.results.photo_fetched(number, photo, target)
 
     def deliver(self, callback_id: str, attempt: int) -> None:
         """One attempt; a failed one enqueues the next, ten in all."""
@@ -188,12 +186,24 @@ async def written(work: Callable[..., T], *arguments: Any) -> T:
 async def tried(number: int, work: str) -> Json:
     """The outcome of a job, tried again when the child dies on it, but not for ever."""
     while True:
-        answer: Json = await attempt(number, work)
+        answer = await recorded(number, work)
         if answer["outcome"] != "died":
             return answer
         if answer["deaths"] >= MOST_DEATHS:
             reason = f"The process that does the work died {answer['deaths']} times on this, at the same place: it may need more memory."
             return {"outcome": "failed", "reason": reason}
+
+
+async def recorded(number: int, work: str) -> Json:
+    """A try at a job, and once more if the disk had no room to note what came of it: work that is done is not done again then."""
+    wait = min(1.0, LONGEST_PAUSE)
+    while True:
+        try:
+            return await attempt(number, work)
+        except OperationalError as fault:
+            log.error(fault)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, LONGEST_PAUSE)
 
 
 @DBOS.step(name="attempt")
@@ -238,23 +248,37 @@ def lock(data: Path) -> IO[str]:
             time.sleep(0.1)  # one that was just stopped is still writing its checkpoint
 
 
+def sweep(results: Results) -> None:
+    """Deletes what has expired and what a kill left, as far as the disk and the database let it."""
+
+    def swept() -> None:
+        results.sweep(clock.believed(results.db))
+
+    try:
+        room.spend(results.store, swept)
+        room.keep(results.store)
+    except (OperationalError, OSError) as fault:  # in an hour it is tried again
+        log.error(fault)
+
+
 def main() -> None:
     global engine
     settings = read_settings()
     die_with_parent(signal.SIGTERM)
     try:
-        held = lock(settings.data)
-    except InputError as error:
+        with opening.faults_said(settings):
+            held = lock(settings.data)
+            engine = Engine(settings)
+    except FluxboothError as error:
         print(f"fluxbooth: {error}", file=sys.stderr)
         sys.exit(REFUSED)
-    engine = Engine(settings)
     engine.children.start()  # they take longer to start than all that follows
     DBOS(config={
         "name": "fluxbooth", "system_database_url": settings.database_url, "executor_id": "local", "application_version": VERSION,
         "sys_db_pool_size": 10, "serializer": DBOSPortableJSONSerializer(), "run_migrations": True, "log_level": "WARNING",
         "enable_otlp": False,
     })  # fmt: skip
-    engine.results.sweep(now())
+    sweep(engine.results)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
@@ -263,7 +287,7 @@ def main() -> None:
     DBOS.register_queue(DELIVERY, worker_concurrency=20, polling_interval_sec=0.5, on_conflict="always_update")
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):
-        engine.results.sweep(now())
+        sweep(engine.results)
     if engine.children.loop is not None:
         asyncio.run_coroutine_threadsafe(engine.children.stop(), engine.children.loop).result()
     held.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth.service import db
+from fluxbooth.service import db, opening
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import Results
@@ -41,8 +41,7 @@ def receiver() -> Iterator[Receiver]:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The rows half alone, in this process: no server, no engine."""
     settings = read_settings(data=tmp_path_factory.mktemp("installation") / "data", base="nano")
-    db.migrate(settings)
-    database, sign = db.Database(settings.database_url), Signer(b"secret", settings.url)
+    database, sign = opening.opened(settings), Signer(b"secret", settings.url)
     jobs = JobEngine(settings, sign)
     yield Installation(settings, Results(settings, database, Store(settings.data), jobs))
     jobs.close()
@@ -52,6 +51,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of the newest schema, to be copied."""
     settings = Settings(data=tmp_path_factory.mktemp("blank") / "data")
+    settings.data.mkdir()
     db.migrate(settings)
     return settings.database
 

@@ -22,6 +22,13 @@ from fluxbooth.service.tables import Account, Callback, Prompt, Tune
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 
 
+def files_of(files: Path, place: str) -> list[Path]:
+    """What lies in the folder of a row, given as `tunes/7`, by its number alone: the row may be gone."""
+    kind, _, number = place.partition("/")
+    folders = [folder for folder in (files / kind).glob(f"{number}*") if folder.name.partition("-")[0] == number]
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
 @dataclass(frozen=True)
 class Sent:
     """A file that a request brought."""
@@ -48,7 +55,7 @@ class Installation:
             return work(session, session.get_one(Account, account))
 
     def tune(self, account: int, title: str, **fields: Any) -> int:
-        photo = self.results.store.incoming / "photo.part"
+        photo = self.results.store.incoming / f"{secrets.token_hex(8)}.part"
         shutil.copy(PHOTO, photo)
         form = TuneForm.read({"title": title, "name": "man", "branch": "fast", **fields})
         results = self.results
@@ -57,7 +64,10 @@ class Installation:
             made = tunes.create(session, self.settings, results.store, results.jobs, owner, form, [Sent(photo, "a.png")])
             return made.id
 
-        return self.write(account, work)
+        try:
+            return self.write(account, work)
+        finally:
+            photo.unlink()
 
     def prompt(self, account: int, target: int, text: str, **fields: Any) -> int:
         form, results = PromptForm.read({"text": text, **fields}), self.results
@@ -68,15 +78,17 @@ class Installation:
         request = self.results.begin_training(tune)
         assert request is not None
         self.results.publish_tune(tune, self.made(request, "lora.safetensors"))
+        self.results.tidy(Tune, tune)
 
     def drawn(self, prompt: int) -> None:
         request = self.results.begin_drawing(prompt)
         assert request is not None
         self.results.publish_prompt(prompt, self.pictures(request))
+        self.results.tidy(Prompt, prompt)
 
     def sampled(self, tune: int, step: int, number: int) -> None:
         """What the engine does with a picture that the child drew on its way."""
-        source = self.results.store.path(f"tunes/{tune}/work/run/samples/step-{step:06d}-{number}.png")
+        source = self.results.store.path(f"{self.row(Tune, tune).folder}/work/run/samples/step-{step:06d}-{number}.png")
         source.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PHOTO, source)
         self.results.sampled(tune, {"event": "sample", "step": step, "path": str(source), "text": f"ohwx man, text {number}"})
@@ -103,5 +115,5 @@ class Installation:
             return list(session.scalars(select(Callback).where(Callback.prompt_id == prompt)))
 
     def files(self, place: str) -> list[str]:
-        folder = self.results.store.path(place)
-        return sorted(path.name for path in folder.rglob("*") if path.is_file()) if folder.exists() else []
+        """Names of what lies in the folder of a row, given as `tunes/7`."""
+        return sorted(path.name for path in files_of(self.results.store.folder, place))

@@ -21,6 +21,7 @@ from typing import Any, Self
 import httpx
 
 from fluxbooth.demo import PHOTOS
+from tests.service.installation import files_of
 
 Json = dict[str, Any]
 FEW = "4"  # steps
@@ -105,6 +106,10 @@ class Server:
         if what in ("api", "all"):
             self.process.wait(PATIENCE)
             self.start()
+
+    def files(self, place: str) -> list[Path]:
+        """What lies in the folder of a row, given as `tunes/7`."""
+        return files_of(self.data / "files", place)
 
     def tune(self, number: int) -> Json:
         return self.http.get(f"/tunes/{number}").raise_for_status().json()

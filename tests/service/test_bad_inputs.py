@@ -398,5 +398,5 @@ def refusals(server: Server) -> list[str | None]:
 def test_names_of_clients_name_no_file(world: World) -> None:
     for path in (world.server.data / "files").rglob("*"):
         assert path.name == "SHA256SUMS" or set(path.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-_"), path
-    assert not list((world.server.data / "incoming").iterdir())
+    assert not [path for path in (world.server.data / "incoming").rglob("*") if path.is_file()]
     assert not (Path(world.server.data).parent / "x.png").exists()

@@ -33,6 +33,7 @@ def trained_with_stages(installation: Installation, owner: int) -> int:
     result = installation.made(request, "lora.safetensors")
     scores = {"0": [0.25], "10": [0.5], "30": [1.0]}
     installation.results.publish_tune(tune, {**result, "likeness": {"photos": 0.9, "samples": scores}})
+    installation.results.tidy(Tune, tune)
     return tune
 
 
@@ -65,7 +66,7 @@ def test_checkpoints_count_and_go_with_their_tune(installation: Installation, ow
     store = installation.results.store
     with installation.results.db.read() as session:
         counted = quotas.stored(session, owner)
-    assert counted == sum(path.stat().st_size for path in store.path(f"tunes/{tune}").rglob("*") if path.is_file())
+    assert counted == sum(path.stat().st_size for path in store.path(installation.row(Tune, tune).folder).rglob("*") if path.is_file())
     keys = installation.write(
         owner, lambda session, account: tunes.delete(session, installation.results.jobs, account, tune, with_prompts=False)
     )
@@ -106,4 +107,5 @@ def test_training_goes_on_from_a_tune_that_may_be_deleted_meanwhile(installation
     assert Path(request["spec"]["continue_from"]).read_bytes() == b"weights"
     assert [Path(path).is_file() for path in request["photos"]] == [True]
     results.publish_tune(new, installation.made(request, "lora.safetensors"))
+    results.tidy(Tune, new)
     assert installation.files(f"tunes/{new}") == ["000.png", "lora.safetensors"]

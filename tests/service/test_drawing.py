@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fluxbooth.service.tables import Tune
 from tests.service.installation import Installation
 
 
@@ -12,6 +13,6 @@ def test_a_drawing_names_the_loras_of_the_next_one(installation: Installation) -
     first, second = (installation.prompt(account, tune, f"sks man {place}") for place in ("at the beach", "in a forest"))
     request = results.begin_drawing(first)
     assert request is not None
-    assert request["soon"] == [str(results.store.path(f"tunes/{tune}/lora.safetensors"))]
+    assert request["soon"] == [str(results.store.path(f"{installation.row(Tune, tune).folder}/lora.safetensors"))]
     last = results.begin_drawing(second)
     assert last is not None and last["soon"] == []  # the first is another child's now

@@ -53,7 +53,7 @@ def test_deleting_a_tune_takes_finished_pictures_only_if_asked_to(installation: 
     tune, prompt = trained_with_picture(installation, account)
     jobs = installation.results.jobs
     keys = installation.write(account, lambda s, owner: tunes.delete(s, jobs, owner, tune, with_prompts=with_prompts))
-    assert keys == [f"tunes/{tune}"] + [f"prompts/{prompt}"] * with_prompts
+    assert keys == [installation.row(Tune, tune).folder] + [installation.row(Prompt, prompt).folder] * with_prompts
     installation.results.sweep(now())  # as after a kill between the transaction and the files
     assert installation.files(f"tunes/{tune}") == []
     assert installation.files(f"prompts/{prompt}") == ([] if with_prompts else ["0.jpg"])
@@ -100,7 +100,7 @@ def test_a_drawing_under_way_brings_nothing_back(installation: Installation) -> 
     prompt = installation.prompt(account, 1504944, "a man", callback=HOOK)
     request = results.begin_drawing(prompt)
     assert request is not None
-    installation.write(account, lambda session, owner: prompts.delete(session, owner, prompt))
+    installation.write(account, lambda session, owner: prompts.delete(session, results.jobs, owner, prompt))
     results.publish_prompt(prompt, installation.pictures(request))
     results.tidy(Prompt, prompt)
     assert installation.row(Prompt, prompt).trained_at is None and installation.files(f"prompts/{prompt}") == []

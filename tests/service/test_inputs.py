@@ -52,7 +52,7 @@ def test_a_masked_picture_changes_where_the_mask_is_white_alone(server: Server) 
     assert again["input_image"] != made["input_image"] and httpx.get(again["images"][0]).content == httpx.get(made["images"][0]).content
     server.http.delete(f"/prompts/{made['id']}")
     assert httpx.get(made["input_image"]).status_code == 404
-    assert not (server.data / "files" / "prompts" / str(made["id"])).exists()
+    assert not server.files(f"prompts/{made['id']}")
     server.http.delete(f"/prompts/{again['id']}")
 
 
@@ -70,4 +70,4 @@ def test_a_picture_comes_by_base64_and_by_address(server: Server) -> None:
     assert "input_image" in third["user_error"].replace(" ", "_") and not third["images"]
     for row in (first, second, third):
         server.http.delete(f"/prompts/{row['id']}")
-    until(lambda: not list((server.data / "incoming").glob("*.jpg")), "nothing is left lying about")
+    until(lambda: not list((server.data / "incoming").rglob("*.jpg")), "nothing is left lying about")

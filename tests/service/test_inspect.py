@@ -64,7 +64,7 @@ def test_sharp_blurred_and_small(plain: House) -> None:
         assert blurry is None or seen["blurry"] is blurry
         assert seen["low_resolution"] is low and seen["low_quality"] is (seen["blurry"] or low)
         assert (seen["width"], seen["height"]) == picture.size
-    assert not list((plain.settings.data / "incoming").glob("inspect-*"))
+    assert not list((plain.settings.data / "incoming").rglob("inspect-*"))
 
 
 @pytest.mark.parametrize("encoding", ["json", "data"])
@@ -80,7 +80,7 @@ def test_what_is_no_photo(plain: House) -> None:
     assert plain.http.post("/images/inspect", data={"name": "man"}).json()["file"] == ["can't be blank"]
     gone = plain.http.post("/images/inspect", json={"file_url": "http://127.0.0.1:1/x.png"})
     assert gone.status_code == 422 and "file_url" in gone.json()
-    assert not list((plain.settings.data / "incoming").iterdir())
+    assert not [path for path in (plain.settings.data / "incoming").rglob("*") if path.is_file()]
 
 
 # ── faces ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -222,7 +222,7 @@ class Ledger(RuleBasedStateMachine):
                 if kind == "tune":
                     tunes.delete(session, self.results.jobs, self.account, int(number), with_prompts=True)
                 else:
-                    prompts.delete(session, self.account, int(number))
+                    prompts.delete(session, self.results.jobs, self.account, int(number))
 
         if kind == "prompt" and self.deleted_with_its_tune(int(number)):
             return

@@ -35,7 +35,7 @@ def test_a_backup_of_a_running_server_becomes_a_server(server: Server, tmp_path:
 
 def test_an_imported_lora_draws_and_keys_come_and_go(server: Server) -> None:
     tune = server.finished_tune(server.new_tune("to import")["id"])
-    lora = server.data / "files" / "tunes" / str(tune["id"]) / "lora.safetensors"
+    (lora,) = [path for path in server.files(f"tunes/{tune['id']}") if path.name == "lora.safetensors"]
     made = operate(server, "lora", "import", str(lora), "--name", "man", "--title", "imported")
     assert server.tune(made["id"])["trained_at"]
     drawn = server.http.post("/prompts", json={"text": f"<lora:{made['id']}:1> ohwx man at the beach"}).json()

@@ -19,6 +19,7 @@ from fluxbooth.service.tables import Account, Callback, Image, Photo
 from fluxbooth.web import document
 from fluxbooth.web.app import create_app
 from tests.service.house import House, house
+from tests.service.installation import files_of
 from tests.service.server import pictures
 
 Json = dict[str, Any]
@@ -93,9 +94,10 @@ def everything(town: House, estate: Estate) -> Json:
     with town.db.read() as session:
         kinds = belongings.owned(estate.account)
         rows = {kind.__tablename__: [tuple(row) for row in session.execute(select(kind.__table__).where(mine))] for kind, mine in kinds}
-    folders = (f"tunes/{estate.tune}", f"prompts/{estate.prompt}", f"incoming/drafts/{estate.account}")
-    kept = (town.results.store.path(folders[0]), town.results.store.path(folders[1]), town.settings.data / folders[2])
-    files = {str(path): path.read_bytes() for folder in kept for path in folder.rglob("*") if path.is_file()}
+    store = town.results.store
+    paths = [path for place in (f"tunes/{estate.tune}", f"prompts/{estate.prompt}") for path in files_of(store.folder, place)]
+    paths += [path for path in (store.drafts / str(estate.account)).rglob("*") if path.is_file()]
+    files = {str(path): path.read_bytes() for path in paths}
     assert len(files) > 4 and all(rows[name] for name in ("tunes", "prompts", "packs", "templates", "orders", "api_keys", "callbacks"))
     return {"rows": rows, "files": files}
 

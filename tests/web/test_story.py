@@ -136,7 +136,7 @@ def test_from_the_link_to_the_last_deletion(composing: Server, page: api.Page, t
     api.expect(page.locator(".empty")).to_be_visible()
     number = tune.rpartition("/")[2]
     assert composing.http.get(f"/tunes/{number}").status_code == 404
-    assert not (composing.data / "files" / "tunes" / number).exists()
+    assert not composing.files(f"tunes/{number}")
 
 
 def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelled(own_server: Server, page: api.Page) -> None:

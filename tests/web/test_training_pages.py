@@ -177,7 +177,7 @@ def test_a_training_goes_on_before_ones_eyes_and_is_cancelled(server: Server, pa
     page.get_by_text("Delete this tune").click()
     page.get_by_role("button", name="Delete for good").click()
     api.expect(page).to_have_url(re.compile(r"/app$"))
-    assert not (server.data / "files" / "tunes" / str(long["id"])).exists()
+    assert not server.files(f"tunes/{long['id']}")
 
 
 def test_a_checkpoint_is_chosen_downloaded_and_trained_on(server: Server, page: api.Page, staged: Json) -> None:

@@ -6,6 +6,7 @@ for leaked secrets can be sure of what they found.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -24,19 +25,37 @@ from fluxbooth.service.tables import Account, ApiKey, now
 
 PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
 CHECK = 8  # letters of the checksum
+SECRET, SECRET_BYTES = "secret", 32  # file of the data folder
 # asked with every request, so it is put together once
 _OWNER = select(Account, ApiKey.digest).join(ApiKey).where(ApiKey.prefix == bindparam("prefix"), ApiKey.revoked_at.is_(None))
 
 
-def pepper(data: Path) -> bytes:
-    """A secret of this installation, made on first use, readable by its user alone."""
-    path = data / "secret"
+def new_pepper(data: Path) -> None:
+    """Makes the secret of a new installation, readable by its user alone; one that is there stays."""
+    unfinished = data / f"{SECRET}-{secrets.token_hex(8)}"
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
-    except FileExistsError:
-        pass
-    return path.read_bytes()
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # two that start at once have one secret
+            os.link(unfinished, data / SECRET)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def pepper(data: Path) -> bytes:
+    """The secret of an installation. Raises InputError if it is missing: a new one would make every key useless in silence."""
+    try:
+        secret = (data / SECRET).read_bytes()
+    except FileNotFoundError:
+        secret = b""
+    if len(secret) < SECRET_BYTES:
+        raise InputError(
+            f"The file {data / SECRET} is missing or empty, and without it no key or session of this server opens anything: put it back "
+            f"from a backup. If it is lost for good, write a new one (`head -c {SECRET_BYTES} /dev/urandom > {data / SECRET}`), and make "
+            "new keys with `fluxbooth key create`."
+        )
+    return secret
 
 
 def create_account(session: Session, name: str) -> Account:

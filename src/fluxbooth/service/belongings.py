@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from sqlalchemy import ColumnElement, delete, inspect, select, update
+from sqlalchemy import ColumnElement, and_, delete, inspect, select, update
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import money
+from fluxbooth.service import filed, folders, money
 from fluxbooth.service.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
@@ -107,12 +108,11 @@ def export(db: Database, store: Store, account_id: int, sink: Sink) -> int:
         for row, mine in [(Account, Account.id == account_id), (Movement, Movement.account_id == account_id), *owned(account_id)]:
             found = session.scalars(select(row).where(mine).order_by(*inspect(row).primary_key), execution_options={"yield_per": AT_ONCE})
             sink.lines(f"rows/{row.__tablename__}.jsonl", (json.dumps(_values(one)) for one in found))
-        folders = _folders(session, account_id)
-    count = 0
-    for path in _files(store, folders):
-        sink.file(f"files/{path.relative_to(store.folder)}", path)
-        count += 1
-    return count
+        tunes, prompts = filed.of_tunes(session, _of(Tune, account_id)), filed.of_prompts(session, _of(Prompt, account_id))
+        keys = [key for key in filed.with_captions(store, chain(tunes, prompts)) if store.path(key).is_file()]
+    for key in keys:
+        sink.file(f"files/{key}", store.path(key))
+    return len(keys)
 
 
 def close(session: Session, account: Account) -> None:
@@ -131,17 +131,17 @@ def close(session: Session, account: Account) -> None:
 def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:
     """Removes all files and rows of a closed account but its number and its ledger, which name nobody. May be repeated after a kill."""
     with db.read() as session:
-        folders = _folders(session, account_id)
-    for folder in folders:
-        store.remove(folder)
-    shutil.rmtree(store.incoming / "drafts" / str(account_id), ignore_errors=True)
+        rows = [row for kind in folders.KINDS for row in session.scalars(select(kind).where(kind.account_id == account_id))]
+    for row in rows:
+        store.remove(row.folder)
+    shutil.rmtree(store.drafts / str(account_id), ignore_errors=True)
     with db.write() as session:
         packs = select(Pack.id).where(Pack.account_id == account_id)
         session.execute(update(Order).where(Order.pack_id.in_(packs)).values(pack_id=None))
         for row, mine in owned(account_id):
             session.execute(delete(row).where(mine))
         session.execute(update(Account).where(Account.id == account_id).values(name="", webhook_secret="", password=None))
-    jobs.forget([folder.replace("s/", "-") for folder in folders])
+    jobs.forget([row.job for row in rows])
 
 
 def purge_closed(db: Database, store: Store, jobs: JobEngine) -> None:
@@ -152,18 +152,8 @@ def purge_closed(db: Database, store: Store, jobs: JobEngine) -> None:
         purge(db, store, jobs, account_id)
 
 
-def _folders(session: Session, account_id: int) -> list[str]:
-    """Of the store, that hold files of the account."""
-    mine = [(row.__tablename__, session.scalars(select(row.id).where(row.account_id == account_id))) for row in (Tune, Prompt)]
-    return [f"{kind}/{number}" for kind, numbers in mine for number in numbers]
-
-
-def _files(store: Store, folders: Iterable[str]) -> Iterator[Path]:
-    """Finished files; the folders of running work are left out."""
-    for folder in folders:
-        for path in sorted(store.path(folder).rglob("*")):
-            if path.is_file() and "work" not in path.relative_to(store.path(folder)).parts:
-                yield path
+def _of(kind: folders.Kind, account_id: int) -> ColumnElement[bool]:
+    return and_(kind.account_id == account_id, kind.deleted_at.is_(None))
 
 
 def _values(row: Row) -> dict[str, Any]:

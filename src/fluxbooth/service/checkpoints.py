@@ -1,6 +1,6 @@
 """Checkpoints: what a training was on its way, with what it drew there. The one that is chosen is the tune's LoRA.
 
-The files lie in the tune's own folder and go when it goes: `tunes/7/samples/000075-0.jpg`, `tunes/7/checkpoints/000075.safetensors`.
+The files lie in the tune's own folder and go when it goes: `samples/000075-0.jpg`, `checkpoints/000075.safetensors`.
 The last checkpoint has no file of its own: it is the `lora.safetensors` that the training ended with.
 """
 
@@ -51,10 +51,11 @@ def sampled(session: Session, store: Store, tune: Tune, event: Json) -> None:
     """Keeps a picture that a training drew on its way; drawn twice, after a kill, the later one stays."""
     checkpoint, source = _at(session, tune, event["step"]), Path(event["path"])
     number = int(source.stem.rpartition("-")[2])
-    key = f"tunes/{tune.id}/samples/{event['step']:06d}-{number}.jpg"
-    store.path(key).parent.mkdir(parents=True, exist_ok=True)
+    key = f"{tune.folder}/samples/{event['step']:06d}-{number}.jpg"
+    finished = source.with_suffix(".jpg")
     with Image.open(source) as picture:
-        picture.convert("RGB").save(store.path(key), "JPEG", quality=QUALITY)
+        picture.convert("RGB").save(finished, "JPEG", quality=QUALITY)
+    store.take(finished, key)
     known = session.scalar(select(Sample).where(Sample.checkpoint_id == checkpoint.id, Sample.number == number))
     if known is None:
         session.add(Sample(checkpoint_id=checkpoint.id, number=number, text=event["text"], key=key, bytes=store.size(key)))
@@ -72,7 +73,7 @@ def publish(session: Session, store: Store, tune: Tune, result: Json) -> None:
         if step == result["steps"]:
             checkpoint.lora = tune.lora
             continue
-        key = f"tunes/{tune.id}/checkpoints/{step:06d}.safetensors"
+        key = f"{tune.folder}/checkpoints/{step:06d}.safetensors"
         if source.exists():
             store.take(source, key)
         checkpoint.lora, checkpoint.bytes = key, store.size(key)

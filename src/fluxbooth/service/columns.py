@@ -1,11 +1,13 @@
-"""What the tables' columns are made of: times with their zone, and ids."""
+"""What the tables' columns are made of: times with their zone, ids, and the folder of a row that has files."""
 
 from __future__ import annotations
 
 import datetime
+import secrets
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Integer, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Integer, String, TypeDecorator
+from sqlalchemy.orm import Mapped, mapped_column
 
 Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -25,3 +27,21 @@ class Utc(TypeDecorator[datetime.datetime]):
 
     def process_result_value(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
         return value.replace(tzinfo=datetime.UTC) if value else None
+
+
+def folder_name(number: int, nonce: str) -> str:
+    """Of a row's folder. Rows of version 0.1.0 have no nonce: theirs is the number alone."""
+    return f"{number}-{nonce}" if nonce else str(number)
+
+
+class Filed:
+    """A row that has files, in a folder which no other row ever had: an id that was rolled back is given again, a nonce is not."""
+
+    __tablename__: str
+    id: Mapped[int]
+    nonce: Mapped[str] = mapped_column(String(32), default=lambda: secrets.token_hex(16), server_default="")
+
+    @property
+    def folder(self) -> str:
+        """Its key in the store; known once the row has its id."""
+        return f"{self.__tablename__}/{folder_name(self.id, self.nonce)}"

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import quotas, tunes
+from fluxbooth.service import filed, folders, quotas, tunes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import MoreForm
@@ -18,7 +18,7 @@ from fluxbooth.specs import TrainSpec
 
 def start(tune: Tune) -> str:
     """The key of the LoRA that a training goes on from, until it is done."""
-    return f"tunes/{tune.id}/start.safetensors"
+    return f"{tune.folder}/{filed.START}"
 
 
 def more(session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, number: int, form: MoreForm) -> Tune:
@@ -44,8 +44,9 @@ def more(session: Session, settings: Settings, store: Store, jobs: JobEngine, ac
     )  # fmt: skip
     session.add(tune)
     session.flush()
+    folders.make(session, store, tune)
     _share_photos(store, old, tune)
-    store.share(old.lora, start(tune))
+    store.put(store.path(old.lora), start(tune))
     tune.lora_bytes = store.size(start(tune))
     tunes.begin(session, settings, jobs, tune, len(old.photos))
     return tune
@@ -56,8 +57,8 @@ def _share_photos(store: Store, old: Tune, tune: Tune) -> None:
         if photo.key is None:  # never fetched
             continue
         name = PurePath(photo.key)
-        key = f"tunes/{tune.id}/photos/{name.name}"
-        store.share(photo.key, key)
-        if store.size(caption := str(name.with_suffix(".txt"))):
-            store.share(caption, f"tunes/{tune.id}/photos/{name.stem}.txt")
+        key = f"{tune.folder}/photos/{name.name}"
+        store.put(store.path(photo.key), key)
+        if store.size(caption := str(name.with_suffix(filed.CAPTION))):
+            store.put(store.path(caption), f"{tune.folder}/photos/{name.stem}{filed.CAPTION}")
         tune.photos.append(Photo(filename=photo.filename, key=key, bytes=photo.bytes))

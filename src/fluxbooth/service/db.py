@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from fluxbooth import log
@@ -56,6 +57,12 @@ def _begin_sqlite(connection: sqlalchemy.Connection) -> None:
     """Two readers that both turn writers would deadlock, so a writer says so first."""
     immediate = connection.get_execution_options().get("immediate")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def is_full(error: OperationalError) -> bool:
+    """Whether the database found no room on its disk."""
+    # what a file system refuses in another way than by "full" (a quota, a limit of the process) SQLite calls an I/O error
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR"))
 
 
 def migrate(settings: Settings) -> None:

@@ -6,22 +6,25 @@ A draft is a folder of files, without a row: `NUMBER.jpg` (whatever the picture 
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import re
 import shutil
-import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from sqlalchemy import select
 
 from fluxbooth import models, photocheck
 from fluxbooth.errors import InputError
+from fluxbooth.service.db import Database
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.store import Store
-from fluxbooth.service.tables import Account
+from fluxbooth.service.tables import Account, Idempotency
 
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
 DAY, MOST, SMALL, LONGEST_CAPTION = 86_400, 50, 512, 1000  # seconds, photos, pixels, characters
@@ -166,11 +169,24 @@ def draft(store: Store, account: Account, name: str) -> Draft:
     """A draft of an account; the folder is made with its first photo. NotFound for a name that cannot be one."""
     if not NAME.fullmatch(name):
         raise NotFound
-    return Draft(store.incoming / "drafts" / str(account.id) / name)
+    return Draft(store.drafts / str(account.id) / name)
 
 
-def sweep(store: Store) -> None:
-    """Deletes the drafts that nobody touched for a day."""
-    for folder in (store.incoming / "drafts").glob("*/*"):
-        if folder.stat().st_mtime < time.time() - DAY:
+def asked_as(name: str) -> str:
+    """The idempotency key under which a draft becomes a tune, once."""
+    return f"draft-{name}"
+
+
+def sweep(db: Database, store: Store, moment: datetime.datetime) -> None:
+    """Deletes the drafts that nobody touched for a day, those that became tunes, and those of accounts that are deleted."""
+    for folder in store.drafts.glob("*/*"):
+        owner = int(folder.parent.name)
+        with db.read() as session:
+            account = session.get(Account, owner)
+            key = Idempotency.account_id == owner, Idempotency.key == asked_as(folder.name)
+            over = account is None or account.deleted_at is not None or session.scalar(select(Idempotency.id).where(*key)) is not None
+        if over or max(path.stat().st_mtime for path in (folder, *folder.iterdir())) < moment.timestamp() - DAY:
             shutil.rmtree(folder, ignore_errors=True)
+    for folder in store.drafts.glob("*"):
+        with contextlib.suppress(OSError):  # it has drafts in it
+            folder.rmdir()

@@ -10,7 +10,6 @@ import base64
 import binascii
 import hashlib
 import secrets
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +17,11 @@ from typing import Any
 
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.orm import Session
 
 from fluxbooth import photocheck
 from fluxbooth.errors import InputError
+from fluxbooth.service import folders
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.fetch import Fetched
 from fluxbooth.service.schemas import BLANK, Callback
@@ -47,12 +48,14 @@ class Inputs:
         """What tells two requests apart that differ in nothing else."""
         return self.addresses | {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.files.items()}
 
-    def keep(self, prompt: Prompt, store: Store) -> None:
-        """Moves the files to the prompt, which has its id."""
+    def keep(self, session: Session, prompt: Prompt, store: Store) -> None:
+        """Puts the files into the folder of the prompt, which has its id."""
+        if self.files:
+            folders.make(session, store, prompt)
         kept = {}
         for name, path in self.files.items():
-            kept[name] = f"prompts/{prompt.id}/{name}{path.suffix}"
-            store.take(path, kept[name])
+            kept[name] = f"{prompt.folder}/{name}{path.suffix}"
+            store.put(path, kept[name])
         prompt.input_bytes = sum(map(store.size, kept.values()))
         told = ({FILES: kept} if kept else {}) | ({ADDRESSES: self.addresses} if self.addresses else {})
         prompt.fields = {**prompt.fields, **told}
@@ -83,7 +86,7 @@ def take(values: dict[str, Any], incoming: Path) -> Inputs:
                     taken.files[name] = written(value.path, name, incoming)
                 else:
                     raise Invalid({name: ["must be a file, an address or base64"]})
-    except Invalid:
+    except Exception:  # whatever it was, nothing of it stays
         taken.discard()
         raise
     return taken
@@ -96,29 +99,27 @@ def written(source: Path, name: str, folder: Path) -> Path:
     except InputError as error:
         raise Invalid({name: [str(error).replace(source.name, f"the {name}")]}) from None
     picture, target = Image.fromarray(photo.pixels), folder / secrets.token_hex(16)
-    if name == "mask_image":
-        target = target.with_suffix(".png")
-        picture.convert("L").save(target)
-    else:
-        target = target.with_suffix(".jpg")
-        picture.save(target, quality=95, subsampling=0)
+    target = target.with_suffix(".png" if name == "mask_image" else ".jpg")
+    try:
+        if name == "mask_image":
+            picture.convert("L").save(target)
+        else:
+            picture.save(target, quality=95, subsampling=0)
+    except OSError:  # the disk is full
+        target.unlink(missing_ok=True)
+        raise
     return target
 
 
 def copied(prompt: Prompt, store: Store) -> Inputs:
-    """Those of another prompt, for one like it."""
-    files = {}
-    for name, key in prompt.fields.get(FILES, {}).items():
-        files[name] = (store.incoming / secrets.token_hex(16)).with_suffix(Path(key).suffix)
-        shutil.copy(store.path(key), files[name])
+    """Those of another prompt, for one like it. They stay where they are: nobody discards them."""
+    files = {name: store.path(key) for name, key in prompt.fields.get(FILES, {}).items()}
     return Inputs(files, dict(prompt.fields.get(ADDRESSES, {})))
 
 
 def of_file(store: Store, key: str) -> Inputs:
-    """A stored picture of ours as the one to start from."""
-    target = (store.incoming / secrets.token_hex(16)).with_suffix(".jpg")
-    shutil.copy(store.path(key), target)
-    return Inputs({"input_image": target})
+    """A stored picture of ours as the one to start from. It stays where it is, too."""
+    return Inputs({"input_image": store.path(key)})
 
 
 def fetch_missing(prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]) -> dict[str, str]:
@@ -135,7 +136,7 @@ def fetch_missing(prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fet
             raise InputError(" ".join(error.sentences)) from None
         finally:
             there.unlink(missing_ok=True)
-        files[name] = f"prompts/{prompt.id}/{name}{made.suffix}"
+        files[name] = f"{prompt.folder}/{name}{made.suffix}"
         store.take(made, files[name])
     return files
 
@@ -154,8 +155,8 @@ def _decoded(name: str, value: str, incoming: Path) -> Path:
     except (binascii.Error, ValueError):
         raise Invalid({name: ["is not base64"]}) from None
     there = incoming / secrets.token_hex(16)
-    there.write_bytes(data)
     try:
+        there.write_bytes(data)
         return written(there, name, incoming)
     finally:
-        there.unlink()
+        there.unlink(missing_ok=True)

@@ -40,7 +40,7 @@ def create(
 ) -> Prompt:
     """A new prompt on a tune: a public base, or one of the account's, whose tag is then put before a text that lacks it.
 
-    `start` are the pictures that it starts from; their files are moved to it. The caller holds the transaction.
+    `start` are the pictures that it starts from. The caller holds the transaction.
 
     Raises Invalid with every field that will not do, NotFound for an unknown target.
     """
@@ -77,7 +77,7 @@ def create(
         templates.attach(session, account, prompt, form.pack_id)
     if form.base_pack_id is not None:
         templates.belongs(session, account, prompt, form.base_pack_id)
-    start.keep(prompt, Store(settings.data))
+    start.keep(session, prompt, Store(settings.data))
     money.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, jobs, prompt)
     return prompt
@@ -135,13 +135,15 @@ def listed(
     return session.scalars(query.order_by(Prompt.id.desc()).limit(limit).offset(offset)).all()
 
 
-def delete(session: Session, account: Account, number: int) -> list[str]:
+def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> list[str]:
     """Hides a prompt and ends its work; returns the keys of files to remove once this is committed."""
     prompt = get(session, account, number)
     prompt.deleted_at = now()
     if prompt.trained_at is None:
         money.refund(session, prompt.job)
-    return [f"prompts/{prompt.id}"]
+    session.flush()
+    jobs.settle(session, account.id)
+    return [prompt.folder]
 
 
 def duplicate(session: Session, settings: Settings, jobs: JobEngine, account: Account, number: int, changes: dict[str, Any]) -> Prompt:
@@ -149,10 +151,7 @@ def duplicate(session: Session, settings: Settings, jobs: JobEngine, account: Ac
     old = get(session, account, number)
     values = {**old.fields, "text": old.text, "callback": old.callback, "num_images": old.num_images, **changes}
     start = inputs.copied(old, Store(settings.data))
-    try:
-        return create(session, settings, jobs, account, PromptForm.read(values), target=old.tune_id, start=start)
-    finally:
-        start.discard()
+    return create(session, settings, jobs, account, PromptForm.read(values), target=old.tune_id, start=start)
 
 
 def drawn_text(prompt: Prompt) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import belongings, checkpoints, continuing, inputs, money, prompts, tunes
+from fluxbooth.service import belongings, checkpoints, continuing, drafts, filed, folders, inputs, money, prompts, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
@@ -49,10 +49,15 @@ class Results:
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
-    def photo_fetched(self, number: int, photo_id: int, key: str) -> None:
+    def photo_fetched(self, number: int, photo_id: int, source: Path) -> None:
+        """Takes over a photo that was downloaded, if its tune is still wanted."""
         with self.db.write() as session:
-            if _open_tune(session, number) and (photo := session.get(Photo, photo_id)):
+            if (tune := _open_tune(session, number)) and (photo := session.get(Photo, photo_id)):
+                key = f"{tune.folder}/photos/{photo_id}.jpg"
+                self.store.take(source, key)
                 photo.key, photo.bytes = key, self.store.size(key)
+                return
+        source.unlink(missing_ok=True)
 
     def begin_training(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more."""
@@ -63,7 +68,7 @@ class Results:
             tune.started_training_at = tune.started_training_at or now()
             photos = [str(self.store.path(photo.key)) for photo in tune.photos if photo.key]
             spec = tune.spec if tune.continues is None else {**tune.spec, "continue_from": str(self.store.path(continuing.start(tune)))}
-            return {"work": "train", "photos": photos, "spec": spec, "out": str(self.store.path(f"tunes/{number}/work"))}
+            return {"work": "train", "photos": photos, "spec": spec, "out": str(self._work(tune))}
 
     def progress(self, number: int, event: Json, losses: list[float]) -> None:
         with self.db.write() as session:
@@ -81,12 +86,11 @@ class Results:
 
     def publish_tune(self, number: int, result: Json) -> None:
         """The LoRA goes into the store; the tune is trained, the prompts that wait for it are due, and so is its callback."""
-        key = f"tunes/{number}/lora.safetensors"
         with self.db.write() as session:
             tune = _open_tune(session, number)
             if tune is None:
                 return
-            source = Path(result["lora"])
+            key, source = f"{tune.folder}/lora.safetensors", Path(result["lora"])
             if source.exists():
                 self.store.take(source, key)
             finished = now()
@@ -100,9 +104,6 @@ class Results:
             waiting = select(Prompt).where(Prompt.uses.any(tune_id=number), Prompt.enqueued.is_(False), Prompt.deleted_at.is_(None))
             for prompt in session.scalars(waiting.order_by(Prompt.id)):
                 prompts.enqueue_if_due(session, self.jobs, prompt)
-            if tune.continues is not None:
-                self.store.remove(continuing.start(tune))
-        self.store.remove(f"tunes/{number}/work")
 
     def prompt_to_fetch_for(self, number: int) -> Prompt | None:
         """The prompt, if it starts from pictures that it knows by address."""
@@ -125,7 +126,7 @@ class Results:
             prompt.started_training_at = prompt.started_training_at or now()
             session.execute(delete(Image).where(Image.prompt_id == number))
             loras = [f"{self.store.path(use.tune.lora)}:{use.weight}" for use in prompt.uses if use.tune.lora]
-            spec, out = {**prompt.spec, "loras": loras}, self.store.path(f"prompts/{number}/work")
+            spec, out = {**prompt.spec, "loras": loras}, self._work(prompt)
             if start := {name: str(self.store.path(key)) for name, key in prompt.fields.get(inputs.FILES, {}).items()}:
                 spec |= start | {"denoising_strength": prompt.fields.get("denoising_strength")}
             following = _next_prompt(session, number)
@@ -142,7 +143,6 @@ class Results:
             money.capture(session, prompt.job)
             session.flush()
             self.jobs.callback(session, prompt=prompt)
-        self.store.remove(f"prompts/{number}/work")
 
     def got_further(self, number: int) -> None:
         """A training has a new checkpoint: the children that died before it are forgiven, for it did not die of its own work."""
@@ -160,7 +160,7 @@ class Results:
         known = {image.key for image in prompt.images}
         for picture in pictures:
             source = Path(picture["path"])
-            key = f"prompts/{prompt.id}/{source.name}"
+            key = f"{prompt.folder}/{source.name}"
             if key in known:
                 continue
             if source.exists():
@@ -191,33 +191,39 @@ class Results:
                 self.jobs.callback(session, prompt=prompt)
 
     def tidy(self, kind: type[Tune] | type[Prompt], number: int) -> None:
-        """Removes what a child was still writing while its row was deleted, and what it left of work that failed."""
+        """Removes what a job that is over leaves: its work folder, and all that a child still wrote of a row that was deleted."""
         with self.db.read() as session:
             row = session.get(kind, number)
-        folder = f"{'tunes' if kind is Tune else 'prompts'}/{number}"
-        if row is None or row.deleted_at:
-            self.store.remove(folder)
-        elif row.user_error:
-            self.store.remove(f"{folder}/work")
+            if row is not None and row.deleted_at is None:
+                filed.tidy(session, self.store, row)
+            elif row is not None:
+                self.store.remove(row.folder)
+        if row is None:  # it went with its account, and took the name of its folder with it
+            folders.sweep(self.db, self.store)
 
     def sweep(self, moment: datetime.datetime) -> None:
-        """Deletes what has expired at that moment, and the files of everything deleted, which a kill may have left."""
+        """Deletes what has expired at that moment, and every file that no row has, as kills leave them."""
         belongings.purge_closed(self.db, self.store, self.jobs)
         with self.db.write() as session:
-            due = select(Tune).where(Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
-            for tune in session.scalars(due).all():
-                tune.deleted_at = moment
-                for prompt in session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))):
-                    prompt.deleted_at = moment
-                    if prompt.trained_at is None:
-                        money.refund(session, prompt.job)
-                session.flush()
-                self.jobs.settle(session, tune.account_id)
-        for kind, folder in ((Tune, "tunes"), (Prompt, "prompts")):
-            with self.db.read() as session:
-                gone = session.scalars(select(kind.id).where(kind.deleted_at.is_not(None))).all()
-            for number in gone:
-                self.store.remove(f"{folder}/{number}")
+            self._expire(session, moment)
+        folders.sweep(self.db, self.store)
+        self.store.sweep()
+        drafts.sweep(self.db, self.store, moment)
+
+    def _expire(self, session: Session, moment: datetime.datetime) -> None:
+        due = select(Tune).where(Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
+        for tune in session.scalars(due).all():
+            tune.deleted_at = moment
+            for prompt in session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))):
+                prompt.deleted_at = moment
+                if prompt.trained_at is None:
+                    money.refund(session, prompt.job)
+            session.flush()
+            self.jobs.settle(session, tune.account_id)
+
+    def _work(self, row: Tune | Prompt) -> Path:
+        """Where the child works."""
+        return self.store.path(f"{row.folder}/{filed.WORK}")
 
 
 def _open_tune(session: Session, number: int) -> Tune | None:

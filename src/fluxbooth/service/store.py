@@ -1,10 +1,15 @@
-"""Files by key, under the data folder: photos, LoRAs, pictures, and the folders that running work uses."""
+"""Files by key, under the data folder, and the places where those wait that no row has yet."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import functools
 import os
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -14,12 +19,17 @@ def is_full(error: OSError) -> bool:
 
 
 class Store:
-    """Keys are made here, never from what a client sent: `tunes/7/photos/...`, `tunes/7/lora.safetensors`, `prompts/9/...`."""
+    """Keys are made here, never from what a client sent: a row's folder (`tunes/7-...`), then `photos/000.jpg`, `lora.safetensors` ..."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.incoming = folder / "files", folder / "incoming"
-        for path in (self.folder, self.incoming):
+    def __init__(self, data: Path) -> None:
+        self.folder, self.arrivals, self.drafts = data / "files", data / "incoming", data / "incoming" / "drafts"
+        for path in (self.folder, self.arrivals):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def incoming(self) -> Path:
+        """Where this process receives files. It is locked as long as the process lives; then whoever sweeps first removes it."""
+        return _own_folder(self.arrivals)
 
     def path(self, key: str) -> Path:
         return self.folder / key
@@ -41,12 +51,16 @@ class Store:
             os.fsync(file.fileno())
         source.rename(target)
 
-    def share(self, key: str, other: str) -> None:
-        """The same file under another key as well, without a second copy on the disk; either may be removed without the other."""
-        target = self.path(other)
+    def put(self, source: Path, key: str) -> None:
+        """As `take`, without a second copy on the disk, but the source stays: what is rolled back loses nothing of its sender's.
+
+        FileExistsError if the key is in use.
+        """
+        target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        os.link(self.path(key), target)
+        with source.open("rb") as file:
+            os.fsync(file.fileno())
+        os.link(source, target)
 
     def remove(self, prefix: str) -> None:
         """Deletes a file, or everything below a folder; what is not there is deleted already."""
@@ -55,3 +69,42 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Removes what processes that are over were receiving; drafts have a sweep of their own."""
+        with _held(self.arrivals):
+            for path in self.arrivals.iterdir():
+                if path == self.drafts:
+                    continue
+                if not path.is_dir():  # version 0.1.0 had no folders for each process
+                    path.unlink()
+                elif _is_free(path):
+                    shutil.rmtree(path)
+
+
+@functools.cache  # for a process has one, however many stores it opens
+def _own_folder(arrivals: Path) -> Path:
+    with _held(arrivals):  # so that nobody sweeps it before it is locked
+        path = arrivals / secrets.token_hex(8)
+        path.mkdir(mode=0o700)
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)  # never closed: it ends with the process
+    return path
+
+
+@contextlib.contextmanager
+def _held(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """A lock on a folder. BlockingIOError if it is taken and `how` does not wait."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(file, how)
+        yield
+    finally:
+        os.close(file)
+
+
+def _is_free(folder: Path) -> bool:
+    try:
+        with _held(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+    except BlockingIOError:
+        return False

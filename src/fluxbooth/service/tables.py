@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from fluxbooth.service.columns import Id, Utc, now
+from fluxbooth.service.columns import Filed, Id, Utc, now
 
 Json = dict[str, Any]
 FIRST_TUNE = 5_000_000  # above the ids of public bases, which clients send as numbers
@@ -72,7 +72,7 @@ class ApiKey(Row):
     revoked_at: Mapped[datetime.datetime | None]
 
 
-class Tune(Row):
+class Tune(Filed, Row):
     __tablename__ = "tunes"
     __table_args__ = (
         Index("tunes_of_account", "account_id", "id"),
@@ -130,7 +130,7 @@ class Photo(Row):
     bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
 
-class Prompt(Row):
+class Prompt(Filed, Row):
     __tablename__ = "prompts"
     __table_args__ = (
         Index("prompts_of_account", "account_id", "id"),

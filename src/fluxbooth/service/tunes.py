@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import faces, lorafile, photocheck
 from fluxbooth.errors import InputError
-from fluxbooth.service import money, prices, prompts, quotas
+from fluxbooth.service import folders, money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.fetch import FetchError, FetchRules, check, rules_for
 from fluxbooth.service.jobs import JobEngine
@@ -48,7 +48,7 @@ def create(
 
     With a `lora_file` there is nothing to train: the tune is ready at once.
 
-    The caller holds the transaction. Raises Invalid for what will not do; nothing is kept then.
+    The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for what will not do; nothing is kept then.
     """
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
@@ -70,10 +70,11 @@ def create(
     )  # fmt: skip
     session.add(tune)
     session.flush()
+    folders.make(session, store, tune)
     _keep_photos(tune, store, pictures, {PurePath(u.filename).stem: u for u in uploads if u not in pictures}, form.image_urls)
     if lora_file is not None:
-        key = f"tunes/{tune.id}/lora.safetensors"
-        store.take(lora_file.path, key)
+        key = f"{tune.folder}/lora.safetensors"
+        store.put(lora_file.path, key)
         tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
     if tune.model_type == "faceid" or tune.imported:
         tune.started_training_at = tune.trained_at = now()
@@ -165,13 +166,13 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int, *, 
         money.refund(session, tune.job)
     tune.deleted_at = now()
     using = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))).all()
-    keys = [f"tunes/{tune.id}"]
+    keys = [tune.folder]
     for prompt in using:
         if prompt.trained_at is None:
             money.refund(session, prompt.job)
         if with_prompts:
             prompt.deleted_at = now()
-            keys.append(f"prompts/{prompt.id}")
+            keys.append(prompt.folder)
         elif prompt.trained_at is None:
             prompt.user_error, prompt.trained_at = "A tune that this prompt uses was deleted.", now()
             session.flush()
@@ -265,10 +266,10 @@ def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
 def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions: dict[str, Upload], urls: Sequence[str]) -> None:
     for number, upload in enumerate(pictures):
         suffix = PurePath(upload.filename).suffix.lower()
-        key = f"tunes/{tune.id}/photos/{number:03d}{suffix if suffix in PICTURES else '.jpg'}"
-        store.take(upload.path, key)
+        key = f"{tune.folder}/photos/{number:03d}{suffix if suffix in PICTURES else '.jpg'}"
+        store.put(upload.path, key)
         if caption := captions.get(PurePath(upload.filename).stem):
-            store.take(caption.path, f"tunes/{tune.id}/photos/{number:03d}.txt")
+            store.put(caption.path, f"{tune.folder}/photos/{number:03d}.txt")
         tune.photos.append(Photo(filename=upload.filename[:200], key=key, bytes=store.size(key)))
     tune.photos.extend(Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls)
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import inputs, packs, prompts, shapes, templates, tunes
+from fluxbooth.service import inputs, packs, prompts, room, shapes, templates, tunes
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account, now
@@ -104,11 +104,11 @@ async def change_tune(number: str, request: Request, services: Using, account: O
 
 @router.delete("/tunes/{number}", summary="Delete a tune, its photos and its LoRA")
 def delete_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
-    with services.db.write() as session:
-        with_prompts = request.query_params.get("delete_prompts") in ("1", "true")
-        keys = tunes.delete(session, services.jobs, account, row_id(number), with_prompts=with_prompts)
-    for key in keys:
-        services.store.remove(key)
+    with_prompts = request.query_params.get("delete_prompts") in ("1", "true")
+    wanted = row_id(number)
+    room.delete(
+        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=with_prompts)
+    )  # fmt: skip
     return {"message": "Tune successfully deleted"}
 
 
@@ -245,11 +245,8 @@ async def change_prompt(number: str, request: Request, services: Using, account:
 @router.delete("/prompts/{number}", summary="Delete a prompt and its pictures")
 @router.delete("/tunes/{tune}/prompts/{number}", summary="Delete a prompt and its pictures", operation_id="delete_tune_prompt")
 def delete_prompt(number: str, services: Using, account: Owner) -> Json:
-    with services.db.write() as session:
-        keys = prompts.delete(session, account, row_id(number))
-        services.jobs.settle(session, account.id)
-    for key in keys:
-        services.store.remove(key)
+    wanted = row_id(number)
+    room.delete(services.db, services.store, lambda session: prompts.delete(session, services.jobs, account, wanted))
     return {"message": "Prompt successfully deleted"}
 
 

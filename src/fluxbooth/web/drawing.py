@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import inputs, packs, prompts, tunes
+from fluxbooth.service import inputs, packs, prompts, room, tunes
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.schemas import PromptForm
 from fluxbooth.service.tables import Account, Image, Prompt
@@ -62,11 +62,8 @@ def again(prompt_id: str, request: Request, services: Using, account: Viewer) ->
 
 @router.post("/prompts/{prompt_id}/delete")
 def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
-    with services.db.write() as session:
-        keys = prompts.delete(session, account, row_id(prompt_id))
-        services.jobs.settle(session, account.id)
-    for key in keys:
-        services.store.remove(key)
+    wanted = row_id(prompt_id)
+    room.delete(services.db, services.store, lambda session: prompts.delete(session, services.jobs, account, wanted))
     return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/gallery")
 
 

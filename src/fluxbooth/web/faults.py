@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import OperationalError
 
 from fluxbooth import log
+from fluxbooth.service import db
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.store import is_full
 
@@ -16,7 +17,7 @@ def known(error: Exception) -> ServiceError:
     """The answer to a fault, which is logged. Raises it again if it is no such fault."""
     if isinstance(error, OperationalError):
         log.error(error)
-        return _full() if _database_is_full(error) else ServiceError(BUSY, 503, {"Retry-After": "5"})
+        return _full() if db.is_full(error) else ServiceError(BUSY, 503, {"Retry-After": "5"})
     if isinstance(error, OSError) and is_full(error):
         log.error(error)
         return _full()
@@ -25,8 +26,3 @@ def known(error: Exception) -> ServiceError:
 
 def _full() -> ServiceError:
     return ServiceError(FULL, 507, {"Retry-After": "60"})
-
-
-def _database_is_full(error: OperationalError) -> bool:
-    # what a file system refuses in another way than by "full" (a quota, a limit of the process) SQLite calls an I/O error
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR"))

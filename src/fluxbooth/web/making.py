@@ -48,7 +48,6 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 @router.get("/tunes/new")
 def new_tune(request: Request, services: Using, account: Viewer, draft: str = "", pack: str = "") -> Response:
     """The form; with a pack, whose prompts are drawn after the training."""
-    drafts.sweep(services.store)
     kept = draft if drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
     values = {**BLANK, "pack": pack, "face_crop": "true" if account.face_crop else ""}
     return _form(request, services, account, kept, values, [])
@@ -66,7 +65,7 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
         if sent:  # a browser without scripts sends the photos with the form
             async with requests.DECODING:
                 await asyncio.to_thread(tunes.check_pictures, sent)
-        made = await requests.once(services, account, f"draft-{name}", "draft", _work(services, draft, asked, sent))
+        made = await requests.once(services, account, drafts.asked_as(name), "draft", _work(services, draft, asked, sent))
     except ServiceError as error:
         return await asyncio.to_thread(_form, request, services, account, name, {**BLANK, **asked}, sentences(error), error.status)
     finally:

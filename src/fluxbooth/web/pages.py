@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
-from fluxbooth.service import accounts, checkpoints, continuing, prompts, tunes
+from fluxbooth.service import accounts, checkpoints, continuing, prompts, room, tunes
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.schemas import MoreForm
 from fluxbooth.service.tables import Account
@@ -67,7 +67,7 @@ def _tune_page(tune_id: str, request: Request, services: Services, account: Acco
         shown, pictures = views.tune(row), [views.prompt(prompt) for prompt in made]
         download = local(services.sign(row.lora), request) if row.lora and services.settings.lora_download else None
         goes_on = bool(row.trained_at and row.lora and row.photos and not row.imported)
-        size = spoken(services.store.size_of(f"tunes/{row.id}"))
+        size = spoken(services.store.size_of(row.folder))
     return page(
         request, "tune.html", status, title=row.title, tune=shown, prompts=pictures, stages=stages, report=views.likeness(stages, row),
         download=download, size=size, goes_on=goes_on, errors=errors, address=services.settings.url, days=services.settings.expiry_days,
@@ -164,8 +164,8 @@ def cancel(tune_id: str, services: Using, account: Viewer) -> Response:
 
 @router.post("/tunes/{tune_id}/delete")
 def delete(tune_id: str, services: Using, account: Viewer, pictures: Annotated[str, Form()] = "") -> Response:
-    with services.db.write() as session:
-        keys = tunes.delete(session, services.jobs, account, api.row_id(tune_id), with_prompts=bool(pictures))
-    for key in keys:
-        services.store.remove(key)
+    wanted = api.row_id(tune_id)
+    room.delete(
+        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=bool(pictures))
+    )  # fmt: skip
     return redirect("/app")

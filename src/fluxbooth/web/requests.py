@@ -158,6 +158,7 @@ async def once(
         with services.db.write() as session:
             # locked, where a database has locks of rows: two equal requests of an idempotent account must not both find nothing
             owner = session.get_one(Account, account.id, with_for_update=True)
+            accounts.check_enabled(owner)  # it may have been deleted while its photos arrived
             if (known := kept(session)) is not None:
                 return known
             answer = work(session, owner)

@@ -24,7 +24,7 @@ async def of_upload(store: Store, key: str) -> FileResponse:
     path, small = store.path(key), store.path(key).with_suffix(".thumb.webp")
     if not small.is_file():
         async with DECODING:
-            await asyncio.to_thread(_decode_apart, path, small)
+            await asyncio.to_thread(_decode_apart, store, path, small)
     return FileResponse(small, media_type="image/webp", headers=KEPT)
 
 
@@ -35,7 +35,7 @@ def of_picture(store: Store, key: str) -> FileResponse:
         raise NotFound
     if not small.is_file():
         with Image.open(path) as picture:
-            write(picture, small)
+            write(store, picture, small)
     return FileResponse(small, media_type="image/webp", headers=KEPT)
 
 
@@ -46,15 +46,21 @@ def whole(store: Store, key: str) -> FileResponse:
     return FileResponse(store.path(key), media_type="image/jpeg", headers=KEPT)
 
 
-def write(picture: Image.Image, target: Path) -> None:
+def write(store: Store, picture: Image.Image, target: Path) -> None:
+    """NotFound if the picture was deleted meanwhile."""
     small = picture.convert("RGB")
     small.thumbnail((SIDE, SIDE))
-    unfinished = target.with_name(f"{secrets.token_hex(8)}.part")
-    small.save(unfinished, "WEBP", quality=82)
-    unfinished.rename(target)
+    unfinished = store.incoming / f"{secrets.token_hex(8)}.part"
+    try:
+        small.save(unfinished, "WEBP", quality=82)
+        unfinished.rename(target)
+    except FileNotFoundError:
+        raise NotFound from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def _decode_apart(path: Path, small: Path) -> None:
+def _decode_apart(store: Store, path: Path, small: Path) -> None:
     if small.is_file():  # made while this one waited
         return
     if not path.is_file():
@@ -63,4 +69,4 @@ def _decode_apart(path: Path, small: Path) -> None:
         photos = photocheck.read([path], max_pixels=SIDE * SIDE)
     except InputError as error:
         raise NotFound from error
-    write(Image.fromarray(photos[0].pixels), small)
+    write(store, Image.fromarray(photos[0].pixels), small)
