@@ -10,11 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from fluxbooth import worker
 from fluxbooth.demo import PHOTOS
-from fluxbooth.service import accounts
+from fluxbooth.service import accounts, room
 from fluxbooth.service.db import Database
 from fluxbooth.service.tables import Prompt
 from fluxbooth.web import app
@@ -68,6 +69,20 @@ def test_the_end_of_a_job_waits_for_the_database(installation: Installation, mon
     holder.close()
 
 
+def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.01)
+    tries = []
+
+    async def attempt(number: int, work: str) -> dict[str, object]:
+        tries.append(number)
+        if len(tries) < 3:
+            raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+        return {"outcome": "done", "result": {"steps": 3}}
+
+    monkeypatch.setattr(worker, "attempt", attempt)
+    assert asyncio.run(worker.tried(7, "train")) == {"outcome": "done", "result": {"steps": 3}} and tries == [7, 7, 7]
+
+
 def test_a_fault_of_ours_is_told_without_its_values(installation: Installation, capfd: pytest.CaptureFixture[str]) -> None:
     broken = app.create_app(installation.settings)
 
@@ -117,9 +132,17 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: 
     answers = [cramped.http.post("/prompts", json={"text": f"a man {'x' * 9000}"}) for _ in range(3)]
     assert {answer.status_code for answer in answers} == {507}
     assert cramped.http.get("/prompts").json() == [] and cramped.http.get(f"/tunes/{kept[0]['id']}").status_code == 200
+    assert cramped.http.delete(f"/tunes/{kept[0]['id']}").status_code == 200  # for which room was set aside
+    assert not [path for path in (disk / "files" / "tunes").glob(f"{kept[0]['id']}-*") if path.exists()]
+    assert (disk / "reserve").stat().st_size == room.SIZE  # of the room that it made
+    with pytest.raises(OSError), ballast.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    cramped.stop()
+    cramped.start()  # on the full disk
+    assert [row["title"] for row in cramped.http.get("/tunes").json()] == [row["title"] for row in reversed(kept[1:])]
     ballast.unlink()
 
-    assert cramped.http.delete(f"/tunes/{kept[0]['id']}").status_code == 200
     assert send(cramped, "in the room that was made", 2 * MB).status_code == 201
     assert cramped.http.post("/prompts", json={"text": "a man"}).status_code == 201
 

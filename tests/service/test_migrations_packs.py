@@ -10,8 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from fluxbooth.service import checkpoint_tables, clock
 from fluxbooth.service.db import MIGRATIONS
 from fluxbooth.service.tables import FIRST_TEMPLATE, Row
+
+assert checkpoint_tables and clock  # their rows are of the schema, too
 
 
 def test_likes_are_carried_over_and_the_schema_is_the_tables(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""A data folder whose parts do not belong together is refused in a sentence, and so is one that cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from fluxbooth.cli import main
+from fluxbooth.service import accounts, opening
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.store import Store
+
+FOLDER = f"{5_000_002}-{'a' * 32}"
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole data folder, to be copied."""
+    settings = Settings(data=tmp_path_factory.mktemp("known") / "data")
+    opening.opened(settings).engine.dispose()
+    return settings.data
+
+
+@pytest.fixture
+def data(known: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(known, tmp_path / "data"))
+
+
+Says = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def says(capsys: pytest.CaptureFixture[str]) -> Says:
+    """How a command ends, and what it says."""
+
+    def run(data: Path, *arguments: str) -> tuple[int, str]:
+        code = main([*(arguments or ("serve", "--no-worker")), "--data", str(data)])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _unserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not refused must not run for ever."""
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **__: pytest.fail("it serves"))
+
+
+def sentence(words: str) -> str:
+    assert words.startswith("fluxbooth: ") and words.count("\n") == 1 and "Traceback" not in words, words
+    return words
+
+
+def test_a_missing_secret_is_never_made_anew_in_silence(says: Says, data: Path) -> None:
+    (data / accounts.SECRET).unlink()
+    for command in ((), ("key", "list"), ("key", "create")):
+        code, words = says(data, *command)
+        assert code == 2 and "without it no key or session of this server opens anything" in sentence(words)
+    assert not (data / accounts.SECRET).exists()
+
+
+def test_files_without_their_database_are_no_new_installation(says: Says, data: Path) -> None:
+    (data / "files/tunes" / FOLDER).mkdir(parents=True)
+    for path in data.glob("fluxbooth.sqlite*"):
+        path.unlink()
+    code, words = says(data)
+    assert code == 2 and "is missing" in sentence(words) and "row 5000002" in words
+    assert not (data / "fluxbooth.sqlite").exists() and (data / "files/tunes" / FOLDER).is_dir()
+
+
+def test_a_database_that_is_younger_than_its_files_is_refused(says: Says, data: Path) -> None:
+    place = data / "files/tunes" / FOLDER
+    place.mkdir(parents=True)
+    code, words = says(data)
+    assert code == 2 and "is younger than its files" in sentence(words) and place.is_dir()
+    place.rename(place.with_name("5000002"))  # as version 0.1.0 called them
+    assert says(data)[0] == 2
+    place.with_name("5000002").rename(place.with_name(f"5000000-{'a' * 32}"))  # what a request leaves that is killed
+    opening.opened(Settings(data=data)).engine.dispose()
+
+
+def test_a_kill_between_secret_and_database_is_a_new_installation(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path / "data")
+    Store(settings.data)
+    accounts.new_pepper(settings.data)
+    before = accounts.pepper(settings.data)
+    opening.opened(settings).engine.dispose()
+    assert accounts.pepper(settings.data) == before
+
+
+def test_a_damaged_database_is_said_so(says: Says, data: Path) -> None:
+    database = data / "fluxbooth.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")  # all of it into the one file
+    whole = database.read_bytes()
+    with database.open("r+b") as file:
+        file.write(b"no database, but words" * 8)
+    for command in ((), ("account", "list")):
+        code, words = says(data, *command)
+        assert code == 1 and "is damaged" in sentence(words) and "fluxbooth restore" in words
+    half = len(whole) // 2 // 4096 * 4096
+    database.write_bytes(whole[:half] + b"\xff" * 4096 * 4 + whole[half + 4096 * 4 :])
+    code, words = says(data)
+    assert code == 1 and "is damaged" in sentence(words)
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_so(says: Says, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, words = says(tmp_path / "file" / "data")
+    assert code == 1 and "cannot be written to (not a directory)" in sentence(words)
+
+
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
+
+
+def test_a_read_only_folder_is_said_so(data: Path) -> None:
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", READ_ONLY, "sh", str(data)]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives a process no view of its own of the disk")
+    run = [*prefix, sys.executable, "-m", "fluxbooth", "serve", "--no-worker", "--data", str(data)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "cannot be written to" in sentence(done.stderr)
