@@ -128,3 +128,21 @@ def test_a_read_only_folder_is_said_so(data: Path) -> None:
     run = [*prefix, sys.executable, "-m", "fluxbooth", "serve", "--no-worker", "--data", str(data)]
     done = subprocess.run(run, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "cannot be written to" in sentence(done.stderr)
+
+
+FULL = '''mount -t tmpfs -o size=12m tmpfs "$2" && cp -r "$1/." "$2" && { dd if=/dev/zero of="$2/ballast" bs=4096 || true; }
+shift 2 && exec "$@"'''
+
+
+@pytest.mark.parametrize(("command", "ends"), [(("account", "list"), 0), (("account", "create", "new"), 1)])
+def test_a_full_disk_is_opened_and_what_finds_no_room_says_so(data: Path, tmp_path: Path, command: tuple[str, ...], ends: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL, "sh", str(data), str(disk)]
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        pytest.skip("this system gives a process no disk of its own")
+    run = [*prefix, sys.executable, "-m", "fluxbooth", *command, "--data", str(disk)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == ends, done.stderr
+    if ends:
+        assert "make room on its disk" in sentence(done.stderr[done.stderr.index("fluxbooth: ") :])

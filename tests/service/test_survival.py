@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,7 +20,8 @@ from fluxbooth import InputError, worker
 from fluxbooth.service.db import Database
 from fluxbooth.service.results import MOST_DEATHS
 from fluxbooth.service.tables import Callback, Image, Prompt, Tune
-from tests.service.server import Receiver, Server, until
+from tests.service.server import FEW, Receiver, Server, pictures, until
+from tests.service.walking import unmatched
 
 VICTIMS = ("child", "api", "all", "engine", "child", "all", "api", "engine")
 MID_WORK = 7  # every so many kills, one waits until something gets further; between them they come while a process starts
@@ -34,6 +39,7 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
         tunes.append(tune["id"])
         prompts.extend(prompt["id"] for prompt in tune["prompts"])
 
+    troubled = Trouble(server)
     for number in range(kills):
         if number % MID_WORK == 0 or not open_jobs(database):
             accept(f"tune {number}")
@@ -44,6 +50,7 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
         victim = VICTIMS[number % len(VICTIMS)]
         struck_out = any(deaths >= MOST_DEATHS - 1 for deaths in open_jobs(database))  # one more would rightly fail that job
         server.kill("engine" if victim == "child" and struck_out else victim)
+    troubled.end()
     for tune in tunes:
         assert server.finished_tune(tune).get("user_error") is None, tune
     for prompt in prompts:
@@ -58,6 +65,38 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
     assert len(told) == len(messages) == expected  # one message about each; a repeated one keeps its id
     with database.read() as session:
         assert session.scalar(select(func.count(Image.id))) == len(prompts)
+    server.stop()
+    server.start()  # what a kill left goes when an engine starts
+    until(lambda: unmatched(database, server.data) == ([], []), "there is no file without its row, and no row without its file")
+
+
+class Trouble:
+    """A client that is refused after its photos arrived (422, 402), and that deletes what it made, again and again, however it ends."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.over, self.met = server, threading.Event(), Counter[int]()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def end(self) -> None:
+        self.over.set()
+        self.thread.join()
+        assert {201, 402, 422} <= set(self.met), self.met
+
+    def _run(self) -> None:
+        form = {"tune[title]": "doomed", "tune[name]": "man", "tune[branch]": "fast", "tune[steps]": FEW}
+        refusals = {"tune[prompts_attributes][0][text]": "<lora:nobody:1> sks man"}, {"tune[branch]": "flux1"}
+        while not self.over.is_set() or not {201, 402, 422} <= set(self.met):
+            headers = {"Authorization": f"Bearer {self.server.key}"}
+            with httpx.Client(base_url=f"http://127.0.0.1:{self.server.port}", headers=headers, timeout=60) as client:
+                with contextlib.suppress(httpx.HTTPError):
+                    for changed in (*refusals, {}):
+                        self.met[client.post("/tunes", data=form | changed, files=pictures(2)).status_code] += 1
+                    for tune in client.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
+                        client.delete(f"/tunes/{tune['id']}")
+            self.over.wait(0.2)
+        for tune in self.server.http.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
+            self.server.http.delete(f"/tunes/{tune['id']}").raise_for_status()
 
 
 def progress(database: Database) -> list[object]:
@@ -78,13 +117,20 @@ def delivered(database: Database) -> int:
         return session.scalar(select(func.count()).where(Callback.delivered_at.is_not(None))) or 0
 
 
-def test_twenty_kills(own_server: Server, receiver: Receiver) -> None:
-    survive(own_server, receiver, kills=20, seed=1)
+@pytest.fixture
+def dear_server(tmp_path: Path) -> Iterator[Server]:
+    """A server to be killed, on which only trials are free."""
+    with Server(tmp_path / "data", prices='{"step": {"none": 100}}') as server:
+        yield server
+
+
+def test_twenty_kills(dear_server: Server, receiver: Receiver) -> None:
+    survive(dear_server, receiver, kills=20, seed=1)
 
 
 @pytest.mark.slow
-def test_two_hundred_kills(own_server: Server, receiver: Receiver) -> None:
-    survive(own_server, receiver, kills=200, seed=2)
+def test_two_hundred_kills(dear_server: Server, receiver: Receiver) -> None:
+    survive(dear_server, receiver, kills=200, seed=2)
 
 
 def test_a_cancel_frees_the_device(server: Server) -> None:
