@@ -88,12 +88,12 @@ class Trouble:
         refusals = {"tune[prompts_attributes][0][text]": "<lora:nobody:1> sks man"}, {"tune[branch]": "flux1"}
         while not self.over.is_set() or not {201, 402, 422} <= set(self.met):
             headers = {"Authorization": f"Bearer {self.server.key}"}
-            with httpx.Client(base_url=f"http://127.0.0.1:{self.server.port}", headers=headers, timeout=60) as client:
-                with contextlib.suppress(httpx.HTTPError):
-                    for changed in (*refusals, {}):
-                        self.met[client.post("/tunes", data=form | changed, files=pictures(2)).status_code] += 1
-                    for tune in client.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
-                        client.delete(f"/tunes/{tune['id']}")
+            client = httpx.Client(base_url=f"http://127.0.0.1:{self.server.port}", headers=headers, timeout=60)
+            with contextlib.suppress(httpx.HTTPError), client:
+                for changed in (*refusals, {}):
+                    self.met[client.post("/tunes", data=form | changed, files=pictures(2)).status_code] += 1
+                for tune in client.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
+                    client.delete(f"/tunes/{tune['id']}")
             self.over.wait(0.2)
         for tune in self.server.http.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
             self.server.http.delete(f"/tunes/{tune['id']}").raise_for_status()

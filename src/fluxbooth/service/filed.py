@@ -21,10 +21,10 @@ CAPTION, THUMB = ".txt", ".thumb.webp"  # endings of what lies beside a file and
 
 def of_tunes(session: Session, which: Which) -> Iterator[str]:
     """Keys of photos, samples and LoRAs of some tunes."""
-    yield from session.scalars(select(Photo.key).join(Tune, Tune.id == Photo.tune_id).where(which, Photo.key.is_not(None)))
-    yield from session.scalars(select(Tune.lora).where(which, Tune.lora.is_not(None)))
-    checkpoints = select(Checkpoint.lora).join(Tune, Tune.id == Checkpoint.tune_id).where(which, Checkpoint.lora.is_not(None))
-    yield from session.scalars(checkpoints)
+    photos = select(Photo.key).join(Tune, Tune.id == Photo.tune_id)
+    checkpoints = select(Checkpoint.lora).join(Tune, Tune.id == Checkpoint.tune_id)
+    for query in (photos, select(Tune.lora), checkpoints):
+        yield from (key for key in session.scalars(query.where(which)) if key)
     yield from session.scalars(select(Sample.key).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(which))
     going_on = (Tune.continues.is_not(None), Tune.trained_at.is_(None), Tune.failed_at.is_(None))
     for tune in session.scalars(select(Tune).where(which, *going_on)):
