@@ -166,9 +166,9 @@ async def create_top_prompt(request: Request, services: Using, account: Owner) -
 async def _create_prompt(request: Request, services: Services, account: Account, number: str | None) -> Response:
     limits = of_pictures(services.settings.image_mb)
     async with requests.body(request, services, "prompt", limits) as (values, _), looking.started() as start:
+        given = inputs.given(values)
         form = PromptForm.read(values)
         target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
-        given = inputs.given(values)
         told = values | await asyncio.to_thread(inputs.digests, given)
 
         async def look() -> None:

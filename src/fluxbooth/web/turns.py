@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import time
 from collections import Counter, deque
@@ -26,6 +27,7 @@ class Turns:
         self.made_up: dict[Hashable, float] = {}  # when the seconds that an account took will have passed
         self.held: Counter[Hashable] = Counter()
         self.waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        self.numbers = itertools.count(1)
         self.last: Counter[Hashable] = Counter()  # the number of each account's latest turn
 
     @contextlib.asynccontextmanager
@@ -77,7 +79,7 @@ class Turns:
             account = min(able, key=lambda one: (self.held[one], self.last[one]))
             self.waiting[account].popleft().set_result(None)
             self.held[account] += 1
-            self.last[account] = max(self.last.values(), default=0) + 1
+            self.last[account] = next(self.numbers)
 
     def _forget_gone(self) -> None:
         for account, queue in list(self.waiting.items()):
