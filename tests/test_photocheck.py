@@ -16,7 +16,8 @@ from PIL import Image, ImageCms, ImageDraw, ImageFilter
 
 from fluxbooth import decode
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.photocheck import BLURRED, Photo, bucket, crop_box, find, fit, inspect, near_duplicates, read, sharpness
+from fluxbooth.photocheck import BLURRED, Photo, bucket, crop_box, find, fit, inspect, look, near_duplicates, read, sharpness
+from tests.hostile import slow_jpeg, slow_png
 
 RED, GREEN, BLUE, WHITE = (230, 20, 20), (20, 200, 20), (20, 20, 230), (255, 255, 255)
 
@@ -368,8 +369,9 @@ def test_names_in_messages_are_escaped(tmp_path: Path) -> None:
 
 CHILD = "fluxbooth.decode as p"
 FAULTY = (
-    f"import os, signal, {CHILD}; real = p._decode\n"
+    f"import itertools, os, signal, {CHILD}; real = p._decode; p.PROCESSOR_SECONDS = 1\n"
     "faults = dict(crash=os.abort, hang=signal.pause)\n"
+    "faults.update(busy=lambda: all(itertools.repeat(1)))\n"
     "faults.update(hungry=lambda: bytearray(4 * 2**30), chatty=lambda: os.write(1, b'hi'))\n"
     "def decode(path, most):\n    faults.get(path.stem, int)()\n    return real(path, most)\n"
     "p._decode = decode; p._serve()"
@@ -381,13 +383,61 @@ def test_a_picture_that_kills_the_child_is_named_and_the_others_are_read(tmp_pat
         corners().save(tmp_path / f"{name}.png")
     (tmp_path / "zz.png").write_bytes(b"x")
     monkeypatch.setattr(decode, "_CHILD", FAULTY)
-    monkeypatch.setattr(decode, "SECONDS", 1.0)
+    monkeypatch.setattr(decode, "SECONDS", 4.0)
     message = refusal(tmp_path)
     assert "crash.png (decoding it crashes)" in message
-    assert "hang.png (it takes longer than 1 s to decode)" in message
+    assert "hang.png (it takes longer than 4 s to decode)" in message
     assert "hungry.png (decoding it takes too much memory)" in message
     assert "zz.png (it is not" in message
     assert "a.png" not in message and " z.png" not in message
+
+
+def test_a_picture_that_takes_the_processor_for_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "busy", "z"):
+        corners().save(tmp_path / f"{name}.png")
+    monkeypatch.setattr(decode, "_CHILD", FAULTY)
+    monkeypatch.setattr(decode, "PROCESSOR_SECONDS", 1)
+    assert refusal(tmp_path) == "Cannot read busy.png (it takes longer than 1 s to decode): remove or replace it."
+
+
+def test_looking_stops_after_the_picture_with_which_the_time_is_over(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.png" for name in "abc"]
+    for path in paths:
+        corners().save(path)
+    (tmp_path / "b.png").write_bytes(b"x")
+    reasons, spent = look(paths, seconds=1e-9)
+    assert reasons == [None] and spent > 0
+    reasons, _ = look(paths, seconds=60)
+    assert [bool(reason) for reason in reasons] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (slow_jpeg(101, side=64), "more than the 100 scans"),
+        (b"\xff\xd8\xff\xfe\0\4<>" + slow_jpeg(101, side=64)[2:], "more than the 100 scans"),
+        (slow_jpeg(101, side=64).replace(b"\xff\xda", b"\xff\xff\xff\xda"), "more than the 100 scans"),
+        (b"\xff\xd8" + b"\xff\xfe\0\2" * 10_001 + slow_jpeg(1, side=64)[2:], "more than the 10,000 segments"),
+        (slow_png(20_000), "more than the 20,000 chunks"),
+    ],
+    ids=["scans", "scans behind a comment", "scans behind fill bytes", "segments", "chunks"],
+)
+def test_a_small_file_of_many_pieces_is_refused_before_it_is_decoded(tmp_path: Path, data: bytes, said: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert said in refusal(tmp_path / "a.jpg")
+
+
+def test_pieces_of_what_lies_behind_or_inside_a_picture_do_not_count(tmp_path: Path) -> None:
+    """A phone puts a small picture into a segment, and films behind the end; entropy-coded bytes are no markers."""
+    picture = slow_jpeg(100, side=64)
+    (tmp_path / "a.jpg").write_bytes(picture + b"\xff\xda\0\2" * 200)
+    (tmp_path / "b.jpg").write_bytes(picture[:2] + b"\xff\xe1\3\x22" + b"\xff\xda\0\2" * 200 + picture[2:])
+    for name in ("a.jpg", "b.jpg"):
+        assert one(tmp_path / name).width == 64
+    buffer = io.BytesIO()
+    textured().save(buffer, "JPEG", quality=95, progressive=True)
+    (tmp_path / "c.jpg").write_bytes(buffer.getvalue())
+    assert one(tmp_path / "c.jpg").width == 512
 
 
 def test_a_library_that_prints_does_not_garble_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,18 +12,20 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from fluxbooth import pieces
 from fluxbooth.errors import FluxboothError, InputError
 
 FORMATS = "JPEG, PNG, WebP or HEIC"
@@ -31,7 +33,8 @@ JPEG_PIXELS = 150_000_000  # decoded at reduced scale, so that a 100-megapixel c
 OTHER_PIXELS = 64_000_000
 FEWEST_PIXELS = 16  # of the smaller side: a tile of FLUX's latents
 MEMORY = 2 * 2**30  # bytes that decoding may take beyond what the idle child has
-SECONDS = 60.0  # for one picture
+PROCESSOR_SECONDS = 10  # for one picture: the slowest that is lawful takes three
+SECONDS = 60.0  # for one picture, on a machine that is busy with other things
 
 _JPEGS = ("JPEG", "MPO")  # a phone's stereo or HDR JPEG is an MPO
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -51,18 +54,31 @@ Answer = tuple[np.ndarray, int, int] | str  # pixels and the original's width an
 
 
 # Decoding, the caller's side. The child gets {"paths", "max_pixels"} as JSON and answers each path in turn with a line
-# of JSON: {"reason"}, or {"shape", "width", "height"} followed by the raw RGB bytes.
+# of JSON: {"reason"}, or {"shape", "width", "height"} followed by the raw RGB bytes; with each, the "seconds" it took.
 
 
 def decode_apart(paths: list[Path], max_pixels: int) -> list[Answer]:
     answers: list[Answer] = []
     while len(answers) < len(paths):
-        answers += _answers_of_child(paths[len(answers) :], max_pixels)
+        answers += [answer for answer, _ in _answers_of_child(paths[len(answers) :], max_pixels)]
     return answers
 
 
-def _answers_of_child(paths: list[Path], max_pixels: int) -> Iterator[Answer]:
-    """Answers for the paths in order, until a picture kills the child: its reason is then the last."""
+def decode_some(paths: list[Path], max_pixels: int, seconds: float) -> tuple[list[Answer], float]:
+    """Answers for the first of the paths, until they took so many seconds of processor time; and how many they did take."""
+    answers, spent = [], 0.0
+    while len(answers) < len(paths) and spent < seconds:
+        with contextlib.closing(_answers_of_child(paths[len(answers) :], max_pixels)) as child:
+            for answer, took in child:
+                answers.append(answer)
+                spent += took
+                if spent >= seconds:
+                    break
+    return answers, spent
+
+
+def _answers_of_child(paths: list[Path], max_pixels: int) -> Generator[tuple[Answer, float]]:
+    """Answers for the paths in order, and the seconds each took, until a picture kills the child: its reason is then the last."""
     places = os.pathsep.join([*filter(None, sys.path), str(Path(__file__).resolve().parents[1])])
     single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a thread pool would slow the start
     env = {**os.environ, **single, "PYTHONPATH": places}
@@ -84,15 +100,16 @@ def _answers_of_child(paths: list[Path], max_pixels: int) -> Iterator[Answer]:
                 start = time.monotonic()
                 answer = _next_answer(child)
                 if answer is None:
-                    late = time.monotonic() - start >= SECONDS
-                    yield f"it takes longer than {SECONDS:g} s to decode" if late else "decoding it crashes"
+                    waited = time.monotonic() - start
+                    over = PROCESSOR_SECONDS if child.wait() == -signal.SIGXCPU else SECONDS if waited >= SECONDS else None
+                    yield f"it takes longer than {over:g} s to decode" if over else "decoding it crashes", waited
                     return
                 yield answer
         finally:
             child.kill()
 
 
-def _next_answer(child: subprocess.Popen[bytes]) -> Answer | None:
+def _next_answer(child: subprocess.Popen[bytes]) -> tuple[Answer, float] | None:
     """The child's next answer; None when it died or had to be killed for taking too long."""
     timer = threading.Timer(SECONDS, child.kill)
     timer.start()
@@ -102,18 +119,19 @@ def _next_answer(child: subprocess.Popen[bytes]) -> Answer | None:
         timer.cancel()
 
 
-def _receive(child: subprocess.Popen[bytes]) -> Answer | None:
+def _receive(child: subprocess.Popen[bytes]) -> tuple[Answer, float] | None:
     assert child.stdout
     line = child.stdout.readline()
     if not line.endswith(b"\n"):
         return None
     header = json.loads(line)
     if "reason" in header:
-        return header["reason"]
+        return header["reason"], header["seconds"]
     data = bytearray(child.stdout.read(math.prod(header["shape"])))
     if len(data) < math.prod(header["shape"]):
         return None
-    return np.frombuffer(data, np.uint8).reshape(header["shape"]), header["width"], header["height"]
+    pixels = np.frombuffer(data, np.uint8).reshape(header["shape"])
+    return (pixels, header["width"], header["height"]), header["seconds"]
 
 
 # Decoding, the child's side.
@@ -130,7 +148,10 @@ def _serve() -> None:
     answers.flush()
     request = json.load(sys.stdin)
     for path in request["paths"]:
+        began = time.process_time()
+        _limit_time(began)
         header, data = _answer(Path(path), request["max_pixels"])
+        header["seconds"] = time.process_time() - began
         answers.write(json.dumps(header).encode() + b"\n" + data)
         answers.flush()
 
@@ -146,6 +167,14 @@ def _limit_memory() -> None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time(used: float) -> None:
+    """Of the processor, which does not pass while others have it. SIGXCPU ends this process when it is over."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used) + PROCESSOR_SECONDS, resource.RLIM_INFINITY))
 
 
 def _answer(path: Path, max_pixels: int) -> tuple[dict[str, Any], bytes]:
@@ -178,6 +207,7 @@ def _why_unidentified(path: Path) -> str:
 
 def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
     """The first frame as upright RGB of at most `max_pixels`, and the upright width and height of the original."""
+    pieces.check(path)
     with Image.open(path, formats=["JPEG", "PNG", "WEBP", *(["HEIF"] if _has_heif() else [])]) as image:
         width, height = image.size
         _refuse_size(image)

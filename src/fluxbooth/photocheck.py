@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fluxbooth.decode import FORMATS, decode_apart, within
+from fluxbooth.decode import FORMATS, decode_apart, decode_some, within
 from fluxbooth.errors import FluxboothError, InputError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
@@ -25,6 +25,7 @@ BLURRED = 0.5  # sharpness below this is called blurred
 LIKE_HASH = 14  # of 128 bits
 LIKE_COLOUR = 10.0  # of 255, mean absolute difference
 WIDEST = 3.0  # bucket aspects lie in 1:3..3:1
+SMALL = 256 * 256  # pixels of a picture that is only looked at
 FEW, MANY = 4, 20  # pictures of one subject
 NOTABLE_CROP = 0.1  # a loss of less than a tenth is not worth a sentence
 
@@ -105,11 +106,25 @@ def read(photos: str | Path | Sequence[str | Path], max_pixels: int = 4_194_304)
     paths = find(photos)
     captions = [_caption(path) for path in paths]
     answers = decode_apart(paths, max_pixels)
-    bad = [f"{_shown(path.name)} ({a})" for path, a in zip(paths, answers, strict=True) if isinstance(a, str)]
-    if bad:
-        raise InputError(f"Cannot read {', '.join(bad)}: remove or replace {'it' if len(bad) == 1 else 'them'}.")
+    if bad := [(path.name, answer) for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]:
+        raise InputError(unreadable(bad))
     triples = zip(paths, answers, captions, strict=True)
     return [Photo(path, *answer, caption) for path, answer, caption in triples if not isinstance(answer, str)]
+
+
+def look(paths: Sequence[Path], seconds: float) -> tuple[list[str | None], float]:
+    """Decodes the first of some pictures, for so many seconds of processor time; None, or why not, for each of these, and the time.
+
+    FluxboothError: the decoding process cannot be started.
+    """
+    answers, spent = decode_some(list(paths), SMALL, seconds)
+    return [answer if isinstance(answer, str) else None for answer in answers], spent
+
+
+def unreadable(bad: Sequence[tuple[str, str]]) -> str:
+    """A sentence about pictures that cannot be read: the name of each, and the reason."""
+    named = ", ".join(f"{_shown(name)} ({reason})" for name, reason in bad)
+    return f"Cannot read {named}: remove or replace {'it' if len(bad) == 1 else 'them'}."
 
 
 def _caption(path: Path) -> str | None:

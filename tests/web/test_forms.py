@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
+from fluxbooth.service.errors import Invalid
 from fluxbooth.web import forms
 from fluxbooth.web.forms import BadRequest, Limits, TooLarge
+from tests.hostile import many_values
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 4
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300)
@@ -32,6 +35,7 @@ def receive(
     limits: Limits | None = None,
     ending: dict[str, Any] | None = None,
     headers: dict[str, str] | None = None,
+    turn: AbstractAsyncContextManager[object] | None = None,
 ) -> dict[str, Any]:
     """What `read` makes of a body that comes in the given pieces, and then perhaps breaks off."""
     pieces = [body] if isinstance(body, bytes) else body
@@ -48,7 +52,7 @@ def receive(
     names = {**({"content-type": kind} if kind else {}), **(headers or {})}
     raw = [(k.encode(), v.encode("latin-1")) for k, v in names.items()]
     scope = {"type": "http", "method": "POST", "path": "/tunes", "query_string": b"", "headers": raw}
-    return asyncio.run(forms.read(Request(scope, next_message), folder, limits or Limits()))
+    return asyncio.run(forms.read(Request(scope, next_message), folder, limits or Limits(), turn or nullcontext()))
 
 
 def multipart(parts: Iterable[tuple[str, bytes]], closed: bool = True) -> bytes:
@@ -455,7 +459,7 @@ def test_a_cancelled_upload_leaves_nothing(tmp_path: Path) -> None:
             return await asyncio.Event().wait()  # type: ignore[return-value]
 
         scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"content-type", MULTIPART.encode())]}
-        task = asyncio.create_task(forms.read(Request(scope, next_message), tmp_path))
+        task = asyncio.create_task(forms.read(Request(scope, next_message), tmp_path, Limits(), nullcontext()))
         await written.wait()
         assert files_in(tmp_path)
         task.cancel()
@@ -472,7 +476,7 @@ INFINITE = [float("inf"), float("-inf"), float("nan"), "NaN", "inf", "-Infinity"
 
 
 def test_a_long_json_body_is_parsed_like_a_short_one(tmp_path: Path) -> None:
-    long = {"prompt": {"input_image_base64": "A" * 200_000}}
+    long = {"prompt": {"text": "A" * 200_000}}
     assert receive(tmp_path, json.dumps(long).encode(), "application/json") == long
     with pytest.raises(BadRequest):
         receive(tmp_path, json.dumps(long).encode()[:-1], "application/json")
@@ -505,3 +509,79 @@ def test_any_damage_to_a_multipart_body_is_read_or_refused(parts: list[Any], dam
 def test_any_text_body_is_read_or_refused(raw: bytes, declared: str) -> None:
     with suppress(BadRequest):
         json.dumps(forms.parse_text(raw, declared), allow_nan=False, ensure_ascii=False).encode()
+
+
+# What costs more to read than to send
+
+PICTURE = JPEG * 100  # more than stays text in base64
+
+
+Wrap = Callable[[str], tuple[bytes, str]]
+
+
+def in_json(text: str) -> tuple[bytes, str]:
+    return json.dumps({"prompt": {"input_image_base64": text}}).encode(), "application/json"
+
+
+def in_multipart(text: str) -> tuple[bytes, str]:
+    return multipart([('name="prompt[input_image_base64]"', text.encode())]), MULTIPART
+
+
+@pytest.mark.parametrize("wrapped", [in_json, in_multipart])
+@pytest.mark.parametrize("before", ["", "data:image/jpeg;base64,"])
+def test_a_picture_in_base64_is_a_file_before_anything_waits(tmp_path: Path, wrapped: Wrap, before: str) -> None:
+    body, kind = wrapped(before + base64.b64encode(PICTURE).decode())
+    upload = receive(tmp_path, body, kind)["prompt"]["input_image_base64"]
+    assert upload.path.read_bytes() == PICTURE and upload.size == len(PICTURE)
+    assert files_in(tmp_path) == [upload.path]
+
+
+@pytest.mark.parametrize("wrapped", [in_json, in_multipart])
+def test_what_is_no_base64_is_named_and_leaves_nothing(tmp_path: Path, wrapped: Wrap) -> None:
+    body, kind = wrapped("?" * 100_000)
+    with pytest.raises(Invalid, match="is not base64"):
+        receive(tmp_path, body, kind)
+    assert not files_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        many_values(60_000),
+        b'{"a":"' + b"," * 30_000 + b'"}',
+        b"[" * 30_000,
+        b'{"a":"' + b"\\n" * 600_000 + b'"}',
+        b'{"text":"' + b"x" * 1_100_000 + b'"}',
+        b"a=" + b"%41" * 400_000,
+    ],
+    ids=["values", "commas", "levels", "escapes", "text", "form"],
+)
+def test_what_would_take_long_to_parse_is_refused(tmp_path: Path, body: bytes) -> None:
+    with pytest.raises(TooLarge):
+        receive(tmp_path, body, "application/json" if body[:1] == b"{" else FORM, Limits(text=16_000_000))
+    assert not files_in(tmp_path)
+
+
+def test_a_body_of_too_many_values_is_not_read_to_its_end(tmp_path: Path) -> None:
+    pieces = [b'{"a":['] + [b"0," * 10_000] * 3
+    with pytest.raises(TooLarge):
+        receive(tmp_path, pieces, "application/json", ending={"type": "silence"})
+
+
+def test_a_long_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match="digits"):
+        receive(tmp_path, b'{"seed":1.' + b"1" * 2000 + b"}")
+
+
+@pytest.mark.parametrize(("length", "turns"), [(100, 0), (500_000, 1)])
+def test_a_long_text_is_parsed_in_its_turn(tmp_path: Path, length: int, turns: int) -> None:
+    taken = []
+
+    @asynccontextmanager
+    async def turn() -> AsyncIterator[None]:
+        taken.append(length)
+        yield
+
+    body = b'{"text":"' + b"x" * length + b'"}'
+    assert len(receive(tmp_path, body, turn=turn())["text"]) == length
+    assert len(taken) == turns

@@ -46,7 +46,7 @@ class Inputs:
 
     def digests(self) -> dict[str, str]:
         """What tells two requests apart that differ in nothing else."""
-        return self.addresses | {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in self.files.items()}
+        return self.addresses | {name: _digest(path) for name, path in self.files.items()}
 
     def keep(self, session: Session, prompt: Prompt, store: Store) -> None:
         """Puts the files into the folder of the prompt, which has its id."""
@@ -69,12 +69,27 @@ class Inputs:
             path.unlink(missing_ok=True)
 
 
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """Takes what says which pictures a prompt starts from out of its fields."""
+    return {name: values.pop(name) for name in list(values) if name.startswith(NAMES)}
+
+
+def digests(given: dict[str, Any]) -> dict[str, Any]:
+    """The same with the digests of files: what tells two requests apart."""
+    return {name: _digest(value.path) if hasattr(value, "path") else value for name, value in given.items()}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def take(values: dict[str, Any], incoming: Path) -> Inputs:
-    """Takes `input_image` and `mask_image`, with `_url` and `_base64`, out of a prompt's fields. Raises Invalid for what will not do."""
+    """The pictures of `input_image` and `mask_image`, with `_url` and `_base64`. Raises Invalid for what will not do."""
     taken = Inputs()
     try:
         for name in NAMES:
-            given = {end: value for end in ("", "_url", "_base64") if (value := values.pop(name + end, None)) not in BLANK}
+            given = {end: value for end in ("", "_url", "_base64") if (value := values.get(name + end)) not in BLANK}
             if len(given) > 1:
                 raise Invalid({name: ["is given more than once"]})
             for end, value in given.items():

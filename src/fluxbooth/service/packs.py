@@ -93,13 +93,25 @@ def train(
     uploads: Sequence[tunes.Upload],
 ) -> Tune:  # fmt: skip
     """Trains a tune as the pack says, and draws the pack's templates of its class with it."""
-    run = PackRun.read(values)
+    form, chosen = _training(session, pack, values)
+    tune = tunes.create(session, settings, store, jobs, account, form, uploads)
+    _draw(session, settings, jobs, account, pack, PackRun.read(values), [(tune, chosen)])
+    return tune
+
+
+def check_training(
+    session: Session, settings: Settings, account: Account, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
+) -> None:
+    """Refuses what `train` would refuse, as far as this can be told before pictures are decoded."""
+    form, _ = _training(session, pack, values)
+    tunes.check(session, settings, account, form, uploads)
+
+
+def _training(session: Session, pack: Pack, values: Json) -> tuple[TuneForm, list[Template]]:
+    """The tune that a pack asks for, and the templates of its class."""
     asked = {"token": pack.token, "preset": pack.preset, **{k: v for k, v in values.items() if k != "prompts_attributes"}}
     form = TuneForm.read({**asked, "base_tune_id": pack.base_tune_id, "model_type": pack.model_type})
-    chosen = _chosen(session, pack, run, form.name, "name")
-    tune = tunes.create(session, settings, store, jobs, account, form, uploads)
-    _draw(session, settings, jobs, account, pack, run, [(tune, chosen)])
-    return tune
+    return form, _chosen(session, pack, PackRun.read(values), form.name, "name")
 
 
 def draw(session: Session, settings: Settings, jobs: JobEngine, account: Account, pack: Pack, values: Json) -> Json:

@@ -44,16 +44,7 @@ def create(
 
     Raises Invalid with every field that will not do, NotFound for an unknown target.
     """
-    text, tune_id = form.text, target
-    if target >= FIRST_TUNE:
-        own = _own(session, account, str(target))
-        if own is None:
-            raise NotFound
-        tune_id = own.base_tune_id
-        if own.model_type == "lora" and str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
-            text = f"<lora:{own.id}:{form.lora_scale:g}> {text}"
-    elif target not in settings.base_tunes:
-        raise NotFound
+    text, tune_id = _on(session, settings, account, form, target)
     uses = _uses(session, account, text)
     start = start or Inputs()
     _check(settings, form, text, [tune for tune, _ in uses], start)
@@ -81,6 +72,31 @@ def create(
     money.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, jobs, prompt)
     return prompt
+
+
+def check(session: Session, settings: Settings, account: Account, form: PromptForm, *, target: int | Tune) -> None:
+    """Refuses a prompt for what its fields say, before its pictures are decoded. `target` is as in `create`, or a tune still to be made."""
+    made, text = [target], form.text
+    if isinstance(target, int):
+        made, (text, _) = [], _on(session, settings, account, form, target)
+    uses = [tune for tune, _ in _uses(session, account, text)]
+    _check(settings, form, text, [*made, *uses], Inputs())
+    quotas.check(session, settings, account)
+
+
+def _on(session: Session, settings: Settings, account: Account, form: PromptForm, target: int) -> tuple[str, int]:
+    """The text with the target's tag, and the base that draws it. Raises NotFound."""
+    text = form.text
+    if target < FIRST_TUNE:
+        if target not in settings.base_tunes:
+            raise NotFound
+        return text, target
+    own = _own(session, account, str(target))
+    if own is None:
+        raise NotFound
+    if own.model_type == "lora" and str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
+        text = f"<lora:{own.id}:{form.lora_scale:g}> {text}"
+    return text, own.base_tune_id
 
 
 def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune] = ()) -> int:
@@ -250,4 +266,4 @@ def spec_of(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[
     return GenerateSpec.read(spec).model_dump(mode="json", exclude_none=True)
 
 
-__all__ = ["cost", "create", "delete", "drawn_text", "duplicate", "enqueue_if_due", "get", "listed"]
+__all__ = ["check", "cost", "create", "delete", "drawn_text", "duplicate", "enqueue_if_due", "get", "listed"]

@@ -10,11 +10,10 @@ from typing import Protocol
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, selectinload
 
-from fluxbooth import faces, lorafile, photocheck
+from fluxbooth import faces, lorafile
 from fluxbooth.errors import InputError
-from fluxbooth.service import folders, money, prices, prompts, quotas
+from fluxbooth.service import fetch, folders, money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
-from fluxbooth.service.fetch import FetchError, FetchRules, check, rules_for
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.settings import Settings
@@ -53,14 +52,9 @@ def create(
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
     base, base_tune_id, branch = _base(settings, form)
-    pictures = [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
-    if lora_file is None:
-        _check_images(form, pictures, rules_for(settings))
-    else:
-        _check_lora(lora_file)
-    quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
+    pictures = pictures_of(uploads)
     face_crop = account.face_crop if form.face_crop is None else form.face_crop
-    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls), face_crop=face_crop and faces.available())
+    spec = _allowed(session, settings, account, form, uploads, lora_file, face_crop=face_crop)
     tune = Tune(
         account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
         model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
@@ -87,6 +81,41 @@ def create(
     return tune
 
 
+def check(
+    session: Session, settings: Settings, account: Account, form: TuneForm, uploads: Sequence[Upload], lora_file: Upload | None = None
+) -> None:  # fmt: skip
+    """Refuses what `create` would refuse, as far as this can be told before pictures are decoded. Keeps nothing."""
+    if account.idempotent and _same_title(session, account, form.title):
+        return
+    spec = _allowed(session, settings, account, form, uploads, lora_file, face_crop=False)
+    if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
+        photos = len(pictures_of(uploads)) + len(form.image_urls)
+        money.cover(session, account.id, prices.training_cost(settings.prices, spec, photos))
+    made = Tune(token=spec.token, name=form.name, model_type=form.model_type, branch=form.branch)
+    for values in form.prompts_attributes:
+        prompts.check(session, settings, account, PromptForm.read(values), target=made)
+
+
+def _allowed(
+    session: Session, settings: Settings, account: Account, form: TuneForm, uploads: Sequence[Upload], lora_file: Upload | None, *,
+    face_crop: bool,
+) -> TrainSpec:  # fmt: skip
+    """What is trained, if the account may have it trained. Raises Invalid."""
+    base, _, branch = _base(settings, form)
+    if lora_file is None:
+        _check_images(form, pictures_of(uploads), fetch.rules_for(settings))
+    else:
+        _check_lora(lora_file)
+    quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
+    photos = len(pictures_of(uploads)) + len(form.image_urls)
+    return _spec(settings, form, base, branch, photos, face_crop=face_crop and faces.available())
+
+
+def pictures_of(uploads: Sequence[Upload]) -> list[Upload]:
+    """The photos among the files; the others are captions."""
+    return [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
+
+
 def eta(branch: str) -> datetime.datetime:
     """When a training is done that nobody measured yet."""
     return now() + (FAST_ETA if branch == "fast" else TRAIN_ETA)
@@ -98,20 +127,6 @@ def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, pho
     session.flush()
     money.hold(session, tune.account_id, tune.job, tune.cost_mc)
     jobs.train(session, tune)
-
-
-def check_pictures(uploads: Sequence[Upload]) -> None:
-    """Looks at every uploaded picture, in a process of its own. Raises Invalid with a sentence for each that cannot be read."""
-    pictures = [upload.path for upload in uploads if not upload.filename.lower().endswith(".txt")]
-    if not pictures:
-        return
-    try:
-        photocheck.read(pictures, max_pixels=256 * 256)
-    except InputError as error:
-        message = str(error)
-        for upload in uploads:
-            message = message.replace(str(upload.path), upload.filename).replace(upload.path.name, upload.filename)
-        raise Invalid({"images": [message]}) from None
 
 
 def get(session: Session, account: Account, number: int) -> Tune:
@@ -220,7 +235,7 @@ def _base(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
     return settings.base, number, "flux1"
 
 
-def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: FetchRules) -> None:
+def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.FetchRules) -> None:
     count = len(pictures) + len(form.image_urls)
     if pictures and form.image_urls:
         raise Invalid({"images": ["give images or image_urls, not both"]})
@@ -229,8 +244,8 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: FetchRules)
     refused = []
     for url in form.image_urls:
         try:
-            check(url, rules)
-        except FetchError as error:
+            fetch.check(url, rules)
+        except fetch.FetchError as error:
             refused.append(str(error))
     if refused:
         raise Invalid({"image_urls": refused})
@@ -275,5 +290,6 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
 
 
 __all__ = [
-    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check_pictures", "create", "delete", "eta", "fail", "get", "listed", "with_stages"
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "create", "delete", "eta", "fail", "get", "listed", "pictures_of",
+    "with_stages",
 ]  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from fluxbooth.service import accounts, callbacks, money, passwords, quotas
@@ -14,12 +12,11 @@ from fluxbooth.service.tables import Account
 from fluxbooth.web.limits import spoken
 from fluxbooth.web.render import page, redirect, sentences
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import Sent, Viewer, same_origin
 from fluxbooth.web.texts import text
 
 CALLBACKS = 30  # shown
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
-Field = Annotated[str, Form()]
 
 
 @router.get("/account")
@@ -33,26 +30,27 @@ def keys(account: Viewer) -> Response:
 
 
 @router.post("/account/settings")
-def change(services: Using, account: Viewer, idempotent: Field = "", auto_extend: Field = "", face_crop: Field = "") -> Response:
+def change(services: Using, account: Viewer, sent: Sent) -> Response:
+    chosen = {name: bool(sent.get(name)) for name in ("idempotent", "auto_extend", "face_crop")}
     with services.db.write() as session:
-        accounts.change(session, account, idempotent=bool(idempotent), auto_extend=bool(auto_extend), face_crop=bool(face_crop))
+        accounts.change(session, account, **chosen)
     return redirect("/app/account")
 
 
 @router.post("/account/password")
-def change_password(request: Request, services: Using, account: Viewer, old: Field = "", new: Field = "") -> Response:
+def change_password(request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     try:
         with services.db.write() as session:
-            passwords.change(session, account, old, new)
+            passwords.change(session, account, sent.get("old", ""), sent.get("new", ""))
     except ServiceError as error:
         return _page(request, services, account, errors=sentences(error), status=error.status)
     return redirect("/app/account")
 
 
 @router.post("/keys")
-def make_key(request: Request, services: Using, account: Viewer, label: Field = "") -> Response:
+def make_key(request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     with services.db.write() as session:
-        made = accounts.create_key(session, account, label.strip(), services.secret)
+        made = accounts.create_key(session, account, sent.get("label", "").strip(), services.secret)
     return _page(request, services, account, made=made)
 
 

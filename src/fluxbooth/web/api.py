@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -16,9 +15,10 @@ from fluxbooth.service import inputs, packs, prompts, room, shapes, templates, t
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account, now
-from fluxbooth.web import requests
+from fluxbooth.web import looking, requests
 from fluxbooth.web.app import Services
 from fluxbooth.web.forms import Upload
+from fluxbooth.web.limits import of_pictures
 from fluxbooth.web.requests import Owner, Using, page
 
 router = APIRouter()
@@ -43,13 +43,16 @@ def said(text: str | None) -> bool:
 
 @router.post("/tunes", status_code=201, summary="Train a tune", openapi_extra=requests.body_of(TuneForm, "tune", files=True))
 async def create_tune(request: Request, services: Using, account: Owner) -> Response:
-    async with requests.body(request, services, "tune") as (values, uploads):
+    async with requests.body(request, services, "tune", requests.of_photos(services)) as (values, uploads):
         lora_file = values.pop("lora_file", None) or None
         if not isinstance(lora_file, Upload | None):
             raise Invalid({"lora_file": ["must be a file"]})
         form = TuneForm.read(values)
-        async with requests.DECODING:
-            await asyncio.to_thread(tunes.check_pictures, uploads)
+
+        async def look() -> None:
+            await looking.photos(
+                services, account, uploads, lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file)
+            )
 
         def work(session: Session, owner: Account) -> Json:
             tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
@@ -61,7 +64,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 shown["prompts"] = [shapes.prompt(prompt, services.settings, services.sign) for prompt in reversed(made)]
             return shown
 
-        return await requests.answered_once(request, services, account, values, work)
+        return await requests.answered_once(request, services, account, values, work, look)
 
 
 @router.get("/tunes", summary="List tunes, newest first")
@@ -161,29 +164,23 @@ async def create_top_prompt(request: Request, services: Using, account: Owner) -
 
 
 async def _create_prompt(request: Request, services: Services, account: Account, number: str | None) -> Response:
-    async with requests.body(request, services, "prompt") as (values, _), started(services, values) as start:
+    limits = of_pictures(services.settings.image_mb)
+    async with requests.body(request, services, "prompt", limits) as (values, _), looking.started() as start:
+        given = inputs.given(values)
         form = PromptForm.read(values)
         target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
+        told = values | await asyncio.to_thread(inputs.digests, given)
+
+        async def look() -> None:
+            await looking.take(
+                services, account, given, start, lambda s, owner: prompts.check(s, services.settings, owner, form, target=target)
+            )
 
         def work(session: Session, owner: Account) -> Json:
             made = prompts.create(session, services.settings, services.jobs, owner, form, target=target, start=start)
             return shapes.prompt(made, services.settings, services.sign)
 
-        return await requests.answered_once(request, services, account, {**values, "start": start.digests()}, work)
-
-
-@contextlib.asynccontextmanager
-async def started(services: Services, values: Json) -> AsyncIterator[inputs.Inputs]:
-    """The pictures that a prompt starts from, taken out of its fields."""
-    if not any(name.startswith(inputs.NAMES) for name in values):
-        yield inputs.Inputs()
-        return
-    async with requests.DECODING:
-        taken = await asyncio.to_thread(inputs.take, values, services.store.incoming)
-    try:
-        yield taken
-    finally:
-        await asyncio.to_thread(taken.discard)
+        return await requests.answered_once(request, services, account, told, work, look)
 
 
 @router.get("/prompts", summary="List prompts, newest first")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 from fastapi import FastAPI, Request, Response
@@ -27,6 +27,7 @@ from fluxbooth.web import faults
 from fluxbooth.web.observe import Observed, in_the_app
 from fluxbooth.web.pace import Pace
 from fluxbooth.web.render import refused
+from fluxbooth.web.turns import Turns
 
 LONGEST_PATH = 2000
 PATIENCE = 5.0  # seconds that a request waits for the right to write
@@ -45,6 +46,8 @@ class Services:
     pace: Pace
     pulls: Pulls
     readers: anyio.CapacityLimiter  # threads that answer polls
+    parsing: Turns = field(default_factory=lambda: Turns(places=1, each=1))  # of long texts
+    decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))  # of strangers' pictures
 
 
 def services(settings: Settings) -> Services:

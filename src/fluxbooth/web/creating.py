@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.orm import Session
 
@@ -14,14 +14,14 @@ from fluxbooth.service import estimates, inputs, prompts, tunes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.money import dollars
 from fluxbooth.service.schemas import PromptForm
-from fluxbooth.service.settings import MB
 from fluxbooth.service.shapes import FLUX_DEV
 from fluxbooth.service.tables import Account
 from fluxbooth.specs import ASPECT_RATIOS
-from fluxbooth.web import forms, views
-from fluxbooth.web.api import row_id, started
+from fluxbooth.web import forms, looking, requests, views
+from fluxbooth.web.api import row_id
 from fluxbooth.web.app import Services
 from fluxbooth.web.drawing import own_picture, usable_tunes
+from fluxbooth.web.limits import of_pictures
 from fluxbooth.web.render import page, redirect, sentences, wants_part
 from fluxbooth.web.requests import Using
 from fluxbooth.web.sessions import Viewer, same_origin
@@ -44,13 +44,15 @@ def create_page(request: Request, services: Using, account: Viewer) -> Response:
 @router.post("/prompts")
 async def create_prompt(request: Request, services: Using, account: Viewer) -> Response:
     """Draws. A script gets the card of the new prompt, a plain form the page with it."""
-    settings = services.settings
-    limits = forms.Limits(file=settings.image_mb * MB, request=(2 * settings.image_mb + 1) * MB, files=2)
-    whole = await forms.read(request, services.store.incoming, limits)
+    whole = await requests.read(request, services, of_pictures(services.settings.image_mb))
     values = {name: str(whole.get(name) or blank) for name, blank in BLANK.items()} | {"tunes": _tunes(whole)}
     try:
         given = {name: whole[name] for name in inputs.NAMES if getattr(whole.get(name), "size", 0)}
-        async with started(services, given) as start:
+        form, target = _asked(values, bool(given))
+        async with looking.started() as start:
+            await looking.take(
+                services, account, given, start, lambda s, owner: prompts.check(s, services.settings, owner, form, target=target)
+            )
             made = await asyncio.to_thread(_create, services, account, values, start)
     except ServiceError as error:
         if wants_part(request):
@@ -132,12 +134,15 @@ def plan(request: Request, services: Using, account: Viewer) -> Json:
 
 
 @router.post("/advice")
-def advice(
-    services: Using, account: Viewer, text: Annotated[str, Form()] = "", tune: Annotated[list[str] | None, Form()] = None
-) -> Json:  # fmt: skip
+async def advice(request: Request, services: Using, account: Viewer) -> Json:
     """What the prompt language says about a text as it is typed, for the tunes it is drawn with."""
+    sent = await requests.read(request, services)
+    return await asyncio.to_thread(_advice, services, account, str(sent.get("text") or ""), _tunes(sent))
+
+
+def _advice(services: Services, account: Account, text: str, used: list[str]) -> Json:
     with services.db.read() as session:
-        triggers = [_trigger(session, account, number.partition(":")[0]) for number in tune or [] if number]
+        triggers = [_trigger(session, account, number.partition(":")[0]) for number in used]
     if not text.strip():
         return {"advice": []}
     said = [language.advise(text[: language.MAX_CHARACTERS], trigger) for trigger in triggers or [None]]

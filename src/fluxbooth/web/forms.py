@@ -1,21 +1,26 @@
 """Request bodies: whatever a client sends, as one dict of plain values.
 
 multipart, urlencoded and JSON are told apart by what the body is rather than by what the header says, because clients send JSON as a
-form and forms as JSON. Files are on disk before the dict exists.
+form and forms as JSON. Files are on disk before the dict exists, and so are pictures in base64 (see `encoded`). A long text waits on
+disk for its turn to be parsed: parsing holds Python's lock, so it is one text at a time, and of so many values at most.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qsl
 
 import anyio
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from fluxbooth.service.errors import Invalid
+from fluxbooth.web import encoded
 from fluxbooth.web.limits import KB, BadRequest, Limits, TooLarge, spoken
 from fluxbooth.web.multipart import Receiver, Upload
 from fluxbooth.web.names import DEEPEST, MOST_PAIRS, nest
@@ -33,11 +38,17 @@ __all__ = [
     "uploads",
 ]
 
-_PARSED_AT_ONCE = 64 * KB
+_LONG = 64 * KB  # a text that is longer waits on disk, and is parsed in a thread
+_ESCAPES = 500_000  # of JSON: a picture of 16 MB has 250,000, where `/` is written as `\\/`
 
 
-async def read(request: Request, folder: Path, limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008 (it is frozen)
+Turn = AbstractAsyncContextManager[object]
+
+
+async def read(request: Request, folder: Path, limits: Limits, turn: Turn) -> dict[str, Any]:
     """The body as a dict; an empty one as {}. Files become `Upload`s in the folder, which belong to the caller (see `discard`).
+
+    `turn` is entered while what took long to come is parsed.
 
     Raises BadRequest if the body is malformed, breaks off or stalls, TooLarge if it exceeds a limit, OSError if a file cannot be
     written. Nothing stays in the folder then.
@@ -45,12 +56,17 @@ async def read(request: Request, folder: Path, limits: Limits = Limits()) -> dic
     if request.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
         raise BadRequest("The body is compressed: send it as it is, without a Content-Encoding.")
     kind, options = parse_options_header(request.headers.get("content-type"))
-    most = limits.request if kind == b"multipart/form-data" else limits.text
-    chunks = _chunks(request, most, limits.stall)
     if kind != b"multipart/form-data":
-        raw, declared = b"".join([chunk async for chunk in chunks]), kind.decode("latin-1")
-        in_thread = len(raw) > _PARSED_AT_ONCE  # megabytes of JSON take seconds, in which other requests go on
-        return await anyio.to_thread.run_sync(parse_text, raw, declared) if in_thread else parse_text(raw, declared)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.SpooledTemporaryFile(_LONG, dir=folder) as kept:
+            async for chunk in _few_values(_chunks(request, limits.text, limits.stall), limits.values):
+                kept.write(chunk)
+            declared = kind.decode("latin-1")
+            if kept.tell() <= _LONG:
+                return _parsed(kept, declared, folder, limits)
+            async with turn:
+                return await anyio.to_thread.run_sync(_parsed, kept, declared, folder, limits)
+    chunks = _chunks(request, limits.request, limits.stall)
     first = await anext(chunks, b"")
     if not first:
         return {}
@@ -61,7 +77,10 @@ async def read(request: Request, folder: Path, limits: Limits = Limits()) -> dic
     try:
         body = nest(pairs)
         _check(body)
-    except BadRequest:
+        if any(upload.encoded for upload in uploads(body)):
+            async with turn:
+                await anyio.to_thread.run_sync(encoded.to_files, body, folder, limits)
+    except (BadRequest, Invalid):
         receiver.discard()
         raise
     kept = {upload.path for upload in uploads(body)}
@@ -71,8 +90,15 @@ async def read(request: Request, folder: Path, limits: Limits = Limits()) -> dic
     return body
 
 
-def parse_text(raw: bytes, declared: str = "") -> dict[str, Any]:
-    """A JSON object or an urlencoded form. Raises BadRequest if it is neither."""
+def _parsed(kept: IO[bytes], declared: str, folder: Path, limits: Limits) -> dict[str, Any]:
+    kept.seek(0)
+    body = parse_text(kept.read(), declared, limits.field)
+    encoded.to_files(body, folder, limits)
+    return body
+
+
+def parse_text(raw: bytes, declared: str = "", longest_form: int = Limits.field) -> dict[str, Any]:
+    """A JSON object or an urlencoded form. Raises BadRequest if it is neither, TooLarge for a form that is too long."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -87,6 +113,8 @@ def parse_text(raw: bytes, declared: str = "") -> dict[str, Any]:
             if not form:
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 raise BadRequest(f"The body is not valid JSON: {reason[:100]}.") from error
+    if len(raw) > longest_form:
+        raise TooLarge(f"The form is larger than {spoken(longest_form)}: send a picture as a file.")
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS)
     except UnicodeDecodeError as error:
@@ -154,6 +182,17 @@ async def _chunks(request: Request, most: int, stall: float) -> AsyncIterator[by
         total += len(chunk)
         if chunk and total <= most:
             yield chunk
+
+
+async def _few_values(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """The chunks, while few enough values can be in them. Commas and brackets of texts count too: it is a bound, found without parsing."""
+    values = escapes = 0
+    async for chunk in chunks:
+        values += sum(map(chunk.count, (b",", b"[", b"{")))
+        escapes += chunk.count(b"\\")
+        if values > most or escapes > _ESCAPES:
+            raise TooLarge(f"The body has more than {most:,} values: send fewer at once.")
+        yield chunk
 
 
 async def _again(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -17,6 +17,7 @@ from fluxbooth.service.errors import Invalid
 from fluxbooth.service.fetch import FetchError, fetch, rules_for
 from fluxbooth.web import requests
 from fluxbooth.web.forms import Upload
+from fluxbooth.web.limits import of_pictures
 from fluxbooth.web.requests import Owner, Using
 
 router = APIRouter()
@@ -29,18 +30,18 @@ EYES = ThreadPoolExecutor(8, thread_name_prefix="eyes")  # of their own: they wa
 @router.post("/images/inspect", summary="Look at a photo", openapi_extra=SCHEMA)
 async def inspect_image(request: Request, services: Using, account: Owner) -> Json:
     """Measured attributes, and those that Claude sees where the server has a key. What could not be told is left out."""
-    async with requests.body(request, services, "image") as (values, _):
+    async with requests.body(request, services, "image", of_pictures(services.settings.image_mb, files=1)) as (values, _):
         path = await asyncio.get_running_loop().run_in_executor(EYES, _photo, values, services)
         until = time.monotonic() + services.settings.inspect_seconds
         try:
-            async with requests.DECODING:
+            async with services.decoding.turn(account.id):
                 shown, pixels = await asyncio.to_thread(inspect.measured, path, services.settings.base)
         finally:
             path.unlink(missing_ok=True)
         if inspect.claude_looks(services.settings):
             shown |= await _seen(services, pixels, str(values.get("name") or ""), until)
         if not set(shown) >= inspect.PEOPLE:
-            async with requests.DECODING:
+            async with services.decoding.turn(account.id):
                 found = await asyncio.to_thread(inspect.people, pixels)
             shown |= {name: value for name, value in found.items() if name not in shown}
         return shown

@@ -29,11 +29,23 @@ class Limits:
     request: int = GB
     files: int = 200
     field: int = MB
-    """One text field. Names that end in `_base64` may use all of `text`."""
-    text: int = 16 * MB
-    """A JSON or urlencoded body, or all text fields of a multipart body together."""
+    """One text field, but for a picture in base64, and an urlencoded body."""
+    text: int = MB
+    """A JSON body, or all text fields of a multipart body together."""
+    values: int = 20_000
+    """In a JSON body. Each takes a hundred times the memory that it has on the wire, and a moment of Python's lock."""
     stall: float = 30.0
     """Seconds without a byte after which an upload is given up."""
+
+
+SIGN_IN = Limits(file=0, request=4 * KB, files=0, field=4 * KB, text=4 * KB)
+FORM = Limits(file=0, request=256 * KB, files=0, field=256 * KB, text=256 * KB)
+"""What no file belongs to."""
+
+
+def of_pictures(most_mb: int, files: int = 2) -> Limits:
+    """A few pictures beside some words: as files, or in base64 within the text."""
+    return Limits(file=most_mb * MB, request=(files * most_mb + 17) * MB, files=files, text=16 * MB)
 
 
 def spoken(size: int) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.orm import Session
 
@@ -16,15 +17,15 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
 from fluxbooth.service.money import dollars
 from fluxbooth.service.schemas import TuneForm
-from fluxbooth.service.settings import MB
 from fluxbooth.service.tables import Account
-from fluxbooth.web import forms, requests
+from fluxbooth.web import forms, looking, requests
 from fluxbooth.web.api import row_id
 from fluxbooth.web.app import Services
 from fluxbooth.web.forms import Upload
+from fluxbooth.web.limits import of_pictures
 from fluxbooth.web.render import page, redirect, sentences
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import Sent, Viewer, same_origin
 from fluxbooth.web.texts import duration, text
 
 Json = dict[str, Any]
@@ -55,17 +56,18 @@ def new_tune(request: Request, services: Using, account: Viewer, draft: str = ""
 
 @router.post("/tunes")
 async def create_tune(request: Request, services: Using, account: Viewer) -> Response:
-    limits = forms.Limits(file=services.settings.image_mb * MB, request=services.settings.request_mb * MB)
-    whole = await forms.read(request, services.store.incoming, limits)
+    whole = await requests.read(request, services, requests.of_photos(services))
     name = str(whole.get("draft") or "")
     draft = drafts.draft(services.store, account, name)
     asked = {key: str(value) for key, value in forms.unwrap(whole, "tune").items() if key in BLANK}
     sent = [upload for upload in forms.uploads(whole) if upload.size]
     try:
-        if sent:  # a browser without scripts sends the photos with the form
-            async with requests.DECODING:
-                await asyncio.to_thread(tunes.check_pictures, sent)
-        made = await requests.once(services, account, drafts.asked_as(name), "draft", _work(services, draft, asked, sent))
+        fits, work = _asked_for(services, draft, asked, sent)
+
+        async def look() -> None:
+            await looking.photos(services, account, sent, fits)  # a browser without scripts sends them with the form
+
+        made = await requests.once(services, account, drafts.asked_as(name), "draft", work, look)
     except ServiceError as error:
         return await asyncio.to_thread(_form, request, services, account, name, {**BLANK, **asked}, sentences(error), error.status)
     finally:
@@ -74,22 +76,32 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
     return redirect(f"/app/tunes/{made['id']}")
 
 
-def _work(services: Services, draft: drafts.Draft, asked: Json, sent: list[Upload]) -> Any:
-    def work(session: Session, owner: Account) -> Json:
-        photos: list[tunes.Upload] = [*draft.uploads(), *sent]
-        if not photos:
+def _asked_for(services: Services, draft: drafts.Draft, asked: Json, sent: list[Upload]) -> tuple[looking.Check, Any]:
+    """What refuses the form before its photos are looked at, and what makes the tune."""
+    values = {name: value for name, value in fields(asked).items() if value != ""}
+
+    def photos() -> list[tunes.Upload]:
+        return [*draft.uploads(), *sent]
+
+    def fits(session: Session, owner: Account) -> None:
+        if not photos():
             raise ServiceError(text("new.no_photos"))
         if services.settings.consent and not asked.get("consent"):
             raise ServiceError(text("new.consent.missing"))
-        values = {name: value for name, value in fields(asked).items() if value != ""}
+        if asked.get("pack"):
+            packs.check_training(session, services.settings, owner, packs.get(session, owner, asked["pack"]), values, photos())
+        else:
+            tunes.check(session, services.settings, owner, TuneForm.read(values), photos())
+
+    def work(session: Session, owner: Account) -> Json:
         working = session, services.settings, services.store, services.jobs, owner
         if asked.get("pack"):
-            tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos)
+            tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos())
         else:
-            tune = tunes.create(*working, TuneForm.read(values), photos)
+            tune = tunes.create(*working, TuneForm.read(values), photos())
         return shapes.tune(tune, services.settings, services.sign)
 
-    return work
+    return fits, work
 
 
 def fields(asked: Json) -> Json:
@@ -147,14 +159,13 @@ def _words(found: Plan) -> list[str]:
 async def add_photo(name: str, request: Request, services: Using, account: Viewer) -> Response:
     """One photo; the answer says what was seen on all of them, for the new one may be the twin of an old one."""
     draft = drafts.draft(services.store, account, name)
-    limits = forms.Limits(file=services.settings.image_mb * MB, request=2 * services.settings.image_mb * MB, files=1)
-    whole = await forms.read(request, services.store.incoming, limits)
+    whole = await requests.read(request, services, of_pictures(services.settings.image_mb, files=1))
     try:
         for upload in forms.uploads(whole):
             if upload.filename.lower().endswith(".txt"):
                 await asyncio.to_thread(draft.caption_file, upload.path, upload.filename)
                 continue
-            async with requests.DECODING:
+            async with services.decoding.turn(account.id):
                 added = await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
             if whole.get("instead"):
                 await asyncio.to_thread(draft.replace, row_id(str(whole["instead"])), added.number)
@@ -176,16 +187,22 @@ def remove_photo(name: str, number: str, services: Using, account: Viewer) -> Js
 
 
 @router.post("/drafts/{name}/photos/{number}/move")
-def move_photo(name: str, number: str, services: Using, account: Viewer, by: Annotated[int, Form()]) -> Json:
+def move_photo(name: str, number: str, services: Using, account: Viewer, sent: Sent) -> Json:
     draft = drafts.draft(services.store, account, name)
-    draft.move(row_id(number), by)
+    draft.move(row_id(number), _places(sent.get("by", "")))
     return {"photos": _photos(draft, name)}
 
 
+def _places(by: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,4}", by):
+        raise ServiceError(f"A photo is moved by a number of places, not by {by[:20]!r}.")
+    return int(by)
+
+
 @router.post("/drafts/{name}/photos/{number}/caption")
-def caption_photo(name: str, number: str, services: Using, account: Viewer, caption: Annotated[str, Form()] = "") -> Json:
+def caption_photo(name: str, number: str, services: Using, account: Viewer, sent: Sent) -> Json:
     draft = drafts.draft(services.store, account, name)
-    draft.write_caption(row_id(number), caption)
+    draft.write_caption(row_id(number), sent.get("caption", ""))
     return {"photos": _photos(draft, name)}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE_KEYS = {"images", "file", "lora_file", "input_image", "mask_image"}
 LONGEST_FILENAME = 200
+LONG = 64 * KB  # characters of base64: what is shorter stays text
 _SNIFFED = 2 * KB  # of a part without a filename, before it is taken for a file
 _WRITTEN_AT_ONCE = 256 * KB
 _PIECES_AT_ONCE = 1000  # a client that sends byte by byte fills memory with objects rather than bytes
@@ -35,6 +36,8 @@ class Upload:
     path: Path
     filename: str
     size: int
+    encoded: bool = False
+    """Still the base64 that a text field was."""
 
 
 def clean_filename(name: str) -> str:
@@ -53,6 +56,11 @@ def is_file_name(name: str) -> bool:
     return bool(words) and words[-1] in FILE_KEYS
 
 
+def is_base64_name(name: str) -> bool:
+    """Whether a picture may be written in base64 under a key."""
+    return name in FILE_KEYS or name.endswith("_base64")
+
+
 def looks_like_text(start: bytes) -> bool:
     """Whether bytes are printable: every picture and weight file begins with something that is not."""
     try:
@@ -69,6 +77,7 @@ class _Part:
     name: str
     filename: str | None
     undecided: bool
+    encoded: bool = False
     path: Path | None = None
     size: int = 0
     text: bytearray = field(default_factory=bytearray)
@@ -167,8 +176,9 @@ class Receiver:
 
     def _keep(self, part: _Part, data: bytes) -> None:
         part.size += len(data)
-        if part.size > self.limits.file:
-            raise TooLarge(f"A file is larger than {spoken(self.limits.file)}.")
+        most = self.limits.text if part.encoded else self.limits.file
+        if part.size > most:
+            raise TooLarge(f"A file is larger than {spoken(most)}.")
         assert part.path
         self._waiting.append((part.path, data))
         self._waiting_size += len(data)
@@ -185,6 +195,10 @@ class Receiver:
             if not looks_like_text(bytes(part.text[:_SNIFFED])):
                 self._becomes_file(part)
                 return
+        if len(part.text) > LONG and any(map(is_base64_name, keys_of(part.name))):
+            part.encoded = True
+            self._becomes_file(part)
+            return
         most = self.limits.text if part.name.removesuffix("]").endswith("_base64") else self.limits.field
         if len(part.text) > most:
             raise TooLarge(f"A field is larger than {spoken(most)}.")
@@ -198,7 +212,7 @@ class Receiver:
             self._becomes_file(part)
         if part.path:
             self._waiting.append((part.path, None))
-            self.pairs.append((part.name, Upload(part.path, clean_filename(part.filename or part.name), part.size)))
+            self.pairs.append((part.name, Upload(part.path, clean_filename(part.filename or part.name), part.size, part.encoded)))
         else:
             self._text_size += len(part.text)
             self.pairs.append((part.name, _decoded(bytes(part.text), "The text of a field")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from fluxbooth.service import accounts, overview, pulling
@@ -14,7 +14,7 @@ from fluxbooth.service.tables import Account
 from fluxbooth.web.limits import spoken
 from fluxbooth.web.render import page, redirect
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import Sent, Viewer, same_origin
 from fluxbooth.web.texts import text
 
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
@@ -55,8 +55,8 @@ async def bases(request: Request, services: Using, account: Operator, look: str 
 
 
 @router.post("/models/{name}/pull")
-def begin(name: str, services: Using, account: Operator, agree: Annotated[str, Form()] = "") -> Response:
-    if not agree:
+def begin(name: str, services: Using, account: Operator, sent: Sent) -> Response:
+    if not sent.get("agree"):
         raise ServiceError(text("models.agree", name=name))
     services.pulls.start(name)
     return redirect("/app/models")

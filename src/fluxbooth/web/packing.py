@@ -12,14 +12,13 @@ from fluxbooth.prompts import trigger_words
 from fluxbooth.service import pack_editing, packs, prompts
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.schemas import PackForm
-from fluxbooth.service.settings import MB
 from fluxbooth.service.tables import Account, Pack
-from fluxbooth.web import forms, views
+from fluxbooth.web import views
 from fluxbooth.web.api import row_id
 from fluxbooth.web.app import Services
 from fluxbooth.web.drawing import usable_tunes
 from fluxbooth.web.render import local, page, redirect, sentences
-from fluxbooth.web.requests import Using, once
+from fluxbooth.web.requests import Using, once, read
 from fluxbooth.web.sessions import Viewer, same_origin
 from fluxbooth.web.texts import text
 
@@ -46,7 +45,7 @@ def new_pack(request: Request, services: Using, account: Viewer) -> Response:
 
 @router.post("/packs")
 async def create_pack(request: Request, services: Using, account: Viewer) -> Response:
-    values = await _read(request, services)
+    values = await read(request, services)
     chosen = _numbers(values, "prompts")
 
     def work(session: Session, owner: Account) -> Json:
@@ -69,7 +68,7 @@ def pack_page(name: str, request: Request, services: Using, account: Viewer) -> 
 @router.post("/packs/{name}/draw")
 async def draw(name: str, request: Request, services: Using, account: Viewer) -> Response:
     """Runs it on a tune that is there; on photos it is run by the page that makes a tune."""
-    values = await _read(request, services)
+    values = await read(request, services)
 
     def work(session: Session, owner: Account) -> Json:
         pack = packs.get(session, owner, name)
@@ -87,7 +86,7 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
 @router.post("/packs/{name}/edit")
 async def edit(name: str, request: Request, services: Using, account: Viewer) -> Response:
     """One change, named by the button: `do` is `change`, `add`, `PICTURE.cover`, or `TEMPLATE.` and `earlier`, `later`, `out` or `text`."""
-    values = await _read(request, services)
+    values = await read(request, services)
     try:
         with services.db.write() as session:
             pack = pack_editing.own(session, account, name)
@@ -117,15 +116,11 @@ def _edit(session: Session, services: Services, account: Account, pack: Pack, as
 
 @router.post("/prompts/{prompt_id}/pack")
 async def add_to_pack(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
-    values = await _read(request, services)
+    values = await read(request, services)
     with services.db.write() as session:
         pack = pack_editing.own(session, account, str(values.get("pack") or ""))
         pack_editing.add(session, account, pack, [row_id(prompt_id)])
         return redirect(f"/app/packs/{pack.slug}")
-
-
-async def _read(request: Request, services: Services) -> Json:
-    return await forms.read(request, services.store.incoming, forms.Limits(request=MB))
 
 
 def _numbers(values: Json, name: str) -> list[int]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import packs, shapes, tunes
+from fluxbooth.service import packs, shapes
 from fluxbooth.service.schemas import BLANK, PackForm, TuneForm
 from fluxbooth.service.tables import Account
-from fluxbooth.web import requests
+from fluxbooth.web import looking, requests
 from fluxbooth.web.requests import Owner, Using, page, the_account
 
 router = APIRouter()
@@ -67,11 +66,15 @@ def get_pack(name: str, services: Using, account: Visitor) -> Json:
 )
 async def run_pack(name: str, request: Request, services: Using, account: Owner) -> Response:
     """With `tune_ids`, prompts alone are made; else a tune is trained on the photos first."""
-    async with requests.body(request, services, "tune") as (values, uploads):
+    async with requests.body(request, services, "tune", requests.of_photos(services)) as (values, uploads):
         on_tunes = values.get("tune_ids") not in (*BLANK, [])
-        if not on_tunes:
-            async with requests.DECODING:
-                await asyncio.to_thread(tunes.check_pictures, uploads)
+
+        async def look() -> None:
+            if not on_tunes:
+                await looking.photos(services, account, uploads, fits)
+
+        def fits(session: Session, owner: Account) -> None:
+            packs.check_training(session, services.settings, owner, packs.get(session, owner, name), values, uploads)
 
         def work(session: Session, owner: Account) -> Json:
             pack = packs.get(session, owner, name)
@@ -80,4 +83,4 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
             tune = packs.train(session, services.settings, services.store, services.jobs, owner, pack, values, uploads)
             return shapes.tune(tune, services.settings, services.sign)
 
-        return await requests.answered_once(request, services, account, values, work)
+        return await requests.answered_once(request, services, account, values, work, look)

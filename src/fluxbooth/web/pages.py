@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Form, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -21,7 +21,7 @@ from fluxbooth.web.app import Services
 from fluxbooth.web.limits import spoken
 from fluxbooth.web.render import FOLDER, local, page, redirect, sentences
 from fluxbooth.web.requests import Using, number
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import Sent, Viewer, same_origin
 from fluxbooth.web.texts import text
 
 A_PAGE = 30
@@ -107,11 +107,9 @@ def choose(tune_id: str, step: str, services: Using, account: Viewer) -> Respons
 
 
 @router.post("/tunes/{tune_id}/more")
-def more(
-    tune_id: str, request: Request, services: Using, account: Viewer, title: Annotated[str, Form()] = "", steps: Annotated[str, Form()] = ""
-) -> Response:  # fmt: skip
+def more(tune_id: str, request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     try:
-        form = MoreForm.read({"title": title, "steps": steps})
+        form = MoreForm.read({name: sent.get(name, "") for name in ("title", "steps")})
         with services.db.write() as session:
             made = continuing.more(session, services.settings, services.store, services.jobs, account, api.row_id(tune_id), form)
             return redirect(f"/app/tunes/{made.id}")
@@ -152,7 +150,7 @@ async def photo(tune_id: str, photo_id: str, services: Using, account: Viewer) -
             raise NotFound
         return found[0]
 
-    return await thumbnails.of_upload(services.store, await asyncio.to_thread(key))
+    return await thumbnails.of_upload(services.store, await asyncio.to_thread(key), services.decoding.turn(account.id))
 
 
 @router.post("/tunes/{tune_id}/cancel")
@@ -163,9 +161,9 @@ def cancel(tune_id: str, services: Using, account: Viewer) -> Response:
 
 
 @router.post("/tunes/{tune_id}/delete")
-def delete(tune_id: str, services: Using, account: Viewer, pictures: Annotated[str, Form()] = "") -> Response:
-    wanted = api.row_id(tune_id)
+def delete(tune_id: str, services: Using, account: Viewer, sent: Sent) -> Response:
+    wanted, pictures = api.row_id(tune_id), bool(sent.get("pictures"))
     room.delete(
-        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=bool(pictures))
+        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=pictures)
     )  # fmt: skip
     return redirect("/app")

@@ -19,15 +19,14 @@ from sqlalchemy.orm import Session
 from fluxbooth.service import accounts, quotas
 from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.service.schemas import Form
-from fluxbooth.service.settings import MB
 from fluxbooth.service.tables import Account, Idempotency
 from fluxbooth.web import forms
 from fluxbooth.web.app import Services
 from fluxbooth.web.forms import Upload
+from fluxbooth.web.limits import FORM, MB, Limits
 
 Json = dict[str, Any]
 DEFAULT_LIMIT, MOST, LONGEST_KEY = 20, 120, 255
-DECODING = asyncio.Semaphore(2)  # pictures of so many requests are looked at, at once
 in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request is not answered yet
 
 
@@ -40,7 +39,9 @@ Using = Annotated[Services, Depends(the_services)]
 
 def the_account(request: Request, services: Using) -> Account:
     with services.db.read() as session:
-        return owner_of(session, request, services)
+        account = owner_of(session, request, services)
+    request.state.account = account
+    return account
 
 
 Owner = Annotated[Account, Depends(the_account)]
@@ -94,11 +95,21 @@ def number(request: Request, name: str) -> int | None:
     return int(text) if text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 16 else None
 
 
+async def read(request: Request, services: Services, limits: Limits = FORM) -> Json:
+    """The body, of the account that the request's dependencies found. Its files belong to the caller (see `forms.discard`)."""
+    account = getattr(request.state, "account", None)
+    return await forms.read(request, services.store.incoming, limits, services.parsing.turn(account.id if account else None))
+
+
+def of_photos(services: Services) -> Limits:
+    """A whole set of photos with their captions."""
+    return Limits(file=services.settings.image_mb * MB, request=services.settings.request_mb * MB)
+
+
 @contextlib.asynccontextmanager
-async def body(request: Request, services: Services, key: str) -> AsyncIterator[tuple[Json, list[Upload]]]:
+async def body(request: Request, services: Services, key: str, limits: Limits = FORM) -> AsyncIterator[tuple[Json, list[Upload]]]:
     """The object of a body and the pictures it brought; other files stay in it. What nobody took is removed at the end."""
-    limits = forms.Limits(file=services.settings.image_mb * MB, request=services.settings.request_mb * MB)
-    whole = await forms.read(request, services.store.incoming, limits)
+    whole = await read(request, services, limits)
     try:
         values = dict(forms.unwrap(whole, key))
         images = values.pop("images", None)

@@ -12,12 +12,12 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from fluxbooth.service import accounts, passwords, signing_in
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.settings import MB, Settings
+from fluxbooth.service.settings import Settings
 from fluxbooth.service.tables import Account
-from fluxbooth.web import forms
 from fluxbooth.web.app import Services
+from fluxbooth.web.limits import SIGN_IN
 from fluxbooth.web.render import page, redirect
-from fluxbooth.web.requests import Using
+from fluxbooth.web.requests import Using, read
 from fluxbooth.web.texts import text
 
 OUR_PAGE = re.compile(r"/app(?:/[\w/-]*)?")
@@ -55,6 +55,14 @@ def signed_in(request: Request, services: Using) -> Account:
 Viewer = Annotated[Account, Depends(signed_in)]
 
 
+async def sent(request: Request, services: Using, account: Viewer) -> dict[str, str]:
+    """The fields of a small form, read once it is known who sends it. (FastAPI's own `Form` reads any body before it asks that.)"""
+    return {name: value for name, value in (await read(request, services)).items() if isinstance(value, str)}
+
+
+Sent = Annotated[dict[str, str], Depends(sent)]
+
+
 @router.get("/start")
 def start(request: Request, services: Using, token: str = "") -> Response:
     """The link that the server printed. The token leaves the address bar at once."""
@@ -69,7 +77,7 @@ def login(request: Request, next: str = "/app") -> Response:
 @router.post("/login")
 async def enter(request: Request, services: Using) -> Response:
     """By a link, or by account name and password."""
-    values = await forms.read(request, services.store.incoming, forms.Limits(request=MB))
+    values = await read(request, services, SIGN_IN)
     after = str(values.get("next") or "/app")
     after = after if OUR_PAGE.fullmatch(after) else "/app"
     if "password" in values:

@@ -12,14 +12,13 @@ from fluxbooth.prompts import MAX_CHARACTERS
 from fluxbooth.service import themes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.schemas import ThemeForm
-from fluxbooth.service.settings import MB
 from fluxbooth.service.tables import Account
-from fluxbooth.web import forms
 from fluxbooth.web.app import Services
 from fluxbooth.web.creating import RATIOS
 from fluxbooth.web.drawing import usable_tunes
+from fluxbooth.web.limits import MB, Limits
 from fluxbooth.web.render import page, redirect, sentences
-from fluxbooth.web.requests import Using, once
+from fluxbooth.web.requests import Using, once, read
 from fluxbooth.web.sessions import Viewer, same_origin
 from fluxbooth.web.texts import text
 from fluxbooth.web.themes import drafted
@@ -74,7 +73,7 @@ async def run(request: Request, services: Using, account: Viewer) -> Response:
 
 
 async def _values(request: Request, services: Services) -> Json:
-    whole = await forms.read(request, services.store.incoming, forms.Limits(request=MB))
+    whole = await read(request, services, Limits(files=0, request=MB))  # ten long drafts, in any script
     return {**whole, **{name: str(whole.get(name) or blank) for name, blank in BLANK.items()}}
 
 

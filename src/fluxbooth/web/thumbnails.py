@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from fastapi.responses import FileResponse
@@ -13,17 +14,16 @@ from fluxbooth import photocheck
 from fluxbooth.errors import InputError
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.store import Store
-from fluxbooth.web.requests import DECODING
 
 SIDE = 512  # pixels: a card on a dense screen
 KEPT = {"Cache-Control": "private, max-age=86400"}
 
 
-async def of_upload(store: Store, key: str) -> FileResponse:
-    """Of a stranger's photo, which only the separate process decodes."""
+async def of_upload(store: Store, key: str, turn: AbstractAsyncContextManager[object]) -> FileResponse:
+    """Of a stranger's photo, which only the separate process decodes, in its turn."""
     path, small = store.path(key), store.path(key).with_suffix(".thumb.webp")
     if not small.is_file():
-        async with DECODING:
+        async with turn:
             await asyncio.to_thread(_decode_apart, store, path, small)
     return FileResponse(small, media_type="image/webp", headers=KEPT)
 

@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+LONGEST_NUMBER = 1000  # characters
+
 
 def loads(text: str) -> Any:
     """JSON without what other programs cannot read again: NaN, infinities, NUL, lone surrogates, 33 levels and more.
@@ -42,6 +44,8 @@ def _no_constant(name: str) -> Any:
 
 
 def _finite(text: str) -> float:
+    if len(text) > LONGEST_NUMBER:  # reading a million digits takes a second
+        raise ValueError(f"a number has more than {LONGEST_NUMBER} digits")
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text[:20]} is too large a number")

@@ -18,7 +18,7 @@ export function advising(box, list, tunes, heard = () => {}) {
     const mine = ++asked;
     try {
       const given = box.value, body = new URLSearchParams({ text: given });
-      for (const tune of tunes()) body.append("tune", tune);
+      for (const tune of tunes()) body.append("tunes[]", tune);
       const { advice } = await (await post("/app/advice", body)).json();
       if (mine !== asked) return;
       const places = advice.map((item) => ({ ...item, start: inUnits(given, item.start), end: inUnits(given, item.end) }));
