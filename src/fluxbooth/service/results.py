@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import belongings, checkpoints, continuing, inputs, money, prompts, tunes
+from fluxbooth.service import belongings, checkpoints, continuing, inputs, money, prompts, quotas, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
-from fluxbooth.service.tables import Image, Photo, Prompt, Tune, now
+from fluxbooth.service.tables import Account, Image, Photo, Prompt, Tune, now
 
 Json = dict[str, Any]
 MOST_DEATHS = 3
@@ -49,10 +49,21 @@ class Results:
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
-    def photo_fetched(self, number: int, photo_id: int, key: str) -> None:
+    def photo_fetched(self, number: int, photo_id: int, file: Path) -> None:
+        """Keeps a photo that arrived. Raises ServiceError where its account has no room for it."""
         with self.db.write() as session:
-            if _open_tune(session, number) and (photo := session.get(Photo, photo_id)):
-                photo.key, photo.bytes = key, self.store.size(key)
+            if (tune := _open_tune(session, number)) and (photo := session.get(Photo, photo_id)):
+                size, key = file.stat().st_size, f"tunes/{number}/photos/{photo_id}.jpg"
+                quotas.check_room(session, self.settings, session.get_one(Account, tune.account_id), size)
+                photo.key, photo.bytes = key, size
+                session.flush()
+                self.store.take(file, key)
+
+    def photos_here(self, number: int) -> None:
+        """A tune has all its photos: its training is due."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                self.jobs.train(session, tune)
 
     def begin_training(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more."""
@@ -108,13 +119,26 @@ class Results:
         """The prompt, if it starts from pictures that it knows by address."""
         with self.db.read() as session:
             prompt = _open_prompt(session, number)
-            return prompt if prompt and inputs.ADDRESSES in prompt.fields else None
+            return prompt if prompt and inputs.missing(prompt) else None
 
-    def inputs_fetched(self, number: int, files: dict[str, str]) -> None:
+    def inputs_fetched(self, number: int, files: dict[str, Path]) -> None:
+        """Keeps the pictures, by name, that a prompt starts from. Raises ServiceError where its account has no room for them."""
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
-                prompt.fields = {**prompt.fields, inputs.FILES: files}
-                prompt.input_bytes = sum(map(self.store.size, files.values()))
+                size = sum(path.stat().st_size for path in files.values())
+                quotas.check_room(session, self.settings, session.get_one(Account, prompt.account_id), size)
+                kept = {name: f"prompts/{number}/{name}{path.suffix}" for name, path in files.items()}
+                prompt.fields = {**prompt.fields, inputs.FILES: {**prompt.fields.get(inputs.FILES, {}), **kept}}
+                prompt.input_bytes += size
+                session.flush()
+                for name, path in files.items():
+                    self.store.take(path, kept[name])
+
+    def inputs_here(self, number: int) -> None:
+        """A prompt has the pictures that it starts from: it is due."""
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                self.jobs.prompt(session, prompt)
 
     def begin_drawing(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more. What an attempt that died had drawn is forgotten."""

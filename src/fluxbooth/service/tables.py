@@ -33,6 +33,8 @@ class Account(Row):
     name: Mapped[str] = mapped_column(String(200))
     password: Mapped[str | None] = mapped_column(String(200))  # its argon2 hash; without one, only a link signs in
     webhook_secret: Mapped[str] = mapped_column(String(100))
+    webhook_secret_before: Mapped[str | None] = mapped_column(String(100))  # signs too, for a day after the other was made
+    webhook_secret_since: Mapped[datetime.datetime | None]
     idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
     face_crop: Mapped[bool] = mapped_column(default=False, server_default=false())  # of new tunes that do not say
     auto_extend: Mapped[bool] = mapped_column(default=False)
