@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,15 +11,13 @@ import pytest
 from sqlalchemy import select
 
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, fetching, quotas
+from fluxbooth.service import fetching, quotas
 from fluxbooth.service.db import Database
 from fluxbooth.service.fetch import FetchError, FetchRules
-from fluxbooth.service.jobs import JobEngine
-from fluxbooth.service.links import Signer
 from fluxbooth.service.settings import MB, Settings
 from fluxbooth.service.tables import Account, Callback, Photo, Prompt, Tune, now
 from tests.service import servers
-from tests.service.installation import PHOTO, Installation
+from tests.service.installation import PHOTO, Installation, calling
 from tests.service.server import Receiver, Server, until
 from tests.service.servers import response, serving
 
@@ -146,27 +143,13 @@ def filled(installation: Installation, account: int) -> None:
         session.get_one(Tune, tune).lora_bytes = MB
 
 
-def calling(server: Server, account: str, urls: list[str]) -> None:
-    """Callbacks of an account, due now."""
-    settings = Settings(data=server.data)
-    jobs = JobEngine(settings, Signer(b"", ""))
-    with Database(settings.database_url).write() as session:
-        row = session.scalar(select(Account).where(Account.name == account)) or accounts.create_account(session, account)
-        for url in urls:
-            callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=row.id, url=url, body="{}")
-            session.add(callback)
-            session.flush()
-            jobs.deliver(session, callback, 1, 0.0)
-    jobs.close()
-
-
 def test_a_receiver_that_hangs_delays_no_other_account_and_no_other_host(server: Server, receiver: Receiver) -> None:
     with silent() as hanging:
-        calling(server, "hanging", [f"{hanging.url}/{i}" for i in range(40)])
+        calling(server.data, "hanging", [f"{hanging.url}/{i}" for i in range(40)])
         until(lambda: hanging.connections == 4, "as many hang as may")
         elsewhere = receiver.url.replace("127.0.0.1", "localhost")
-        calling(server, "hanging", [f"{elsewhere}/same-account"])
-        calling(server, "patient", [f"{receiver.url}/other-account"])
+        calling(server.data, "hanging", [f"{elsewhere}/same-account"])
+        calling(server.data, "patient", [f"{receiver.url}/other-account"])
         until(lambda: len(receiver.got) == 2, "both others arrive")
         assert hanging.connections == 4  # none of them has come to its end yet
         assert {path for _, path, _ in receiver.got} == {"/same-account", "/other-account"}
@@ -184,9 +167,9 @@ def ended(server: Server, account: str) -> None:
 def test_many_hosts_of_one_account_leave_turns_to_others(server: Server, receiver: Receiver) -> None:
     with silent() as hanging:
         names = ("127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1")
-        calling(server, "many hosts", [f"http://{name}:{hanging.port}/" for name in names for _ in range(10)])
+        calling(server.data, "many hosts", [f"http://{name}:{hanging.port}/" for name in names for _ in range(10)])
         until(lambda: hanging.connections == 16, "as many hang as may")
-        calling(server, "patient", [f"{receiver.url}/other-account"])
+        calling(server.data, "patient", [f"{receiver.url}/other-account"])
         until(lambda: len(receiver.got) == 1, "the other's arrives")
         assert hanging.connections == 16
     ended(server, "many hosts")

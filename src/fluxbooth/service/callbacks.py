@@ -13,14 +13,31 @@ from sqlalchemy.orm import Session
 from fluxbooth import log
 from fluxbooth.service import webhooks
 from fluxbooth.service.db import Database
-from fluxbooth.service.errors import NotFound
+from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.service.fetch import FetchError, check, rules_for
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.outbound import FetchRules
+from fluxbooth.service.settings import Settings
 from fluxbooth.service.tables import Account, Callback, now
 
 GONE = 410  # a receiver's word that it wants no more
 LONGEST_WAIT = 86_400.0  # seconds that a receiver may ask to be left alone for
 BOTH_SIGN = datetime.timedelta(hours=24)  # after a secret was made anew
+
+
+def faults(settings: Settings, url: str | None) -> list[str]:
+    """What is wrong with an address that is given for callbacks, as far as can be told without asking anybody."""
+    try:
+        check(url, rules_for(settings)) if url else None
+    except FetchError as error:
+        return [f"{error} Private addresses and unusual ports need FLUXBOOTH_PRIVATE_NETWORK=true on the server."]
+    return []
+
+
+def check_address(settings: Settings, url: str | None, field: str = "callback") -> None:
+    """Raises Invalid for an address that no callback would ever be sent to."""
+    if wrong := faults(settings, url):
+        raise Invalid({field: wrong})
 
 
 def secrets_of(account: Account) -> list[str]:

@@ -1,8 +1,7 @@
 """The rows. A tune is a subject learnt, or to be learnt; a prompt is a text drawn, or to be drawn; an image is one picture of it.
 
 States follow from times alone. A tune is queued, training (started_training_at), trained (trained_at) or failed (failed_at); a prompt
-is queued, running (started_training_at) or done (trained_at), and failed if it also has a user_error. deleted_at hides a row at once;
-its files go right after.
+is queued, running (started_training_at) or done (trained_at), and failed if it has a user_error, too. deleted_at hides a row at once.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import faces, lorafile, photocheck
 from fluxbooth.errors import InputError
-from fluxbooth.service import money, prices, prompts, quotas
+from fluxbooth.service import callbacks, money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.fetch import FetchError, FetchRules, check, rules_for
 from fluxbooth.service.jobs import JobEngine
@@ -52,6 +52,7 @@ def create(
     """
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
+    callbacks.check_address(settings, form.callback)
     base, base_tune_id, branch = _base(settings, form)
     pictures = [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
     if lora_file is None:

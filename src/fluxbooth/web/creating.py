@@ -24,7 +24,7 @@ from fluxbooth.web.app import Services
 from fluxbooth.web.drawing import own_picture, usable_tunes
 from fluxbooth.web.render import page, redirect, sentences, wants_part
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import PartViewer, Viewer, same_origin
 from fluxbooth.web.texts import duration, text
 
 Json = dict[str, Any]
@@ -116,7 +116,7 @@ def _box(ratio: str) -> tuple[float, float]:
 
 
 @router.get("/prompts/plan")
-def plan(request: Request, services: Using, account: Viewer) -> Json:
+def plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a prompt would take, for the form as it stands."""
     asked = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()} | {"text": "a"}
     form, target = _asked(asked | {"tunes": request.query_params.getlist("tune")}, False)
@@ -133,7 +133,7 @@ def plan(request: Request, services: Using, account: Viewer) -> Json:
 
 @router.post("/advice")
 def advice(
-    services: Using, account: Viewer, text: Annotated[str, Form()] = "", tune: Annotated[list[str] | None, Form()] = None
+    services: Using, account: PartViewer, text: Annotated[str, Form()] = "", tune: Annotated[list[str] | None, Form()] = None
 ) -> Json:  # fmt: skip
     """What the prompt language says about a text as it is typed, for the tunes it is drawn with."""
     with services.db.read() as session:
