@@ -40,7 +40,7 @@ SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
 REFUSED = 2  # exit code: starting again would not help
 LONGEST_PAUSE = 30.0  # seconds between two tries to write
 TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
-FETCHES = 2  # tunes and prompts of an account whose pictures are fetched at once
+FETCHES, ALL_FETCHES = 2, 64  # tunes and prompts whose pictures are fetched at once, of an account and in all
 RECOVERIES = 1000  # how often a job may be taken up again after the engine was killed; children that die are counted apart
 
 
@@ -254,7 +254,7 @@ def main() -> None:
     DBOS.register_queue(DEVICE, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
     DBOS.register_queue(DELIVERY, partition_worker_concurrency=TO_A_HOST, polling_interval_sec=0.2, on_conflict="always_update")
     DBOS.register_queue(
-        FETCH, worker_concurrency=OF_ALL, partition_worker_concurrency=FETCHES, polling_interval_sec=0.2, on_conflict="always_update"
+        FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES, polling_interval_sec=0.2, on_conflict="always_update"
     )
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):

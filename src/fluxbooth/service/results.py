@@ -204,24 +204,29 @@ class Results:
     def fail_tune(self, number: int, reason: str) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
-                names = {self.store.path(photo.key): photo.filename or "a photo" for photo in tune.photos if photo.key}
+                names = {path: photo.filename or "a photo" for photo in tune.photos if photo.key for path in self._paths(photo.key)}
                 tunes.fail(session, self.jobs, tune, self._told(reason, names))
 
     def fail_prompt(self, number: int, reason: str) -> None:
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
-                names = {self.store.path(use.tune.lora): f"the LoRA of tune {use.tune_id}" for use in prompt.uses if use.tune.lora}
-                names |= {self.store.path(key): f"the {name}" for name, key in prompt.fields.get(inputs.FILES, {}).items()}
+                names = {str(self.store.path(use.tune.lora)): f"the LoRA of tune {use.tune_id}" for use in prompt.uses if use.tune.lora}
+                given = prompt.fields.get(inputs.FILES, {})
+                names |= {path: f"the {name}" for name, key in given.items() for path in self._paths(key)}
                 prompt.user_error, prompt.trained_at = self._told(reason, names), now()
                 money.refund(session, prompt.job)
                 session.flush()
                 self.jobs.callback(session, prompt=prompt)
 
-    def _told(self, reason: str, names: dict[Path, str]) -> str:
+    def _paths(self, key: str) -> tuple[str, str]:
+        """How a sentence may call a stored file."""
+        path = self.store.path(key)
+        return str(path), path.name
+
+    def _told(self, reason: str, names: dict[str, str]) -> str:
         """A reason as the account may hear it."""
-        known = {shown: name for path, name in names.items() for shown in (str(path), path.name)}
         bases = {base: Path(base).name for base in self.settings.served if base.startswith("/")}
-        return reasons.told(reason, known | bases, self.settings.data)
+        return reasons.told(reason, names | bases, self.settings.data)
 
     def tidy(self, kind: type[Tune] | type[Prompt], number: int) -> None:
         """Removes what a child was still writing while its row was deleted, and what it left of work that failed."""
