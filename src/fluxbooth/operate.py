@@ -62,8 +62,14 @@ def key(options: argparse.Namespace) -> Json:
 
 
 def callbacks(options: argparse.Namespace) -> Json:
-    """`callbacks list|replay`: what was told to whom, and telling it again."""
+    """`callbacks list|replay|secret`: what was told to whom, telling it again, and what it is signed with."""
     settings, database = opened(options)
+    if options.verb == "secret":
+        with database.write() as session:
+            account = _account(session, options.account)
+            keys = known.secrets_of(known.rotate(session, account) if options.new else account)
+        show(options, keys[:1])
+        return {"secret": keys[0], "before": keys[1] if len(keys) > 1 else None}
     if options.verb == "replay":
         jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
         with database.write() as session:
@@ -179,6 +185,9 @@ def callbacks_flags(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=int, default=50, help="how many (default: 50)")
     replay = verbs.add_parser("replay", help="deliver one again, under its own id")
     replay.add_argument("id", metavar="ID")
+    secret = verbs.add_parser("secret", help="show what an account's callbacks are signed with")
+    secret.add_argument("--account", metavar="ACCOUNT", help="whose (default: the owner's)")
+    secret.add_argument("--new", action="store_true", help="make it anew; the one before signs too, for a day")
     for verb in verbs.choices.values():
         data_flags(verb, callbacks)
 

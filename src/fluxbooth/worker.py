@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import random
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -25,22 +25,22 @@ from fluxbooth import log, machine
 from fluxbooth.child import ChildDied, Children, Refused
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.lifeline import die_with_parent
-from fluxbooth.service import accounts, clock, db, inputs, opening, room, webhooks
-from fluxbooth.service.fetch import FetchError, fetch, rules_for
-from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account_secret
+from fluxbooth.service import accounts, callbacks, clock, db, fetching, opening, room
+from fluxbooth.service.fetch import rules_for
+from fluxbooth.service.jobs import DELIVERY, DEVICE, FETCH, VERSION, JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import MOST_DEATHS, Results
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.store import Store, is_full
-from fluxbooth.service.tables import Callback, Prompt, Tune, now
+from fluxbooth.service.tables import Prompt, Tune
 
 Json = dict[str, Any]
 T = TypeVar("T")
 SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
 REFUSED = 2  # exit code: starting again would not help
-GONE = 410  # a receiver's word that it wants no more
 LONGEST_PAUSE = 30.0  # seconds between two tries to write
-LONGEST_WAIT = 86_400.0  # seconds that a receiver may ask to be left alone for
+TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
+FETCHES, ALL_FETCHES = 2, 64  # tunes and prompts whose pictures are fetched at once, of an account and in all
 RECOVERIES = 1000  # how often a job may be taken up again after the engine was killed; children that die are counted apart
 
 
@@ -53,6 +53,8 @@ class Engine:
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
         self.results = Results(settings, db.Database(settings.database_url), Store(settings.data), self.jobs)
         self.rules = rules_for(settings)
+        self.turns = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(OF_AN_ACCOUNT))  # to deliver, by account
+        self.turn = asyncio.Semaphore(OF_ALL)
 
     async def train(self, number: int) -> Json | None:
         request = await written(self.results.begin_training, number)
@@ -91,43 +93,20 @@ class Engine:
 
         return await self.children.run(request, lambda: self.results.prompt_wanted(number), heard)
 
-    def fetch_inputs(self, number: int) -> None:
-        """The pictures that a prompt starts from and was given by address. Raises FetchError, or InputError for what is no picture."""
-        if prompt := self.results.prompt_to_fetch_for(number):
-            store = self.results.store
-            self.results.inputs_fetched(number, inputs.fetch_missing(prompt, store, lambda url, path: fetch(url, path, self.rules)))
+    async def fetch_photos(self, number: int) -> Json:
+        await written(fetching.photos, self.results, number, self.rules)
+        return {}
 
-    def fetch_photos(self, number: int) -> None:
-        """Photos given by address, one after another, each kept as it arrives. Raises FetchError naming the one that will not come."""
-        for photo, url in self.results.photos_to_fetch(number):
-            if not self.results.tune_wanted(number):
-                return
-            target = self.results.store.incoming / f"tune-{number}-{photo}"
-            fetch(url, target, self.rules)
-            self.results.photo_fetched(number, photo, target)
+    async def fetch_inputs(self, number: int) -> Json:
+        await written(fetching.input_images, self.results, number, self.rules)
+        return {}
 
-    def deliver(self, callback_id: str, attempt: int) -> None:
-        """One attempt; a failed one enqueues the next, ten in all."""
-        with self.results.db.read() as session:
-            row = session.get(Callback, callback_id)
-            if row is None or row.delivered_at or row.failed_at:
-                return
-            secret, url, body = account_secret(session, row), row.url, row.body.encode()
-        headers = webhooks.signed_headers(secret, callback_id, int(time.time()), body)
-        answer = webhooks.deliver(url, body, headers, self.rules)
-        log.write("callback", callback=callback_id, attempt=attempt, status=answer.status, reason=answer.reason or None)
-        with self.results.db.write() as session:
-            row = session.get(Callback, callback_id)
-            if row is None or row.delivered_at or row.attempts >= attempt:
-                return
-            row.attempts, row.last_error = attempt, answer.error
-            if answer.delivered:
-                row.delivered_at = now()
-            elif attempt >= webhooks.ATTEMPTS or answer.status == GONE:
-                row.failed_at = now()
-            else:
-                wait = max(webhooks.delay(attempt + 1, random.Random()), min(answer.retry_after or 0.0, LONGEST_WAIT))
-                self.jobs.deliver(session, callback_id, attempt + 1, wait)
+    async def deliver(self, callback_id: str, attempt: int) -> None:
+        """One attempt, when its account has a turn."""
+        row = await asyncio.to_thread(callbacks.find, self.results.db, callback_id)
+        if row is not None:
+            async with self.turns[row.account_id], self.turn:
+                await asyncio.to_thread(callbacks.deliver, self.results.db, self.jobs, self.rules, callback_id, attempt)
 
 
 engine: Engine  # set by `main` before any workflow runs
@@ -143,6 +122,16 @@ async def draw(number: int) -> None:
     await run(number, Prompt, "draw")
 
 
+@DBOS.workflow(name="fetch_photos", max_recovery_attempts=RECOVERIES)
+async def fetch_photos(number: int) -> None:
+    await run(number, Tune, "fetch_photos")
+
+
+@DBOS.workflow(name="fetch_inputs", max_recovery_attempts=RECOVERIES)
+async def fetch_inputs(number: int) -> None:
+    await run(number, Prompt, "fetch_inputs")
+
+
 async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
     with log.about(job=f"{'tune' if kind is Tune else 'prompt'}-{number}"):
         log.write("begun", work=work)
@@ -152,11 +141,14 @@ async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
 async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
     """Does a job and tells everybody who waits for it; what came of it."""
     results = engine.results
+    fetched = {"fetch_photos": results.photos_here, "fetch_inputs": results.inputs_here}
     publish = results.publish_tune if kind is Tune else results.publish_prompt
     fail = results.fail_tune if kind is Tune else results.fail_prompt
     try:
         answer = await tried(number, work)
-        if answer["outcome"] == "done":
+        if answer["outcome"] == "done" and work in fetched:
+            await written(fetched[work], number)
+        elif answer["outcome"] == "done":
             await written(publish, number, answer["result"])
         elif answer["outcome"] == "failed":
             await written(fail, number, answer["reason"])
@@ -210,9 +202,11 @@ async def recorded(number: int, work: str) -> Json:
 async def attempt(number: int, work: str) -> Json:
     """One try at a job. Its answer is kept by the engine, so that a kill right after it repeats nothing."""
     try:
-        await asyncio.to_thread(engine.fetch_photos if work == "train" else engine.fetch_inputs, number)
-        result = await (engine.train(number) if work == "train" else engine.draw(number))
-    except (Refused, FetchError, InputError) as error:
+        does: dict[str, Callable[[int], Awaitable[Json | None]]] = {
+            "train": engine.train, "draw": engine.draw, "fetch_photos": engine.fetch_photos, "fetch_inputs": engine.fetch_inputs,
+        }  # fmt: skip
+        result = await does[work](number)
+    except (Refused, InputError) as error:
         return {"outcome": "failed", "reason": str(error)}
     except ChildDied as error:
         # counted here, in the step: a workflow that is taken up again runs through its finished steps without doing them
@@ -229,7 +223,7 @@ async def deliver(callback_id: str, attempt: int) -> None:
 
 @DBOS.step(name="post")
 async def post(callback_id: str, attempt: int) -> None:
-    await asyncio.to_thread(engine.deliver, callback_id, attempt)
+    await engine.deliver(callback_id, attempt)
 
 
 def lock(data: Path) -> IO[str]:
@@ -284,7 +278,10 @@ def main() -> None:
         signal.signal(name, lambda *_: stop.set())
     DBOS.launch()
     DBOS.register_queue(DEVICE, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
-    DBOS.register_queue(DELIVERY, worker_concurrency=20, polling_interval_sec=0.5, on_conflict="always_update")
+    DBOS.register_queue(DELIVERY, partition_worker_concurrency=TO_A_HOST, polling_interval_sec=0.2, on_conflict="always_update")
+    DBOS.register_queue(
+        FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES, polling_interval_sec=0.2, on_conflict="always_update"
+    )
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):
         sweep(engine.results)

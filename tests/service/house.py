@@ -55,7 +55,7 @@ def house(blank: Path, data: Path, **settings: Any) -> Iterator[House]:
     with sqlite3.connect(blank) as source, sqlite3.connect(data / "fluxbooth.sqlite") as target:
         source.backup(target)  # what was written may still lie beside the file
     accounts.new_pepper(data)
-    chosen = Settings(data=data, port=free_port(), private_network=True, **settings)
+    chosen = Settings(**{"data": data, "port": free_port(), "private_network": True, **settings})
     app = create_app(chosen)
     server = uvicorn.Server(uvicorn.Config(app, port=chosen.port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)

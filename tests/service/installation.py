@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.demo import PHOTOS
 from fluxbooth.service import accounts, prompts, tunes
+from fluxbooth.service.db import Database
+from fluxbooth.service.jobs import JobEngine
+from fluxbooth.service.links import Signer
 from fluxbooth.service.results import Results
 from fluxbooth.service.schemas import PromptForm, TuneForm
 from fluxbooth.service.settings import Settings
@@ -27,6 +30,20 @@ def files_of(files: Path, place: str) -> list[Path]:
     kind, _, number = place.partition("/")
     folders = [folder for folder in (files / kind).glob(f"{number}*") if folder.name.partition("-")[0] == number]
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+def calling(data: Path, account: str, urls: Sequence[str]) -> None:
+    """Callbacks of an account, which is made if there is none, that are due now."""
+    settings = Settings(data=data)
+    jobs = JobEngine(settings, Signer(b"", ""))
+    with Database(settings.database_url).write() as session:
+        row = session.scalar(select(Account).where(Account.name == account)) or accounts.create_account(session, account)
+        for url in urls:
+            callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=row.id, url=url, body="{}")
+            session.add(callback)
+            session.flush()
+            jobs.deliver(session, callback, 1, 0.0)
+    jobs.close()
 
 
 @dataclass(frozen=True)

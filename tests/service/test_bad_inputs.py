@@ -32,6 +32,7 @@ from fluxbooth.demo import PHOTOS
 from fluxbooth.service import accounts
 from fluxbooth.service.db import Database
 from fluxbooth.service.tables import Tune, now
+from tests.service.installation import calling
 from tests.service.server import FEW, Json, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
@@ -374,13 +375,16 @@ def strict_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_no_forbidden_address_is_ever_connected_to(strict_server: Server) -> None:
-    """A tune whose address leads to this machine fails with a reason, and so does a callback; a listener hears nothing."""
+    """Addresses that lead to this machine are refused with a reason, and never asked even where one is stored; a listener hears nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         port = listener.getsockname()[1]
-        asked = {"title": "here", "name": "man", "image_urls": ["http://localhost/a.jpg"], "callback": f"http://127.0.0.1:{port}/hook"}
-        failed = strict_server.finished_tune(strict_server.http.post("/tunes", json=asked).json()["id"])
-        assert UNREACHABLE in failed["user_error"]
+        hook, asked = f"http://127.0.0.1:{port}/hook", {"title": "here", "name": "man"}
+        photos = strict_server.http.post("/tunes", json={**asked, "image_urls": ["http://localhost/a.jpg"]})
+        assert photos.status_code == 422 and UNREACHABLE in photos.json()["error"]
+        called = strict_server.http.post("/tunes", json={**asked, "image_urls": ["http://a.example/a.jpg"], "callback": hook})
+        assert called.status_code == 422 and "FLUXBOOTH_PRIVATE_NETWORK" in called.json()["error"]
+        calling(strict_server.data, "owner", [hook])
         until(lambda: refusals(strict_server), "the callback was refused")
         with pytest.raises(BlockingIOError):
             listener.accept()

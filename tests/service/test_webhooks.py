@@ -28,7 +28,9 @@ def own(server: Server, **rules: Any) -> FetchRules:
 
 
 def test_signatures_are_those_of_the_published_vector() -> None:
-    headers = signed_headers("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    headers = signed_headers(
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+    )
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
@@ -42,13 +44,13 @@ def test_new_secrets_sign() -> None:
     assert len(key) == 32
     assert secret != new_secret()
     expected = hmac.new(key, b"msg_1.7." + BODY, hashlib.sha256).digest()
-    assert signed_headers(secret, "msg_1", 7, BODY)["webhook-signature"] == "v1," + base64.b64encode(expected).decode()
+    assert signed_headers([secret], "msg_1", 7, BODY)["webhook-signature"] == "v1," + base64.b64encode(expected).decode()
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64", "whsec_abc", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"])
 def test_what_is_no_secret_is_refused(secret: str) -> None:
     with pytest.raises(InputError, match="whsec_"):
-        signed_headers(secret, "msg_1", 7, BODY)
+        signed_headers([secret], "msg_1", 7, BODY)
 
 
 def test_ten_attempts_spread_over_three_days() -> None:
@@ -65,7 +67,7 @@ def test_ten_attempts_spread_over_three_days() -> None:
 
 
 def test_a_callback_arrives_as_it_was_signed() -> None:
-    headers = signed_headers(new_secret(), "msg_1", 1700000000, BODY)
+    headers = signed_headers([new_secret()], "msg_1", 1700000000, BODY)
     with serving(response(200, b"thanks")) as server:
         delivery = deliver(f"{server.url}/hook", BODY, headers, own(server))
     assert (delivery.delivered, delivery.status, delivery.error, delivery.answer) == (True, 200, None, "thanks")

@@ -39,7 +39,7 @@ from fluxbooth.service.tables import (
     now,
 )
 
-SECRETS = ("digest", "webhook_secret", "password")  # columns that open something
+SECRETS = ("digest", "password")  # columns that open something; what callbacks are signed with is the account's to know
 AT_ONCE = 500
 
 
@@ -103,7 +103,7 @@ class Zip:
 
 
 def export(db: Database, store: Store, account_id: int, sink: Sink) -> int:
-    """Hands out all rows as `rows/TABLE.jsonl`, as of one moment and without secrets, and all files under `files/`; how many files."""
+    """Hands out all rows as `rows/TABLE.jsonl`, as of one moment, and all files under `files/`; how many files."""
     with db.read() as session:
         for row, mine in [(Account, Account.id == account_id), (Movement, Movement.account_id == account_id), *owned(account_id)]:
             found = session.scalars(select(row).where(mine).order_by(*inspect(row).primary_key), execution_options={"yield_per": AT_ONCE})
@@ -140,7 +140,9 @@ def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:
         session.execute(update(Order).where(Order.pack_id.in_(packs)).values(pack_id=None))
         for row, mine in owned(account_id):
             session.execute(delete(row).where(mine))
-        session.execute(update(Account).where(Account.id == account_id).values(name="", webhook_secret="", password=None))
+        session.execute(
+            update(Account).where(Account.id == account_id).values(name="", webhook_secret="", webhook_secret_before=None, password=None)
+        )
     jobs.forget([row.job for row in rows])
 
 

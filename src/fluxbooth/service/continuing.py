@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import filed, folders, quotas, tunes
+from fluxbooth.service import callbacks, filed, folders, quotas, tunes
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import MoreForm
@@ -26,6 +26,7 @@ def more(session: Session, settings: Settings, store: Store, jobs: JobEngine, ac
 
     The caller holds the transaction. Raises NotFound; ServiceError for a tune that nothing can be added to, or without room or funds.
     """
+    callbacks.check_address(settings, form.callback)
     old = tunes.get(session, account, number)
     if not (old.trained_at and old.lora):
         raise ServiceError(f"“{old.title}” is not trained, so there is nothing to go on from.")

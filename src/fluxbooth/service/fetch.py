@@ -16,6 +16,7 @@ from fluxbooth.service.settings import Settings
 
 __all__ = ["FetchError", "FetchRules", "Fetched", "check", "fetch", "rules_for"]
 
+PRIVATE_ENDS = (".localhost", ".local", ".internal", ".home.arpa", ".lan")  # which the public name system does not hold
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -27,6 +28,9 @@ def rules_for(settings: Settings) -> FetchRules:
 def check(url: str, rules: FetchRules) -> None:
     """Raises FetchError for an address that can be refused without asking anybody: no name is looked up, nothing is connected to."""
     trip = Trip(url, rules)
+    name = trip.start.host.rstrip(".")
+    if not rules.allow_private and (name.endswith(PRIVATE_ENDS) or name == "localhost"):
+        raise trip.unreachable(f"{name} is a name of a private network")
     with contextlib.suppress(OSError):  # a name and not a number: `fetch` looks it up
         for entry in socket.getaddrinfo(trip.start.host, trip.start.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST):
             if is_forbidden(str(entry[4][0]), rules.allow_private):

@@ -137,22 +137,30 @@ def of_file(store: Store, key: str) -> Inputs:
     return Inputs({"input_image": store.path(key)})
 
 
-def fetch_missing(prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]) -> dict[str, str]:
-    """Downloads what a prompt knows by address alone; all its files then, by name. Raises FetchError, or InputError for no picture."""
-    files = dict(prompt.fields.get(FILES, {}))
-    for name, address in prompt.fields.get(ADDRESSES, {}).items():
-        if name in files:
-            continue
+def missing(prompt: Prompt) -> dict[str, str]:
+    """Addresses of the pictures that are not here yet, by name."""
+    return {name: url for name, url in prompt.fields.get(ADDRESSES, {}).items() if name not in prompt.fields.get(FILES, {})}
+
+
+def fetch_missing(prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]) -> dict[str, Path]:
+    """Downloads what a prompt knows by address alone; new files among the incoming ones, by name.
+
+    Raises FetchError, or InputError for no picture.
+    """
+    files: dict[str, Path] = {}
+    for name, address in missing(prompt).items():
         there = store.incoming / f"prompt-{prompt.id}-{name}"
         try:
             fetch(address, there)
-            made = written(there, name, store.incoming)
-        except Invalid as error:
-            raise InputError(" ".join(error.sentences)) from None
+            files[name] = written(there, name, store.incoming)
+        except (InputError, OSError) as error:
+            for path in files.values():
+                path.unlink(missing_ok=True)
+            if isinstance(error, Invalid):
+                raise InputError(" ".join(error.sentences)) from None
+            raise
         finally:
             there.unlink(missing_ok=True)
-        files[name] = f"{prompt.folder}/{name}{made.suffix}"
-        store.take(made, files[name])
     return files
 
 

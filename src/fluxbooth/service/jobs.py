@@ -1,30 +1,31 @@
 """The job engine's seam: what the service asks of it. Nothing else imports dbos, but the engine process itself (`worker.py`).
 
 Every job is enqueued in the transaction that makes its row, so neither exists without the other. Job names are `tune-7`, `prompt-9`,
-`callback-ID-1`: the same job asked for twice is one job.
+`callback-ID-1`, and `tune-7-fetch` for what must come from elsewhere before: the same job asked for twice is one job.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import fairness, shapes
+from fluxbooth.service import fairness, inputs, shapes
 from fluxbooth.service.db import ACCEPTED
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Account, Callback, Order, Prompt, Tune, now
+from fluxbooth.service.tables import Callback, Order, Prompt, Tune, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = "1"  # of the workflows: raise it only when jobs in flight could not go on under the new code
-DEVICE, DELIVERY = "device", "delivery"  # queues: one job at a time on the device; callbacks beside it
-
-
+# queues: one job at a time on each device; callbacks, and pictures from elsewhere, beside it. Those two are parted, so that a host which
+# hangs keeps nobody else waiting: callbacks by account and host, pictures by account
+DEVICE, DELIVERY, FETCH = "device", "delivery", "fetch"
 AT_ONCE = 500  # jobs that are asked for in one statement
 
 
@@ -42,10 +43,18 @@ class JobEngine:
         self.client = DBOSClient(system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer())
 
     def train(self, session: Session, tune: Tune) -> None:
-        self._enqueue(session, DEVICE, "train", tune.job, tune.id, priority=fairness.priority(session, tune))
+        """On the device, once all photos are here."""
+        if any(photo.key is None for photo in tune.photos):
+            self._enqueue(session, FETCH, "fetch_photos", fetching(tune.job), tune.id, queue_partition_key=str(tune.account_id))
+        else:
+            self._enqueue(session, DEVICE, "train", tune.job, tune.id, priority=fairness.priority(session, tune))
 
     def prompt(self, session: Session, prompt: Prompt) -> None:
-        self._enqueue(session, DEVICE, "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
+        """On the device, once the pictures that it starts from are here."""
+        if inputs.missing(prompt):
+            self._enqueue(session, FETCH, "fetch_inputs", fetching(prompt.job), prompt.id, queue_partition_key=str(prompt.account_id))
+        else:
+            self._enqueue(session, DEVICE, "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
 
     def callback(self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None) -> None:
         """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
@@ -75,14 +84,17 @@ class JobEngine:
         callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=account_id, url=url, body=json.dumps(body), **about)
         session.add(callback)
         session.flush()
-        self.deliver(session, callback.id, 1, 0.0)
+        self.deliver(session, callback, 1, 0.0)
 
-    def deliver(self, session: Session, callback_id: str, attempt: int, delay: float) -> None:
+    def deliver(self, session: Session, callback: Callback, attempt: int, delay: float) -> None:
         extra = {"delay_seconds": delay} if delay else {}
-        self._enqueue(session, DELIVERY, "deliver", f"callback-{callback_id}-{attempt}", callback_id, attempt, **extra)
+        key = f"{callback.account_id} {urllib.parse.urlsplit(callback.url).hostname}"
+        name = f"callback-{callback.id}-{attempt}"
+        self._enqueue(session, DELIVERY, "deliver", name, callback.id, attempt, queue_partition_key=key, **extra)
 
     def forget(self, names: list[str]) -> None:
         """Removes what the engine keeps of jobs that are over; those that are not end by themselves, for nobody wants them."""
+        names = [*names, *map(fetching, names)]
         over = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
         for first in range(0, len(names), AT_ONCE):
             some = names[first : first + AT_ONCE]
@@ -98,7 +110,6 @@ class JobEngine:
         self.client.enqueue_in_transaction(session, asked, *arguments)
 
 
-def account_secret(session: Session, callback: Callback) -> str:
-    account = session.get(Account, callback.account_id)
-    assert account is not None
-    return account.webhook_secret
+def fetching(job: str) -> str:
+    """The job that fetches what another needs."""
+    return f"{job}-fetch"

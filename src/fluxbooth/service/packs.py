@@ -11,7 +11,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import trigger_words
-from fluxbooth.service import money, prompts, shapes, tunes
+from fluxbooth.service import callbacks, money, prompts, shapes, tunes
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PackForm, PackRun, PromptForm, TuneForm
@@ -201,6 +201,7 @@ def _draw(
     session: Session, settings: Settings, jobs: JobEngine, account: Account, pack: Pack, run: PackRun,
     work: Sequence[tuple[Tune, Sequence[Template]]],
 ) -> tuple[Order, list[Prompt]]:  # fmt: skip
+    callbacks.check_address(settings, run.prompts_callback, "prompts_callback")
     changes = {name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE}
     order = Order(account_id=account.id, pack_id=pack.id)
     session.add(order)

@@ -1,7 +1,8 @@
-"""Signing in by account name and password. Rows keep an argon2id hash; guessing is slowed down by `Throttle`."""
+"""Signing in by account name and password. Rows keep an argon2id hash; guessing is slowed down by `Guesses`."""
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -46,6 +47,46 @@ def _fits(kept: str, password: str) -> bool:
             return False
 
 
+class Guesses:
+    """How many passwords may be tried in five minutes: five for an account from one address, so that nobody else's failures keep its owner
+    out; twenty from an address; a hundred for an account from anywhere. Safe to share between threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.Lock()
+        self.pair, self.address, self.name = (Throttle(most, 300, clock) for most in (5, 20, 100))
+
+    def begin(self, name: str, address: str) -> None:
+        """Counts one more, as wrong until `right` is said. Raises ServiceError (429) where there were too many."""
+        keys = self._keys(name, address)
+        with self.lock:
+            for throttle, key in keys:
+                throttle.check(key)
+            for throttle, key in keys:
+                throttle.failed(key)
+
+    def right(self, name: str, address: str) -> None:
+        (pair, both), *others = self._keys(name, address)
+        with self.lock:
+            pair.forget(both)
+            for throttle, key in others:
+                throttle.take_back(key)
+
+    def _keys(self, name: str, address: str) -> list[tuple[Throttle, str]]:
+        name, network = name[:LONGEST], network_of(address)
+        return [(self.pair, f"{network} {name}"), (self.address, network), (self.name, name)]
+
+
+def network_of(address: str) -> str:
+    """What counts as one address: of IPv6 the first half, for whoever has one has all that begin like it."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:  # a name, of a socket file
+        return address
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
+        return str(ipaddress.IPv6Network((ip, 64), strict=False))
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
+
+
 class Throttle:
     """Counts failures by key (an address, a name) in this process, and refuses for a while after too many."""
 
@@ -71,3 +112,8 @@ class Throttle:
 
     def forget(self, key: str) -> None:
         self.failures.pop(key, None)
+
+    def take_back(self, key: str) -> None:
+        """The last one was none."""
+        if failures := self.failures.get(key):
+            failures.pop()

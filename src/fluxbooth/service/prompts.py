@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
-from fluxbooth.service import inputs, money, prices, quotas, templates
+from fluxbooth.service import callbacks, inputs, money, prices, quotas, templates
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.inputs import Inputs
 from fluxbooth.service.jobs import JobEngine
@@ -237,6 +237,8 @@ def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune
         wrong["controlnet"] = ["is not offered by this server: an input_image alone starts from a picture"]
     if "mask_image" in start and "input_image" not in start:
         wrong["mask_image"] = ["needs the input_image that it belongs to"]
+    if unreachable := callbacks.faults(settings, form.callback):
+        wrong["callback"] = unreachable
     if (form.w is None) != (form.h is None):
         wrong["w" if form.w is None else "h"] = ["must be given together with the other side"]
     if wrong:

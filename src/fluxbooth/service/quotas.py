@@ -60,6 +60,12 @@ def check(session: Session, settings: Settings, account: Account, incoming: int 
     if may.waiting_jobs and waiting(session, account.id) >= may.waiting_jobs:
         said = f"{may.waiting_jobs} jobs are the most that may wait: ask again when one is done."
         raise ServiceError(said, 429, {"Retry-After": str(TRY_AGAIN)})
+    check_room(session, settings, account, incoming)
+
+
+def check_room(session: Session, settings: Settings, account: Account, incoming: int) -> None:
+    """Whether so many bytes may be kept beside what is there. Raises ServiceError (422)."""
+    may = limits(settings, account)
     room = may.stored_mb * MB
     if room and (taken := stored(session, account.id) + incoming) >= room:
         raise ServiceError(f"Your files would take {taken / MB:.1f} MB of {may.stored_mb} MB: delete tunes or prompts first.")

@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import belongings, checkpoints, continuing, drafts, filed, folders, inputs, money, prompts, tunes
+from fluxbooth.service import belongings, checkpoints, continuing, drafts, filed, folders, inputs, money, prompts, quotas, reasons, tunes
 from fluxbooth.service.db import Database
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
-from fluxbooth.service.tables import Image, Photo, Prompt, Tune, now
+from fluxbooth.service.tables import Account, Image, Photo, Prompt, Tune, now
 
 Json = dict[str, Any]
 MOST_DEATHS = 3
@@ -49,15 +49,21 @@ class Results:
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
-    def photo_fetched(self, number: int, photo_id: int, source: Path) -> None:
-        """Takes over a photo that was downloaded, if its tune is still wanted."""
+    def photo_fetched(self, number: int, photo_id: int, file: Path) -> None:
+        """Keeps a photo that arrived, if its tune is still wanted. Raises ServiceError where its account has no room for it."""
         with self.db.write() as session:
             if (tune := _open_tune(session, number)) and (photo := session.get(Photo, photo_id)):
-                key = f"{tune.folder}/photos/{photo_id}.jpg"
-                self.store.take(source, key)
-                photo.key, photo.bytes = key, self.store.size(key)
-                return
-        source.unlink(missing_ok=True)
+                size, key = file.stat().st_size, f"{tune.folder}/photos/{photo_id}.jpg"
+                quotas.check_room(session, self.settings, session.get_one(Account, tune.account_id), size)
+                photo.key, photo.bytes = key, size
+                session.flush()
+                self.store.take(file, key)
+
+    def photos_here(self, number: int) -> None:
+        """A tune has all its photos: its training is due."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                self.jobs.train(session, tune)
 
     def begin_training(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more."""
@@ -109,13 +115,26 @@ class Results:
         """The prompt, if it starts from pictures that it knows by address."""
         with self.db.read() as session:
             prompt = _open_prompt(session, number)
-            return prompt if prompt and inputs.ADDRESSES in prompt.fields else None
+            return prompt if prompt and inputs.missing(prompt) else None
 
-    def inputs_fetched(self, number: int, files: dict[str, str]) -> None:
+    def inputs_fetched(self, number: int, files: dict[str, Path]) -> None:
+        """Keeps the pictures, by name, that a prompt starts from. Raises ServiceError where its account has no room for them."""
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
-                prompt.fields = {**prompt.fields, inputs.FILES: files}
-                prompt.input_bytes = sum(map(self.store.size, files.values()))
+                size = sum(path.stat().st_size for path in files.values())
+                quotas.check_room(session, self.settings, session.get_one(Account, prompt.account_id), size)
+                kept = {name: f"{prompt.folder}/{name}{path.suffix}" for name, path in files.items()}
+                prompt.fields = {**prompt.fields, inputs.FILES: {**prompt.fields.get(inputs.FILES, {}), **kept}}
+                prompt.input_bytes += size
+                session.flush()
+                for name, path in files.items():
+                    self.store.take(path, kept[name])
+
+    def inputs_here(self, number: int) -> None:
+        """A prompt has the pictures that it starts from: it is due."""
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                self.jobs.prompt(session, prompt)
 
     def begin_drawing(self, number: int) -> Json | None:
         """The request to the child, or None if nobody waits for it any more. What an attempt that died had drawn is forgotten."""
@@ -180,15 +199,29 @@ class Results:
     def fail_tune(self, number: int, reason: str) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
-                tunes.fail(session, self.jobs, tune, reason)
+                names = {path: photo.filename or "a photo" for photo in tune.photos if photo.key for path in self._paths(photo.key)}
+                tunes.fail(session, self.jobs, tune, self._told(reason, names))
 
     def fail_prompt(self, number: int, reason: str) -> None:
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
-                prompt.user_error, prompt.trained_at = reason, now()
+                names = {str(self.store.path(use.tune.lora)): f"the LoRA of tune {use.tune_id}" for use in prompt.uses if use.tune.lora}
+                given = prompt.fields.get(inputs.FILES, {})
+                names |= {path: f"the {name}" for name, key in given.items() for path in self._paths(key)}
+                prompt.user_error, prompt.trained_at = self._told(reason, names), now()
                 money.refund(session, prompt.job)
                 session.flush()
                 self.jobs.callback(session, prompt=prompt)
+
+    def _paths(self, key: str) -> tuple[str, str]:
+        """How a sentence may call a stored file."""
+        path = self.store.path(key)
+        return str(path), path.name
+
+    def _told(self, reason: str, names: dict[str, str]) -> str:
+        """A reason as the account may hear it."""
+        bases = {base: Path(base).name for base in self.settings.served if base.startswith("/")}
+        return reasons.told(reason, names | bases, self.settings.data)
 
     def tidy(self, kind: type[Tune] | type[Prompt], number: int) -> None:
         """Removes what a job that is over leaves: its work folder, and all that a child still wrote of a row that was deleted."""

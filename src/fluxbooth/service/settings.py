@@ -72,7 +72,9 @@ class Settings(BaseSettings):
     requests_per_second: float = Field(
         default=0.0, ge=0, description="requests that a second brings each account, of which it may save ten seconds' worth; 0: no limit"
     )
-    metrics: Literal["key", "open", "off"] = Field(default="key", description="who may read /metrics")
+    metrics: Literal["key", "open", "off"] = Field(
+        default="key", description="who may read /metrics: key: whoever has a key of the operator's account, the first; open: anybody"
+    )
 
     def base_of(self, number: int) -> str:
         """The base that draws for a base_tune_id."""

@@ -33,7 +33,7 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
         "preset": row.preset, "face_crop": row.face_crop, "training_face_correct": False, "auto_extend": row.auto_extend,
         "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
         "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
-        "characteristics": row.characteristics, "base": row.base, "cost_mc": row.cost_mc,
+        "characteristics": row.characteristics, "base": base_name(row.base), "cost_mc": row.cost_mc,
         "continues": row.continues, "warnings": [NO_FACES] if row.face_crop and not row.spec.get("face_crop") else [],
         "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
     }  # fmt: skip
@@ -43,6 +43,11 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
     if row.failed_at:
         shown |= {"failed_at": time(row.failed_at), "user_error": row.user_error, "error": row.user_error, "status": "failed"}
     return shown
+
+
+def base_name(base: str) -> str:
+    """Of a base that is a folder or a file of the server, its name alone."""
+    return base.rpartition("/")[2]
 
 
 def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Any) -> Json:
@@ -63,8 +68,8 @@ def public_tune(number: int, settings: Settings) -> Json:
         "created_at": since, "updated_at": since, "model_type": None, "base_tune_id": None, "branch": "flux1", "args": None,
         "steps": None, "preset": None, "face_crop": False, "training_face_correct": False, "auto_extend": True, "ckpt_url": None,
         "ckpt_urls": [], "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
-        "base": "nano" if settings.base == "nano" else settings.base_tunes[number], "cost_mc": 0, "continues": None, "warnings": [],
-        "ref_with_trigger": "",
+        "base": "nano" if settings.base == "nano" else base_name(settings.base_tunes[number]), "cost_mc": 0, "continues": None,
+        "warnings": [], "ref_with_trigger": "",
     }  # fmt: skip
 
 

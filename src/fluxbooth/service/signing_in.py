@@ -22,11 +22,21 @@ def new_link(session: Session, account: Account, secret: bytes) -> str:
     return token
 
 
-def sign_in(session: Session, token: str, secret: bytes) -> str | None:
-    """The id of a new session for a token that was not used yet; None for any other."""
+def account_of_link(session: Session, token: str, secret: bytes) -> Account | None:
+    """Whom a token would sign in, if it was not used yet."""
+    link = _link(session, token, secret)
+    return session.get(Account, link.account_id) if link else None
+
+
+def _link(session: Session, token: str, secret: bytes) -> Link | None:
     if not 0 < len(token) <= LONGEST:
         return None
-    link = session.scalar(select(Link).where(Link.digest == digest(token, secret), Link.used_at.is_(None), Link.expires_at > now()))
+    return session.scalar(select(Link).where(Link.digest == digest(token, secret), Link.used_at.is_(None), Link.expires_at > now()))
+
+
+def sign_in(session: Session, token: str, secret: bytes) -> str | None:
+    """The id of a new session for a token that was not used yet; None for any other."""
+    link = _link(session, token, secret)
     if link is None:
         return None
     link.used_at = now()

@@ -1,8 +1,7 @@
 """The rows. A tune is a subject learnt, or to be learnt; a prompt is a text drawn, or to be drawn; an image is one picture of it.
 
 States follow from times alone. A tune is queued, training (started_training_at), trained (trained_at) or failed (failed_at); a prompt
-is queued, running (started_training_at) or done (trained_at), and failed if it also has a user_error. deleted_at hides a row at once;
-its files go right after.
+is queued, running (started_training_at) or done (trained_at), and failed if it has a user_error, too. deleted_at hides a row at once.
 """
 
 from __future__ import annotations
@@ -33,6 +32,8 @@ class Account(Row):
     name: Mapped[str] = mapped_column(String(200))
     password: Mapped[str | None] = mapped_column(String(200))  # its argon2 hash; without one, only a link signs in
     webhook_secret: Mapped[str] = mapped_column(String(100))
+    webhook_secret_before: Mapped[str | None] = mapped_column(String(100))  # signs too, for a day after the other was made
+    webhook_secret_since: Mapped[datetime.datetime | None]
     idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
     face_crop: Mapped[bool] = mapped_column(default=False, server_default=false())  # of new tunes that do not say
     auto_extend: Mapped[bool] = mapped_column(default=False)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import faces, lorafile
 from fluxbooth.errors import InputError
-from fluxbooth.service import fetch, folders, money, prices, prompts, quotas
+from fluxbooth.service import callbacks, fetch, folders, money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
@@ -51,6 +51,7 @@ def create(
     """
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
+    callbacks.check_address(settings, form.callback)
     base, base_tune_id, branch = _base(settings, form)
     pictures = pictures_of(uploads)
     face_crop = account.face_crop if form.face_crop is None else form.face_crop

@@ -6,11 +6,10 @@ import base64
 import binascii
 import dataclasses
 import datetime
-import hashlib
 import hmac
 import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpcore2
@@ -50,23 +49,28 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def signed_headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks. The id stays the same over all attempts, the timestamp (Unix seconds) does not.
+def signed_headers(keys: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The three headers of Standard Webhooks, with a signature by each secret. The id stays the same over all attempts, the timestamp
+    (Unix seconds) does not.
 
     Raises InputError for a secret that is not `whsec_` and base64.
     """
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(_signature(key, signed) for key in keys),
+    }
+
+
+def _signature(secret: str, signed: bytes) -> str:
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError("The callback secret is not whsec_ followed by base64: make a new one.") from error
     if not key or not secret.startswith(PREFIX):
         raise InputError("The callback secret is not whsec_ followed by base64: make a new one.")
-    signature = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256).digest()
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(signature).decode()}",
-    }
+    return f"v1,{base64.b64encode(hmac.digest(key, signed, 'sha256')).decode()}"
 
 
 def delay(attempt: int, rng: random.Random) -> float:

@@ -70,6 +70,13 @@ def replay(number: str, services: Using, account: Viewer) -> Response:
     return redirect("/app/account#callbacks")
 
 
+@router.post("/account/callback-secret")
+def new_secret(services: Using, account: Viewer) -> Response:
+    with services.db.write() as session:
+        callbacks.rotate(session, account)
+    return redirect("/app/account#callbacks")
+
+
 def _page(
     request: Request, services: Using, account: Account, *, made: str | None = None, errors: list[str] | None = None, status: int = 200
 ) -> Response:  # fmt: skip
@@ -84,5 +91,5 @@ def _page(
     return page(
         request, "account.html", status, title=text("account.title"), keys=rows, made=made, owner=owner, callbacks=told, operator=operator,
         used=used, balance=balance, ledger=ledger, errors=errors or [], shortest=passwords.SHORTEST,
-        longest=passwords.LONGEST,
+        longest=passwords.LONGEST, secret=owner.webhook_secret, both=len(callbacks.secrets_of(owner)) > 1,
     )  # fmt: skip

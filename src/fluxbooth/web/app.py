@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fluxbooth
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, claude, db
+from fluxbooth.service import accounts, claude, db, reasons
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
@@ -115,7 +115,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    known = error if isinstance(error, ServiceError) else ServiceError(str(error), getattr(error, "status", 422))
+    if isinstance(error, ServiceError):
+        known = error
+    else:  # one that the command line would say, too: it may name files of ours
+        data = str(request.app.state.services.settings.data)
+        known = ServiceError(reasons.pathless(str(error), data), getattr(error, "status", 422))
     return refused(request, known) if in_the_app(request.url.path) else JSONResponse(known.body(), known.status, known.headers)
 
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import money, shapes
-from fluxbooth.service.errors import NotFound
+from fluxbooth.service import accounts, money, shapes
+from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.schemas import AccountPatch
 from fluxbooth.service.tables import Account, Prompt, Tune
 from fluxbooth.web import metrics, requests
@@ -71,8 +71,9 @@ def _user(session: Session, account: Account) -> Json:
 @router.get("/cli/models", summary="The catalogue that command-line clients read; needs no key")
 def models(services: Using) -> Json:
     rows = {
-        base.removesuffix("-dev"): {
-            "tune_id": number, "title": shapes.PUBLIC_TITLES.get(number, base), "resolutions": ["1K"], "default": number == shapes.FLUX_DEV,
+        shapes.base_name(base).removesuffix("-dev"): {
+            "tune_id": number, "title": shapes.PUBLIC_TITLES.get(number, shapes.base_name(base)), "resolutions": ["1K"],
+            "default": number == shapes.FLUX_DEV,
         }
         for number, base in services.settings.base_tunes.items()
     }  # fmt: skip
@@ -98,7 +99,10 @@ def prometheus(request: Request, services: Using) -> Response:
     if services.settings.metrics == "off":
         raise NotFound
     if services.settings.metrics == "key":
-        the_account(request, services)
+        asking = the_account(request, services)
+        with services.db.read() as session:
+            if not accounts.is_operator(session, asking):
+                raise ServiceError("What all accounts do is the operator's to see: use a key of the first account.", 403)
     with services.db.read() as session:
         waiting = [
             session.scalar(select(func.count()).where(*open_rows)) or 0

@@ -24,7 +24,7 @@ from fluxbooth.web.drawing import own_picture, usable_tunes
 from fluxbooth.web.limits import of_pictures
 from fluxbooth.web.render import page, redirect, sentences, wants_part
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import PartViewer, Viewer, same_origin
 from fluxbooth.web.texts import duration, text
 
 Json = dict[str, Any]
@@ -118,7 +118,7 @@ def _box(ratio: str) -> tuple[float, float]:
 
 
 @router.get("/prompts/plan")
-def plan(request: Request, services: Using, account: Viewer) -> Json:
+def plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a prompt would take, for the form as it stands."""
     asked = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()} | {"text": "a"}
     form, target = _asked(asked | {"tunes": request.query_params.getlist("tune")}, False)
@@ -134,7 +134,7 @@ def plan(request: Request, services: Using, account: Viewer) -> Json:
 
 
 @router.post("/advice")
-async def advice(request: Request, services: Using, account: Viewer) -> Json:
+async def advice(request: Request, services: Using, account: PartViewer) -> Json:
     """What the prompt language says about a text as it is typed, for the tunes it is drawn with."""
     sent = await requests.read(request, services)
     return await asyncio.to_thread(_advice, services, account, str(sent.get("text") or ""), _tunes(sent))

@@ -19,7 +19,7 @@ from fluxbooth.web import thumbnails, views
 from fluxbooth.web.api import row_id
 from fluxbooth.web.render import page, redirect, wants_part
 from fluxbooth.web.requests import MOST, Using, number
-from fluxbooth.web.sessions import Viewer, same_origin
+from fluxbooth.web.sessions import PartViewer, Viewer, same_origin
 from fluxbooth.web.texts import text
 from fluxbooth.web.zipping import zipped
 
@@ -36,7 +36,7 @@ def usable_tunes(session: Session, account: Account) -> list[Json]:
 
 
 @router.get("/prompts/{prompt_id}")
-def card(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
+def card(prompt_id: str, request: Request, services: Using, account: PartViewer) -> Response:
     """A prompt as it stands now, for a page that waits for its pictures."""
     with services.db.read() as session:
         return page(request, "card.html", prompt=views.prompt(prompts.get(session, account, row_id(prompt_id))))
@@ -148,7 +148,7 @@ def own_picture(session: Session, account: Account, name: str) -> tuple[Image, P
 
 
 @router.get("/thumbs/{name}")
-def thumb(name: str, services: Using, account: Viewer) -> FileResponse:
+def thumb(name: str, services: Using, account: PartViewer) -> FileResponse:
     with services.db.read() as session:
         asked = select(Image.key).join(Prompt).where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
         key = session.scalar(asked)

@@ -25,7 +25,7 @@ from fluxbooth.web.forms import Upload
 from fluxbooth.web.limits import of_pictures
 from fluxbooth.web.render import page, redirect, sentences
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Sent, Viewer, same_origin
+from fluxbooth.web.sessions import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.texts import duration, text
 
 Json = dict[str, Any]
@@ -134,7 +134,7 @@ def _bases(services: Services) -> list[tuple[int, str]]:
 
 
 @router.get("/plan")
-def the_plan(request: Request, services: Using, account: Viewer) -> Json:
+def the_plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a training would take, for the form as it stands."""
     asked, count = dict(request.query_params), requests.number(request, "photos") or 0
     found = plan(services.db, services.settings, fields(asked), count)
@@ -156,7 +156,7 @@ def _words(found: Plan) -> list[str]:
 
 
 @router.post("/drafts/{name}/photos")
-async def add_photo(name: str, request: Request, services: Using, account: Viewer) -> Response:
+async def add_photo(name: str, request: Request, services: Using, account: PartViewer) -> Response:
     """One photo; the answer says what was seen on all of them, for the new one may be the twin of an old one."""
     draft = drafts.draft(services.store, account, name)
     whole = await requests.read(request, services, of_pictures(services.settings.image_mb, files=1))
@@ -175,19 +175,19 @@ async def add_photo(name: str, request: Request, services: Using, account: Viewe
 
 
 @router.get("/drafts/{name}/photos")
-def list_photos(name: str, services: Using, account: Viewer) -> Json:
+def list_photos(name: str, services: Using, account: PartViewer) -> Json:
     return {"photos": _photos(drafts.draft(services.store, account, name), name)}
 
 
 @router.post("/drafts/{name}/photos/{number}/delete")
-def remove_photo(name: str, number: str, services: Using, account: Viewer) -> Json:
+def remove_photo(name: str, number: str, services: Using, account: PartViewer) -> Json:
     draft = drafts.draft(services.store, account, name)
     draft.remove(row_id(number))
     return {"photos": _photos(draft, name)}
 
 
 @router.post("/drafts/{name}/photos/{number}/move")
-def move_photo(name: str, number: str, services: Using, account: Viewer, sent: Sent) -> Json:
+def move_photo(name: str, number: str, services: Using, account: PartViewer, sent: Sent) -> Json:
     draft = drafts.draft(services.store, account, name)
     draft.move(row_id(number), _places(sent.get("by", "")))
     return {"photos": _photos(draft, name)}
@@ -200,14 +200,14 @@ def _places(by: str) -> int:
 
 
 @router.post("/drafts/{name}/photos/{number}/caption")
-def caption_photo(name: str, number: str, services: Using, account: Viewer, sent: Sent) -> Json:
+def caption_photo(name: str, number: str, services: Using, account: PartViewer, sent: Sent) -> Json:
     draft = drafts.draft(services.store, account, name)
     draft.write_caption(row_id(number), sent.get("caption", ""))
     return {"photos": _photos(draft, name)}
 
 
 @router.get("/drafts/{name}/photos/{number}")
-def small_photo(name: str, number: str, services: Using, account: Viewer) -> FileResponse:
+def small_photo(name: str, number: str, services: Using, account: PartViewer) -> FileResponse:
     photo = drafts.draft(services.store, account, name).photo(row_id(number))
     return FileResponse(photo.small, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
 

@@ -14,14 +14,14 @@ from fluxbooth.service.tables import Account
 from fluxbooth.web.limits import spoken
 from fluxbooth.web.render import page, redirect
 from fluxbooth.web.requests import Using
-from fluxbooth.web.sessions import Sent, Viewer, same_origin
+from fluxbooth.web.sessions import PartViewer, Sent, same_origin
 from fluxbooth.web.texts import text
 
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 LOOKING = asyncio.Lock()  # one look at the machine at a time: each loads torch
 
 
-def the_operator(services: Using, account: Viewer) -> Account:
+def the_operator(services: Using, account: PartViewer) -> Account:
     """To others these pages are not there."""
     with services.db.read() as session:
         if not accounts.is_operator(session, account):

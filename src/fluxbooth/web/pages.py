@@ -21,7 +21,7 @@ from fluxbooth.web.app import Services
 from fluxbooth.web.limits import spoken
 from fluxbooth.web.render import FOLDER, local, page, redirect, sentences
 from fluxbooth.web.requests import Using, number
-from fluxbooth.web.sessions import Sent, Viewer, same_origin
+from fluxbooth.web.sessions import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.texts import text
 
 A_PAGE = 30
@@ -81,7 +81,7 @@ def _stage(stage: views.Json, request: Request, services: Services) -> views.Jso
 
 
 @router.get("/tunes/{tune_id}/checkpoints")
-def stages(tune_id: str, request: Request, services: Using, account: Viewer) -> Response:
+def stages(tune_id: str, request: Request, services: Using, account: PartViewer) -> Response:
     """The samples as far as they are drawn, for the page of a training."""
     with services.db.read() as session:
         row = tunes.get(session, account, api.row_id(tune_id))
@@ -90,7 +90,7 @@ def stages(tune_id: str, request: Request, services: Using, account: Viewer) -> 
 
 
 @router.get("/tunes/{tune_id}/samples/{sample_id}")
-def sample(tune_id: str, sample_id: str, services: Using, account: Viewer, whole: str = "") -> FileResponse:
+def sample(tune_id: str, sample_id: str, services: Using, account: PartViewer, whole: str = "") -> FileResponse:
     with services.db.read() as session:
         rows = checkpoints.listed(session, account, api.row_id(tune_id))
         key = next((one.key for row in rows for one in row.samples if one.id == api.row_id(sample_id)), None)
@@ -120,7 +120,7 @@ def more(tune_id: str, request: Request, services: Using, account: Viewer, sent:
 
 
 @router.get("/tunes/{tune_id}/progress")
-async def progress(tune_id: str, request: Request, services: Using, account: Viewer) -> object:
+async def progress(tune_id: str, request: Request, services: Using, account: PartViewer) -> object:
     """As the API's; but one stream too many gets 204, which tells a page to ask again and again instead."""
     answer = await api.progress(tune_id, request, services, account)
     if not isinstance(answer, StreamingResponse):
@@ -141,7 +141,7 @@ async def _counted(events: AsyncIterable[Any], account_id: int) -> AsyncIterator
 
 
 @router.get("/tunes/{tune_id}/photos/{photo_id}")
-async def photo(tune_id: str, photo_id: str, services: Using, account: Viewer) -> FileResponse:
+async def photo(tune_id: str, photo_id: str, services: Using, account: PartViewer) -> FileResponse:
     def key() -> str:
         with services.db.read() as session:
             row = tunes.get(session, account, api.row_id(tune_id))

@@ -58,9 +58,11 @@ def refused(request: Request, error: ServiceError) -> Response:
     if error.status == 401 and request.method == "GET" and not wants_part(request):
         return redirect(f"/app/login?next={request.url.path}")
     if wants_part(request):
-        return JSONResponse(error.body(), error.status)
+        return JSONResponse(error.body(), error.status, error.headers)
     words = text("error.not_found") if error.status == 404 else str(error)
-    return page(request, "error.html", error.status, title=text("error.title"), errors=[words])
+    answer = page(request, "error.html", error.status, title=text("error.title"), errors=[words])
+    answer.headers.update(error.headers)
+    return answer
 
 
 def local(url: str, request: Request) -> str:

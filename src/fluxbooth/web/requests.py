@@ -52,10 +52,15 @@ def owner_of(session: Session, request: Request, services: Services) -> Account:
     if account is None:
         raise ServiceError(_why_not(request.headers.get("authorization")), 401, {"WWW-Authenticate": "Bearer"})
     accounts.check_enabled(account)
-    most = quotas.limits(services.settings, account).requests_per_second
-    if wait := services.pace.wait(account.id, most):
-        raise ServiceError(f"More than {most:g} requests a second: wait a little.", 429, {"Retry-After": str(math.ceil(wait))})
+    check_pace(services, account)
     return account
+
+
+def check_pace(services: Services, account: Account, parts: int = 1) -> None:
+    """Counts one more request of the account, or one of the so many parts that a page may bring for one. Raises ServiceError (429)."""
+    most = quotas.limits(services.settings, account).requests_per_second
+    if wait := services.pace.wait((account.id, parts), most * parts):
+        raise ServiceError(f"More than {most:g} requests a second: wait a little.", 429, {"Retry-After": str(math.ceil(wait))})
 
 
 def _why_not(header: str | None) -> str:

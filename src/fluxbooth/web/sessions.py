@@ -17,11 +17,12 @@ from fluxbooth.service.tables import Account
 from fluxbooth.web.app import Services
 from fluxbooth.web.limits import SIGN_IN
 from fluxbooth.web.render import page, redirect
-from fluxbooth.web.requests import Using, read
+from fluxbooth.web.requests import Using, check_pace, read
 from fluxbooth.web.texts import text
 
 OUR_PAGE = re.compile(r"/app(?:/[\w/-]*)?")
-by_name, by_address = passwords.Throttle(5, 300), passwords.Throttle(20, 300)  # wrong passwords in so many seconds
+PARTS = 60  # that a page may bring for one request: small pictures, and what its script asks
+guesses = passwords.Guesses()
 
 
 def same_origin(request: Request) -> None:
@@ -42,9 +43,13 @@ def cookie_name(settings: Settings) -> str:
     return "__Host-fluxbooth" if settings.url.startswith("https:") else f"fluxbooth-{settings.port}"
 
 
-def signed_in(request: Request, services: Using) -> Account:
+def who_is_here(request: Request, services: Services) -> Account | None:
     with services.db.read() as session:
-        account = signing_in.account_of(session, request.cookies.get(cookie_name(services.settings)), services.secret)
+        return signing_in.account_of(session, request.cookies.get(cookie_name(services.settings)), services.secret)
+
+
+def signed_in(request: Request, services: Using) -> Account:
+    account = who_is_here(request, services)
     if account is None:
         raise ServiceError(text("error.signed_out"), 401)
     accounts.check_enabled(account)
@@ -52,10 +57,21 @@ def signed_in(request: Request, services: Using) -> Account:
     return account
 
 
-Viewer = Annotated[Account, Depends(signed_in)]
+def for_a_page(services: Using, account: Annotated[Account, Depends(signed_in)]) -> Account:
+    check_pace(services, account)
+    return account
 
 
-async def sent(request: Request, services: Using, account: Viewer) -> dict[str, str]:
+def for_a_part(services: Using, account: Annotated[Account, Depends(signed_in)]) -> Account:
+    check_pace(services, account, PARTS)
+    return account
+
+
+Viewer = Annotated[Account, Depends(for_a_page)]
+PartViewer = Annotated[Account, Depends(for_a_part)]  # of what a page loads and asks by itself
+
+
+async def sent(request: Request, services: Using, account: Annotated[Account, Depends(signed_in)]) -> dict[str, str]:
     """The fields of a small form, read once it is known who sends it. (FastAPI's own `Form` reads any body before it asks that.)"""
     return {name: value for name, value in (await read(request, services)).items() if isinstance(value, str)}
 
@@ -65,8 +81,26 @@ Sent = Annotated[dict[str, str], Depends(sent)]
 
 @router.get("/start")
 def start(request: Request, services: Using, token: str = "") -> Response:
-    """The link that the server printed. The token leaves the address bar at once."""
+    """The link that the server printed. The token leaves the address bar at once.
+
+    Another site can lead a browser here: whoever is signed in is not made somebody else unasked.
+    """
+    here = who_is_here(request, services)
+    if here is not None and here.disabled_at is None:
+        with services.db.read() as session:
+            meant = signing_in.account_of_link(session, token, services.secret)
+        if meant is None:
+            return redirect("/app")
+        if meant.id != here.id:
+            return page(request, "start.html", title=text("login.title"), token=token, here=here.name, meant=meant.name)
     return _enter(request, services, token, "/app")
+
+
+@router.post("/start")
+async def start_as_another(request: Request, services: Using) -> Response:
+    """The answer to the question that `start` asks."""
+    values = await read(request, services, SIGN_IN)
+    return await asyncio.to_thread(_enter, request, services, str(values.get("token") or ""), "/app")
 
 
 @router.get("/login")
@@ -96,17 +130,14 @@ def _enter(request: Request, services: Using, token: str, after: str) -> Respons
 def _enter_by_password(request: Request, services: Using, name: str, password: str, after: str) -> Response:
     address = request.client.host if request.client else ""
     try:
-        by_name.check(name)
-        by_address.check(address)
+        guesses.begin(name, address)
     except ServiceError as error:
         return _refused(request, after, str(error), error.status, error.headers)
     with services.db.read() as session:
         account = passwords.account_of(session, name, password)
     if account is None:
-        by_name.failed(name)
-        by_address.failed(address)
         return _refused(request, after, text("login.wrong"), 403)
-    by_name.forget(name)
+    guesses.right(name, address)
     with services.db.write() as session:
         return _in(services, signing_in.new_session(session, account.id, services.secret), after)
 

@@ -8,6 +8,7 @@ from typing import Any
 from fluxbooth.prompts import trigger_words
 from fluxbooth.service.checkpoint_tables import Checkpoint
 from fluxbooth.service.prompts import TAG
+from fluxbooth.service.shapes import base_name
 from fluxbooth.service.tables import Image, Prompt, Tune
 from fluxbooth.web.texts import duration, text
 
@@ -32,7 +33,7 @@ def tune(row: Tune) -> Json:
         "reason": row.user_error, "step": progress.get("step"), "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
         "left": duration(left) if left and state == "training" else None, "trigger": trigger_words(row.token or "", row.name),
         "continues": row.continues,
-        "base": row.base.rpartition("/")[2], "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
+        "base": base_name(row.base), "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
         "face": f"/app/tunes/{row.id}/photos/{row.photos[0].id}" if row.photos and row.photos[0].key else None,
         "photos": [{"id": photo.id, "src": f"/app/tunes/{row.id}/photos/{photo.id}" if photo.key else None} for photo in row.photos],
     }  # fmt: skip

@@ -1,0 +1,59 @@
+"""Pictures that work knows by address alone: fetched before it asks for a device, and counted as they arrive.
+
+What arrived stays, so that an engine which was killed goes on with the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fluxbooth.service import inputs
+from fluxbooth.service.fetch import Fetched, FetchError, FetchRules, fetch
+from fluxbooth.service.results import Results
+
+WITHIN = 300.0  # seconds for all pictures of a job together
+
+
+def photos(results: Results, number: int, rules: FetchRules, within: float = WITHIN) -> None:
+    """The photos of a tune, one after another, as long as somebody waits for it.
+
+    Raises FetchError naming the address that does not give one within the rules and the seconds; ServiceError where the account has no
+    room for it.
+    """
+    get = _before(time.monotonic() + within, within, rules)
+    for photo, url in results.photos_to_fetch(number):
+        if not results.tune_wanted(number):
+            return
+        there = results.store.incoming / f"tune-{number}-{photo}"
+        try:
+            get(url, there)
+            results.photo_fetched(number, photo, there)
+        finally:
+            there.unlink(missing_ok=True)
+
+
+def input_images(results: Results, number: int, rules: FetchRules, within: float = WITHIN) -> None:
+    """The pictures that a prompt starts from. Raises as `photos`, and InputError for what is no picture."""
+    if prompt := results.prompt_to_fetch_for(number):
+        made = inputs.fetch_missing(prompt, results.store, _before(time.monotonic() + within, within, rules))
+        try:
+            results.inputs_fetched(number, made)
+        finally:
+            for path in made.values():
+                path.unlink(missing_ok=True)
+
+
+def _before(deadline: float, within: float, rules: FetchRules) -> Callable[[str, Path], Fetched]:
+    """`fetch`, with no more than the time that is left for all."""
+
+    def get(url: str, target: Path) -> Fetched:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            why = f"more than {within:g} seconds"
+            raise FetchError(f"The pictures took longer than {within:g} seconds together: use a faster host, or send files.", why)
+        return fetch(url, target, dataclasses.replace(rules, seconds=min(rules.seconds, left)))
+
+    return get
