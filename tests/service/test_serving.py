@@ -45,6 +45,11 @@ def test_a_live_page_ends_with_the_server(own_server: Server) -> None:
     assert "Traceback" not in own_server.log.read_text() and "Cancel" not in own_server.log.read_text()
 
 
+def test_the_process_of_a_device_gives_way_to_others(server: Server) -> None:
+    until(server.nursery, "there is a nursery")
+    assert b"GOMP_SPINCOUNT=20000" in Path(f"/proc/{server.nursery()}/environ").read_bytes().split(b"\0")
+
+
 def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

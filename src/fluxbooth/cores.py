@@ -1,0 +1,48 @@
+"""How a process shares the processor's cores with others.
+
+OpenMP's threads wait for one another at the end of each operation, and GNU's, which torch brings, spin for some ten milliseconds before
+they sleep. Beside a busy process one of them has no core for that long, again and again, and the others burn theirs: `spin_briefly`. And
+where operations are as short as those of one small picture, a second thread gains nothing that the waiting does not take: `one_thread`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+SPIN = "GOMP_SPINCOUNT"
+ROUNDS = "20000"  # about a millisecond: longer than from one operation to the next, shorter than the turn of another process
+WAITING = (SPIN, "OMP_WAIT_POLICY")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def spin_briefly() -> None:
+    """Before torch is loaded, which reads it once; for this process and those it starts. Whoever has said how to wait is obeyed."""
+    if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
+        os.environ[SPIN] = ROUNDS
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes on one core. Whoever has said how many, by variable or `torch.set_num_threads`, is obeyed."""
+    import torch
+
+    before = torch.get_num_threads()
+    if any(name in os.environ for name in THREADS) or before not in _defaults():
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _defaults() -> set[int | None]:
+    """How many threads torch has if nobody said: one for each core, or for each that is not another's second thread."""
+    import psutil
+
+    ours = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    return {ours, psutil.cpu_count(logical=False)}
