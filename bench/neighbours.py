@@ -27,12 +27,13 @@ from typing import Any
 Json = dict[str, Any]
 NEIGHBOURS = (0, 1, 2)
 WORK = ("picture", "10 training steps")
+ALL = {"OMP_NUM_THREADS": str(os.cpu_count())}
 # variables of each way; "ours" is what the package does when nobody says anything, "before" what libgomp does by itself
 WAYS: dict[str, dict[str, str]] = {
     "ours": {},
-    "before": {"GOMP_SPINCOUNT": "300000"},
-    "5000 rounds": {"GOMP_SPINCOUNT": "5000"},
-    "passive": {"OMP_WAIT_POLICY": "passive"},
+    "before": {**ALL, "GOMP_SPINCOUNT": "300000"},
+    "5000 rounds": {**ALL, "GOMP_SPINCOUNT": "5000"},
+    "passive": {**ALL, "OMP_WAIT_POLICY": "passive"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 

@@ -16,6 +16,7 @@ from fluxbooth.service.settings import Settings
 
 REFUSED = 2  # the exit code of an engine for which starting again would not help
 STARTED = 5.0  # seconds after which an engine counts as one that works
+STOPS_WITHIN = 30.0
 
 State = Literal["runs", "silent", "stopped"]
 
@@ -76,7 +77,9 @@ class Supervisor:
         self.stopping.set()
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
-        self.thread.join(timeout=30)
+        self.thread.join(timeout=STOPS_WITHIN)
+        if self.thread.is_alive() and self.process is not None:  # it is stopped, or hangs; left behind it would keep the next one out
+            self.process.kill()
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fluxbooth import liveness
+from fluxbooth import supervisor as module
 from fluxbooth.service import db
 from fluxbooth.service.settings import Settings
 from fluxbooth.supervisor import Supervisor
@@ -66,8 +67,14 @@ def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
         until(lambda: supervisor.state() == "silent", "its silence is noticed")
         monkeypatch.setattr(liveness, "SILENT_AFTER", 5.0)
         until(lambda: supervisor.process is not first and supervisor.silence.spoke, "there is another engine")
+        monkeypatch.setattr(liveness, "SILENT_AFTER", 300.0)
+        monkeypatch.setattr(module, "STOPS_WITHIN", 0.1)
+        second = supervisor.process
+        assert second is not None
+        os.kill(second.pid, signal.SIGSTOP)  # it cannot hear that it should end, and must not be left behind
     finally:
         supervisor.stop()
+    until(lambda: second.poll() is not None, "the engine is gone")
     said = [line for line in capfd.readouterr().err.splitlines() if '"event": "engine silent"' in line]
     assert len(said) >= 2 and '"then": "killed"' in said[-1]
 
