@@ -2,7 +2,7 @@
 
 OpenMP's threads wait for one another at the end of each operation, and GNU's, which torch brings, spin for some ten milliseconds before
 they sleep. Beside a busy process one of them has no core for that long, again and again, and the others burn theirs: `spin_briefly`. And
-where operations are as short as those of one small picture, a second thread gains nothing that the waiting does not take: `one_thread`.
+where operations are as short as nano's, a second thread gains less alone than the waiting takes beside others: `one_thread`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 
 SPIN = "GOMP_SPINCOUNT"
-ROUNDS = "20000"  # about a millisecond: longer than from one operation to the next, shorter than the turn of another process
+ROUNDS = "5000"  # a quarter of a millisecond: as long as from one operation to the next, far shorter than another process's turn
 WAITING = (SPIN, "OMP_WAIT_POLICY")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

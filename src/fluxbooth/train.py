@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import checkpoint, faces, fitting, flow, lora, lorafile, models, parallel, photocheck
+from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, lorafile, models, parallel, photocheck
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
@@ -94,6 +94,8 @@ def train(
         dataset = prepare(pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None)
         family.load_network()
         held.enter_context(lora.removed_after(resident))
+        if family.row.small:
+            held.enter_context(cores.one_thread())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(_Run(spec, family, dataset, folder, report, crew, count), began, len(pictures))
 

@@ -33,7 +33,7 @@ class Base:
     trains: bool = True
     guided: bool = True  # knows the guidance of a GenerateSpec
     revision: str | None = None  # commit of the Hugging Face repository; None: unknown until `models pull` records one
-    small: bool = False  # one picture of it is too little work for two threads
+    small: bool = False  # a picture or a step of it is too little work for two threads
     stored: Literal["bfloat16", "float32"] = "bfloat16"  # what its unquantised weights and its LoRA files are kept in
 
     @property
