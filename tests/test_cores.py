@@ -3,11 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from fluxbooth import cores
+from fluxbooth import cores, models, train
+from fluxbooth.generate import draw
+from tests.conftest import QUICK
 
 
 @pytest.fixture(autouse=True)
@@ -52,5 +55,25 @@ def test_one_thread_unless_somebody_said_how_many(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("OMP_NUM_THREADS", "4")
         with cores.one_thread():
             assert torch.get_num_threads() == ours
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_nano_is_worth_one_thread_and_pictures_drawn_together_are_worth_all(photos: Path, tmp_path: Path) -> None:
+    before, ours = torch.get_num_threads(), max(filter(None, cores._defaults()))
+    seen: list[int] = []
+    drawing = models.load("nano")
+    told = drawing.encode_text(["a man"], 48)
+    drawing.pipeline("text").transformer.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    try:
+        torch.set_num_threads(ours)
+        for seeds, threads in (([0], 1), ([0, 1], ours)):
+            seen.clear()
+            draw(drawing, told, seeds, (128, 128), 1, 3.5)
+            assert set(seen) == {threads}
+        seen.clear()
+        spec = QUICK.model_copy(update={"steps": 1})
+        train(photos, spec, tmp_path / "run", lambda event: seen.append(torch.get_num_threads()) if event["event"] == "step" else None)
+        assert set(seen) == {1} and torch.get_num_threads() == ours
     finally:
         torch.set_num_threads(before)
