@@ -1,5 +1,5 @@
-"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work, cancels, and notices the death or silence
-of.
+"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and cancels. It notices when
+one dies, and when one falls silent.
 
 A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next child is there at once.
 """
