@@ -34,7 +34,6 @@ WAYS: dict[str, dict[str, str]] = {
     "before": {**ALL, "GOMP_SPINCOUNT": "300000"},
     "5000 rounds": {**ALL, "GOMP_SPINCOUNT": "5000"},
     "passive": {**ALL, "OMP_WAIT_POLICY": "passive"},
-    "20000 rounds": {**ALL, "GOMP_SPINCOUNT": "20000"},
 }
 
 

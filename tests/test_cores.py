@@ -19,25 +19,25 @@ def _nobody_said(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_torch_is_told_to_spin_briefly() -> None:
+def test_torch_is_told_to_wait_asleep() -> None:
     told = {**os.environ, "OMP_DISPLAY_ENV": "verbose"}
     done = subprocess.run([sys.executable, "-c", "import fluxbooth, torch"], env=told, capture_output=True, text=True, check=True)
     if "GOMP_SPINCOUNT" not in done.stderr:
         pytest.skip("this torch has another OpenMP than GNU's")
-    assert "GOMP_SPINCOUNT = '5000'" in done.stderr
+    assert "GOMP_SPINCOUNT = '0'" in done.stderr
 
 
 def test_whoever_said_how_to_wait_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
-    cores.spin_briefly()
-    assert cores.SPIN not in os.environ  # torch is loaded here: too late, and not to be told to programs that are started later
+    cores.wait_asleep()
+    assert cores.WAIT not in os.environ  # torch is loaded here: too late, and not to be told to programs that are started later
     monkeypatch.delitem(sys.modules, "torch")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    cores.spin_briefly()
-    assert cores.SPIN not in os.environ
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    cores.spin_briefly()
-    assert os.environ[cores.SPIN] == cores.ROUNDS
-    monkeypatch.delenv(cores.SPIN)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "9")
+    cores.wait_asleep()
+    assert cores.WAIT not in os.environ
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    cores.wait_asleep()
+    assert os.environ[cores.WAIT] == "passive"
+    monkeypatch.delenv(cores.WAIT)
 
 
 def test_one_thread_unless_somebody_said_how_many(monkeypatch: pytest.MonkeyPatch) -> None:

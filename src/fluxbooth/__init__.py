@@ -61,4 +61,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
-cores.spin_briefly()
+cores.wait_asleep()

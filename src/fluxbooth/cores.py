@@ -1,8 +1,8 @@
 """How a process shares the processor's cores with others.
 
 OpenMP's threads wait for one another at the end of each operation, and GNU's, which torch brings, spin for some ten milliseconds before
-they sleep. Beside a busy process one of them has no core for that long, again and again, and the others burn theirs: `spin_briefly`. And
-where operations are as short as nano's, a second thread gains less alone than the waiting takes beside others: `one_thread`.
+they sleep. Beside a busy process one of them has no core for that long, again and again, and the others burn theirs: `wait_asleep`. And
+where operations are as short as nano's, a second thread gains nothing that waking it does not take: `one_thread`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ import os
 import sys
 from collections.abc import Iterator
 
-SPIN = "GOMP_SPINCOUNT"
-ROUNDS = "5000"  # a quarter of a millisecond: as long as from one operation to the next, far shorter than another process's turn
-WAITING = (SPIN, "OMP_WAIT_POLICY")
+WAIT = "OMP_WAIT_POLICY"
+WAITING = (WAIT, "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def spin_briefly() -> None:
+def wait_asleep() -> None:
     """Before torch is loaded, which reads it once; for this process and those it starts. Whoever has said how to wait is obeyed."""
     if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
-        os.environ[SPIN] = ROUNDS
+        os.environ[WAIT] = "passive"
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ def test_a_live_page_ends_with_the_server(own_server: Server) -> None:
 
 def test_the_process_of_a_device_gives_way_to_others(server: Server) -> None:
     until(server.nursery, "there is a nursery")
-    assert b"GOMP_SPINCOUNT=5000" in Path(f"/proc/{server.nursery()}/environ").read_bytes().split(b"\0")
+    assert b"OMP_WAIT_POLICY=passive" in Path(f"/proc/{server.nursery()}/environ").read_bytes().split(b"\0")
 
 
 def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
