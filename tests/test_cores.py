@@ -37,7 +37,7 @@ def test_whoever_said_how_to_wait_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("GOMP_SPINCOUNT")
     cores.wait_asleep()
     assert os.environ[cores.WAIT] == "passive"
-    monkeypatch.delenv(cores.WAIT)
+    del os.environ[cores.WAIT]
 
 
 def test_one_thread_unless_somebody_said_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
