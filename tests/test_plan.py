@@ -11,9 +11,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fluxbooth import flow, lora, plan
+from fluxbooth import flow, lora, machine, plan
 from fluxbooth.cli import main
-from fluxbooth.models.memory import Choice, Job
+from fluxbooth.errors import FluxboothError
+from fluxbooth.models.memory import GIB, Choice, Job
 from fluxbooth.models.shape import FLUX1
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from tests.test_memory import Case, family
@@ -97,12 +98,14 @@ def test_flux1s_operations() -> None:
 
 
 def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver's program is ours here; it names a card of the table."""
+    """The driver's program is ours here; it names a card of the table. What this machine has free, and how fast it is, is said to it."""
     program = tmp_path / "nvidia-smi"
     program.write_text('#!/bin/sh\ncase "$1" in *uuid*) echo GPU-1;; *) echo "NVIDIA GeForce RTX 4090, 24564";; esac\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "free_memory", lambda: int(32 * GIB))
+    monkeypatch.setattr(machine, "matrix_speed", lambda: 1e11)
     plan.worker.cache_clear()
     assert plan.worker().name == "NVIDIA GeForce RTX 4090"
     step = plan.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
@@ -116,3 +119,14 @@ def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(tmp_path: 
         plan.worker.cache_clear()
     assert step and 1 < step < 6 and 10 < picture < 60  # published: two to four seconds, twenty to thirty
     assert on_cpu and on_cpu > 10 * step
+
+
+def test_a_driver_that_hangs_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "DRIVER_WITHIN", 0.1)
+    with pytest.raises(FluxboothError, match="nvidia-smi does not answer"):
+        machine.gpus()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fluxbooth import InputError, photocheck
+from fluxbooth import InputError, checkpoint, cli, photocheck
 from fluxbooth.checkpoint import RUN, RunFolder
 from fluxbooth.demo import PHOTOS
 from tests.conftest import QUICK
@@ -21,9 +21,11 @@ from tests.forked import Command
 STEPS = 24
 
 
+FLAGS = "--name man --steps 24 --rank 4 --batch-size 2 --checkpoint-every 5 --caption-dropout 0.3 --ema 0.9 --seed 4 --progress json"
+
+
 def training(out: Path) -> Command:
-    flags = "--name man --steps 24 --rank 4 --batch-size 2 --checkpoint-every 5 --caption-dropout 0.3 --ema 0.9 --seed 4 --progress json"
-    return Command("train", PHOTOS, *flags.split(), "--out", out)
+    return Command("train", PHOTOS, *FLAGS.split(), "--out", out)
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +64,34 @@ def finish(out: Path) -> int:
 
 def test_a_setting_that_is_newer_than_the_run_is_as_it_was_without_it(tmp_path: Path) -> None:
     photos = photocheck.read(PHOTOS)[:1]
-    folder = RunFolder.open(tmp_path, QUICK, photos, overwrite=False)
+    with RunFolder.opened(tmp_path, QUICK, photos, overwrite=False) as folder:
+        pass
     (tmp_path / "step-000001").mkdir()
     begun = json.loads((folder.path / RUN).read_text())
     del begun["spec"]["face_crop"], begun["spec"]["optimizer"]
     (folder.path / RUN).write_text(json.dumps(begun))
     with pytest.raises(InputError, match="other settings"):
-        RunFolder.open(tmp_path, QUICK.model_copy(update={"face_crop": True}), photos, overwrite=False)
-    RunFolder.open(tmp_path, QUICK, photos, overwrite=False)
+        RunFolder.opened(tmp_path, QUICK.model_copy(update={"face_crop": True}), photos, overwrite=False).__enter__()
+    RunFolder.opened(tmp_path, QUICK, photos, overwrite=False).__enter__()
+
+
+def test_a_folder_takes_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(checkpoint, "LOCK_WITHIN", 0.0)
+    out = tmp_path / "run"
+    first = training(out)
+    assert any(event["event"] == "checkpoint" for event in first.rows())
+    first.signal(signal.SIGSTOP)
+    there = sorted(path.name for path in out.iterdir())
+    for more in ([], ["--steps", "9"], ["--overwrite"]):
+        assert cli.main(["train", str(PHOTOS), *FLAGS.split(), "--out", str(out), *more]) == 2
+        assert f"Another training writes into {out}" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == there
+    first.signal(signal.SIGKILL)
+    first.finish()
+    assert cli.main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2  # free, but another training's
+    assert "other settings" in capsys.readouterr().err
+    with RunFolder.opened(out, QUICK, photocheck.read(PHOTOS)[:1], overwrite=True) as folder:
+        assert sorted(path.name for path in out.iterdir()) == ["cache", "run.json", "spec.toml"] and not folder.checkpoints()
 
 
 def test_killed_three_times_and_resumed_is_bit_identical(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:

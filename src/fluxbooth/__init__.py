@@ -4,7 +4,8 @@
     result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
     pictures = fluxbooth.generate(["ohwx man at the beach"], fluxbooth.GenerateSpec(loras=(str(result.lora),)))
 
-Names load on first use, so that importing the package costs nothing.
+Names load on first use, so that importing the package costs nothing. Import it before torch, so that torch's threads give way to other
+programs (`cores.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from fluxbooth import cores
 
 if TYPE_CHECKING:
     from fluxbooth.client import ApiError, Client
@@ -58,3 +61,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+cores.wait_asleep()

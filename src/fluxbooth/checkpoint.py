@@ -2,16 +2,17 @@
 
 A checkpoint is a folder `step-000250` with `lora.safetensors`, `state.safetensors` (optimiser, moving average) and
 `SHA256SUMS`. It is written under another name, flushed to disk and renamed, so that one that exists is whole; its hash list
-tells whether it stayed so.
+tells whether it stayed so. `run.json` says what is trained, and is locked while it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from fluxbooth import locks
 from fluxbooth.errors import InputError
 from fluxbooth.files import cannot_write, save_tensors
 from fluxbooth.models.memory import Choice
@@ -30,6 +32,7 @@ RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", 
 # how often progress is kept, or what is drawn on the way, does not change the weights
 NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "stages", "sample_prompts", "trackers"}
 NOT_IDENTITY |= {"gradient_checkpointing", "encoders", "offload_blocks"}  # nor does how memory was found
+LOCK_WITHIN = 10.0  # seconds: a training that was just stopped, or killed, may still be ending
 CHOSEN = ("dtype", "quantisation")  # of a plan, what a resumed run must do again even if there is another amount of memory now
 
 
@@ -39,27 +42,40 @@ class RunFolder:
         self.lora, self.log, self.cache = path / LORA, path / LOG, path / "cache"
 
     @classmethod
-    def open(cls, path: Path, spec: TrainSpec, photos: Sequence[Photo], *, overwrite: bool) -> RunFolder:
-        """Creates the folder, or opens that of an unfinished run of the same spec and photos.
+    @contextlib.contextmanager
+    def opened(cls, path: Path, spec: TrainSpec, photos: Sequence[Photo], *, overwrite: bool) -> Iterator[RunFolder]:
+        """Creates the folder, or opens that of an unfinished run of the same spec and photos; no other training writes into it meanwhile.
 
-        Raises InputError if the folder holds anything else and `overwrite` is false; FluxboothError if it cannot be written.
+        Raises InputError if one does, or if the folder holds anything else and `overwrite` is false; FluxboothError if it cannot be
+        written.
         """
         identity = {
             "spec": spec.model_dump(mode="json", exclude=NOT_IDENTITY),
             "photos": sorted(hashlib.sha256(p.pixels.tobytes() + (p.caption or "").encode()).hexdigest() for p in photos),
         }
         run = path / RUN
+        _refuse_foreign(path, run, overwrite)
         try:
-            if overwrite and run.exists():
-                shutil.rmtree(path)
-            _refuse_foreign(path, run, identity, overwrite)
             path.mkdir(parents=True, exist_ok=True)
-            run.write_text(json.dumps(identity, indent=1))
-            (path / SPEC).write_text(to_toml(spec))
-            (path / "cache").mkdir(exist_ok=True)
+            held = locks.held(run, LOCK_WITHIN)
         except OSError as error:
             raise cannot_write(path, error) from error
-        return cls(path)
+        if held is None:
+            raise InputError(f"Another training writes into {path}: wait for its end, stop it, or choose another folder with --out.")
+        with held:
+            _refuse_foreign(path, run, overwrite)  # the other may have finished it while we waited
+            if not overwrite:
+                _refuse_others(path, run, identity)
+            try:
+                if overwrite:
+                    _empty(path)
+                if run.read_text() != (text := json.dumps(identity, indent=1)):
+                    run.write_text(text)
+                (path / SPEC).write_text(to_toml(spec))
+                (path / "cache").mkdir(exist_ok=True)
+            except OSError as error:
+                raise cannot_write(path, error) from error
+            yield cls(path)
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints, oldest first."""
@@ -178,24 +194,39 @@ def to_toml(spec: TrainSpec) -> str:
     return tomli_w.dumps({k: v for k, v in spec.model_dump(mode="json").items() if v is not None})
 
 
-def _refuse_foreign(path: Path, run: Path, identity: dict[str, Any], overwrite: bool) -> None:
+def _refuse_foreign(path: Path, run: Path, overwrite: bool) -> None:
     if path.is_file():
         raise InputError(f"{path} is a file: choose another folder with --out.")
     if not path.exists() or not any(path.iterdir()):
         return
     if not run.exists():
         raise InputError(f"{path} exists and is no training run: choose another folder with --out.")
-    if (path / LORA).exists():
+    if (path / LORA).exists() and not overwrite:
         raise InputError(f"{path} holds a finished LoRA: choose another folder with --out, or add --overwrite to replace it.")
+
+
+def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
+    """Raises InputError if the folder holds an unfinished run of another spec or photos."""
+    if not any(path.glob("step-*")):  # without a checkpoint there is nothing to lose
+        return
     begun = json.loads(run.read_text())
     begun["spec"] = {
         name: begun["spec"].get(name, value.default) for name, value in TrainSpec.model_fields.items() if name in identity["spec"]
     }
-    if begun != identity and any(path.glob("step-*")):  # without a checkpoint there is nothing to lose
+    if begun != identity:
         raise InputError(
             f"{path} holds an unfinished training with other settings or photos: repeat its command to resume it, choose "
             "another folder with --out, or add --overwrite to replace it."
         )
+
+
+def _empty(path: Path) -> None:
+    """Removes all of a run but the file that is locked."""
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != RUN:
+            entry.unlink()
 
 
 def _tensor(value: Any) -> Tensor:

@@ -1,4 +1,5 @@
-"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work, cancels, and notices the death of.
+"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and cancels. It notices when
+one dies, and when one falls silent.
 
 A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next child is there at once.
 """
@@ -14,10 +15,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from fluxbooth import lifeline
+from fluxbooth import lifeline, liveness, log
 from fluxbooth.errors import FluxboothError
 from fluxbooth.specs import lora_and_weight
 
@@ -29,6 +31,10 @@ LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
 
 class ChildDied(Exception):
     """The child ended in the middle of its work: out of memory, killed, or a fault of a library."""
+
+
+class NurseryDied(Exception):
+    """The nursery was killed, and with it the child in the middle of its work, which had no part in that."""
 
 
 class Refused(FluxboothError):
@@ -54,7 +60,7 @@ class Child:
     async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never returns once the engine stops.
 
-        Raises Refused with the child's sentence; ChildDied.
+        Raises Refused with the child's sentence; ChildDied; NurseryDied.
         """
         async with self.busy:
             self.start()
@@ -70,7 +76,7 @@ class Child:
                     if "died" in reply:
                         if self.stopping or watch.done():  # it was cancelled, and had to be killed
                             return await self._given_up()
-                        raise ChildDied(f"exit code {reply['died']}")
+                        raise reply["fault"](reply["died"])
                     if "result" in reply:
                         return reply["result"]
                     if "failed" in reply:
@@ -121,7 +127,9 @@ class Child:
             start_new_session=True, env={**lifeline.environment(), **self.environment},
         )  # fmt: skip
         self.pid = None if sys.platform == "linux" else self.process.pid
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        silence = liveness.Silence()
+        threading.Thread(target=self._read, args=(self.process, silence), daemon=True).start()
+        threading.Thread(target=self._guard, args=(self.process, silence), daemon=True).start()
 
     def _send(self, message: Json) -> None:
         assert self.process is not None and self.process.stdin is not None
@@ -129,21 +137,45 @@ class Child:
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
             self.process.stdin.flush()
 
-    def _read(self, process: subprocess.Popen[bytes]) -> None:
+    def _read(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that hears a process until its end."""
         assert process.stdout is not None
         for line in process.stdout:
+            silence.heard()
             try:
                 reply = json.loads(line)
             except ValueError:  # cut off by a death
+                continue
+            if "alive" in reply:
                 continue
             if "born" in reply:
                 self.pid = reply["born"]
                 continue
             if "died" in reply:
-                reply, self.pid = {**reply, "id": self.current}, None
-            self._hear(process, reply)
-        self._hear(process, {"died": process.wait(), "id": self.current})
+                self.pid = None
+                self._hear_death(process, ChildDied, f"exit code {reply['died']}")
+            else:
+                self._hear(process, reply)
+        code = process.wait()
+        if silence.look():
+            self._hear_death(process, ChildDied, f"it was silent for {silence.seconds:.0f} s")
+        else:
+            # who is killed here is not who does the work, where there is a nursery; one that cannot start is a fault that must be told
+            killed = sys.platform == "linux" and code < 0
+            self._hear_death(process, NurseryDied if killed else ChildDied, f"exit code {code}")
+
+    def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
+        """The thread that kills a process and its child once there is something to be heard from them, and is not."""
+        while process.poll() is None:
+            # a nursery without a child says nothing
+            if silence.look(expected=self.pid is not None or self.current != NONE):
+                log.write("child silent", pid=self.pid, seconds=round(silence.seconds), then="killed")
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(liveness.EVERY)
+
+    def _hear_death(self, process: subprocess.Popen[bytes], fault: type[Exception], how: str) -> None:
+        self._hear(process, {"died": how, "fault": fault, "id": self.current})
 
     def _hear(self, process: subprocess.Popen[bytes], reply: Json) -> None:
         if self.loop is not None and process is self.process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import secrets
@@ -14,7 +15,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import fitting, lorafile, models, photocheck, startpicture
+from fluxbooth import cores, fitting, lorafile, models, photocheck, startpicture
 from fluxbooth import prompts as language
 from fluxbooth.faster import drawing
 from fluxbooth.models import Base
@@ -122,9 +123,10 @@ def draw(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
     width, height = size
-    images = pipeline(
-        width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **given
-    ).images
+    with cores.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext():
+        images = pipeline(
+            width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **given
+        ).images
     return [start.kept(image) for image in images] if start else images
 
 

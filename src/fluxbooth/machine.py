@@ -10,9 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from fluxbooth.errors import FluxboothError
 from fluxbooth.models.memory import GIB, Dtype, Room
 
 CGROUP = Path("/sys/fs/cgroup")
+DRIVER_WITHIN = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,7 @@ def gpus() -> list[str]:
         return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:
         return []
-    asked = subprocess.run(["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, timeout=60)
-    return asked.stdout.split() if asked.returncode == 0 else []
+    return (_driver_says("--query-gpu=uuid", "--format=csv,noheader") or "").split()
 
 
 def named_gpu(device: str | None = None) -> tuple[str, int] | None:
@@ -55,10 +56,20 @@ def named_gpu(device: str | None = None) -> tuple[str, int] | None:
     here = [device] if device else gpus()
     if not here or shutil.which("nvidia-smi") is None:
         return None
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits", f"--id={here[0]}"]
-    asked = subprocess.run(query, capture_output=True, text=True, timeout=60)
-    name, _, mebibytes = asked.stdout.strip().rpartition(", ")
-    return (name, int(mebibytes) * 2**20) if asked.returncode == 0 and mebibytes.isdigit() else None
+    said = _driver_says("--query-gpu=name,memory.total", "--format=csv,noheader,nounits", f"--id={here[0]}")
+    name, _, mebibytes = (said or "").strip().rpartition(", ")
+    return (name, int(mebibytes) * 2**20) if mebibytes.isdigit() else None
+
+
+def _driver_says(*query: str) -> str | None:
+    """None where the driver has no answer. Raises FluxboothError where none comes."""
+    try:
+        asked = subprocess.run(["nvidia-smi", *query], capture_output=True, text=True, timeout=DRIVER_WITHIN)
+    except subprocess.TimeoutExpired as error:
+        raise FluxboothError(
+            f"nvidia-smi does not answer within {DRIVER_WITHIN:g} s: restart the driver, or do without with CUDA_VISIBLE_DEVICES=''."
+        ) from error
+    return asked.stdout if asked.returncode == 0 else None
 
 
 def matrix_speed() -> float:

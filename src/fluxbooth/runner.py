@@ -2,7 +2,8 @@
 
 One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out": DIR}`, `{"id": 8, "work":
 "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`. Out: events of the work with its id, and at its end one of
-`{"id": 7, "result": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`.
+`{"id": 7, "result": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`. Every second `{"alive": true}`,
+whatever the work does meanwhile (`liveness.py`).
 
 The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a checkpoint and stops after
 the step under way. It dies with its parent, for nobody else would ever free the device.
@@ -21,7 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from fluxbooth import libraries
+from fluxbooth import libraries, liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.lifeline import die_with_parent
 
@@ -40,6 +41,7 @@ NO_ROOM = "The server could not write its files: its disk may be full."
 class Runner:
     def __init__(self, replies: TextIO) -> None:
         self.replies, self.kept = replies, ("", "", "", "", "")
+        self.telling = threading.Lock()  # the pipe has two writers: the work, and what says every second that we live
         self.current: int | None = None
         self.family: Family | None = None
         self.shelf: Shelf | None = None
@@ -94,8 +96,9 @@ class Runner:
         os._exit(0)
 
     def tell(self, message: Json) -> None:
-        self.replies.write(json.dumps(message) + "\n")
-        self.replies.flush()
+        with self.telling:
+            self.replies.write(json.dumps(message) + "\n")
+            self.replies.flush()
 
 
 def train(runner: Runner, request: Json, tell: Tell) -> Json:
@@ -194,6 +197,7 @@ def work(replies: TextIO) -> NoReturn:
     runner, requests = Runner(replies), SimpleQueue[Json]()
     signal.signal(signal.SIGINT, runner.interrupt)
     threading.Thread(target=runner.listen, args=(requests,), daemon=True).start()
+    liveness.tell(lambda: runner.tell({"alive": True}))
     runner.serve(requests)
 
 

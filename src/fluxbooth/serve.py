@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import argparse
 import signal
-import subprocess
 import sys
 import threading
-import time
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth import lifeline, models
+from fluxbooth import models
 from fluxbooth.errors import InputError
 from fluxbooth.models import pull
 from fluxbooth.service import accounts, db, opening, packs, signing_in
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tables import Account
+from fluxbooth.supervisor import Supervisor
 
 Json = dict[str, Any]
-REFUSED = 2
-STARTED = 5.0  # seconds after which an engine counts as one that works
 NANO_NOTICE = "Every FLUX base is answered by nano, a small model for trying things out. Use --base flux-dev on a machine with a GPU."
 
 
@@ -31,6 +28,7 @@ def serve(options: argparse.Namespace) -> Json:
     import uvicorn
 
     from fluxbooth.web.app import create_app
+    from fluxbooth.web.listening import Listener
 
     settings = read_settings(host=options.host, port=options.port, data=options.data, base=options.base)
     _check_bases(settings)
@@ -39,63 +37,25 @@ def serve(options: argparse.Namespace) -> Json:
         opening.check(settings)
         first = first_start(settings, database)
         note_url(settings)
-    _banner(settings, first)
+    stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: None)  # uvicorn raises them again once it is done; then the engine has its turn
+        # until uvicorn's handlers are there; it raises them again once it is done, and then the engine has its turn
+        signal.signal(name, lambda *_: stopping.set())
+    _banner(settings, first)
     engine = None if options.no_worker else Supervisor(settings)
     if engine:
         engine.start()
+    config = uvicorn.Config(
+        create_app(settings, stopping, engine.state if engine else None), host=settings.host, port=settings.port, log_level="warning",
+        access_log=False, proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies, timeout_graceful_shutdown=10,
+        timeout_keep_alive=30,
+    )  # fmt: skip
     try:
-        uvicorn.run(
-            create_app(settings), host=settings.host, port=settings.port, log_level="warning", access_log=False,
-            proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies, timeout_graceful_shutdown=10, timeout_keep_alive=30,
-        )  # fmt: skip
+        Listener(config, stopping).run()
     finally:
         if engine:
             engine.stop()
     return {"url": settings.url}
-
-
-class Supervisor:
-    """Keeps one engine process alive. One that refuses to start (exit code 2) is not tried again."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.environment = {**lifeline.environment(), **environment(settings)}
-        self.stopping = threading.Event()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        # the kernel counts the end of the starting thread as the parent's: this thread lives as long as the engine does
-        self.thread = threading.Thread(target=self._keep, daemon=True)
-        self.thread.start()
-
-    def _keep(self) -> None:
-        while not self.stopping.is_set():
-            self.process = subprocess.Popen([sys.executable, "-m", "fluxbooth.worker"], env=self.environment, start_new_session=True)
-            began = time.monotonic()
-            code = self.process.wait()
-            # one that had worked is replaced at once; one that cannot even start is not tried in a tight loop
-            if code == REFUSED or self.stopping.wait(0.0 if time.monotonic() - began > STARTED else STARTED):
-                return
-
-    def stop(self) -> None:
-        """SIGTERM: a training writes a checkpoint first."""
-        self.stopping.set()
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-        self.thread.join(timeout=30)
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings as the variables that the engine process reads."""
-    values = settings.model_dump(mode="json", exclude_none=True)
-    return {f"FLUXBOOTH_{name.upper()}": value if isinstance(value, str) else _json(value) for name, value in values.items()}
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def first_start(settings: Settings, database: db.Database) -> tuple[str, str] | None:

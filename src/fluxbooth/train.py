@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import checkpoint, faces, fitting, flow, lora, lorafile, models, parallel, photocheck
+from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, lorafile, models, parallel, photocheck
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
@@ -81,17 +81,21 @@ def train(
         assert spec.resolutions
         pictures += faces.close_ups(pictures, least=min(spec.resolutions) // 2)
     folder = RunFolder(Path(out))
-    crew.on_main(lambda: RunFolder.open(Path(out), crew.whole(spec), pictures, overwrite=overwrite))
-    if family is None:
-        crew.on_main(lambda: folder.begin(fitting.training(folder.as_begun(spec)).choice))
-    plan = fitting.training(folder.as_planned(spec)) if family is None else fitting.training(spec, there=family.choice)
-    # what made the weights is told with them
-    spec = crew.whole(spec).model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
-    report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
-    resident, family = family, family or models.load(spec.base, training=True, choice=plan.choice)
-    dataset = prepare(pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None)
-    family.load_network()
-    with lora.removed_after(resident):
+    with contextlib.ExitStack() as held:
+        opened = RunFolder.opened(Path(out), crew.whole(spec), pictures, overwrite=overwrite)
+        crew.on_main(lambda: held.enter_context(opened))
+        if family is None:
+            crew.on_main(lambda: folder.begin(fitting.training(folder.as_begun(spec)).choice))
+        plan = fitting.training(folder.as_planned(spec)) if family is None else fitting.training(spec, there=family.choice)
+        # what made the weights is told with them
+        spec = crew.whole(spec).model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
+        report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
+        resident, family = family, family or models.load(spec.base, training=True, choice=plan.choice)
+        dataset = prepare(pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None)
+        family.load_network()
+        held.enter_context(lora.removed_after(resident))
+        if family.row.small:
+            held.enter_context(cores.one_thread())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(_Run(spec, family, dataset, folder, report, crew, count), began, len(pictures))
 

@@ -7,7 +7,6 @@ lock; it dies with the server that started it. SIGTERM lets a training write a c
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import signal
 import sys
@@ -21,10 +20,10 @@ from typing import IO, Any, TypeVar
 from dbos import DBOS, DBOSPortableJSONSerializer
 from sqlalchemy.exc import OperationalError
 
-from fluxbooth import log, machine
-from fluxbooth.child import ChildDied, Children, Refused
+from fluxbooth import liveness, locks, log, machine
+from fluxbooth.child import ChildDied, Children, NurseryDied, Refused
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.lifeline import die_with_parent
+from fluxbooth.lifeline import PARENT, die_with_parent
 from fluxbooth.service import accounts, callbacks, clock, db, fetching, opening, room
 from fluxbooth.service.fetch import rules_for
 from fluxbooth.service.jobs import DELIVERY, DEVICE, FETCH, VERSION, JobEngine
@@ -213,6 +212,9 @@ async def attempt(number: int, work: str) -> Json:
         deaths = await written(engine.results.died, Tune if work == "train" else Prompt, number)
         log.write("child died", how=str(error), deaths=deaths, most=MOST_DEATHS)
         return {"outcome": "died", "deaths": deaths}
+    except NurseryDied as error:  # no fault of this job, which is not counted as one
+        log.write("nursery died", how=str(error))
+        return {"outcome": "died", "deaths": 0}
     return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
 
 
@@ -228,18 +230,12 @@ async def post(callback_id: str, attempt: int) -> None:
 
 def lock(data: Path) -> IO[str]:
     """The right to be the engine of a data folder. Raises InputError if another engine keeps it."""
-    file = (data / "engine.lock").open("w")
-    until = time.monotonic() + LOCK_WITHIN
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise InputError(
-                    f"Another engine works on {data}: stop it, or start this server with --no-worker; several engines need PostgreSQL."
-                ) from None
-            time.sleep(0.1)  # one that was just stopped is still writing its checkpoint
+    held = locks.held(data / "engine.lock", LOCK_WITHIN)  # one that was just stopped is still writing its checkpoint
+    if held is None:
+        raise InputError(
+            f"Another engine works on {data}: stop it, or start this server with --no-worker; several engines need PostgreSQL."
+        )
+    return held
 
 
 def sweep(results: Results) -> None:
@@ -259,6 +255,8 @@ def main() -> None:
     global engine
     settings = read_settings()
     die_with_parent(signal.SIGTERM)
+    if PARENT in os.environ:  # the server listens at the other end
+        liveness.tell(lambda: os.write(1, b"."))
     try:
         with opening.faults_said(settings):
             held = lock(settings.data)

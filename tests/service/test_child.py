@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +14,8 @@ from typing import IO, Any
 
 import pytest
 
-from fluxbooth import lifeline
-from fluxbooth.child import Child, ChildDied
+from fluxbooth import lifeline, liveness
+from fluxbooth.child import Child, ChildDied, NurseryDied
 from tests.service.server import until
 
 
@@ -56,6 +58,49 @@ def test_after_a_death_the_nursery_has_another(child: Child, tmp_path: Path) -> 
         assert child.process.pid == nursery
 
     asyncio.run(story())
+
+
+def test_the_death_of_the_nursery_and_the_silence_of_a_child_end_their_work(
+    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def story() -> None:
+        async def kill_the_nursery(event: dict[str, Any]) -> None:
+            assert child.process is not None
+            child.process.kill()
+
+        async def stop_the_child(event: dict[str, Any]) -> None:
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGSTOP)
+
+        with pytest.raises(NurseryDied):  # which is nobody's fault
+            await child.run(request(tmp_path / "first"), wanted, kill_the_nursery)
+        monkeypatch.setattr(liveness, "SILENT_AFTER", 5.0)
+        with pytest.raises(ChildDied, match="silent"):
+            await child.run(request(tmp_path / "second"), wanted, stop_the_child)
+        assert '"event": "child silent"' in capfd.readouterr().err
+        monkeypatch.setattr(liveness, "SILENT_AFTER", 300.0)
+        assert await child.run(request(tmp_path / "third"), wanted, silent)
+
+    asyncio.run(story())
+
+
+def test_silence_is_what_the_listener_lived_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(liveness.time, "monotonic", lambda: clock[0])
+    silence = liveness.Silence()
+
+    def look(seconds: float, *, expected: bool = True) -> bool:
+        clock[0] += seconds
+        return silence.look(expected=expected)
+
+    assert not any(look(1) for _ in range(299))  # it may take its time to start
+    silence.heard()
+    assert not any(look(1) for _ in range(60)) and silence.is_late
+    assert look(1)
+    silence.heard()
+    assert not silence.is_late and not look(86_400)  # all were stopped, and went on
+    silence.heard()
+    assert not any(look(1, expected=False) for _ in range(600))
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 1000
 def own(*servers: Server, **rules: Any) -> FetchRules:
     """Rules of somebody whose pictures are on his own machine."""
     ports = frozenset(server.port for server in servers)
-    return FetchRules(**{"allow_private": True, "ports": ports, "seconds": 10.0, **rules})
+    return FetchRules(**{"allow_private": True, "ports": ports, "seconds": 60.0, **rules})
 
 
 def refused(url: str, target: Path, rules: FetchRules) -> FetchError:

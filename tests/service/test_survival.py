@@ -160,6 +160,18 @@ def test_a_child_that_dies_three_times_fails_its_job_with_a_reason(server: Serve
     assert server.finished_tune(server.new_tune("next")["id"])["trained_at"]
 
 
+def test_a_nursery_that_is_killed_is_no_fault_of_its_job(server: Server) -> None:
+    tune = server.new_tune("innocent", branch="flux1", steps="30")
+    until(lambda: server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
+    before = server.nursery()
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    until(lambda: server.nursery() not in (None, before), "there is another nursery")
+    with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
+        assert session.get_one(Tune, tune["id"]).deaths == 0
+    assert server.finished_tune(tune["id"])["trained_at"]
+
+
 def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(own_server: Server) -> None:
     tune = own_server.new_tune("interrupted", branch="flux1", steps="30")
     until(lambda: own_server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")

@@ -33,6 +33,7 @@ class Base:
     trains: bool = True
     guided: bool = True  # knows the guidance of a GenerateSpec
     revision: str | None = None  # commit of the Hugging Face repository; None: unknown until `models pull` records one
+    small: bool = False  # a picture or a step of it is too little work for two threads
     stored: Literal["bfloat16", "float32"] = "bfloat16"  # what its unquantised weights and its LoRA files are kept in
 
     @property
@@ -63,6 +64,7 @@ BASES: dict[str, Base] = {
             learning_rate=3e-4,
             batch_size=4,
             resolutions=(128,),
+            small=True,
             stored="float32",
         ),
         _flux1(

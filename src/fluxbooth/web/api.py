@@ -124,7 +124,7 @@ def cancel_tune(number: str, services: Using, account: Owner) -> Json:
 
 @router.get("/tunes/{number}/progress", summary="How far a training is", response_model=None)
 async def progress(number: str, request: Request, services: Using, account: Owner) -> Json | Response:
-    """`Accept: text/event-stream` gives an event for each change, until the training is over."""
+    """`Accept: text/event-stream` gives an event for each change, until the training is over or the server stops."""
 
     def look() -> Json:
         with services.db.read() as session:
@@ -143,7 +143,7 @@ async def progress(number: str, request: Request, services: Using, account: Owne
             if state != shown:
                 yield f"data: {json.dumps(state)}\n\n"
                 shown = state
-            if state["over"] or await request.is_disconnected():
+            if state["over"] or services.stopping.is_set() or await request.is_disconnected():
                 return
             await asyncio.sleep(1)
 

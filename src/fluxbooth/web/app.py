@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import anyio
 from fastapi import FastAPI, Request, Response
@@ -30,6 +31,7 @@ from fluxbooth.web.render import refused
 from fluxbooth.web.turns import Turns
 
 LONGEST_PATH = 2000
+Engine = Callable[[], Literal["runs", "silent", "stopped"]]
 PATIENCE = 5.0  # seconds that a request waits for the right to write
 
 
@@ -46,18 +48,21 @@ class Services:
     pace: Pace
     pulls: Pulls
     readers: anyio.CapacityLimiter  # threads that answer polls
+    stopping: threading.Event  # set once no more may be answered
+    engine: Engine | None
     parsing: Turns = field(default_factory=lambda: Turns(places=1, each=1))  # of long texts
     decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))  # of strangers' pictures
 
 
-def services(settings: Settings) -> Services:
+def services(settings: Settings, stopping: threading.Event, engine: Engine | None) -> Services:
     secret = accounts.pepper(settings.data)
     sign = Signer(secret, settings.url)
     base = db.Database(settings.database_url, patience=PATIENCE)
     # SQLite answers at once, so threads would only take Python's lock from one another: with eight clients and two cores one thread
     # gives a third more answers than forty
     readers = anyio.CapacityLimiter(1 if base.engine.dialect.name == "sqlite" else 8)
-    return Services(settings, base, Store(settings.data), JobEngine(settings, sign), sign, secret, Pace(), Pulls(), readers)
+    jobs = JobEngine(settings, sign)
+    return Services(settings, base, Store(settings.data), jobs, sign, secret, Pace(), Pulls(), readers, stopping, engine)
 
 
 class PlainPaths:
@@ -73,12 +78,13 @@ class PlainPaths:
         await self.app(scope, receive, send)
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, stopping: threading.Event | None = None, engine: Engine | None = None) -> FastAPI:
+    """`stopping` ends answers that would go on for ever; `engine` tells the state of the engine, where this server has one."""
     from fluxbooth.web import api, catalogue, checkpoints, document, estimates, images, inspect, packs, pages, themes
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.services = services(settings)
+        app.state.services = services(settings, stopping or threading.Event(), engine)
         if settings.anthropic_api_key:
             threading.Thread(target=claude.warm, args=(settings,), daemon=True).start()
         yield

@@ -18,6 +18,10 @@ from fluxbooth.web.requests import Owner, Using, the_account
 
 router = APIRouter()
 Json = dict[str, Any]
+NOT_READY = {
+    "silent": "The engine of this server is silent: if that lasts, it is started anew.",
+    "stopped": "The engine of this server does not run: its log says why.",
+}
 
 
 @router.get("/gallery/tunes", summary="The bases")
@@ -87,10 +91,12 @@ def health() -> Json:
     return {"ok": True}
 
 
-@router.get("/ready", summary="The database answers")
+@router.get("/ready", summary="The database answers, and the engine does")
 def ready(services: Using) -> Json:
     with services.db.read() as session:
         session.execute(select(1))
+    if services.engine is not None and (state := services.engine()) != "runs":
+        raise ServiceError(NOT_READY[state], 503)
     return {"ok": True}
 
 

@@ -36,9 +36,10 @@ Operator = Annotated[Account, Depends(the_operator)]
 def server(request: Request, services: Using, account: Operator) -> Response:
     with services.db.read() as session:
         seen = overview.overview(session, services.settings)
+    engine = services.engine() if services.engine else "runs" if seen.engine_runs else "stopped"
     return page(
         request, "server.html", title=text("server.title"), seen=seen, free=spoken(seen.disk_free), total=spoken(seen.disk_total),
-        settings=services.settings, bases=services.pulls.rows(),
+        settings=services.settings, engine=engine, bases=services.pulls.rows(),
     )  # fmt: skip
 
 
