@@ -10,8 +10,9 @@ from typing import Protocol
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, selectinload
 
-from fluxbooth import faces, lorafile, photocheck
+from fluxbooth import faces, lorafile, models, photocheck
 from fluxbooth.errors import InputError
+from fluxbooth.models import layers
 from fluxbooth.service import money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.fetch import FetchError, FetchRules, check, rules_for
@@ -46,7 +47,7 @@ def create(
 ) -> Tune:  # fmt: skip
     """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one of the same title.
 
-    With a `lora_file` there is nothing to train: the tune is ready at once.
+    With a `lora_file`, which `check_lora` has passed, there is nothing to train: the tune is ready at once.
 
     The caller holds the transaction. Raises Invalid for what will not do; nothing is kept then.
     """
@@ -56,8 +57,6 @@ def create(
     pictures = [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
     if lora_file is None:
         _check_images(form, pictures, rules_for(settings))
-    else:
-        _check_lora(lora_file)
     quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
     face_crop = account.face_crop if form.face_crop is None else form.face_crop
     spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls), face_crop=face_crop and faces.available())
@@ -111,6 +110,17 @@ def check_pictures(uploads: Sequence[Upload]) -> None:
         for upload in uploads:
             message = message.replace(str(upload.path), upload.filename).replace(upload.path.name, upload.filename)
         raise Invalid({"images": [message]}) from None
+
+
+def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
+    """Looks at a LoRA file as far as it takes to know that it can be drawn with. Raises Invalid with the reason if it cannot."""
+    base, *_ = _base(settings, form)
+    try:
+        file = lorafile.read(upload.path)
+        lorafile.check_fits(file, layers.sizes(models.find(base).source), PurePath(base).name)
+        lorafile.check_numbers(file)
+    except InputError as error:
+        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
 
 
 def get(session: Session, account: Account, number: int) -> Tune:
@@ -235,16 +245,6 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: FetchRules)
         raise Invalid({"image_urls": refused})
 
 
-def _check_lora(upload: Upload) -> None:
-    """Refuses what is no LoRA of diffusers' format, by its header alone: names, dtypes, shapes and offsets."""
-    try:
-        shapes = lorafile.read(upload.path).shapes
-    except InputError as error:
-        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
-    if not all(name.startswith("transformer.") for name in shapes):
-        raise Invalid({"lora_file": ["The file is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
-
-
 def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool) -> TrainSpec:
     fast = branch == "fast"
     spec = TrainSpec.read({
@@ -274,5 +274,5 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
 
 
 __all__ = [
-    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check_pictures", "create", "delete", "eta", "fail", "get", "listed", "with_stages"
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check_lora", "check_pictures", "create", "delete", "eta", "fail", "get", "listed", "with_stages"
 ]  # fmt: skip

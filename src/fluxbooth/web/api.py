@@ -50,6 +50,8 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         form = TuneForm.read(values)
         async with requests.DECODING:
             await asyncio.to_thread(tunes.check_pictures, uploads)
+            if lora_file:
+                await asyncio.to_thread(tunes.check_lora, services.settings, form, lora_file)
 
         def work(session: Session, owner: Account) -> Json:
             tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
