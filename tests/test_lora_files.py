@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fluxbooth import InputError, lorafile, models
+from fluxbooth import InputError, lora, lorafile, models
 from fluxbooth.cli import main
+from fluxbooth.files import save_tensors
 from fluxbooth.loraformats import convert
+from fluxbooth.loralayers import Layer, LowRank
+from fluxbooth.models import frozen
 from fluxbooth.models.base import Family
-from fluxbooth.slots import Shelf, worn
+from fluxbooth.slots import Shelf, _Branch, worn
 from tests import lora_files
 from tests.lora_files import Case
 
@@ -99,21 +103,20 @@ def test_by_way_of_kohyas_format_it_draws_the_same(tmp_path: Path, resident: Fam
 @by_name(REFUSED)
 def test_what_will_not_do_is_refused_with_its_reason(tmp_path: Path, resident: Family, case: Case) -> None:
     path = case.write(tmp_path)
-    with pytest.raises(InputError, match=rf"{re.escape(str(path))} .*({case.refused}).*: \w|{re.escape(str(path))} .*({case.refused})"):
+    with pytest.raises(InputError, match=rf"{re.escape(str(path))} .*({case.refused})"):
         Shelf().fetch(path, resident)
 
 
 def test_the_command_line_says_the_reason_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for case in REFUSED:
-        path, out = case.write(tmp_path), tmp_path / "out"
-        for command in (["generate", "a man", "--base", "nano", "--steps", "1", "--lora", str(path), "--out", str(out)],):
-            if "architecture" in case.refused or "infinite" in case.refused:
-                continue  # known only beside the base, or by its numbers: `Shelf.fetch` says it
-            assert main(command) == 2, case.name
-            said = capsys.readouterr().err
-            assert re.search(case.refused, said) and "Traceback" not in said, said
+        path = case.write(tmp_path)
         assert main(["lora", "info", str(path), "--json"]) in (0, 2)
         capsys.readouterr()
+        if "architecture" in case.refused or "infinite" in case.refused:
+            continue  # known only beside the base, or by its numbers: see above
+        command = ["generate", "a man", "--base", "nano", "--steps", "1", "--lora", str(path), "--out", str(tmp_path / "out")]
+        assert main(command) == 2, case.name
+        assert re.search(case.refused, capsys.readouterr().err), case.name
 
 
 def test_peft_tells_the_strength_in_a_file_beside(tmp_path: Path, resident: Family) -> None:
@@ -147,6 +150,45 @@ def test_a_bias_is_added(tmp_path: Path, resident: Family) -> None:
     assert torch.equal(load_file(tmp_path / "d.safetensors")[f"transformer.{lora_files.Q}.lora_B.bias"], bias)
     with pytest.raises(InputError, match="has a bias for"):
         convert(tmp_path / "a.safetensors", tmp_path / "k.safetensors", "kohya")
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_a_layer_without_a_bias_is_trained_and_drawn_with(resident: Family, quantised: bool) -> None:
+    """As all of FLUX.2's are, also where its weight is kept apart from where it computes."""
+    linear = nn.Linear(256, 256, bias=False).requires_grad_(False)
+    place = frozen.FrozenLinear(linear, torch.float32) if quantised else linear
+    a, b = lora_files.pair(256, 256)
+    magnitude, x = torch.rand(256) + 0.5, torch.randn(3, 256)
+    changed = linear.weight + b @ a
+    hook = place.register_forward_hook(_Branch([(Layer(LowRank(a, b)), 1.0)]))
+    torch.testing.assert_close(place(x), x @ changed.T, rtol=1e-4, atol=1e-4)
+    hook.remove()
+    place.register_forward_hook(_Branch([(Layer(LowRank(a, b), magnitude), 1.0)]))
+    changed = changed * (magnitude / changed.norm(dim=1))[:, None]
+    torch.testing.assert_close(place(x), x @ changed.T, rtol=1e-4, atol=1e-4)
+
+
+def test_training_adds_branches_to_layers_without_a_bias() -> None:
+    family = models.load("nano", dtype="float32")
+    for name in family.adapter_targets():
+        layer = family.network.get_submodule(name)
+        layer.bias = None
+        family.network.set_submodule(name, frozen.FrozenLinear(layer, torch.float32))
+    with torch.enable_grad():
+        parameters = lora.add(family, 4, 0)
+        told = {"states": torch.randn(1, 8, 192), "pooled": torch.randn(1, 128)}
+        family.velocity(torch.randn(1, 16, 64), torch.tensor([0.4]), told, 3.5, (64, 64)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in parameters)
+
+
+def test_a_written_lora_may_be_read_by_whom_other_files_may(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_tensors(tmp_path / "a.safetensors", {"a": torch.ones(2)})
+        (tmp_path / "other").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_sizes_of_a_base_are_those_of_its_network(resident: Family) -> None:

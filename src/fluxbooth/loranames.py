@@ -46,9 +46,9 @@ _XLABS = {
 }  # fmt: skip
 _TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)")
 _OTHER_METHODS = {
-    "OFT": r"\b(oft|boft)_", "VeRA": r"\bvera_", "(IA)³": r"on_input|\bia3_", "GLoRA": r"\.[ab][12]\.weight$",
-    "a LoRA of convolutions": r"lora_mid|hada_t\d|lokr_t\d", "whole differences of weights (diff)": r"\.(diff|w_norm|b_norm)$|set_weight$",
-    "a control LoRA with norms of its own": r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$",
+    "is an OFT": r"\b(oft|boft)_", "is a VeRA": r"\bvera_", "is an (IA)³": r"on_input|\bia3_", "is a GLoRA": r"\.[ab][12]\.weight$",
+    "adapts convolutions": r"lora_mid|hada_t\d|lokr_t\d", "holds whole differences of weights": r"\.(diff|w_norm|b_norm)$|set_weight$",
+    "is a control LoRA with norms of its own": r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$",
 }  # fmt: skip
 _OTHER_MODELS = {
     "FLUX.2": r"stream_modulation|to_qkv_mlp_proj|to_added_qkv|attn[._]to_qkv|ff(_context)?[._]linear_(in|out)",
@@ -123,7 +123,7 @@ def _why_not(name: str) -> str:
     shown = repr(name[:80])
     for method, pattern in _OTHER_METHODS.items():
         if re.search(pattern, name):
-            return f"is {method} (it holds {shown}), which Fluxbooth does not read: {WAY_OUT}."
+            return f"{method} ({shown}), which Fluxbooth does not read: {WAY_OUT}."
     return f"holds {shown}, which is no part of a FLUX.1 LoRA: use a LoRA that was made for FLUX.1."
 
 

@@ -274,5 +274,6 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
 
 
 __all__ = [
-    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check_lora", "check_pictures", "create", "delete", "eta", "fail", "get", "listed", "with_stages"
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check_lora", "check_pictures", "create", "delete", "eta", "fail", "get", "listed",
+    "with_stages",
 ]  # fmt: skip
