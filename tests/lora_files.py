@@ -143,6 +143,7 @@ def namings(plain: Mapping[str, Pair], fused: Mapping[str, Pair]) -> list[Case]:
         Case("kohya", underscored(fused, alpha=RANK), changes=of_fused),
         Case("kohya_alpha_1", underscored(fused, alpha=1), changes={name: value / RANK for name, value in of_fused.items()}),
         Case("kohya_without_alpha", underscored(fused), changes=of_fused),
+        Case("kohya_of_zeros", {name: 0 * value for name, value in underscored(fused).items()}, changes={}),
         Case("kohya_last_layer", underscored(swapped), changes={"norm_out.linear": turned}),
         Case("kohya_and_clip", underscored(fused, alpha=RANK) | underscored(text, "", 4), changes=of_fused),
         Case("kohya_clip_alone", underscored(text, "", 4), refused="text encoders alone"),

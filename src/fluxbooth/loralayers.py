@@ -210,7 +210,8 @@ def _blocks(whole: LowRank, parts: Sequence[LowRank]) -> Sequence[LowRank]:
     blocks = [part.up.split(rank, 1) for part in parts]
     if any(blocks[i][j].any() for i in range(len(parts)) for j in range(len(parts)) if i != j):
         return parts
-    return [_trimmed(LowRank(down, blocks[i][i])) for i, down in enumerate(whole.down.split(rank))]
+    trimmed = [_trimmed(LowRank(down, blocks[i][i])) for i, down in enumerate(whole.down.split(rank))]
+    return trimmed if any(part.rank for part in trimmed) else parts  # a LoRA of zeros has a rank, too
 
 
 def _trimmed(change: LowRank) -> LowRank:
