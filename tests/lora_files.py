@@ -272,6 +272,12 @@ def broken() -> list[Case]:
     return [
         *sound,
         Case("only_a", {a: down} | other, refused="only a part"),
+        Case("two_adapters", {a: down, b: up} | named({Q: (down, up)}, a="lora_A.x.weight", b="lora_B.x.weight"), refused="twice"),
+        Case(
+            "two_kinds",
+            {a: down, b: up} | {f"transformer.{Q}.lokr_w1": torch.ones(4, 4), f"transformer.{Q}.lokr_w2": torch.ones(64, 64)},
+            refused="as LoKr and as something else",
+        ),
         Case("only_b", {b: up} | other, refused="only a part"),
         Case("ranks_differ", {a: down[:2], b: up} | other, refused="do not fit each other"),
         Case("one_dimension", {a: down[0], b: up[:, 0]} | other, refused="do not fit each other"),
@@ -289,6 +295,7 @@ def broken() -> list[Case]:
         Case("sdxl", underscored(sd, alpha=4), refused="for Stable Diffusion"),
         Case("sd_convolution", conv, refused="for Stable Diffusion"),
         Case("flux2", named(flux2), refused=r"for FLUX\.2"),
+        Case("flux2_by_its_header", {a: down, b: up}, {"ss_base_model_version": "flux2_klein_4b"}, refused=r"for FLUX\.2"),
         Case("flux2_original", named(gated, "diffusion_model."), refused="another architecture than nano: .* 1536 outputs"),
     ]  # fmt: skip
 

@@ -135,6 +135,7 @@ def read(path: str | Path) -> LoraFile:
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
             raise NoLora("has damaged metadata: download or train it again.")
+        loranames.check_header(metadata)
         _check_tensors(header, path.stat().st_size - begin)
         entries = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
         shapes = {name: tuple(entry["shape"]) for name, entry in entries}

@@ -34,6 +34,7 @@ _ROLES = {
     **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")},
     **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")},
 }
+_EXTRAS = {"alpha", "magnitude", "bias", "bias_difference"}
 _NAME = re.compile(r"(?P<layer>.+?)\.(?:" + "|".join(f"(?P<{role}>{pattern})" for role, pattern in _ROLES.items()) + ")")
 _PREFIXES = ("base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.")
 _UNDERSCORED: dict[str, Naming] = {"lora_unet_": "kohya", "lora_transformer_": "onetrainer", "lycoris_": "lycoris"}
@@ -102,7 +103,9 @@ def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, 
             raise NoLora(_why_not(name))
         else:
             role = next(role for role in _ROLES if found[role] is not None)
-            collected.setdefault(found["layer"], {})[role] = name
+            before = collected.setdefault(found["layer"], {}).setdefault(role, name)
+            if before != name:
+                raise NoLora(f"holds {found['layer']} twice ({before}, {name}): save one adapter to a file.")
     if not collected:
         raise NoLora(
             "adapts text encoders alone, which Fluxbooth leaves as they are: use a LoRA that was trained on FLUX.1's transformer, too."
@@ -110,6 +113,13 @@ def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, 
     groups = tuple(_group(name, tensors, shapes) for name, tensors in collected.items())
     _check_once(groups)
     return groups, tuple(sorted(left_out))
+
+
+def check_header(metadata: Mapping[str, str]) -> None:
+    """Raises NoLora for a file whose header says FLUX.2: some of its layers have FLUX.1's names and sizes."""
+    for key in ("modelspec.architecture", "ss_base_model_version"):
+        if re.search(r"flux[._\- ]?2|klein", metadata.get(key, ""), re.IGNORECASE):
+            raise NoLora(f"is for FLUX.2 (its header says {key} {metadata[key][:40]!r}): use a LoRA that was made for FLUX.1.")
 
 
 def _other_model(name: str) -> str | None:
@@ -144,9 +154,20 @@ def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> G
     except ValueError:
         told = ", ".join(f"{role} {list(shape)}" for role, shape in sorted(given.items()))
         raise NoLora(f"holds tensors of {name} that do not fit each other ({told}): download or train it again.") from None
+    if strays := tensors.keys() - _used(kind, tensors) - _EXTRAS:
+        raise NoLora(f"holds {name} as {kind} and as something else ({', '.join(sorted(strays))}): download or train it again.")
     group = Group(name, kind, naming, parts, tensors, outputs, inputs, rank)
     _check_extras(group, given)
     return group
+
+
+def _used(kind: Kind, tensors: Iterable[str]) -> set[str]:
+    if kind == "LoRA":
+        return {"down", "up"}
+    if kind == "LoHa":
+        return {f"hada_{w}_{ab}" for w in ("w1", "w2") for ab in "ab"}
+    whole = {name for name in ("lokr_w1", "lokr_w2") if name in tensors}
+    return whole | {f"{name}_{ab}" for name in {"lokr_w1", "lokr_w2"} - whole for ab in "ab"}
 
 
 def _placed(name: str) -> tuple[Naming, tuple[str, ...]] | None:
