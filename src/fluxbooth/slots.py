@@ -92,13 +92,13 @@ class Shelf:
 
 def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
     """Where the file allows it, its tensors are views of one piece of memory, so that they cost one reading of it and no more."""
-    lorafile.check_numbers(file)
     kinds = set(file.dtypes.values())
     kind = DTYPES.get(min(kinds))
     if kind is None or len(kinds) > 1 or file.begin % kind.itemsize:  # numbers of several sizes, or at odd places
         read = loralayers.read(file)
         layers = {name: layer.to(torch.device("cpu"), dtype) for name, layer in read.items()}
         return Adapter(file, layers, file.sha256())
+    lorafile.check_numbers(file)
     if mapped:
         whole = torch.from_file(str(file.path), shared=False, size=file.path.stat().st_size, dtype=torch.uint8)
         whole[::PAGE].sum()  # so that its first use waits for no disk
