@@ -117,6 +117,7 @@ def namings(plain: Mapping[str, Pair], fused: Mapping[str, Pair]) -> list[Case]:
     changes = products(plain)
     of_fused = split(QKV, products(fused)["double_blocks.0.img_attn.qkv"]) | split(LINEAR1, products(fused)["single_blocks.0.linear1"])
     of_fused[OUT] = products(fused)["double_blocks.0.img_attn.proj"]
+    parts_alone = {f"double_blocks.0.img_attn.qkv.{number}": pair(D, D) for number in range(3)}
     swapped = {"final_layer.adaLN_modulation.1": pair(2 * D, D)}
     turned = torch.cat(products(swapped)["final_layer.adaLN_modulation.1"].chunk(2)[::-1])
     text = {"lora_te1_text_model_encoder_layers_0_mlp_fc1": pair(64, 64)}
@@ -144,6 +145,7 @@ def namings(plain: Mapping[str, Pair], fused: Mapping[str, Pair]) -> list[Case]:
         Case("kohya_alpha_1", underscored(fused, alpha=1), changes={name: value / RANK for name, value in of_fused.items()}),
         Case("kohya_without_alpha", underscored(fused), changes=of_fused),
         Case("kohya_of_zeros", {name: 0 * value for name, value in underscored(fused).items()}, changes={}),
+        Case("kohya_split_qkv", underscored(parts_alone, alpha=RANK), changes=products(dict(zip(QKV, parts_alone.values(), strict=True)))),
         Case("kohya_last_layer", underscored(swapped), changes={"norm_out.linear": turned}),
         Case("kohya_and_clip", underscored(fused, alpha=RANK) | underscored(text, "", 4), changes=of_fused),
         Case("kohya_clip_alone", underscored(text, "", 4), refused="text encoders alone"),
@@ -209,7 +211,7 @@ def methods(weights: Tensors) -> list[Case]:
              changes={OUT: loha}, scaled={OUT: (rows, 1)}),
         Case("oft", {f"{proj}.oft_blocks": torch.randn(4, 64, 64)}, refused="is an OFT"),
         Case("whole_difference", {f"{proj}.diff": torch.randn(D, D)}, refused="whole differences"),
-        Case("norms", named(plain) | {"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(64)}, refused="control LoRA"),
+        Case("norms", named(plain) | {"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(64)}, refused="scales of norms"),
     ]  # fmt: skip
 
 

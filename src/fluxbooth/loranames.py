@@ -49,7 +49,7 @@ _TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[.
 _OTHER_METHODS = {
     "is an OFT": r"\b(oft|boft)_", "is a VeRA": r"\bvera_", "is an (IA)³": r"on_input|\bia3_", "is a GLoRA": r"\.[ab][12]\.weight$",
     "adapts convolutions": r"lora_mid|hada_t\d|lokr_t\d", "holds whole differences of weights": r"\.(diff|w_norm|b_norm)$|set_weight$",
-    "is a control LoRA with norms of its own": r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$",
+    "brings scales of norms, as control LoRAs do": r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$",
 }  # fmt: skip
 _OTHER_MODELS = {
     "FLUX.2": r"stream_modulation|to_qkv_mlp_proj|to_added_qkv|attn[._]to_qkv|ff(_context)?[._]linear_(in|out)",
@@ -177,6 +177,9 @@ def _placed(name: str) -> tuple[Naming, tuple[str, ...]] | None:
             rest = name.removeprefix(prefix).replace(".", "_")
             if parts := parts_of(rest):
                 return naming, parts
+            split = re.fullmatch(r"(.+)_([0-3])", rest)  # a fused layer's parts one by one (split_qkv)
+            if split and len(parts := parts_of(split[1]) or ()) > int(split[2]):
+                return naming, (parts[int(split[2])],)
             layer = layer_of(rest)
             return None if layer is None else ("onetrainer" if naming == "kohya" else naming, (layer,))
     name = stripped(name)

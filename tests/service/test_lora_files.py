@@ -35,12 +35,3 @@ def test_every_file_of_the_world_is_a_tune_or_refused_with_its_reason(tmp_path: 
         (reason,) = answer.json()["lora_file"]
         assert reason.startswith("The file ") and re.search(case.refused, reason), (case.name, reason)
         assert str(tmp_path) not in reason and str(town.settings.data) not in reason
-
-
-def test_a_lora_of_flux_dev_is_no_tune_of_a_server_that_draws_with_nano(tmp_path: Path, town: House) -> None:
-    _, guest = town.guest("traveller")
-    (case,) = (case for case in lora_files.cases(lora_files.nano_weights()) if case.name == "flux_dev")
-    files = {"tune[lora_file]": ("x", case.write(tmp_path).read_bytes())}
-    answer = guest.post("/tunes", data={"tune[title]": "dev", "tune[name]": "man"}, files=files)
-    assert answer.status_code == 422
-    assert guest.get("/tunes").json() == []
