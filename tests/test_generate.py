@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth.generate import PLAIN, of_one_colour, parameters_text
 from fluxbooth.lorafile import find
 
 QUICK = GenerateSpec(steps=4, seed=11)
@@ -65,6 +70,41 @@ def test_weights_of_loras_scale_add_up_and_leave_other_prompts_alone(lora: Path)
     assert np.abs(none - plain).max() <= 1
     assert np.abs(whole - plain).max() > 20
     assert np.abs(twice_half - whole).max() <= 1
+
+
+def test_a_lora_from_elsewhere_has_a_hash_and_any_name(tmp_path: Path, lora: Path) -> None:
+    """Where the header tells none it is that of the numbers, as kohya's tools have it; a name cannot break the recipe's text."""
+    path = tmp_path / 'my "best", one: two.safetensors'
+    save_file(load_file(lora), path)
+    length = int.from_bytes(path.read_bytes()[:8], "little")
+    digest = hashlib.sha256(path.read_bytes()[8 + length :]).hexdigest()
+    picture = generate([TEXT], QUICK.model_copy(update={"steps": 1, "loras": (str(path),)}))[0]
+    assert picture.metadata["loras"] == [{"name": path.stem, "weight": 1.0, "sha256": digest}]
+    text, line = parameters_text(picture.metadata).split("\n")
+    assert text == f"{TEXT} <lora:my best one two:1>"
+    pairs = re.findall(r'(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', line)  # as A1111 takes it apart
+    assert dict(pairs)["Lora hashes"] == f'"my best one two: {digest[:12]}"'
+    assert len(pairs) == 9
+
+
+def test_a_picture_of_one_colour_is_said(tmp_path: Path, lora: Path) -> None:
+    """Of numbers that are sound each by itself."""
+    said: list[Any] = []
+    save_file({name: 1e30 * value for name, value in load_file(lora).items()}, tmp_path / "strong.safetensors")
+    strong = QUICK.model_copy(update={"steps": 2, "num_images": 2, "loras": (str(tmp_path / "strong.safetensors"),)})
+    pictures = generate([TEXT], strong, said.append)
+    assert all(of_one_colour(picture.image) for picture in pictures)
+    advice = [one for event in said if event["event"] == "advice" for one in event["advice"] if one.code == PLAIN]
+    assert len(advice) == 1 and "seeds 11, 12 are of one colour" in advice[0].message and "lower weights" in advice[0].message
+    assert [event["event"] for event in said][-2:] == ["advice", "picture"]
+
+
+def test_what_of_a_lora_is_not_used_is_said(tmp_path: Path, lora: Path) -> None:
+    clip = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_{}.weight"
+    save_file(load_file(lora) | {clip.format(x): torch.ones(4, 4) for x in "AB"}, tmp_path / "both.safetensors")
+    said: list[Any] = []
+    generate([TEXT], QUICK.model_copy(update={"steps": 1, "loras": (str(tmp_path / "both.safetensors"),)}), said.append)
+    assert any(one.code == "lora_partly_used" and one.message.startswith("both also holds") for one in said[1]["advice"])
 
 
 def test_a_lora_is_found_by_name(tmp_path: Path, lora: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from fluxbooth import FluxboothError, InputError, TrainSpec, flow, lorafile, models, train
 from fluxbooth.demo import PHOTOS
+from fluxbooth.loraformats import convert
 from fluxbooth.specs import steps_for
 from tests.conftest import QUICK
 
@@ -104,6 +105,36 @@ def test_training_on_starts_from_the_lora(tmp_path: Path, photos: Path, lora: Pa
     assert all(torch.allclose(before[k], after[k], atol=1e-6) for k in before)
     with pytest.raises(InputError, match="has rank 4, not 8: add --rank 4"):
         train(photos, spec.model_copy(update={"rank": 8}), tmp_path / "other")
+
+
+def test_training_on_begins_at_the_strength_that_the_file_tells(tmp_path: Path, photos: Path, lora: Path) -> None:
+    """In the header alone, and in kohya's format; a layer of a lower rank has room to grow, and what cannot be trained is refused."""
+    before = load_file(lora)
+    told = {"lora_adapter_metadata": json.dumps({"transformer.r": 4, "transformer.lora_alpha": 8})}
+    save_file(before, tmp_path / "double.safetensors", told)
+    convert(tmp_path / "double.safetensors", tmp_path / "kohya.safetensors", "kohya")
+    spec = QUICK.model_copy(update={"steps": 1, "learning_rate": 1e-9})
+    for name in ("double", "kohya"):
+        start = spec.model_copy(update={"continue_from": str(tmp_path / f"{name}.safetensors")})
+        after = load_file(train(photos, start, tmp_path / name).lora)
+        assert all(torch.allclose((2 if "lora_B" in k else 1) * before[k], after[k], atol=1e-6) for k in before), name
+    first = "transformer.transformer_blocks.0.attn.to_q"
+    low = before | {f"{first}.lora_A.weight": before[f"{first}.lora_A.weight"][:2].clone(),
+                    f"{first}.lora_B.weight": before[f"{first}.lora_B.weight"][:, :2].clone()}  # fmt: skip
+    save_file(low, tmp_path / "low.safetensors")
+    after = load_file(train(photos, spec.model_copy(update={"continue_from": str(tmp_path / "low.safetensors")}), tmp_path / "low").lora)
+    assert torch.allclose(after[f"{first}.lora_B.weight"][:, :2], low[f"{first}.lora_B.weight"], atol=1e-6)
+    assert after[f"{first}.lora_B.weight"][:, 2:].abs().max() < 1e-6
+    for extra, reason in (
+        ({f"{first}.lora_magnitude_vector": torch.ones(256)}, r"is a DoRA \(LoRA\), which cannot be trained on"),
+        (
+            {"transformer.x_embedder.lora_A.weight": torch.ones(4, 64), "transformer.x_embedder.lora_B.weight": torch.ones(256, 4)},
+            "x_embedder",
+        ),
+    ):
+        save_file(before | extra, tmp_path / "odd.safetensors")
+        with pytest.raises(InputError, match=reason):
+            train(photos, spec.model_copy(update={"continue_from": str(tmp_path / "odd.safetensors")}), tmp_path / "odd")
 
 
 def test_the_moving_average_is_what_is_saved(tmp_path: Path, photos: Path, usual: dict[str, torch.Tensor]) -> None:

@@ -80,8 +80,8 @@ def generate(options: argparse.Namespace) -> Json:
                     display.note(row["path"])
             elif event["event"] == "advice":
                 advice.extend(a.to_json() for a in event["advice"])
-                for row in advice:
-                    display.note(f"Advice: {row['message']}")
+                for one in event["advice"]:
+                    display.note(f"Advice: {one.message}")
             else:
                 display(event)
 

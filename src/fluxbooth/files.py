@@ -24,7 +24,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
     temporary = path.with_suffix(".tmp")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as of any new file here; safetensors lets nobody else read its own
         save_file(tensors, temporary, metadata)
+        temporary.chmod(mode)
         temporary.rename(path)
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
         temporary.unlink(missing_ok=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 
@@ -27,6 +29,7 @@ from fluxbooth.specs import GenerateSpec, lora_and_weight
 from fluxbooth.startpicture import StartPicture
 
 BATCH = 8  # pictures denoised together at the native area of nano
+PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -57,7 +60,7 @@ def generate(
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
     scaled. `family` is a base that is in memory already, `shelf` the LoRAs beside it; it is given back without any. `report` is called with
     {"event": "picture", "done", "of", "pictures": [the Pictures just drawn]} and, before, {"event": "plan", "why", ...} (what is given
-    up to fit the memory there is) and {"event": "advice", "advice": [...]}.
+    up to fit the memory there is) and {"event": "advice", "advice": [...]}; once more before pictures that came out as one colour.
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """
@@ -99,6 +102,8 @@ def _generate(
             chunk = seeds[first : first + together]
             with worn(family, chosen), drawing(family, spec.speed, canvas.drawn):
                 images = draw(family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start)
+            if plain := [seed for seed, image in zip(chunk, images, strict=True) if of_one_colour(image)]:
+                report({"event": "advice", "advice": [_of_plain(plain, chosen)]})
             for seed, image in zip(chunk, images, strict=True):
                 recipe = _recipe(prompt.text, spec, family.row, seed, canvas, chosen)
                 pictures.append(Picture(image.resize(canvas.size, Image.Resampling.LANCZOS), seed, *canvas.size, text, recipe))
@@ -123,7 +128,9 @@ def draw(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
     width, height = size
-    with cores.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext():
+    # numbers that are none become black; `of_one_colour` finds it
+    alone = cores.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext()
+    with alone, np.errstate(invalid="ignore"):
         images = pipeline(
             width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **given
         ).images
@@ -162,13 +169,27 @@ def _wanted(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list
     named = [lora_and_weight(text) for text in spec.loras] + [(tag.name, tag.weight) for tag in prompt.loras]
     loras = [(lorafile.find(name, folders), weight) for name, weight in named]
     for path, _ in loras:  # whether they fit the base is seen when it is here
-        lorafile.read_to_use(path)
+        lorafile.read(path)
     return loras
 
 
 def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family) -> list[Advice]:
     triggers = [trigger for path, _ in loras if (trigger := adapters[path].file.trigger)]
-    return language.advise(text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length)
+    said = language.advise(text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length)
+    partly = [_title(path) for path, _ in loras if adapters[path].file.left_out]
+    message = "{} also holds layers of text encoders, which are not used: its pictures may differ from those of other programs."
+    return said + [Advice("lora_partly_used", message.format(name), 0, 0) for name in partly]
+
+
+def of_one_colour(image: Image.Image) -> bool:
+    """Whether every pixel is the same, as in no picture that a network with sound numbers draws."""
+    return all(least == most for least, most in image.convert("RGB").getextrema())
+
+
+def _of_plain(seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]) -> Advice:
+    which = f"The picture of seed {seeds[0]} is" if len(seeds) == 1 else f"The pictures of seeds {', '.join(map(str, seeds))} are"
+    remedy = "draw with its LoRAs at lower weights" if loras else "check the base"
+    return Advice(PLAIN, f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}.", 0, 0)
 
 
 def _recipe(text: str, spec: GenerateSpec, row: Base, seed: int, canvas: Canvas, loras: Sequence[tuple[Adapter, float]]) -> dict[str, Any]:
@@ -177,7 +198,7 @@ def _recipe(text: str, spec: GenerateSpec, row: Base, seed: int, canvas: Canvas,
         # of a folder or a file of one's own only its name: a picture is made to be given away
         "version": fluxbooth.__version__, "base": Path(row.name).name, "text": text, "seed": seed, "width": width, "height": height,
         "steps": spec.steps, "guidance": spec.guidance,
-        "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.file.metadata.get("sshs_model_hash", "")} for a, w in loras],
+        "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.sha256} for a, w in loras],
     }  # fmt: skip
     if row.revision:
         recipe["base_revision"] = row.revision
@@ -197,16 +218,21 @@ def _title(path: Path) -> str:
 
 def parameters_text(recipe: dict[str, Any]) -> str:
     """The recipe as A1111 writes it: the prompt, then one line of `Key: value` pairs."""
-    tags = "".join(f" <lora:{row['name']}:{row['weight']:g}>" for row in recipe["loras"])
+    loras = [(re.sub(r'[<>:,"\s]+', " ", row["name"]).strip(), row) for row in recipe["loras"]]  # what would end a tag or a pair
+    tags = "".join(f" <lora:{name}:{row['weight']:g}>" for name, row in loras)
     pairs = {
         "Steps": recipe["steps"], "Sampler": "Euler", "CFG scale": 1, "Distilled CFG Scale": recipe["guidance"],
-        "Seed": recipe["seed"], "Size": f"{recipe['width']}x{recipe['height']}", "Model": recipe["base"],
+        "Seed": recipe["seed"], "Size": f"{recipe['width']}x{recipe['height']}", "Model": _quoted(recipe["base"]),
     }  # fmt: skip
-    if recipe["loras"]:
-        pairs["Lora hashes"] = '"' + ", ".join(f"{row['name']}: {row['sha256'][:12]}" for row in recipe["loras"]) + '"'
+    if loras:
+        pairs["Lora hashes"] = '"' + ", ".join(f"{name}: {row['sha256'][:12]}" for name, row in loras) + '"'
     if "input" in recipe:
         pairs["Denoising strength"] = recipe["input"]["strength"]
     if "drawn_at" in recipe:
         pairs["Drawn at"] = recipe["drawn_at"]
     pairs["Version"] = f"fluxbooth {recipe['version']}"
     return f"{recipe['text']}{tags}\n" + ", ".join(f"{key}: {value}" for key, value in pairs.items())
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if re.search(r'[,:"\n]', value) else value

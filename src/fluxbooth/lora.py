@@ -14,13 +14,13 @@ from diffusers.utils.peft_utils import recurse_remove_peft_layers
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import fluxbooth
-from fluxbooth import lorafile
+from fluxbooth import lorafile, loralayers
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
+from fluxbooth.loralayers import LowRank
 from fluxbooth.models.base import Family
 from fluxbooth.models.frozen import FrozenLinear, with_low_rank
 from fluxbooth.specs import TrainSpec
@@ -52,7 +52,7 @@ def follow_base(family: Family) -> None:
     for layer in family.network.modules():
         if isinstance(layer, LoraLayer) and isinstance(base := layer.get_base_layer(), FrozenLinear):
             for branches in (layer.lora_A, layer.lora_B):
-                branches.to(base.bias.device, base.dtype)
+                branches.to(family.device, base.dtype)
 
 
 class _Adapted(LoraLinear):
@@ -96,36 +96,39 @@ def restore(family: Family, weights: dict[str, Tensor]) -> None:
     set_peft_model_state_dict(family.network, state, ADAPTER)
 
 
+def read_to_train_on(path: str | Path, rank: int) -> dict[str, LowRank]:
+    """The layers of a LoRA that a training of this rank can begin with. Raises InputError for a DoRA, a LoHa, a LoKr, another rank."""
+    file = lorafile.read(path)
+    layers = loralayers.read(file)
+    plain = {name: layer.plain for name, layer in layers.items() if layer.plain}
+    if plain.keys() != layers.keys():
+        raise InputError(f"{path} is a {file.kind}, which cannot be trained on: begin with a LoRA, or without --continue-from.")
+    found = max(layer.rank for layer in plain.values())
+    if found != rank:
+        raise InputError(f"{path} has rank {found}, not {rank}: add --rank {found} to train it on.")
+    return plain
+
+
 def continue_from(family: Family, path: str | Path, rank: int) -> None:
-    """Starts an added LoRA from the weights of a file of the same rank."""
-    lorafile.read_to_train_on(path, rank)
+    """Starts an added LoRA from the weights of a file of the same rank. Layers of a lower one, or absent, have room to grow."""
     check(path, family)
-    restore(family, load_file(path))
+    added = dict(family.network.named_modules())
+    for name, layer in read_to_train_on(path, rank).items():
+        place = added[name]
+        if not isinstance(place, LoraLayer):
+            raise InputError(f"{path} adapts {name}, which is not trained: use a LoRA of the blocks' layers alone.")
+        for branches, value, dim in ((place.lora_A, layer.down, 0), (place.lora_B, layer.up, 1)):
+            weight = cast(nn.Linear, branches[ADAPTER]).weight.data
+            weight.narrow(dim, 0, layer.rank).copy_(value)
 
 
 def check(path: str | Path, family: Family) -> lorafile.LoraFile:
     """The header of a LoRA that fits the family's network. Raises InputError if it was made for another architecture."""
-    file = lorafile.read_to_use(path)
+    file = lorafile.read(path)
     modules = family.network.named_modules()  # under an added LoRA, the Linear itself is called base_layer
-    layers = {name.removesuffix(".base_layer"): module for name, module in modules if isinstance(module, nn.Linear)}
-    for name, shape in file.shapes.items():
-        layer = layers.get(name.removeprefix(PREFIX).rsplit(".lora_", 1)[0])
-        if layer is None or not _fits(name, shape, layer):
-            raise InputError(
-                f"{path} was made for another architecture than {family.row.name} ({name} of shape {list(shape)} has no "
-                "place there): use it with the base it was trained on."
-            )
-    for name, shape in file.shapes.items():
-        other = file.shapes.get(name.replace(".lora_A.", ".lora_B."))
-        if ".lora_A." in name and (other is None or other[1] != shape[0]):
-            raise InputError(f"{path} holds only a part of {name.rsplit('.lora_', 1)[0]}: download or train it again.")
+    sizes = {name.removesuffix(".base_layer"): (m.out_features, m.in_features) for name, m in modules if isinstance(m, nn.Linear)}
+    lorafile.check_fits(file, sizes, Path(family.row.name).name)
     return file
-
-
-def _fits(name: str, shape: tuple[int, ...], layer: nn.Linear) -> bool:
-    if name.endswith("lora_A.weight"):
-        return shape[1] == layer.in_features
-    return name.endswith(("lora_B.weight", "lora_magnitude_vector")) and shape[0] == layer.out_features
 
 
 def write(path: Path, family: Family, weights: dict[str, Tensor], spec: TrainSpec, pictures: int, captions: Sequence[str]) -> None:

@@ -107,6 +107,7 @@ def import_lora(options: argparse.Namespace) -> Json:
     try:
         shutil.copy(source, copy)
         form = TuneForm.read({"title": options.title or source.stem, "name": options.name, "token": options.token})
+        tunes.check_lora(settings, form, _File(copy, source.name))
         with database.write() as session:
             account = _account(session, options.account)
             tune = tunes.create(session, settings, store, jobs, account, form, [], lora_file=_File(copy, source.name))
@@ -193,7 +194,7 @@ def callbacks_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def import_lora_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a LoRA in diffusers' format")
+    parser.add_argument("file", metavar="FILE", help="a LoRA in any format that is read (docs/generating.md)")
     parser.add_argument("--name", required=True, help="class word of its subject: man, woman, dog, bag")
     parser.add_argument("--token", help="its rare word (default: ohwx)")
     parser.add_argument("--title", help="what to call the tune (default: the file's name)")

@@ -143,7 +143,7 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
     """
-    from fluxbooth.generate import generate
+    from fluxbooth.generate import PLAIN, generate
     from fluxbooth.slots import Shelf
     from fluxbooth.specs import GenerateSpec
 
@@ -157,6 +157,9 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
         if event["event"] == "picture":
             event = {**event, "pictures": [written(picture, rows, out) for picture in event["pictures"]]}
         if event["event"] == "advice":  # this work has its own LoRAs by now
+            for advice in event["advice"]:
+                if advice.code == PLAIN:  # it is no picture, so nobody pays for it
+                    raise FluxboothError(advice.message)
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
                     shelf.expect(path, family)

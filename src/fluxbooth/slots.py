@@ -2,6 +2,7 @@
 
 Each Linear that a LoRA adapts gets a hook that adds B A x to what the Linear gives; LoRAs worn together are one branch of the sum of
 their ranks. So a change of LoRA costs nothing but references (on a GPU, a copy of the LoRA to it), whatever its rank and layers.
+What is more than B A x (DoRA, LoHa, LoKr) adds what it makes of the layer in the same hook.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fluxbooth import lora
+from fluxbooth import lora, lorafile, loralayers
 from fluxbooth.lorafile import LoraFile
+from fluxbooth.loralayers import Layer, LowRank
 from fluxbooth.models.base import Conditioning, Family
+from fluxbooth.models.frozen import weight_of
 
 MOST_BYTES = 2 * 2**30  # of LoRAs in main memory: twelve of rank 16 for FLUX.1
 MOST_TEXTS = 64  # each 4 MB for FLUX.1
 PAGE = 4096  # bytes
-DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+DTYPES = {
+    "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+}  # fmt: skip
 Key = tuple[str, str, int, int]  # base; path, time and size of a file, so that one that was replaced is read again
 
 
@@ -36,18 +40,8 @@ class Adapter:
     """A LoRA in main memory."""
 
     file: LoraFile
-    tensors: dict[str, Tensor]  # by their names in the file
-
-    @property
-    def swaps(self) -> bool:
-        """Whether it is W x + B A x and no more; a DoRA also rescales W."""
-        return not any(name.endswith("magnitude_vector") for name in self.tensors)
-
-    def pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """A (rank x in) and B (out x rank) of each layer."""
-        ends = ".lora_A.weight", ".lora_B.weight"
-        names = [name.removesuffix(ends[0]) for name in self.tensors if name.endswith(ends[0])]
-        return {name.removeprefix(lora.PREFIX): (self.tensors[name + ends[0]], self.tensors[name + ends[1]]) for name in names}
+    layers: dict[str, Layer]  # by diffusers' names
+    sha256: str  # what other tools know the file by
 
 
 class Shelf:
@@ -98,32 +92,32 @@ class Shelf:
 
 def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
     """Where the file allows it, its tensors are views of one piece of memory, so that they cost one reading of it and no more."""
-    kind = DTYPES[min(file.dtypes)]
-    if len(file.dtypes) > 1 or file.begin % kind.itemsize:  # numbers of several sizes, or at odd places
-        return Adapter(file, {name: value.to(dtype, copy=True) for name, value in load_file(file.path).items()})
+    kinds = set(file.dtypes.values())
+    kind = DTYPES.get(min(kinds))
+    if kind is None or len(kinds) > 1 or file.begin % kind.itemsize:  # numbers of several sizes, or at odd places
+        read = loralayers.read(file)
+        layers = {name: layer.to(torch.device("cpu"), dtype) for name, layer in read.items()}
+        return Adapter(file, layers, file.sha256())
+    lorafile.check_numbers(file)
     if mapped:
         whole = torch.from_file(str(file.path), shared=False, size=file.path.stat().st_size, dtype=torch.uint8)
         whole[::PAGE].sum()  # so that its first use waits for no disk
     else:
         whole = torch.from_numpy(np.fromfile(file.path, np.uint8))
     parts = whole[file.begin :].view(kind).to(dtype).split([math.prod(shape) for shape in file.shapes.values()])
-    return Adapter(file, {name: part.view(shape) for part, (name, shape) in zip(parts, file.shapes.items(), strict=True)})
+    tensors = {name: part.view(shape) for part, (name, shape) in zip(parts, file.shapes.items(), strict=True)}
+    return Adapter(file, loralayers.made(file, tensors), file.sha256())
 
 
 @contextlib.contextmanager
 def worn(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
     """Inside, the network has these LoRAs, each times its weight; afterwards it is the plain base again. Not for training."""
-    if not all(adapter.swaps for adapter, _ in loras):
-        with lora.removed_after(family):
-            _load_plainly(family, loras)
-            yield
-        return
     layers = dict(family.network.named_modules())
-    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    found: dict[str, list[tuple[Layer, float]]] = {}
     for adapter, weight in loras:
-        for name, (a, b) in adapter.pairs().items():
-            found.setdefault(name, []).append((a, b if weight == 1 else weight * b))
-    hooks = [layers[name].register_forward_hook(_Branch(pairs)) for name, pairs in found.items()]
+        for name, layer in adapter.layers.items():
+            found.setdefault(name, []).append((layer, weight))
+    hooks = [layers[name].register_forward_hook(_Branch(changes)) for name, changes in found.items()]
     try:
         yield
     finally:
@@ -132,27 +126,55 @@ def worn(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[Non
 
 
 class _Branch:
-    """Adds B A x to what a Linear gives."""
+    """Adds what LoRAs make of a Linear to what it gives: B A x for all plain ones together, and what each other one adds."""
 
-    def __init__(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        alone = len(pairs) == 1
-        self.a = pairs[0][0] if alone else torch.cat([a for a, _ in pairs])
-        self.b = pairs[0][1] if alone else torch.cat([b for _, b in pairs], 1)
+    def __init__(self, changes: Sequence[tuple[Layer, float]]) -> None:
+        plain = [(low.down, low.up if weight == 1 else weight * low.up) for layer, weight in changes if (low := layer.plain)]
+        self.low = LowRank(*plain[0]) if len(plain) == 1 else None
+        if len(plain) > 1:
+            self.low = LowRank(torch.cat([a for a, _ in plain]), torch.cat([b for _, b in plain], 1))
+        self.others = [_Other(layer, weight) for layer, weight in changes if not layer.plain]
 
-    def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        if self.a.device != output.device or self.a.dtype != output.dtype:
-            self.a, self.b = (t.to(output.device, output.dtype, non_blocking=True) for t in (self.a, self.b))
-        low = functional.linear(inputs[0].to(output.dtype), self.a)
-        # a view, not a reshape: a copy would silently lose what is added to it
-        output.view(-1, len(self.b)).addmm_(low.flatten(0, -2), self.b.T)
+    def __call__(self, linear: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = inputs[0].to(output.dtype)
+        added = [other(linear, x, output) for other in self.others]  # each to the plain base
+        if self.low is not None:
+            if self.low.up.device != output.device or self.low.up.dtype != output.dtype:
+                self.low = self.low.to(output.device, output.dtype)
+            # a view, not a reshape: a copy would silently lose what is added to it
+            output.view(-1, len(self.low.up)).addmm_(functional.linear(x, self.low.down).flatten(0, -2), self.low.up.T)
+        for change in added:
+            output += change
         return output
 
 
-def _load_plainly(family: Family, loras: Sequence[tuple[Adapter, float]]) -> None:
-    """By diffusers, into layers of peft."""
-    pipeline = family.pipeline()
-    names = [f"lora{number}" for number in range(len(loras))]
-    for name, (adapter, _) in zip(names, loras, strict=True):
-        pipeline.load_lora_weights(dict(adapter.tensors), adapter_name=name)
-    lora.follow_base(family)
-    pipeline.set_adapters(names, [weight for _, weight in loras])
+class _Other:
+    """What a LoRA adds to W x + bias that is more than B A x: its own bias, a D that is no product B A, or a DoRA's lengths,
+
+        s (W + D) x - W x    or    (W + D) (s x) - W x,    s = magnitude / length,
+
+    of each row or of each column of W + D. D is first multiplied by the LoRA's weight.
+    """
+
+    def __init__(self, layer: Layer, weight: float) -> None:
+        self.layer, self.weight, self.scale = layer, weight, None
+
+    def __call__(self, linear: nn.Linear, x: Tensor, output: Tensor) -> Tensor:
+        self.layer = self.layer.to(output.device, output.dtype)
+        change, magnitude = self.layer.change, self.layer.magnitude
+        if magnitude is None:
+            added = self.weight * change.times(x)
+        else:
+            if self.scale is None:
+                self.scale = self._scale(linear, output, magnitude).to(output.dtype)
+            if magnitude.ndim == 1:
+                plain = output if linear.bias is None else output - linear.bias.to(output.dtype)
+                added = (self.scale - 1) * plain + self.scale * self.weight * change.times(x)
+            else:
+                added = functional.linear((self.scale - 1) * x, weight_of(linear, x)) + self.weight * change.times(self.scale * x)
+        return added if self.layer.bias is None else added + self.weight * self.layer.bias
+
+    def _scale(self, linear: nn.Linear, output: Tensor, magnitude: Tensor) -> Tensor:
+        whole = weight_of(linear, output).float() + self.weight * self.layer.change.matrix().float()
+        lengths = whole.norm(dim=1) if magnitude.ndim == 1 else whole.norm(dim=0, keepdim=True)
+        return magnitude.float() / lengths

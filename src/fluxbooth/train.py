@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, lorafile, models, parallel, photocheck
+from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, models, parallel, photocheck
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
@@ -72,7 +72,7 @@ def train(
     began, report, crew = time.monotonic(), report or (lambda event: None), parallel.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     if spec.continue_from:
-        lorafile.read_to_train_on(spec.continue_from, spec.rank)
+        lora.read_to_train_on(spec.continue_from, spec.rank)
     pictures = photocheck.read(photos)
     count, spec = len(pictures), models.resolve(spec, len(pictures))
     if family is None:

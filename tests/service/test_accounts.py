@@ -173,15 +173,16 @@ def test_an_account_may_have_limits_of_its_own(town: House, operate: Operator) -
 
 
 def a_lora(size: int) -> bytes:
-    name = "transformer.single_transformer_blocks.0.attn.to_q"
-    rows = size // 8
+    """Of nano's first single block, with zeros."""
+    name, rank = "transformer.single_transformer_blocks.0.attn.to_q", size // 2048
+    half = 1024 * rank
     header = json.dumps(
         {
-            f"{name}.lora_A.weight": {"dtype": "F32", "shape": [1, rows], "data_offsets": [0, 4 * rows]},
-            f"{name}.lora_B.weight": {"dtype": "F32", "shape": [rows, 1], "data_offsets": [4 * rows, 8 * rows]},
+            f"{name}.lora_A.weight": {"dtype": "F32", "shape": [rank, 256], "data_offsets": [0, half]},
+            f"{name}.lora_B.weight": {"dtype": "F32", "shape": [256, rank], "data_offsets": [half, 2 * half]},
         }
     ).encode()
-    return len(header).to_bytes(8, "little") + header + bytes(8 * rows)
+    return len(header).to_bytes(8, "little") + header + bytes(2 * half)
 
 
 # ── whose turn it is ─────────────────────────────────────────────────────────────────────────────────────────────────

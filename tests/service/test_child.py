@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from fluxbooth import lifeline, liveness
-from fluxbooth.child import Child, ChildDied, NurseryDied
+from fluxbooth.child import Child, ChildDied, NurseryDied, Refused
 from tests.service.server import until
 
 
@@ -101,6 +103,22 @@ def test_silence_is_what_the_listener_lived_through(monkeypatch: pytest.MonkeyPa
     assert not silence.is_late and not look(86_400)  # all were stopped, and went on
     silence.heard()
     assert not any(look(1, expected=False) for _ in range(600))
+
+
+def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(child: Child, tmp_path: Path) -> None:
+    """So that nobody pays for it."""
+    name = "transformer.transformer_blocks.0.attn.to_q.lora_{}.weight"
+    save_file({name.format("A"): torch.full((1, 256), 1e30), name.format("B"): torch.full((256, 1), 1e30)}, tmp_path / "strong.safetensors")
+    told: list[str] = []
+
+    async def heard(event: dict[str, Any]) -> None:
+        told.append(event["event"])
+
+    work = request(tmp_path / "out")
+    work["spec"]["loras"] = [str(tmp_path / "strong.safetensors")]
+    with pytest.raises(Refused, match=r"of one colour.*lower weights"):
+        asyncio.run(child.run(work, wanted, heard))
+    assert "picture" not in told
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ class Family(Protocol):
     network: nn.Module  # what is trained: takes adapters on `adapter_targets`
     stored: torch.dtype  # what its weights are kept in, where they are not quantised
     dtype: torch.dtype  # what it computes in
+    device: torch.device  # where it computes, wherever its weights wait
     choice: Choice  # how it is kept in memory
 
     def load_network(self) -> None:

@@ -64,7 +64,7 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, layer: nn.Linear, a: Tensor | None, b: Tensor | None) -> Tensor:
         # written into a tensor of its own: what `linear` gives is a view, to which autograd lets nothing be added in place afterwards
         result = x.new_empty(*x.shape[:-1], layer.out_features)
-        rows, inputs, matrix = result.view(-1, layer.out_features), x.reshape(-1, layer.in_features), _matrix(layer, x)
+        rows, inputs, matrix = result.view(-1, layer.out_features), x.reshape(-1, layer.in_features), weight_of(layer, x)
         if layer.bias is None:
             torch.mm(inputs, matrix.T, out=rows)
         else:
@@ -80,7 +80,7 @@ class _Product(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, Tensor | None]:
         gradient = gradients[0].reshape(-1, ctx.layer.out_features)
-        of_x = gradient @ _matrix(ctx.layer, gradient) if ctx.needs_input_grad[0] else None
+        of_x = gradient @ weight_of(ctx.layer, gradient) if ctx.needs_input_grad[0] else None
         of_a = of_b = None
         if ctx.has_low_rank:
             inputs, low, a, b = ctx.saved_tensors
@@ -90,7 +90,8 @@ class _Product(torch.autograd.Function):
         return None if of_x is None else of_x.view(ctx.shape), None, of_a, of_b
 
 
-def _matrix(layer: nn.Linear, like: Tensor) -> Tensor:
+def weight_of(layer: nn.Linear, like: Tensor) -> Tensor:
+    """A Linear's weight, out x in, where another tensor is and in its dtype."""
     return layer.matrix(like.device) if isinstance(layer, FrozenLinear) else layer.weight.detach().to(like.dtype)
 
 

@@ -56,6 +56,7 @@ _PLACES = {
     for original, parts in table.items()
     for place, part in enumerate(parts)
 }
+_UNDERSCORED = {place.replace(".", "_"): place.partition("|")[2] for place in _PLACES}
 
 
 def parts_of(kohya: str) -> tuple[str, ...] | None:
@@ -67,6 +68,15 @@ def parts_of(kohya: str) -> tuple[str, ...] | None:
         if original.replace(".", "_") == rest:
             return tuple(f"{folder}.{block[2]}.{part}" for part in parts) if block else parts
     return None
+
+
+def layer_of(underscored: str) -> str | None:
+    """diffusers' layer behind its own name with every dot an underscore (`transformer_blocks_0_attn_to_q`); None if there is none."""
+    block = re.fullmatch(r"(transformer_blocks|single_transformer_blocks)_(\d+)_(\w+)", underscored)
+    found = _UNDERSCORED.get(f"{block[1]}|{block[3]}" if block else f"|{underscored}")
+    if found is None:
+        return None
+    return f"{block[1]}.{block[2]}.{found}" if block else found
 
 
 def norm_of(scale: str) -> str | None:

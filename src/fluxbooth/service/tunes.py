@@ -10,8 +10,9 @@ from typing import Protocol
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, selectinload
 
-from fluxbooth import faces, lorafile
+from fluxbooth import faces, lorafile, models
 from fluxbooth.errors import InputError
+from fluxbooth.models import layers
 from fluxbooth.service import callbacks, fetch, folders, money, prices, prompts, quotas
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
@@ -45,7 +46,7 @@ def create(
 ) -> Tune:  # fmt: skip
     """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one of the same title.
 
-    With a `lora_file` there is nothing to train: the tune is ready at once.
+    With a `lora_file`, which `check_lora` has passed, there is nothing to train: the tune is ready at once.
 
     The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for what will not do; nothing is kept then.
     """
@@ -105,8 +106,6 @@ def _allowed(
     base, _, branch = _base(settings, form)
     if lora_file is None:
         _check_images(form, pictures_of(uploads), fetch.rules_for(settings))
-    else:
-        _check_lora(lora_file)
     quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
     photos = len(pictures_of(uploads)) + len(form.image_urls)
     return _spec(settings, form, base, branch, photos, face_crop=face_crop and faces.available())
@@ -128,6 +127,17 @@ def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, pho
     session.flush()
     money.hold(session, tune.account_id, tune.job, tune.cost_mc)
     jobs.train(session, tune)
+
+
+def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
+    """Looks at a LoRA file as far as it takes to know that it can be drawn with. Raises Invalid with the reason if it cannot."""
+    base, *_ = _base(settings, form)
+    try:
+        file = lorafile.read(upload.path)
+        lorafile.check_fits(file, layers.sizes(models.find(base).source), PurePath(base).name)
+        lorafile.check_numbers(file)
+    except InputError as error:
+        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
 
 
 def get(session: Session, account: Account, number: int) -> Tune:
@@ -252,16 +262,6 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.Fetch
         raise Invalid({"image_urls": refused})
 
 
-def _check_lora(upload: Upload) -> None:
-    """Refuses what is no LoRA of diffusers' format, by its header alone: names, dtypes, shapes and offsets."""
-    try:
-        shapes = lorafile.read(upload.path).shapes
-    except InputError as error:
-        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
-    if not all(name.startswith("transformer.") for name in shapes):
-        raise Invalid({"lora_file": ["The file is not in diffusers' format: `fluxbooth lora convert IN OUT --to diffusers` makes it so"]})
-
-
 def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool) -> TrainSpec:
     fast = branch == "fast"
     spec = TrainSpec.read({
@@ -291,6 +291,7 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
 
 
 __all__ = [
-    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "create", "delete", "eta", "fail", "get", "listed", "pictures_of",
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "check_lora", "create", "delete", "eta", "fail", "get", "listed",
+    "pictures_of",
     "with_stages",
 ]  # fmt: skip

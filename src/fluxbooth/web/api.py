@@ -53,6 +53,8 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
             await looking.photos(
                 services, account, uploads, lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file)
             )
+            if lora_file:
+                await asyncio.to_thread(tunes.check_lora, services.settings, form, lora_file)
 
         def work(session: Session, owner: Account) -> Json:
             tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
