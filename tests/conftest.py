@@ -13,7 +13,7 @@ from fluxbooth.models.base import Family
 from fluxbooth.specs import TrainSpec
 
 # small and exact: float32, so that a result can be compared with one computed by hand
-QUICK = TrainSpec(class_name="man", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
+QUICK = TrainSpec(class_name="man", base="nano", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
 
 
 # files that take longest, so that they start first and neither core is left alone with one at the end

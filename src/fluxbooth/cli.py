@@ -68,7 +68,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(prog="fluxbooth", description="Fine-tune a FLUX image model on photos of a subject, and make pictures of it.")
     parser.add_argument("--version", action="version", version=f"fluxbooth {__version__}")
     below = verbs(parser)
-    for name, (help_text, flags) in _COMMANDS.items():
+    for name, (help_text, flags) in COMMANDS.items():
         below.add_parser(name, help=help_text, description=help_text, flags=flags)
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
@@ -153,7 +153,7 @@ def _running(flags: Flags, run: Command) -> Flags:
     return add
 
 
-_COMMANDS: dict[str, tuple[str, Flags]] = {
+COMMANDS: dict[str, tuple[str, Flags]] = {
     "demo": (
         "train on the photos that come with Fluxbooth and make pictures, in a few minutes on a CPU", _running(_demo_flags, commands.demo)
     ),
