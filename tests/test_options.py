@@ -85,7 +85,7 @@ def test_a_reader_that_goes_away_sees_no_traceback(arguments: list[str]) -> None
         assert process.stdout and process.stderr
         process.stdout.close()
         said = process.stderr.read()
-    assert process.returncode == 1, said
+    assert process.returncode == (0 if "--help" in arguments else 1)  # argparse cares for its own
     assert "Traceback" not in said and "BrokenPipe" not in said
 
 

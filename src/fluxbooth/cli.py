@@ -99,9 +99,7 @@ def _generate_flags(parser: argparse.ArgumentParser) -> None:
 
 def _inspect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTOS", help="a folder of photos, or the files")
-    parser.add_argument(
-        "--base", help="base whose sizes to assume (default: the one that would be trained: flux-dev with a GPU, else nano)"
-    )
+    complete_bases(parser.add_argument("--base", help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)"))
     common_flags(parser)
 
 
