@@ -20,7 +20,7 @@ QUICK = TrainSpec(class_name="man", base="nano", steps=6, rank=4, batch_size=2, 
 LONGEST = (
     "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py", "service/test_contract.py", "test_resume.py",
     "service/test_packs.py", "service/test_themes.py", "web/test_pages.py", "test_verify.py", "test_train.py", "service/test_operate.py",
-    "test_cli.py", "test_quantised.py", "service/test_openapi.py", "test_generate.py", "test_slots.py", "test_pull.py",
+    "test_cli.py", "test_install.py", "test_quantised.py", "service/test_openapi.py", "test_generate.py", "test_slots.py", "test_pull.py",
 )  # fmt: skip
 
 
