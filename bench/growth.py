@@ -25,7 +25,7 @@ TEXT = 48  # tokens
 
 def measured(family: Family, side: int, batch: int, rank: int, rounds: int) -> tuple[float, float]:
     """Seconds of processor time, and megabytes above what stays between two steps."""
-    spec = models.resolve(TrainSpec(class_name="man", rank=rank, dtype="float32", batch_size=batch), 1)
+    spec = models.resolve(TrainSpec(class_name="man", base="nano", rank=rank, dtype="float32", batch_size=batch), 1)
     draw = torch.Generator().manual_seed(0)
     z = torch.randn(batch, (side // 16) ** 2, 64, generator=draw)
     told = {"states": torch.randn(batch, TEXT, 192, generator=draw), "pooled": torch.randn(batch, 128, generator=draw)}

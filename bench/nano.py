@@ -37,7 +37,7 @@ def training_step(dtype: str) -> dict[str, float]:
     """One step at the default batch size, rank and resolution."""
     family = models.load("nano", training=True, dtype=dtype)
     pictures = photocheck.read(PHOTOS)
-    spec = models.resolve(TrainSpec(class_name="man", dtype=dtype), len(pictures))
+    spec = models.resolve(TrainSpec(class_name="man", base="nano", dtype=dtype), len(pictures))
     with tempfile.TemporaryDirectory() as cache:
         dataset = prepare(pictures, family, spec, Path(cache))
     parameters = lora.add(family, spec.rank, 0)
@@ -69,7 +69,7 @@ def fast() -> dict[str, float]:
     pixels, took = {}, {}
     for speed in ("exact", "fast"):
         began = time.process_time()
-        pictures = generate([prompt for prompt, _ in PROMPTS], GenerateSpec(seed=0, speed=speed), family=family)
+        pictures = generate([prompt for prompt, _ in PROMPTS], GenerateSpec(base="nano", seed=0, speed=speed), family=family)
         took[speed] = time.process_time() - began
         pixels[speed] = np.stack([np.asarray(picture.image, dtype=np.float64) for picture in pictures])
     apart = pixels["fast"] - pixels["exact"]

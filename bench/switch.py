@@ -120,7 +120,7 @@ def pictures(work: Path, counts: Sequence[int], number: int, steps: int) -> dict
     wanted = {count: order(count, number + 1) for count in counts}
     times: dict[int, list[float]] = {count: [] for count in counts}
     for _, count in itertools.product(range(number + 1), counts):
-        spec = GenerateSpec(steps=steps, seed=0, loras=(str(paths[next(wanted[count])]),))
+        spec = GenerateSpec(base="nano", steps=steps, seed=0, loras=(str(paths[next(wanted[count])]),))
         began = time.process_time()
         generate(["a man at the beach"], spec, family=family, shelf=shelves[count])
         times[count].append(time.process_time() - began)

@@ -62,7 +62,7 @@ def captions_right(captions: Sequence[tuple[str, Answers]], draw: Draw, reader: 
 
 
 def one_pass(text: str, seed: int) -> Image.Image:
-    return generate([text], GenerateSpec(seed=seed, guidance=GUIDANCE))[0].image
+    return generate([text], GenerateSpec(base="nano", seed=seed, guidance=GUIDANCE))[0].image
 
 
 def two_passes(pipeline: FluxPipeline, text: str, seed: int) -> Image.Image:
@@ -127,10 +127,10 @@ def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]
         photos.mkdir()
         for i in range(8):
             chosen.photo(rng).draw(384, 384, rng).save(photos / f"{i}.png")
-        lora = train(photos, TrainSpec(class_name=chosen.class_name), Path(folder) / "run").lora
-        with_lora = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=GUIDANCE, loras=(str(lora),)))]
+        lora = train(photos, TrainSpec(class_name=chosen.class_name, base="nano"), Path(folder) / "run").lora
+        with_lora = [p.image for p in generate(texts, GenerateSpec(base="nano", seed=number, guidance=GUIDANCE, loras=(str(lora),)))]
         images = [Image.fromarray(p.pixels).resize((128, 128)) for p in photocheck.read(photos)] + with_lora[:8]
-    without = [p.image for p in generate(texts, GenerateSpec(seed=number, guidance=GUIDANCE))]
+    without = [p.image for p in generate(texts, GenerateSpec(base="nano", seed=number, guidance=GUIDANCE))]
     rows: Rows = {}
     for arm, pictures in (("with LoRA", with_lora), ("without", without)):
         readings = judge.read(pictures)
@@ -165,7 +165,9 @@ def seconds_a_picture(count: int) -> float:
     base, seconds = models.load("nano"), []
     for seed in range(count + 1):
         began = time.perf_counter()
-        generate(["man with a black bob"], GenerateSpec(seed=seed, guidance=GUIDANCE, steps=28, width=128, height=128), family=base)
+        generate(
+            ["man with a black bob"], GenerateSpec(base="nano", seed=seed, guidance=GUIDANCE, steps=28, width=128, height=128), family=base
+        )
         seconds.append(time.perf_counter() - began)
     return round(float(np.median(seconds[1:])), 2)
 

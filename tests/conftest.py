@@ -13,14 +13,14 @@ from fluxbooth.models.base import Family
 from fluxbooth.specs import TrainSpec
 
 # small and exact: float32, so that a result can be compared with one computed by hand
-QUICK = TrainSpec(class_name="man", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
+QUICK = TrainSpec(class_name="man", base="nano", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
 
 
 # files that take longest, so that they start first and neither core is left alone with one at the end
 LONGEST = (
     "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py", "service/test_contract.py", "test_resume.py",
     "service/test_packs.py", "service/test_themes.py", "web/test_pages.py", "test_verify.py", "test_train.py", "service/test_operate.py",
-    "test_cli.py", "test_quantised.py", "service/test_openapi.py", "test_generate.py", "test_slots.py", "test_pull.py",
+    "test_cli.py", "test_install.py", "test_quantised.py", "service/test_openapi.py", "test_generate.py", "test_slots.py", "test_pull.py",
 )  # fmt: skip
 
 

@@ -17,7 +17,21 @@ SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
 
 @pytest.mark.parametrize(
     "module",
-    ["cli", "specs", "prompts", "photocheck", "decode", "lorafile", "models", "display", "web.forms", "web.app", "service.webhooks"],
+    [
+        "cli",
+        "specs",
+        "prompts",
+        "photocheck",
+        "decode",
+        "lorafile",
+        "models",
+        "models.selection",
+        "options",
+        "display",
+        "web.forms",
+        "web.app",
+        "service.webhooks",
+    ],
 )
 def test_what_looks_and_asks_does_not_load_torch(module: str) -> None:
     script = f"import json, sys, fluxbooth.{module}; print(json.dumps('torch' in sys.modules))"

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+import fluxbooth
 from fluxbooth import InputError, bases, machine, models, serve
 from fluxbooth.cli import main
 from fluxbooth.machine import Gpu
-from fluxbooth.models import pull
+from fluxbooth.models import pull, selection
 from fluxbooth.models.memory import GIB
 from fluxbooth.service.settings import Settings
-from fluxbooth.specs import GenerateSpec
+from fluxbooth.specs import GenerateSpec, TrainSpec
 
 CARD = Gpu("NVIDIA GeForce RTX 4090", 24 * GIB, 23 * GIB, (8, 9), True)
 
@@ -77,12 +78,13 @@ def test_each_lack_has_its_advice(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert bases.default("train").name == "nano"
+    assert selection.default().name == "nano"
     monkeypatch.setattr(machine, "gpu", lambda: CARD)
-    with pytest.raises(InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `fluxbooth train --base nano`"):
-        bases.default("train")
+    with pytest.raises(InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `--base nano`"):
+        selection.default()
+    assert selection.suited().name == "flux-dev"
     monkeypatch.setattr(pull, "local", lambda row: Path("/weights"))
-    assert bases.default("train").name == "flux-dev"
+    assert selection.default().name == "flux-dev"
 
 
 def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,16 +94,37 @@ def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
     pulled = []
     monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(pull, "local", lambda row: Path("/weights") if pulled else None)
     monkeypatch.setattr(pull, "pull", lambda row, report: pulled.append(row.name))
     monkeypatch.setattr("sys.stderr", Terminal())
-    for answer, name in (("y\n", "flux-dev"), ("n\n", None), ("\n", None)):
+    for answer in ("n\n", "\n"):
         monkeypatch.setattr("sys.stdin", Terminal(answer))
-        if name is None:
-            with pytest.raises(InputError):
-                bases.default("demo")
-        else:
-            assert bases.default("demo").name == name
-    assert pulled == ["flux-dev"]
+        with pytest.raises(InputError):
+            bases.offered(selection.default)
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    spec = bases.offered(lambda: selection.with_base(TrainSpec(class_name="man")))
+    assert spec.base == "flux-dev" and pulled == ["flux-dev"]
+
+
+def test_the_library_takes_the_base_that_the_commands_take(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path, lora: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    with pytest.raises(InputError, match="models pull flux-dev"):
+        fluxbooth.train(photos, TrainSpec(class_name="man", steps=1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    for text, wrong in (("a man", "models pull flux-dev"), ("a man <lora:other:1>", "The weights of flux-krea are not")):
+        save_file(load_file(lora), tmp_path / "other.safetensors", {"fluxbooth": json.dumps({"spec": {"base": "flux-krea"}})})
+        with pytest.raises(InputError, match=wrong):
+            fluxbooth.generate(text, folders=[tmp_path])
+    monkeypatch.setattr(machine, "gpu", lambda: None)
+    assert fluxbooth.generate("a man", GenerateSpec(steps=1))[0].metadata["base"] == "nano"
+    assert main(["inspect", str(photos), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["base"] == "nano"
+    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    assert main(["inspect", str(photos)]) == 0
+    shown = capsys.readouterr().out
+    assert "flux-dev" in shown and "trained at 1024 x 1024" in shown
 
 
 @pytest.mark.parametrize("command", [["train", "photos", "--name", "man"], ["demo"]])
@@ -129,18 +152,18 @@ def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
 ) -> None:
     monkeypatch.setattr(machine, "gpu", lambda: CARD)
     for texts, spec in ((["a man"], {"loras": (str(lora),)}), ([f"a man <lora:{lora}:0.5>"], {})):
-        assert bases.of_loras(GenerateSpec(**spec), texts, []) == "nano"
+        assert selection.of_loras(GenerateSpec(**spec), texts, []) == "nano"
     tensors = load_file(lora)
     told = {"fluxbooth": json.dumps({"spec": {"base": "flux-dev"}})}
     save_file(tensors, tmp_path / "dev.safetensors", told)
     save_file(tensors, tmp_path / "elsewhere.safetensors")
-    assert bases.of_loras(GenerateSpec(loras=(f"{tmp_path / 'dev.safetensors'}:0.7",)), ["a man"], []) == "flux-dev"
-    assert bases.of_loras(GenerateSpec(loras=(str(tmp_path / "elsewhere.safetensors"),)), ["a man"], []) is None
+    assert selection.of_loras(GenerateSpec(loras=(f"{tmp_path / 'dev.safetensors'}:0.7",)), ["a man"], []) == "flux-dev"
+    assert selection.of_loras(GenerateSpec(loras=(str(tmp_path / "elsewhere.safetensors"),)), ["a man"], []) is None
     out = str(tmp_path / "pictures")
     assert main(["generate", "a man", "--lora", str(tmp_path / "dev.safetensors"), "--out", out]) == 2
     assert "The weights of flux-dev are not on this machine: run `fluxbooth models pull flux-dev`" in capsys.readouterr().err
     assert main(["generate", "a man", "--out", out]) == 2
-    assert "`fluxbooth generate --base nano`" in capsys.readouterr().err
+    assert "`--base nano`" in capsys.readouterr().err
 
 
 def test_what_a_server_may_serve(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def test_fast_skips_blocks_says_so_and_leaves_the_base_exact(monkeypatch: pytest
     # inside the last block: the block itself is called, but passes on, when it is skipped
     family.pipeline().transformer.single_transformer_blocks[-1].proj_out.register_forward_hook(lambda *_: worked.append(1))
     exact, fast, again = (
-        generate([TEXT], GenerateSpec(steps=8, seed=3, speed=speed), family=family)[0] for speed in ("exact", "fast", "exact")
+        generate([TEXT], GenerateSpec(base="nano", steps=8, seed=3, speed=speed), family=family)[0] for speed in ("exact", "fast", "exact")
     )
     assert 16 < len(worked) < 24  # eight, fewer than eight, eight
     difference = np.abs(np.asarray(fast.image).astype(int) - np.asarray(exact.image).astype(int)).mean()
@@ -28,7 +28,7 @@ def test_fast_skips_blocks_says_so_and_leaves_the_base_exact(monkeypatch: pytest
 
 
 def test_a_large_picture_is_decoded_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    family, spec, tiled = models.load("nano", dtype="float32"), GenerateSpec(steps=1, seed=3), []
+    family, spec, tiled = models.load("nano", dtype="float32"), GenerateSpec(base="nano", steps=1, seed=3), []
     autoencoder = family.pipeline().vae
     decode = autoencoder.tiled_decode
     monkeypatch.setattr(autoencoder, "tiled_decode", lambda *arguments, **named: tiled.append(1) or decode(*arguments, **named))
@@ -42,7 +42,7 @@ def test_a_large_picture_is_decoded_in_tiles(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    family, shelf, spec, encoded = models.load("nano", dtype="float32"), Shelf(), GenerateSpec(steps=1, seed=3), []
+    family, shelf, spec, encoded = models.load("nano", dtype="float32"), Shelf(), GenerateSpec(base="nano", steps=1, seed=3), []
     encode = family.encode_text
     monkeypatch.setattr(family, "encode_text", lambda texts, length: encoded.append(texts) or encode(texts, length))
     first, other, again = (generate([text], spec, family=family, shelf=shelf)[0] for text in (TEXT, "a woman", TEXT))

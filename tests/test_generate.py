@@ -16,7 +16,7 @@ from fluxbooth import GenerateSpec, InputError, generate
 from fluxbooth.generate import PLAIN, of_one_colour, parameters_text
 from fluxbooth.lorafile import find
 
-QUICK = GenerateSpec(steps=4, seed=11)
+QUICK = GenerateSpec(base="nano", steps=4, seed=11)
 TEXT = "a man with glasses, smiling, at the beach"
 
 
@@ -139,7 +139,7 @@ def test_a_negative_prompt_is_refused_before_anything_is_loaded() -> None:
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("start") / "portrait.png"
-    generate([TEXT], GenerateSpec(steps=8, seed=5, aspect_ratio="3:4"))[0].image.save(path)
+    generate([TEXT], GenerateSpec(base="nano", steps=8, seed=5, aspect_ratio="3:4"))[0].image.save(path)
     return path
 
 

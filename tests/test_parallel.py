@@ -20,7 +20,7 @@ from tests.forked import Command
 from tests.service.server import free_port
 
 STEPS = 8
-SPEC = TrainSpec(class_name="man", steps=STEPS, rank=4, batch_size=2, dtype="float32", seed=6, caption_dropout=0.3, ema=0.9)
+SPEC = TrainSpec(class_name="man", base="nano", steps=STEPS, rank=4, batch_size=2, dtype="float32", seed=6, caption_dropout=0.3, ema=0.9)
 
 
 def flags(out: Path) -> list[str]:

@@ -48,13 +48,13 @@ def theirs(tmp_path_factory: pytest.TempPathFactory, lora: Path) -> Path:
 
 
 def test_nano_draws_the_same_picture_in_plain_diffusers(theirs: Path) -> None:
-    ours = generate([TEXT], GenerateSpec(seed=7))[0].image
+    ours = generate([TEXT], GenerateSpec(base="nano", seed=7))[0].image
     assert largest_difference(ours, Image.open(theirs / "plain.png")) <= 1
     assert np.asarray(ours).std() > 10  # a picture, not a flat field
 
 
 def test_our_lora_draws_the_same_picture_in_plain_diffusers(theirs: Path, lora: Path) -> None:
-    with_lora = generate([TEXT], GenerateSpec(seed=7, loras=(str(lora),)))[0].image
+    with_lora = generate([TEXT], GenerateSpec(base="nano", seed=7, loras=(str(lora),)))[0].image
     assert largest_difference(with_lora, Image.open(theirs / "personal.png")) <= 1
     assert largest_difference(with_lora, Image.open(theirs / "plain.png")) > 20  # the LoRA does something
 

@@ -39,6 +39,29 @@ def test_common_cards_are_planned_for(capsys: pytest.CaptureFixture[str]) -> Non
     assert rows[8]["offloaded"] > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "mebibytes", "card"),
+    [
+        ("NVIDIA GeForce RTX 5090", 32607, "RTX 5090"), ("NVIDIA GeForce RTX 5070 Ti", 16303, "RTX 5070 Ti"),
+        ("NVIDIA GeForce RTX 5070", 12227, "RTX 5070"), ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97887, "RTX PRO 6000"),
+        ("NVIDIA B200", 183359, "B200"), ("NVIDIA H200", 143771, "H200"), ("NVIDIA H100 80GB HBM3", 81559, "H100"),
+        ("NVIDIA A100-SXM4-80GB", 81920, "A100 80 GB"), ("NVIDIA A100-SXM4-40GB", 40960, "A100 40 GB"), ("NVIDIA L40S", 46068, "L40S"),
+        ("NVIDIA A10", 23028, "A10"), ("NVIDIA A10G", 23028, "A10G"), ("Tesla T4", 15360, "T4"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 16376, "RTX 4080"),  # another chip of that name
+        ("Somebody's card of next year", 24576, "RTX 4090"),
+    ],
+)  # fmt: skip
+def test_a_card_is_known_by_its_drivers_name(name: str, mebibytes: int, card: str) -> None:
+    assert plan.like(mebibytes * 2**20, name).name == card
+
+
+def test_a_card_without_bfloat16_is_planned_for_in_float32(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["card"]: row for row in planned(capsys)["cards"]}
+    assert {"B200", "H200", "RTX PRO 6000", "L40S", "RTX 5090", "RTX 5060", "A10", "T4"} <= rows.keys()
+    assert rows["T4"]["dtype"] == "float32" and "no bfloat16" in rows["T4"]["why"]
+    assert rows["RTX 5090"]["seconds_per_step"] < rows["RTX 4090"]["seconds_per_step"] < rows["RTX 3090"]["seconds_per_step"]
+
+
 def test_one_card_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
     (small,) = planned(capsys, "--vram", "24", "--resolution", "512")["cards"]
     (large,) = planned(capsys, "--vram", "24", "--resolution", "512", "1024", "--rank", "64", "--batch-size", "2", "--ram", "64")["cards"]

@@ -13,7 +13,7 @@ from fluxbooth import GenerateSpec, InputError, generate, lora, models
 from fluxbooth.models.base import Family
 from fluxbooth.slots import Shelf, worn
 
-QUICK = GenerateSpec(steps=2, seed=4)
+QUICK = GenerateSpec(base="nano", steps=2, seed=4)
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,11 @@ from tests.conftest import QUICK
     ],
 )  # fmt: skip
 def test_steps_follow_the_preset_and_an_explicit_number_wins(preset: Any, steps: int | None, pictures: int, expected: int) -> None:
-    assert steps_for(TrainSpec(class_name="man", preset=preset, steps=steps), pictures) == expected
+    assert steps_for(TrainSpec(class_name="man", base="nano", preset=preset, steps=steps), pictures) == expected
 
 
 def test_presets_raise_the_rate_of_the_base() -> None:
-    plain, fast = (models.resolve(TrainSpec(class_name="man", preset=preset), 8) for preset in (None, "flux-lora-fast"))
+    plain, fast = (models.resolve(TrainSpec(class_name="man", base="nano", preset=preset), 8) for preset in (None, "flux-lora-fast"))
     assert plain.learning_rate == models.BASES["nano"].learning_rate
     assert fast.learning_rate is not None
     assert fast.learning_rate > plain.learning_rate

@@ -5,54 +5,48 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from fluxbooth import fitting, machine, models
 from fluxbooth.errors import InputError
-from fluxbooth.models import Base, pull, shape
+from fluxbooth.models import Base, pull, selection
 from fluxbooth.models.memory import Room
-from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
+from fluxbooth.options import common_flags, complete_bases, verbs
+from fluxbooth.specs import GenerateSpec, TrainSpec
 
+Chosen = TypeVar("Chosen")
 STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
 STATEMENTS = ("noncommercial", "commercial")
-BEST = "flux-dev"
 MEANINGS = {
     "Apache-2.0": "any use, commercial too",
     models.FLUX_DEV_LICENCE: "non-commercial use; commercial use needs a licence from Black Forest Labs (bfl.ai/licensing)",
 }
 
 
-def default(command: str) -> Base:
-    """The base of a command that named none: nano without a GPU, flux-dev with one.
+def offered(choose: Callable[[], Chosen]) -> Chosen:
+    """What `choose` chooses; if that base is not here yet it is offered to a person at a terminal, and chosen once it is.
 
-    Where flux-dev is not here yet it is offered to a person at a terminal; a program gets the command in an InputError.
+    Raises InputError with the command where nobody is there, or says no.
     """
-    if machine.gpu() is None:
-        return models.find("nano")
-    row = models.find(BEST)
-    if pull.local(row) is not None:
-        return row
-    if sys.stdin.isatty() and sys.stderr.isatty():
-        print(f"This machine has a GPU, but {BEST} is not on it ({row.licence}; {_size(row)} to download).", file=sys.stderr)
-        print("Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() in ("y", "yes"):
-            pull.pull(row, lambda text: print(text, file=sys.stderr))
-            return row
-    raise InputError(
-        f"This machine has a GPU, but {BEST} is not on it: run `fluxbooth models pull {BEST}` ({_size(row)}), or take the small model with "
-        f"`fluxbooth {command} --base nano`."
-    )
+    try:
+        return choose()
+    except selection.NotHereError as missing:
+        if not _pulled(missing.row):
+            raise
+        return choose()
 
 
-def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) -> str | None:
-    """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None where none tells."""
-    from fluxbooth import lorafile, prompts
-
-    names = [lora_and_weight(text)[0] for text in spec.loras] + [tag.name for text in texts for tag in prompts.parse(text).loras]
-    told = (lorafile.read(lorafile.find(name, folders)).spec.get("base") for name in names)
-    return next((base for base in told if isinstance(base, str)), None)
+def _pulled(row: Base) -> bool:
+    """Whether somebody was there to say yes, and it was downloaded."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"This machine has a GPU, but {row.name} is not on it ({row.licence}; {selection.size(row)} to download).", file=sys.stderr)
+    print("Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        return False
+    pull.pull(row, lambda text: print(text, file=sys.stderr))
+    return True
 
 
 def notice(row: Base) -> str | None:
@@ -99,12 +93,12 @@ def pull_command(options: argparse.Namespace) -> dict[str, Any]:
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=list_command)
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
+    common_flags(parser)
+    below = verbs(parser, needed=False)
     help_text = "download a base's weights into the Hugging Face cache, and verify them"
-    verb = verbs.add_parser("pull", help=help_text, description=help_text, allow_abbrev=False)
-    verb.add_argument("base", metavar="BASE", help="a name from `fluxbooth models`")
-    verb.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    verb = below.add_parser("pull", help=help_text, description=help_text)
+    complete_bases(verb.add_argument("base", metavar="BASE", help="a name from `fluxbooth models`"))
+    common_flags(verb)
     verb.set_defaults(run=pull_command)
 
 
@@ -128,13 +122,3 @@ def _fits(base: Base, room: Room, *, training: bool) -> str:
         return fitting.generation(GenerateSpec(base=base.name), base.native_side, room).why
     except InputError as error:
         return str(error)
-
-
-def download_bytes(row: Base) -> int:
-    """About how much its weights are to download: they come in bfloat16."""
-    size = shape.of(row.source)
-    return 2 * (size.transformer + size.encoders + size.autoencoder)
-
-
-def _size(row: Base) -> str:
-    return f"{download_bytes(row) / 1e9:.0f} GB"

@@ -17,16 +17,19 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fluxbooth import retryafter
 from fluxbooth.client_types import ApiError, Pack, Progress, Prompt, Resource, Tune, bracketed, refused
 from fluxbooth.errors import FluxboothError, InputError
 
-try:
+if TYPE_CHECKING:
     import httpx
-except ImportError as missing:
-    raise FluxboothError("The client needs httpx: install fluxbooth[client].") from missing
+else:
+    try:
+        import httpx
+    except ImportError:  # said when a client is made, so that the whole package can be imported without it
+        httpx = None
 
 __all__ = ["ApiError", "Client", "Pack", "Progress", "Prompt", "Tune"]
 
@@ -49,6 +52,8 @@ class Client:
     """
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float = 60.0) -> None:
+        if httpx is None:
+            raise InputError("The client needs a package that is not here (httpx): pip install 'fluxbooth[client]'.")
         self.base_url = base_url.rstrip("/")
         if not self.base_url.startswith(("http://", "https://")):
             raise InputError(f"The address {base_url!r} does not begin with http:// or https://.")

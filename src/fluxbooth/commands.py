@@ -19,14 +19,16 @@ LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
 
 def train(options: argparse.Namespace) -> Json:
     from fluxbooth import bases, models
+    from fluxbooth.models import selection
     from fluxbooth.specs import TrainSpec
 
     values = _config(options.config) | _given(options, TrainSpec)
+    if not options.photos:  # some flags take all that stands behind them
+        raise InputError("Say which photos to train on, before the flags: `fluxbooth train PHOTOS --name man`.")
     if not values.get("class_name"):
         raise InputError("Say what the photos show with --name: man, woman, dog, bag ...")
     spec = TrainSpec.read(values)
-    if "base" not in values:
-        spec = spec.model_copy(update={"base": bases.default("train").name})
+    spec = bases.offered(lambda: selection.with_base(spec))
     licence = bases.notice(models.find(spec.base))
     from fluxbooth import parallel, photocheck
 
@@ -56,11 +58,11 @@ def generate(options: argparse.Namespace) -> Json:
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
     from fluxbooth import bases, files, models, prompts
+    from fluxbooth.models import selection
 
     prompts.check_negative(spec.negative_prompt)
     out, folders = Path(options.out), [Path(options.out), Path()]
-    if "base" not in values:
-        spec = spec.model_copy(update={"base": bases.of_loras(spec, texts, folders) or bases.default("generate").name})
+    spec = bases.offered(lambda: selection.with_base(spec, texts, folders))
     licence = bases.notice(models.find(spec.base))
     from fluxbooth.display import Display
     from fluxbooth.generate import generate as run
@@ -102,10 +104,14 @@ def _written(picture: Picture, out: Path) -> Json:
 
 def inspect(options: argparse.Namespace) -> Json:
     from fluxbooth import models, photocheck
+    from fluxbooth.models import selection
 
-    row = models.find(options.base)
-    report = photocheck.inspect(photocheck.read(options.photos), max(row.resolutions) ** 2)
+    photocheck.find(options.photos)  # a folder that is missing is told before torch is asked for a GPU
+    row = models.find(options.base) if options.base else selection.suited()
+    side = max(row.resolutions)
+    report = photocheck.inspect(photocheck.read(options.photos), side**2)
     if not options.json:
+        print(f"For {row.name}, at the area of {side} x {side}:")
         for photo in report.photos:
             left, top, right, bottom = photo.crop
             crop = f"crop {right - left} x {bottom - top}, trained at {photo.bucket[0]} x {photo.bucket[1]}"
@@ -115,7 +121,7 @@ def inspect(options: argparse.Namespace) -> Json:
                 print(f"    {advice}")
         for advice in report.advice:
             print(advice)
-    return report.to_json()
+    return {"base": row.name, **report.to_json()}
 
 
 def lora_info(options: argparse.Namespace) -> Json:
@@ -140,8 +146,9 @@ def lora_convert(options: argparse.Namespace) -> Json:
 
 def demo(options: argparse.Namespace) -> Json:
     from fluxbooth import bases, models
+    from fluxbooth.models import selection
 
-    row = models.find(options.base) if options.base else bases.default("demo")
+    row = models.find(options.base) if options.base else bases.offered(selection.default)
     licence = bases.notice(row)
     from fluxbooth.demo import run
     from fluxbooth.display import Display
@@ -158,8 +165,9 @@ def demo(options: argparse.Namespace) -> Json:
 
 def verify(options: argparse.Namespace) -> Json:
     from fluxbooth import bases, models
+    from fluxbooth.models import selection
 
-    row = models.find(options.base) if options.base else bases.default("verify")
+    row = models.find(options.base) if options.base else bases.offered(selection.default)
     if not row.trains:
         raise InputError(f"{row.name} cannot be trained, only generated with: verify flux-dev, or nano.")
     licence = bases.notice(row)

@@ -13,8 +13,9 @@ from typing import Any
 from fluxbooth import __version__, bases, machine, models
 from fluxbooth.errors import InputError
 from fluxbooth.machine import Gpu, gigabytes
-from fluxbooth.models import Base, memory, pull, shape
+from fluxbooth.models import Base, memory, pull, selection, shape
 from fluxbooth.models.memory import GIB, Job, Room
+from fluxbooth.options import common_flags
 
 FLUX = [row for row in models.BASES.values() if not Path(row.source).is_dir()]
 DOWNLOAD = 2 * (shape.FLUX1.transformer + shape.FLUX1.encoders + shape.FLUX1.autoencoder)  # bytes, in bfloat16
@@ -33,7 +34,7 @@ class Finding:
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    common_flags(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _bfloat16(card: Gpu) -> Finding:
 def _gpu_memory(card: Gpu, free: int) -> Finding:
     found = f"{gigabytes(card.free)} free of {gigabytes(card.total)}"
     room = Room(card.free, free, *machine.fast_dtype(card))
-    row = models.find(bases.BEST)
+    row = models.find(selection.BEST)
     try:
         plan = memory.choose(row.name, shape.FLUX1, Job(min(row.resolutions), row.text_length), room)
     except InputError as error:
@@ -134,7 +135,7 @@ def _disk() -> Finding:
 
     free = machine.free_disk(Path(HF_HUB_CACHE))
     found = f"{gigabytes(free)} free for {_at_home(HF_HUB_CACHE)}"
-    if free >= DOWNLOAD or pull.local(models.find(bases.BEST)):
+    if free >= DOWNLOAD or pull.local(models.find(selection.BEST)):
         return Finding("disk", found)
     return Finding("disk", found, f"FLUX.1-dev takes {gigabytes(DOWNLOAD)}: make room, or set HF_HOME to a folder on a larger disk.")
 
@@ -146,7 +147,7 @@ def _cache() -> Finding:
     if here:
         return Finding("weights", found)
     return Finding(
-        "weights", found, f"With a GPU: `fluxbooth models pull {bases.BEST}`" + (" after unsetting HF_HUB_OFFLINE." if offline else ".")
+        "weights", found, f"With a GPU: `fluxbooth models pull {selection.BEST}`" + (" after unsetting HF_HUB_OFFLINE." if offline else ".")
     )
 
 
@@ -155,7 +156,7 @@ def _token() -> Finding:
 
     if get_token():  # whether it is any good only the hub could say
         return Finding("token", "HF_TOKEN is set" if os.environ.get("HF_TOKEN") else "from `hf auth login`")
-    row = models.find(bases.BEST)
+    row = models.find(selection.BEST)
     return Finding(
         "token",
         "none",
@@ -165,7 +166,7 @@ def _token() -> Finding:
 
 
 def _licence() -> Finding:
-    row: Base = models.find(bases.BEST)
+    row: Base = models.find(selection.BEST)
     stated = os.environ.get(bases.STATED)
     try:
         notice = bases.notice(row)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class FluxboothError(Exception):
     """The work could not be done: a full disk, a folder without permission, a loss that became NaN. Exit code 1."""
@@ -9,3 +12,10 @@ class FluxboothError(Exception):
 
 class InputError(FluxboothError):
     """What the user gave cannot be used; nothing was started and nothing was lost. Exit code 2."""
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """` (did you mean 'steps'?)`, to stand behind what was not understood; empty where nothing known is spelt nearly so."""
+    by_folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(given.lower(), by_folded, n=1) if any(map(str.isalpha, given)) else []  # numbers are no misspelling
+    return f" (did you mean {by_folded[near[0]]!r}?)" if near else ""

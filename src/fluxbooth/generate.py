@@ -17,13 +17,14 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import cores, fitting, lorafile, models, photocheck, startpicture
+from fluxbooth import cores, fitting, lorafile, models, photocheck, results, startpicture
 from fluxbooth import prompts as language
 from fluxbooth.faster import drawing
-from fluxbooth.models import Base
+from fluxbooth.models import Base, selection
 from fluxbooth.models.base import Conditioning, Family
 from fluxbooth.models.memory import Choice
 from fluxbooth.prompts import Advice, Prompt
+from fluxbooth.results import Pictures
 from fluxbooth.slots import Adapter, Shelf, worn
 from fluxbooth.specs import GenerateSpec, lora_and_weight
 from fluxbooth.startpicture import StartPicture
@@ -33,7 +34,7 @@ PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
 Report = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Picture:
     image: Image.Image  # RGB
     seed: int
@@ -41,6 +42,13 @@ class Picture:
     height: int
     text: str  # the prompt as it was given
     metadata: dict[str, Any] = field(default_factory=dict)  # how it was made, as JSON
+
+    def __repr__(self) -> str:
+        return f"<Picture {self.width} x {self.height}, seed {self.seed}: {self.text}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return results.png(self.image)
 
     def save(self, path: str | Path) -> None:
         """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai read, and our JSON."""
@@ -51,10 +59,10 @@ class Picture:
 
 
 def generate(
-    prompts: Sequence[str], spec: GenerateSpec, report: Report | None = None, *, folders: Sequence[Path] = (),
+    prompts: str | Sequence[str], spec: GenerateSpec | None = None, report: Report | None = None, *, folders: Sequence[Path] = (),
     family: Family | None = None, shelf: Shelf | None = None,
-) -> list[Picture]:  # fmt: skip
-    """Pictures of each prompt, `spec.num_images` a prompt, in order.
+) -> Pictures:  # fmt: skip
+    """Pictures of one prompt or of each of several, `spec.num_images` a prompt, in order; without a spec, as its defaults say.
 
     A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
     number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
@@ -64,9 +72,11 @@ def generate(
 
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """
-    report = report or (lambda event: None)
+    report, spec = report or (lambda event: None), spec or GenerateSpec()
+    texts = [prompts] if isinstance(prompts, str) else prompts
     language.check_negative(spec.negative_prompt)
-    parsed = [language.parse(text) for text in prompts]
+    parsed = [language.parse(text) for text in texts]
+    spec = selection.with_base(spec, texts, folders, family)
     start = startpicture.read(spec)
     size, drawn = sizes(spec, models.find(spec.base), start)
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
@@ -75,13 +85,13 @@ def generate(
     plan = fitting.generation(spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice)
     report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _generate(prompts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), canvas, report)
+    return _generate(texts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), canvas, report)
 
 
 def _generate(
     texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, there: Family | None,
     choice: Choice, shelf: Shelf, canvas: Canvas, report: Report,
-) -> list[Picture]:  # fmt: skip
+) -> Pictures:  # fmt: skip
     family = there or models.load(spec.base, choice=choice)
     adapters = {path: shelf.fetch(path, family) for loras in wanted for path, _ in loras}
     advice = [a for text, loras in zip(texts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
@@ -93,7 +103,7 @@ def _generate(
         family.park_encoders()
     family.load_network()
     first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
-    pictures: list[Picture] = []
+    pictures = Pictures()
     for text, prompt, loras, told in zip(texts, parsed, wanted, conditioning, strict=True):
         chosen = [(adapters[path], weight) for path, weight in loras]
         seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]

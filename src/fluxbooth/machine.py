@@ -1,11 +1,13 @@
-"""What this machine has: GPU, memory, disk. Torch is loaded only when a GPU is asked after."""
+"""What this machine has: GPU, memory, disk. Torch is loaded only when a GPU is asked after, and there is a driver for one."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +35,8 @@ class Gpu:
 
 def gpu() -> Gpu | None:
     """The first GPU that torch can use, which is the one that works here."""
+    if not _may_have_gpu():
+        return None
     import torch
 
     if not torch.cuda.is_available():
@@ -40,6 +44,17 @@ def gpu() -> Gpu | None:
     free, total = torch.cuda.mem_get_info()
     major, minor = torch.cuda.get_device_capability()
     return Gpu(torch.cuda.get_device_name(), total, free, (major, minor), torch.cuda.is_bf16_supported())
+
+
+def _may_have_gpu() -> bool:
+    """Whether there is a driver, without which torch, which takes seconds to import, would find nothing."""
+    if sys.platform != "linux" or Path("/dev/kfd").exists():  # AMD's
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def gpus() -> list[str]:

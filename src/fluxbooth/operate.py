@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import FluxboothError, InputError
+from fluxbooth.options import common_flags, verbs
 from fluxbooth.serve import address_of, first_account, last_url
 from fluxbooth.service import accounts, backups, db, opening, signing_in, tunes
 from fluxbooth.service import callbacks as known
@@ -165,31 +166,31 @@ def show(options: argparse.Namespace, lines: list[str]) -> None:
 
 
 def key_flags(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
-    create = verbs.add_parser("create", help="make a key and show it once")
+    below = verbs(parser)
+    create = below.add_parser("create", help="make a key and show it once")
     create.add_argument("--label", default="", help="what it is for")
     create.add_argument("--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)")
-    link = verbs.add_parser("link", help="a link that signs a browser in to the web app, once")
+    link = below.add_parser("link", help="a link that signs a browser in to the web app, once")
     link.add_argument("--url", help="where the server is reached, if not where it listens")
     link.add_argument("--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)")
-    verbs.add_parser("list", help="the keys by their first letters")
-    revoke = verbs.add_parser("revoke", help="make a key useless")
+    below.add_parser("list", help="the keys by their first letters")
+    revoke = below.add_parser("revoke", help="make a key useless")
     revoke.add_argument("prefix", metavar="PREFIX", help="the first letters, as `list` shows them")
-    for verb in verbs.choices.values():
+    for verb in below.choices.values():
         verb.set_defaults(account=None)
         data_flags(verb, key)
 
 
 def callbacks_flags(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
-    listing = verbs.add_parser("list", help="the newest callbacks and what became of them")
+    below = verbs(parser)
+    listing = below.add_parser("list", help="the newest callbacks and what became of them")
     listing.add_argument("--limit", type=int, default=50, help="how many (default: 50)")
-    replay = verbs.add_parser("replay", help="deliver one again, under its own id")
+    replay = below.add_parser("replay", help="deliver one again, under its own id")
     replay.add_argument("id", metavar="ID")
-    secret = verbs.add_parser("secret", help="show what an account's callbacks are signed with")
+    secret = below.add_parser("secret", help="show what an account's callbacks are signed with")
     secret.add_argument("--account", metavar="ACCOUNT", help="whose (default: the owner's)")
     secret.add_argument("--new", action="store_true", help="make it anew; the one before signs too, for a day")
-    for verb in verbs.choices.values():
+    for verb in below.choices.values():
         data_flags(verb, callbacks)
 
 
@@ -214,7 +215,7 @@ def restore_flags(parser: argparse.ArgumentParser) -> None:
 
 def data_flags(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Json]) -> None:
     parser.add_argument("--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    common_flags(parser)
     parser.set_defaults(run=_told(run))
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.operate import data_flags, opened, show
+from fluxbooth.options import verbs
 from fluxbooth.service import accounts, backups, belongings, money, quotas, room
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.links import Signer
@@ -157,24 +158,24 @@ def credit(options: argparse.Namespace) -> Json:
 
 
 def account_flags(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="verb")
-    new = verbs.add_parser("create", help="make an account and show its first key once")
+    below = verbs(parser)
+    new = below.add_parser("create", help="make an account and show its first key once")
     new.add_argument("name", metavar="NAME")
     data_flags(new, create)
-    data_flags(verbs.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing)
+    data_flags(below.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing)
     for verb, words in (("disable", "refuse its keys and sessions; accepted work is finished"), ("enable", "let it in again")):
-        data_flags(_of_account(verbs.add_parser(verb, help=words)), switch)
-    limits = _of_account(verbs.add_parser("limits", help="what it may take, if not what all may; without flags, shows it"))
+        data_flags(_of_account(below.add_parser(verb, help=words)), switch)
+    limits = _of_account(below.add_parser("limits", help="what it may take, if not what all may; without flags, shows it"))
     for name, kind, words in (
         ("requests-per-second", float, "requests a second"), ("waiting-jobs", int, "trainings and prompts that may wait"),
         ("stored-mb", int, "megabytes of photos, LoRAs and pictures"),
     ):  # fmt: skip
         limits.add_argument(f"--{name}", type=_limit(kind), metavar="N", help=f"{words}; 0: no limit; {DEFAULT}: as the settings say")
     data_flags(limits, limit)
-    out = _of_account(verbs.add_parser("export", help="hand out all that it has: rows and files"))
+    out = _of_account(below.add_parser("export", help="hand out all that it has: rows and files"))
     out.add_argument("out", metavar="OUT", help="a new folder, a new .zip file, or - for a zip on standard output")
     data_flags(out, export)
-    gone = _of_account(verbs.add_parser("delete", help="delete it with everything; its ledger stays, without a name"))
+    gone = _of_account(below.add_parser("delete", help="delete it with everything; its ledger stays, without a name"))
     gone.add_argument("--yes", action="store_true", help="do it")
     data_flags(gone, delete)
 

@@ -1,12 +1,14 @@
 """`fluxbooth plan`: what a training would take on common cards, or on one of so many GB, without loading any weights.
 
 Times are estimates: floating-point operations of a step over (MFU x the card's peak). The MFU are those that published FLUX.1
-LoRA trainings reach: 0.20 to 0.38 on consumer cards, 0.10 on an H100, where overhead and not arithmetic is the limit.
+LoRA trainings reach: 0.20 to 0.38 on consumer cards, 0.10 on an H100, where overhead and not arithmetic is the limit. For the other cards
+of data centres nothing sound is published: theirs are assumed, the less the faster the card.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,12 +17,16 @@ from typing import Any
 from fluxbooth import machine, models
 from fluxbooth.errors import InputError
 from fluxbooth.models import memory, shape
-from fluxbooth.models.memory import GIB, PIXELS_PER_TOKEN, Choice, Job, Room
+from fluxbooth.models.memory import GIB, PIXELS_PER_TOKEN, Choice, Dtype, Job, Room
 from fluxbooth.models.shape import Shape
+from fluxbooth.options import common_flags, complete_bases
 from fluxbooth.specs import GenerateSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
 MAIN_MEMORY = 32.0  # GB, assumed of a machine that is not this one
+SAME_MEMORY = (
+    0.12  # share by which what a driver tells of a card's memory differs from what its box says: the same chip is sold with others
+)
 BUS = 20e9  # bytes a second that reach a card from main memory
 CPU_SHARE = 0.4  # of the speed of a float32 matrix product that nano's training reaches on a CPU (docs/measurements.md)
 
@@ -29,24 +35,60 @@ CPU_SHARE = 0.4  # of the speed of a float32 matrix product that nano's training
 class Card:
     name: str
     vram: float  # GB as on its box, which are 2^30 bytes
-    peak: float  # dense bfloat16 TFLOP/s with float32 sums
+    peak: float  # dense TFLOP/s with float32 sums, of bfloat16 or else of `dtype`; the makers' own figures
     mfu: float
+    dtype: Dtype = "bfloat16"  # what it is fast in
+
+    def room(self, main: float) -> Room:
+        """What is free on it when nothing else runs, beside so many bytes of main memory."""
+        because = "" if self.dtype == "bfloat16" else "because this card has no bfloat16 arithmetic"
+        return Room((self.vram - TAKEN) * GIB, main, self.dtype, because)
 
 
+# a training step reads the weights in a hundredth of the time that it computes with them, so bandwidth is no part of this
 CARDS = (
-    Card("RTX 4090", 24, 165, 0.25),
-    Card("RTX 4080", 16, 97, 0.25),
-    Card("RTX 4070", 12, 58, 0.25),
-    Card("RTX 3080", 10, 60, 0.25),
-    Card("RTX 4060", 8, 30, 0.25),
+    Card("B200", 180, 2250, 0.05),
+    Card("H200", 141, 989, 0.10),
+    Card("RTX PRO 6000", 96, 504, 0.20),
+    Card("H100", 80, 989, 0.10),
+    Card("A100 80 GB", 80, 312, 0.20),
+    Card("L40S", 48, 362, 0.20),
+    Card("RTX 6000 Ada", 48, 364, 0.20),
+    Card("A40", 48, 150, 0.25),
+    Card("RTX A6000", 48, 155, 0.25),
     Card("A100 40 GB", 40, 312, 0.20),
-    Card("H100 80 GB", 80, 989, 0.10),
+    Card("RTX 5090", 32, 209, 0.25),
+    Card("RTX 4090", 24, 165, 0.25),
+    Card("RTX 3090", 24, 71, 0.25),
+    Card("L4", 24, 121, 0.20),
+    Card("A10", 24, 125, 0.25),
+    Card("A10G", 24, 70, 0.25),
+    Card("RTX 5080", 16, 113, 0.25),
+    Card("RTX 5070 Ti", 16, 88, 0.25),
+    Card("RTX 5060 Ti", 16, 47, 0.25),
+    Card("RTX 4080", 16, 97, 0.25),
+    Card("RTX 4070 Ti SUPER", 16, 88, 0.25),
+    Card("RTX 4060 Ti", 16, 44, 0.25),
+    Card("T4", 16, 8.1, 0.40, "float32"),
+    Card("RTX 5070", 12, 62, 0.25),
+    Card("RTX 4070", 12, 58, 0.25),
+    Card("RTX 3060", 12, 26, 0.25),
+    Card("RTX 3080", 10, 60, 0.25),
+    Card("RTX 5060", 8, 38, 0.25),
+    Card("RTX 4060", 8, 30, 0.25),
 )
+# one for each size of memory, of those that many have: a card of so many GB is timed as one of them
+USUAL = ("H200", "H100", "L40S", "A100 40 GB", "RTX 5090", "RTX 4090", "RTX 4080", "RTX 4070", "RTX 3080", "RTX 4060")
 
 
-def like(capacity: float) -> Card:
-    """The card of the table that one of so many bytes is timed as: that of the nearest memory."""
-    return min(CARDS, key=lambda card: abs(card.vram * GIB - capacity))
+def like(capacity: float, name: str = "") -> Card:
+    """The card of the table that one of so many bytes is timed as: that of its product name, else the usual one of the nearest memory."""
+    words = f" {name.replace('-', ' ')} "
+    named = [card for card in CARDS if f" {card.name.partition(f' {card.vram} GB')[0]} " in words]
+    near = [card for card in named if abs(card.vram * GIB / capacity - 1) < SAME_MEMORY]
+    if near:
+        return max(near, key=lambda card: len(card.name))
+    return min((card for card in CARDS if card.name in USUAL), key=lambda card: abs(card.vram * GIB - capacity))
 
 
 @functools.cache
@@ -57,8 +99,7 @@ def worker(device: str | None = None) -> Card:
     if found is None:
         return Card("this CPU", 0, machine.matrix_speed() / 1e12, CPU_SHARE)
     name, total = found
-    near = like(total)
-    return Card(name, total / GIB, near.peak, near.mfu)
+    return dataclasses.replace(like(total, name), name=name, vram=total / GIB)
 
 
 def guessed_training(spec: TrainSpec, device: str | None = None) -> float | None:
@@ -68,7 +109,7 @@ def guessed_training(spec: TrainSpec, device: str | None = None) -> float | None
     choice = Choice("float32")
     if card.vram:
         try:
-            choice = memory.choose(row.name, size, jobs[-1], Room((card.vram - TAKEN) * GIB, machine.free_memory())).choice
+            choice = memory.choose(row.name, size, jobs[-1], card.room(machine.free_memory())).choice
         except InputError:
             return None
     return _seconds(size, jobs, choice, card)
@@ -124,13 +165,13 @@ def seconds_per_step(size: Shape, job: Job, choice: Choice, card: Card) -> float
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
-    parser.add_argument("--base", default="flux-dev", help="model to train on (default: flux-dev)")
+    complete_bases(parser.add_argument("--base", default="flux-dev", help="model to train on (default: flux-dev)"))
     parser.add_argument("--vram", type=float, metavar="GB", help="plan for a card of this memory instead of the common ones")
     parser.add_argument("--ram", type=float, metavar="GB", help=f"main memory beside it (default: {MAIN_MEMORY:.0f})")
     parser.add_argument("--resolution", type=int, nargs="+", metavar="N", help="train at these areas (side of the square, pixels)")
     parser.add_argument("--rank", type=int, default=16, metavar="N", help="rank of the LoRA (default: 16)")
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures a step")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    common_flags(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -161,15 +202,15 @@ def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
     main = (options.ram or MAIN_MEMORY) * GIB
     if options.vram is not None:
         near = like(options.vram * GIB)
-        card = Card(f"{options.vram:g} GB, as fast as {near.name}", options.vram, near.peak, near.mfu)
-        return [(card, Room((options.vram - TAKEN) * GIB, main))]
+        card = dataclasses.replace(near, name=f"{options.vram:g} GB, as fast as {near.name}", vram=options.vram)
+        return [(card, card.room(main))]
     here = machine.gpu()
     own = []
     if here is not None:
-        near = like(here.total)
+        card = dataclasses.replace(like(here.total, here.name), name=f"this machine's {here.name}", vram=here.total / GIB)
         free_main = options.ram * GIB if options.ram else machine.free_memory()
-        own = [(Card(f"this machine's {here.name}", here.total / GIB, near.peak, near.mfu), Room(here.free, free_main))]
-    return own + [(card, Room((card.vram - TAKEN) * GIB, main)) for card in CARDS]
+        own = [(card, Room(here.free, free_main, *machine.fast_dtype(here)))]
+    return own + [(card, card.room(main)) for card in CARDS]
 
 
 def _row(name: str, size: Shape, jobs: list[Job], card: Card, room: Room) -> dict[str, Any]:
@@ -192,6 +233,7 @@ def _show(result: dict[str, Any]) -> None:
     print(f"Training {result['base']} ({result['parameters'] / 1e9:.2f} billion parameters) at {sides} px, rank {job['rank']}, ", end="")
     print(f"batch {job['batch_size']}, {job['text_length']} text tokens:")
     print(f"{'card':28}{'GB':>5}{'peak':>7}{'RAM':>6}  {'base':10}{'recomputed':24}{'encoders':10}{'offloaded':>10}{'min/1000':>10}")
+    why = ""
     for row in result["cards"]:
         if not row["fits"]:
             print(f"{row['card']:28}{row['vram_gb']:5g}  {row['problem']}")
@@ -201,5 +243,7 @@ def _show(result: dict[str, Any]) -> None:
             f"{row['card']:28}{row['vram_gb']:5g}{row['peak_gb']:7.1f}{row['main_memory_gb']:6.1f}  {base:10}{row['checkpointing']:24}"
             f"{row['encoders']:10}{row['offloaded']:10}{row['minutes_per_1000_steps']:10.1f}"
         )
-        print(f"    {row['why']}")
+        if row["why"] != why:  # cards of one size are told why once
+            why = row["why"]
+            print(f"    {why}")
     print("Times are estimates: operations / (MFU x peak), from published trainings; the mean over the sizes.")

@@ -2,16 +2,17 @@
 
 The fields of `TrainSpec` and `GenerateSpec` are the flags of the command line, the keys of a `--config` file, the job payload
 of the service and the metadata of the files that come out. `None` means "what suits the base"; `models.resolve` fills it in.
+`base` "auto" is what `models.selection.with_base` makes of it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fluxbooth.errors import InputError
+from fluxbooth.errors import InputError, did_you_mean
 
 # steps = max(300, per picture x pictures); the rate of the base is multiplied
 PRESETS: dict[str | None, tuple[int, float]] = {
@@ -24,26 +25,59 @@ FEWEST_STEPS = 300
 Dtype = Literal["auto", "float32", "bfloat16"]
 Quantisation = Literal["auto", "none", "int8", "fp8", "nf4"]
 Encoders = Literal["auto", "stay", "leave", "cpu"]
-ASPECT_RATIOS = ("1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4")
+AspectRatio = Literal["1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4"]
+ASPECT_RATIOS: tuple[str, ...] = get_args(AspectRatio)
+
+
+def _words(annotation: Any) -> tuple[str, ...]:
+    """Of a Literal, also inside a union or a tuple."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(word for part in get_args(annotation) for word in _words(part))
+
+
+def _told(spec: type[Spec], name: str) -> str:
+    """A line of the class's documentation."""
+    field, words = spec.model_fields[name], spec.choices(name)
+    default = "required" if field.is_required() else repr(field.default)
+    return f"    {name} ({default}): {field.description}" + (f". One of {', '.join(words)}" if words else "")
 
 
 class Spec(BaseModel):
+    """Its fields are told in the class's own documentation, for `help()`."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # for whom the fields are the signature
+
+        def __init__(self, /, **values: Any) -> None:
+            """Raises InputError with one sentence for the first value that will not do."""
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise InputError(_sentence(type(self), error)) from None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.__doc__ = f"{cls.__doc__}\n\nSettings:\n" + "\n".join(_told(cls, name) for name in cls.model_fields)
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
         """The checked spec. Raises InputError with one sentence for the first value that will not do."""
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise InputError(_sentence(cls, error)) from None
+        return cls(**values)
+
+    @classmethod
+    def choices(cls, field: str) -> tuple[str, ...]:
+        """The words that a field takes, if it takes only some."""
+        return _words(cls.model_fields[field].annotation)
 
 
-# how the base is kept in memory, for both specs; the plan says what "auto" came to, and why
-QUANTISATION: Any = Field(default="auto", description="of the base: none, int8, fp8 or nf4 (they need fluxbooth[quant])")
-DTYPE: Any = Field(default="auto", description="what the base computes in: float32 or bfloat16")
+# what both specs say of the base, and how it is kept in memory; the plan says what "auto" came to, and why
+BASE = "a name from `fluxbooth models`, a diffusers folder or a FLUX.1 .safetensors file; auto: "
+QUANTISATION: Any = Field(default="auto", description="of the base's weights; int8, fp8 and nf4 need fluxbooth[quant]")
+DTYPE: Any = Field(default="auto", description="what the base computes in")
 ENCODERS: Any = Field(
-    default="auto", description="text encoders: stay in memory, leave it when all texts are encoded, or work on the CPU beside a GPU (cpu)"
+    default="auto", description="text encoders stay in memory, leave it when all texts are encoded, or work on the CPU beside a GPU"
 )
 OFFLOAD_BLOCKS: Any = Field(default=None, ge=0, le=57, description="blocks of the base that wait in main memory for their turn on the GPU")
 
@@ -54,9 +88,7 @@ class TrainSpec(Spec):
     class_name: str = Field(
         min_length=1, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$", description="class word of the subject: man, woman, dog, bag"
     )
-    base: str = Field(
-        default="nano", description="model to train on: a name from `fluxbooth models`, a diffusers folder or a FLUX.1 .safetensors file"
-    )
+    base: str = Field(default="auto", description=f"model to train on: {BASE}flux-dev with a GPU, else nano")
     token: str = Field(
         default="ohwx", min_length=1, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$", description="rare word that will mean the subject"
     )
@@ -83,7 +115,7 @@ class TrainSpec(Spec):
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
     ema: float | None = Field(default=None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")
     gradient_checkpointing: Literal["auto", "none", "some", "all"] = Field(
-        default="auto", description="blocks that recompute their activations, which is slower: none, some (the first half) or all"
+        default="auto", description="blocks that recompute their activations, which is slower; some is the first half"
     )
     quantisation: Quantisation = QUANTISATION
     dtype: Dtype = DTYPE
@@ -97,7 +129,9 @@ class TrainSpec(Spec):
         default=0, ge=0, le=50, description="keep the LoRA at so many steps evenly apart, the last among them; samples are then drawn there"
     )
     continue_from: str | None = Field(default=None, description="a LoRA file to train on instead of starting anew")
-    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(default=(), description="also log there (extra packages)")
+    trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
+        default=(), description="also log there; they need fluxbooth[tensorboard], fluxbooth[wandb]"
+    )
 
     @model_validator(mode="after")
     def _resolutions_fit(self) -> Self:
@@ -116,14 +150,15 @@ class GenerateSpec(Spec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture."""
 
     base: str = Field(
-        default="nano", description="model to draw with: a name from `fluxbooth models`, a diffusers folder or a FLUX.1 .safetensors file"
+        default="auto",
+        description=f"model to draw with: {BASE}the one that the first LoRA was trained on, without one flux-dev with a GPU, else nano",
     )
     loras: tuple[str, ...] = Field(default=(), max_length=8, description="LoRA files, PATH or PATH:WEIGHT")
     num_images: int = Field(default=1, ge=1, le=100, description="pictures a text")
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="the next picture takes the next seed; random by default")
     width: int | None = Field(default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
     height: int | None = Field(default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
-    aspect_ratio: str | None = Field(default=None, description="shape at the base's own area: " + " ".join(ASPECT_RATIOS))
+    aspect_ratio: AspectRatio | None = Field(default=None, description="shape at the base's own area")
     steps: int = Field(default=28, ge=1, le=200, description="denoising steps")
     guidance: float = Field(default=3.5, ge=0, le=20, description="how closely to follow the text")
     speed: Literal["exact", "fast"] = Field(default="exact", description="fast skips blocks whose work changes little: other details")
@@ -152,8 +187,6 @@ class GenerateSpec(Spec):
             raise ValueError("width and height must be given together")
         if self.width and self.aspect_ratio:
             raise ValueError("give either width and height or an aspect ratio, not both")
-        if self.aspect_ratio and self.aspect_ratio not in ASPECT_RATIOS:
-            raise ValueError(f"aspect ratio {self.aspect_ratio!r} is unknown: use one of {' '.join(ASPECT_RATIOS)}")
         return self
 
 
@@ -185,14 +218,18 @@ def lora_and_weight(text: str) -> tuple[str, float]:
 
 
 def _sentence(spec: type[Spec], error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = str(first["loc"][0]) if first["loc"] else ""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt setting may be the one that is missing
+    field, given = str(first["loc"][0]) if first["loc"] else "", first["input"]
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return reason[0].upper() + reason[1:] + "."
     if first["type"] == "extra_forbidden":
-        return f"There is no setting {field!r}: the settings are {', '.join(spec.model_fields)}."
+        meant = did_you_mean(field, spec.model_fields)
+        return f"There is no setting {field!r}{meant or ': the settings are ' + ', '.join(spec.model_fields)}."
+    name = field.replace("_", " ").capitalize()
     if first["type"] == "missing":
-        return f"{field.replace('_', ' ').capitalize()} is missing: {spec.model_fields[field].description}."
-    reason = f"use {first.get('ctx', {})['expected']}" if first["type"] == "literal_error" else reason.replace("Input should", "it should")
-    return f"{field.replace('_', ' ').capitalize()} {first['input']!r} will not do: {reason}."
+        return f"{name} is missing: {spec.model_fields[field].description}."
+    if first["type"] == "literal_error":
+        meant = did_you_mean(str(given), spec.choices(field))
+        return f"{name} {given!r} will not do{meant}: use {first.get('ctx', {})['expected']}."
+    return f"{name} {given!r} will not do: {reason.replace('Input should', 'it should')}."

@@ -19,26 +19,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, models, parallel, photocheck
+from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, models, parallel, photocheck, trackers
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
 from fluxbooth.generate import draw
 from fluxbooth.lifeline import stop_signals
+from fluxbooth.models import selection
 from fluxbooth.models.base import Family
 from fluxbooth.optimizers import learning_rate, make_optimizer, optimizer_class
 from fluxbooth.parallel import Crew
 from fluxbooth.photos import Batch, Dataset, prepare
+from fluxbooth.results import Facts
 from fluxbooth.specs import TrainSpec, stage_steps
-from fluxbooth.trackers import Tracker, open_trackers
+from fluxbooth.trackers import Tracker
 
 VALIDATION_PHOTOS = 4  # five forward passes each, at every checkpoint
 LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
 Report = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class TrainResult:
+@dataclass(frozen=True, repr=False)
+class TrainResult(Facts):
     lora: Path  # safetensors in diffusers' format
     steps: int
     steps_per_second: float  # of this process, without preparation
@@ -71,6 +73,8 @@ def train(
     """
     began, report, crew = time.monotonic(), report or (lambda event: None), parallel.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
+    trackers.check(spec)
+    spec = selection.with_base(spec, family=family)
     if spec.continue_from:
         lora.read_to_train_on(spec.continue_from, spec.rank)
     pictures = photocheck.read(photos)
@@ -104,15 +108,16 @@ def _train(run: _Run, began: float, pictures: int) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
     run.report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
-    if done in run.stages and not folder.stage(done).exists():  # a kill came between checkpoint and stage
-        run.crew.on_main(lambda: run.keep_stage(done))
-    elif run.stages and not done:
-        run.crew.on_main(lambda: run.draw_samples(0))  # to compare with
-    started, losses = time.monotonic(), folder.rewind_log(done) if run.crew.main else []
-    with stop_signals() as stop, open_trackers(spec, folder, run.crew.main) as run.trackers:
-        for step, loss in run.steps(done, stop):
-            losses.append(loss)
-            run.log(step, loss, (step - done) / (time.monotonic() - started))
+    with trackers.opened(spec, folder.path, done, run.crew.main) as run.trackers:
+        if done in run.stages and not folder.stage(done).exists():  # a kill came between checkpoint and stage
+            run.crew.on_main(lambda: run.keep_stage(done))
+        elif run.stages and not done:
+            run.crew.on_main(lambda: run.draw_samples(0))  # to compare with
+        started, losses = time.monotonic(), folder.rewind_log(done) if run.crew.main else []
+        with stop_signals() as stop:
+            for step, loss in run.steps(done, stop):
+                losses.append(loss)
+                run.log(step, loss, (step - done) / (time.monotonic() - started))
     seconds = time.monotonic() - started
     with run.averaged():
         validation = run.validation_loss() if run.average or not run.validated else run.validated[-1]

@@ -123,7 +123,7 @@ class _Verification:
         job = Job(max(spec.resolutions), spec.text_length, spec.batch_size, spec.rank, spec.optimizer, spec.ema is not None, samples=True)
         choice, card = _choice(done), machine.gpu()
         predicted = memory.estimate(self.size, job, choice, gpu=card is not None)
-        time_predicted = None if card is None else plan.seconds_per_step(self.size, job, choice, plan.like(card.total))
+        time_predicted = None if card is None else plan.seconds_per_step(self.size, job, choice, plan.like(card.total, card.name))
         return {
             "seconds_to_prepare": round(prepared, 1),
             "seconds_per_step": round(step, 4),

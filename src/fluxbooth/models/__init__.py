@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fluxbooth.errors import InputError
+from fluxbooth import libraries
+from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.specs import PRESETS, TrainSpec, steps_for
 
 if TYPE_CHECKING:
     from fluxbooth.models.base import Family
     from fluxbooth.models.memory import Choice
 
+libraries.silence()  # here, because what they warn of comes while they are imported, and every import of them passes here first
 NANO = Path(__file__).parent / "nano"
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
@@ -99,8 +101,8 @@ def find(name: str) -> Base:
         row = next((row for row in BASES.values() if row.source == name), None)
         if row is None:
             raise InputError(
-                f"There is no base {name!r}: use one of {', '.join(BASES)}, or the path of a diffusers folder, of a FLUX.1 .safetensors "
-                "file or of a ComfyUI."
+                f"There is no base {name!r}{did_you_mean(name, BASES)}: use one of {', '.join(BASES)}, or the path of a diffusers "
+                "folder, of a FLUX.1 .safetensors file or of a ComfyUI."
             )
         return row
     from fluxbooth.models import weightfiles

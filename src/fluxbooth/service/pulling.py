@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fluxbooth import bases, lifeline, models
-from fluxbooth.models import pull
+from fluxbooth.models import pull, selection
 from fluxbooth.service.errors import NotFound
 
 Json = dict[str, Any]
@@ -70,7 +70,7 @@ class Pulls:
             process = self.processes.get(row.name)
             code = process.poll() if process else None
             here = pull.local(row) is not None
-            size = bases.download_bytes(row)
+            size = selection.download_bytes(row)
             shown.append(BaseHere(
                 row.name, row.licence, bases.MEANINGS[row.licence], row.trains, here, size,
                 size if here else min(size, pull.arrived(row)), process is not None and code is None, bool(code),

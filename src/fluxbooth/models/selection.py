@@ -1,0 +1,76 @@
+"""Which base is meant where none was named: the one place that decides, for the command line and the library alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fluxbooth import lorafile, machine, models, prompts
+from fluxbooth.errors import InputError
+from fluxbooth.models import Base, pull, shape
+from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
+
+if TYPE_CHECKING:
+    from fluxbooth.models.base import Family
+
+BEST = "flux-dev"
+AnySpec = TypeVar("AnySpec", TrainSpec, GenerateSpec)
+
+
+class NotHereError(InputError):
+    """The base that suits this machine is not on it yet."""
+
+    def __init__(self, row: Base) -> None:
+        super().__init__(
+            f"This machine has a GPU, but {row.name} is not on it: run `fluxbooth models pull {row.name}` ({size(row)}), or take the "
+            'small model with `--base nano`, in Python `base="nano"`.'
+        )
+        self.row = row
+
+
+def suited() -> Base:
+    """The base that suits this machine, whether it is here or not: nano without a GPU, flux-dev with one."""
+    return models.find("nano" if machine.gpu() is None else BEST)
+
+
+def default() -> Base:
+    """The base that suits this machine. Raises NotHereError if its weights are elsewhere: nothing is downloaded, nor nano taken instead."""
+    row = suited()
+    if pull.local(row) is None:
+        raise NotHereError(row)
+    return row
+
+
+def with_base(
+    spec: AnySpec, texts: Sequence[str] = (), folders: Sequence[Path] = (), family: Family | None = None
+) -> AnySpec:  # fmt: skip
+    """The spec with a base in the place of "auto".
+
+    That is the base that is in memory already (`family`), else the one that the first LoRA of the spec or of the texts was trained on,
+    else `default()`. Raises InputError for a LoRA that is not found in `folders` or cannot be read.
+    """
+    if spec.base != "auto":
+        return spec
+    if family is not None:
+        name = family.row.name
+    else:
+        name = (of_loras(spec, texts, folders) if isinstance(spec, GenerateSpec) else None) or default().name
+    return spec.model_copy(update={"base": name})
+
+
+def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) -> str | None:
+    """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None where none tells."""
+    names = [lora_and_weight(text)[0] for text in spec.loras] + [tag.name for text in texts for tag in prompts.parse(text).loras]
+    told = (lorafile.read(lorafile.find(name, folders)).spec.get("base") for name in names)
+    return next((base for base in told if isinstance(base, str)), None)
+
+
+def download_bytes(row: Base) -> int:
+    """About how much its weights are to download: they come in bfloat16."""
+    whole = shape.of(row.source)
+    return 2 * (whole.transformer + whole.encoders + whole.autoencoder)
+
+
+def size(row: Base) -> str:
+    return f"{download_bytes(row) / 1e9:.0f} GB"
