@@ -28,13 +28,13 @@ def train(options: argparse.Namespace) -> Json:
     if "base" not in values:
         spec = spec.model_copy(update={"base": bases.default("train").name})
     licence = bases.notice(models.find(spec.base))
-    from fluxbooth import parallel, photocheck
+    from fluxbooth import files, parallel, photocheck
 
     photocheck.find(options.photos)  # a folder that is missing is told before seconds are spent on loading
     from fluxbooth.display import Display
     from fluxbooth.train import train as run
 
-    out = Path(options.out or f"./{spec.trigger.replace(' ', '-')}")
+    out = Path(options.out or f"./{files.folder_name(spec.trigger)}")
     if not parallel.join().main:  # of processes that train together, one speaks
         options.progress, options.json = "none", False
     with Display(options.progress) as display:
@@ -55,9 +55,9 @@ def generate(options: argparse.Namespace) -> Json:
     spec = GenerateSpec.read(values)
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
-    from fluxbooth import bases, files, models, prompts
+    from fluxbooth import bases, files, models, negatives
 
-    prompts.check_negative(spec.negative_prompt)
+    negatives.check_negative(spec.negative_prompt)
     out, folders = Path(options.out), [Path(options.out), Path()]
     if "base" not in values:
         spec = spec.model_copy(update={"base": bases.of_loras(spec, texts, folders) or bases.default("generate").name})
@@ -101,10 +101,11 @@ def _written(picture: Picture, out: Path) -> Json:
 
 
 def inspect(options: argparse.Namespace) -> Json:
-    from fluxbooth import models, photocheck
+    from fluxbooth import models, photocheck, photofolders
 
     row = models.find(options.base)
     report = photocheck.inspect(photocheck.read(options.photos), max(row.resolutions) ** 2)
+    report.advice.extend(photofolders.left_out(options.photos))
     if not options.json:
         for photo in report.photos:
             left, top, right, bottom = photo.crop

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import fitting, lorafile, models, photocheck, startpicture
+from fluxbooth import fitting, lorafile, models, negatives, photocheck, startpicture
 from fluxbooth import prompts as language
 from fluxbooth.faster import drawing
 from fluxbooth.models import Base
@@ -61,7 +61,7 @@ def generate(
     Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
     """
     report = report or (lambda event: None)
-    language.check_negative(spec.negative_prompt)
+    negatives.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in prompts]
     start = startpicture.read(spec)
     size, drawn = sizes(spec, models.find(spec.base), start)

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fluxbooth.errors import InputError
+from fluxbooth.prompts import trigger_words
 
 # steps = max(300, per picture x pictures); the rate of the base is multiplied
 PRESETS: dict[str | None, tuple[int, float]] = {
@@ -109,7 +110,7 @@ class TrainSpec(Spec):
     @property
     def trigger(self) -> str:
         """The words that call the subject: `ohwx man`."""
-        return f"{self.token} {' '.join(self.class_name.split())}"
+        return trigger_words(self.token, self.class_name)
 
 
 class GenerateSpec(Spec):

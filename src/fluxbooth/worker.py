@@ -27,7 +27,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.lifeline import die_with_parent
 from fluxbooth.service import accounts, db, inputs, webhooks
 from fluxbooth.service.fetch import FetchError, fetch, rules_for
-from fluxbooth.service.jobs import DELIVERY, DEVICE, VERSION, JobEngine, account_secret
+from fluxbooth.service.jobs import DELIVERY, DEVICE, FAST, VERSION, JobEngine, account_secret
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import MOST_DEATHS, Results
 from fluxbooth.service.settings import Settings, read_settings
@@ -63,6 +63,8 @@ class Engine:
         async def heard(event: Json) -> None:
             if event["event"] == "sample":
                 await written(self.results.sampled, number, event)
+            if event["event"] == "warning":
+                await written(self.results.warned, number, [event["text"]])
             if event["event"] == "checkpoint":
                 await written(self.results.got_further, number)
             if event["event"] != "step":
@@ -130,6 +132,9 @@ class Engine:
             else:
                 wait = max(webhooks.delay(attempt + 1, random.Random()), min(answer.retry_after or 0.0, LONGEST_WAIT))
                 self.jobs.deliver(session, callback_id, attempt + 1, wait)
+            if row.prompt_id and attempt == 1:  # an order may have waited for this
+                session.flush()
+                self.jobs.settle(session, row.account_id)
 
 
 engine: Engine  # set by `main` before any workflow runs
@@ -259,7 +264,8 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     DBOS.launch()
-    DBOS.register_queue(DEVICE, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
+    for name in (DEVICE, FAST):
+        DBOS.register_queue(name, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
     DBOS.register_queue(DELIVERY, worker_concurrency=20, polling_interval_sec=0.5, on_conflict="always_update")
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = "1"  # of the workflows: raise it only when jobs in flight could not go on under the new code
-DEVICE, DELIVERY = "device", "delivery"  # queues: one job at a time on the device; callbacks beside it
+# queues: one job at a time on each device; what is of the branch `fast` goes past the trainings; callbacks beside it
+DEVICE, FAST, DELIVERY = "device", "fast", "delivery"
 
 
 AT_ONCE = 500  # jobs that are asked for in one statement
@@ -42,10 +43,10 @@ class JobEngine:
         self.client = DBOSClient(system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer())
 
     def train(self, session: Session, tune: Tune) -> None:
-        self._enqueue(session, DEVICE, "train", tune.job, tune.id, priority=fairness.priority(session, tune))
+        self._enqueue(session, queue_of(tune), "train", tune.job, tune.id, priority=fairness.priority(session, tune))
 
     def prompt(self, session: Session, prompt: Prompt) -> None:
-        self._enqueue(session, DEVICE, "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
+        self._enqueue(session, queue_of(prompt), "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
 
     def callback(self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None) -> None:
         """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
@@ -61,10 +62,19 @@ class JobEngine:
             self.settle(session, row.account_id)
 
     def settle(self, session: Session, account_id: int) -> None:
-        """Calls back for each of the account's orders that waits for no prompt any more: all its prompts, as a bare list."""
+        """Calls back for each of the account's orders that waits for no prompt any more: all its prompts, as a bare list.
+
+        It comes after their own callbacks: an order waits until each of these has been tried once.
+        """
+        session.get(Account, account_id, with_for_update=True)  # two that end at the same time must not both see the other one open
         is_open = select(Prompt.id).where(Prompt.order_id == Order.id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+        untold = (
+            select(Callback.id)
+            .join(Prompt, Prompt.id == Callback.prompt_id)
+            .where(Prompt.order_id == Order.id, Callback.attempts == 0, Callback.delivered_at.is_(None), Callback.failed_at.is_(None))
+        )
         due = select(Order).where(
-            Order.account_id == account_id, Order.callback.is_not(None), Order.called_at.is_(None), ~is_open.exists()
+            Order.account_id == account_id, Order.callback.is_not(None), Order.called_at.is_(None), ~is_open.exists(), ~untold.exists()
         )  # fmt: skip
         for order in session.scalars(due).all():
             order.called_at = now()
@@ -96,6 +106,10 @@ class JobEngine:
         session.info.setdefault(ACCEPTED, []).append(name)
         asked: Any = {"queue_name": queue, "workflow_name": workflow, "workflow_id": name, "app_version": VERSION, **options}
         self.client.enqueue_in_transaction(session, asked, *arguments)
+
+
+def queue_of(row: Tune | Prompt) -> str:
+    return FAST if fairness.is_fast(row) else DEVICE
 
 
 def account_secret(session: Session, callback: Callback) -> str:

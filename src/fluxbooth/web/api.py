@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import inputs, packs, prompts, shapes, templates, tunes
+from fluxbooth.service import inputs, packs, prompts, shapes, templates, tunechecks, tunes
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account, now
@@ -47,9 +47,16 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         lora_file = values.pop("lora_file", None) or None
         if not isinstance(lora_file, Upload | None):
             raise Invalid({"lora_file": ["must be a file"]})
-        form = TuneForm.read(values)
-        async with requests.DECODING:
-            await asyncio.to_thread(tunes.check_pictures, uploads)
+        form = TuneForm.lenient(values)
+
+        def look() -> None:
+            with services.db.read() as session:
+                tunechecks.check(session, services.settings, account, form, uploads, lora_file)
+
+        async def prepare() -> None:
+            await asyncio.to_thread(look)
+            async with requests.DECODING:
+                await asyncio.to_thread(tunes.check_pictures, uploads)
 
         def work(session: Session, owner: Account) -> Json:
             tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
@@ -61,7 +68,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 shown["prompts"] = [shapes.prompt(prompt, services.settings, services.sign) for prompt in reversed(made)]
             return shown
 
-        return await requests.answered_once(request, services, account, values, work)
+        return await requests.answered_once(request, services, account, values, work, prepare)
 
 
 @router.get("/tunes", summary="List tunes, newest first")
@@ -162,7 +169,7 @@ async def create_top_prompt(request: Request, services: Using, account: Owner) -
 
 async def _create_prompt(request: Request, services: Services, account: Account, number: str | None) -> Response:
     async with requests.body(request, services, "prompt") as (values, _), started(services, values) as start:
-        form = PromptForm.read(values)
+        form = PromptForm.lenient(values)
         target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
 
         def work(session: Session, owner: Account) -> Json:
@@ -205,7 +212,7 @@ async def _listed(request: Request, services: Services, tune_id: int | None, *, 
             tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
             session, account, **asked, tune_id=tune_id, text=query.get("text"), liked=said(liked) if liked else None, since=since,
-            equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")},
+            equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id")},
         )  # fmt: skip
         return [shapes.prompt(row, services.settings, services.sign) for row in rows if not said(query.get("is_video"))]
 
