@@ -202,3 +202,9 @@ def test_an_order_is_told_of_after_the_callback_of_its_last_prompt(home: House, 
     engine.deliver(last.id, 1)
     assert [path for _, path, _ in receiver.got] == ["/each"] * len(made) + ["/all"] and len(receiver.got[-1][2]) == len(made)
     engine.jobs.close()
+
+
+@pytest.mark.parametrize(("path", "missing"), [("/packs", {"title"}), ("/themes", {"theme", "tune_ids"}), ("/tunes", {"title", "name"})])
+def test_what_is_needed_is_asked_for(home: House, path: str, missing: set[str]) -> None:
+    answer = home.http.post(path, json={})
+    assert answer.status_code == 422 and set(answer.json()) >= missing

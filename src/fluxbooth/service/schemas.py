@@ -94,14 +94,15 @@ class Form(BaseModel):
     def lenient(cls, values: Any) -> Self:
         """The form without the fields that will not do, for who finds more faults before all are told; `wrong` has these.
 
-        Raises Invalid for what is no object.
+        Raises Invalid for what is no object, and without a field that is needed and has no stand-in.
         """
         wrong = cls.refused(values) if isinstance(values, dict) else {}
         try:
             form = cls.model_validate(values)
         except ValidationError as error:
             wrong |= field_map(error)
-            if not isinstance(values, dict):
+            needed = {name for name, field in cls.model_fields.items() if field.is_required()} - cls.STAND_INS.keys()
+            if not isinstance(values, dict) or needed & wrong.keys():
                 raise Invalid(wrong) from None
             stand_ins = {name: value for name, value in cls.STAND_INS.items() if name in wrong}
             form = cls.model_validate({name: value for name, value in values.items() if name not in wrong} | stand_ins)
