@@ -72,8 +72,6 @@ _QUALITY = re.compile(
     rf"(?i)(?:\A|(?<=[,;|\n])|(?<=\.\s))[\s(\[]*(?P<found>{_SOUP}(?:[\s,()\[\]]+{_SOUP})*)(?::[\d.]+)?[)\]]*\s*(?=[,.;|\n]|\Z)"
     r"|\b(?P<inside>trending\s+on\s+(?:artstation|cgsociety|deviantart)|ultra[\s-]?detailed|in\s+[48]k)\b"
 )
-
-
 # What other programs' prompts bring along. A pasted block goes on to the end of the text.
 _NEGATIVE_BLOCK = re.compile(r"(?ims)^[ \t]*(?P<found>negative\s+prompt\s*:.*)\Z")
 _OTHER_TAG = re.compile(r"(?i)<\s*(?:lyco(?:ris)?|hypernet(?:work)?|embedding|ti|wildcard)\s*:[^<>\r\n]*>")
