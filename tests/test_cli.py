@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from fluxbooth import trainwarnings
 from fluxbooth.cli import main
 from fluxbooth.demo import PHOTOS
 from fluxbooth.specs import ASPECT_RATIOS
@@ -80,7 +81,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 def test_train_then_generate(tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     result = trained.rows[-1]
-    assert result.keys() == {"lora", "steps", "steps_per_second", "loss", "validation_loss", "seconds", "peak_rss_mb", "base", "trigger"}
+    assert result.keys() == {
+        "lora",
+        "steps",
+        "steps_per_second",
+        "loss",
+        "validation_loss",
+        "seconds",
+        "peak_rss_mb",
+        "base",
+        "trigger",
+        "warnings",
+    }
     assert (result["steps"], result["base"], result["trigger"]) == (4, "nano", "ohwx man")
     assert Path(result["lora"]).is_file()
 
@@ -130,6 +142,29 @@ def test_models_and_inspect(photos: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [p["bucket"] for p in json.loads(out)["photos"]] == [[128, 128], [112, 144], [144, 112], [128, 128]]
     code, out, _ = run(capsys, "inspect", photos)
     assert "photo-01.png: 384 x 384" in out
+
+
+def test_what_is_left_out_is_said(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "clip.mov").touch()
+    (photos / "older").mkdir()
+    _, out, _ = run(capsys, "inspect", photos)
+    assert "files: clip.mov" in out and "read: older" in out
+
+
+def test_a_class_with_a_slash_writes_nowhere_else_and_a_loss_that_diverges_is_said(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photos / "photo-01.txt").write_text("a man")
+    (photos / "clip.mov").touch()
+    monkeypatch.setattr(trainwarnings, "WORSE", 0.01)  # so that any loss has
+    flags = ("--steps", 10, "--rank", 4, "--batch-size", 1)
+    code, out, err = run(capsys, "train", photos, "--name", "../man/woman", *flags, "--json")
+    assert code == 0 and Path(json.loads(out)["lora"]).parent.resolve().parent == tmp_path
+    assert {path.name for path in tmp_path.iterdir()} == {"photos", "ohwx-man-woman"}
+    warnings = json.loads(out)["warnings"]
+    assert [any(word in text for text in warnings) for word in ("clip.mov", "photo-01.png", "diverged")] == [True] * 3
+    assert all(f"Warning: {text}" in err for text in warnings)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
+from pillow_heif import register_heif_opener
 
 from fluxbooth import decode
 from fluxbooth.errors import FluxboothError, InputError
@@ -138,7 +139,7 @@ def test_what_is_missing_or_empty_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.*check the path"):
         find(tmp_path / "nowhere")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match=rf"{tmp_path.name}.*JPEG, PNG, WebP or HEIC"):
+    with pytest.raises(InputError, match=rf"{tmp_path.name}.*JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC"):
         find(tmp_path)
     with pytest.raises(InputError, match="No photos"):
         find([])
@@ -149,9 +150,10 @@ def test_what_is_missing_or_empty_is_named(tmp_path: Path) -> None:
 # read: what must be right in the pixels
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg", "jpe", "jfif", "avif", "tif", "tiff", "bmp", "heic"])
 def test_plain_formats_keep_size_and_colours(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
+    register_heif_opener()
     corners().save(path, quality=95)
     photo = one(path)
     assert (photo.width, photo.height) == (60, 40) and photo.pixels.shape == (40, 60, 3)
@@ -349,8 +351,8 @@ def test_pixel_limits_differ_for_jpeg(tmp_path: Path) -> None:
     assert "12000 x 12000 pixels" not in message
 
 
-@pytest.mark.skipif(decode._has_heif(), reason="pillow_heif is installed")
-def test_heic_without_its_extra(tmp_path: Path) -> None:
+def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_CHILD", f"import {CHILD}; p._has_heif = lambda: False; p._serve()")
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypmif1" + b"\0" * 40)
     (tmp_path / "b.jpg").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     assert refusal(tmp_path).count("install fluxbooth[heif]") == 2
@@ -360,6 +362,25 @@ def test_names_in_messages_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "bad\x1b[2J\nname\u202egpj.jpg").write_bytes(b"x")
     message = refusal(tmp_path)
     assert "bad\\x1b[2J\\nname\\u202egpj.jpg" in message and "\x1b" not in message
+
+
+def test_a_sliver_is_refused(tmp_path: Path) -> None:
+    Image.new("L", (12_000, 17)).save(tmp_path / "a.png")
+    Image.new("L", (800, 16)).save(tmp_path / "b.png")
+    message = refusal(tmp_path)
+    assert "12000 x 17 pixels, and its longer side may be at most 50 times the smaller one" in message and "b.png" not in message
+
+
+def test_tiffs_of_numbers_are_refused_and_others_are_read_upright_and_of_their_first_frame(tmp_path: Path) -> None:
+    for mode in ("I", "F"):
+        Image.new("L", (20, 20), 90).convert(mode).save(tmp_path / f"{mode}.tif")
+    assert refusal(tmp_path).count("32-bit numbers: save it with 8 or 16 bits") == 2
+    frames = [corners(), Image.new("RGB", (60, 40), BLUE)]
+    frames[0].save(tmp_path / "first.tif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "turned.tif", tiffinfo={0x0112: 6}, compression="tiff_lzw")
+    first, turned = read([tmp_path / "first.tif", tmp_path / "turned.tif"])
+    assert corner_colours(first.pixels) == [RED, GREEN, BLUE, WHITE]
+    assert corner_colours(turned.pixels) == [BLUE, RED, WHITE, GREEN] and (turned.width, turned.height) == (40, 60)
 
 
 # read: the child
@@ -603,7 +624,7 @@ def test_fit_crops_the_middle_and_does_not_stretch() -> None:
 def test_inspect_reports_each_picture_and_the_set() -> None:
     sharp = textured(512)
     photos = [
-        photo_of(sharp, "a.png", "a caption"),
+        photo_of(sharp, "a.png", "ohwx at sea"),
         photo_of(resaved(sharp, 60), "b\n.jpg"),
         photo_of(textured(512, 3).filter(ImageFilter.GaussianBlur(5)), "c.png"),
         photo_of(textured(300, 5).resize((300, 200)), "d.png"),
@@ -633,6 +654,14 @@ def test_advice_on_the_set() -> None:
     many = inspect([photo_of(textured(64, seed)) for seed in range(21)], 64 * 64).advice
     assert len(many) == 1 and many[0].startswith("more than 20 pictures")
     assert inspect([photo_of(textured(64, seed)) for seed in range(4)], 64 * 64).advice == []
+
+
+def test_captions_without_the_trigger_are_named() -> None:
+    captions = ("ohwx man at sea", "a man at sea", "[trigger] at sea", None)
+    photos = [photo_of(textured(64, seed), f"{seed}.png", caption) for seed, caption in enumerate(captions)]
+    assert inspect(photos, 64 * 64, trigger="ohwx man").advice[-1] == (
+        "captions that do not say ohwx man: 1.png; write it, or [trigger], where they name the subject"
+    )
 
 
 def test_to_json_is_plain_json() -> None:

@@ -39,7 +39,7 @@ def test_several_areas_make_several_examples(family: Family, photos: Path, tmp_p
 
 
 def test_captions_fall_back_to_the_trigger_and_drop_out(family: Family, photos: Path, tmp_path: Path) -> None:
-    (photos / "photo-01.txt").write_text("ohwx man in a grey t-shirt\n")
+    (photos / "photo-01.txt").write_text("[trigger] in a grey t-shirt\n")
     pictures = photocheck.read(photos)
     spec = models.resolve(QUICK.model_copy(update={"caption_dropout": 0.5}), len(pictures))
     expected = family.encode_text(["ohwx man in a grey t-shirt", "ohwx man", ""], 72)["states"]

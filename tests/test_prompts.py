@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from fluxbooth import prompts
 from fluxbooth.errors import InputError
-from fluxbooth.prompts import Advice, LoraTag, Prompt, advise, check_negative, parse, plain, trigger_words
+from fluxbooth.negatives import check_negative
+from fluxbooth.prompts import Advice, LoraTag, Prompt, advise, class_word, parse, plain, trigger_words, with_trigger
+from fluxbooth.specs import TrainSpec
 
 PIECES = st.sampled_from(
     [
@@ -203,6 +205,12 @@ def test_natural_prompts_get_no_advice_and_reach_the_encoders_unchanged(text: st
         ("weight", "a man (in a (red:1.3)) on a beach", "(red:1.3)"),
         ("weight", "a man in a (red hat)++ on a beach", "(red hat)++"),
         ("weight", 'a neon sign that reads ("OPEN":1.4) at night', '("OPEN":1.4)'),
+        ("negative_block", "a man on a beach\nNegative prompt: blurry, ugly\nSteps: 20", "Negative prompt: blurry, ugly\nSteps: 20"),
+        ("other_tag", "a man on a beach at noon <lyco:film:0.8>", "<lyco:film:0.8>"),
+        ("other_tag", "a man on a beach at noon <hypernet:film:1>", "<hypernet:film:1>"),
+        ("escaped", r"a portrait of miku \(vocaloid\) on a beach", r"\(vocaloid\)"),
+        ("escaped", r"a man on a beach \[at noon", r"\["),
+        ("escaped", "a man on a beach at noon &lt;lora:me:0.8&gt;", "&lt;lora:me:0.8&gt;"),
         ("negation", "a man on a beach, no hat, at noon", "no hat"),
         ("negation", "a man without glasses on a beach", "without glasses"),
         ("negation", "a man not smiling on a beach", "not smiling"),
@@ -232,13 +240,14 @@ def test_advice_names_what_it_is_about(code: str, text: str, found: str) -> None
     assert codes(text) == [code]
     assert about(text, code) == [found]
     (item,) = advise(text)
-    assert "{" not in item.message and (not found or found in item.message)
+    assert "{" not in item.message and (not found or " ".join(found.split()) in item.message)
 
 
 def test_one_row_for_each_code() -> None:
     codes_in_order = [rule.code for rule in prompts.RULES]
-    assert codes_in_order[:5] == ["weight", "negation", "trigger_missing", "trigger_late", "too_long"]
-    assert codes_in_order[5:] == ["lettering", "short", "long", "quality_words"]
+    assert codes_in_order[:4] == ["weight", "negative_block", "other_tag", "escaped"]
+    assert codes_in_order[4:8] == ["negation", "trigger_missing", "trigger_late", "too_long"]
+    assert codes_in_order[8:] == ["lettering", "short", "long", "quality_words"]
 
 
 def test_advice_comes_in_order_of_appearance_and_as_json() -> None:
@@ -357,8 +366,21 @@ def test_long_texts_of_one_piece_take_no_long_time(part: str) -> None:
         ("", "man", "man"),
         ("ohwx Man", "man", "ohwx Man"),
         ("ohwxman", "man", "ohwxman man"),
+        ("ohwx", "ohwx person", "ohwx person"),
+        ("ohwx", "OHWX  old man", "ohwx old man"),
+        ("ohwx", "ohwxian man", "ohwx ohwxian man"),
+        ("ohwx", "ohwx", "ohwx"),
         ("", " ", ""),
     ],
 )
 def test_trigger_words_are_tidied(token: str, class_name: str, expected: str) -> None:
     assert trigger_words(token, class_name) == expected
+
+
+def test_a_class_loses_the_token_it_begins_with() -> None:
+    assert class_word("ohwx", " ohwx  person") == "person" and class_word("", "person") == "person"
+    assert TrainSpec(class_name="ohwx person").trigger == trigger_words("ohwx", "ohwx person") == "ohwx person"
+
+
+def test_the_place_of_the_trigger_is_filled_in() -> None:
+    assert with_trigger("a photo of [Trigger], [trigger] smiles", r"oh\\wx man") == r"a photo of oh\\wx man, oh\\wx man smiles"

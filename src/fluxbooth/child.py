@@ -184,10 +184,14 @@ class Child:
 
 class Children:
     """A child for each device. Work goes to one that is free: rather to one that has its base in memory, and of these to one that wore
-    its LoRAs last."""
+    its LoRAs last.
+
+    What is `fast`, a trial on nano, waits for no training: where no device is free for it, another child does it on the CPU.
+    """
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.all = [Child(environment) for environment in environments(devices)]
+        self.spare = Child(*environments(["cpu"]))  # started when it is first needed
         self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
 
@@ -197,8 +201,11 @@ class Children:
 
     async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
         """As `Child.run`; waits while every device is at work."""
+        self.loop = asyncio.get_running_loop()
+        if request.get("fast") and (self.free.locked() or not any(self._has_room(child, request) for child in self.idle)):
+            return await self.spare.run(request, wanted, heard)
         async with self.free:
-            self.loop, child = asyncio.get_running_loop(), self.pick(request)
+            child = self.pick(request)
             self.idle.remove(child)
             try:
                 return await child.run(request, wanted, heard)
@@ -207,10 +214,14 @@ class Children:
 
     def pick(self, request: Json) -> Child:
         base, loras = needs(request)
-        return max(self.idle, key=lambda child: (child.base == base, len(child.loras & loras)))
+        return max(self.idle, key=lambda child: (child.base == base, not child.base, len(child.loras & loras)))
+
+    def _has_room(self, child: Child, request: Json) -> bool:
+        """Whether no other base would have to leave a child's memory, to be read again after a trial."""
+        return child.base in ("", needs(request)[0])
 
     async def stop(self) -> None:
-        await asyncio.gather(*(child.stop() for child in self.all))
+        await asyncio.gather(*(child.stop() for child in (*self.all, self.spare)))
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:

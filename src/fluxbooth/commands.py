@@ -30,13 +30,13 @@ def train(options: argparse.Namespace) -> Json:
     spec = TrainSpec.read(values)
     spec = bases.offered(lambda: selection.with_base(spec))
     licence = bases.notice(models.find(spec.base))
-    from fluxbooth import parallel, photocheck
+    from fluxbooth import files, parallel, photocheck
 
     photocheck.find(options.photos)  # a folder that is missing is told before seconds are spent on loading
     from fluxbooth.display import Display
     from fluxbooth.train import train as run
 
-    out = Path(options.out or f"./{spec.trigger.replace(' ', '-')}")
+    out = Path(options.out or f"./{files.folder_name(spec.trigger)}")
     if not parallel.join().main:  # of processes that train together, one speaks
         options.progress, options.json = "none", False
     with Display(options.progress) as display:
@@ -57,10 +57,10 @@ def generate(options: argparse.Namespace) -> Json:
     spec = GenerateSpec.read(values)
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
-    from fluxbooth import bases, files, models, prompts
+    from fluxbooth import bases, files, models, negatives
     from fluxbooth.models import selection
 
-    prompts.check_negative(spec.negative_prompt)
+    negatives.check_negative(spec.negative_prompt)
     out, folders = Path(options.out), [Path(options.out), Path()]
     spec = bases.offered(lambda: selection.with_base(spec, texts, folders))
     licence = bases.notice(models.find(spec.base))
@@ -103,13 +103,14 @@ def _written(picture: Picture, out: Path) -> Json:
 
 
 def inspect(options: argparse.Namespace) -> Json:
-    from fluxbooth import models, photocheck
+    from fluxbooth import models, photocheck, photofolders
     from fluxbooth.models import selection
 
     photocheck.find(options.photos)  # a folder that is missing is told before torch is asked for a GPU
     row = models.find(options.base) if options.base else selection.suited()
     side = max(row.resolutions)
     report = photocheck.inspect(photocheck.read(options.photos), side**2)
+    report.advice.extend(photofolders.left_out(options.photos))
     if not options.json:
         print(f"For {row.name}, at the area of {side} x {side}:")
         for photo in report.photos:

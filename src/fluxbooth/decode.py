@@ -28,15 +28,17 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from fluxbooth import pieces
 from fluxbooth.errors import FluxboothError, InputError
 
-FORMATS = "JPEG, PNG, WebP or HEIC"
+FORMATS = "JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC"
 JPEG_PIXELS = 150_000_000  # decoded at reduced scale, so that a 100-megapixel camera's pictures pass
 OTHER_PIXELS = 64_000_000
 FEWEST_PIXELS = 16  # of the smaller side: a tile of FLUX's latents
+MOST_SLENDER = 50  # the longer side may be so many times the smaller one; beyond, no file of ours could hold the scaled picture
 MEMORY = 2 * 2**30  # bytes that decoding may take beyond what the idle child has
 PROCESSOR_SECONDS = 10  # for one picture: the slowest that is lawful takes three
 SECONDS = 60.0  # for one picture, on a machine that is busy with other things
 
 _JPEGS = ("JPEG", "MPO")  # a phone's stereo or HDR JPEG is an MPO
+_OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP")  # by Pillow alone, which has decoders for much that nobody needs
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -208,7 +210,7 @@ def _why_unidentified(path: Path) -> str:
 def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
     """The first frame as upright RGB of at most `max_pixels`, and the upright width and height of the original."""
     pieces.check(path)
-    with Image.open(path, formats=["JPEG", "PNG", "WEBP", *(["HEIF"] if _has_heif() else [])]) as image:
+    with Image.open(path, formats=[*_OPENED, *(["HEIF"] if _has_heif() else [])]) as image:
         width, height = image.size
         _refuse_size(image)
         target = within(width, height, max_pixels)
@@ -233,6 +235,8 @@ def _refuse_size(image: Image.Image) -> None:
         raise InputError(f"it has {size}, more than the {most // 10**6} million that a {image.format} may have")
     if min(image.size) < FEWEST_PIXELS:
         raise InputError(f"it has {size}, and its smaller side must have at least {FEWEST_PIXELS}")
+    if max(image.size) > MOST_SLENDER * min(image.size):
+        raise InputError(f"it has {size}, and its longer side may be at most {MOST_SLENDER} times the smaller one")
 
 
 def within(width: int, height: int, most: int) -> tuple[int, int]:
@@ -248,13 +252,18 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 def _resizable(image: Image.Image) -> Image.Image:
     """As L, RGB, CMYK or RGBA: modes that resize well."""
+    if image.mode in ("I", "F"):  # of a TIFF: nothing in it says which number is white
+        raise InputError("its pixels are 32-bit numbers: save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         return image.convert("RGBA")
     if image.mode in ("L", "RGB", "CMYK"):
         return image.copy()
-    return image.convert("RGB")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise InputError(f"its colours ({image.mode}) cannot be read: save it as RGB") from error
 
 
 def _on_white(picture: Image.Image, profile: bytes | None) -> Image.Image:

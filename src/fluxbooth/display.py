@@ -73,6 +73,8 @@ class Display:
         elif kind == "prepared":
             resumed = f", resuming at step {event['resumed_at']}" if event["resumed_at"] else ""
             self.note(f"{event['pictures']} photos, {event['steps']} steps{resumed}.")
+        elif kind == "warning":
+            self.note(f"Warning: {event['text']}")
         elif kind == "phase":
             self.note(event["text"])
         elif kind == "sample":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,11 @@ def check_ours(path: Path, mark: str, kind: str) -> None:
     """Raises InputError if a folder holds anything but what an earlier `kind` left there, which is known by its `mark`."""
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / mark).is_dir()):
         raise InputError(f"{path} exists and is no {kind}'s output: choose another folder with --out.")
+
+
+def folder_name(words: str) -> str:
+    """A name for a folder that says these words: `ohwx man` is `ohwx-man`, and no part of it leads elsewhere."""
+    return "-".join(re.findall(r"[\w.+-]*\w[\w.+-]*", words)).lstrip(".") or "training"
 
 
 def free_name(folder: Path, text: str, seed: int) -> Path:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, PngImagePlugin
 
 import fluxbooth
-from fluxbooth import cores, fitting, lorafile, models, photocheck, results, startpicture
+from fluxbooth import cores, fitting, lorafile, models, negatives, photocheck, results, startpicture
 from fluxbooth import prompts as language
 from fluxbooth.faster import drawing
 from fluxbooth.models import Base, selection
@@ -74,7 +74,7 @@ def generate(
     """
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
-    language.check_negative(spec.negative_prompt)
+    negatives.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in texts]
     spec = selection.with_base(spec, texts, folders, family)
     start = startpicture.read(spec)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import fluxbooth
 from fluxbooth import lorafile, loralayers
 from fluxbooth.errors import InputError
-from fluxbooth.files import save_tensors, tensors_sha256
+from fluxbooth.files import folder_name, save_tensors, tensors_sha256
 from fluxbooth.loralayers import LowRank
 from fluxbooth.models.base import Family
 from fluxbooth.models.frozen import FrozenLinear, with_low_rank
@@ -159,7 +159,7 @@ def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictur
         "format": "pt",
         "fluxbooth": json.dumps(ours),
         "lora_adapter_metadata": json.dumps(adapter, sort_keys=True),
-        "ss_output_name": spec.trigger.replace(" ", "-"),
+        "ss_output_name": folder_name(spec.trigger),
         "ss_base_model_version": "flux1",
         "ss_network_module": "networks.lora_flux",
         "ss_network_dim": spec.rank,

@@ -1,4 +1,4 @@
-"""Photos before training: find them, decode them in a separate process with limits, judge them, choose their buckets.
+"""Photos before training: decode them in a separate process with limits, judge them, choose their buckets.
 
 Pictures come from strangers, so no byte of them is decoded in the caller's process. Nothing here knows torch.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -17,10 +16,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from fluxbooth.decode import FORMATS, decode_apart, decode_some, within
-from fluxbooth.errors import FluxboothError, InputError
+from fluxbooth.decode import decode_apart, decode_some, within
+from fluxbooth.errors import InputError
+from fluxbooth.photofolders import find, shown, some
+from fluxbooth.prompts import with_trigger
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif"})
 BLURRED = 0.5  # sharpness below this is called blurred
 LIKE_HASH = 14  # of 128 bits
 LIKE_COLOUR = 10.0  # of 255, mean absolute difference
@@ -68,35 +68,6 @@ class Report:
         return json.loads(json.dumps(asdict(self)))
 
 
-def find(photos: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The pictures of a folder (by suffix, sorted by name), or the files named (any suffix), or both; none twice.
-
-    InputError: a path that is not there, a folder without pictures, nothing named at all.
-    """
-    named = [photos] if isinstance(photos, str | Path) else photos
-    found = [path for one in named for path in _pictures_at(Path(one))]
-    if not found:
-        raise InputError("No photos were given: name a folder or some picture files.")
-    return list(dict.fromkeys(found))
-
-
-def _pictures_at(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.exists():
-        raise InputError(f"There is no file or folder {_shown(path)}: check the path.")
-    if not path.is_dir():
-        raise InputError(f"{_shown(path)} is neither a file nor a folder: name a folder or some picture files.")
-    try:
-        inside = sorted(path.iterdir(), key=lambda p: p.name)
-    except PermissionError as error:
-        raise FluxboothError(f"The folder {_shown(path)} may not be read: change its permissions.") from error
-    found = [p for p in inside if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
-    if not found:
-        raise InputError(f"The folder {_shown(path)} has no pictures: put {FORMATS} files into it.")
-    return found
-
-
 def read(photos: str | Path | Sequence[str | Path], max_pixels: int = 4_194_304) -> list[Photo]:
     """Find and decode: upright sRGB on white, scaled down to at most `max_pixels` pixels, with the caption beside it.
 
@@ -123,7 +94,7 @@ def look(paths: Sequence[Path], seconds: float) -> tuple[list[str | None], float
 
 def unreadable(bad: Sequence[tuple[str, str]]) -> str:
     """A sentence about pictures that cannot be read: the name of each, and the reason."""
-    named = ", ".join(f"{_shown(name)} ({reason})" for name, reason in bad)
+    named = ", ".join(f"{shown(name)} ({reason})" for name, reason in bad)
     return f"Cannot read {named}: remove or replace {'it' if len(bad) == 1 else 'them'}."
 
 
@@ -134,17 +105,7 @@ def _caption(path: Path) -> str | None:
     try:
         return text.read_text(encoding="utf-8-sig").strip() or None
     except UnicodeDecodeError as error:
-        raise InputError(f"The caption {_shown(text.name)} is not UTF-8 text: save it as UTF-8.") from error
-
-
-def _shown(name: str | Path) -> str:
-    """For messages: a name chosen by a stranger must not steer the terminal that prints it."""
-    escaped = (c.encode("unicode_escape").decode() if _steers(c) else c for c in str(name))
-    return "".join(escaped)
-
-
-def _steers(c: str) -> bool:
-    return unicodedata.category(c)[0] == "C" or c in "\u2028\u2029"
+        raise InputError(f"The caption {shown(text.name)} is not UTF-8 text: save it as UTF-8.") from error
 
 
 # Looking.
@@ -237,13 +198,13 @@ def fit(pixels: np.ndarray, bucket: tuple[int, int]) -> np.ndarray:
 # Advice.
 
 
-def inspect(photos: Sequence[Photo], area: int, multiple: int = 16) -> Report:
-    """Judge pictures for training at `area` pixels: sharpness, near-duplicates, crops, and what to do about them."""
-    names = [_shown(photo.path.name) for photo in photos]
+def inspect(photos: Sequence[Photo], area: int, multiple: int = 16, trigger: str = "ohwx") -> Report:
+    """Judge pictures for training at `area` pixels: sharpness, near-duplicates, crops, captions, and what to do about them."""
+    names = [shown(photo.path.name) for photo in photos]
     pairs = near_duplicates(photos)
     twins = [[names[b if a == i else a] for a, b in pairs if i in (a, b)] for i in range(len(photos))]
     reports = [_inspect_one(photo, twins[i], bucket(photo.width, photo.height, area, multiple)) for i, photo in enumerate(photos)]
-    return Report(reports, _advice_on_all(photos, len({later for _, later in pairs})))
+    return Report(reports, [*_advice_on_all(photos, len({later for _, later in pairs})), *advice_on_captions(photos, trigger)])
 
 
 def _inspect_one(photo: Photo, twins: list[str], bucket: tuple[int, int]) -> PhotoReport:
@@ -262,7 +223,7 @@ def _inspect_one(photo: Photo, twins: list[str], bucket: tuple[int, int]) -> Pho
     if lost >= NOTABLE_CROP:
         advice.append(f"the crop loses {lost:.0%} of it")
     size = (photo.width, photo.height)
-    return PhotoReport(_shown(photo.path.name), *size, sharp, twins, crop, bucket, photo.caption is not None, advice)
+    return PhotoReport(shown(photo.path.name), *size, sharp, twins, crop, bucket, photo.caption is not None, advice)
 
 
 def _advice_on_all(photos: Sequence[Photo], copies: int) -> list[str]:
@@ -277,3 +238,11 @@ def _advice_on_all(photos: Sequence[Photo], copies: int) -> list[str]:
     if 0 < captions < count:
         advice.append(f"{captions} of {count} pictures have a caption: write one for each or for none")
     return advice
+
+
+def advice_on_captions(photos: Sequence[Photo], trigger: str) -> list[str]:
+    """A sentence if captions lack the words that are to mean the subject: what they call it otherwise is learnt instead."""
+    lacking = [shown(p.path.name) for p in photos if p.caption and trigger.lower() not in with_trigger(p.caption, trigger).lower()]
+    if not lacking:
+        return []
+    return [f"captions that do not say {trigger}: {some(lacking)}; write it, or [trigger], where they name the subject"]

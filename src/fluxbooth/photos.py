@@ -18,6 +18,7 @@ from fluxbooth import flow, photocheck
 from fluxbooth.files import save_tensors
 from fluxbooth.models.base import Conditioning, Family, encode_all, stack
 from fluxbooth.photocheck import Photo
+from fluxbooth.prompts import with_trigger
 from fluxbooth.specs import TrainSpec
 
 LARGEST_IN_MEMORY = 2 * 2**30  # bytes
@@ -130,7 +131,7 @@ def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Pat
             size = photocheck.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
-            examples.append(Example(key, photo.caption or spec.trigger, size))
+            examples.append(Example(key, with_trigger(photo.caption or spec.trigger, spec.trigger), size))
     texts = encode_all(family, [*(example.caption for example in examples), EMPTY, *spec.sample_prompts], spec.text_length)
     if keep_encoders:
         family.park_encoders()

@@ -72,21 +72,10 @@ _QUALITY = re.compile(
     rf"(?i)(?:\A|(?<=[,;|\n])|(?<=\.\s))[\s(\[]*(?P<found>{_SOUP}(?:[\s,()\[\]]+{_SOUP})*)(?::[\d.]+)?[)\]]*\s*(?=[,.;|\n]|\Z)"
     r"|\b(?P<inside>trending\s+on\s+(?:artstation|cgsociety|deviantart)|ultra[\s-]?detailed|in\s+[48]k)\b"
 )
-_INSTEAD: tuple[tuple[str, str], ...] = (
-    (r"blurry|blurred|blur|out of focus|unfocused", "sharp focus"),
-    (r"(?:bad|deformed|mutated|ugly) hands?|(?:extra|missing|fused|too many) fingers?", "natural hands at rest"),
-    (r"bad anatomy|deformed|disfigured|mutated|mutation|extra (?:limbs?|arms?|legs?)", "natural proportions"),
-    (r"text|watermarks?|signatures?|logos?|letters|captions?|username", "a clean, plain background"),
-    (r"no people|people|crowds?|persons?|humans?", "an empty place"),
-    (r"cartoon|anime|drawing|painting|illustration|sketch|3d|cgi|render", "a photograph"),
-    (r"(?:low|worst|bad|poor) quality|low ?res|low resolution|jpe?g artifacts?|pixelated", "a detailed photograph"),
-    (r"dark|underexposed|too dark|dim|gloomy", "bright daylight"),
-    (r"black and white|monochrome|gr[ae]yscale", "full, natural colour"),
-    (r"glasses|sunglasses", "eyes in plain view"),
-    (r"hats?", "bare-headed"),
-)
-# "no people" and "too dark" must win over "people" and "dark", which they do by starting earlier in the text.
-_UNWANTED = re.compile("|".join(rf"\b(?P<t{row}>{terms})\b" for row, (terms, _) in enumerate(_INSTEAD)))
+# What other programs' prompts bring along. A pasted block goes on to the end of the text.
+_NEGATIVE_BLOCK = re.compile(r"(?ims)^[ \t]*(?P<found>negative\s+prompt\s*:.*)\Z")
+_OTHER_TAG = re.compile(r"(?i)<\s*(?:lyco(?:ris)?|hypernet(?:work)?|embedding|ti|wildcard)\s*:[^<>\r\n]*>")
+_ESCAPED = re.compile(r"\\[(\[<][^()\[\]<>\\\r\n]*\\[)\]>]|\\[()\[\]<>_:]|(?i:&lt;\s*(?:lora|faceid|lyco)\s*:[^&\r\n]*&gt;)")
 
 
 @dataclass(frozen=True)
@@ -159,18 +148,6 @@ def _without_gaps(text: str) -> str:
 
 def _shortened(text: str, longest: int = 60) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def check_negative(negative_prompt: str | None) -> None:
-    """Refuse a negative prompt, with a positive wording for each common term that it holds."""
-    searched = re.sub(r"[\s_-]+", " ", (negative_prompt or "").lower())
-    if not searched.strip():
-        return
-    found = {match[0]: int(str(match.lastgroup)[1:]) for match in _UNWANTED.finditer(searched)}
-    shown = "; ".join(f'instead of "{term}" write "{_INSTEAD[row][1]}"' for term, row in found.items())
-    instead = f": {shown}" if shown else ", such as sharp focus or a plain wall"
-    reason = "it is not trained with one, so there is nothing to subtract"
-    raise InputError(f"FLUX takes no negative prompt: {reason}. Say in the prompt what should be there{instead}.")
 
 
 def _masked(pattern: re.Pattern[str], text: str, mask: str) -> str:
@@ -261,6 +238,10 @@ class Rule:
 RULES: tuple[Rule, ...] = (
     Rule("weight", lambda asked: (found[:2] for found in _weighted(asked.text, asked.prose)),
          'FLUX reads weights as plain characters; write the words of "{found}" alone, what matters most first.'),
+    Rule("negative_block", _each(_NEGATIVE_BLOCK),
+         'FLUX takes no negative prompt and would draw what is in it; take out all from "{found}" on.'),
+    Rule("other_tag", _each(_OTHER_TAG), '"{found}" is drawn as text: only <lora:NAME:WEIGHT> is a tag; write it so, or take it out.'),
+    Rule("escaped", _each(_ESCAPED), '"{found}": write it without the backslash, and < and > as they are; FLUX reads every character.'),
     Rule("negation", _each(_NEGATION), '"{found}": FLUX often draws what is named; say what should be there instead.'),
     Rule("trigger_missing", lambda asked: _find_trigger(asked, False), 'Put the missing trigger "{trigger}" first.'),
     Rule("trigger_late", lambda asked: _find_trigger(asked, True), 'Put the trigger "{trigger}" first.'),
@@ -291,7 +272,20 @@ def advise(text: str, trigger: str | None = None, count_tokens: Callable[[str], 
 
 
 def trigger_words(token: str, class_name: str) -> str:
-    """The trigger as prompts hold it, such as "ohwx man"; a class name the token already ends with is not repeated."""
-    token, class_name = (" ".join(part.split()).strip(" ,") for part in (token, class_name))
+    """The trigger as prompts hold it, such as "ohwx man"; what token and class name have in common there is not repeated."""
+    token = " ".join(token.split()).strip(" ,")
+    class_name = class_word(token, class_name)
     repeated = f" {token}".lower().endswith(f" {class_name}".lower())
     return token if repeated else f"{token} {class_name}".strip()
+
+
+def class_word(token: str, class_name: str) -> str:
+    """The class without the token, for who gave both: `ohwx person` is a person."""
+    class_name = " ".join(class_name.split()).strip(" ,")
+    begins = token and f"{class_name} ".lower().startswith(f"{token} ".lower())
+    return class_name[len(token) :].strip(" ,") if begins else class_name
+
+
+def with_trigger(text: str, trigger: str) -> str:
+    """A caption with the trigger words where it says `[trigger]`."""
+    return re.sub(r"(?i)\[trigger\]", lambda _: trigger, text)

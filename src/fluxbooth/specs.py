@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.prompts import trigger_words
 
 # steps = max(300, per picture x pictures); the rate of the base is multiplied
 PRESETS: dict[str | None, tuple[int, float]] = {
@@ -143,7 +144,7 @@ class TrainSpec(Spec):
     @property
     def trigger(self) -> str:
         """The words that call the subject: `ohwx man`."""
-        return f"{self.token} {' '.join(self.class_name.split())}"
+        return trigger_words(self.token, self.class_name)
 
 
 class GenerateSpec(Spec):

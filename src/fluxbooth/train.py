@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, models, parallel, photocheck, trackers
+from fluxbooth import checkpoint, cores, faces, fitting, flow, lora, models, parallel, photocheck, trackers, trainwarnings
 from fluxbooth.checkpoint import RunFolder
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
@@ -50,6 +50,7 @@ class TrainResult(Facts):
     peak_rss_mb: float
     base: str
     trigger: str
+    warnings: list[str]  # sentences on photos, captions and loss
 
     def to_json(self) -> dict[str, Any]:
         return {**self.__dict__, "lora": str(self.lora)}
@@ -62,7 +63,7 @@ def train(
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
     `photos` is a folder or files, 4-20 of them, with optional `.txt` captions beside them. `report` is called with a dict
-    for each event ("prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
+    for each event ("warning", "prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
     it, to the very weights of an unbroken run on the same machine and versions. `family` is a base that is in memory already
     (`models.load`); it is given back as it was, so that the next job need not load it. First of all an event "plan" says what is
     given up to fit the memory there is, and why. Processes that `accelerate launch` started train together (`parallel.py`):
@@ -94,6 +95,9 @@ def train(
         # what made the weights is told with them
         spec = crew.whole(spec).model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
         report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
+        warnings = trainwarnings.of_photos(photos, pictures[:count], spec)
+        for text in warnings:
+            report({"event": "warning", "text": text})
         resident, family = family, family or models.load(spec.base, training=True, choice=plan.choice)
         dataset = prepare(pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None)
         family.load_network()
@@ -101,10 +105,10 @@ def train(
         if family.row.small:
             held.enter_context(cores.one_thread())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(_Run(spec, family, dataset, folder, report, crew, count), began, len(pictures))
+        return _train(_Run(spec, family, dataset, folder, report, crew, count), began, len(pictures), warnings)
 
 
-def _train(run: _Run, began: float, pictures: int) -> TrainResult:
+def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
     run.report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
@@ -118,6 +122,8 @@ def _train(run: _Run, began: float, pictures: int) -> TrainResult:
             for step, loss in run.steps(done, stop):
                 losses.append(loss)
                 run.log(step, loss, (step - done) / (time.monotonic() - started))
+        for text in (diverged := trainwarnings.of_losses(losses, spec)):
+            run.tell({"event": "warning", "step": spec.steps, "text": text})
     seconds = time.monotonic() - started
     with run.averaged():
         validation = run.validation_loss() if run.average or not run.validated else run.validated[-1]
@@ -127,7 +133,7 @@ def _train(run: _Run, began: float, pictures: int) -> TrainResult:
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
         folder.lora, steps, (steps - done) / seconds, sum(tail) / max(1, len(tail)), validation,
-        time.monotonic() - began, peak_rss_mb(), spec.base, spec.trigger,
+        time.monotonic() - began, peak_rss_mb(), spec.base, spec.trigger, warnings + diverged,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.lifeline import PARENT, die_with_parent
 from fluxbooth.service import accounts, callbacks, clock, db, fetching, opening, room
 from fluxbooth.service.fetch import rules_for
-from fluxbooth.service.jobs import DELIVERY, DEVICE, FETCH, VERSION, JobEngine
+from fluxbooth.service.jobs import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
 from fluxbooth.service.links import Signer
 from fluxbooth.service.results import MOST_DEATHS, Results
 from fluxbooth.service.settings import Settings, read_settings
@@ -64,6 +64,8 @@ class Engine:
         async def heard(event: Json) -> None:
             if event["event"] == "sample":
                 await written(self.results.sampled, number, event)
+            if event["event"] == "warning":
+                await written(self.results.warned, number, [event["text"]])
             if event["event"] == "checkpoint":
                 await written(self.results.got_further, number)
             if event["event"] != "step":
@@ -275,7 +277,8 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     DBOS.launch()
-    DBOS.register_queue(DEVICE, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
+    for name in (DEVICE, FAST):
+        DBOS.register_queue(name, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
     DBOS.register_queue(DELIVERY, partition_worker_concurrency=TO_A_HOST, polling_interval_sec=0.2, on_conflict="always_update")
     DBOS.register_queue(
         FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES, polling_interval_sec=0.2, on_conflict="always_update"

@@ -134,6 +134,10 @@ def giant_png() -> bytes:
     )
 
 
+def slender() -> str:
+    return base64.b64encode(picture("L", "PNG", (1_000_000, 16))).decode()
+
+
 def frames(count: int, kind: str) -> bytes:
     out = io.BytesIO()
     first, *rest = [Image.new("RGB", (200, 200), (i % 256, 90, 120)) for i in range(count)]
@@ -262,7 +266,10 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
     ("84 no picture", lambda w: w.prompt(num_images=0), (422,), "num_images"),
     ("84 nine pictures", lambda w: w.prompt(num_images=9), (422,), "num_images"),
     ("85 seed 2^32 + 1", lambda w: w.prompt(seed=2**32 + 1), (422,), "seed"),
-    ("86 seed -1", lambda w: w.prompt(seed=-1), (422,), "seed"),
+    ("86 seed -1: any", lambda w: w.prompt(seed=-1), (201,), '"seed":null'),
+    ("86 seed -2", lambda w: w.prompt(seed=-2), (422,), "seed"),
+    ("before_id abc", lambda w: w.http.get("/prompts?before_id=abc"), (422,), "must be a whole number"),
+    ("a picture of 1,000,000 x 16", lambda w: w.prompt(input_image_base64=slender()), (422,), "at most 50 times"),
     ("87 cfg_scale 16", lambda w: w.prompt(cfg_scale=16), (422,), "cfg_scale"),
     ("88 mask of another size: it is scaled to the picture",
      lambda w: w.prompt(input_image_base64=encoded(200), mask_image_base64=encoded(90)), (201,), "mask_image"),

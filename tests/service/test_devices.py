@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from fluxbooth import machine
-from fluxbooth.child import Children, environments
+from fluxbooth.child import Child, Children, environments
 from fluxbooth.service.settings import read_settings
 from tests.service.server import Server, children, until
 
@@ -96,3 +97,43 @@ def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
     assert pair.pick({"spec": {"base": "nano", "loras": ["/a.safetensors:0.8"]}}) is warm
     pair.idle.remove(warm)
     assert pair.pick({"spec": {"base": "nano", "loras": ["/a.safetensors:0.8"]}}) is cold
+
+
+def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> None:
+    """Which child gets the work; none is started."""
+    asked: list[Child] = []
+
+    async def run(child: Child, *_: object) -> None:
+        asked.append(child)
+
+    async def ask(children: Children, request: dict[str, Any]) -> Child:
+        await children.run(request, lambda: True, heard)
+        return asked.pop()
+
+    async def heard(event: dict[str, Any]) -> None: ...
+
+    async def story() -> None:
+        trial, other = {"fast": True, "spec": {"base": "nano"}}, {"spec": {"base": "flux-dev"}}
+        pair = Children(["0", "1"])
+        first, second = pair.all
+        assert await ask(pair, trial) in pair.all  # nothing lies in their memory yet
+        first.base = second.base = "flux-dev"
+        assert await ask(pair, trial) is pair.spare and await ask(pair, other) in pair.all
+        second.base = "nano"
+        assert await ask(pair, trial) is second
+        async with pair.free, pair.free:  # both train
+            assert await ask(pair, trial) is pair.spare
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Child, "run", run)
+        asyncio.run(story())
+
+
+def test_a_trial_is_done_while_a_training_goes_on(own_server: Server) -> None:
+    long = own_server.new_tune("long", branch="flux1", steps="9000")["id"]
+    until(lambda: own_server.tune(long)["started_training_at"], "the training has begun")
+    tune = own_server.finished_tune(own_server.new_tune("short", prompts=1)["id"])
+    (drawn,) = own_server.http.get(f"/tunes/{tune['id']}/prompts").json()
+    assert tune["trained_at"] and len(own_server.finished_prompt(drawn["id"])["images"]) == 1
+    assert own_server.tune(long)["trained_at"] is None and not own_server.tune(long).get("failed_at")
+    own_server.http.post(f"/tunes/{long}/cancel").raise_for_status()

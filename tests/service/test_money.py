@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, money, prompts, tunes
+from fluxbooth.service import accounts, money, prices, prompts, tunes
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.schemas import PromptForm, TuneForm
 from fluxbooth.service.settings import read_settings
@@ -68,9 +68,19 @@ def meet(fate: str, step: Callable[[], object]) -> bool:
 
 @pytest.fixture(scope="module")
 def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A house with prices."""
-    with house(blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES) as opened:
-        yield opened
+    """A house with prices, one of them for an option, as though that were done."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fluxbooth.service.prices.DONE", frozenset({"film_grain"}))
+        with house(blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES) as opened:
+            yield opened
+
+
+@pytest.mark.parametrize("option", get_args(prices.Option))
+def test_an_option_that_does_nothing_has_no_price(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "DONE", frozenset())  # whatever else this file may have said
+    with pytest.raises(InputError, match=rf"FLUXBOOTH_PRICES_OPTIONS.*{option} cannot have a price.*does nothing"):
+        read_settings(data=tmp_path, prices={"options": {option: 5}})
+    assert read_settings(data=tmp_path, prices={"options": {option: 0}}).prices.options == {option: 0}
 
 
 class Ledger(RuleBasedStateMachine):

@@ -191,7 +191,8 @@ def test_every_field_that_names_a_row_of_another_account(estate_of: tuple[House,
             )
             assert MARK not in answer.text.replace(f"tune {MARK}", ""), field  # what was asked may be said again
     filters = {name for asked in document.QUERIES.values() for name in asked if name.endswith("_id")} - {"before_id"}
-    numbers = {"tune_id": tune, "pack_id": pack, "base_pack_id": pack, "orig_prompt_id": estate.template, "order_id": estate.order}
+    numbers = {"tune_id": tune, "pack_id": pack, "base_pack_id": pack, "orig_prompt_id": estate.template, "order_id": estate.order,
+               "user_id": estate.account}  # fmt: skip
     assert filters == set(numbers)
     for name, value in numbers.items():
         assert stranger.get("/prompts", params={name: value}).json() == [], name

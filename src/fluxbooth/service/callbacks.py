@@ -75,6 +75,9 @@ def deliver(db: Database, jobs: JobEngine, rules: FetchRules, number: str, attem
         else:
             wait = max(webhooks.delay(attempt + 1, random.Random()), min(answer.retry_after or 0.0, LONGEST_WAIT))
             jobs.deliver(session, row, attempt + 1, wait)
+        if row.prompt_id and attempt == 1:  # an order may have waited for this
+            session.flush()
+            jobs.settle(session, row.account_id)
 
 
 def find(db: Database, number: str) -> Callback | None:

@@ -58,7 +58,8 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
     with db.read() as session:
         # of finished trainings: the speed of one that has just begun is that of its first, slow step
         last = session.scalar(select(Tune.progress).where(Tune.base == base, Tune.trained_at.is_not(None)).order_by(Tune.id.desc()))
-        waits = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None))
+        ahead = (Tune.branch == "fast") == fast  # trials have a queue of their own
+        waits = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None), ahead)
         waiting = session.scalar(select(func.count()).select_from(Tune).where(*waits)) or 0
     speed = (last or {}).get("steps_per_second")
     step = 1 / speed if speed else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))

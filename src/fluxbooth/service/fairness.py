@@ -13,7 +13,7 @@ import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.tables import Prompt, Tune, now
+from fluxbooth.service.tables import Prompt, Tune, Use, now
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = 3600
@@ -34,12 +34,19 @@ def priority(session: Session, row: Tune | Prompt) -> int:
     return place(came, training=isinstance(row, Tune), waiting=_waiting(session, row))
 
 
+def is_fast(row: Tune | Prompt) -> bool:
+    """Whether a job is of the branch `fast`: a trial on nano, which has a queue of its own."""
+    return row.branch == "fast" if isinstance(row, Tune) else any(use.tune.branch == "fast" for use in row.uses)
+
+
 def _waiting(session: Session, row: Tune | Prompt) -> int:
-    """Other jobs of its kind that the account has in the queue."""
+    """Other jobs of its kind that the account has in the same queue."""
     if isinstance(row, Tune):
         is_open = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None), Tune.started_training_at.is_(None))
-        query = select(func.count()).select_from(Tune).where(Tune.account_id == row.account_id, Tune.id != row.id, *is_open)
+        alike = (Tune.branch == "fast") == is_fast(row)
+        query = select(func.count()).select_from(Tune).where(Tune.account_id == row.account_id, Tune.id != row.id, alike, *is_open)
     else:
         is_open = (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.started_training_at.is_(None), Prompt.enqueued)
-        query = select(func.count()).select_from(Prompt).where(Prompt.account_id == row.account_id, Prompt.id != row.id, *is_open)
+        alike = Prompt.uses.any(Use.tune.has(branch="fast")) == is_fast(row)
+        query = select(func.count()).select_from(Prompt).where(Prompt.account_id == row.account_id, Prompt.id != row.id, alike, *is_open)
     return session.scalar(query) or 0

@@ -17,15 +17,16 @@ from sqlalchemy.orm import Session
 from fluxbooth.service import fairness, inputs, shapes
 from fluxbooth.service.db import ACCEPTED
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Callback, Order, Prompt, Tune, now
+from fluxbooth.service.tables import Account, Callback, Order, Prompt, Tune, now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = "1"  # of the workflows: raise it only when jobs in flight could not go on under the new code
-# queues: one job at a time on each device; callbacks, and pictures from elsewhere, beside it. Those two are parted, so that a host which
-# hangs keeps nobody else waiting: callbacks by account and host, pictures by account
-DEVICE, DELIVERY, FETCH = "device", "delivery", "fetch"
+# queues: one job at a time on each device, where what is of the branch `fast` goes past the trainings; callbacks, and pictures from
+# elsewhere, beside it. Those two are parted, so that a host which hangs keeps nobody else waiting: callbacks by account and host, pictures
+# by account
+DEVICE, FAST, DELIVERY, FETCH = "device", "fast", "delivery", "fetch"
 AT_ONCE = 500  # jobs that are asked for in one statement
 
 
@@ -47,14 +48,14 @@ class JobEngine:
         if any(photo.key is None for photo in tune.photos):
             self._enqueue(session, FETCH, "fetch_photos", fetching(tune.job), tune.id, queue_partition_key=str(tune.account_id))
         else:
-            self._enqueue(session, DEVICE, "train", tune.job, tune.id, priority=fairness.priority(session, tune))
+            self._enqueue(session, queue_of(tune), "train", tune.job, tune.id, priority=fairness.priority(session, tune))
 
     def prompt(self, session: Session, prompt: Prompt) -> None:
         """On the device, once the pictures that it starts from are here."""
         if inputs.missing(prompt):
             self._enqueue(session, FETCH, "fetch_inputs", fetching(prompt.job), prompt.id, queue_partition_key=str(prompt.account_id))
         else:
-            self._enqueue(session, DEVICE, "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
+            self._enqueue(session, queue_of(prompt), "draw", prompt.job, prompt.id, priority=fairness.priority(session, prompt))
 
     def callback(self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None) -> None:
         """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
@@ -70,10 +71,19 @@ class JobEngine:
             self.settle(session, row.account_id)
 
     def settle(self, session: Session, account_id: int) -> None:
-        """Calls back for each of the account's orders that waits for no prompt any more: all its prompts, as a bare list."""
+        """Calls back for each of the account's orders that waits for no prompt any more: all its prompts, as a bare list.
+
+        It comes after their own callbacks: an order waits until each of these has been tried once.
+        """
+        session.get(Account, account_id, with_for_update=True)  # two that end at the same time must not both see the other one open
         is_open = select(Prompt.id).where(Prompt.order_id == Order.id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+        untold = (
+            select(Callback.id)
+            .join(Prompt, Prompt.id == Callback.prompt_id)
+            .where(Prompt.order_id == Order.id, Callback.attempts == 0, Callback.delivered_at.is_(None), Callback.failed_at.is_(None))
+        )
         due = select(Order).where(
-            Order.account_id == account_id, Order.callback.is_not(None), Order.called_at.is_(None), ~is_open.exists()
+            Order.account_id == account_id, Order.callback.is_not(None), Order.called_at.is_(None), ~is_open.exists(), ~untold.exists()
         )  # fmt: skip
         for order in session.scalars(due).all():
             order.called_at = now()
@@ -113,3 +123,7 @@ class JobEngine:
 def fetching(job: str) -> str:
     """The job that fetches what another needs."""
     return f"{job}-fetch"
+
+
+def queue_of(row: Tune | Prompt) -> str:
+    return FAST if fairness.is_fast(row) else DEVICE

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from fluxbooth.prompts import trigger_words
-from fluxbooth.service import callbacks, money, prompts, shapes, tunes
-from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.prompts import class_word, trigger_words
+from fluxbooth.service import callbacks, money, prompts, shapes, tunechecks, tunes
+from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.settings import Settings
@@ -93,9 +93,9 @@ def train(
     uploads: Sequence[tunes.Upload],
 ) -> Tune:  # fmt: skip
     """Trains a tune as the pack says, and draws the pack's templates of its class with it."""
-    form, chosen = _training(session, pack, values)
+    form, run, chosen = _training(session, settings, account, pack, values, uploads)
     tune = tunes.create(session, settings, store, jobs, account, form, uploads)
-    _draw(session, settings, jobs, account, pack, PackRun.read(values), [(tune, chosen)])
+    _draw(session, settings, jobs, account, pack, run, [(tune, chosen)])
     return tune
 
 
@@ -103,15 +103,23 @@ def check_training(
     session: Session, settings: Settings, account: Account, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
 ) -> None:
     """Refuses what `train` would refuse, as far as this can be told before pictures are decoded."""
-    form, _ = _training(session, pack, values)
-    tunes.check(session, settings, account, form, uploads)
+    _training(session, settings, account, pack, values, uploads)
 
 
-def _training(session: Session, pack: Pack, values: Json) -> tuple[TuneForm, list[Template]]:
-    """The tune that a pack asks for, and the templates of its class."""
+def _training(
+    session: Session, settings: Settings, account: Account, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
+) -> tuple[TuneForm, PackRun, list[Template]]:
+    """The tune that a pack asks for, how it is run, and the templates of its class. Raises Invalid with all that will not do."""
     asked = {"token": pack.token, "preset": pack.preset, **{k: v for k, v in values.items() if k != "prompts_attributes"}}
-    form = TuneForm.read({**asked, "base_tune_id": pack.base_tune_id, "model_type": pack.model_type})
-    return form, _chosen(session, pack, PackRun.read(values), form.name, "name")
+    form, run = TuneForm.lenient({**asked, "base_tune_id": pack.base_tune_id, "model_type": pack.model_type}), PackRun.lenient(values)
+    faults, chosen = Faults(run.wrong), list[Template]()
+    with faults.gathered():
+        tunes.check(session, settings, account, form, uploads)
+    if "name" not in faults and "prompt_ids" not in faults:
+        with faults.gathered():
+            chosen = _chosen(session, pack, run, class_word(tunechecks.token_of(form), form.name), "name")
+    faults.tell()
+    return form, run, chosen
 
 
 def draw(session: Session, settings: Settings, jobs: JobEngine, account: Account, pack: Pack, values: Json) -> Json:
@@ -123,7 +131,7 @@ def draw(session: Session, settings: Settings, jobs: JobEngine, account: Account
             mine.append(tunes.get(session, account, number))
         except NotFound:
             raise Invalid({"tune_ids": [f"{number} is no tune of yours"]}) from None
-    work = [(tune, _chosen(session, pack, run, tune.name, "tune_ids")) for tune in mine]
+    work = [(tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids")) for tune in mine]
     order, made = _draw(session, settings, jobs, account, pack, run, work)
     shown = {"id": order.id, "tune_ids": run.tune_ids, "total_cost_mc": sum(prompt.cost_mc for prompt in made)}
     return {"status": 201, "message": "Prompts created", "order": shown, "prompt_ids": [prompt.id for prompt in made]}
@@ -211,7 +219,7 @@ def _draw(
         for template in chosen:
             text, weight = adapted(template, tune)
             values = {"num_images": template.num_images, **template.fields, **changes, "text": text, "lora_scale": weight}
-            prompt = prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
+            prompt = prompts.create(session, settings, jobs, account, PromptForm.lenient(values), target=tune.id)
             if prompt.order_id is None:  # else it is a repeated prompt of an account that wants those answered by the first
                 prompt.base_pack_id, prompt.orig_prompt_id, prompt.order_id = pack.id, template.id, order.id
                 order.callback = run.prompts_callback

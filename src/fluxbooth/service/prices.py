@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxbooth import models
 from fluxbooth.specs import TrainSpec, steps_for
@@ -14,6 +14,7 @@ MEGAPIXEL = 2**20
 Price = Annotated[int, Field(ge=0, le=10**10)]
 Preset = Literal["none", "flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"]
 Option = Literal["super_resolution", "hires_fix", "inpaint_faces", "face_correct", "face_swap", "film_grain", "color_grading", "style"]
+DONE = frozenset[str]()  # of the options, those that change a picture here: a price for another would be charged for nothing
 
 
 class Prices(BaseModel):
@@ -25,6 +26,13 @@ class Prices(BaseModel):
     picture: Price = 0  # each picture, however small
     megapixel: Price = 0  # on top, for each 2**20 pixels of it, in proportion
     options: dict[Option, Price] = Field(default_factory=dict)  # on top, for each picture that asks for it
+
+    @field_validator("options")
+    @classmethod
+    def _are_done(cls, options: dict[Option, int]) -> dict[Option, int]:
+        if idle := [name for name, price in options.items() if price and name not in DONE]:
+            raise ValueError(f"{', '.join(idle)} cannot have a price, because this version accepts it and does nothing: take it out")
+        return options
 
 
 def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 from fluxbooth import prompts as language
 from fluxbooth.prompts import trigger_words
 from fluxbooth.service import callbacks, inputs, money, prices, quotas, templates
-from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth.service.errors import Faults, NotFound
+from fluxbooth.service.fairness import is_fast
 from fluxbooth.service.inputs import Inputs
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm
@@ -45,9 +46,8 @@ def create(
     Raises Invalid with every field that will not do, NotFound for an unknown target.
     """
     text, tune_id = _on(session, settings, account, form, target)
-    uses = _uses(session, account, text)
     start = start or Inputs()
-    _check(settings, form, text, [tune for tune, _ in uses], start)
+    uses = check(session, settings, account, form, text, start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
     asked = form.model_dump(include=set(SIGNATURE)) | {"text": text, "tune_id": tune_id} | start.digests()
     signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -74,14 +74,29 @@ def create(
     return prompt
 
 
-def check(session: Session, settings: Settings, account: Account, form: PromptForm, *, target: int | Tune) -> None:
-    """Refuses a prompt for what its fields say, before its pictures are decoded. `target` is as in `create`, or a tune still to be made."""
-    made, text = [target], form.text
-    if isinstance(target, int):
-        made, (text, _) = [], _on(session, settings, account, form, target)
-    uses = [tune for tune, _ in _uses(session, account, text)]
-    _check(settings, form, text, [*made, *uses], Inputs())
+def fits(session: Session, settings: Settings, account: Account, form: PromptForm, *, target: int) -> None:
+    """Refuses a prompt for what its fields say, before its pictures are decoded. `target` is as in `create`."""
+    text, _ = _on(session, settings, account, form, target)
+    check(session, settings, account, form, text, Inputs())
     quotas.check(session, settings, account)
+
+
+def check(
+    session: Session, settings: Settings, account: Account, form: PromptForm, text: str, start: Inputs, coming: str | None = None
+) -> list[tuple[Tune, float]]:
+    """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do, what `form.wrong` holds included.
+
+    `coming` are the trigger words of a tune that the text uses, too, but that is not made yet.
+    """
+    faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
+    if "text" not in faults:
+        uses, wrong = _uses(session, account, text)
+        triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + ([coming] if coming else [])
+        if wrong := wrong + _text_faults(settings, text, triggers):
+            faults["text"] = wrong
+    faults.add(_rules(settings, form, start))
+    faults.tell()
+    return uses
 
 
 def _on(session: Session, settings: Settings, account: Account, form: PromptForm, target: int) -> tuple[str, int]:
@@ -101,7 +116,7 @@ def _on(session: Session, settings: Settings, account: Account, form: PromptForm
 
 def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune] = ()) -> int:
     """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast` is free."""
-    if any(tune.branch == "fast" for tune in tunes):
+    if any(map(is_fast, tunes)):
         return 0
     return prices.drawing_cost(settings.prices, spec_of(settings, form, tune_id, tunes), form.model_dump())
 
@@ -147,7 +162,7 @@ def listed(
         query = query.where(Prompt.created_at >= since)
     for name, value in equal.items():
         if value is not None:
-            query = query.where(getattr(Prompt, name) == value)
+            query = query.where((Prompt.account_id if name == "user_id" else getattr(Prompt, name)) == value)
     return session.scalars(query.order_by(Prompt.id.desc()).limit(limit).offset(offset)).all()
 
 
@@ -163,11 +178,13 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
 
 
 def duplicate(session: Session, settings: Settings, jobs: JobEngine, account: Account, number: int, changes: dict[str, Any]) -> Prompt:
-    """A new prompt like another one but for `changes`."""
+    """A new prompt like another one but for `changes`. A new text without tags of its own is drawn with the tunes of the old one."""
     old = get(session, account, number)
     values = {**old.fields, "text": old.text, "callback": old.callback, "num_images": old.num_images, **changes}
+    if isinstance(text := values["text"], str) and text.strip() and not TAG.search(text):
+        values["text"] = "".join(f"{tag[0]} " for tag in TAG.finditer(old.text)) + text
     start = inputs.copied(old, Store(settings.data))
-    return create(session, settings, jobs, account, PromptForm.read(values), target=old.tune_id, start=start)
+    return create(session, settings, jobs, account, PromptForm.lenient(values), target=old.tune_id, start=start)
 
 
 def drawn_text(prompt: Prompt) -> str:
@@ -198,37 +215,47 @@ def _own(session: Session, account: Account, name: str) -> Tune | None:
     return session.scalar(mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc()))
 
 
-def _uses(session: Session, account: Account, text: str) -> list[tuple[Tune, float]]:
+def _uses(session: Session, account: Account, text: str) -> tuple[list[tuple[Tune, float]], list[str]]:
+    """The tunes that the tags of a text name, and what is wrong with the tags."""
     found: dict[int, tuple[Tune, float]] = {}
-    tags = TAG.findall(text)
+    tags, wrong = TAG.findall(text), list[str]()
     if (named := len({name for _, name, _ in tags})) > language.MAX_LORAS:
-        raise Invalid({"text": [f"uses {named} LoRAs: use at most {language.MAX_LORAS}"]})
+        return [], [f"uses {named} LoRAs: use at most {language.MAX_LORAS}"]
     for kind, name, weight in tags:
-        tune = _own(session, account, name)
+        tune, strength = _own(session, account, name), _strength(weight)
         if tune is None or tune.failed_at:
-            raise Invalid({"text": [f"refers to tune {name}, which {'failed' if tune else 'does not exist'}"]})
-        if kind.lower() == "faceid" or tune.model_type == "faceid":
-            raise Invalid({"text": [f"refers to tune {name}, but this base has no face adapter yet: train a LoRA instead"]})
-        try:
-            strength = float(weight)
-        except ValueError:
-            raise Invalid({"text": [f"gives tune {name} the strength {weight}, which is not a number"]}) from None
-        if strength > language.MAX_WEIGHT:
-            raise Invalid({"text": [f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2"]})
-        found[tune.id] = (tune, strength)
+            wrong.append(f"refers to tune {name}, which {'failed' if tune else 'does not exist'}")
+        elif kind.lower() == "faceid" or tune.model_type == "faceid":
+            wrong.append(f"refers to tune {name}, but this base has no face adapter yet: train a LoRA instead")
+        elif strength is None:
+            wrong.append(f"gives tune {name} the strength {weight}, which is not a number")
+        elif strength > language.MAX_WEIGHT:
+            wrong.append(f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2")
+        else:
+            found[tune.id] = (tune, strength)
     if BROKEN_TAG.search(TAG.sub("", text)):
-        raise Invalid({"text": ["holds a tag that is not complete: write it like <lora:123:0.8>"]})
-    return list(found.values())
+        wrong.append("holds a tag that is not complete: write it like <lora:123:0.8>")
+    return list(found.values()), wrong
 
 
-def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune], start: Inputs) -> None:
-    """The rules of FLUX, all at once; known clients repair on these very words."""
-    wrong: dict[str, list[str]] = {}
+def _strength(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _text_faults(settings: Settings, text: str, triggers: Sequence[str]) -> list[str]:
+    """Known clients repair on these very words, and on those of `_rules`."""
     if not TAG.sub("", text).strip():
-        wrong["text"] = ["can't be blank"]
-    elif settings.require_trigger:
-        lacking = [w for tune in tunes if (w := trigger_words(tune.token or "", tune.name)).lower() not in " ".join(text.lower().split())]
-        wrong |= {"text": [f"must include `{words}`" for words in lacking]} if lacking else {}
+        return ["can't be blank"]
+    said = " ".join(text.lower().split())
+    return [f"must include `{words}`" for words in triggers if words.lower() not in said] if settings.require_trigger else []
+
+
+def _rules(settings: Settings, form: PromptForm, start: Inputs) -> dict[str, list[str]]:
+    """Those of FLUX, and of what starts from a picture."""
+    wrong: dict[str, list[str]] = {}
     if form.cfg_scale is not None and form.cfg_scale >= 5:
         wrong["cfg_scale"] = ["must be less than 5"]
     if form.negative_prompt and form.negative_prompt.strip():
@@ -239,10 +266,9 @@ def _check(settings: Settings, form: PromptForm, text: str, tunes: Sequence[Tune
         wrong["mask_image"] = ["needs the input_image that it belongs to"]
     if unreachable := callbacks.faults(settings, form.callback):
         wrong["callback"] = unreachable
-    if (form.w is None) != (form.h is None):
+    if (form.w is None) != (form.h is None) and not {"w", "h"} & form.wrong.keys():
         wrong["w" if form.w is None else "h"] = ["must be given together with the other side"]
-    if wrong:
-        raise Invalid(wrong)
+    return wrong
 
 
 def _same(session: Session, account: Account, signature: str) -> Prompt | None:
@@ -253,7 +279,7 @@ def _same(session: Session, account: Account, signature: str) -> Prompt | None:
 
 def spec_of(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]) -> dict[str, Any]:
     """The GenerateSpec but for its LoRA files. A seed that was not asked for is drawn now, so that a repeated job draws the same."""
-    fast = any(tune.branch == "fast" for tune in tunes)
+    fast = any(map(is_fast, tunes))
     steps = form.steps or STEPS
     spec: dict[str, Any] = {
         "base": "nano" if fast else settings.base_of(tune_id), "num_images": form.num_images,

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.service import belongings, checkpoints, continuing, drafts, filed, folders, inputs, money, prompts, quotas, reasons, tunes
 from fluxbooth.service.db import Database
+from fluxbooth.service.fairness import is_fast
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.store import Store
@@ -74,7 +75,7 @@ class Results:
             tune.started_training_at = tune.started_training_at or now()
             photos = [str(self.store.path(photo.key)) for photo in tune.photos if photo.key]
             spec = tune.spec if tune.continues is None else {**tune.spec, "continue_from": str(self.store.path(continuing.start(tune)))}
-            return {"work": "train", "photos": photos, "spec": spec, "out": str(self._work(tune))}
+            return {"work": "train", "fast": is_fast(tune), "photos": photos, "spec": spec, "out": str(self._work(tune))}
 
     def progress(self, number: int, event: Json, losses: list[float]) -> None:
         with self.db.write() as session:
@@ -90,6 +91,12 @@ class Results:
             if tune := _open_tune(session, number):
                 checkpoints.sampled(session, self.store, tune, event)
 
+    def warned(self, number: int, sentences: list[str]) -> None:
+        """Keeps what a training says of its photos; said twice, after a kill, it is kept once."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                tune.warnings = list(dict.fromkeys([*tune.warnings, *sentences]))
+
     def publish_tune(self, number: int, result: Json) -> None:
         """The LoRA goes into the store; the tune is trained, the prompts that wait for it are due, and so is its callback."""
         with self.db.write() as session:
@@ -103,6 +110,7 @@ class Results:
             tune.lora, tune.lora_bytes, tune.steps, tune.trained_at = key, self.store.size(key), result["steps"], finished
             tune.expires_at = None if tune.auto_extend else finished + datetime.timedelta(days=self.settings.expiry_days)
             tune.progress = {**tune.progress, "step": result["steps"], "steps": result["steps"], "seconds_left": 0}
+            tune.warnings = list(dict.fromkeys([*tune.warnings, *result.get("warnings", ())]))
             checkpoints.publish(session, self.store, tune, result)
             money.capture(session, tune.job)
             session.flush()
@@ -150,7 +158,8 @@ class Results:
                 spec |= start | {"denoising_strength": prompt.fields.get("denoising_strength")}
             following = _next_prompt(session, number)
             soon = [str(self.store.path(use.tune.lora)) for use in (following.uses if following else ()) if use.tune.lora]
-            return {"work": "generate", "text": prompts.drawn_text(prompt), "spec": spec, "out": str(out), "soon": soon}
+            text = prompts.drawn_text(prompt)
+            return {"work": "generate", "fast": is_fast(prompt), "text": text, "spec": spec, "out": str(out), "soon": soon}
 
     def publish_prompt(self, number: int, result: Json) -> None:
         with self.db.write() as session:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from fluxbooth.prompts import MAX_CHARACTERS
 from fluxbooth.service.errors import Invalid
@@ -54,6 +54,11 @@ def _plain_text(value: str) -> str:
     return value
 
 
+def _any_seed(seed: int) -> int | None:
+    """-1 is how clients of other programs say "any"."""
+    return None if seed == -1 else seed
+
+
 Text = Annotated[str, AfterValidator(_plain_text)]
 Callback = Annotated[str, AfterValidator(_callback)]
 Numbers = Annotated[list[int], BeforeValidator(_as_numbers)]
@@ -62,6 +67,13 @@ Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
 
 class Form(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    STAND_INS: ClassVar[dict[str, str]] = {}  # for fields that are needed, where the form is read leniently
+    _wrong: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def wrong(self) -> dict[str, list[str]]:
+        """What was wrong with the fields that `lenient` left out."""
+        return self._wrong
 
     @model_validator(mode="before")
     @classmethod
@@ -73,10 +85,34 @@ class Form(BaseModel):
     @classmethod
     def read(cls, values: Any) -> Self:
         """The form. Raises Invalid with every field that will not do."""
+        form = cls.lenient(values)
+        if form.wrong:
+            raise Invalid(form.wrong)
+        return form
+
+    @classmethod
+    def lenient(cls, values: Any) -> Self:
+        """The form without the fields that will not do, for who finds more faults before all are told; `wrong` has these.
+
+        Raises Invalid for what is no object, and without a field that is needed and has no stand-in.
+        """
+        wrong = cls.refused(values) if isinstance(values, dict) else {}
         try:
-            return cls.model_validate(values)
+            form = cls.model_validate(values)
         except ValidationError as error:
-            raise Invalid(field_map(error)) from None
+            wrong |= field_map(error)
+            needed = {name for name, field in cls.model_fields.items() if field.is_required()} - cls.STAND_INS.keys()
+            if not isinstance(values, dict) or needed & wrong.keys():
+                raise Invalid(wrong) from None
+            stand_ins = {name: value for name, value in cls.STAND_INS.items() if name in wrong}
+            form = cls.model_validate({name: value for name, value in values.items() if name not in wrong} | stand_ins)
+        form._wrong = wrong
+        return form
+
+    @classmethod
+    def refused(cls, values: dict[str, Any]) -> dict[str, list[str]]:
+        """What is wrong with what was given beside the form's own fields."""
+        return {}
 
 
 class PromptForm(Form):
@@ -84,7 +120,7 @@ class PromptForm(Form):
     negative_prompt: Text | None = None
     callback: Callback | None = None
     num_images: int = Field(default=1, ge=1, le=8)
-    seed: int | None = Field(default=None, ge=0, le=2**32)
+    seed: Annotated[int, Field(ge=-1, le=2**32), AfterValidator(_any_seed)] | None = None
     steps: int | None = Field(default=None, ge=0, le=100)
     cfg_scale: float | None = Field(default=None, ge=0, le=15)
     w: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
@@ -116,21 +152,29 @@ class PromptForm(Form):
 
     @model_validator(mode="before")
     @classmethod
-    def _not_yet(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for name in ("input_image", "mask_image"):
-                if any(values.get(f"{name}{end}") not in BLANK for end in ("", "_url", "_base64")):
-                    raise ValueError("input_image and mask_image belong to a prompt of its own: send them with POST /prompts")
-            if any(
-                name.startswith(("video", "audio_", "input_video", "image_references")) and values[name] not in BLANK for name in values
-            ):
-                raise ValueError("video is not offered by this server")
-            if isinstance(values.get("backend_version"), int):
-                values = {**values, "backend_version": str(values["backend_version"])}
+    def _version_is_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("backend_version"), int):
+            return {**values, "backend_version": str(values["backend_version"])}
         return values
+
+    @classmethod
+    def refused(cls, values: dict[str, Any]) -> dict[str, list[str]]:
+        """Pictures are taken out of a prompt of its own before its form is read; the rest nobody here can draw."""
+        given = [name for name, value in values.items() if value not in (*BLANK, [])]
+        wrong = {name: "is not offered by this server" for name in given if name.startswith(("video", "audio_", "input_video"))}
+        wrong |= {
+            name: "belongs to a prompt of its own: send it with POST /prompts"
+            for name in given if name.removesuffix("_url").removesuffix("_base64") in ("input_image", "mask_image")
+        }  # fmt: skip
+        wrong |= {
+            name: "is not offered by this server: one picture to start from is input_image"
+            for name in given if name.startswith("image_references")
+        }  # fmt: skip
+        return {name: [message] for name, message in wrong.items()}
 
 
 class TuneForm(Form):
+    STAND_INS: ClassVar[dict[str, str]] = {"title": "untitled", "name": "person"}
     title: Text = Field(max_length=1000)
     name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
     branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
@@ -146,7 +190,8 @@ class TuneForm(Form):
     auto_extend: bool = False
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
-    prompts_attributes: Annotated[list[dict[str, Any]], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
+    # each a PromptForm, read when its tune is known
+    prompts_attributes: Annotated[list[Any], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
 
 
 class MoreForm(Form):

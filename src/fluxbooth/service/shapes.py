@@ -15,6 +15,7 @@ Json = dict[str, Any]
 FLUX_DEV, FLUX_KREA = 1504944, 3063697
 PUBLIC_TITLES = {FLUX_DEV: "Flux1.dev", FLUX_KREA: "Flux1.krea"}
 NO_FACES = "This server does not look for faces (it lacks fluxbooth[faces]): face_crop was left out, and the whole photos are learnt."
+NO_FACE_CORRECT = "training_face_correct does nothing here: the photos are learnt as they are."
 PUBLIC_SINCE = datetime.datetime(2024, 8, 1, tzinfo=datetime.UTC)
 
 
@@ -30,11 +31,11 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
         "callback": row.callback, "trained_at": time(row.trained_at), "started_training_at": time(row.started_training_at),
         "expires_at": time(row.expires_at), "created_at": time(row.created_at), "updated_at": time(row.updated_at),
         "model_type": row.model_type, "base_tune_id": row.base_tune_id, "branch": row.branch, "args": None, "steps": row.steps,
-        "preset": row.preset, "face_crop": row.face_crop, "training_face_correct": False, "auto_extend": row.auto_extend,
-        "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
+        "preset": row.preset, "face_crop": row.face_crop, "training_face_correct": row.training_face_correct,
+        "auto_extend": row.auto_extend, "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
         "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
         "characteristics": row.characteristics, "base": base_name(row.base), "cost_mc": row.cost_mc,
-        "continues": row.continues, "warnings": [NO_FACES] if row.face_crop and not row.spec.get("face_crop") else [],
+        "continues": row.continues, "warnings": warnings(row),
         "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
     }  # fmt: skip
     if row.lora and settings.lora_download and row.trained_at:
@@ -48,6 +49,12 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
 def base_name(base: str) -> str:
     """Of a base that is a folder or a file of the server, its name alone."""
     return base.rpartition("/")[2]
+
+
+def warnings(row: Tune) -> list[str]:
+    """What was asked for and left out, and what its training said."""
+    left_out = {NO_FACES: row.face_crop and not row.spec.get("face_crop"), NO_FACE_CORRECT: row.training_face_correct}
+    return [*(sentence for sentence, is_so in left_out.items() if is_so), *row.warnings]
 
 
 def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Any) -> Json:

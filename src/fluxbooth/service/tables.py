@@ -51,8 +51,7 @@ class Movement(Row):
     __tablename__ = "ledger"
     __table_args__ = (
         UniqueConstraint("job", "kind"),
-        # captured or refunded, never both
-        Index("one_end_of_a_job", "job", unique=True, sqlite_where=ENDED, postgresql_where=ENDED),
+        Index("one_end_of_a_job", "job", unique=True, sqlite_where=ENDED, postgresql_where=ENDED),  # captured or refunded, never both
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
@@ -95,6 +94,7 @@ class Tune(Filed, Row):
     characteristics: Mapped[Json] = mapped_column(default=dict)
     callback: Mapped[str | None] = mapped_column(Text)
     face_crop: Mapped[bool] = mapped_column(default=False)
+    training_face_correct: Mapped[bool] = mapped_column(default=False, server_default=false())
     auto_extend: Mapped[bool] = mapped_column(default=False)
     imported: Mapped[bool] = mapped_column(default=False)
     continues: Mapped[int | None] = mapped_column(Id)  # the tune from whose LoRA its training went on
@@ -104,6 +104,7 @@ class Tune(Filed, Row):
     cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
     deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
     progress: Mapped[Json] = mapped_column(default=dict)
+    warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))  # sentences about its photos and training
     eta: Mapped[datetime.datetime | None]
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)

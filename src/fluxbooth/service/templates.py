@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.prompts import class_word
 from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.service.tables import Account, Pack, Prompt, Template
 
@@ -26,8 +27,8 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
     last = session.scalar(select(func.max(Template.position)).where(Template.pack_id == pack.id))
     session.add(Template(
         position=0 if last is None else last + 1,
-        id=prompt.id, pack_id=pack.id, class_name=tune.name.lower(), token=tune.token or "", tune_id=tune.id, text=prompt.text,
-        num_images=prompt.num_images, fields=prompt.fields, likes=prompt.likes,
+        id=prompt.id, pack_id=pack.id, class_name=class_word(tune.token or "", tune.name).lower(), token=tune.token or "", tune_id=tune.id,
+        text=prompt.text, num_images=prompt.num_images, fields=prompt.fields, likes=prompt.likes,
     ))  # fmt: skip
 
 

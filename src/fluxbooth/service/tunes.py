@@ -10,24 +10,21 @@ from typing import Protocol
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, selectinload
 
-from fluxbooth import faces, lorafile, models
-from fluxbooth.errors import InputError
-from fluxbooth.models import layers
-from fluxbooth.service import callbacks, fetch, folders, money, prices, prompts, quotas
-from fluxbooth.service.errors import Invalid, NotFound
+from fluxbooth import faces
+from fluxbooth.photofolders import SUFFIXES, shown, some
+from fluxbooth.service import folders, money, prices, prompts, quotas, tunechecks
+from fluxbooth.service.errors import NotFound
 from fluxbooth.service.jobs import JobEngine
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.shapes import FLUX_DEV
 from fluxbooth.service.store import Store
 from fluxbooth.service.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
+from fluxbooth.service.tunechecks import base_of, is_text, token_of
 from fluxbooth.specs import TrainSpec, steps_for
 
-MOST_IMAGES, FAST_STEPS, NEWER_THAN_ALL = 50, 30, 2**63 - 1
+FAST_STEPS, NEWER_THAN_ALL = 30, 2**63 - 1
 TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".gif")
 SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
-SD_BRANCHES = ("sd15", "sdxl1")
 
 
 class Upload(Protocol):
@@ -52,22 +49,23 @@ def create(
     """
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
-    callbacks.check_address(settings, form.callback)
-    base, base_tune_id, branch = _base(settings, form)
+    check(session, settings, account, form, uploads, lora_file)
+    base, base_tune_id, branch = base_of(settings, form)
     pictures = pictures_of(uploads)
     face_crop = account.face_crop if form.face_crop is None else form.face_crop
-    spec = _allowed(session, settings, account, form, uploads, lora_file, face_crop=face_crop)
+    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls), face_crop=face_crop and faces.available())
     tune = Tune(
         account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
         model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
         preset=form.preset, steps=form.steps, spec=spec.model_dump(mode="json"), characteristics=form.characteristics,
-        callback=form.callback, face_crop=face_crop, auto_extend=form.auto_extend or account.auto_extend,
-        eta=eta(branch),
+        callback=form.callback, face_crop=face_crop, training_face_correct=form.training_face_correct,
+        auto_extend=form.auto_extend or account.auto_extend, eta=eta(branch),
     )  # fmt: skip
     session.add(tune)
     session.flush()
     folders.make(session, store, tune)
     _keep_photos(tune, store, pictures, {PurePath(u.filename).stem: u for u in uploads if u not in pictures}, form.image_urls)
+    tune.warnings = _captions_left_out(pictures, [upload for upload in uploads if is_text(upload)])
     if lora_file is not None:
         key = f"{tune.folder}/lora.safetensors"
         store.put(lora_file.path, key)
@@ -89,31 +87,18 @@ def check(
     """Refuses what `create` would refuse, as far as this can be told before pictures are decoded. Keeps nothing."""
     if account.idempotent and _same_title(session, account, form.title):
         return
-    spec = _allowed(session, settings, account, form, uploads, lora_file, face_crop=False)
-    if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
-        photos = len(pictures_of(uploads)) + len(form.image_urls)
-        money.cover(session, account.id, prices.training_cost(settings.prices, spec, photos))
-    made = Tune(token=spec.token, name=form.name, model_type=form.model_type, branch=form.branch)
-    for values in form.prompts_attributes:
-        prompts.check(session, settings, account, PromptForm.read(values), target=made)
-
-
-def _allowed(
-    session: Session, settings: Settings, account: Account, form: TuneForm, uploads: Sequence[Upload], lora_file: Upload | None, *,
-    face_crop: bool,
-) -> TrainSpec:  # fmt: skip
-    """What is trained, if the account may have it trained. Raises Invalid."""
-    base, _, branch = _base(settings, form)
-    if lora_file is None:
-        _check_images(form, pictures_of(uploads), fetch.rules_for(settings))
+    tunechecks.check(session, settings, account, form, uploads, lora_file)
     quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
-    photos = len(pictures_of(uploads)) + len(form.image_urls)
-    return _spec(settings, form, base, branch, photos, face_crop=face_crop and faces.available())
+    if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
+        base, _, branch = tunechecks.base_of(settings, form)
+        photos = len(pictures_of(uploads)) + len(form.image_urls)
+        spec = _spec(settings, form, base, branch, photos, face_crop=False)
+        money.cover(session, account.id, prices.training_cost(settings.prices, spec, photos))
 
 
 def pictures_of(uploads: Sequence[Upload]) -> list[Upload]:
     """The photos among the files; the others are captions."""
-    return [upload for upload in uploads if not upload.filename.lower().endswith(".txt")]
+    return [upload for upload in uploads if not is_text(upload)]
 
 
 def eta(branch: str) -> datetime.datetime:
@@ -127,17 +112,6 @@ def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, pho
     session.flush()
     money.hold(session, tune.account_id, tune.job, tune.cost_mc)
     jobs.train(session, tune)
-
-
-def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
-    """Looks at a LoRA file as far as it takes to know that it can be drawn with. Raises Invalid with the reason if it cannot."""
-    base, *_ = _base(settings, form)
-    try:
-        file = lorafile.read(upload.path)
-        lorafile.check_fits(file, layers.sizes(models.find(base).source), PurePath(base).name)
-        lorafile.check_numbers(file)
-    except InputError as error:
-        raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
 
 
 def get(session: Session, account: Account, number: int) -> Tune:
@@ -235,37 +209,10 @@ def _same_title(session: Session, account: Account, title: str) -> Tune | None:
     return session.scalar(select(Tune).where(Tune.account_id == account.id, Tune.title == title, Tune.deleted_at.is_(None)))
 
 
-def _base(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
-    """(base to train, public id of it, branch) that a form asks for."""
-    if form.branch == "fast":
-        return "nano", form.base_tune_id or FLUX_DEV, "fast"
-    number = form.base_tune_id or (None if form.branch in SD_BRANCHES else FLUX_DEV)
-    if number not in settings.base_tunes:
-        asked = f"base_tune_id {number}" if number else f"branch {form.branch}"
-        raise Invalid({"base_tune_id": [f"is not available: {asked} is no FLUX base of this server; use {FLUX_DEV} (Flux1.dev)"]})
-    return settings.base, number, "flux1"
-
-
-def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.FetchRules) -> None:
-    count = len(pictures) + len(form.image_urls)
-    if pictures and form.image_urls:
-        raise Invalid({"images": ["give images or image_urls, not both"]})
-    if not 1 <= count <= MOST_IMAGES:
-        raise Invalid({"images": ["can't be blank" if not count else f"has {count} pictures: give 4-20, at most {MOST_IMAGES}"]})
-    refused = []
-    for url in form.image_urls:
-        try:
-            fetch.check(url, rules)
-        except fetch.FetchError as error:
-            refused.append(str(error))
-    if refused:
-        raise Invalid({"image_urls": refused})
-
-
 def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool) -> TrainSpec:
     fast = branch == "fast"
     spec = TrainSpec.read({
-        "class_name": form.name, "base": base, "token": form.token or ("sks" if fast else "ohwx"), "preset": form.preset,
+        "class_name": form.name, "base": base, "token": token_of(form), "preset": form.preset,
         "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100, "face_crop": face_crop,
     })  # fmt: skip
     if fast or not settings.checkpoints:  # a trial shows that it goes; what it draws hardly differs
@@ -279,10 +226,16 @@ def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
     return spec.model_copy(update={"steps": steps_for(spec, photos), "stages": settings.checkpoints, "sample_prompts": texts})
 
 
+def _captions_left_out(pictures: Sequence[Upload], captions: Sequence[Upload]) -> list[str]:
+    stems = {PurePath(upload.filename).stem for upload in pictures}
+    alone = [shown(upload.filename) for upload in captions if PurePath(upload.filename).stem not in stems]
+    return [f"Captions left out, because no photo has their name: {some(alone)}."] if alone else []
+
+
 def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions: dict[str, Upload], urls: Sequence[str]) -> None:
     for number, upload in enumerate(pictures):
         suffix = PurePath(upload.filename).suffix.lower()
-        key = f"{tune.folder}/photos/{number:03d}{suffix if suffix in PICTURES else '.jpg'}"
+        key = f"{tune.folder}/photos/{number:03d}{suffix if suffix in SUFFIXES else '.jpg'}"
         store.put(upload.path, key)
         if caption := captions.get(PurePath(upload.filename).stem):
             store.put(caption.path, f"{tune.folder}/photos/{number:03d}.txt")
@@ -291,7 +244,7 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
 
 
 __all__ = [
-    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "check_lora", "create", "delete", "eta", "fail", "get", "listed",
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "create", "delete", "eta", "fail", "get", "listed",
     "pictures_of",
     "with_stages",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import inputs, packs, prompts, room, shapes, templates, tunes
+from fluxbooth.service import inputs, packs, prompts, room, shapes, templates, tunechecks, tunes
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.schemas import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.tables import FIRST_TUNE, Account, now
@@ -47,14 +47,14 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         lora_file = values.pop("lora_file", None) or None
         if not isinstance(lora_file, Upload | None):
             raise Invalid({"lora_file": ["must be a file"]})
-        form = TuneForm.read(values)
+        form = TuneForm.lenient(values)
 
         async def look() -> None:
             await looking.photos(
                 services, account, uploads, lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file)
             )
             if lora_file:
-                await asyncio.to_thread(tunes.check_lora, services.settings, form, lora_file)
+                await asyncio.to_thread(tunechecks.check_lora, services.settings, form, lora_file)
 
         def work(session: Session, owner: Account) -> Json:
             tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
@@ -169,13 +169,13 @@ async def _create_prompt(request: Request, services: Services, account: Account,
     limits = of_pictures(services.settings.image_mb)
     async with requests.body(request, services, "prompt", limits) as (values, _), looking.started() as start:
         given = inputs.given(values)
-        form = PromptForm.read(values)
+        form = PromptForm.lenient(values)
         target = row_id(number) if number is not None else form.tune_id or shapes.FLUX_DEV
         told = values | await asyncio.to_thread(inputs.digests, given)
 
         async def look() -> None:
             await looking.take(
-                services, account, given, start, lambda s, owner: prompts.check(s, services.settings, owner, form, target=target)
+                services, account, given, start, lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target)
             )
 
         def work(session: Session, owner: Account) -> Json:
@@ -204,7 +204,7 @@ async def _listed(request: Request, services: Services, tune_id: int | None, *, 
             tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
             session, account, **asked, tune_id=tune_id, text=query.get("text"), liked=said(liked) if liked else None, since=since,
-            equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id")},
+            equal={name: requests.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id")},
         )  # fmt: skip
         return [shapes.prompt(row, services.settings, services.sign) for row in rows if not said(query.get("is_video"))]
 

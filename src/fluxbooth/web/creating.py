@@ -51,7 +51,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
         form, target = _asked(values, bool(given))
         async with looking.started() as start:
             await looking.take(
-                services, account, given, start, lambda s, owner: prompts.check(s, services.settings, owner, form, target=target)
+                services, account, given, start, lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target)
             )
             made = await asyncio.to_thread(_create, services, account, values, start)
     except ServiceError as error:

@@ -16,7 +16,7 @@ STATUSES = {
     400: "The request cannot be understood", 401: "The key is missing or wrong", 402: "The account's funds do not cover it",
     403: "The account is disabled", 404: "There is no such thing, or it is another account's",
     409: "The first request with this Idempotency-Key is under way", 413: "The request, or a file in it, is too large",
-    422: "Fields that will not do, all at once: each by its name, and as sentences in `base` and `error`",
+    422: "Fields that will not do, all at once: each by its name, and as sentences in `base`, `error` and `message`",
     429: "Too many requests in a second, or too many jobs waiting",
     502: "The writer of prompts gave nothing that will do", 503: "The server is busy", 504: "The writer of prompts did not answer in time",
     507: "The server's disk is full",
@@ -70,7 +70,7 @@ SHOWN = {  # what routes answer with: a name of a schema, [] for a list of it
 }  # fmt: skip
 PAGE = {"limit": "integer", "offset": "integer", "before_id": "integer", "page": "integer"}
 FILTERS = PAGE | {"text": "string", "liked": "boolean"} | dict.fromkeys(
-    ("tune_id", "pack_id", "base_pack_id", "orig_prompt_id", "order_id"), "integer")  # fmt: skip
+    ("tune_id", "pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id"), "integer")  # fmt: skip
 QUERIES = {
     ("get", "/tunes"): PAGE | dict.fromkeys(("title", "name", "model_type", "branch"), "string"), ("get", "/prompts"): FILTERS,
     ("get", "/tunes/{number}/prompts"): FILTERS, ("get", "/packs"): PAGE | {"public": "boolean", "listed": "boolean"},
@@ -111,7 +111,13 @@ def _document(app: FastAPI) -> Json:
             "Estimate": _object(
                 ESTIMATE, dict.fromkeys(("photos", "steps", "days", "pictures"), "integer?"), "What work would cost and take", {}
             ),
-            "Error": _object({"error": "string"}, {"base": "string[]"}, "Why not, in one sentence", {"error": "Not Found"}, more=True),
+            "Error": _object(
+                {"error": "string", "message": "string", "base": "string[]"},
+                {},
+                "Why not, in one sentence",
+                {"error": "Not Found", "message": "Not Found"},
+                more=True,
+            ),
         },
     }
     for path, operations in document["paths"].items():
@@ -163,7 +169,7 @@ def _refusals(path: str, method: str) -> set[int]:
     if path.startswith("/estimates/"):
         found |= {404, 422}
     if method == "get" and path in ("/tunes", "/tunes/{number}/prompts", "/prompts", "/packs", "/gallery/packs"):
-        found.add(400)
+        found |= {400, 422}
     if method in ("post", "patch") and not path.endswith(("/cancel", "/likes", "/like", "/choose")):
         found |= MAKING
     if path.endswith("/choose"):

@@ -98,7 +98,7 @@ def _asked_for(services: Services, draft: drafts.Draft, asked: Json, sent: list[
         if asked.get("pack"):
             tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos())
         else:
-            tune = tunes.create(*working, TuneForm.read(values), photos())
+            tune = tunes.create(*working, TuneForm.lenient(values), photos)
         return shapes.tune(tune, services.settings, services.sign)
 
     return fits, work

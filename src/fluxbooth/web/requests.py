@@ -17,8 +17,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import accounts, quotas
-from fluxbooth.service.errors import Invalid, ServiceError
-from fluxbooth.service.schemas import Form
+from fluxbooth.service.errors import Faults, Invalid, ServiceError
+from fluxbooth.service.schemas import BLANK, Form
 from fluxbooth.service.tables import Account, Idempotency
 from fluxbooth.web import forms
 from fluxbooth.web.app import Services
@@ -26,7 +26,7 @@ from fluxbooth.web.forms import Upload
 from fluxbooth.web.limits import FORM, MB, Limits
 
 Json = dict[str, Any]
-DEFAULT_LIMIT, MOST, LONGEST_KEY = 20, 120, 255
+DEFAULT_LIMIT, MOST, LONGEST_KEY, LARGEST = 20, 120, 255, 2**63 - 1
 in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request is not answered yet
 
 
@@ -85,8 +85,12 @@ async def looked_up(request: Request, services: Services, work: Callable[[Sessio
 
 
 def page(request: Request, most_offset: int) -> Json:
-    """limit, offset and before_id of a list, read as leniently as bodies are."""
-    asked = {name: number(request, name) for name in ("limit", "per_page", "offset", "page", "before_id")}
+    """limit, offset and before_id of a list. Raises Invalid for those that are no numbers, all at once."""
+    asked, faults = dict[str, int | None](), Faults()
+    for name in ("limit", "per_page", "offset", "page", "before_id"):
+        with faults.gathered():
+            asked[name] = number(request, name)
+    faults.tell()
     limit = min(MOST, max(1, asked["limit"] or asked["per_page"] or DEFAULT_LIMIT))
     offset = asked["offset"] if asked["offset"] is not None else (max(1, asked["page"] or 1) - 1) * limit
     if not 0 <= offset <= most_offset:
@@ -95,9 +99,15 @@ def page(request: Request, most_offset: int) -> Json:
 
 
 def number(request: Request, name: str) -> int | None:
-    """A number of the query; what is none counts as not given."""
+    """A number of the query; one that is larger than any id is the largest. Raises Invalid for what is none: left out, it would be
+    answered with another list than the one that was asked for."""
     text = (request.query_params.get(name) or "").strip()
-    return int(text) if text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 16 else None
+    if text in BLANK:
+        return None
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+        raise Invalid({name: ["must be a whole number"]})
+    largest = -LARGEST if text.startswith("-") else LARGEST
+    return int(text) if len(text) < len(str(LARGEST)) else largest
 
 
 async def read(request: Request, services: Services, limits: Limits = FORM) -> Json:

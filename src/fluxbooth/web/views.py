@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fluxbooth.prompts import trigger_words
+from fluxbooth.service import shapes
 from fluxbooth.service.checkpoint_tables import Checkpoint
 from fluxbooth.service.prompts import TAG
 from fluxbooth.service.shapes import base_name
@@ -32,7 +33,7 @@ def tune(row: Tune) -> Json:
         "over": state in ("trained", "failed"),
         "reason": row.user_error, "step": progress.get("step"), "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
         "left": duration(left) if left and state == "training" else None, "trigger": trigger_words(row.token or "", row.name),
-        "continues": row.continues,
+        "continues": row.continues, "warnings": shapes.warnings(row),
         "base": base_name(row.base), "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
         "face": f"/app/tunes/{row.id}/photos/{row.photos[0].id}" if row.photos and row.photos[0].key else None,
         "photos": [{"id": photo.id, "src": f"/app/tunes/{row.id}/photos/{photo.id}" if photo.key else None} for photo in row.photos],
