@@ -32,7 +32,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
         "web.app",
         "service.webhooks",
     ],
-)
+)  # fmt: skip
 def test_what_looks_and_asks_does_not_load_torch(module: str) -> None:
     script = f"import json, sys, fluxbooth.{module}; print(json.dumps('torch' in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
