@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from bench import report, tables
-from fluxbooth import models
+from bench import tables
+from fluxbooth import __version__, models
 from fluxbooth.cli import FLAG_NAMES, main
 from fluxbooth.specs import ASPECT_RATIOS, GenerateSpec, TrainSpec
 from tests.support import docs
@@ -21,6 +22,7 @@ DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "src/fluxbooth/models/nano/README.md",
     "bench/README.md",
     *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md"))),
@@ -36,7 +38,6 @@ def test_what_is_made_from_elsewhere_is_as_made(page: str) -> None:
 def test_every_made_part_has_its_place() -> None:
     assert all(docs.SETTINGS.search((ROOT / page).read_text()) for page in ("docs/training.md", "docs/generating.md"))
     assert docs.VARIABLES.search((ROOT / "docs/operations.md").read_text())
-    assert (ROOT / "docs/benchmarks.svg").read_text() == report.plot(tables.load("benchmarks"))
 
 
 def test_every_result_is_shown_and_says_where_it_was_taken() -> None:
@@ -129,6 +130,23 @@ def test_the_readmes_python_runs(tmp_path: Path, photos: Path) -> None:
 def test_the_readmes_client_is_the_documented_one_that_is_run() -> None:
     shown = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
     assert "fluxbooth.Client(" in shown and shown in (ROOT / "docs" / "client.md").read_text()
+
+
+def test_on_a_package_index_the_readme_has_no_dead_link() -> None:
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text()
+    assert re.search(r"\]\((?!https?:)", text)
+    for step in hook["substitutions"]:
+        text = re.sub(step["pattern"], step["replacement"], text)
+    assert not re.search(r"\]\((?!https?:)", text)
+    assert "operations settings, keys and backups" in text and "| `flux-dev` | 1024 x 1024 |" in text
+
+
+def test_the_changelog_has_this_version_and_keeps_its_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## (\S+)", text, re.M)
+    assert versions[0] == "Unreleased" and __version__ in versions
+    assert set(re.findall(r"^### (.+)", text, re.M)) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
 def test_the_makefile_has_the_readmes_verbs() -> None:

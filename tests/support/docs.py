@@ -9,10 +9,11 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from bench import tables
+from bench import report, tables
 from fluxbooth.cli import FLAG_NAMES
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, Spec, TrainSpec
+from tests.support import architecture
 
 ROOT = Path(__file__).parent.parent.parent
 DECISIONS = ROOT / "docs" / "decisions"
@@ -74,6 +75,8 @@ MADE: dict[str, Callable[[str], str]] = {
     "docs/generating.md": _table(SETTINGS, lambda: settings(GenerateSpec)),
     "docs/operations.md": _table(VARIABLES, server_settings),
     "docs/decisions/README.md": lambda text: decisions_index(),
+    "docs/architecture.svg": lambda text: architecture.svg(),
+    "docs/benchmarks.svg": lambda text: report.plot(tables.load("benchmarks")),
     **dict.fromkeys(tables.pages(), tables.made),
 }
 
