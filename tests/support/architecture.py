@@ -37,7 +37,7 @@ def svg() -> str:
     for label, colour, first, last in BANDS:
         top, tall = first * (HEIGHT + GAP), (last - first + 1) * (HEIGHT + GAP)
         parts.append(f'<rect x="0" y="{top}" width="{width}" height="{tall}" fill="{colour}"/>')
-        parts.append(f'<text x="{width - 8}" y="{top + tall - 8}" text-anchor="end" font-style="italic">{label}</text>')
+        parts.append(f'<text x="8" y="{top + tall - 4}" font-style="italic">{label}</text>')
     for begin, end in ARROWS:
         (x1, y1), (x2, y2) = _ends(begin, end)
         parts.append(f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="{LINE}" stroke-width="1.5" marker-end="url(#to)"/>')

@@ -69,15 +69,21 @@ def _table(pattern: re.Pattern[str], rows: Callable[[], str]) -> Callable[[str],
     return lambda text: pattern.sub(lambda _: rows(), text)
 
 
-# how each page with a part that is made from elsewhere is made anew, from its text
-MADE: dict[str, Callable[[str], str]] = {
+def _both(first: Callable[[str], str], second: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: second(first(text))
+
+
+# how each page with a part that is made from elsewhere is made anew, from its text; measured tables may be on any of them
+PARTS: dict[str, Callable[[str], str]] = {
     "docs/training.md": _table(SETTINGS, lambda: settings(TrainSpec)),
     "docs/generating.md": _table(SETTINGS, lambda: settings(GenerateSpec)),
     "docs/operations.md": _table(VARIABLES, server_settings),
     "docs/decisions/README.md": lambda text: decisions_index(),
     "docs/architecture.svg": lambda text: architecture.svg(),
     "docs/benchmarks.svg": lambda text: report.plot(tables.load("benchmarks")),
-    **dict.fromkeys(tables.pages(), tables.made),
+}
+MADE: dict[str, Callable[[str], str]] = {
+    page: _both(PARTS[page], tables.made) if page in PARTS else tables.made for page in dict.fromkeys([*PARTS, *tables.pages()])
 }
 
 
