@@ -122,7 +122,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer tokens and repeats, for a busy machine; such rows are marked")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "fluxbooth-bench", help="where bases are made and kept")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers here; rows of earlier runs in it stay")
-    parser.add_argument("--page", action="store_true", help="write the numbers of --json into docs/benchmarks.md and its plot")
+    parser.add_argument(
+        "--page", action="store_true", help="keep the rows of --json in bench/results, and write docs/benchmarks.md and its plot"
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.rows) - set(ROWS):
         parser.error(f"there is no row {', '.join(sorted(unknown))}: use {', '.join(ROWS)}")

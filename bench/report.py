@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parent.parent / "docs"
-BEGIN, END = "<!-- measured: written by `python -m bench --page` -->\n", "<!-- end of what is measured -->\n"
-MORE = {"least", "median", "most"}
+from bench import tables
+
 INK, OURS, THEIRS = "#444", "#2b6cb0", "#b8b8b8"
 
 
 def write(found: dict[str, Any]) -> None:
-    page = DOCS / "benchmarks.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(before + BEGIN + "\n".join(_table(name, told) for name, told in found.items()) + "\n" + END + after)
-    (DOCS / "benchmarks.svg").write_text(plot(found))
-
-
-def _table(name: str, told: dict[str, Any]) -> str:
-    """One row of the benchmark as a table of its own, with the machine under it."""
-    lines = [f"### {name}{', reduced (--quick)' if told['quick'] else ''}", "", "| what | figure |", "|---|---|"]
-    lines += [f"| {what} | {figure} |" for what, figure in _flat(told["row"])]
-    machine = ", ".join(f"{key} {value}" for key, value in told["machine"].items())
-    return "\n".join([*lines, "", f"Taken on: {machine}.", ""])
-
-
-def _flat(row: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    pairs = []
-    for key, value in row.items():
-        if isinstance(value, dict) and set(value) == MORE:
-            pairs.append((prefix + key, f"{_shown(value['median'])} ({_shown(value['least'])} to {_shown(value['most'])})"))
-        elif isinstance(value, dict):
-            pairs += _flat(value, f"{prefix}{key}: ")
-        elif isinstance(value, list):
-            pairs.append((prefix + key, ", ".join(map(_shown, value))))
-        else:
-            pairs.append((prefix + key, _shown(value)))
-    return pairs
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value:.0f}" if isinstance(value, float) else str(value)
+    """Keeps the rows in `bench/results/benchmarks.json`, and writes pages and plot from all that are there."""
+    rows = tables.load("benchmarks") | found
+    tables.save("benchmarks", rows)
+    tables.write()
+    (tables.ROOT / "docs" / "benchmarks.svg").write_text(plot(rows))
 
 
 def bars(found: dict[str, Any]) -> list[tuple[str, float]]:

@@ -1,69 +1,91 @@
-"""The documents are held to the code. `python -m tests.test_docs` rewrites the tables that come from it."""
+"""The documents are held to the code and to results. `python -m tests.test_docs` rewrites what is made from them."""
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
-from fluxbooth import models
+from bench import tables
+from fluxbooth import __version__, models
 from fluxbooth.cli import main
 from fluxbooth.options import flag_of
-from fluxbooth.service.settings import Settings
-from fluxbooth.specs import ASPECT_RATIOS, GenerateSpec, Spec, TrainSpec
+from fluxbooth.specs import ASPECT_RATIOS, GenerateSpec, TrainSpec
+from tests.support import docs
 
-ROOT = Path(__file__).parent.parent
-PAGES = {"docs/training.md": TrainSpec, "docs/generating.md": GenerateSpec}
+ROOT = docs.ROOT
+LONGEST = 90  # words in a paragraph, a bullet or a cell
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     "src/fluxbooth/models/nano/README.md",
-    *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").glob("*.md")),
+    "bench/README.md",
+    *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md"))),
 ]
 
 
-def settings(spec: type[Spec]) -> str:
-    rows = []
-    for name, field in spec.model_fields.items():
-        default = "" if field.is_required() or field.default in (None, ()) else f"`{field.default}`"
-        words = ", ".join(f"`{word}`" for word in spec.choices(name))
-        rows.append(f"| `{flag_of(name)}` | {default} | {field.description}{': ' + words if words else ''} |")
-    return "\n".join(rows) + "\n"
+@pytest.mark.parametrize("page", docs.MADE)
+def test_what_is_made_from_elsewhere_is_as_made(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert docs.MADE[page](text) == text, "run `python -m tests.test_docs`"
 
 
-TABLE = re.compile(r"(?<=\| setting \| default \| meaning \|\n\|---\|---\|---\|\n)(?:SETTINGS\n|(?:\|.*\n)+)")
+def test_every_made_part_has_its_place() -> None:
+    assert all(docs.SETTINGS.search((ROOT / page).read_text()) for page in ("docs/training.md", "docs/generating.md"))
+    assert docs.VARIABLES.search((ROOT / "docs/operations.md").read_text())
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_setting_is_described_as_it_is(page: str) -> None:
-    found = TABLE.search((ROOT / page).read_text())
-    assert found
-    assert found.group() == settings(PAGES[page])
+def test_every_result_is_shown_and_says_where_it_was_taken() -> None:
+    shown = {found[1:] for page in tables.pages() for found in tables.PLACE.findall((ROOT / page).read_text())}
+    for path in tables.RESULTS.glob("*.json"):
+        for name, table in tables.load(path.stem).items():
+            assert {(path.stem, name), (path.stem, "")} & {(place[0], place[1]) for place in shown}, f"{path.stem}.{name}"
+            assert table["machine"].keys() >= {"processor", "commit"} and ("row" in table or "rows" in table)
 
 
-def server_settings() -> str:
-    rows = []
-    for name, field in Settings.model_fields.items():
-        default = {"data": "~/.local/share/fluxbooth"}.get(name, field.default)
-        default = default.model_dump() if isinstance(default, BaseModel) else default
-        text = json.dumps(default) if isinstance(default, (dict, bool)) else default
-        rows.append(f"| `FLUXBOOTH_{name.upper()}` | {'' if text is None else f'`{text}`'} | {field.description} |")
-    return "\n".join(rows) + "\n"
+def test_a_table_follows_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = {"processor": "a card", "commit": "unknown"}
+    spread = {"least": 1.0, "median": 2.345, "most": 3.0}
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    rows = {"machine": machine, "by": "make", "columns": ["what", "is"], "rows": [["a", 1.0], ["b", None]]}
+    tables.save("one", {"row": {"machine": machine, "row": {"step": {"seconds": spread}}}, "rows": rows})
+    page = "before\n<!-- measured: one.row -->\nold\n<!-- end of measured -->\n<!-- measured: one.rows -->\n<!-- end of measured -->\nafter"
+    made = tables.made(page)
+    assert "| step: seconds | 2.35 (1 to 3) |" in made and "old" not in made
+    assert "| a | 1.0 |\n| b |  |\n\nTaken on: processor a card, commit unknown, by `make`." in made
+    assert made.startswith("before\n") and made.endswith("\nafter") and tables.made(made) == made
 
 
-SERVER_TABLE = re.compile(r"(?<=\| variable \| default \| what it does \|\n\|---\|---\|---\|\n)(?:SETTINGS\n|(?:\|.*\n)+)")
+@pytest.mark.parametrize("path", sorted(docs.DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.stem)
+def test_a_decision_has_its_sections(path: Path) -> None:
+    title, part, status = docs.decision(path)
+    assert title and part and re.fullmatch(r"accepted|superseded by \d{4}", status)
+    sections = re.findall(r"^## (.+)\n\n(.+)", path.read_text(), re.M)
+    assert [name for name, _ in sections] == docs.SECTIONS
 
 
-def test_every_setting_of_the_server_is_described_as_it_is() -> None:
-    found = SERVER_TABLE.search((ROOT / "docs/operations.md").read_text())
-    assert found
-    assert found.group() == server_settings()
+def test_decisions_are_numbered_without_gaps() -> None:
+    numbers = [int(path.name[:4]) for path in sorted(docs.DECISIONS.glob("[0-9]*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_block_of_a_document_is_long(document: str) -> None:
+    longest = max(docs.blocks((ROOT / document).read_text()), key=lambda block: len(block.split()))
+    assert len(longest.split()) <= LONGEST, longest
+
+
+def test_blocks_are_paragraphs_bullets_and_cells() -> None:
+    text = "# Title\nOne two\nthree.\n- a b\n  c\n- d\n\n| x y | z |\n|---|---|\n```\ncode\n```\n"
+    assert [block.split() for block in docs.blocks(text) if block.strip(" |-\n")] == [
+        ["One", "two", "three."], ["-", "a", "b", "c"], ["-", "d"], ["|", "x", "y"], ["z", "|"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -114,6 +136,23 @@ def test_the_readmes_client_is_the_documented_one_that_is_run() -> None:
     assert "fluxbooth.Client(" in shown and shown in (ROOT / "docs" / "client.md").read_text()
 
 
+def test_on_a_package_index_the_readme_has_no_dead_link() -> None:
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    text = (ROOT / "README.md").read_text()
+    assert re.search(r"\]\((?!https?:)", text)
+    for step in hook["substitutions"]:
+        text = re.sub(step["pattern"], step["replacement"], text)
+    assert not re.search(r"\]\((?!https?:)", text)
+    assert "operations settings, keys and backups" in text and "| `flux-dev` | 1024 x 1024 |" in text
+
+
+def test_the_changelog_has_this_version_and_keeps_its_form() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    versions = re.findall(r"^## (\S+)", text, re.M)
+    assert versions[0] == "Unreleased" and __version__ in versions
+    assert set(re.findall(r"^### (.+)", text, re.M)) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
 def test_the_makefile_has_the_readmes_verbs() -> None:
     verbs = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert {"demo", "test", "slow", "lint", "bench", "clean"} <= verbs
@@ -121,13 +160,5 @@ def test_the_makefile_has_the_readmes_verbs() -> None:
         assert set(re.findall(r"^make ([a-z]+)", (ROOT / document).read_text(), re.M)) <= verbs
 
 
-def _rewrite() -> None:
-    for page, spec in PAGES.items():
-        path = ROOT / page
-        path.write_text(TABLE.sub(settings(spec).replace("\\", r"\\"), path.read_text()))
-    path = ROOT / "docs/operations.md"
-    path.write_text(SERVER_TABLE.sub(server_settings().replace("\\", r"\\"), path.read_text()))
-
-
 if __name__ == "__main__":
-    _rewrite()
+    docs.rewrite()

@@ -252,10 +252,25 @@ def test_generation_fits_smaller_cards_than_training() -> None:
         memory.choose_generation("flux-dev", FLUX1, 1024, 512, Room(1 * GIB, 32 * GIB))
 
 
-if __name__ == "__main__":  # the table in docs/measurements.md
+if __name__ == "__main__":  # python -m tests.test_memory [--save]: the tables in docs/measurements.md; ten minutes on a busy machine
+    import sys
+
+    from bench import machine, tables
+
+    columns = ["stays", "predicted", "peak above", "predicted", "off by"]
+    parts = {"transformers": "transformer, MB", "quantised": "base, MB", "full-size": "transformer, GB"}
+    found = {
+        part: {"machine": machine.described(1), "by": "python -m tests.test_memory --save", "columns": [first, *columns], "rows": []}
+        for part, first in parts.items()
+    }
     for title, case in (CASES | FULL_SIZE).items():
         stayed, most = measure(case, fake=title in FULL_SIZE)
         made = case.predict()
-        unit = 1e9 if title in FULL_SIZE else 1e6
-        figures = (stayed, made.base + made.adapter, most, made.step)
-        print(f"| {title} | " + " | ".join(f"{figure / unit:.1f}" for figure in figures) + f" | {made.step / most - 1:+.1%} |")
+        special = case.quantisation != "none" or case.stored
+        part, unit = ("full-size", 1e9) if title in FULL_SIZE else ("quantised" if special else "transformers", 1e6)
+        figures = [round(figure / unit, 1) for figure in (stayed, made.base + made.adapter, most, made.step)]
+        found[part]["rows"].append([title, *figures, f"{made.step / most - 1:+.1%}"])
+        print(found[part]["rows"][-1], flush=True)
+    if "--save" in sys.argv:
+        tables.save("memory", found)
+        tables.write()

@@ -49,6 +49,14 @@ class Client:
     `client.tunes`, `client.prompts` and `client.packs` hold the verbs. Every one raises ApiError for an answer that is no success, and
     FluxboothError if the server cannot be reached. What changes nothing is tried again after a lost connection or a busy server; what
     creates something, only when the server said that it was too busy to take it.
+
+    Args:
+        base_url: The server's address, with http:// or https://.
+        api_key: The account's key; it is sent to that address only.
+        timeout: Seconds for one answer.
+
+    Raises:
+        InputError: For an address that is none.
     """
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float = 60.0) -> None:
@@ -68,6 +76,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Closes the connections; a `with` block does it, too."""
         self._http.close()
         self._pictures.close()
 
@@ -199,6 +208,8 @@ class Client:
 
 
 class Tunes:
+    """`client.tunes`: subjects that are learnt from photos."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
@@ -213,6 +224,7 @@ class Tunes:
         return self._client.pages(Tune, "/tunes", limit, filters)
 
     def get(self, tune: Tune | int) -> Tune:
+        """The tune as it is now."""
         return Tune.read(self._client.ask("GET", f"/tunes/{_id(tune)}"))
 
     def wait(self, tune: Tune | int, progress: Callable[[Progress], None] | None = None, timeout: float | None = None) -> Tune:
@@ -220,10 +232,13 @@ class Tunes:
         return self._client.wait(lambda: self.get(tune), progress, timeout)
 
     def delete(self, tune: Tune | int) -> None:
+        """Deletes it with its photos and LoRA; its finished pictures stay."""
         self._client.ask("DELETE", f"/tunes/{_id(tune)}")
 
 
 class Prompts:
+    """`client.prompts`: texts that are drawn."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
@@ -239,6 +254,7 @@ class Prompts:
         return self._client.pages(Prompt, "/prompts" if tune is None else f"/tunes/{_id(tune)}/prompts", limit, filters)
 
     def get(self, prompt: Prompt | int) -> Prompt:
+        """The prompt as it is now."""
         return Prompt.read(self._client.ask("GET", f"/prompts/{_id(prompt)}"))
 
     def wait(self, prompt: Prompt | int, progress: Callable[[Progress], None] | None = None, timeout: float | None = None) -> Prompt:
@@ -246,10 +262,13 @@ class Prompts:
         return self._client.wait(lambda: self.get(prompt), progress, timeout)
 
     def delete(self, prompt: Prompt | int) -> None:
+        """Deletes it with its pictures."""
         self._client.ask("DELETE", f"/prompts/{_id(prompt)}")
 
 
 class Packs:
+    """`client.packs`: texts that go together."""
+
     def __init__(self, client: Client) -> None:
         self._client = client
 
@@ -259,6 +278,7 @@ class Packs:
         return tuple(Pack.read(row) for row in rows)
 
     def get(self, pack: Pack | int | str) -> Pack:
+        """A pack by its id or slug."""
         return Pack.read(self._client.ask("GET", f"/p/{pack.id if isinstance(pack, Pack) else pack}"))
 
     def train(self, pack: Pack | int | str, title: str, name: str, photos: Sequence[Source], **fields: Any) -> Tune:

@@ -25,7 +25,8 @@ class ApiError(FluxboothError):
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at work under way. `fraction` (0-1) and `seconds_left` are None where the server does not say."""
+    """One look at work under way. `waited` and `seconds_left` are seconds, `fraction` is 0-1; the last two are None where the server
+    does not say."""
 
     id: int
     state: State
@@ -55,6 +56,7 @@ class Resource:
 
     @property
     def finished(self) -> bool:
+        """Whether nothing more will come."""
         return True
 
     @property
@@ -65,6 +67,7 @@ class Resource:
 
     @property
     def state(self) -> State:
+        """queued, running, done or failed."""
         if self.user_error:
             return "failed"
         return "done" if self.finished else "running" if self.raw.get("started_training_at") else "queued"
@@ -72,7 +75,11 @@ class Resource:
 
 @dataclass(frozen=True)
 class Tune(Resource):
-    """A subject learnt, or to be learnt. Times are aware datetimes; `trained_at` is None until it is trained."""
+    """A subject learnt, or to be learnt.
+
+    `name` is the class word, `token` the rare word. Times are aware datetimes; `trained_at` is None until it is trained, `expires_at`
+    None if it stays.
+    """
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("id", "title", "name", "trained_at")
     title: str

@@ -36,12 +36,23 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, repr=False)
 class Picture:
-    image: Image.Image  # RGB
+    """A picture and how it was made.
+
+    Attributes:
+        image: RGB, 8 bits a channel, `width` x `height` pixels.
+        seed: That it was drawn from; with the same recipe it gives the same picture.
+        width: Pixels.
+        height: Pixels.
+        text: The prompt as it was given.
+        metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight and hash.
+    """
+
+    image: Image.Image
     seed: int
     width: int
     height: int
-    text: str  # the prompt as it was given
-    metadata: dict[str, Any] = field(default_factory=dict)  # how it was made, as JSON
+    text: str
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Picture {self.width} x {self.height}, seed {self.seed}: {self.text}>"
@@ -51,7 +62,7 @@ class Picture:
         return results.png(self.image)
 
     def save(self, path: str | Path) -> None:
-        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai read, and our JSON."""
+        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai read, and our JSON. OSError if it cannot."""
         info = PngImagePlugin.PngInfo()
         info.add_itxt("parameters", parameters_text(self.metadata))
         info.add_itxt("fluxbooth", json.dumps(self.metadata))
@@ -64,13 +75,22 @@ def generate(
 ) -> Pictures:  # fmt: skip
     """Pictures of one prompt or of each of several, `spec.num_images` a prompt, in order; without a spec, as its defaults say.
 
-    A prompt may carry `<lora:NAME_OR_PATH:WEIGHT>` tags; a NAME is looked up in `folders`, then in $FLUXBOOTH_LORAS. Picture
-    number i takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native area in that shape and
-    scaled. `family` is a base that is in memory already, `shelf` the LoRAs beside it; it is given back without any. `report` is called with
-    {"event": "picture", "done", "of", "pictures": [the Pictures just drawn]} and, before, {"event": "plan", "why", ...} (what is given
-    up to fit the memory there is) and {"event": "advice", "advice": [...]}; once more before pictures that came out as one colour.
+    Noise is denoised by Euler steps along the base's velocity, with the schedule of FLUX.1 (diffusers' `FluxPipeline`, whose very
+    picture it is with `speed="exact"`). Picture number i of a prompt takes seed `spec.seed` + i. A size above the base's largest
+    area is drawn at its native area in that shape and scaled.
 
-    Raises InputError for a text, a LoRA or a size that will not do, before anything is drawn.
+    Args:
+        prompts: Texts; each may carry `<lora:NAME_OR_PATH:WEIGHT>` tags.
+        spec: How to draw; sizes in pixels.
+        report: Called with {"event": "plan", "why", ...} (what is given up to fit the memory there is), {"event": "advice",
+            "advice": [...]} (once more before pictures that came out as one colour), then {"event": "picture", "done", "of",
+            "pictures": [the Pictures just drawn]} as they are made.
+        folders: Where a LoRA's NAME is looked up, before $FLUXBOOTH_LORAS.
+        family: A base that is in memory already (`models.load`); it is given back without LoRAs.
+        shelf: The LoRAs and texts that stay in memory beside it.
+
+    Raises:
+        InputError: For a text, a LoRA, a picture or a size that will not do, or too little memory; before anything is drawn.
     """
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts

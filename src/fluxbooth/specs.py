@@ -84,7 +84,11 @@ OFFLOAD_BLOCKS: Any = Field(default=None, ge=0, le=57, description="blocks of th
 
 
 class TrainSpec(Spec):
-    """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides of a square of equal area."""
+    """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides of a square of equal area.
+
+    Frozen. What is None is filled in with what suits the base. `TrainSpec.read(values)` raises InputError with one sentence for the
+    first value that will not do, `TrainSpec(...)` pydantic's ValidationError.
+    """
 
     class_name: str = Field(
         min_length=1, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$", description="class word of the subject: man, woman, dog, bag"
@@ -148,7 +152,11 @@ class TrainSpec(Spec):
 
 
 class GenerateSpec(Spec):
-    """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture."""
+    """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture.
+
+    Frozen. `GenerateSpec.read(values)` raises InputError with one sentence for the first value that will not do,
+    `GenerateSpec(...)` pydantic's ValidationError.
+    """
 
     base: str = Field(
         default="auto",

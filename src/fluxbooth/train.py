@@ -41,18 +41,34 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, repr=False)
 class TrainResult(Facts):
-    lora: Path  # safetensors in diffusers' format
+    """What a training came to.
+
+    Attributes:
+        lora: The LoRA, a safetensors file in diffusers' format.
+        steps: Steps trained, those before a resume included.
+        steps_per_second: Of this process, without preparation.
+        loss: Mean of the last tenth of the steps that this process trained.
+        validation_loss: At fixed noise levels and noise, on up to four of the photos.
+        seconds: Of this process, preparation included.
+        peak_rss_mb: Most main memory that this process held, MB of 2^20 bytes.
+        base: The base that it was trained on, as in the spec.
+        trigger: The words that call the subject: `ohwx man`.
+        warnings: Sentences on photos, captions and loss.
+    """
+
+    lora: Path
     steps: int
-    steps_per_second: float  # of this process, without preparation
-    loss: float  # mean of the last tenth
-    validation_loss: float  # at fixed sigmas and noise, on a few training photos
+    steps_per_second: float
+    loss: float
+    validation_loss: float
     seconds: float
     peak_rss_mb: float
     base: str
     trigger: str
-    warnings: list[str]  # sentences on photos, captions and loss
+    warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
+        """The fields as JSON can hold them: the path as text."""
         return {**self.__dict__, "lora": str(self.lora)}
 
 
@@ -62,15 +78,26 @@ def train(
 ) -> TrainResult:  # fmt: skip
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
-    `photos` is a folder or files, 4-20 of them, with optional `.txt` captions beside them. `report` is called with a dict
-    for each event ("warning", "prepared", "step", "checkpoint", "sample"). The same call on the folder of an interrupted run resumes
-    it, to the very weights of an unbroken run on the same machine and versions. `family` is a base that is in memory already
-    (`models.load`); it is given back as it was, so that the next job need not load it. First of all an event "plan" says what is
-    given up to fit the memory there is, and why. Processes that `accelerate launch` started train together (`parallel.py`):
-    each with the spec's batch, on the same folder.
+    The loss is that of rectified flow: the squared distance of the predicted velocity to noise - latents, at noise levels drawn
+    by `spec.sigma_law` (Esser et al. 2024, arXiv 2403.03206). The LoRA (Hu et al. 2021, arXiv 2106.09685) adapts every Linear of
+    the base's blocks, as DreamBooth asks: a rare token learns the subject (Ruiz et al. 2022, arXiv 2208.12242).
 
-    Raises InputError for photos, settings or an output folder that will not do, or too little memory; FluxboothError when the
-    loss became NaN or the disk is full; KeyboardInterrupt, after a checkpoint, on Ctrl-C or SIGTERM.
+    The same call on the folder of an interrupted run resumes it, to the very weights of an unbroken run on the same machine and
+    versions. Processes that `accelerate launch` started train together, each with the spec's batch, on the same folder.
+
+    Args:
+        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with optional `.txt` captions beside them.
+        spec: What to train; fields that are None are filled in with what suits the base.
+        out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
+        report: Called with a dict for each event: first "plan" (what is given up to fit the memory there is, and why), then
+            "warning", "prepared", "step", "checkpoint", "sample".
+        overwrite: Replace the training that `out` holds.
+        family: A base that is in memory already (`models.load`); it is given back as it was.
+
+    Raises:
+        InputError: For photos, settings or an output folder that will not do, or too little memory.
+        FluxboothError: When the loss became NaN or the disk is full.
+        KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report, crew = time.monotonic(), report or (lambda event: None), parallel.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
