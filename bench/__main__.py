@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, report
-from fluxbooth.machine import fast_dtype
+from fluxbooth.hardware import fast_dtype
 
 Arguments = argparse.Namespace
 

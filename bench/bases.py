@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fluxbooth.demo import PHOTOS
-from fluxbooth.models import NANO
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.models.registry import NANO
 
 POSITIONS = 77  # of CLIP in FLUX.1, which diffusers' script pads texts to; nano has 48
 

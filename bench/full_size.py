@@ -24,16 +24,20 @@ from accelerate import init_empty_weights
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
 from torch import Tensor, nn
 
-from fluxbooth import flow, lora, models, provenance
-from fluxbooth.models import memory
-from fluxbooth.models.base import Conditioning
-from fluxbooth.models.flux1 import Flux1
-from fluxbooth.models.memory import GIB, Choice, Job, Quantisation
-from fluxbooth.models.shape import FLUX1, Shape
-from fluxbooth.optimizers import make_optimizer
-from fluxbooth.photos import Batch
+from fluxbooth.evaluation import provenance
+from fluxbooth.hardware import GIB
+from fluxbooth.lora import training as lora_training
+from fluxbooth.memory import estimate
+from fluxbooth.memory.estimate import Choice, Job, Quantisation
+from fluxbooth.memory.size import FLUX1, Shape
+from fluxbooth.models import registry
+from fluxbooth.models.family import Conditioning
+from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.specs import TrainSpec
-from fluxbooth.train import peak_rss_mb, step_loss
+from fluxbooth.training import flow
+from fluxbooth.training.dataset import Batch
+from fluxbooth.training.loop import peak_rss_mb, step_loss
+from fluxbooth.training.optimizers import make_optimizer
 
 Result = TypeVar("Result")
 DEVIATION = 0.02  # of the weights: activations neither vanish nor overflow over 57 blocks
@@ -84,7 +88,7 @@ def measure(
     Raises AssertionError if a LoRA weight was left where it began, or anything is not finite.
     """
     choice = Choice("float32", quantisation, len(size.blocks), "leave", stored="bfloat16")
-    spec = models.resolve(TrainSpec(class_name="man", base="flux-dev", rank=rank, resolutions=(side,), text_length=text_length), 10)
+    spec = registry.resolve(TrainSpec(class_name="man", base="flux-dev", rank=rank, resolutions=(side,), text_length=text_length), 10)
     family = without_weights(size, choice, report)
     told = {
         "states": torch.randn(1, text_length, size.joint_attention_dim, generator=flow.generator(1)),
@@ -92,10 +96,10 @@ def measure(
     }
     z = torch.randn(1, family.image_tokens(side, side), size.in_channels, generator=flow.generator(3))
     _, building = timed(family.load_network)
-    parameters = lora.add(family, rank, seed=0)
+    parameters = lora_training.add(family, rank, seed=0)
     family.checkpoint_gradients(len(size.blocks))
     loss, training = timed(lambda: train(family, Batch(z, told, (side, side), (0,)), spec, parameters, report))
-    learnt = {name: value for name, value in lora.tensors(family).items() if name.endswith("lora_B.weight")}
+    learnt = {name: value for name, value in lora_training.tensors(family).items() if name.endswith("lora_B.weight")}
     assert math.isfinite(loss) and all(value.isfinite().all() and value.any() for value in learnt.values())
     latents, denoising = timed(lambda: denoise(family, told, side))
     assert latents.isfinite().all()
@@ -122,7 +126,7 @@ def without_weights(size: Shape, choice: Choice, report: Callable[[str], None]) 
         for name, value in weights(empty, report):
             put(name, value)
 
-    return Flux1(models.find("flux-dev"), pipeline, torch.float32, choice, fill)
+    return Flux1(registry.find("flux-dev"), pipeline, torch.float32, choice, fill)
 
 
 def train(family: Flux1, batch: Batch, spec: TrainSpec, parameters: list[nn.Parameter], report: Callable[[str], None]) -> float:
@@ -150,8 +154,8 @@ def denoise(family: Flux1, told: Conditioning, side: int) -> Tensor:
 
 def predicted(size: Shape, job: Job, choice: Choice) -> float:
     """The estimate of the training step's peak; text encoders and autoencoder are not here."""
-    made = memory.estimate(size, job, choice, gpu=False)
-    return (made.base + made.adapter + made.step) * memory.SLACK + memory.PROCESS
+    made = estimate.estimate(size, job, choice, gpu=False)
+    return (made.base + made.adapter + made.step) * estimate.SLACK + estimate.PROCESS
 
 
 def timed(work: Callable[[], Result]) -> tuple[Result, Phase]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import flow
+from fluxbooth.training import flow
 
 SEED = int(os.environ.get("BENCH_SEED", "0"))  # of the LoRA's start, the noise and the noise levels
 

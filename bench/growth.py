@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 
-from fluxbooth import TrainSpec, lora, models
-from fluxbooth.models.base import Family
-from fluxbooth.optimizers import make_optimizer
-from fluxbooth.photos import Batch
-from fluxbooth.train import step_loss
+from fluxbooth import TrainSpec
+from fluxbooth.lora import training as lora_training
+from fluxbooth.models import loader, registry
+from fluxbooth.models.family import Family
+from fluxbooth.training.dataset import Batch
+from fluxbooth.training.loop import step_loss
+from fluxbooth.training.optimizers import make_optimizer
 from tests.meter import Meter
 
 TEXT = 48  # tokens
@@ -25,13 +27,13 @@ TEXT = 48  # tokens
 
 def measured(family: Family, side: int, batch: int, rank: int, rounds: int) -> tuple[float, float]:
     """Seconds of processor time, and megabytes above what stays between two steps."""
-    spec = models.resolve(TrainSpec(class_name="man", base="nano", rank=rank, dtype="float32", batch_size=batch), 1)
+    spec = registry.resolve(TrainSpec(class_name="man", base="nano", rank=rank, dtype="float32", batch_size=batch), 1)
     draw = torch.Generator().manual_seed(0)
     z = torch.randn(batch, (side // 16) ** 2, 64, generator=draw)
     told = {"states": torch.randn(batch, TEXT, 192, generator=draw), "pooled": torch.randn(batch, 128, generator=draw)}
     example = Batch(z, told, (side, side), tuple(range(batch)))
-    with lora.removed_after(family):
-        optimizer, times = make_optimizer(spec, lora.add(family, rank, 0)), []
+    with lora_training.removed_after(family):
+        optimizer, times = make_optimizer(spec, lora_training.add(family, rank, 0)), []
         for number in range(rounds + 1):
             began = time.process_time()
             step_loss(family, example, spec, number).backward()
@@ -52,7 +54,7 @@ def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 
 def rows(*, sides: Sequence[int], batches: Sequence[int], ranks: Sequence[int], rounds: int) -> dict[str, Any]:
-    family = models.load("nano", training=True, dtype="float32")
+    family = loader.load("nano", training=True, dtype="float32")
     found: dict[str, Any] = {}
     for name, sizes, cases in (
         ("side, px", sides, [(side, 1, 16) for side in sides]),

@@ -49,8 +49,8 @@ def fill(path: Path, jobs: int) -> None:
 def engine(folder: Path, jobs: int) -> None:
     from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
 
-    from fluxbooth.service.fairness import LAST
-    from fluxbooth.service.jobs import DEVICE, VERSION
+    from fluxbooth.service.jobs.priority import LAST
+    from fluxbooth.service.jobs.queue import DEVICE, VERSION
 
     path = folder / "jobs.sqlite"
     url, starts, done = f"sqlite:///{path}", list[float](), threading.Event()

@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from fluxbooth import GenerateSpec, TrainSpec, generate, lora, models, photocheck
-from fluxbooth.demo import PHOTOS, PROMPTS
-from fluxbooth.machine import fast_dtype
-from fluxbooth.optimizers import make_optimizer
-from fluxbooth.photos import prepare
-from fluxbooth.train import step_loss
+from fluxbooth import GenerateSpec, TrainSpec, generate
+from fluxbooth.evaluation.demo import PHOTOS, PROMPTS
+from fluxbooth.hardware import fast_dtype
+from fluxbooth.lora import training as lora_training
+from fluxbooth.models import loader, registry
+from fluxbooth.photos import inspection
+from fluxbooth.training.dataset import prepare
+from fluxbooth.training.loop import step_loss
+from fluxbooth.training.optimizers import make_optimizer
 
 ROUNDS = 5
 
@@ -35,12 +38,12 @@ def seconds(work: Callable[[], object]) -> dict[str, float]:
 
 def training_step(dtype: str) -> dict[str, float]:
     """One step at the default batch size, rank and resolution."""
-    family = models.load("nano", training=True, dtype=dtype)
-    pictures = photocheck.read(PHOTOS)
-    spec = models.resolve(TrainSpec(class_name="man", base="nano", dtype=dtype), len(pictures))
+    family = loader.load("nano", training=True, dtype=dtype)
+    pictures = inspection.read(PHOTOS)
+    spec = registry.resolve(TrainSpec(class_name="man", base="nano", dtype=dtype), len(pictures))
     with tempfile.TemporaryDirectory() as cache:
         dataset = prepare(pictures, family, spec, Path(cache))
-    parameters = lora.add(family, spec.rank, 0)
+    parameters = lora_training.add(family, spec.rank, 0)
     optimizer, step = make_optimizer(spec, parameters), iter(range(10**6))
 
     def work() -> None:
@@ -55,9 +58,9 @@ def training_step(dtype: str) -> dict[str, float]:
 
 def picture(count: int) -> dict[str, float]:
     """One 128 x 128 picture of 28 steps, when `count` are drawn together; loading not counted."""
-    from fluxbooth.generate import draw
+    from fluxbooth.generation.sampling import draw
 
-    family = models.load("nano")
+    family = loader.load("nano")
     conditioning = family.encode_text(["a man in a red hoodie, at the beach"], 48)
     timed = seconds(lambda: draw(family, conditioning, list(range(count)), (128, 128), 28, 3.5))
     return {name: round(value / count, 4) for name, value in timed.items()}
@@ -65,7 +68,7 @@ def picture(count: int) -> dict[str, float]:
 
 def fast() -> dict[str, float]:
     """`speed: fast` beside the exact pictures of the demo's prompts: how much sooner, and how far from them."""
-    family = models.load("nano")
+    family = loader.load("nano")
     pixels, took = {}, {}
     for speed in ("exact", "fast"):
         began = time.process_time()

@@ -40,22 +40,25 @@ WAYS: dict[str, dict[str, str]] = {
 def arm() -> None:
     """The process of one way: does what each line of standard input names, and tells how long it took."""
     import fluxbooth  # before torch, as a program of ours does
-    from fluxbooth import cores, lora, models, photocheck
-    from fluxbooth.demo import PHOTOS
-    from fluxbooth.optimizers import make_optimizer
-    from fluxbooth.photos import prepare
-    from fluxbooth.train import step_loss
+    from fluxbooth import threads
+    from fluxbooth.evaluation.demo import PHOTOS
+    from fluxbooth.lora import training as lora_training
+    from fluxbooth.models import loader, registry
+    from fluxbooth.photos import inspection
+    from fluxbooth.training.dataset import prepare
+    from fluxbooth.training.loop import step_loss
+    from fluxbooth.training.optimizers import make_optimizer
 
-    drawing, training = models.load("nano"), models.load("nano", training=True, dtype="float32")
-    photos = photocheck.read(PHOTOS)
-    spec = models.resolve(fluxbooth.TrainSpec(class_name="man", dtype="float32"), len(photos))
+    drawing, training = loader.load("nano"), loader.load("nano", training=True, dtype="float32")
+    photos = inspection.read(PHOTOS)
+    spec = registry.resolve(fluxbooth.TrainSpec(class_name="man", dtype="float32"), len(photos))
     with tempfile.TemporaryDirectory() as cache:
         dataset = prepare(photos, training, spec, Path(cache))
-        parameters = lora.add(training, spec.rank, 0)
+        parameters = lora_training.add(training, spec.rank, 0)
         optimizer, number = make_optimizer(spec, parameters), iter(range(10**6))
 
         def steps() -> None:
-            with cores.one_thread():  # as `fluxbooth.train` does for a small base
+            with threads.one_thread():  # as `fluxbooth.train` does for a small base
                 for _ in range(10):
                     step = next(number)
                     step_loss(training, dataset.batch_at(step, spec), spec, step).backward()

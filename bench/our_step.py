@@ -12,15 +12,18 @@ from diffusers import FluxPipeline
 from torch import Tensor, nn
 
 from bench import gate
-from fluxbooth import TrainSpec, flow, lora, models, train
-from fluxbooth.models.flux1 import Flux1
+from fluxbooth import TrainSpec, train
+from fluxbooth.lora import training as lora_training
+from fluxbooth.models import registry
+from fluxbooth.models.flux1.family import Flux1
+from fluxbooth.training import flow
 
 
 def main() -> None:
     settings = json.loads(sys.argv[1])
     pass_on = gate.Gate()
-    module: Any = sys.modules["fluxbooth.train"]
-    step_loss, make_optimizer, sample_sigma, add = module.step_loss, module.make_optimizer, flow.sample_sigma, lora.add
+    module: Any = sys.modules["fluxbooth.training.loop"]
+    step_loss, make_optimizer, sample_sigma, add = module.step_loss, module.make_optimizer, flow.sample_sigma, lora_training.add
 
     def told_loss(*arguments: Any) -> Tensor:
         loss = step_loss(*arguments)
@@ -41,13 +44,13 @@ def main() -> None:
                 parameter.data = parameter.data.to(getattr(torch, settings["dtype"]))
         return parameters
 
-    module.step_loss, module.make_optimizer, lora.add = told_loss, their_optimizer, started
+    module.step_loss, module.make_optimizer, lora_training.add = told_loss, their_optimizer, started
     module.learning_rate = lambda spec, step: spec.learning_rate
     flow.sample_sigma = lambda *arguments: gate.thousandths(sample_sigma(*arguments))
     family = None
     if not settings["as_shipped"]:
         dtype = getattr(torch, settings["dtype"])
-        family = Flux1(models.find(settings["base"]), FluxPipeline.from_pretrained(settings["base"], dtype=dtype), dtype)
+        family = Flux1(registry.find(settings["base"]), FluxPipeline.from_pretrained(settings["base"], dtype=dtype), dtype)
     spec = TrainSpec(
         class_name="man", base=settings["base"], steps=100_000, rank=settings["rank"], learning_rate=1e-4, batch_size=settings["batch"],
         resolutions=(settings["side"],), text_length=settings["text"], dtype=settings["dtype"], checkpoint_every=100_000, seed=gate.SEED,

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import pages
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.server import Server, until
 
 CLIENTS, SECONDS = 8, 10.0

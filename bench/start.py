@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from bench import arms
 from bench.steps import Peer, Settings, nano
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 
 STEPS = "1000"
 
@@ -38,7 +38,11 @@ def seconds(work: Path, peer: Peer | None, rounds: int, threads: int, dtype: str
 
 def _runner() -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "fluxbooth.runner"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-m", "fluxbooth.engine.device_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
 
 

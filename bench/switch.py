@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bench import bases
-from fluxbooth import GenerateSpec, generate, models
-from fluxbooth.models.flux1 import Flux1
-from fluxbooth.slots import Shelf, worn
+from fluxbooth import GenerateSpec, generate
+from fluxbooth.lora.inference import Shelf, worn
+from fluxbooth.models import loader, registry
+from fluxbooth.models.flux1.family import Flux1
 
 RANK, SLOTS = 16, 8  # LoRAs that main memory is given room for when pictures are counted
 
@@ -53,7 +54,7 @@ def family_of_real_width(work: Path) -> Flux1:
     network = network.to(torch.bfloat16).to_empty(device="cpu").requires_grad_(False)
     folder = bases.nano(work)
     family = Flux1(
-        models.find(str(folder)), FluxPipeline.from_pretrained(folder, transformer=network, dtype=torch.bfloat16), torch.bfloat16
+        registry.find(str(folder)), FluxPipeline.from_pretrained(folder, transformer=network, dtype=torch.bfloat16), torch.bfloat16
     )
     assert family.network is network
     return family
@@ -114,7 +115,7 @@ def order(loras: int, pictures: int) -> Iterator[int]:
 
 def pictures(work: Path, counts: Sequence[int], number: int, steps: int) -> dict[str, Any]:
     """Pictures of nano per second of processor time, of so many LoRAs with room for eight, the counts by turns."""
-    family = models.load("nano", dtype="float32")
+    family = loader.load("nano", dtype="float32")
     paths = files(work / "pictures", family, max(counts))
     shelves = {count: Shelf(most_bytes=SLOTS * paths[0].stat().st_size) for count in counts}
     wanted = {count: order(count, number + 1) for count in counts}

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from fluxbooth.errors import InputError
-from fluxbooth.likeness import Reader, load_reader
-from fluxbooth.models import NANO
+from fluxbooth.evaluation.likeness import Reader, load_reader
+from fluxbooth.models.registry import NANO
 from pretrain import agreement, data, distill, drawing, export, hardening, language, reader, transformer, vae
 from pretrain.attributes import of_grown_ups, vocabulary
 from pretrain.checkpoint import load_state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from pretrain.people import HELD_OUT, Person, Shot
 from pretrain.renders import Portrait
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fluxbooth import flow
+from fluxbooth.training import flow
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.distill import guided, strengths

@@ -25,10 +25,14 @@ import torch
 from diffusers import AutoencoderKL, FluxPipeline
 from PIL import Image
 
-from fluxbooth import GenerateSpec, TrainSpec, flow, generate, likeness, models, photocheck, train
+from fluxbooth import GenerateSpec, TrainSpec, generate, train
 from fluxbooth.errors import InputError
-from fluxbooth.likeness import Reader
-from fluxbooth.models import NANO
+from fluxbooth.evaluation import likeness
+from fluxbooth.evaluation.likeness import Reader
+from fluxbooth.models import loader
+from fluxbooth.models.registry import NANO
+from fluxbooth.photos import inspection
+from fluxbooth.training import flow
 from pretrain import agreement, distill, things, vae
 from pretrain.__main__ import Work
 from pretrain.attributes import Answers
@@ -129,7 +133,7 @@ def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]
             chosen.photo(rng).draw(384, 384, rng).save(photos / f"{i}.png")
         lora = train(photos, TrainSpec(class_name=chosen.class_name, base="nano"), Path(folder) / "run").lora
         with_lora = [p.image for p in generate(texts, GenerateSpec(base="nano", seed=number, guidance=GUIDANCE, loras=(str(lora),)))]
-        images = [Image.fromarray(p.pixels).resize((128, 128)) for p in photocheck.read(photos)] + with_lora[:8]
+        images = [Image.fromarray(p.pixels).resize((128, 128)) for p in inspection.read(photos)] + with_lora[:8]
     without = [p.image for p in generate(texts, GenerateSpec(base="nano", seed=number, guidance=GUIDANCE))]
     rows: Rows = {}
     for arm, pictures in (("with LoRA", with_lora), ("without", without)):
@@ -162,7 +166,7 @@ def residual(nano: Nano, held_out: Shard, latents: np.ndarray, batches: int) -> 
 
 def seconds_a_picture(count: int) -> float:
     """Of 128 x 128 in 28 steps from a base in memory, the median of `count` after a first that warms up."""
-    base, seconds = models.load("nano"), []
+    base, seconds = loader.load("nano"), []
     for seed in range(count + 1):
         began = time.perf_counter()
         generate(

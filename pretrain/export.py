@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from safetensors.torch import save_file
 
-from fluxbooth.likeness import Reader
+from fluxbooth.evaluation.likeness import Reader
 from pretrain import vae
 from pretrain.attributes import Answers
 from pretrain.transformer import Nano

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fluxbooth import flow
+from fluxbooth.training import flow
 from pretrain.attributes import Answers
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from fluxbooth import machine
+from fluxbooth import hardware
 
-NATIVE_BFLOAT16 = machine.cpu_multiplies_bfloat16()
+NATIVE_BFLOAT16 = hardware.cpu_multiplies_bfloat16()
 NUMBER = torch.bfloat16 if NATIVE_BFLOAT16 else torch.float32
 
 

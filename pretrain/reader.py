@@ -1,4 +1,4 @@
-"""The reader of attributes (`fluxbooth.likeness`), trained on renders and on their blurred and decoded likenesses.
+"""The reader of attributes (`fluxbooth.evaluation.likeness`), trained on renders and on their blurred and decoded likenesses.
 
 The shipped one knows men and women of the first two styles, and reads them better than one of the same size that knows everything; that one
 takes the figures of all else, and is not shipped.
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from fluxbooth.likeness import Reader
+from fluxbooth.evaluation.likeness import Reader
 from pretrain import vae
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from fluxbooth import likeness
+from fluxbooth.evaluation import likeness
 from pretrain import words
 from pretrain.attributes import Answers
 from pretrain.people import FACES, HELD_OUT, Person, random_clay, random_person, random_persona, random_shot

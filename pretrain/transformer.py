@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokenizer
 
-from fluxbooth import flow
+from fluxbooth.training import flow
 from pretrain import text
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard

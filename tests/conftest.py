@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from fluxbooth import models
-from fluxbooth.demo import PHOTOS
-from fluxbooth.models.base import Family
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.models import loader
+from fluxbooth.models.family import Family
 from fluxbooth.specs import TrainSpec
 
 # small and exact: float32, so that a result can be compared with one computed by hand
@@ -48,7 +48,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def family() -> Family:
     """nano for training, fresh, in float32."""
-    return models.load("nano", training=True, dtype="float32")
+    return loader.load("nano", training=True, dtype="float32")
 
 
 @pytest.fixture(scope="session")

@@ -14,14 +14,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from fluxbooth import nursery
+from fluxbooth.engine import fork_server
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([*nursery.NEEDED, __name__])
+FORKS.set_forkserver_preload([*fork_server.NEEDED, __name__])
 
 
 def _main(out: Connection, errors: str, arguments: list[str], largest_file: int | None, environment: dict[str, str]) -> None:
-    from fluxbooth.cli import main
+    from fluxbooth.cli.main import main
 
     os.environ.update(environment)
     os.dup2(out.fileno(), 1)

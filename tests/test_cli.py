@@ -22,10 +22,10 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from fluxbooth import trainwarnings
-from fluxbooth.cli import main
-from fluxbooth.demo import PHOTOS
+from fluxbooth.cli.main import main
+from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.specs import ASPECT_RATIOS
+from fluxbooth.training import run_warnings
 from tests.forked import Command
 
 QUICK = ["--name", "man", "--steps", "4", "--rank", "4", "--batch-size", "2", "--dtype", "float32"]
@@ -55,7 +55,7 @@ def test_help_and_version_need_nothing_heavy() -> None:
     for flag in ("--help", "--version"):
         done = subprocess.run([sys.executable, "-c", script.format(flag)], check=True, capture_output=True, text=True)
         loaded = set(done.stdout.splitlines()[-1].split())
-        assert "fluxbooth.cli" in loaded
+        assert "fluxbooth.cli.main" in loaded
         assert not loaded & {"torch", "pydantic", "PIL", "numpy", "diffusers", "rich"}
 
 
@@ -157,7 +157,7 @@ def test_a_class_with_a_slash_writes_nowhere_else_and_a_loss_that_diverges_is_sa
     monkeypatch.chdir(tmp_path)
     (photos / "photo-01.txt").write_text("a man")
     (photos / "clip.mov").touch()
-    monkeypatch.setattr(trainwarnings, "WORSE", 0.01)  # so that any loss has
+    monkeypatch.setattr(run_warnings, "WORSE", 0.01)  # so that any loss has
     flags = ("--steps", 10, "--rank", 4, "--batch-size", 1)
     code, out, err = run(capsys, "train", photos, "--name", "../man/woman", *flags, "--json")
     assert code == 0 and Path(json.loads(out)["lora"]).parent.resolve().parent == tmp_path
@@ -324,11 +324,12 @@ def test_a_folder_without_permission_is_exit_1(tmp_path: Path, photos: Path) -> 
 
 
 def test_every_aspect_ratio_has_a_size_near_the_native_area() -> None:
-    from fluxbooth import GenerateSpec, models
-    from fluxbooth.generate import sizes
+    from fluxbooth import GenerateSpec
+    from fluxbooth.generation.sampling import sizes
+    from fluxbooth.models import registry
 
     for ratio in ASPECT_RATIOS:
-        (width, height), drawn = sizes(GenerateSpec(aspect_ratio=ratio), models.BASES["nano"])
+        (width, height), drawn = sizes(GenerateSpec(aspect_ratio=ratio), registry.BASES["nano"])
         across, down = map(int, ratio.split(":"))
         assert (width, height) == drawn
         assert width % 16 == height % 16 == 0

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from fluxbooth.client_types import ApiError, Prompt, Tune, bracketed, refused
+from fluxbooth.client.types import ApiError, Prompt, Tune, bracketed, refused
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_text_gets_the_tag_and_the_trigger_words_once() -> None:
 
 
 def test_nested_values_become_bracket_names_that_the_server_reads_back() -> None:
-    from fluxbooth.web.names import nest
+    from fluxbooth.web.http.bracket_names import nest
 
     tune = {
         "title": "Ann",

@@ -15,18 +15,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
-from fluxbooth import GenerateSpec, InputError, generate, models
-from fluxbooth.models import companions, original, singlefile
+from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth.models import loader, registry
+from fluxbooth.models.flux1 import components, layer_names, single_file
 from tests import flux_reference as reference
 
 # the tokenizers are nano's, so the encoders read as many words as nano's do
-WORDS = {part: json.loads((models.NANO / part / "config.json").read_text())["vocab_size"] for part in ("text_encoder", "text_encoder_2")}
+WORDS = {part: json.loads((registry.NANO / part / "config.json").read_text())["vocab_size"] for part in ("text_encoder", "text_encoder_2")}
 
 
 def original_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A network's weights by diffusers' names, as the original authors' files have them."""
-    norms = {f"transformer_blocks|{part}": f"double_blocks|{scale}" for scale, part in original.DOUBLE_NORMS.items()}
-    norms |= {f"single_transformer_blocks|{part}": f"single_blocks|{scale}" for scale, part in original.SINGLE_NORMS.items()}
+    norms = {f"transformer_blocks|{part}": f"double_blocks|{scale}" for scale, part in layer_names.DOUBLE_NORMS.items()}
+    norms |= {f"single_transformer_blocks|{part}": f"single_blocks|{scale}" for scale, part in layer_names.SINGLE_NORMS.items()}
     fused: dict[str, dict[int, Tensor]] = {}
     for name, value in state.items():
         folder, _, rest = name.partition(".")
@@ -36,9 +37,9 @@ def original_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
             fused[f"{theirs}.{number}.{scale}"] = {0: value}
             continue
         layer, kind = name.rsplit(".", 1)
-        found = original.place_of(layer)
+        found = layer_names.place_of(layer)
         assert found, name
-        shifted = torch.cat(value.chunk(2)[::-1]) if layer == original.SHIFT_FIRST else value
+        shifted = torch.cat(value.chunk(2)[::-1]) if layer == layer_names.SHIFT_FIRST else value
         fused.setdefault(f"{found[0]}.{kind}", {})[found[1]] = shifted
     return {name: torch.cat([parts[place] for place in sorted(parts)]) for name, parts in fused.items()}
 
@@ -65,7 +66,7 @@ def parts() -> dict[str, torch.nn.Module]:
         "clip": CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=WORDS["text_encoder"], hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
-                max_position_embeddings=models.BASES["nano"].text_length, hidden_act="quick_gelu", eos_token_id=1, projection_dim=128,
+                max_position_embeddings=registry.BASES["nano"].text_length, hidden_act="quick_gelu", eos_token_id=1, projection_dim=128,
             )
         ).eval(),
         "t5": T5EncoderModel(
@@ -91,12 +92,12 @@ def comfy(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, torch.nn.Mo
     save_file(scaled_fp8(t5), root / "text_encoders" / "t5xxl_fp8_e4m3fn_scaled.safetensors")
     save_file(t5, root / "text_encoders" / "t5xxl_fp16.safetensors")
     for tokenizer in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(models.NANO / tokenizer, root / "diffusion_models" / tokenizer)
+        shutil.copytree(registry.NANO / tokenizer, root / "diffusion_models" / tokenizer)
     return root / "diffusion_models" / "flux1-dev.safetensors"
 
 
 def test_the_files_of_a_comfyui_become_the_models_they_were_written_from(comfy: Path, parts: dict[str, torch.nn.Module]) -> None:
-    pipeline = companions.pipeline(comfy, torch.float32)
+    pipeline = components.pipeline(comfy, torch.float32)
     for found, part in ((pipeline.transformer, "network"), (pipeline.text_encoder, "clip"), (pipeline.text_encoder_2, "t5")):
         state, exact = found.state_dict(), parts[part].state_dict()
         assert state.keys() == exact.keys()
@@ -123,15 +124,15 @@ def test_a_comfyui_is_a_base_if_it_holds_one_network(comfy: Path, tmp_path: Path
             file.rename(root / "models" / folder / "FLUX1" / file.name)
     network = root / "models" / "diffusion_models" / "flux1-dev.safetensors"
     for place in (root, root / "models", network.parent):
-        assert models.find(str(place)).source == str(network)
-    assert companions._find(network, companions.VAE) == root / "models" / "vae" / "FLUX1" / "ae.safetensors"
-    assert companions._find(network, companions.T5).name == "t5xxl_fp16.safetensors"
+        assert registry.find(str(place)).source == str(network)
+    assert components._find(network, components.VAE) == root / "models" / "vae" / "FLUX1" / "ae.safetensors"
+    assert components._find(network, components.T5).name == "t5xxl_fp16.safetensors"
     (root / "models" / "checkpoints").mkdir()
     shutil.copy(network, root / "models" / "checkpoints" / "mine.safetensors")
     with pytest.raises(InputError, match=r"several FLUX\.1 networks: .*mine\.safetensors, .*flux1-dev\.safetensors"):
-        models.find(str(root))
+        registry.find(str(root))
     with pytest.raises(InputError, match=r"no FLUX\.1 network is in it"):
-        models.find(str(root / "models" / "vae"))
+        registry.find(str(root / "models" / "vae"))
 
 
 def test_the_authors_repository_has_its_encoders_in_folders(comfy: Path, tmp_path: Path, parts: dict[str, torch.nn.Module]) -> None:
@@ -140,49 +141,49 @@ def test_the_authors_repository_has_its_encoders_in_folders(comfy: Path, tmp_pat
     for name, part in (("text_encoder", "clip"), ("text_encoder_2", "t5")):
         parts[part].save_pretrained(tmp_path / name)
     for tokenizer in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(models.NANO / tokenizer, tmp_path / tokenizer)
-    pipeline = companions.pipeline(network, torch.float32)
+        shutil.copytree(registry.NANO / tokenizer, tmp_path / tokenizer)
+    pipeline = components.pipeline(network, torch.float32)
     for found, part in ((pipeline.text_encoder, "clip"), (pipeline.text_encoder_2, "t5")):
         assert all(torch.equal(found.state_dict()[name], value) for name, value in parts[part].state_dict().items())
-    in_files, unused = companions.shape(comfy), 4  # weights of CLIP's text_projection
-    assert companions.shape(network) == replace(in_files, encoders=in_files.encoders - unused)
+    in_files, unused = components.shape(comfy), 4  # weights of CLIP's text_projection
+    assert components.shape(network) == replace(in_files, encoders=in_files.encoders - unused)
 
 
 def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path: Path) -> None:
     """Told by the header alone, of a file and of a folder."""
-    assert models.find(str(comfy)).licence.startswith("unknown")
+    assert registry.find(str(comfy)).licence.startswith("unknown")
     names = {"img_in.weight": [3072, 64], "double_blocks.18.img_mlp.0.weight": [1, 1], "single_blocks.37.linear1.weight": [1, 1]}
-    for prefix, guided in (("", True), (singlefile.ALL_IN_ONE, True), ("", False)):
+    for prefix, guided in (("", True), (single_file.ALL_IN_ONE, True), ("", False)):
         shapes = names | ({"guidance_in.in_layer.weight": [3072, 256]} if guided else {})
         file = tmp_path / f"{len(prefix)}{guided}.safetensors"
         header = {prefix + name: {"dtype": "F8_E4M3", "shape": shape, "data_offsets": [0, 0]} for name, shape in shapes.items()}
         text = json.dumps(header).encode()
         file.write_bytes(len(text).to_bytes(8, "little") + text)
-        assert (models.find(str(file)).licence == models.FLUX_DEV_LICENCE) == guided
-    folder = shutil.copytree(models.NANO, tmp_path / "folder", ignore=shutil.ignore_patterns("*.safetensors"))
+        assert (registry.find(str(file)).licence == registry.FLUX_DEV_LICENCE) == guided
+    folder = shutil.copytree(registry.NANO, tmp_path / "folder", ignore=shutil.ignore_patterns("*.safetensors"))
     config = json.loads((folder / "transformer" / "config.json").read_text())
-    assert models.find(str(folder)).licence.startswith("unknown")
+    assert registry.find(str(folder)).licence.startswith("unknown")
     config |= {"num_layers": 19, "num_single_layers": 38, "num_attention_heads": 24, "attention_head_dim": 128}
     (folder / "transformer" / "config.json").write_text(json.dumps(config))
-    assert models.find(str(folder)).licence == models.FLUX_DEV_LICENCE
+    assert registry.find(str(folder)).licence == registry.FLUX_DEV_LICENCE
     (tmp_path / "page.safetensors").write_text("<html>")
     with pytest.raises(InputError, match=r"page\.safetensors cannot be read"):
-        models.find(str(tmp_path / "page.safetensors"))
+        registry.find(str(tmp_path / "page.safetensors"))
 
 
 def test_one_file_may_hold_everything_in_fp8(comfy: Path, tmp_path: Path, parts: dict[str, torch.nn.Module]) -> None:
-    stored = {f"{singlefile.ALL_IN_ONE}{name}": value.to(torch.float8_e4m3fn) for name, value in load_file(comfy).items()}
+    stored = {f"{single_file.ALL_IN_ONE}{name}": value.to(torch.float8_e4m3fn) for name, value in load_file(comfy).items()}
     for (prefix, _), folder, name in (
-        (companions.VAE, "vae", "ae"),
-        (companions.CLIP, "text_encoders", "clip_l"),
-        (companions.T5, "text_encoders", "t5xxl_fp16"),
+        (components.VAE, "vae", "ae"),
+        (components.CLIP, "text_encoders", "clip_l"),
+        (components.T5, "text_encoders", "t5xxl_fp16"),
     ):
         tensors = load_file(comfy.parent.parent / folder / f"{name}.safetensors")
         stored |= {f"{prefix}{name}": value for name, value in tensors.items()}
     save_file(stored, tmp_path / "flux1-dev-fp8.safetensors")
     for tokenizer in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(models.NANO / tokenizer, tmp_path / tokenizer)
-    pipeline = companions.pipeline(tmp_path / "flux1-dev-fp8.safetensors", torch.bfloat16)
+        shutil.copytree(registry.NANO / tokenizer, tmp_path / tokenizer)
+    pipeline = components.pipeline(tmp_path / "flux1-dev-fp8.safetensors", torch.bfloat16)
     assert {p.dtype for model in (pipeline.transformer, pipeline.text_encoder_2, pipeline.vae) for p in model.parameters()} == {
         torch.bfloat16
     }
@@ -194,7 +195,7 @@ def test_one_file_may_hold_everything_in_fp8(comfy: Path, tmp_path: Path, parts:
 def test_a_scaled_fp8_encoder_stands_in_where_there_is_no_other(comfy: Path, tmp_path: Path, parts: dict[str, torch.nn.Module]) -> None:
     shutil.copytree(comfy.parent.parent, tmp_path / "models")
     (tmp_path / "models" / "text_encoders" / "t5xxl_fp16.safetensors").unlink()
-    pipeline = companions.pipeline(tmp_path / "models" / "diffusion_models" / "flux1-dev.safetensors", torch.float32)
+    pipeline = components.pipeline(tmp_path / "models" / "diffusion_models" / "flux1-dev.safetensors", torch.float32)
     weight, exact = pipeline.text_encoder_2.shared.weight, parts["t5"].state_dict()["shared.weight"]
     assert not torch.equal(weight, exact)
     assert (weight - exact).abs().max() <= 2**-4 * exact.abs().max()
@@ -210,7 +211,7 @@ def test_what_is_missing_is_named(comfy: Path, tmp_path: Path, missing: str, mon
     else:
         gone.with_suffix(".safetensors").unlink()
     with pytest.raises(InputError, match=Path(missing).name):
-        models.load(str(tmp_path / "models" / "diffusion_models" / "flux1-dev.safetensors"))
+        loader.load(str(tmp_path / "models" / "diffusion_models" / "flux1-dev.safetensors"))
 
 
 def test_an_encoder_of_another_kind_is_refused_by_name(comfy: Path, tmp_path: Path) -> None:
@@ -219,25 +220,25 @@ def test_an_encoder_of_another_kind_is_refused_by_name(comfy: Path, tmp_path: Pa
         shutil.copytree(comfy.parent.parent, root)
         shutil.copy(comfy.parent.parent / "text_encoders" / f"{other}.safetensors", root / "text_encoders" / f"{name}.safetensors")
         with pytest.raises(InputError, match=rf"{name}\.safetensors holds no"):
-            companions.pipeline(root / "diffusion_models" / "flux1-dev.safetensors", torch.float32)
+            components.pipeline(root / "diffusion_models" / "flux1-dev.safetensors", torch.float32)
 
 
 def test_an_empty_tokenizer_is_noticed(comfy: Path, tmp_path: Path) -> None:
     shutil.copytree(comfy.parent.parent, tmp_path / "models")
     (tmp_path / "models" / "diffusion_models" / "tokenizer_2" / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=rf"t5xxl_fp16\.safetensors reads {WORDS['text_encoder_2']} different tokens|tokenizer_2"):
-        companions.pipeline(tmp_path / "models" / "diffusion_models" / "flux1-dev.safetensors", torch.float32)
+        components.pipeline(tmp_path / "models" / "diffusion_models" / "flux1-dev.safetensors", torch.float32)
 
 
 def test_the_real_encoders_are_of_the_size_that_flux_1_has() -> None:
     """CLIP-L and T5-XXL, from the shapes in their files."""
     layers = {f"text_model.encoder.layers.{i}.mlp.fc1.weight": (3072, 768) for i in range(12)}
     embeddings = {"token": (49408, 768), "position": (77, 768)}
-    clip = companions.clip_config(layers | {f"text_model.embeddings.{k}_embedding.weight": v for k, v in embeddings.items()}, eos=49407)
+    clip = components.clip_config(layers | {f"text_model.embeddings.{k}_embedding.weight": v for k, v in embeddings.items()}, eos=49407)
     blocks = {f"encoder.block.{i}.layer.1.DenseReluDense.wi_0.weight": (10240, 4096) for i in range(24)}
     attention = {"q": (4096, 4096), "relative_attention_bias": (32, 64)}
     shapes = blocks | {f"encoder.block.0.layer.0.SelfAttention.{k}.weight": v for k, v in attention.items()}
-    t5 = companions.t5_config(shapes | {"shared.weight": (32128, 4096)})
+    t5 = components.t5_config(shapes | {"shared.weight": (32128, 4096)})
     with torch.device("meta"):
         assert sum(p.numel() for p in CLIPTextModel(clip).parameters()) == 123_060_480
         assert sum(p.numel() for p in T5EncoderModel(t5).parameters()) == 4_762_310_656

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fluxbooth import cores, models, train
-from fluxbooth.generate import draw
+from fluxbooth import threads as cores
+from fluxbooth import train
+from fluxbooth.generation.sampling import draw
+from fluxbooth.models import loader
 from tests.conftest import QUICK
 
 
@@ -62,7 +64,7 @@ def test_one_thread_unless_somebody_said_how_many(monkeypatch: pytest.MonkeyPatc
 def test_nano_is_worth_one_thread_and_pictures_drawn_together_are_worth_all(photos: Path, tmp_path: Path) -> None:
     before, ours = torch.get_num_threads(), max(filter(None, cores._defaults()))
     seen: list[int] = []
-    drawing = models.load("nano")
+    drawing = loader.load("nano")
     told = drawing.encode_text(["a man"], 48)
     drawing.pipeline("text").transformer.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
     try:

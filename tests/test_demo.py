@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fluxbooth import InputError, likeness
-from fluxbooth.cli import main
-from fluxbooth.demo import PHOTOS, run
+from fluxbooth import InputError
+from fluxbooth.cli.main import main
+from fluxbooth.evaluation import likeness
+from fluxbooth.evaluation.demo import PHOTOS, run
 from pretrain.demo_photos import SHOTS
 from pretrain.people import HELD_OUT
 

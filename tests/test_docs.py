@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench import tables
-from fluxbooth import __version__, models
-from fluxbooth.cli import main
-from fluxbooth.options import flag_of
+from fluxbooth.cli.main import main
+from fluxbooth.cli.options import flag_of
+from fluxbooth.models import registry
 from fluxbooth.specs import ASPECT_RATIOS, GenerateSpec, TrainSpec
+from fluxbooth.version import __version__
 from tests.support import docs
 
 ROOT = docs.ROOT
@@ -107,7 +108,7 @@ def test_the_flags_that_documents_name_exist(document: str) -> None:
 
 def test_the_readme_names_every_base() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert all(f"`{name}`" in readme for name in models.BASES)
+    assert all(f"`{name}`" in readme for name in registry.BASES)
 
 
 def test_the_help_of_every_command_names_its_flags(capsys: pytest.CaptureFixture[str]) -> None:

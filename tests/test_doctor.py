@@ -10,11 +10,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import fluxbooth
-from fluxbooth import InputError, bases, machine, models, serve
-from fluxbooth.cli import main
-from fluxbooth.machine import Gpu
-from fluxbooth.models import pull, selection
-from fluxbooth.models.memory import GIB
+from fluxbooth import InputError, hardware
+from fluxbooth.cli import models, serve
+from fluxbooth.cli.main import main
+from fluxbooth.hardware import GIB, Gpu
+from fluxbooth.models import hub, licences, registry, selection
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, TrainSpec
 
@@ -26,13 +26,13 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No token, no weights, nothing stated, plenty of memory and disk."""
     from huggingface_hub import constants
 
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", bases.STATED):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", licences.STATED):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(machine, "gpu", lambda: None)
-    monkeypatch.setattr(machine, "free_memory", lambda: 64 * GIB)
-    monkeypatch.setattr(machine, "free_disk", lambda path: 500 * GIB)
+    monkeypatch.setattr(hardware, "gpu", lambda: None)
+    monkeypatch.setattr(hardware, "free_memory", lambda: 64 * GIB)
+    monkeypatch.setattr(hardware, "free_disk", lambda path: 500 * GIB)
 
 
 def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
@@ -55,20 +55,20 @@ def test_a_machine_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_machine_that_has_it_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
-    monkeypatch.setattr(pull, "local", lambda row: Path("/weights"))
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
+    monkeypatch.setattr(hub, "local", lambda row: Path("/weights"))
     monkeypatch.setenv("HF_TOKEN", "hf_x")
-    monkeypatch.setenv(bases.STATED, "commercial")
+    monkeypatch.setenv(licences.STATED, "commercial")
     rows = findings(capsys)
     assert {what for what, row in rows.items() if row["state"] == "attention"} <= {"driver", "torch"}
     assert "int8 base" in rows["GPU memory"]["found"]
 
 
 def test_each_lack_has_its_advice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(machine, "gpu", lambda: Gpu("Tesla T4", 3 * GIB, 2 * GIB, (7, 5), True))
-    monkeypatch.setattr(machine, "free_memory", lambda: 3 * GIB)
-    monkeypatch.setattr(machine, "free_disk", lambda path: 5 * GIB)
-    monkeypatch.setenv(bases.STATED, "maybe")
+    monkeypatch.setattr(hardware, "gpu", lambda: Gpu("Tesla T4", 3 * GIB, 2 * GIB, (7, 5), True))
+    monkeypatch.setattr(hardware, "free_memory", lambda: 3 * GIB)
+    monkeypatch.setattr(hardware, "free_disk", lambda path: 5 * GIB)
+    monkeypatch.setenv(licences.STATED, "maybe")
     rows = findings(capsys)
     for what, says in (
         ("bfloat16", "RTX 30"), ("GPU memory", "flux-dev does not fit"), ("main memory", "Close other programs"),
@@ -79,11 +79,11 @@ def test_each_lack_has_its_advice(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 def test_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
     assert selection.default().name == "nano"
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     with pytest.raises(InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `--base nano`"):
         selection.default()
     assert selection.suited().name == "flux-dev"
-    monkeypatch.setattr(pull, "local", lambda row: Path("/weights"))
+    monkeypatch.setattr(hub, "local", lambda row: Path("/weights"))
     assert selection.default().name == "flux-dev"
 
 
@@ -93,23 +93,23 @@ def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
             return True
 
     pulled = []
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
-    monkeypatch.setattr(pull, "local", lambda row: Path("/weights") if pulled else None)
-    monkeypatch.setattr(pull, "pull", lambda row, report: pulled.append(row.name))
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
+    monkeypatch.setattr(hub, "local", lambda row: Path("/weights") if pulled else None)
+    monkeypatch.setattr(hub, "pull", lambda row, report: pulled.append(row.name))
     monkeypatch.setattr("sys.stderr", Terminal())
     for answer in ("n\n", "\n"):
         monkeypatch.setattr("sys.stdin", Terminal(answer))
         with pytest.raises(InputError):
-            bases.offered(selection.default)
+            models.offered(selection.default)
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    spec = bases.offered(lambda: selection.with_base(TrainSpec(class_name="man")))
+    spec = models.offered(lambda: selection.with_base(TrainSpec(class_name="man")))
     assert spec.base == "flux-dev" and pulled == ["flux-dev"]
 
 
 def test_the_library_takes_the_base_that_the_commands_take(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path, lora: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     with pytest.raises(InputError, match="models pull flux-dev"):
         fluxbooth.train(photos, TrainSpec(class_name="man", steps=1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -117,11 +117,11 @@ def test_the_library_takes_the_base_that_the_commands_take(
         save_file(load_file(lora), tmp_path / "other.safetensors", {"fluxbooth": json.dumps({"spec": {"base": "flux-krea"}})})
         with pytest.raises(InputError, match=wrong):
             fluxbooth.generate(text, folders=[tmp_path])
-    monkeypatch.setattr(machine, "gpu", lambda: None)
+    monkeypatch.setattr(hardware, "gpu", lambda: None)
     assert fluxbooth.generate("a man", GenerateSpec(steps=1))[0].metadata["base"] == "nano"
     assert main(["inspect", str(photos), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["base"] == "nano"
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     assert main(["inspect", str(photos)]) == 0
     shown = capsys.readouterr().out
     assert "flux-dev" in shown and "trained at 1024 x 1024" in shown
@@ -129,28 +129,28 @@ def test_the_library_takes_the_base_that_the_commands_take(
 
 @pytest.mark.parametrize("command", [["train", "photos", "--name", "man"], ["demo"]])
 def test_a_program_gets_the_command(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     assert main(command) == 2
     assert "fluxbooth models pull flux-dev" in capsys.readouterr().err
 
 
 def test_the_licence_is_said_until_it_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = bases.notice(models.find("flux-dev"))
+    said = licences.notice(registry.find("flux-dev"))
     assert said and "commercial use needs a licence" in said
-    assert bases.notice(models.find("nano")) is None
-    assert bases.notice(models.find("flux-schnell")) is None
-    for stated in bases.STATEMENTS:
-        monkeypatch.setenv(bases.STATED, stated)
-        assert bases.notice(models.find("flux-krea")) is None
-    monkeypatch.setenv(bases.STATED, "yes")
+    assert licences.notice(registry.find("nano")) is None
+    assert licences.notice(registry.find("flux-schnell")) is None
+    for stated in licences.STATEMENTS:
+        monkeypatch.setenv(licences.STATED, stated)
+        assert licences.notice(registry.find("flux-krea")) is None
+    monkeypatch.setenv(licences.STATED, "yes")
     with pytest.raises(InputError, match="state noncommercial or commercial"):
-        bases.notice(models.find("flux-dev"))
+        licences.notice(registry.find("flux-dev"))
 
 
 def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
     lora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(machine, "gpu", lambda: CARD)
+    monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     for texts, spec in ((["a man"], {"loras": (str(lora),)}), ([f"a man <lora:{lora}:0.5>"], {})):
         assert selection.of_loras(GenerateSpec(**spec), texts, []) == "nano"
     tensors = load_file(lora)
@@ -174,10 +174,10 @@ def test_what_a_server_may_serve(tmp_path: Path) -> None:
 
     assert served() == {"nano"}
     assert served(base="flux-dev", flux_dev_license="noncommercial") == {"flux-dev", "flux-krea"}
-    assert served(base=str(models.NANO), base_tunes={1504944: "flux-dev"}) == {str(models.NANO)}
+    assert served(base=str(registry.NANO), base_tunes={1504944: "flux-dev"}) == {str(registry.NANO)}
     for settings, says in (
         ({"base": "flux-dev"}, "flux-dev may be served only under a licence"),
-        ({"base": str(models.NANO)}, "flux-krea may be served only under a licence"),
+        ({"base": str(registry.NANO)}, "flux-krea may be served only under a licence"),
         ({"base": "flux-schnell"}, "flux-schnell cannot be trained"),
         ({"base": "sdxl"}, "There is no base 'sdxl'"),
         ({"base": "flux-dev", "base_tunes": {1504944: "sdxl"}, "flux_dev_license": "commercial"}, "There is no base 'sdxl'"),

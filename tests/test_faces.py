@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fluxbooth import InputError, faces, photocheck, train
-from fluxbooth.demo import PHOTOS
-from fluxbooth.photocheck import Photo
+from fluxbooth import InputError, train
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.photos import faces, inspection
+from fluxbooth.photos.inspection import Photo
 from tests.conftest import QUICK
 
 found = pytest.mark.skipif(not faces.available(), reason="the extra `faces` is not installed")
@@ -43,7 +44,7 @@ def test_a_close_up_has_the_whole_face_wherever_it_is(x: int, y: int) -> None:
 
 @found
 def test_what_shows_nothing_new_or_too_little_is_left_out() -> None:
-    whole, empty = photocheck.read(NEAR), photo(Image.new("RGB", (800, 600), (90, 120, 150)))
+    whole, empty = inspection.read(NEAR), photo(Image.new("RGB", (800, 600), (90, 120, 150)))
     assert faces.close_ups([*whole, empty], least=64) == []
     assert faces.close_ups([photo(far(600, 300))], least=512) == []
 

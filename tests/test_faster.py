@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fluxbooth import GenerateSpec, faster, generate, models
-from fluxbooth.slots import Shelf
+from fluxbooth import GenerateSpec, generate
+from fluxbooth.generation import speedups
+from fluxbooth.lora.inference import Shelf
+from fluxbooth.models import loader
 
 TEXT = "a man with glasses, at the beach"
 
 
 def test_fast_skips_blocks_says_so_and_leaves_the_base_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faster, "THRESHOLD", 0.4)  # so that few steps do
-    family, worked = models.load("nano", dtype="float32"), []
+    monkeypatch.setattr(speedups, "THRESHOLD", 0.4)  # so that few steps do
+    family, worked = loader.load("nano", dtype="float32"), []
     # inside the last block: the block itself is called, but passes on, when it is skipped
     family.pipeline().transformer.single_transformer_blocks[-1].proj_out.register_forward_hook(lambda *_: worked.append(1))
     exact, fast, again = (
@@ -28,13 +30,13 @@ def test_fast_skips_blocks_says_so_and_leaves_the_base_exact(monkeypatch: pytest
 
 
 def test_a_large_picture_is_decoded_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    family, spec, tiled = models.load("nano", dtype="float32"), GenerateSpec(base="nano", steps=1, seed=3), []
+    family, spec, tiled = loader.load("nano", dtype="float32"), GenerateSpec(base="nano", steps=1, seed=3), []
     autoencoder = family.pipeline().vae
     decode = autoencoder.tiled_decode
     monkeypatch.setattr(autoencoder, "tiled_decode", lambda *arguments, **named: tiled.append(1) or decode(*arguments, **named))
     whole = generate([TEXT], spec, family=family)[0]
     assert not tiled
-    monkeypatch.setattr(faster, "TILED_ABOVE", 128 * 128 - 1)
+    monkeypatch.setattr(speedups, "TILED_ABOVE", 128 * 128 - 1)
     in_tiles = generate([TEXT], spec, family=family)[0]
     assert tiled
     assert np.abs(np.asarray(whole.image).astype(int) - np.asarray(in_tiles.image).astype(int)).mean() < 20
@@ -42,7 +44,7 @@ def test_a_large_picture_is_decoded_in_tiles(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    family, shelf, spec, encoded = models.load("nano", dtype="float32"), Shelf(), GenerateSpec(base="nano", steps=1, seed=3), []
+    family, shelf, spec, encoded = loader.load("nano", dtype="float32"), Shelf(), GenerateSpec(base="nano", steps=1, seed=3), []
     encode = family.encode_text
     monkeypatch.setattr(family, "encode_text", lambda texts, length: encoded.append(texts) or encode(texts, length))
     first, other, again = (generate([text], spec, family=family, shelf=shelf)[0] for text in (TEXT, "a woman", TEXT))

@@ -5,7 +5,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 
-from fluxbooth import flow
+from fluxbooth.training import flow
 
 
 def test_interpolation_starts_at_the_latents_and_ends_at_the_noise() -> None:

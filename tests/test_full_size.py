@@ -10,9 +10,11 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransfo
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fluxbooth import lora, lorafile, models
-from fluxbooth.loraformats import convert
-from fluxbooth.models.flux1 import Flux1
+from fluxbooth.lora import file as lora_file
+from fluxbooth.lora import training as lora_training
+from fluxbooth.lora.convert import convert
+from fluxbooth.models import registry
+from fluxbooth.models.flux1.family import Flux1
 
 DOUBLE = [f"attn.{part}" for part in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out")]
 DOUBLE += ["ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2", "norm1.linear", "norm1_context.linear"]
@@ -29,18 +31,18 @@ def dev() -> Flux1:
             joint_attention_dim=4096, pooled_projection_dim=768, guidance_embeds=True, axes_dims_rope=(16, 56, 56),
         )  # fmt: skip
     pipeline = FluxPipeline(FlowMatchEulerDiscreteScheduler(), None, None, None, None, None, network)
-    return Flux1(models.BASES["flux-dev"], pipeline, torch.bfloat16)
+    return Flux1(registry.BASES["flux-dev"], pipeline, torch.bfloat16)
 
 
 @pytest.fixture(scope="module")
 def trainable(dev: Flux1) -> list[nn.Parameter]:
     assert sum(p.numel() for p in dev.network.parameters()) == 11_901_408_320
-    return lora.add(dev, rank=16, seed=0)
+    return lora_training.add(dev, rank=16, seed=0)
 
 
 def test_a_lora_of_rank_16_on_every_linear_of_the_blocks(dev: Flux1, trainable: list[nn.Parameter]) -> None:
     assert all(p.dtype == torch.float32 for p in trainable)
-    tensors = lora.tensors(dev)
+    tensors = lora_training.tensors(dev)
     # inputs + outputs of every layer, 16 times
     double = 8 * (3072 + 3072) + 4 * (3072 + 12288) + 2 * (3072 + 6 * 3072)
     single = 3 * (3072 + 3072) + (3072 + 12288) + (3072 + 12288 + 3072) + (3072 + 3 * 3072)
@@ -54,14 +56,15 @@ def test_a_lora_of_rank_16_on_every_linear_of_the_blocks(dev: Flux1, trainable: 
 def test_its_files_have_the_names_that_diffusers_and_kohya_use(dev: Flux1, trainable: list[nn.Parameter], tmp_path: Path) -> None:
     """At rank 1 the whole network's LoRA is 11 MB. The header stays under the limit of `lorafile`."""
     thin = {
-        name: torch.ones(1, t.shape[1]) if name.endswith("A.weight") else torch.ones(len(t), 1) for name, t in lora.tensors(dev).items()
+        name: torch.ones(1, t.shape[1]) if name.endswith("A.weight") else torch.ones(len(t), 1)
+        for name, t in lora_training.tensors(dev).items()
     }
     save_file({name: t.bfloat16() for name, t in thin.items()}, tmp_path / "ohwx.safetensors")
-    lora.check(tmp_path / "ohwx.safetensors", dev)
+    lora_training.check(tmp_path / "ohwx.safetensors", dev)
     convert(tmp_path / "ohwx.safetensors", tmp_path / "kohya.safetensors", "kohya")
     names = {f"lora_unet_double_blocks_{i}_{layer}" for i in range(19) for layer in KOHYA_DOUBLE}
     names |= {f"lora_unet_single_blocks_{i}_{layer}" for i in range(38) for layer in KOHYA_SINGLE}
-    shapes = lorafile.read(tmp_path / "kohya.safetensors").shapes
+    shapes = lora_file.read(tmp_path / "kohya.safetensors").shapes
     assert shapes.keys() == {f"{name}.{end}" for name in names for end in ("lora_down.weight", "lora_up.weight", "alpha")}
     read = FluxPipeline.lora_state_dict(tmp_path / "kohya.safetensors")
     assert read.keys() == thin.keys()

@@ -13,8 +13,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fluxbooth import GenerateSpec, InputError, generate
-from fluxbooth.generate import PLAIN, of_one_colour, parameters_text
-from fluxbooth.lorafile import find
+from fluxbooth.generation.generate import PLAIN, of_one_colour
+from fluxbooth.generation.recipe import parameters_text
+from fluxbooth.lora.file import find
 
 QUICK = GenerateSpec(base="nano", steps=4, seed=11)
 TEXT = "a man with glasses, smiling, at the beach"

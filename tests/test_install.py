@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 
 ROOT = Path(__file__).parent.parent
 SERVED = ("serve", "key", "account", "credit", "callbacks", "backup", "restore", "lora import")

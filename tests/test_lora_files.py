@@ -12,14 +12,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fluxbooth import InputError, lora, lorafile, models
-from fluxbooth.cli import main
+from fluxbooth import InputError
+from fluxbooth.cli.main import main
 from fluxbooth.files import save_tensors
-from fluxbooth.loraformats import convert
-from fluxbooth.loralayers import Layer, LowRank
-from fluxbooth.models import frozen
-from fluxbooth.models.base import Family
-from fluxbooth.slots import Shelf, _Branch, worn
+from fluxbooth.lora import file as lora_file
+from fluxbooth.lora import training as lora_training
+from fluxbooth.lora.convert import convert
+from fluxbooth.lora.inference import Shelf, _Branch, worn
+from fluxbooth.lora.layers import Layer, LowRank
+from fluxbooth.models import frozen_linear, loader, registry
+from fluxbooth.models.family import Family
 from tests import lora_files
 from tests.lora_files import Case
 
@@ -34,7 +36,7 @@ def by_name(cases: list[Case]) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def resident() -> Family:
-    return models.load("nano", dtype="float32")
+    return loader.load("nano", dtype="float32")
 
 
 def wanted(case: Case, layer: str) -> Tensor:
@@ -157,7 +159,7 @@ def test_a_bias_is_added(tmp_path: Path, resident: Family) -> None:
 def test_a_layer_without_a_bias_is_trained_and_drawn_with(resident: Family, quantised: bool) -> None:
     """As all of FLUX.2's are, also where its weight is kept apart from where it computes."""
     linear = nn.Linear(256, 256, bias=False).requires_grad_(False)
-    place = frozen.FrozenLinear(linear, torch.float32) if quantised else linear
+    place = frozen_linear.FrozenLinear(linear, torch.float32) if quantised else linear
     a, b = lora_files.pair(256, 256)
     magnitude, x = torch.rand(256) + 0.5, torch.randn(3, 256)
     changed = linear.weight + b @ a
@@ -170,13 +172,13 @@ def test_a_layer_without_a_bias_is_trained_and_drawn_with(resident: Family, quan
 
 
 def test_training_adds_branches_to_layers_without_a_bias() -> None:
-    family = models.load("nano", dtype="float32")
+    family = loader.load("nano", dtype="float32")
     for name in family.adapter_targets():
         layer = family.network.get_submodule(name)
         layer.bias = None
-        family.network.set_submodule(name, frozen.FrozenLinear(layer, torch.float32))
+        family.network.set_submodule(name, frozen_linear.FrozenLinear(layer, torch.float32))
     with torch.enable_grad():
-        parameters = lora.add(family, 4, 0)
+        parameters = lora_training.add(family, 4, 0)
         told = {"states": torch.randn(1, 8, 192), "pooled": torch.randn(1, 128)}
         family.velocity(torch.randn(1, 16, 64), torch.tensor([0.4]), told, 3.5, (64, 64)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in parameters)
@@ -193,15 +195,15 @@ def test_a_written_lora_may_be_read_by_whom_other_files_may(tmp_path: Path) -> N
 
 
 def test_sizes_of_a_base_are_those_of_its_network(resident: Family) -> None:
-    from fluxbooth.models import layers
+    from fluxbooth.models.flux1 import layer_sizes
 
     there = {name: (m.out_features, m.in_features) for name, m in resident.network.named_modules() if isinstance(m, nn.Linear)}
-    assert layers.sizes(str(models.NANO)) == there
-    assert len(layers.sizes("black-forest-labs/FLUX.1-dev")) == 19 * 14 + 38 * 6 + 10
+    assert layer_sizes.sizes(str(registry.NANO)) == there
+    assert len(layer_sizes.sizes("black-forest-labs/FLUX.1-dev")) == 19 * 14 + 38 * 6 + 10
 
 
 def test_info_tells_kind_and_what_is_left_out(tmp_path: Path) -> None:
-    facts = {case.name: lorafile.read(case.write(tmp_path)).describe() for case in READ}
+    facts = {case.name: lora_file.read(case.write(tmp_path)).describe() for case in READ}
     assert {name: facts[name]["format"] for name in ("plain", "kohya", "onetrainer", "xlabs", "original", "lokr_lycoris")} == {
         "plain": "diffusers", "kohya": "kohya", "onetrainer": "onetrainer", "xlabs": "xlabs", "original": "original",
         "lokr_lycoris": "lycoris",

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from fluxbooth import InputError, lorafile
+from fluxbooth import InputError
+from fluxbooth.lora import file as lora_file
 
 NAME = "transformer.transformer_blocks.0.attn.to_q.lora_{}.weight"
 
@@ -28,7 +29,7 @@ def forged(path: Path, header: Any, data: bytes = b"") -> Path:
 
 def test_a_sound_file_is_read(tmp_path: Path) -> None:
     save_file(small(), tmp_path / "a.safetensors", {"modelspec.trigger_phrase": "ohwx cat"})
-    file = lorafile.read(tmp_path / "a.safetensors")
+    file = lora_file.read(tmp_path / "a.safetensors")
     assert (file.rank, file.trigger) == (4, "ohwx cat")
     assert file.describe()["parameters"] == 64
 
@@ -65,7 +66,7 @@ A, B = NAME.format("A"), NAME.format("B")
 def test_a_forged_header_is_refused_by_name(tmp_path: Path, header: Any, size: int) -> None:
     path = forged(tmp_path / "forged.safetensors", header, bytes(size))
     with pytest.raises(InputError, match=r"forged\.safetensors"):
-        lorafile.read(path)
+        lora_file.read(path)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -77,6 +78,6 @@ def test_no_bytes_do_more_than_be_refused(tmp_path: Path, noise: bytes, position
     data[position : position + len(noise)] = noise
     path.write_bytes(data)
     try:
-        assert lorafile.read(path).shapes
+        assert lora_file.read(path).shapes
     except InputError as error:
         assert "noise.safetensors" in str(error)

@@ -11,9 +11,10 @@ from diffusers import FluxPipeline, FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fluxbooth import InputError, lorafile
-from fluxbooth.cli import main
-from fluxbooth.loraformats import convert
+from fluxbooth import InputError
+from fluxbooth.cli.main import main
+from fluxbooth.lora import file as lora_file
+from fluxbooth.lora.convert import convert
 
 RANK = 4
 BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")
@@ -151,7 +152,7 @@ def test_parts_of_other_ranks_or_absent_come_back_as_they_were(tmp_path: Path) -
     again = load_file(tmp_path / "d.safetensors")
     assert again.keys() == tensors.keys()
     assert all(torch.equal(again[name], value) for name, value in tensors.items())
-    told = json.loads(lorafile.read(tmp_path / "d.safetensors").metadata["lora_adapter_metadata"])
+    told = json.loads(lora_file.read(tmp_path / "d.safetensors").metadata["lora_adapter_metadata"])
     assert sorted({told["transformer.r"], *told["transformer.rank_pattern"].values()}) == [2, 5]
     assert told["transformer.rank_pattern"] == told["transformer.alpha_pattern"]
 
@@ -175,7 +176,7 @@ def test_layers_outside_the_blocks_have_the_names_that_diffusers_knows(tmp_path:
 def test_nanos_lora_comes_back_bit_for_bit_with_its_metadata(tmp_path: Path, lora: Path) -> None:
     convert(lora, tmp_path / "k.safetensors", "kohya")
     convert(tmp_path / "k.safetensors", tmp_path / "d.safetensors", "diffusers")
-    before, between, after = (lorafile.read(path) for path in (lora, tmp_path / "k.safetensors", tmp_path / "d.safetensors"))
+    before, between, after = (lora_file.read(path) for path in (lora, tmp_path / "k.safetensors", tmp_path / "d.safetensors"))
     first, last = load_file(lora), load_file(after.path)
     assert first.keys() == last.keys()
     assert all(torch.equal(first[name], last[name]) for name in first)
@@ -188,13 +189,13 @@ def test_nanos_lora_comes_back_bit_for_bit_with_its_metadata(tmp_path: Path, lor
 
 
 def test_a_converted_lora_loads_in_diffusers_and_draws_the_same(tmp_path: Path, lora: Path) -> None:
-    from fluxbooth.models import NANO
+    from fluxbooth.models.registry import NANO
 
     convert(lora, tmp_path / "k.safetensors", "kohya")
     convert(tmp_path / "k.safetensors", tmp_path / "d.safetensors", "diffusers")
     latents = []
     for path in (lora, tmp_path / "d.safetensors"):
-        told = json.loads(lorafile.read(path).metadata["lora_adapter_metadata"])["transformer.target_modules"]
+        told = json.loads(lora_file.read(path).metadata["lora_adapter_metadata"])["transformer.target_modules"]
         assert set(told) == {name.removeprefix("transformer.").split(".lora_")[0] for name in load_file(path)}
         pipeline = FluxPipeline.from_pretrained(NANO)
         pipeline.set_progress_bar_config(disable=True)
@@ -218,7 +219,7 @@ def test_a_dora_stays_in_diffusers_format(tmp_path: Path) -> None:
     convert(tmp_path / "dora.safetensors", tmp_path / "d.safetensors", "diffusers")
     written = load_file(tmp_path / "d.safetensors")
     assert all(torch.equal(written[name], value) for name, value in tensors.items())
-    assert json.loads(lorafile.read(tmp_path / "d.safetensors").metadata["lora_adapter_metadata"])["transformer.use_dora"] is True
+    assert json.loads(lora_file.read(tmp_path / "d.safetensors").metadata["lora_adapter_metadata"])["transformer.use_dora"] is True
 
 
 @pytest.mark.parametrize(
@@ -275,4 +276,4 @@ def test_layers_of_a_text_encoder_are_left_out_by_name(tmp_path: Path, capsys: p
     said = capsys.readouterr()
     assert json.loads(said.out)["left_out"] == [te]
     assert te in said.err
-    assert all(name.startswith(f"{SINGLE}proj_out") for name in lorafile.read(tmp_path / "d.safetensors").shapes)
+    assert all(name.startswith(f"{SINGLE}proj_out") for name in lora_file.read(tmp_path / "d.safetensors").shapes)

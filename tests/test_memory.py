@@ -10,13 +10,18 @@ import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from fluxbooth import flow, lora
+from fluxbooth import hardware
 from fluxbooth.errors import InputError
-from fluxbooth.models import BASES, NANO, memory, shape
-from fluxbooth.models.arrival import Arrival
-from fluxbooth.models.flux1 import Flux1
-from fluxbooth.models.memory import GIB, Choice, Job, Room, choose
-from fluxbooth.models.shape import FLUX1, Shape
+from fluxbooth.hardware import GIB, Room
+from fluxbooth.lora import training as lora_training
+from fluxbooth.memory import estimate
+from fluxbooth.memory.estimate import Choice, Job, choose
+from fluxbooth.memory.size import FLUX1, Shape
+from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.flux1.family import Flux1
+from fluxbooth.models.flux1.loading import Arrival
+from fluxbooth.models.registry import BASES, NANO
+from fluxbooth.training import flow
 from tests.meter import Meter, without_memory
 
 
@@ -30,11 +35,11 @@ class Case:
     head_size: int
     job: Job
     checkpointed: int = 0
-    dtype: memory.Dtype = "bfloat16"
+    dtype: hardware.Dtype = "bfloat16"
     text_width: int = 256
     pooled_width: int = 64
-    quantisation: memory.Quantisation = "none"
-    stored: memory.Dtype | None = None
+    quantisation: estimate.Quantisation = "none"
+    stored: hardware.Dtype | None = None
 
     @property
     def shape(self) -> Shape:
@@ -45,8 +50,8 @@ class Case:
     def choice(self) -> Choice:
         return Choice(self.dtype, self.quantisation, self.checkpointed, stored=self.stored)
 
-    def predict(self) -> memory.Estimate:
-        return memory.estimate(self.shape, self.job, self.choice)
+    def predict(self) -> estimate.Estimate:
+        return estimate.estimate(self.shape, self.job, self.choice)
 
 
 CASES = {
@@ -111,7 +116,7 @@ def family(case: Case, device: str) -> Flux1:
 def measure(case: Case, *, fake: bool = False) -> tuple[int, int]:
     """Bytes that stay between two steps, and the peak above them during the second."""
     trained = family(case, "meta" if fake else "cpu")
-    lora.add(trained, case.job.rank, 0)
+    lora_training.add(trained, case.job.rank, 0)
     trained.checkpoint_gradients(case.checkpointed)
     mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext()
     if isinstance(mode, FakeTensorMode):
@@ -153,7 +158,7 @@ def test_the_peak_is_what_was_predicted(name: str) -> None:
 def test_flux1_at_its_full_size(name: str) -> None:
     """On tensors that have sizes but no memory behind them."""
     stays, peak = measure(FULL_SIZE[name], fake=True)
-    predicted = memory.estimate(FLUX1, FULL_SIZE[name].job, FULL_SIZE[name].choice)
+    predicted = estimate.estimate(FLUX1, FULL_SIZE[name].job, FULL_SIZE[name].choice)
     assert predicted.base + predicted.adapter == pytest.approx(stays, rel=0.01)
     assert predicted.step == pytest.approx(peak, rel=0.03)
 
@@ -179,8 +184,8 @@ def test_the_autoencoder_at_its_peak() -> None:
     job, choice = Job(side, 512), Choice("float32", encoders="cpu")
     weights = FLUX1.autoencoder * 4
     for run, predicted in (
-        (lambda: autoencoder.encode(torch.zeros(1, 3, side, side)), memory.estimate(FLUX1, job, choice).encoding - weights),
-        (lambda: autoencoder.decode(torch.zeros(1, 16, side // 8, side // 8)), memory.estimate_generation(FLUX1, side, 512, choice).step),
+        (lambda: autoencoder.encode(torch.zeros(1, 3, side, side)), estimate.estimate(FLUX1, job, choice).encoding - weights),
+        (lambda: autoencoder.decode(torch.zeros(1, 16, side // 8, side // 8)), estimate.estimate_generation(FLUX1, side, 512, choice).step),
     ):
         with mode, torch.no_grad(), Meter() as meter:
             meter.count(autoencoder.parameters())
@@ -195,7 +200,7 @@ def test_no_more_is_given_up_than_must_be(vram: int, side: int) -> None:
     job, room = Job(side, 512), Room(vram * GIB, 32 * GIB)
     plan = choose("flux-dev", FLUX1, job, room)
     choice = plan.choice
-    assert plan.estimate == memory.estimate(FLUX1, job, choice)
+    assert plan.estimate == estimate.estimate(FLUX1, job, choice)
     assert plan.estimate.device <= room.device and plan.estimate.main <= room.main
     kinder: list[dict[str, object]] = []
     if choice.checkpointed:
@@ -208,7 +213,7 @@ def test_no_more_is_given_up_than_must_be(vram: int, side: int) -> None:
         better = {"int8": "none", "nf4": "int8"}[choice.quantisation]
         kinder.append({"quantisation": better, "checkpointed": 57, "encoders": "cpu", "offloaded": 0})
     for fields in kinder:
-        assert memory.estimate(FLUX1, job, replace(choice, **fields)).device > room.device, fields
+        assert estimate.estimate(FLUX1, job, replace(choice, **fields)).device > room.device, fields
     assert "\n" not in plan.why
     assert ("nothing is given up" in plan.why) == (choice == Choice(encoders="leave"))
 
@@ -245,11 +250,11 @@ def test_what_does_not_fit_is_said_in_a_sentence() -> None:
 def test_generation_fits_smaller_cards_than_training() -> None:
     for vram in (6, 8, 12, 16, 24, 40):
         room = Room(vram * GIB, 32 * GIB)
-        drawn = memory.choose_generation("flux-dev", FLUX1, 1024, 512, room)
+        drawn = estimate.choose_generation("flux-dev", FLUX1, 1024, 512, room)
         assert drawn.estimate.device <= room.device
         assert drawn.estimate.device < choose("flux-dev", FLUX1, Job(1024, 512), Room(40 * GIB, 32 * GIB)).estimate.device
     with pytest.raises(InputError, match="a picture of 1024 px"):
-        memory.choose_generation("flux-dev", FLUX1, 1024, 512, Room(1 * GIB, 32 * GIB))
+        estimate.choose_generation("flux-dev", FLUX1, 1024, 512, Room(1 * GIB, 32 * GIB))
 
 
 if __name__ == "__main__":  # python -m tests.test_memory [--save]: the tables in docs/measurements.md; ten minutes on a busy machine

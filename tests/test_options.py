@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth.cli import COMMANDS
-from fluxbooth.options import SHELLS
+from fluxbooth.cli.main import COMMANDS
+from fluxbooth.cli.options import SHELLS
 from tests.test_cli import QUICK, refused, run
 
 GROUPS = {"lora": "convert", "key": "create", "account": "limits", "callbacks": "replay"}

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from fluxbooth import InputError, TrainSpec, train
-from fluxbooth.demo import PHOTOS
-from fluxbooth.parallel import Crew
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.training.distributed import Crew
 from tests.forked import Command
 from tests.service.server import free_port
 

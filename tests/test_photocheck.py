@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
 from pillow_heif import register_heif_opener
 
-from fluxbooth import decode
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.photocheck import BLURRED, Photo, bucket, crop_box, find, fit, inspect, look, near_duplicates, read, sharpness
+from fluxbooth.photos import decoder
+from fluxbooth.photos.buckets import bucket, crop_box, fit
+from fluxbooth.photos.inspection import BLURRED, Photo, find, inspect, look, near_duplicates, read, sharpness
 from tests.hostile import slow_jpeg, slow_png
 
 RED, GREEN, BLUE, WHITE = (230, 20, 20), (20, 200, 20), (20, 20, 230), (255, 255, 255)
@@ -289,7 +290,7 @@ def test_a_102_megapixel_jpeg_passes_within_little_memory(tmp_path: Path, monkey
         for y in range(0, 8600, 860):
             big.paste(tile, (x, y))
     big.save(tmp_path / "camera.jpg", quality=50)
-    monkeypatch.setattr(decode, "_CHILD", f"import {CHILD}; p.MEMORY = 150 * 2**20; p._serve()")
+    monkeypatch.setattr(decoder, "_CHILD", f"import {CHILD}; p.MEMORY = 150 * 2**20; p._serve()")
     photo = one(tmp_path / "camera.jpg")
     assert (photo.width, photo.height) == (12000, 8600)
     assert 4_100_000 < photo.pixels.shape[0] * photo.pixels.shape[1] <= 4_194_304
@@ -352,7 +353,7 @@ def test_pixel_limits_differ_for_jpeg(tmp_path: Path) -> None:
 
 
 def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "_CHILD", f"import {CHILD}; p._has_heif = lambda: False; p._serve()")
+    monkeypatch.setattr(decoder, "_CHILD", f"import {CHILD}; p._has_heif = lambda: False; p._serve()")
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypmif1" + b"\0" * 40)
     (tmp_path / "b.jpg").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     assert refusal(tmp_path).count("install fluxbooth[heif]") == 2
@@ -385,7 +386,7 @@ def test_tiffs_of_numbers_are_refused_and_others_are_read_upright_and_of_their_f
 
 # read: the child
 
-CHILD = "fluxbooth.decode as p"
+CHILD = "fluxbooth.photos.decoder as p"
 FAULTY = (
     f"import itertools, os, signal, {CHILD}; real = p._decode; p.PROCESSOR_SECONDS = 1\n"
     "faults = dict(crash=os.abort, hang=signal.pause)\n"
@@ -400,8 +401,8 @@ def test_a_picture_that_kills_the_child_is_named_and_the_others_are_read(tmp_pat
     for name in ("a", "crash", "hang", "hungry", "z"):
         corners().save(tmp_path / f"{name}.png")
     (tmp_path / "zz.png").write_bytes(b"x")
-    monkeypatch.setattr(decode, "_CHILD", FAULTY)
-    monkeypatch.setattr(decode, "SECONDS", 4.0)
+    monkeypatch.setattr(decoder, "_CHILD", FAULTY)
+    monkeypatch.setattr(decoder, "SECONDS", 4.0)
     message = refusal(tmp_path)
     assert "crash.png (decoding it crashes)" in message
     assert "hang.png (it takes longer than 4 s to decode)" in message
@@ -413,8 +414,8 @@ def test_a_picture_that_kills_the_child_is_named_and_the_others_are_read(tmp_pat
 def test_a_picture_that_takes_the_processor_for_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "busy", "z"):
         corners().save(tmp_path / f"{name}.png")
-    monkeypatch.setattr(decode, "_CHILD", FAULTY)
-    monkeypatch.setattr(decode, "PROCESSOR_SECONDS", 1)
+    monkeypatch.setattr(decoder, "_CHILD", FAULTY)
+    monkeypatch.setattr(decoder, "PROCESSOR_SECONDS", 1)
     assert refusal(tmp_path) == "Cannot read busy.png (it takes longer than 1 s to decode): remove or replace it."
 
 
@@ -460,14 +461,14 @@ def test_pieces_of_what_lies_behind_or_inside_a_picture_do_not_count(tmp_path: P
 
 def test_a_library_that_prints_does_not_garble_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corners().save(tmp_path / "chatty.png")
-    monkeypatch.setattr(decode, "_CHILD", FAULTY)
+    monkeypatch.setattr(decoder, "_CHILD", FAULTY)
     assert near(one(tmp_path / "chatty.png").pixels, RED, 255)
     assert corner_colours(one(tmp_path / "chatty.png").pixels) == [RED, GREEN, BLUE, WHITE]
 
 
 def test_a_child_that_does_not_start_blames_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corners().save(tmp_path / "a.png")
-    monkeypatch.setattr(decode, "_CHILD", "import no_such_module")
+    monkeypatch.setattr(decoder, "_CHILD", "import no_such_module")
     with pytest.raises(FluxboothError, match=r"did not start.*no_such_module") as caught:
         read(tmp_path)
     assert not isinstance(caught.value, InputError)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fluxbooth.photofolders import find, left_out
+from fluxbooth.photos.folders import find, left_out
 
 
 def test_what_lies_beside_the_photos_is_named_by_its_kind(tmp_path: Path) -> None:

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from fluxbooth import models, photocheck
-from fluxbooth.demo import PHOTOS
-from fluxbooth.models.base import Family
-from fluxbooth.photos import Store, prepare
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.models import registry
+from fluxbooth.models.family import Family
+from fluxbooth.photos import buckets, inspection
+from fluxbooth.training.dataset import Store, prepare
 from tests.conftest import QUICK
 
 
 def test_every_photo_is_seen_equally_often_in_batches_of_one_shape(family: Family, tmp_path: Path) -> None:
-    pictures = photocheck.read(PHOTOS)
-    spec = models.resolve(QUICK, len(pictures))
+    pictures = inspection.read(PHOTOS)
+    spec = registry.resolve(QUICK, len(pictures))
     dataset = prepare(pictures, family, spec, tmp_path)
     assert {e.size for e in dataset.examples} == {(128, 128), (112, 144), (144, 112)}
     seen: Counter[int] = Counter()
@@ -31,8 +32,8 @@ def test_every_photo_is_seen_equally_often_in_batches_of_one_shape(family: Famil
 
 
 def test_several_areas_make_several_examples(family: Family, photos: Path, tmp_path: Path) -> None:
-    pictures = photocheck.read(photos)
-    spec = models.resolve(QUICK.model_copy(update={"resolutions": (96, 128)}), len(pictures))
+    pictures = inspection.read(photos)
+    spec = registry.resolve(QUICK.model_copy(update={"resolutions": (96, 128)}), len(pictures))
     dataset = prepare(pictures, family, spec, tmp_path)
     assert len(dataset.examples) == 8
     assert {(96, 96), (128, 128)} <= {e.size for e in dataset.examples}
@@ -40,8 +41,8 @@ def test_several_areas_make_several_examples(family: Family, photos: Path, tmp_p
 
 def test_captions_fall_back_to_the_trigger_and_drop_out(family: Family, photos: Path, tmp_path: Path) -> None:
     (photos / "photo-01.txt").write_text("[trigger] in a grey t-shirt\n")
-    pictures = photocheck.read(photos)
-    spec = models.resolve(QUICK.model_copy(update={"caption_dropout": 0.5}), len(pictures))
+    pictures = inspection.read(photos)
+    spec = registry.resolve(QUICK.model_copy(update={"caption_dropout": 0.5}), len(pictures))
     expected = family.encode_text(["ohwx man in a grey t-shirt", "ohwx man", ""], 72)["states"]
     dataset = prepare(pictures, family, spec, tmp_path)
     assert [e.caption for e in dataset.examples] == ["ohwx man in a grey t-shirt", "ohwx man", "ohwx man", "ohwx man"]
@@ -53,8 +54,8 @@ def test_captions_fall_back_to_the_trigger_and_drop_out(family: Family, photos: 
 
 
 def test_encoders_leave_memory(family: Family, photos: Path, tmp_path: Path) -> None:
-    pictures = photocheck.read(photos)
-    prepare(pictures, family, models.resolve(QUICK, len(pictures)), tmp_path)
+    pictures = inspection.read(photos)
+    prepare(pictures, family, registry.resolve(QUICK, len(pictures)), tmp_path)
     pipeline = family.pipeline()
     assert pipeline.text_encoder is None
     assert pipeline.text_encoder_2 is None
@@ -74,7 +75,7 @@ def test_a_store_gives_back_what_was_put_in_from_memory_and_from_disk(limit: int
 
 def test_a_photo_keeps_its_shape(tmp_path: Path) -> None:
     shutil.copy(PHOTOS / "photo-02.png", tmp_path)
-    photo = photocheck.read(tmp_path)[0]
-    size = photocheck.bucket(photo.width, photo.height, 128**2)
-    left, top, right, bottom = photocheck.crop_box(photo.width, photo.height, size)
+    photo = inspection.read(tmp_path)[0]
+    size = buckets.bucket(photo.width, photo.height, 128**2)
+    left, top, right, bottom = buckets.crop_box(photo.width, photo.height, size)
     assert (right - left) * (bottom - top) >= 0.95 * photo.width * photo.height

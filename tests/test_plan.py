@@ -11,12 +11,16 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from fluxbooth import flow, lora, machine, plan
-from fluxbooth.cli import main
+from fluxbooth import hardware
+from fluxbooth.cli.main import main
 from fluxbooth.errors import FluxboothError
-from fluxbooth.models.memory import GIB, Choice, Job
-from fluxbooth.models.shape import FLUX1
+from fluxbooth.hardware import GIB
+from fluxbooth.lora import training as lora_training
+from fluxbooth.memory.estimate import Choice, Job
+from fluxbooth.memory.size import FLUX1
+from fluxbooth.models import timing
 from fluxbooth.specs import GenerateSpec, TrainSpec
+from fluxbooth.training import flow
 from tests.test_memory import Case, family
 
 
@@ -52,7 +56,7 @@ def test_common_cards_are_planned_for(capsys: pytest.CaptureFixture[str]) -> Non
     ],
 )  # fmt: skip
 def test_a_card_is_known_by_its_drivers_name(name: str, mebibytes: int, card: str) -> None:
-    assert plan.like(mebibytes * 2**20, name).name == card
+    assert timing.like(mebibytes * 2**20, name).name == card
 
 
 def test_a_card_without_bfloat16_is_planned_for_in_float32(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,19 +107,19 @@ def test_the_operations_are_those_that_torch_counts(checkpointed: int) -> None:
     # rank 1, so that the LoRA's own arithmetic is as small as at FLUX.1's width; torch counts no flash attention on a CPU
     case = Case(1, 2, 8, 64, Job(128, 192, batch_size=2, rank=1), checkpointed, dtype="float32")
     trained, job = family(case, "cpu"), case.job
-    lora.add(trained, job.rank, 0)
+    lora_training.add(trained, job.rank, 0)
     trained.checkpoint_gradients(checkpointed)
     z = torch.zeros(2, job.image_tokens, 64)
     told = {"states": torch.zeros(2, job.text_length, case.text_width), "pooled": torch.zeros(2, case.pooled_width)}
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         flow.velocity_loss(trained.velocity(z, torch.full((2,), 0.5), told, 1.0, (128, 128)), z, z).backward()
-    assert plan.step_flops(case.shape, job, case.choice) == pytest.approx(counter.get_total_flops(), rel=0.03)
+    assert timing.step_flops(case.shape, job, case.choice) == pytest.approx(counter.get_total_flops(), rel=0.03)
 
 
 def test_flux1s_operations() -> None:
     """59,510 GFLOP in the Linears and 14.9 TFLOP in the attention of one forward pass at 1024 px."""
     job = Job(1024, 512)
-    none, everything = (plan.step_flops(FLUX1, job, Choice(checkpointed=count)) for count in (0, 57))
+    none, everything = (timing.step_flops(FLUX1, job, Choice(checkpointed=count)) for count in (0, 57))
     assert everything - none == pytest.approx(74.4e12, rel=0.01)
     assert none == pytest.approx(172e12, rel=0.02)
 
@@ -127,19 +131,19 @@ def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(tmp_path: 
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine, "free_memory", lambda: int(32 * GIB))
-    monkeypatch.setattr(machine, "matrix_speed", lambda: 1e11)
-    plan.worker.cache_clear()
-    assert plan.worker().name == "NVIDIA GeForce RTX 4090"
-    step = plan.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
-    picture = plan.guessed_drawing(GenerateSpec(base="flux-dev", steps=28), 1024**2)
+    monkeypatch.setattr(hardware, "free_memory", lambda: int(32 * GIB))
+    monkeypatch.setattr(hardware, "matrix_speed", lambda: 1e11)
+    timing.worker.cache_clear()
+    assert timing.worker().name == "NVIDIA GeForce RTX 4090"
+    step = timing.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
+    picture = timing.guessed_drawing(GenerateSpec(base="flux-dev", steps=28), 1024**2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    plan.worker.cache_clear()
+    timing.worker.cache_clear()
     try:
-        assert plan.worker().name == "this CPU"
-        on_cpu = plan.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
+        assert timing.worker().name == "this CPU"
+        on_cpu = timing.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
     finally:
-        plan.worker.cache_clear()
+        timing.worker.cache_clear()
     assert step and 1 < step < 6 and 10 < picture < 60  # published: two to four seconds, twenty to thirty
     assert on_cpu and on_cpu > 10 * step
 
@@ -150,6 +154,6 @@ def test_a_driver_that_hangs_is_said_to(tmp_path: Path, monkeypatch: pytest.Monk
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine, "DRIVER_WITHIN", 0.1)
+    monkeypatch.setattr(hardware, "DRIVER_WITHIN", 0.1)
     with pytest.raises(FluxboothError, match="nvidia-smi does not answer"):
-        machine.gpus()
+        hardware.gpus()

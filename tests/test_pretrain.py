@@ -15,9 +15,10 @@ import torch
 from PIL import Image
 from transformers import CLIPTokenizer
 
-from fluxbooth import InputError, flow
-from fluxbooth.likeness import load_reader
-from fluxbooth.models import NANO
+from fluxbooth import InputError
+from fluxbooth.evaluation.likeness import load_reader
+from fluxbooth.models.registry import NANO
+from fluxbooth.training import flow
 from pretrain import agreement, drawing, faces, hardening, leaves, people, text, things, vae, words
 from pretrain.__main__ import Work
 from pretrain.agreement import Velocities, met, usual, velocities

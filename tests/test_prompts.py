@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fluxbooth import prompts
 from fluxbooth.errors import InputError
-from fluxbooth.negatives import check_negative
-from fluxbooth.prompts import Advice, LoraTag, Prompt, advise, class_word, parse, plain, trigger_words, with_trigger
+from fluxbooth.prompts import language
+from fluxbooth.prompts.language import Advice, LoraTag, Prompt, advise, class_word, parse, plain, trigger_words, with_trigger
+from fluxbooth.prompts.negatives import check_negative
 from fluxbooth.specs import TrainSpec
 
 PIECES = st.sampled_from(
@@ -244,7 +244,7 @@ def test_advice_names_what_it_is_about(code: str, text: str, found: str) -> None
 
 
 def test_one_row_for_each_code() -> None:
-    codes_in_order = [rule.code for rule in prompts.RULES]
+    codes_in_order = [rule.code for rule in language.RULES]
     assert codes_in_order[:4] == ["weight", "negative_block", "other_tag", "escaped"]
     assert codes_in_order[4:8] == ["negation", "trigger_missing", "trigger_late", "too_long"]
     assert codes_in_order[8:] == ["lettering", "short", "long", "quality_words"]

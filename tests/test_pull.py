@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fluxbooth.models import BASES, NANO, pull
+from fluxbooth.models import hub as pull
+from fluxbooth.models.registry import BASES, NANO
 from tests.hub import COMMIT, Hub, running
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
@@ -154,9 +155,9 @@ def test_offline_and_out_of_reach(hub: Hub, home: Path) -> None:
 
 
 def test_a_disk_that_is_too_small(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    from fluxbooth import InputError, machine
+    from fluxbooth import InputError, hardware
 
-    monkeypatch.setattr(machine, "free_disk", lambda path: 10 * 2**30)
+    monkeypatch.setattr(hardware, "free_disk", lambda path: 10 * 2**30)
     with pytest.raises(InputError, match=r"flux-dev needs 33\.9 GB more .* 10\.7 GB are free: make room, or set HF_HOME"):
         pull._check_disk(BASES["flux-dev"], 33_900_000_000)
     pull._check_disk(BASES["flux-dev"], 0)

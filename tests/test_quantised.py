@@ -13,14 +13,19 @@ import torch
 from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
-from fluxbooth import fitting, generate, lora, machine, models, train
+from fluxbooth import generate, train
+from fluxbooth import hardware as machine
 from fluxbooth.errors import InputError
-from fluxbooth.lorafile import read
-from fluxbooth.models import memory, shape
-from fluxbooth.models.flux1 import Flux1
-from fluxbooth.models.frozen import FrozenLinear
-from fluxbooth.models.memory import Choice, Room
-from fluxbooth.slots import Shelf, worn
+from fluxbooth.hardware import Room
+from fluxbooth.lora import training as lora_training
+from fluxbooth.lora.file import read
+from fluxbooth.lora.inference import Shelf, worn
+from fluxbooth.memory import estimate
+from fluxbooth.memory.estimate import Choice
+from fluxbooth.models import loader, planner, registry
+from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.flux1.family import Flux1
+from fluxbooth.models.frozen_linear import FrozenLinear
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from tests.meter import Meter
 
@@ -40,7 +45,7 @@ class Base:
     folder: Path
 
     def load(self, choice: Choice) -> Flux1:
-        family = models.load(str(self.folder), training=True, choice=replace(choice, encoders="stay"))
+        family = loader.load(str(self.folder), training=True, choice=replace(choice, encoders="stay"))
         assert isinstance(family, Flux1)
         return family
 
@@ -52,14 +57,14 @@ def write(folder: Path, heads: int, head_size: int) -> Base:
         axes_dims_rope=(head_size // 8, head_size * 7 // 16, head_size * 7 // 16), **nano_widths(),
     )  # fmt: skip
     for part in ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"):
-        shutil.copytree(models.NANO / part, folder / part)
-    shutil.copy(models.NANO / "model_index.json", folder)
+        shutil.copytree(registry.NANO / part, folder / part)
+    shutil.copy(registry.NANO / "model_index.json", folder)
     torch.nn.Module.to(network, torch.bfloat16).save_pretrained(folder / "transformer")
     return Base(folder)
 
 
 def nano_widths() -> dict[str, Any]:
-    config = FluxTransformer2DModel.load_config(models.NANO / "transformer")
+    config = FluxTransformer2DModel.load_config(registry.NANO / "transformer")
     return {name: config[name] for name in ("joint_attention_dim", "pooled_projection_dim")}
 
 
@@ -78,7 +83,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
 
 def gradients(family: Flux1) -> Tensor:
     """Of every weight of a LoRA, for one noisy picture of 64 px and a target that no network would guess."""
-    parameters = lora.add(family, rank=2, seed=0)
+    parameters = lora_training.add(family, rank=2, seed=0)
     draw = torch.Generator().manual_seed(3)
     for parameter in parameters:  # B starts at zero, which would hide half of the gradient; A in the precision that weights are kept in
         parameter.data = 0.02 * torch.randn(parameter.shape, generator=draw)
@@ -202,7 +207,7 @@ def test_a_quantised_base_draws_at_full_width(wide: Base) -> None:
 
 def test_weights_are_quantised_as_they_arrive(narrow: Base) -> None:
     """While a base arrives there is never more of it than there will be and a few copies of one weight."""
-    family = models.load(str(narrow.folder), training=True, choice=Choice("float32", "int8", encoders="leave"))
+    family = loader.load(str(narrow.folder), training=True, choice=Choice("float32", "int8", encoders="leave"))
     largest = max(p.numel() for p in family.network.parameters()) * 4
     with Meter() as meter:
         family.load_network()
@@ -230,12 +235,12 @@ def test_what_does_not_fit_is_quantised(narrow: Base, photos: Path, tmp_path: Pa
     """The plan that is printed is the one that is applied, and a resumed run keeps to it."""
     # so many pictures a step that the step and not the encoding of photos needs the most
     update = {"gradient_checkpointing": "auto", "dtype": "float32", "batch_size": 64}
-    asked = models.resolve(spec(narrow, "auto").model_copy(update=update), 4)
+    asked = registry.resolve(spec(narrow, "auto").model_copy(update=update), 4)
     size = shape.of(str(narrow.folder))
     whole = [Choice("float32", checkpointed=count, encoders="leave", stored="bfloat16") for count in range(3)]
-    needed = min(memory.estimate(size, fitting.job(asked), choice, gpu=False).main for choice in whole)
+    needed = min(estimate.estimate(size, planner.job(asked), choice, gpu=False).main for choice in whole)
     monkeypatch.setattr(machine, "free_memory", lambda: needed - 1)
-    plan = fitting.training(asked)
+    plan = planner.training(asked)
     assert plan.choice.quantisation == "int8"
     assert "int8 base" in plan.why
     events: list[dict[str, Any]] = []
@@ -251,9 +256,9 @@ def test_what_does_not_fit_is_quantised(narrow: Base, photos: Path, tmp_path: Pa
 def test_settings_that_cannot_be_are_refused(narrow: Base) -> None:
     for update in ({"offload_blocks": 1}, {"encoders": "cpu"}):
         with pytest.raises(InputError, match="There is no GPU here"):
-            fitting.training(models.resolve(spec(narrow, "none").model_copy(update=update), 4), Room(None, 2**40))
+            planner.training(registry.resolve(spec(narrow, "none").model_copy(update=update), 4), Room(None, 2**40))
     with pytest.raises(InputError, match="is in memory with quantisation int8, not nf4"):
-        fitting.training(models.resolve(spec(narrow, "nf4"), 4), there=Choice("float32", "int8"))
+        planner.training(registry.resolve(spec(narrow, "nf4"), 4), there=Choice("float32", "int8"))
 
 
 def test_the_dtype_is_one_that_this_processor_is_fast_in(narrow: Base) -> None:
@@ -262,11 +267,11 @@ def test_the_dtype_is_one_that_this_processor_is_fast_in(narrow: Base) -> None:
         pytest.skip("only Linux on x86 without a GPU tells it in another way")
     hardware = any(flag in cpuinfo.read_text().split() for flag in ("avx512_bf16", "amx_tile"))
     dtype = "bfloat16" if hardware else "float32"
-    plan = fitting.training(models.resolve(spec(narrow, "none"), 4))
+    plan = planner.training(registry.resolve(spec(narrow, "none"), 4))
     assert plan.choice.dtype == dtype
     assert ("because this processor has no bfloat16 arithmetic" in plan.why) == (not hardware)
-    assert fitting.generation(GenerateSpec(base=str(narrow.folder)), 64).choice.dtype == dtype
-    family = models.load(str(narrow.folder))
+    assert planner.generation(GenerateSpec(base=str(narrow.folder)), 64).choice.dtype == dtype
+    family = loader.load(str(narrow.folder))
     assert family.dtype == getattr(torch, dtype)
     if not hardware:
         encoders = (family.pipeline().text_encoder, family.pipeline().text_encoder_2)
@@ -274,14 +279,14 @@ def test_the_dtype_is_one_that_this_processor_is_fast_in(narrow: Base) -> None:
         assert linear and all(isinstance(layer, FrozenLinear) and layer.dtype == torch.float32 for layer in linear)
         assert family.encode_text(["a man"], 16)["states"].dtype == torch.float32
     asked = spec(narrow, "none").model_copy(update={"dtype": "bfloat16"})
-    assert ("as asked, many times slower" in fitting.training(models.resolve(asked, 4)).why) == (not hardware)
+    assert ("as asked, many times slower" in planner.training(registry.resolve(asked, 4)).why) == (not hardware)
 
 
 if __name__ == "__main__":  # the tables in docs/measurements.md: python -m tests.test_quantised 24 128
     import sys
     import tempfile
 
-    from fluxbooth import demo
+    from fluxbooth.evaluation import demo
 
     with tempfile.TemporaryDirectory() as place:
         made = write(Path(place) / "base", int(sys.argv[1]), int(sys.argv[2]))

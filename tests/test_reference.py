@@ -13,9 +13,11 @@ from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fluxbooth import InputError, flow, models
-from fluxbooth.models import singlefile
-from fluxbooth.models.flux1 import Flux1
+from fluxbooth import InputError
+from fluxbooth.models import registry
+from fluxbooth.models.flux1 import single_file
+from fluxbooth.models.flux1.family import Flux1
+from fluxbooth.training import flow
 from tests import flux_reference as reference
 
 # of FLUX.1-dev
@@ -35,11 +37,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def flux(files: Path) -> Flux1:
-    network = singlefile.transformer(files / "flux1-dev.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])
-    autoencoder = singlefile.autoencoder(files / "ae.safetensors", torch.float32)
+    network = single_file.transformer(files / "flux1-dev.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])
+    autoencoder = single_file.autoencoder(files / "ae.safetensors", torch.float32)
     pipeline = FluxPipeline(FlowMatchEulerDiscreteScheduler(**SCHEDULER), autoencoder, None, None, None, None, network)
     pipeline.set_progress_bar_config(disable=True)
-    return Flux1(models.BASES["flux-dev"], pipeline, torch.float32)
+    return Flux1(registry.BASES["flux-dev"], pipeline, torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +109,9 @@ def test_an_all_in_one_file_in_scaled_fp8_gives_the_same_network(
     files: Path, flux: Flux1, tmp_path: Path, factor_key: str, marks: list[str]
 ) -> None:
     """As ComfyUI has them: other models beside the network's prefix, weights in fp8 with a factor each."""
-    stored = {"vae.decoder.conv_in.weight": torch.zeros(1)} | {f"{singlefile.ALL_IN_ONE}{mark}": torch.zeros(2) for mark in marks}
+    stored = {"vae.decoder.conv_in.weight": torch.zeros(1)} | {f"{single_file.ALL_IN_ONE}{mark}": torch.zeros(2) for mark in marks}
     for name, value in load_file(files / "flux1-dev.safetensors").items():
-        full = singlefile.ALL_IN_ONE + name
+        full = single_file.ALL_IN_ONE + name
         if value.ndim < 2:
             stored[full] = value
             continue
@@ -117,14 +119,14 @@ def test_an_all_in_one_file_in_scaled_fp8_gives_the_same_network(
         stored[full] = (value / factor).to(torch.float8_e4m3fn)
         stored[full.removesuffix("weight") + factor_key] = factor
     save_file(stored, tmp_path / "all.safetensors")
-    network = singlefile.transformer(tmp_path / "all.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])
+    network = single_file.transformer(tmp_path / "all.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])
     exact = flux.network.state_dict()
     for name, value in network.state_dict().items():
         assert ((value - exact[name]).abs() <= 2**-4 * exact[name].abs() + 2**-9 * exact[name].abs().max()).all(), name
-    stored[f"{singlefile.ALL_IN_ONE}img_in.weight"] = stored[f"{singlefile.ALL_IN_ONE}img_in.weight"].view(torch.int8)
+    stored[f"{single_file.ALL_IN_ONE}img_in.weight"] = stored[f"{single_file.ALL_IN_ONE}img_in.weight"].view(torch.int8)
     save_file(stored, tmp_path / "int8.safetensors")
     with pytest.raises(InputError, match=r"int8\.safetensors is quantised"):
-        singlefile.transformer(tmp_path / "int8.safetensors", torch.float32)
+        single_file.transformer(tmp_path / "int8.safetensors", torch.float32)
 
 
 def test_the_original_layout_is_split_as_diffusers_splits_it(tmp_path: Path) -> None:
@@ -133,7 +135,7 @@ def test_the_original_layout_is_split_as_diffusers_splits_it(tmp_path: Path) -> 
     width = reference.NETWORK["hidden_size"]
     tall = {name: [shape[0] * 3072 // width, *([1] if len(shape) > 1 else [])] for name, shape in shapes.items()}
     tensors = reference.weights(tall, 9000)
-    ours = {part: value for name, tensor in tensors.items() for part, value in singlefile._parts(name, tensor)}
+    ours = {part: value for name, tensor in tensors.items() for part, value in single_file._parts(name, tensor)}
     theirs = convert_flux_transformer_checkpoint_to_diffusers(dict(tensors))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
@@ -141,14 +143,14 @@ def test_the_original_layout_is_split_as_diffusers_splits_it(tmp_path: Path) -> 
 
 def test_another_kind_of_file_is_refused_by_name(files: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ae\.safetensors is no FLUX\.1"):
-        singlefile.transformer(files / "ae.safetensors", torch.float32)
+        single_file.transformer(files / "ae.safetensors", torch.float32)
     with pytest.raises(InputError, match=r"flux1-dev\.safetensors holds no autoencoder"):
-        singlefile.autoencoder(files / "flux1-dev.safetensors", torch.float32)
+        single_file.autoencoder(files / "flux1-dev.safetensors", torch.float32)
     (tmp_path / "page.safetensors").write_text("<html>")
     with pytest.raises(InputError, match=r"page\.safetensors"):
-        singlefile.transformer(tmp_path / "page.safetensors", torch.float32)
+        single_file.transformer(tmp_path / "page.safetensors", torch.float32)
     tensors = load_file(files / "flux1-dev.safetensors")
     del tensors["double_blocks.1.img_mlp.0.bias"]
     save_file(tensors, tmp_path / "short.safetensors")
     with pytest.raises(InputError, match=r"lacks 1 weights of FLUX\.1, such as transformer_blocks\.1\.ff\.net\.0\.proj\.bias"):
-        singlefile.transformer(tmp_path / "short.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])
+        single_file.transformer(tmp_path / "short.safetensors", torch.float32, axes=reference.NETWORK["axes_dim"])

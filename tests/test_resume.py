@@ -12,9 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fluxbooth import InputError, checkpoint, cli, photocheck
-from fluxbooth.checkpoint import RUN, RunFolder
-from fluxbooth.demo import PHOTOS
+from fluxbooth import InputError
+from fluxbooth.cli import main
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.photos import inspection
+from fluxbooth.training import run_folder
+from fluxbooth.training.run_folder import RUN, RunFolder
 from tests.conftest import QUICK
 from tests.forked import Command
 
@@ -63,7 +66,7 @@ def finish(out: Path) -> int:
 
 
 def test_a_setting_that_is_newer_than_the_run_is_as_it_was_without_it(tmp_path: Path) -> None:
-    photos = photocheck.read(PHOTOS)[:1]
+    photos = inspection.read(PHOTOS)[:1]
     with RunFolder.opened(tmp_path, QUICK, photos, overwrite=False) as folder:
         pass
     (tmp_path / "step-000001").mkdir()
@@ -76,21 +79,21 @@ def test_a_setting_that_is_newer_than_the_run_is_as_it_was_without_it(tmp_path: 
 
 
 def test_a_folder_takes_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(checkpoint, "LOCK_WITHIN", 0.0)
+    monkeypatch.setattr(run_folder, "LOCK_WITHIN", 0.0)
     out = tmp_path / "run"
     first = training(out)
     assert any(event["event"] == "checkpoint" for event in first.rows())
     first.signal(signal.SIGSTOP)
     there = sorted(path.name for path in out.iterdir())
     for more in ([], ["--steps", "9"], ["--overwrite"]):
-        assert cli.main(["train", str(PHOTOS), *FLAGS.split(), "--out", str(out), *more]) == 2
+        assert main.main(["train", str(PHOTOS), *FLAGS.split(), "--out", str(out), *more]) == 2
         assert f"Another training writes into {out}" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == there
     first.signal(signal.SIGKILL)
     first.finish()
-    assert cli.main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2  # free, but another training's
+    assert main.main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2  # free, but another training's
     assert "other settings" in capsys.readouterr().err
-    with RunFolder.opened(out, QUICK, photocheck.read(PHOTOS)[:1], overwrite=True) as folder:
+    with RunFolder.opened(out, QUICK, inspection.read(PHOTOS)[:1], overwrite=True) as folder:
         assert sorted(path.name for path in out.iterdir()) == ["cache", "run.json", "spec.toml"] and not folder.checkpoints()
 
 

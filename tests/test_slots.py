@@ -9,9 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fluxbooth import GenerateSpec, InputError, generate, lora, models
-from fluxbooth.models.base import Family
-from fluxbooth.slots import Shelf, worn
+from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth.lora import training as lora_training
+from fluxbooth.lora.inference import Shelf, worn
+from fluxbooth.models import loader
+from fluxbooth.models.family import Family
 
 QUICK = GenerateSpec(base="nano", steps=2, seed=4)
 
@@ -19,7 +21,7 @@ QUICK = GenerateSpec(base="nano", steps=2, seed=4)
 @pytest.fixture(scope="module")
 def resident() -> Family:
     """nano as it stays in memory from one piece of work to the next; each test leaves it plain."""
-    return models.load("nano", dtype="float32")
+    return loader.load("nano", dtype="float32")
 
 
 def velocity(family: Family) -> torch.Tensor:
@@ -45,7 +47,7 @@ def made(path: Path, family: Family, rank: int, seed: int, *, every: int = 1, ma
 
 def freshly_loaded(*loras: tuple[Path, float]) -> torch.Tensor:
     """By diffusers, on a base of its own."""
-    family = models.load("nano", dtype="float32")
+    family = loader.load("nano", dtype="float32")
     for number, (path, _) in enumerate(loras):
         family.pipeline().load_lora_weights(load_file(path), adapter_name=str(number))
     family.pipeline().set_adapters([str(number) for number in range(len(loras))], [weight for _, weight in loras])
@@ -72,8 +74,8 @@ def test_a_training_begins_on_the_plain_base_after_a_picture(tmp_path: Path, res
     with pytest.raises(KeyboardInterrupt), worn(resident, [(shelf.fetch(path, resident), 1.0)]):
         raise KeyboardInterrupt  # a cancel
     targets = resident.adapter_targets()
-    with lora.removed_after(resident):
-        assert len(lora.add(resident, 4, 0)) == 2 * len(targets)
+    with lora_training.removed_after(resident):
+        assert len(lora_training.add(resident, 4, 0)) == 2 * len(targets)
     assert resident.adapter_targets() == targets
     assert not any(module._forward_hooks for module in resident.network.modules())
 

@@ -11,17 +11,21 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fluxbooth import flow, lora, models, photocheck, photos
-from fluxbooth.models.base import Family
-from fluxbooth.models.frozen import FrozenLinear, with_low_rank
-from fluxbooth.optimizers import learning_rate, make_optimizer
-from fluxbooth.train import step_loss
+from fluxbooth.lora import training as lora_training
+from fluxbooth.models import registry
+from fluxbooth.models.family import Family
+from fluxbooth.models.frozen_linear import FrozenLinear, with_low_rank
+from fluxbooth.photos import inspection
+from fluxbooth.training import dataset as photos
+from fluxbooth.training import flow
+from fluxbooth.training.loop import step_loss
+from fluxbooth.training.optimizers import learning_rate, make_optimizer
 from tests.conftest import QUICK
 
 
 def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> None:
-    pictures = photocheck.read(photos_square)
-    spec = models.resolve(QUICK.model_copy(update={"seed": 11}), len(pictures))
+    pictures = inspection.read(photos_square)
+    spec = registry.resolve(QUICK.model_copy(update={"seed": 11}), len(pictures))
     pipeline = family.pipeline()
     vae, t5, clip = pipeline.vae, pipeline.text_encoder_2, pipeline.text_encoder
     tokens_t5 = pipeline.tokenizer_2(["ohwx man"], padding="max_length", max_length=72, return_tensors="pt").input_ids
@@ -32,7 +36,7 @@ def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> N
         latents = (vae.encode(pixels).latent_dist.mean - vae.config.shift_factor) * vae.config.scaling_factor
 
     dataset = photos.prepare(pictures, family, spec, photos_square)
-    parameters = lora.add(family, spec.rank, spec.seed)
+    parameters = lora_training.add(family, spec.rank, spec.seed)
     torch.manual_seed(3)
     for parameter in parameters:  # B starts at zero, which would hide half of the gradient
         parameter.data += 0.02 * torch.randn_like(parameter)
@@ -64,10 +68,10 @@ def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> N
 
 
 def test_the_first_update_is_adamws(family: Family, photos_square: Path) -> None:
-    pictures = photocheck.read(photos_square)
-    spec = models.resolve(QUICK, len(pictures))
+    pictures = inspection.read(photos_square)
+    spec = registry.resolve(QUICK, len(pictures))
     dataset = photos.prepare(pictures, family, spec, photos_square)
-    parameters = lora.add(family, spec.rank, spec.seed)
+    parameters = lora_training.add(family, spec.rank, spec.seed)
     optimizer = make_optimizer(spec, parameters)
     optimizer.param_groups[0]["lr"] = rate = learning_rate(spec, 0)
     before = [p.detach().clone() for p in parameters]

@@ -13,8 +13,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
-from fluxbooth import InputError, TrainSpec, trackers, train
-from fluxbooth.demo import PHOTOS
+from fluxbooth import InputError, TrainSpec, train
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.training import trackers
 from tests.conftest import QUICK
 
 TEXT = "ohwx man at sea"

@@ -9,10 +9,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fluxbooth import FluxboothError, InputError, TrainSpec, flow, lorafile, models, train
-from fluxbooth.demo import PHOTOS
-from fluxbooth.loraformats import convert
+from fluxbooth import FluxboothError, InputError, TrainSpec, train
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.lora import file as lora_file
+from fluxbooth.lora.convert import convert
+from fluxbooth.models import loader, registry
 from fluxbooth.specs import steps_for
+from fluxbooth.training import flow
 from tests.conftest import QUICK
 
 
@@ -28,8 +31,8 @@ def test_steps_follow_the_preset_and_an_explicit_number_wins(preset: Any, steps:
 
 
 def test_presets_raise_the_rate_of_the_base() -> None:
-    plain, fast = (models.resolve(TrainSpec(class_name="man", base="nano", preset=preset), 8) for preset in (None, "flux-lora-fast"))
-    assert plain.learning_rate == models.BASES["nano"].learning_rate
+    plain, fast = (registry.resolve(TrainSpec(class_name="man", base="nano", preset=preset), 8) for preset in (None, "flux-lora-fast"))
+    assert plain.learning_rate == registry.BASES["nano"].learning_rate
     assert fast.learning_rate is not None
     assert fast.learning_rate > plain.learning_rate
 
@@ -65,7 +68,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path: Pat
 
 def test_the_lora_has_every_linear_of_the_blocks_and_says_what_it_is(lora: Path) -> None:
     tensors = load_file(lora)
-    network = models.load("nano").network
+    network = loader.load("nano").network
     linear = {n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear) and "blocks." in n}
     assert {k.removeprefix("transformer.").split(".lora_")[0] for k in tensors} == linear
     assert any("norm1.linear" in name for name in linear)  # modulations included
@@ -165,7 +168,7 @@ def test_stages_are_whole_loras_and_what_they_draw(tmp_path: Path, photos: Path)
     done = train(photos, spec, tmp_path / "run", events.append)
     assert [e["step"] for e in events if e["event"] == "sample"] == [0, 2, 4, 6]
     stages = [Path(e["path"]) for e in events if e["event"] == "stage"]
-    assert [lorafile.read(path).ours["spec"]["steps"] for path in stages] == [2, 4, 6]
+    assert [lora_file.read(path).ours["spec"]["steps"] for path in stages] == [2, 4, 6]
     assert all(torch.equal(value, load_file(done.lora)[name]) for name, value in load_file(stages[-1]).items())
     kept = load_file(stages[0])
 
@@ -180,7 +183,7 @@ def test_stages_are_whole_loras_and_what_they_draw(tmp_path: Path, photos: Path)
     train(photos, blind, other)
     assert all(torch.equal(value, load_file(other / "stages" / stages[0].name)[name]) for name, value in kept.items())
     assert len(list((other / "stages").iterdir())) == 3
-    assert str(tmp_path) not in str(lorafile.read(stages[0]).metadata)
+    assert str(tmp_path) not in str(lora_file.read(stages[0]).metadata)
 
 
 def test_a_run_with_other_settings_is_not_mixed_in(tmp_path: Path, photos: Path) -> None:

@@ -16,10 +16,12 @@ import torch
 from PIL import Image
 
 import fluxbooth
-from fluxbooth import InputError, machine, models, provenance, verify, verifypage
-from fluxbooth.cli import main
-from fluxbooth.measured import StoppedError, measured, stopped
-from fluxbooth.verify import Course, run
+from fluxbooth import InputError, hardware
+from fluxbooth.cli.main import main
+from fluxbooth.evaluation import provenance, verify, verify_page
+from fluxbooth.evaluation.measured_process import StoppedError, measured, stopped
+from fluxbooth.evaluation.verify import Course, run
+from fluxbooth.models import registry
 from tests.conftest import QUICK
 
 COURSE = Course(QUICK.model_copy(update={"steps": 12, "learning_rate": 5e-3}), short=4, pictures=1)
@@ -38,7 +40,7 @@ def verified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verified]:
     out, events = tmp_path_factory.mktemp("wilhelmina") / "out", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", TOKEN)
-        report = run(out, events.append, models.find("nano"), COURSE)
+        report = run(out, events.append, registry.find("nano"), COURSE)
     yield Verified(out, report, events)
 
 
@@ -99,7 +101,7 @@ def test_the_report_says_where_it_was_made(verified: Verified) -> None:
     assert report["fluxbooth"]["version"] == fluxbooth.__version__
     assert report["base"]["name"] == "nano" and report["job"]["parameters"] > 1e6
     assert report["versions"]["torch"] == torch.__version__
-    assert report["machine"]["memory_gb"] == pytest.approx(machine.total_memory() / 2**30, abs=0.1)
+    assert report["machine"]["memory_gb"] == pytest.approx(hardware.total_memory() / 2**30, abs=0.1)
     assert report["machine"]["gpu"] is None
     page = (verified.out / "report.html").read_text()
     assert report["machine"]["processor"] in page and "seconds per step" not in page
@@ -107,7 +109,7 @@ def test_the_report_says_where_it_was_made(verified: Verified) -> None:
 
 
 def test_a_file_without_effect_is_found_out(verified: Verified) -> None:
-    again = verify._Verification(verified.out, models.find("nano"), COURSE, lambda event: None)
+    again = verify._Verification(verified.out, registry.find("nano"), COURSE, lambda event: None)
     plain = Image.open(next(path for path in (verified.out / "pictures").glob("*.png") if "lora" not in path.name)).convert("RGB")
     again.without = again.with_lora = [plain]
     assert not verify._reload_check(again._reload())["ok"]
@@ -142,14 +144,14 @@ def test_the_drivers_number_is_told_without_its_builders_host(tmp_path: Path, mo
 
 
 def test_a_base_of_ones_own_is_told_by_its_kind(tmp_path: Path) -> None:
-    shutil.copytree(models.NANO, tmp_path / "secret")
-    assert provenance.base_facts(models.find(str(tmp_path / "secret"))) == {"name": "a diffusers folder", "revision": None}
+    shutil.copytree(registry.NANO, tmp_path / "secret")
+    assert provenance.base_facts(registry.find(str(tmp_path / "secret"))) == {"name": "a diffusers folder", "revision": None}
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(InputError, match="no verification's output"):
-        run(tmp_path, lambda event: None, models.find("nano"))
+        run(tmp_path, lambda event: None, registry.find("nano"))
     assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
 
 
@@ -164,7 +166,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: py
     assert [row["what"] for row in report["checks"]] == ["training", "drawing", "resume"]
     assert not any(row["ok"] for row in report["checks"])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "OutOfMemoryError" in page and "somebody" not in page and verifypage.NEVER in page
+    assert "OutOfMemoryError" in page and "somebody" not in page and verify_page.NEVER in page
 
 
 def test_what_cannot_be_trained_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,26 +5,23 @@
     pictures = fluxbooth.generate(["ohwx man at the beach"], fluxbooth.GenerateSpec(loras=(str(result.lora),)))
 
 Names load on first use, so that importing the package costs nothing. Import it before torch, so that torch's threads give way to other
-programs (`cores.py`).
+programs (`threads.py`).
 """
 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from fluxbooth import cores
+from fluxbooth.version import __version__
 
 if TYPE_CHECKING:
-    from fluxbooth.client import ApiError, Client
+    from fluxbooth.client.client import ApiError, Client
     from fluxbooth.errors import FluxboothError, InputError
-    from fluxbooth.generate import Picture, generate
+    from fluxbooth.generation.generate import Picture, generate
     from fluxbooth.specs import GenerateSpec, TrainSpec
-    from fluxbooth.train import TrainResult, train
+    from fluxbooth.training.loop import TrainResult, train
 
-__version__ = "0.1.0"
 __all__ = [
     "ApiError",
     "Client",
@@ -34,14 +31,15 @@ __all__ = [
     "Picture",
     "TrainResult",
     "TrainSpec",
+    "__version__",
     "generate",
     "train",
 ]
 
 _HOMES = {
-    "ApiError": "client", "Client": "client",
-    "FluxboothError": "errors", "InputError": "errors", "Picture": "generate", "generate": "generate",
-    "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "train", "train": "train",
+    "ApiError": "client.client", "Client": "client.client",
+    "FluxboothError": "errors", "InputError": "errors", "Picture": "generation.generate", "generate": "generation.generate",
+    "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "training.loop", "train": "training.loop",
 }  # fmt: skip
 
 
@@ -49,16 +47,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fluxbooth' has no attribute {name!r}")
     return getattr(importlib.import_module(f"fluxbooth.{_HOMES[name]}"), name)
-
-
-class _Package(ModuleType):
-    """Keeps `fluxbooth.train` and `fluxbooth.generate` the functions after the modules of the same name are imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _HOMES and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-cores.wait_asleep()

@@ -1,5 +1,5 @@
 import sys
 
-from fluxbooth.cli import main
+from fluxbooth.cli.main import main
 
 sys.exit(main())

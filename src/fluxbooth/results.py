@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL import Image
 
-    from fluxbooth.generate import Picture
+    from fluxbooth.generation.generate import Picture
 
 THUMBNAIL = 256  # pixels of the longer side
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fluxbooth.errors import InputError, did_you_mean
-from fluxbooth.prompts import trigger_words
+from fluxbooth.prompts.language import trigger_words
 
 # steps = max(300, per picture x pictures); the rate of the base is multiplied
 PRESETS: dict[str | None, tuple[int, float]] = {

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth.service import db, opening
-from fluxbooth.service.jobs import JobEngine
-from fluxbooth.service.links import Signer
-from fluxbooth.service.results import Results
+from fluxbooth.service import opening
+from fluxbooth.service.db import database as db
+from fluxbooth.service.files.signed_urls import Signer
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.store import Store
+from fluxbooth.service.transitions import Results
 from tests.service.claude import Claude
 from tests.service.installation import Installation
 from tests.service.server import Receiver, Server

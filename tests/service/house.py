@@ -13,10 +13,11 @@ from typing import Any
 import httpx
 import uvicorn
 
-from fluxbooth import serve
-from fluxbooth.service import accounts, db
-from fluxbooth.service.results import Results
+from fluxbooth.service import installation
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
+from fluxbooth.service.transitions import Results
 from fluxbooth.web.app import create_app
 from tests.service.installation import Installation
 from tests.service.server import free_port, until
@@ -30,7 +31,7 @@ class House(Installation):
     secret: bytes
 
     @property
-    def db(self) -> db.Database:
+    def db(self) -> database.Database:
         return self.results.db
 
     def guest(self, name: str) -> tuple[int, httpx.Client]:
@@ -64,7 +65,7 @@ def house(blank: Path, data: Path, **settings: Any) -> Iterator[House]:
     services = app.state.services
     results = Results(chosen, services.db, services.store, services.jobs)
     with services.db.write() as session:
-        key = accounts.create_key(session, serve.first_account(session), "", services.secret)
+        key = accounts.create_key(session, installation.first_account(session), "", services.secret)
     yield House(chosen, results, client(chosen, key), services.secret)
     server.should_exit = True
     thread.join()

@@ -12,15 +12,17 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.demo import PHOTOS
-from fluxbooth.service import accounts, prompts, tunes
-from fluxbooth.service.db import Database
-from fluxbooth.service.jobs import JobEngine
-from fluxbooth.service.links import Signer
-from fluxbooth.service.results import Results
-from fluxbooth.service.schemas import PromptForm, TuneForm
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.contract.forms import PromptForm, TuneForm
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Account, Callback, Prompt, Tune
+from fluxbooth.service.files.signed_urls import Signer
+from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Account, Callback, Prompt, Tune
+from fluxbooth.service.transitions import Results
+from fluxbooth.service.tunes import tune as tunes
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 

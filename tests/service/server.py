@@ -20,7 +20,7 @@ from typing import Any, Self
 
 import httpx
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.installation import files_of
 
 Json = dict[str, Any]
@@ -84,15 +84,15 @@ class Server:
             self.process.wait(PATIENCE)
 
     def engine(self) -> int | None:
-        return next(iter(children(self.process.pid, "fluxbooth.worker")), None) if self.process else None
+        return next(iter(children(self.process.pid, "fluxbooth.engine.worker")), None) if self.process else None
 
     def child(self) -> int | None:
         nursery = self.nursery()
-        return next(iter(children(nursery, "fluxbooth.nursery")), None) if nursery else None
+        return next(iter(children(nursery, "fluxbooth.engine.fork_server")), None) if nursery else None
 
     def nursery(self) -> int | None:
         engine = self.engine()
-        return next(iter(children(engine, "fluxbooth.nursery")), None) if engine else None
+        return next(iter(children(engine, "fluxbooth.engine.fork_server")), None) if engine else None
 
     def kill(self, what: str) -> None:
         """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without its API is started again."""

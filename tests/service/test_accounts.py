@@ -18,15 +18,19 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from fluxbooth.cli import main
-from fluxbooth.service import accounts, belongings, fairness, money, quotas, signing_in
-from fluxbooth.service.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
-from fluxbooth.web.pace import SAVED, Pace
+from fluxbooth.cli.main import main
+from fluxbooth.service import account_data
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import quotas, web_sessions
+from fluxbooth.service.billing import ledger
+from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
+from fluxbooth.service.jobs import priority
+from fluxbooth.web.rate_limit import SAVED, Pace
 from tests.service.house import House, house
 from tests.service.server import Receiver, pictures
 
 Json = dict[str, Any]
-DAY = 24 * fairness.HOUR
+DAY = 24 * priority.HOUR
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +98,7 @@ def test_who_asks_too_fast_is_told_when_to_come_again(blank: Path, tmp_path: Pat
 def test_waiting_jobs_are_limited_and_a_finished_one_makes_room(town: House) -> None:
     account, guest = town.guest("impatient")
     with town.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 10_000)
+        ledger.credit(session, session.get_one(Account, account), 10_000)
     made = [guest.post("/prompts", json={"text": f"a man at sea {i}"}) for i in range(4)]
     assert [answer.status_code for answer in made] == [201, 201, 201, 429]
     assert made[3].headers["retry-after"] == "30" and "3 jobs are the most" in made[3].json()["error"]
@@ -123,7 +127,7 @@ def test_stored_bytes_are_limited_and_deleting_makes_room(town: House) -> None:
 def test_pictures_that_prompts_start_from_are_stored_bytes_too(town: House) -> None:
     account, guest = town.guest("painter")
     with town.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 100_000)
+        ledger.credit(session, session.get_one(Account, account), 100_000)
     made = guest.post("/prompts", data={"prompt[text]": "a man"}, files={"prompt[input_image]": pictures(1)[0][1]}).json()
     kept = len(httpx.get(made["input_image"]).raise_for_status().content)
     with town.db.read() as session:
@@ -138,7 +142,7 @@ def test_an_account_may_have_limits_of_its_own(town: House, operate: Operator) -
     other, modest = town.guest("Modest")
     with town.db.write() as session:
         for one in (account, other):
-            money.credit(session, session.get_one(Account, one), 10_000)
+            ledger.credit(session, session.get_one(Account, one), 10_000)
 
     def limits(*flags: str) -> Json:
         shown = json.loads(operate("account", "limits", "Guest of honour", *flags, "--json"))
@@ -215,7 +219,7 @@ def test_fifty_accounts_have_their_turns(blank: Path, tmp_path: Path) -> None:
     rest = order[150:]
     trainings = [i for i, job in enumerate(rest) if job.startswith("tune")]
     # together, behind as many drawings of one account as six hours count for; only that account has more
-    assert trainings[0] == fairness.TRAINING_BEHIND / fairness.DRAWING_BEHIND - 3 and trainings[-1] - trainings[0] <= 50
+    assert trainings[0] == priority.TRAINING_BEHIND / priority.DRAWING_BEHIND - 3 and trainings[-1] - trainings[0] <= 50
     assert {owner[job] for job in rest if job.startswith("prompt")} == {hog.id}
 
 
@@ -227,7 +231,7 @@ def test_in_a_rush_that_never_ends_everybody_has_a_share_and_nothing_waits_for_e
     numbers = itertools.count()
 
     def arrive(second: int, who: str) -> None:
-        place = fairness.place(second, training=who == "trainer", waiting=waiting[who])
+        place = priority.place(second, training=who == "trainer", waiting=waiting[who])
         waiting[who] += 1
         heapq.heappush(queue, (place, next(numbers), who, second))
 
@@ -243,7 +247,7 @@ def test_in_a_rush_that_never_ends_everybody_has_a_share_and_nothing_waits_for_e
         done.setdefault(who, []).append((came, second))
     turns = {who: [turn - came for came, turn in pairs] for who, pairs in done.items()}
     assert all(max(waits) <= 60 for who, waits in turns.items() if who.startswith("guest")) and len(turns) == 50
-    assert turns["trainer"][0] <= fairness.TRAINING_BEHIND + 60
+    assert turns["trainer"][0] <= priority.TRAINING_BEHIND + 60
     assert sum(len(waits) for waits in turns.values()) == 4 * DAY / 60 and len(turns["hog"]) > 0.89 * 4 * DAY / 60
     assert done["hog"] == sorted(done["hog"])  # one account's jobs in the order in which they came
 
@@ -295,7 +299,7 @@ def test_credit_is_given_by_the_operator(town: House, operate: Operator) -> None
 
 
 def test_every_table_belongs_to_accounts_or_is_theirs_to_keep() -> None:
-    known = {row.__tablename__ for row, _ in belongings.owned(1)} | {Account.__tablename__, Movement.__tablename__}
+    known = {row.__tablename__ for row, _ in account_data.owned(1)} | {Account.__tablename__, Movement.__tablename__}
     assert known == set(Row.metadata.tables)
 
 
@@ -306,7 +310,7 @@ def estate(town: House, receiver: Receiver) -> Iterator[tuple[int, Json]]:
     other, stranger = town.guest(f"stranger {receiver.url}")
     with town.db.write() as session:
         for one in (account, other):
-            money.credit(session, session.get_one(Account, one), 20_000)
+            ledger.credit(session, session.get_one(Account, one), 20_000)
     tune = new_tune(guest, callback=receiver.url).json()
     town.sampled(tune["id"], 0, 0)
     town.trained(tune["id"])
@@ -321,8 +325,8 @@ def estate(town: House, receiver: Receiver) -> Iterator[tuple[int, Json]]:
     guest.post(f"/p/{pack['slug']}/tunes", json={"tune": {"tune_ids": [tune["id"]]}}).raise_for_status()
     unfinished = new_tune(guest).json()
     with town.db.write() as session:
-        signing_in.sign_in(session, signing_in.new_link(session, session.get_one(Account, account), town.secret), town.secret)
-        signing_in.new_link(session, session.get_one(Account, account), town.secret)
+        web_sessions.sign_in(session, web_sessions.new_link(session, session.get_one(Account, account), town.secret), town.secret)
+        web_sessions.new_link(session, session.get_one(Account, account), town.secret)
     made = {"client": guest, "tune": tune, "prompt": prompt, "pack": pack, "other": other, "ran": ran.json(), "unfinished": unfinished}
     yield account, made
 
@@ -337,11 +341,11 @@ def test_an_export_has_every_row_and_every_file(town: House, operate: Operator, 
     assert zipped == {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     rows = {Path(name).stem: [json.loads(line) for line in text.splitlines()] for name, text in zipped.items() if name.startswith("rows")}
     with town.db.read() as session:
-        for row, mine in belongings.owned(account):
+        for row, mine in account_data.owned(account):
             assert len(rows[row.__tablename__]) == session.scalar(select(func.count()).select_from(row).where(mine)) > 0, row
     assert {row["kind"] for row in rows["ledger"]} == {"credit", "hold", "capture"}
     assert rows["accounts"][0]["id"] == account
-    assert not [word for word in belongings.SECRETS if word.encode() in b"".join(zipped.values())]
+    assert not [word for word in account_data.SECRETS if word.encode() in b"".join(zipped.values())]
     files = {name for name in zipped if name.startswith("files/")}
     of_tune = {Path(name).name for name in files if name.startswith(f"files/tunes/{made['tune']['id']}-")}
     assert of_tune == {"lora.safetensors", "000.png", "000000-0.jpg"}
@@ -359,7 +363,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(town: House, operate
     held = made["client"].get("/users").json()["usd_balance_mc"]
     if killed:  # between the transaction that closes it and the removal; the next sweep goes on
         with town.db.write() as session:
-            belongings.close(session, session.get_one(Account, account))
+            account_data.close(session, session.get_one(Account, account))
         town.results.sweep(now())
     else:
         operate("account", "delete", str(account), "--yes")
@@ -367,11 +371,11 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(town: House, operate
     assert httpx.get(picture).status_code == 404
     assert httpx.get(f"{town.settings.url}/p/{made['pack']['slug']}").status_code == 404
     with town.db.read() as session:
-        for row, mine in belongings.owned(account):
+        for row, mine in account_data.owned(account):
             assert session.scalar(select(func.count()).select_from(row).where(mine)) == 0, row
         left = session.get_one(Account, account)
         assert (left.name, left.webhook_secret) == ("", "") and left.deleted_at
-        assert money.balance(session, account) == held + 1000  # what the run of its pack held
+        assert ledger.balance(session, account) == held + 1000  # what the run of its pack held
         theirs = session.get_one(Order, made["ran"]["order"]["id"])
         assert theirs.pack_id is None and session.get_one(Prompt, made["ran"]["prompt_ids"][0]).deleted_at is None
     assert not town.files(f"tunes/{made['tune']['id']}")
@@ -390,7 +394,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(town: House, operate
 def test_expiry_ends_the_orders_that_waited(town: House, receiver: Receiver) -> None:
     account, guest = town.guest(f"late {receiver.url}")
     with town.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 5000)
+        ledger.credit(session, session.get_one(Account, account), 5000)
     tune = new_tune(guest).json()
     town.trained(tune["id"])
     text = {"text": "ohwx man at sea", "pack_id": guest.post("/packs", json={"title": f"Late {receiver.url}"}).json()["id"]}
@@ -413,7 +417,7 @@ def test_a_stranger_s_like_counts_for_the_original(town: House) -> None:
     _, stranger = town.guest("liker")
     with town.db.write() as session:
         for one in ("maker", "liker"):
-            money.credit(session, accounts.find(session, one), 10_000)
+            ledger.credit(session, accounts.find(session, one), 10_000)
     mine, theirs = new_tune(guest).json(), new_tune(stranger).json()
     town.trained(mine["id"])
     town.trained(theirs["id"])
@@ -436,9 +440,9 @@ def test_a_stranger_s_like_counts_for_the_original(town: House) -> None:
 
 def test_two_who_close_an_account_at_once_do_it_once(town: House) -> None:
     account, _ = town.guest("twice gone")
-    both = [threading.Thread(target=belongings.purge, args=(town.db, town.results.store, town.results.jobs, account)) for _ in range(2)]
+    both = [threading.Thread(target=account_data.purge, args=(town.db, town.results.store, town.results.jobs, account)) for _ in range(2)]
     with town.db.write() as session:
-        belongings.close(session, session.get_one(Account, account))
+        account_data.close(session, session.get_one(Account, account))
     for one in both:
         one.start()
     for one in both:

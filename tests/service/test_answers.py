@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
-from fluxbooth import worker
-from fluxbooth.service import fairness
-from fluxbooth.service.tables import Callback, Prompt, Tune
+from fluxbooth.engine import worker
+from fluxbooth.service.db.tables import Callback, Prompt, Tune
+from fluxbooth.service.jobs import priority
 from tests.service.house import House, house
 from tests.service.server import Receiver, pictures
 
@@ -175,8 +175,8 @@ def test_a_trial_stands_behind_no_training_of_its_account(home: House) -> None:
         new_tune(home)
     trial, training = (home.row(Tune, new_tune(home, branch=branch)["id"]) for branch in ("fast", "flux1"))
     with home.db.read() as session:
-        behind = fairness.priority(session, training) - fairness.priority(session, trial)
-    assert behind >= 3 * fairness.TRAINING_BEHIND
+        behind = priority.priority(session, training) - priority.priority(session, trial)
+    assert behind >= 3 * priority.TRAINING_BEHIND
 
 
 def test_an_order_is_told_of_after_the_callback_of_its_last_prompt(home: House, receiver: Receiver) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from fluxbooth.cli import main
-from fluxbooth.service import backups, opening, room, tunes
-from fluxbooth.service.db import Database
+from fluxbooth.cli.main import main
+from fluxbooth.service import backups, opening
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Account, Tune
+from fluxbooth.service.files import reserve
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Account, Tune
+from fluxbooth.service.tunes import tune as tunes
 from tests.service.house import House, house
 from tests.service.walking import unmatched
 
@@ -37,7 +39,7 @@ def delete(home: House, account: int, tune: int) -> None:
     def hide(session: Any) -> list[str]:
         return tunes.delete(session, home.results.jobs, session.get_one(Account, account), tune, with_prompts=True)
 
-    room.delete(home.db, home.results.store, hide)
+    reserve.delete(home.db, home.results.store, hide)
 
 
 @pytest.mark.parametrize("when", ["before the rows are copied", "while files are copied"])

@@ -28,10 +28,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from fluxbooth.demo import PHOTOS
-from fluxbooth.service import accounts
-from fluxbooth.service.db import Database
-from fluxbooth.service.tables import Tune, now
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Tune, now
 from tests.service.installation import calling
 from tests.service.server import FEW, Json, Server, pictures, until
 
@@ -400,7 +400,7 @@ def test_no_forbidden_address_is_ever_connected_to(strict_server: Server) -> Non
 def refusals(server: Server) -> list[str | None]:
     from sqlalchemy import select
 
-    from fluxbooth.service.tables import Callback
+    from fluxbooth.service.db.tables import Callback
 
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
         return list(session.scalars(select(Callback.last_error).where(Callback.last_error.is_not(None))))

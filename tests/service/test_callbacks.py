@@ -12,10 +12,11 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from fluxbooth.cli import main
-from fluxbooth.service import callbacks, webhooks
-from fluxbooth.service.fetch import FetchRules
-from fluxbooth.service.tables import Account, Callback, now
+from fluxbooth.cli.main import main
+from fluxbooth.service.db.tables import Account, Callback, now
+from fluxbooth.service.jobs import callbacks
+from fluxbooth.service.outgoing import webhooks
+from fluxbooth.service.outgoing.fetch import FetchRules
 from tests.service.house import House, house
 from tests.service.installation import Installation
 from tests.service.server import Receiver, pictures

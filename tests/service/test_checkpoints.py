@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth.service import checkpoints, continuing, quotas, tunes
-from fluxbooth.service.checkpoint_tables import Checkpoint
+from fluxbooth.service.accounts import quotas
+from fluxbooth.service.contract.forms import MoreForm
+from fluxbooth.service.db.checkpoint_tables import Checkpoint
+from fluxbooth.service.db.tables import Tune
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.service.schemas import MoreForm
-from fluxbooth.service.tables import Tune
+from fluxbooth.service.tunes import checkpoints, train_more
+from fluxbooth.service.tunes import tune as tunes
 from tests.service.installation import Installation
 
 
@@ -93,7 +95,7 @@ def test_training_goes_on_from_a_tune_that_may_be_deleted_meanwhile(installation
         form = MoreForm.read({"steps": steps})
         return installation.write(
             owner,
-            lambda session, account: continuing.more(session, installation.settings, results.store, results.jobs, account, old, form).id,
+            lambda session, account: train_more.more(session, installation.settings, results.store, results.jobs, account, old, form).id,
         )
 
     with pytest.raises(ServiceError, match="is not trained"):

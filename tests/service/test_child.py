@@ -16,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fluxbooth import lifeline, liveness
-from fluxbooth.child import Child, ChildDied, NurseryDied, Refused
+from fluxbooth import process_lifetime
+from fluxbooth.engine import liveness
+from fluxbooth.engine.device_pool import Child, ChildDied, NurseryDied, Refused
 from tests.service.server import until
 
 
@@ -125,7 +126,7 @@ def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(child: Child, 
 def test_where_a_fork_would_have_no_gpu_the_child_begins_anew(tmp_path: Path) -> None:
     program = "import torch; torch.cuda._is_in_bad_fork = lambda: True; from fluxbooth import nursery; nursery.main()"
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=lifeline.environment()
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=process_lifetime.environment()
     ) as process:
         assert process.stdin and process.stdout
         process.stdin.write(json.dumps({"id": 1, **request(tmp_path / "out")}) + "\n")

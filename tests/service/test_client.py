@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 import fluxbooth
-from fluxbooth.client import Client
-from fluxbooth.client_types import Progress
-from fluxbooth.demo import PHOTOS
+from fluxbooth.client.client import Client
+from fluxbooth.client.types import Progress
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.server import Server
 from tests.service.servers import Server as Answering
 from tests.service.servers import response, serving

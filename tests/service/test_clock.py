@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from fluxbooth.service import clock
-from fluxbooth.service.tables import Tune, now
+from fluxbooth.service.db.tables import Tune, now
 from tests.service.installation import Installation
 
 DAY = datetime.timedelta(days=1)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.server import FEW, Json, Receiver, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
@@ -118,8 +118,8 @@ def signature_of(server: Server, headers: dict[str, str], body: bytes) -> str:
     """Standard Webhooks, computed here from its definition."""
     from sqlalchemy import select
 
-    from fluxbooth.service.db import Database
-    from fluxbooth.service.tables import Account
+    from fluxbooth.service.db.database import Database
+    from fluxbooth.service.db.tables import Account
 
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
         secret = session.scalars(select(Account.webhook_secret).order_by(Account.id)).first()

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from fluxbooth import machine
-from fluxbooth.child import Child, Children, environments
+from fluxbooth import hardware
+from fluxbooth.engine.device_pool import Child, Children, environments
 from fluxbooth.service.settings import read_settings
 from tests.service.server import Server, children, until
 
@@ -30,8 +30,8 @@ def progress(server: Server, tune: int) -> dict[str, Any]:
 
 def runners(server: Server) -> list[int]:
     engine = server.engine()
-    nurseries = children(engine, "fluxbooth.nursery") if engine else []
-    return sorted(pid for nursery in nurseries for pid in children(nursery, "fluxbooth.nursery"))
+    nurseries = children(engine, "fluxbooth.engine.fork_server") if engine else []
+    return sorted(pid for nursery in nurseries for pid in children(nursery, "fluxbooth.engine.fork_server"))
 
 
 @pytest.mark.slow
@@ -69,15 +69,15 @@ def test_a_child_sees_its_own_device_and_its_share_of_the_cores(monkeypatch: pyt
 
 def test_the_gpus_are_those_that_the_driver_lists_or_the_user_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, 3")
-    assert machine.gpus() == ["1", "3"]
+    assert hardware.gpus() == ["1", "3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert machine.gpus() == []
+    assert hardware.gpus() == []
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho GPU-a\necho GPU-b\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert machine.gpus() == ["GPU-a", "GPU-b"]
+    assert hardware.gpus() == ["GPU-a", "GPU-b"]
 
 
 def test_the_setting_is_a_list_of_names(tmp_path: Path) -> None:

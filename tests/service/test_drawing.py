@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fluxbooth.service.tables import Tune
+from fluxbooth.service.db.tables import Tune
 from tests.service.installation import Installation
 
 

@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from fluxbooth.service import prompts, tunes
+from fluxbooth.service.db.tables import Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.tables import Prompt, Tune, now
+from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.tunes import tune as tunes
 from tests.service.installation import Installation
 
 DAY = datetime.timedelta(days=1)

@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from fluxbooth.errors import InputError
-from fluxbooth.service import fetching, quotas
-from fluxbooth.service.db import Database
-from fluxbooth.service.fetch import FetchError, FetchRules
+from fluxbooth.service import fetching
+from fluxbooth.service.accounts import quotas
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Account, Callback, Photo, Prompt, Tune, now
+from fluxbooth.service.outgoing.fetch import FetchError, FetchRules
 from fluxbooth.service.settings import MB, Settings
-from fluxbooth.service.tables import Account, Callback, Photo, Prompt, Tune, now
 from tests.service import servers
 from tests.service.installation import PHOTO, Installation, calling
 from tests.service.server import Receiver, Server, until

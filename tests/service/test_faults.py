@@ -13,12 +13,13 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
-from fluxbooth import worker
-from fluxbooth.demo import PHOTOS
-from fluxbooth.service import accounts, room
-from fluxbooth.service.db import Database
-from fluxbooth.service.tables import Prompt
-from fluxbooth.web import app
+from fluxbooth.engine import worker
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Prompt
+from fluxbooth.service.files import reserve
+from fluxbooth.web import app, state
 from tests.service.installation import Installation
 from tests.service.server import Server
 
@@ -28,7 +29,7 @@ DISK = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'  # a dis
 
 
 def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "PATIENCE", 0.1)
+    monkeypatch.setattr(state, "PATIENCE", 0.1)
     key = new_key(installation)
     with TestClient(app.create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}) as client:
         with sqlite3.connect(installation.settings.database) as holder:
@@ -134,7 +135,7 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: 
     assert cramped.http.get("/prompts").json() == [] and cramped.http.get(f"/tunes/{kept[0]['id']}").status_code == 200
     assert cramped.http.delete(f"/tunes/{kept[0]['id']}").status_code == 200  # for which room was set aside
     assert not [path for path in (disk / "files" / "tunes").glob(f"{kept[0]['id']}-*") if path.exists()]
-    assert (disk / "reserve").stat().st_size == room.SIZE  # of the room that it made
+    assert (disk / "reserve").stat().st_size == reserve.SIZE  # of the room that it made
     assert [row["title"] for row in cramped.http.get("/tunes").json()] == [row["title"] for row in reversed(kept[1:])]
     ballast.unlink()
 

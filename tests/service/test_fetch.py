@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from fluxbooth.service import outbound
-from fluxbooth.service.fetch import FetchError, FetchRules, fetch
+from fluxbooth.service.outgoing import outbound
+from fluxbooth.service.outgoing.fetch import FetchError, FetchRules, fetch
 from tests.service.servers import Server, response, serving
 
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 1000

@@ -16,12 +16,16 @@ import pytest
 from safetensors.numpy import save
 from sqlalchemy import update
 
-from fluxbooth.demo import PHOTOS
-from fluxbooth.service import belongings, continuing, drafts, folders, money, tunes
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service import account_data
+from fluxbooth.service.billing import ledger
+from fluxbooth.service.contract.forms import MoreForm, TuneForm
+from fluxbooth.service.db.tables import Account, Photo, Tune, now
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.schemas import MoreForm, TuneForm
-from fluxbooth.service.store import Store
-from fluxbooth.service.tables import Account, Photo, Tune, now
+from fluxbooth.service.files import row_folders
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.tunes import photo_drafts, train_more
+from fluxbooth.service.tunes import tune as tunes
 from tests.service.house import House, house
 from tests.service.installation import Sent, files_of
 from tests.service.server import pictures
@@ -55,7 +59,7 @@ def left(house: House) -> tuple[list[str], list[str]]:
 def rich(house: House, name: str) -> tuple[int, httpx.Client]:
     account, client = house.guest(name)
     with house.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 10_000_000)
+        ledger.credit(session, session.get_one(Account, account), 10_000_000)
     return account, client
 
 
@@ -81,8 +85,8 @@ def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(dear: Hous
     request = dear.results.begin_training(made["id"])
     assert request and [Path(photo).read_bytes() for photo in request["photos"]] == [PHOTO]
     out = io.BytesIO()
-    sink = belongings.Zip(out)
-    assert belongings.export(dear.db, dear.results.store, account, sink) == 1
+    sink = account_data.Zip(out)
+    assert account_data.export(dear.db, dear.results.store, account, sink) == 1
     sink.close()
     (name,) = [name for name in zipfile.ZipFile(out).namelist() if name.startswith("files/")]
     assert name.endswith("/photos/000.png")
@@ -112,16 +116,16 @@ def test_train_more_without_funds_leaves_nothing(dear: House) -> None:
     results = dear.results
 
     def more(session: Any, owner: Account) -> Tune:
-        return continuing.more(session, dear.settings, results.store, results.jobs, owner, tune, MoreForm.read({"steps": 1000}))
+        return train_more.more(session, dear.settings, results.store, results.jobs, owner, tune, MoreForm.read({"steps": 1000}))
 
     with dear.db.write() as session:
         owner = session.get_one(Account, account)
-        money.credit(session, owner, -money.balance(session, account))
+        ledger.credit(session, owner, -ledger.balance(session, account))
     with pytest.raises(ServiceError, match="Funds do not cover"):
         dear.write(account, more)
     assert left(dear) == NOTHING
     with dear.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 10_000_000)
+        ledger.credit(session, session.get_one(Account, account), 10_000_000)
     made = dear.write(account, more).id
     request = results.begin_training(made)
     assert request and Path(request["spec"]["continue_from"]).is_file()
@@ -139,7 +143,7 @@ def test_a_draft_keeps_its_photos_until_they_are_paid_for(dear: House) -> None:
     assert browser.post("/app/tunes", data=form).status_code == 402
     assert len(browser.get(f"/app/drafts/{draft}/photos").json()["photos"]) == 1
     with dear.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 10_000_000)
+        ledger.credit(session, session.get_one(Account, account), 10_000_000)
     answer = browser.post("/app/tunes", data=form)
     assert answer.status_code == 303
     assert dear.files(f"tunes/{answer.headers['location'].rpartition('/')[2]}") == ["000.png", "000.txt"]
@@ -177,7 +181,7 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: House)
     with results.db.write() as session:  # its files are in place, its row is not
         form = TuneForm.read({"title": "under way", "name": "man", "branch": "fast"})
         tune = tunes.create(session, dear.settings, store, results.jobs, session.get_one(Account, account), form, [Sent(photo, "a.png")])
-        sweeping = threading.Thread(target=folders.sweep, args=(results.db, store))
+        sweeping = threading.Thread(target=row_folders.sweep, args=(results.db, store))
         sweeping.start()
         sweeping.join(0.3)
         assert sweeping.is_alive() and dear.files(f"tunes/{tune.id}") == ["000.png"]
@@ -190,7 +194,7 @@ def test_a_folder_that_is_there_is_nobody_elses(dear: House) -> None:
     with dear.db.write() as session:
         tune = session.get_one(Tune, train(rich(dear, "twice")[1]).raise_for_status().json()["id"])
         with pytest.raises(FileExistsError):
-            folders.make(session, dear.results.store, tune)
+            row_folders.make(session, dear.results.store, tune)
 
 
 def test_rows_of_the_first_version_keep_their_folders(dear: House) -> None:
@@ -246,7 +250,7 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: House) -> N
         browser.post(f"/app/drafts/{name}/photos", files={"photo": ("a.png", PHOTO)}).raise_for_status()
     old = store.drafts / str(account) / "old-draft-012345678"
     for path in (*old.iterdir(), old):
-        os.utime(path, (0, now().timestamp() - 2 * drafts.DAY))
+        os.utime(path, (0, now().timestamp() - 2 * photo_drafts.DAY))
     form = {"tune[title]": "t", "tune[name]": "man", "tune[preset]": "trial", "draft": "made-draft-01234567"}
     kept = store.drafts / str(account) / "made-draft-01234567"
     kept.rename(kept.with_name("x"))
@@ -258,7 +262,7 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: House) -> N
     dear.results.sweep(now())
     assert [path.name for path in (store.drafts / str(account)).iterdir()] == ["kept-draft-01234567"]
     with dear.db.write() as session:
-        belongings.close(session, session.get_one(Account, account))
+        account_data.close(session, session.get_one(Account, account))
     dear.results.sweep(now())
     assert not (store.drafts / str(account)).exists()
 
@@ -270,8 +274,8 @@ def test_a_tune_for_an_account_that_was_deleted_meanwhile_is_refused(dear: House
     def then_deleted(uploads: Any) -> None:
         checked(uploads)
         with dear.db.write() as session:
-            belongings.close(session, session.get_one(Account, account))
-        belongings.purge(dear.db, dear.results.store, dear.results.jobs, account)
+            account_data.close(session, session.get_one(Account, account))
+        account_data.purge(dear.db, dear.results.store, dear.results.jobs, account)
 
     monkeypatch.setattr(tunes, "check_pictures", then_deleted)
     assert train(client).status_code == 403

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.server import Json, Server, until
 from tests.service.servers import response, serving
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageFilter
 
-from fluxbooth import faces
-from fluxbooth.demo import PHOTOS
-from fluxbooth.service import looks
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.photos import faces
+from fluxbooth.service.claude import photo_attributes
 from tests.service.claude import Answer, Claude, said
 from tests.service.house import House, house
 from tests.service.servers import response, serving
@@ -139,7 +139,7 @@ def test_claude_sees_what_cannot_be_measured(seeing: House, claude: Claude) -> N
     picture, words = body["messages"][0]["content"]
     sent = Image.open(io.BytesIO(base64.b64decode(picture["source"]["data"])))
     assert picture["source"]["media_type"] == "image/jpeg" == f"image/{sent.format}".lower()
-    assert sent.width * sent.height <= looks.SENT and abs(sent.width / sent.height - 1.5) < 0.01 and not sent.getexif()
+    assert sent.width * sent.height <= photo_attributes.SENT and abs(sent.width / sent.height - 1.5) < 0.01 and not sent.getexif()
     assert json.loads(words["text"]) == {"expected_subject": "man"}
     schema = body["output_config"]["format"]["schema"]
     assert set(SEEN) == set(schema["properties"]) == set(schema["required"])

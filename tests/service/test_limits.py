@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
-from fluxbooth import photocheck
-from fluxbooth.service import inputs
+from fluxbooth.photos import inspection
+from fluxbooth.service.prompts import input_images
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.app import create_app
 from tests.hostile import many_values
@@ -92,8 +92,8 @@ def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def decoded(*_: object, **__: object) -> Any:
         raise AssertionError("a picture was decoded")
 
-    monkeypatch.setattr(photocheck, "look", decoded)
-    monkeypatch.setattr(inputs, "written", decoded)
+    monkeypatch.setattr(inspection, "look", decoded)
+    monkeypatch.setattr(input_images, "written", decoded)
 
 
 @pytest.mark.usefixtures("undecoded")
@@ -145,7 +145,7 @@ def test_a_request_that_has_its_answer_decodes_nothing_again(opened: House, monk
         return [answer.raise_for_status().json()["id"] for answer in (tune, prompt)]
 
     first = sent()
-    monkeypatch.setattr(photocheck, "look", None)
-    monkeypatch.setattr(inputs, "written", None)
+    monkeypatch.setattr(inspection, "look", None)
+    monkeypatch.setattr(input_images, "written", None)
     assert sent() == first
     assert not [path for path in (opened.results.store.incoming).iterdir() if path.is_file()]

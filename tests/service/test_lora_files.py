@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth.service.tables import Tune
+from fluxbooth.service.db.tables import Tune
 from tests import lora_files
 from tests.service.house import House, house
 

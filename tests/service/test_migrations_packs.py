@@ -10,9 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from fluxbooth.service import checkpoint_tables, clock
-from fluxbooth.service.db import MIGRATIONS
-from fluxbooth.service.tables import FIRST_TEMPLATE, Row
+from fluxbooth.service import clock
+from fluxbooth.service.db import checkpoint_tables
+from fluxbooth.service.db.database import MIGRATIONS
+from fluxbooth.service.db.tables import FIRST_TEMPLATE, Row
 
 assert checkpoint_tables and clock  # their rows are of the schema, too
 

@@ -20,11 +20,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.service import accounts, money, prices, prompts, tunes
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.billing import ledger, prices
+from fluxbooth.service.contract.forms import PromptForm, TuneForm
+from fluxbooth.service.db.tables import Account, Movement, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.service.schemas import PromptForm, TuneForm
+from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import read_settings
-from fluxbooth.service.tables import Account, Movement, Prompt, Tune, now
+from fluxbooth.service.tunes import tune as tunes
 from tests.service.house import House, house
 from tests.service.server import pictures
 
@@ -70,7 +73,7 @@ def meet(fate: str, step: Callable[[], object]) -> bool:
 def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house with prices, one of them for an option, as though that were done."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fluxbooth.service.prices.DONE", frozenset({"film_grain"}))
+        patch.setattr("fluxbooth.service.billing.prices.DONE", frozenset({"film_grain"}))
         with house(blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES) as opened:
             yield opened
 
@@ -116,7 +119,7 @@ class Ledger(RuleBasedStateMachine):
 
         def step() -> None:
             with self.house.db.write() as session:
-                money.credit(session, self.account, amount, reference)
+                ledger.credit(session, self.account, amount, reference)
 
         self.credits += amount if meet(fate, step) else 0
 
@@ -263,7 +266,7 @@ class Ledger(RuleBasedStateMachine):
     def it_adds_up(self) -> None:
         with self.house.db.read() as session:
             rows = session.scalars(select(Movement).where(Movement.account_id == self.account.id)).all()
-            assert money.balance(session, self.account.id) == self.free() >= 0
+            assert ledger.balance(session, self.account.id) == self.free() >= 0
         moved: dict[str, dict[str, int]] = {}
         for row in rows:
             moved.setdefault(row.job, {})[row.kind] = row.amount_mc
@@ -288,7 +291,7 @@ def test_the_ledger_adds_up_whatever_happens_for_long(shop: House) -> None:
 def rich(shop: House, name: str, amount: int) -> httpx.Client:
     account, guest = shop.guest(name)
     with shop.db.write() as session:
-        money.credit(session, session.get_one(Account, account), amount)
+        ledger.credit(session, session.get_one(Account, account), amount)
     return guest
 
 
@@ -377,7 +380,7 @@ def test_without_funds_nothing_is_made_and_what_failed_costs_nothing(shop: House
 
 def ledger_of(shop: House, name: str) -> Sequence[Movement]:
     with shop.db.read() as session:
-        return money.movements(session, accounts.find(session, name), limit=10)
+        return ledger.movements(session, accounts.find(session, name), limit=10)
 
 
 def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
@@ -401,7 +404,7 @@ def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
 def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
     account, guest = shop.guest("racer")
     with shop.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 2 * NANO + 1, "race")
+        ledger.credit(session, session.get_one(Account, account), 2 * NANO + 1, "race")
     statuses: list[int] = []
     race = threading.Barrier(6)
 
@@ -421,13 +424,13 @@ def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
 def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_write(shop: House) -> None:
     account, _ = shop.guest("double")
     with shop.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 100)
+        ledger.credit(session, session.get_one(Account, account), 100)
         for _ in range(2):
-            money.hold(session, account, "tune-0", 70)
-        for end in (money.refund, money.refund, money.capture):
+            ledger.hold(session, account, "tune-0", 70)
+        for end in (ledger.refund, ledger.refund, ledger.capture):
             end(session, "tune-0")
-            assert money.balance(session, account) == 100
-        money.capture(session, "tune-00")  # what was free has nothing to capture
+            assert ledger.balance(session, account) == 100
+        ledger.capture(session, "tune-00")  # what was free has nothing to capture
     assert [row.kind for row in ledger_of(shop, "double")] == ["refund", "hold", "credit"]
     for second in ("hold", "capture", "refund"):
         with pytest.raises(IntegrityError), shop.db.write() as session:
@@ -440,10 +443,10 @@ def test_a_reference_credits_once(shop: House) -> None:
     account, guest = shop.guest("payer")
     for _ in range(2):
         with shop.db.write() as session:
-            money.credit(session, session.get_one(Account, account), 500_000, "invoice 7")
+            ledger.credit(session, session.get_one(Account, account), 500_000, "invoice 7")
     assert guest.get("/users").json()["usd_balance_mc"] == 500_000
     with pytest.raises(InputError, match="invoice 7"), shop.db.write() as session:
-        money.credit(session, session.get_one(Account, account), 400_000, "invoice 7")
+        ledger.credit(session, session.get_one(Account, account), 400_000, "invoice 7")
 
 
 @pytest.mark.parametrize(
@@ -451,11 +454,11 @@ def test_a_reference_credits_once(shop: House) -> None:
     [("25", 2_500_000, "$25.00"), ("$4.5", 450_000, "$4.50"), ("0.00025", 25, "$0.00025"), ("-3.31", -331_000, "-$3.31")],
 )
 def test_amounts_are_exact(typed: str, amount: int, said: str) -> None:
-    assert money.millicents(typed) == amount
-    assert money.dollars(amount) == said
+    assert ledger.millicents(typed) == amount
+    assert ledger.dollars(amount) == said
 
 
 @pytest.mark.parametrize("typed", ["", "0", "ten", "nan", "inf", "1e30", "0.000001", "--5"])
 def test_what_is_no_amount_is_refused(typed: str) -> None:
     with pytest.raises(InputError, match="write dollars like"):
-        money.millicents(typed)
+        ledger.millicents(typed)

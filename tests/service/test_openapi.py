@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from starlette.testclient import TestClient
 
-from fluxbooth.service import accounts
+from fluxbooth.service.accounts import account as accounts
 from fluxbooth.web.app import create_app
 from tests.service.installation import Installation
 from tests.service.server import Json, Server

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from fluxbooth.cli import main
-from fluxbooth.service import accounts, opening
+from fluxbooth.cli.main import main
+from fluxbooth.service import opening
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.store import Store
 
 FOLDER = f"{5_000_002}-{'a' * 32}"
 

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from fluxbooth.prompts import advise, trigger_words
-from fluxbooth.service.packs import adapted
-from fluxbooth.service.starter_packs import STARTERS
-from fluxbooth.service.tables import Pack, Template, Tune, now
-from fluxbooth.web.render import FOLDER
+from fluxbooth.prompts.language import advise, trigger_words
+from fluxbooth.service.db.tables import Pack, Template, Tune, now
+from fluxbooth.service.packs.pack import adapted
+from fluxbooth.service.packs.starter_packs import STARTERS
+from fluxbooth.web.pages.render import FOLDER
 from tests.service.house import House, house
 from tests.service.server import FEW, Receiver, Server, pictures, until
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fluxbooth.service import reasons, shapes
+from fluxbooth.service import reasons
+from fluxbooth.service.contract import responses
+from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Prompt, Tune
 from tests.service.installation import Installation
 
 DATA = Path("/srv/fluxbooth data")
@@ -67,4 +68,4 @@ def test_a_failed_tune_and_prompt_name_no_path_in_row_and_callback(installation:
 
 def test_a_base_of_ones_own_is_called_by_its_name() -> None:
     settings = Settings(data=DATA, base="/mnt/bases/mine.safetensors", base_tunes={1504944: "/mnt/bases/mine.safetensors"})
-    assert shapes.public_tune(1504944, settings)["base"] == "mine.safetensors"
+    assert responses.public_tune(1504944, settings)["base"] == "mine.safetensors"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from fluxbooth import liveness
-from fluxbooth import supervisor as module
-from fluxbooth.service import db
+from fluxbooth.engine import liveness
+from fluxbooth.engine import supervisor as module
+from fluxbooth.engine.supervisor import Supervisor
+from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
-from fluxbooth.supervisor import Supervisor
 from fluxbooth.web.app import create_app
 from tests.service.installation import Installation
 from tests.service.server import PATIENCE, Server, until
@@ -55,7 +55,7 @@ def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = Settings(data=tmp_path / "data")
-    db.migrate(settings)
+    database.migrate(settings)
     supervisor = Supervisor(settings)
     supervisor.start()
     try:

@@ -16,10 +16,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from fluxbooth import InputError, worker
-from fluxbooth.service.db import Database
-from fluxbooth.service.results import MOST_DEATHS
-from fluxbooth.service.tables import Callback, Image, Prompt, Tune
+from fluxbooth import InputError
+from fluxbooth.engine import worker
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Callback, Image, Prompt, Tune
+from fluxbooth.service.transitions import MOST_DEATHS
 from tests.service.server import FEW, Receiver, Server, pictures, until
 from tests.service.walking import unmatched
 

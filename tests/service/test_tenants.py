@@ -14,9 +14,12 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 
-from fluxbooth.service import accounts, belongings, schemas, signing_in
-from fluxbooth.service.tables import Account, Callback, Image, Photo
-from fluxbooth.web import document
+from fluxbooth.service import account_data
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.contract import forms as schemas
+from fluxbooth.service.db.tables import Account, Callback, Image, Photo
+from fluxbooth.web.api import openapi
 from fluxbooth.web.app import create_app
 from tests.service.house import House, house
 from tests.service.installation import files_of
@@ -83,7 +86,7 @@ def _estate(town: House) -> Estate:
 
 def signed_in(town: House, account: int) -> httpx.Client:
     with town.db.write() as session:
-        link = signing_in.new_link(session, session.get_one(Account, account), town.secret)
+        link = web_sessions.new_link(session, session.get_one(Account, account), town.secret)
     client = httpx.Client(base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60)
     assert client.get("/app/start", params={"token": link}).status_code == 303
     return client
@@ -92,7 +95,7 @@ def signed_in(town: House, account: int) -> httpx.Client:
 def everything(town: House, estate: Estate) -> Json:
     """Rows and files of the victim."""
     with town.db.read() as session:
-        kinds = belongings.owned(estate.account)
+        kinds = account_data.owned(estate.account)
         rows = {kind.__tablename__: [tuple(row) for row in session.execute(select(kind.__table__).where(mine))] for kind, mine in kinds}
     store = town.results.store
     paths = [path for place in (f"tunes/{estate.tune}", f"prompts/{estate.prompt}") for path in files_of(store.folder, place)]
@@ -141,7 +144,7 @@ def test_every_route_without_a_key(estate_of: tuple[House, Estate]) -> None:
     nobody = httpx.Client(base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60)
     signing = {"/app/start", "/app/login", "/openapi.json", "/files/{key:path}", "/"}
     for method, path in routes(town):
-        if path in document.OPEN | signing | UNGUESSABLE or path.startswith("/app/static"):
+        if path in openapi.OPEN | signing | UNGUESSABLE or path.startswith("/app/static"):
             continue
         answer = nobody.request(method, filled(path, estate))
         refused = answer.status_code == 401 or (answer.status_code == 303 and answer.headers["location"].startswith("/app/login"))
@@ -190,7 +193,7 @@ def test_every_field_that_names_a_row_of_another_account(estate_of: tuple[House,
                 f"{field}: {answer.request.method} {answer.request.url} {answer.status_code} {answer.text}"
             )
             assert MARK not in answer.text.replace(f"tune {MARK}", ""), field  # what was asked may be said again
-    filters = {name for asked in document.QUERIES.values() for name in asked if name.endswith("_id")} - {"before_id"}
+    filters = {name for asked in openapi.QUERIES.values() for name in asked if name.endswith("_id")} - {"before_id"}
     numbers = {"tune_id": tune, "pack_id": pack, "base_pack_id": pack, "orig_prompt_id": estate.template, "order_id": estate.order,
                "user_id": estate.account}  # fmt: skip
     assert filters == set(numbers)

@@ -11,7 +11,7 @@ import pytest
 
 from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
-from fluxbooth.service.themes import COUNT, compose, faults
+from fluxbooth.service.themes.theme import COUNT, compose, faults
 from tests.service.claude import Answer, Claude, said
 from tests.service.house import House, house
 from tests.service.server import pictures

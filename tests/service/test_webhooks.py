@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from fluxbooth import retryafter
+from fluxbooth import retry_after
 from fluxbooth.errors import InputError
-from fluxbooth.service.fetch import FetchRules
-from fluxbooth.service.webhooks import ATTEMPTS, delay, deliver, new_secret, signed_headers
+from fluxbooth.service.outgoing.fetch import FetchRules
+from fluxbooth.service.outgoing.webhooks import ATTEMPTS, delay, deliver, new_secret, signed_headers
 from tests.service.servers import Server, response, serving
 from tests.service.test_fetch import Internet, no_connection
 
@@ -110,9 +110,9 @@ def test_other_forms_of_retry_after_are_left_alone(value: str) -> None:
 
 def test_retry_after_may_be_a_date() -> None:
     noon = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC)
-    assert retryafter.seconds("Tue, 24 Nov 2026 12:02:00 GMT", noon) == 120
-    assert retryafter.seconds("Tue, 24 Nov 2026 14:02:00 +0200", noon) == 120
-    assert retryafter.seconds("Fri, 31 Dec 1999 23:59:59 GMT", noon) == 0
+    assert retry_after.seconds("Tue, 24 Nov 2026 12:02:00 GMT", noon) == 120
+    assert retry_after.seconds("Tue, 24 Nov 2026 14:02:00 +0200", noon) == 120
+    assert retry_after.seconds("Fri, 31 Dec 1999 23:59:59 GMT", noon) == 0
     with serving(response(503, retry_after="Fri, 31 Dec 2100 23:59:59 GMT")) as server:
         told = deliver(server.url, BODY, {}, own(server)).retry_after
     assert told is not None and told > 365 * 86_400

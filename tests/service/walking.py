@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.checkpoint_tables import Checkpoint
-from fluxbooth.service.db import Database
-from fluxbooth.service.tables import Image, Photo, Prompt, Tune
+from fluxbooth.service.db.checkpoint_tables import Checkpoint
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Image, Photo, Prompt, Tune
 
 BESIDE = (".txt", ".thumb.webp")  # a photo's caption, a picture's small copy
 

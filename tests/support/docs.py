@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bench import report, tables
-from fluxbooth.options import flag_of
+from fluxbooth.cli.options import flag_of
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, Spec, TrainSpec
 from tests.support import architecture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.web import browser
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

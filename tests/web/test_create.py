@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.server import PATIENCE, Json, Server
 from tests.web.chromium import api, in_every_run, window
 from tests.web.visitors import link

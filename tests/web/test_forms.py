@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from fluxbooth.service.errors import Invalid
-from fluxbooth.web import forms
-from fluxbooth.web.forms import BadRequest, Limits, TooLarge
+from fluxbooth.web.http import body as forms
+from fluxbooth.web.http.body import BadRequest, Limits, TooLarge
 from tests.hostile import many_values
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 4

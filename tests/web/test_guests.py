@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fluxbooth.service import passwords, signing_in
+from fluxbooth.service.accounts import passwords, web_sessions
+from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.tables import Account
-from fluxbooth.web.pace import SAVED
-from fluxbooth.web.sessions import PARTS
+from fluxbooth.web.pages.login import PARTS
+from fluxbooth.web.rate_limit import SAVED
 from tests.service.conftest import blank
 from tests.service.house import House, house
 from tests.service.server import pictures
@@ -127,7 +127,7 @@ def test_guesses_that_come_at_once_are_all_counted() -> None:
 
 def link(town: House, account: int) -> str:
     with town.db.write() as session:
-        return signing_in.new_link(session, session.get_one(Account, account), town.secret)
+        return web_sessions.new_link(session, session.get_one(Account, account), town.secret)
 
 
 def who(client: httpx.Client) -> str:

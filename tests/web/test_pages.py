@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fluxbooth.demo import PHOTOS
-from fluxbooth.web.texts import text
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.web.pages.texts import text
 from tests.service.server import Json, Server, pictures, until
 from tests.web.visitors import browser, link
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from fluxbooth.demo import PHOTOS
+from fluxbooth.evaluation.demo import PHOTOS
 from tests.service.server import PATIENCE, Json, Server
 from tests.web.chromium import api, needed, photos, window
 from tests.web.visitors import browser, link

@@ -5,9 +5,10 @@ from __future__ import annotations
 import httpx
 from sqlalchemy import select
 
-from fluxbooth.service import accounts, signing_in
-from fluxbooth.service.db import Database
-from fluxbooth.service.tables import Account
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Account
 from tests.service.server import Server
 
 
@@ -16,7 +17,7 @@ def link(server: Server, name: str = "owner") -> str:
     secret = accounts.pepper(server.data)
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").write() as session:
         account = session.scalar(select(Account).where(Account.name == name)) or accounts.create_account(session, name)
-        return f"http://127.0.0.1:{server.port}/app/start?token={signing_in.new_link(session, account, secret)}"
+        return f"http://127.0.0.1:{server.port}/app/start?token={web_sessions.new_link(session, account, secret)}"
 
 
 def browser(server: Server) -> httpx.Client:

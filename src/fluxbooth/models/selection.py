@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fluxbooth import lorafile, machine, models, prompts
+from fluxbooth import hardware
 from fluxbooth.errors import InputError
-from fluxbooth.models import Base, pull, shape
+from fluxbooth.lora import file as lora_file
+from fluxbooth.models import hub, registry
+from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.registry import Base
+from fluxbooth.prompts import language
 from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
 
 if TYPE_CHECKING:
-    from fluxbooth.models.base import Family
+    from fluxbooth.models.family import Family
 
 BEST = "flux-dev"
 AnySpec = TypeVar("AnySpec", TrainSpec, GenerateSpec)
@@ -31,13 +35,13 @@ class NotHereError(InputError):
 
 def suited() -> Base:
     """The base that suits this machine, whether it is here or not: nano without a GPU, flux-dev with one."""
-    return models.find("nano" if machine.gpu() is None else BEST)
+    return registry.find("nano" if hardware.gpu() is None else BEST)
 
 
 def default() -> Base:
     """The base that suits this machine. Raises NotHereError if its weights are elsewhere: nothing is downloaded, nor nano taken instead."""
     row = suited()
-    if pull.local(row) is None:
+    if hub.local(row) is None:
         raise NotHereError(row)
     return row
 
@@ -61,8 +65,8 @@ def with_base(
 
 def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) -> str | None:
     """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None where none tells."""
-    names = [lora_and_weight(text)[0] for text in spec.loras] + [tag.name for text in texts for tag in prompts.parse(text).loras]
-    told = (lorafile.read(lorafile.find(name, folders)).spec.get("base") for name in names)
+    names = [lora_and_weight(text)[0] for text in spec.loras] + [tag.name for text in texts for tag in language.parse(text).loras]
+    told = (lora_file.read(lora_file.find(name, folders)).spec.get("base") for name in names)
     return next((base for base in told if isinstance(base, str)), None)
 
 

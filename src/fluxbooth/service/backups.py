@@ -14,18 +14,19 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service import accounts, filed, shapes
-from fluxbooth.service.db import Database
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.contract import responses
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Account, Prompt, Tune, now
+from fluxbooth.service.files import inventory
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.store import Store
-from fluxbooth.service.tables import Account, Prompt, Tune, now
+from fluxbooth.types import Json
 
-Json = dict[str, Any]
 HOLDS = "holds.json"  # of a backup: whose photos and pictures it has, and until when the server would have kept them
 LIST = "backups.jsonl"  # of a data folder: where its backups went
 
@@ -102,8 +103,8 @@ def pinned(store: Store) -> Iterator[Pins]:
 
 
 def _named(session: Session, store: Store) -> Iterator[str]:
-    kept = (filed.of_tunes(session, Tune.deleted_at.is_(None)), filed.of_prompts(session, Prompt.deleted_at.is_(None)))
-    return filed.with_captions(store, chain(*kept))
+    kept = (inventory.of_tunes(session, Tune.deleted_at.is_(None)), inventory.of_prompts(session, Prompt.deleted_at.is_(None)))
+    return inventory.with_captions(store, chain(*kept))
 
 
 def _copy_rows(database: Path, copy: Path) -> None:
@@ -120,8 +121,8 @@ def _holds(session: Session) -> Json:
         ends = [tune.expires_at for tune in tunes]
         found.append({
             "id": account.id, "name": account.name,
-            "expires_at": shapes.time(max(end for end in ends if end)) if ends and all(ends) else None,
-            "tunes": [{"id": tune.id, "expires_at": shapes.time(tune.expires_at)} for tune in tunes],
+            "expires_at": responses.time(max(end for end in ends if end)) if ends and all(ends) else None,
+            "tunes": [{"id": tune.id, "expires_at": responses.time(tune.expires_at)} for tune in tunes],
             "prompts": list(session.scalars(prompts)),
         })  # fmt: skip
-    return {"made_at": shapes.time(now()), "accounts": found}
+    return {"made_at": responses.time(now()), "accounts": found}

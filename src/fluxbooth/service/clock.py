@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from fluxbooth import log
-from fluxbooth.service.db import Database
-from fluxbooth.service.tables import Row, Tune, now
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Row, Tune, now
 
 PACE = 4.0
 WORTH_A_WORD = datetime.timedelta(hours=1)

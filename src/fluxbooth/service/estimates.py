@@ -8,15 +8,17 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fluxbooth import plan as guesses
 from fluxbooth.errors import InputError
-from fluxbooth.service import prices, prompts, tunes
-from fluxbooth.service.db import Database
+from fluxbooth.models import timing as guesses
+from fluxbooth.service.billing import prices
+from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.schemas import PromptForm
+from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import FIRST_TUNE, Account, Prompt, Tune
-from fluxbooth.service.tunes import FAST_STEPS
+from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes.tune import FAST_STEPS
 from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fluxbooth.service import inputs
-from fluxbooth.service.fetch import Fetched, FetchError, FetchRules, fetch
-from fluxbooth.service.results import Results
+from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
+from fluxbooth.service.prompts import input_images as inputs
+from fluxbooth.service.transitions import Results
 
 WITHIN = 300.0  # seconds for all pictures of a job together
 

@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.service import accounts, db, folders, room
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.db import database
+from fluxbooth.service.files import reserve, row_folders
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.store import Store
 
 RESTORE = "`fluxbooth restore` makes a whole server of a backup"
 
 
-def opened(settings: Settings) -> db.Database:
+def opened(settings: Settings) -> database.Database:
     """The database, with the newest schema. Raises InputError for a folder whose parts do not belong together."""
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store, new = Store(settings.data), not settings.database.exists()
@@ -28,9 +30,9 @@ def opened(settings: Settings) -> db.Database:
     if new:
         accounts.new_pepper(settings.data)  # before the database, so that no kill leaves one without it
     accounts.pepper(settings.data)
-    room.spend(store, lambda: db.migrate(settings))
-    room.keep(store)
-    return db.Database(settings.database_url)
+    reserve.spend(store, lambda: database.migrate(settings))
+    reserve.keep(store)
+    return database.Database(settings.database_url)
 
 
 def check(settings: Settings) -> None:
@@ -60,8 +62,8 @@ def faults_said(settings: Settings) -> Iterator[None]:
 
 
 def _check_age(settings: Settings, store: Store, *, new: bool) -> None:
-    for kind in (kind.__tablename__ for kind in folders.KINDS):
-        found = folders.newest(store, kind)
+    for kind in (kind.__tablename__ for kind in row_folders.KINDS):
+        found = row_folders.newest(store, kind)
         # a request that was killed leaves the folder of the very next row
         if found > (0 if new else _given(settings, kind) + 1):
             raise InputError(

@@ -11,8 +11,8 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tables import Prompt, Tune
 
 FAILURES = 20
 CANCELLED = "The training was cancelled."  # what somebody wanted is no failure

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxbooth.errors import InputError
-from fluxbooth.service.prices import Prices
+from fluxbooth.service.billing.prices import Prices
 
 MB = 2**20
 

@@ -1,0 +1,106 @@
+"""What the commands of one machine do: flags in, one JSON object out, words for people on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fluxbooth.errors import InputError
+from fluxbooth.types import Json
+
+if TYPE_CHECKING:
+    from fluxbooth.generation.generate import Picture
+from fluxbooth.cli.options import _config, _given
+
+LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
+
+
+def train(options: argparse.Namespace) -> Json:
+    from fluxbooth.cli import models
+    from fluxbooth.models import licences, registry, selection
+    from fluxbooth.specs import TrainSpec
+
+    values = _config(options.config) | _given(options, TrainSpec)
+    if not options.photos:  # some flags take all that stands behind them
+        raise InputError("Say which photos to train on, before the flags: `fluxbooth train PHOTOS --name man`.")
+    if not values.get("class_name"):
+        raise InputError("Say what the photos show with --name: man, woman, dog, bag ...")
+    spec = TrainSpec.read(values)
+    spec = models.offered(lambda: selection.with_base(spec))
+    licence = licences.notice(registry.find(spec.base))
+    from fluxbooth import files
+    from fluxbooth.photos import inspection
+    from fluxbooth.training import distributed
+
+    inspection.find(options.photos)  # a folder that is missing is told before seconds are spent on loading
+    from fluxbooth.cli.progress import Display
+    from fluxbooth.training.loop import train as run
+
+    out = Path(options.out or f"./{files.folder_name(spec.trigger)}")
+    if not distributed.join().main:  # of processes that train together, one speaks
+        options.progress, options.json = "none", False
+    with Display(options.progress) as display:
+        display.note(licence)
+        display.note("Loading ...")
+        result = run(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
+    display.note(f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.4f}.")
+    display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]}')
+    return result
+
+
+def generate(options: argparse.Namespace) -> Json:
+    from fluxbooth.specs import GenerateSpec
+
+    values, texts = _given(options, GenerateSpec), [t for t in options.texts if not LORA_FILE.search(t)]
+    # `--lora a.safetensors b.safetensors` leaves b among the texts
+    values["loras"] = (*values.get("loras", ()), *(t for t in options.texts if LORA_FILE.search(t)))
+    spec = GenerateSpec.read(values)
+    if not texts:
+        raise InputError("Say what to draw: a text in quotation marks before --lora.")
+    from fluxbooth import files
+    from fluxbooth.cli import models
+    from fluxbooth.models import licences, registry, selection
+    from fluxbooth.prompts import negatives
+
+    negatives.check_negative(spec.negative_prompt)
+    out, folders = Path(options.out), [Path(options.out), Path()]
+    spec = models.offered(lambda: selection.with_base(spec, texts, folders))
+    licence = licences.notice(registry.find(spec.base))
+    from fluxbooth.cli.progress import Display
+    from fluxbooth.generation.generate import generate as run
+
+    files.make_folder(out)
+    advice: list[Json] = []
+    rows: list[Json] = []
+    with Display(options.progress) as display:
+        display.note(licence)
+
+        def report(event: Json) -> None:
+            if event["event"] == "picture":  # written as soon as it is drawn: whoever stops the others keeps it
+                drawn = [_written(picture, out) for picture in event["pictures"]]
+                rows.extend(drawn)
+                display({**event, "pictures": drawn})
+                for row in drawn:
+                    display.note(row["path"])
+            elif event["event"] == "advice":
+                advice.extend(a.to_json() for a in event["advice"])
+                for one in event["advice"]:
+                    display.note(f"Advice: {one.message}")
+            else:
+                display(event)
+
+        run(texts, spec, report, folders=folders)
+    return {"pictures": rows, "advice": advice}
+
+
+def _written(picture: Picture, out: Path) -> Json:
+    from fluxbooth import files
+
+    path = files.free_name(out, picture.text, picture.seed)
+    try:
+        picture.save(path)
+    except OSError as error:
+        raise files.cannot_write(path, error) from error
+    return {"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "text": picture.text}

@@ -1,0 +1,1 @@
+"""A client of the API, of this server or any other that speaks it."""

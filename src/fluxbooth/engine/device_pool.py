@@ -1,0 +1,239 @@
+"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and cancels. It notices when
+one dies, and when one falls silent.
+
+A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next child is there at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from fluxbooth import log, process_lifetime
+from fluxbooth.engine import liveness
+from fluxbooth.errors import FluxboothError
+from fluxbooth.specs import lora_and_weight
+from fluxbooth.types import Json
+
+NURSERY, RUNNER = "fluxbooth.engine.fork_server", "fluxbooth.engine.device_process"
+NONE = 0  # the number of no work
+LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
+
+
+class ChildDied(Exception):
+    """The child ended in the middle of its work: out of memory, killed, or a fault of a library."""
+
+
+class NurseryDied(Exception):
+    """The nursery was killed, and with it the child in the middle of its work, which had no part in that."""
+
+
+class Refused(FluxboothError):
+    """The work could not be done; the message is for the user."""
+
+
+class Child:
+    """The one process of a device, with torch in it. Kept from job to job.
+
+    `environment` is what shows it its device.
+    """
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        self.environment = environment or {}
+        self.base, self.loras = "", frozenset[str]()  # what lies in its memory
+        self.process: subprocess.Popen[bytes] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None  # where work is waited for
+        self.pid: int | None = None  # of the child itself
+        self.replies = asyncio.Queue[Json]()
+        self.numbers, self.current, self.busy = itertools.count(1), NONE, asyncio.Lock()
+        self.stopping, self.stopped = False, asyncio.Event()
+
+    async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
+        """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never returns once the engine stops.
+
+        Raises Refused with the child's sentence; ChildDied; NurseryDied.
+        """
+        async with self.busy:
+            self.start()
+            self.loop, self.current = asyncio.get_running_loop(), next(self.numbers)
+            self.base, self.loras = needs(request)
+            self._send({**request, "id": self.current})
+            watch = asyncio.create_task(self._watch(wanted))
+            try:
+                while True:
+                    reply = await self.replies.get()
+                    if reply.get("id") != self.current:
+                        continue
+                    if "died" in reply:
+                        if self.stopping or watch.done():  # it was cancelled, and had to be killed
+                            return await self._given_up()
+                        raise reply["fault"](reply["died"])
+                    if "result" in reply:
+                        return reply["result"]
+                    if "failed" in reply:
+                        raise Refused(reply["failed"])
+                    if "cancelled" in reply:
+                        return await self._given_up()
+                    await heard(reply)
+            finally:
+                watch.cancel()
+                self.current = NONE
+
+    async def _watch(self, wanted: Callable[[], bool]) -> None:
+        """Cancels the work once nobody wants it, and kills a child that does not listen."""
+        while await asyncio.to_thread(wanted):
+            await asyncio.sleep(LOOK_EVERY)
+        pid = self.pid
+        self._send({"cancel": self.current})
+        await asyncio.sleep(CANCEL_WITHIN)
+        if pid == self.pid:
+            self.kill()
+
+    def kill(self) -> None:
+        """Without warning. Another is born for the next work."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    async def _given_up(self) -> None:
+        """A cancelled job is over; one that is only interrupted must not seem so, for the next engine goes on with it."""
+        if self.stopping:
+            self.stopped.set()
+            await asyncio.Future()
+
+    async def stop(self) -> None:
+        """Ends the work under way, a training with a checkpoint."""
+        self.stopping = True
+        if self.busy.locked():
+            self._send({"cancel": self.current})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), timeout=STOP_WITHIN)
+
+    def start(self) -> None:
+        """Starts the process unless it runs: what it imports takes seconds."""
+        if self.process is not None and self.process.poll() is None:
+            return
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", NURSERY if sys.platform == "linux" else RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            start_new_session=True, env={**process_lifetime.environment(), **self.environment},
+        )  # fmt: skip
+        self.pid = None if sys.platform == "linux" else self.process.pid
+        silence = liveness.Silence()
+        threading.Thread(target=self._read, args=(self.process, silence), daemon=True).start()
+        threading.Thread(target=self._guard, args=(self.process, silence), daemon=True).start()
+
+    def _send(self, message: Json) -> None:
+        assert self.process is not None and self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # its death is heard of at the other pipe
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def _read(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
+        """The thread that hears a process until its end."""
+        assert process.stdout is not None
+        for line in process.stdout:
+            silence.heard()
+            try:
+                reply = json.loads(line)
+            except ValueError:  # cut off by a death
+                continue
+            if "alive" in reply:
+                continue
+            if "born" in reply:
+                self.pid = reply["born"]
+                continue
+            if "died" in reply:
+                self.pid = None
+                self._hear_death(process, ChildDied, f"exit code {reply['died']}")
+            else:
+                self._hear(process, reply)
+        code = process.wait()
+        if silence.look():
+            self._hear_death(process, ChildDied, f"it was silent for {silence.seconds:.0f} s")
+        else:
+            # who is killed here is not who does the work, where there is a nursery; one that cannot start is a fault that must be told
+            killed = sys.platform == "linux" and code < 0
+            self._hear_death(process, NurseryDied if killed else ChildDied, f"exit code {code}")
+
+    def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
+        """The thread that kills a process and its child once there is something to be heard from them, and is not."""
+        while process.poll() is None:
+            # a nursery without a child says nothing
+            if silence.look(expected=self.pid is not None or self.current != NONE):
+                log.write("child silent", pid=self.pid, seconds=round(silence.seconds), then="killed")
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(liveness.EVERY)
+
+    def _hear_death(self, process: subprocess.Popen[bytes], fault: type[Exception], how: str) -> None:
+        self._hear(process, {"died": how, "fault": fault, "id": self.current})
+
+    def _hear(self, process: subprocess.Popen[bytes], reply: Json) -> None:
+        if self.loop is not None and process is self.process:
+            self.loop.call_soon_threadsafe(self.replies.put_nowait, reply)
+
+
+class Children:
+    """A child for each device. Work goes to one that is free: rather to one that has its base in memory, and of these to one that wore
+    its LoRAs last.
+
+    What is `fast`, a trial on nano, waits for no training: where no device is free for it, another child does it on the CPU.
+    """
+
+    def __init__(self, devices: Sequence[str]) -> None:
+        self.all = [Child(environment) for environment in environments(devices)]
+        self.spare = Child(*environments(["cpu"]))  # started when it is first needed
+        self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
+        self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
+
+    def start(self) -> None:
+        for child in self.all:
+            child.start()
+
+    async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
+        """As `Child.run`; waits while every device is at work."""
+        self.loop = asyncio.get_running_loop()
+        if request.get("fast") and (self.free.locked() or not any(self._has_room(child, request) for child in self.idle)):
+            return await self.spare.run(request, wanted, heard)
+        async with self.free:
+            child = self.pick(request)
+            self.idle.remove(child)
+            try:
+                return await child.run(request, wanted, heard)
+            finally:
+                self.idle.append(child)
+
+    def pick(self, request: Json) -> Child:
+        base, loras = needs(request)
+        return max(self.idle, key=lambda child: (child.base == base, not child.base, len(child.loras & loras)))
+
+    def _has_room(self, child: Child, request: Json) -> bool:
+        """Whether no other base would have to leave a child's memory, to be read again after a trial."""
+        return child.base in ("", needs(request)[0])
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(child.stop() for child in (*self.all, self.spare)))
+
+
+def needs(request: Json) -> tuple[str, frozenset[str]]:
+    """The base of a piece of work and its LoRA files."""
+    spec = request["spec"]
+    return spec.get("base", ""), frozenset(lora_and_weight(text)[0] for text in spec.get("loras", ()))
+
+
+def environments(devices: Sequence[str]) -> list[dict[str, str]]:
+    """What a child of each device is told: which GPU it sees, or how many of the cores are its own. One device without a name
+    is whatever torch finds first."""
+    cores = devices.count("cpu")
+    threads = {} if cores < 2 or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // cores))}
+    on_cpu = {"CUDA_VISIBLE_DEVICES": "", **threads}
+    return [on_cpu if device == "cpu" else {"CUDA_VISIBLE_DEVICES": device} if device else {} for device in devices]

@@ -1,0 +1,210 @@
+"""The child that owns a base: work in over a pipe, progress and files out. The only door from the service to the tensors.
+
+One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out": DIR}`, `{"id": 8, "work":
+"generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`. Out: events of the work with its id, and at its end one of
+`{"id": 7, "result": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`. Every second `{"alive": true}`,
+whatever the work does meanwhile (`liveness.py`).
+
+The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a checkpoint and stops after
+the step under way. It dies with its parent, for nobody else would ever free the device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from fluxbooth import library_logging
+from fluxbooth.engine import liveness
+from fluxbooth.errors import FluxboothError
+from fluxbooth.process_lifetime import die_with_parent
+from fluxbooth.types import Json
+
+if TYPE_CHECKING:
+    from fluxbooth.generation.generate import Picture
+    from fluxbooth.lora.inference import Shelf
+    from fluxbooth.models.family import Family
+    from fluxbooth.specs import GenerateSpec, TrainSpec
+
+Tell = Callable[[Json], None]
+RESULT = "result.json"
+NO_ROOM = "The server could not write its files: its disk may be full."
+
+
+class Runner:
+    def __init__(self, replies: TextIO) -> None:
+        self.replies, self.kept = replies, ("", "", "", "", "")
+        self.telling = threading.Lock()  # the pipe has two writers: the work, and what says every second that we live
+        self.current: int | None = None
+        self.family: Family | None = None
+        self.shelf: Shelf | None = None
+
+    def resident(self, spec: TrainSpec | GenerateSpec) -> Family:
+        """The base in memory, kept as the spec wants it; another one leaves memory first, for there is room for one."""
+        from fluxbooth.models import loader, planner, registry
+
+        kept = (spec.base, spec.dtype, spec.quantisation, spec.encoders, str(spec.offload_blocks))
+        if self.family is None or self.kept != kept:
+            self.family = self.shelf = None  # what lies there was made for the base that leaves
+            choice = planner.resident(spec)
+            self.family, self.kept = loader.load(spec.base, training=registry.find(spec.base).trains, choice=choice), kept
+            self.family.load_network()
+        return self.family
+
+    def serve(self, requests: SimpleQueue[Json]) -> NoReturn:
+        while True:
+            request = requests.get()
+            number = request["id"]
+            try:
+                with self._interruptible(number):
+                    result = WORK[request["work"]](self, request, lambda event, number=number: self.tell({"id": number, **event}))
+                self.tell({"id": number, "result": result})
+            except KeyboardInterrupt:
+                self.tell({"id": number, "cancelled": True})
+            except FluxboothError as error:
+                # who asked for the work has no part in where it is kept
+                self.tell({"id": number, "failed": NO_ROOM if isinstance(error.__cause__, OSError) else str(error)})
+
+    @contextlib.contextmanager
+    def _interruptible(self, number: int) -> Iterator[None]:
+        self.current = number
+        try:
+            yield
+        finally:
+            self.current = None
+
+    def interrupt(self, *_: Any) -> None:
+        """The handler of SIGINT: ends the work under way, if there is any."""
+        if self.current is not None:
+            raise KeyboardInterrupt
+
+    def listen(self, requests: SimpleQueue[Json]) -> None:
+        """Reads the pipe beside the work, so that a cancel is heard at once. Its end is the end of everything."""
+        for line in sys.stdin:
+            request = json.loads(line)
+            if "cancel" not in request:
+                requests.put(request)
+            elif request["cancel"] == self.current:
+                os.kill(os.getpid(), signal.SIGINT)
+        os._exit(0)
+
+    def tell(self, message: Json) -> None:
+        with self.telling:
+            self.replies.write(json.dumps(message) + "\n")
+            self.replies.flush()
+
+
+def train(runner: Runner, request: Json, tell: Tell) -> Json:
+    """Trains, or goes on where an earlier attempt stopped; a finished one answers again without work."""
+    from fluxbooth.models import registry
+    from fluxbooth.specs import TrainSpec
+    from fluxbooth.training.loop import train
+
+    out, spec = Path(request["out"]), TrainSpec.read(request["spec"])
+    finished = out / RESULT
+    if finished.exists():
+        return json.loads(finished.read_text())
+    (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)  # written, but not recorded: made again from the last checkpoint
+    row = registry.find(spec.base)
+    family = runner.resident(spec) if row.source == row.train_source else None
+    result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
+    result["stages"] = [str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))]
+    if row.name == "nano" and spec.sample_prompts:
+        result["likeness"] = _likeness(request["photos"], out / "run" / "samples")
+    write_whole(finished, json.dumps(result))
+    return result
+
+
+def _likeness(photos: list[str], samples: Path) -> Json:
+    """How alike the subject a training's samples are, by step; `photos` is how alike its photos are to one another."""
+    from PIL import Image
+
+    from fluxbooth.evaluation import likeness
+    from fluxbooth.photos import inspection
+
+    reader = likeness.load_reader()
+    readings = reader.read([Image.fromarray(photo.pixels) for photo in inspection.read(photos)])
+    subject, by_step = likeness.identity_of(readings), dict[str, list[float]]()
+    for path in sorted(samples.glob("step-*.png")):
+        _, step, _ = path.stem.split("-")
+        with Image.open(path) as picture:
+            by_step.setdefault(str(int(step)), []).append(likeness.agreement(reader.read([picture]), [subject]))
+    return {"photos": likeness.agreement(readings, [subject] * len(readings)), "samples": by_step}
+
+
+def generate(runner: Runner, request: Json, tell: Tell) -> Json:
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each event "picture" tells of those written.
+
+    `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
+    """
+    from fluxbooth.generation.generate import PLAIN, generate
+    from fluxbooth.lora.inference import Shelf
+    from fluxbooth.specs import GenerateSpec
+
+    spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    family = runner.resident(spec)
+    shelf = runner.shelf = runner.shelf or Shelf(mapped=True)  # the store puts whole files into place, and removes them
+    rows: list[Json] = []
+
+    def report(event: Json) -> None:
+        if event["event"] == "picture":
+            event = {**event, "pictures": [written(picture, rows, out) for picture in event["pictures"]]}
+        if event["event"] == "advice":  # this work has its own LoRAs by now
+            for advice in event["advice"]:
+                if advice.code == PLAIN:  # it is no picture, so nobody pays for it
+                    raise FluxboothError(advice.message)
+            for path in request.get("soon", ()):
+                with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
+                    shelf.expect(path, family)
+        tell({**event, "advice": [a.to_json() for a in event["advice"]]} if event["event"] == "advice" else event)
+
+    generate([request["text"]], spec, report, family=family, shelf=shelf)
+    return {"pictures": rows}
+
+
+def written(picture: Picture, rows: list[Json], out: Path) -> Json:
+    """Writes the next picture, and adds what is told of it to `rows`."""
+    path = out / f"{len(rows)}.jpg"
+    picture.image.save(path, quality=95, subsampling=0)
+    rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "recipe": picture.metadata})
+    return rows[-1]
+
+
+def write_whole(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.rename(path)
+
+
+WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "generate": generate}
+
+
+def pipe() -> TextIO:
+    """Standard output as the pipe to the engine; whatever a library prints there belongs to the log."""
+    library_logging.quieten(whatever_was_asked=True)
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
+
+
+def work(replies: TextIO) -> NoReturn:
+    """Serves what comes over standard input until its end."""
+    die_with_parent(signal.SIGKILL)
+    runner, requests = Runner(replies), SimpleQueue[Json]()
+    signal.signal(signal.SIGINT, runner.interrupt)
+    threading.Thread(target=runner.listen, args=(requests,), daemon=True).start()
+    liveness.tell(lambda: runner.tell({"alive": True}))
+    runner.serve(requests)
+
+
+if __name__ == "__main__":
+    work(pipe())

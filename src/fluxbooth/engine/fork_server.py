@@ -1,0 +1,64 @@
+"""Where children are born: a process that has imported everything, which takes seconds, and forks a child, which takes none.
+
+Stands between the engine and `runner.py`, on the same two pipes, and adds two lines to what the child says: `{"born": PID}` and
+`{"died": EXIT}`. A child is forked when there is something for it to read. Linux only: elsewhere libraries do not bear a fork.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import sys
+from typing import TextIO
+
+from fluxbooth.engine import device_process
+from fluxbooth.process_lifetime import PARENT, die_with_parent
+
+NEEDED = (
+    "fluxbooth.training.loop", "fluxbooth.generation.generate", "fluxbooth.lora.inference", "fluxbooth.evaluation.likeness", "fluxbooth.models.planner", "fluxbooth.models.flux1.family",
+)  # fmt: skip
+
+
+def main() -> None:
+    die_with_parent(signal.SIGKILL)
+    replies = device_process.pipe()
+    for name in NEEDED:
+        importlib.import_module(name)
+    gc.freeze()  # what lies here now is shared with every child for as long as nobody counts it again
+    os.environ[PARENT] = str(os.getpid())
+    while True:
+        select.select([sys.stdin], [], [])
+        status = _life(replies)
+        if status == 0:  # it has read the end of the pipe
+            return
+        # the child may have died in the middle of a line
+        replies.write("\n" + json.dumps({"died": status}) + "\n")
+        replies.flush()
+
+
+def _life(replies: TextIO) -> int:
+    """Forks a child and returns its exit status, negative for a signal."""
+    pid = os.fork()
+    if pid == 0:
+        _begin(replies)
+    replies.write(json.dumps({"born": pid}) + "\n")
+    replies.flush()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _begin(replies: TextIO) -> None:
+    import torch
+
+    # a library that looked for a GPU while it was imported has spoilt it for forks: begin anew, at the cost of the seconds
+    if torch.cuda._is_in_bad_fork():
+        os.dup2(replies.fileno(), sys.stdout.fileno())
+        os.execv(sys.executable, [sys.executable, "-m", "fluxbooth.engine.device_process"])
+    device_process.work(replies)
+
+
+if __name__ == "__main__":
+    main()

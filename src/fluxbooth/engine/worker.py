@@ -1,0 +1,301 @@
+"""The host's engine process: takes jobs, keeps a child for each device, writes rows. Never imports torch.
+
+Jobs are DBOS workflows, so that what was taken is taken up again after any kill. There is one engine per data folder, held by a file
+lock; it dies with the server that started it. SIGTERM lets a training write a checkpoint, and its job goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from dbos import DBOS, DBOSPortableJSONSerializer
+from sqlalchemy.exc import OperationalError
+
+from fluxbooth import hardware, locks, log
+from fluxbooth.engine import liveness
+from fluxbooth.engine.device_pool import ChildDied, Children, NurseryDied, Refused
+from fluxbooth.errors import FluxboothError, InputError
+from fluxbooth.process_lifetime import PARENT, die_with_parent
+from fluxbooth.service import clock, fetching, opening
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.db import database
+from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.files import reserve
+from fluxbooth.service.files.signed_urls import Signer
+from fluxbooth.service.files.store import Store, is_full
+from fluxbooth.service.jobs import callbacks
+from fluxbooth.service.jobs.queue import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
+from fluxbooth.service.outgoing.fetch import rules_for
+from fluxbooth.service.settings import Settings, read_settings
+from fluxbooth.service.transitions import MOST_DEATHS, Results
+from fluxbooth.types import Json
+
+T = TypeVar("T")
+SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
+REFUSED = 2  # exit code: starting again would not help
+LONGEST_PAUSE = 30.0  # seconds between two tries to write
+TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
+FETCHES, ALL_FETCHES = 2, 64  # tunes and prompts whose pictures are fetched at once, of an account and in all
+RECOVERIES = 1000  # how often a job may be taken up again after the engine was killed; children that die are counted apart
+
+
+class Engine:
+    """What the workflows work with; one a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        secret = accounts.pepper(settings.data)
+        self.settings, self.children = settings, Children(settings.device_list or hardware.gpus() or [""])
+        self.jobs = JobEngine(settings, Signer(secret, settings.url))
+        self.results = Results(settings, database.Database(settings.database_url), Store(settings.data), self.jobs)
+        self.rules = rules_for(settings)
+        self.turns = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(OF_AN_ACCOUNT))  # to deliver, by account
+        self.turn = asyncio.Semaphore(OF_ALL)
+
+    async def train(self, number: int) -> Json | None:
+        request = await written(self.results.begin_training, number)
+        if request is None:
+            return None
+        losses, told = list[float](), [0.0]
+
+        async def heard(event: Json) -> None:
+            if event["event"] == "sample":
+                await written(self.results.sampled, number, event)
+            if event["event"] == "warning":
+                await written(self.results.warned, number, [event["text"]])
+            if event["event"] == "checkpoint":
+                await written(self.results.got_further, number)
+            if event["event"] != "step":
+                return
+            losses.append(event["loss"])
+            if time.monotonic() - told[0] > 1.0 or event["step"] == event["steps"]:
+                told[0] = time.monotonic()
+                try:
+                    await asyncio.to_thread(self.results.progress, number, event, losses)
+                except OperationalError as fault:  # the training itself goes on
+                    log.error(fault)
+
+        return await self.children.run(request, lambda: self.results.tune_wanted(number), heard)
+
+    async def draw(self, number: int) -> Json | None:
+        request = await written(self.results.begin_drawing, number)
+        if request is None:
+            return None
+
+        async def heard(event: Json) -> None:
+            if event["event"] == "picture" and event["done"] < event["of"]:  # the last come with the result
+                try:
+                    await asyncio.to_thread(self.results.drawn, number, event["pictures"])
+                except OperationalError as fault:  # they come with the result, too
+                    log.error(fault)
+
+        return await self.children.run(request, lambda: self.results.prompt_wanted(number), heard)
+
+    async def fetch_photos(self, number: int) -> Json:
+        await written(fetching.photos, self.results, number, self.rules)
+        return {}
+
+    async def fetch_inputs(self, number: int) -> Json:
+        await written(fetching.input_images, self.results, number, self.rules)
+        return {}
+
+    async def deliver(self, callback_id: str, attempt: int) -> None:
+        """One attempt, when its account has a turn."""
+        row = await asyncio.to_thread(callbacks.find, self.results.db, callback_id)
+        if row is not None:
+            async with self.turns[row.account_id], self.turn:
+                await asyncio.to_thread(callbacks.deliver, self.results.db, self.jobs, self.rules, callback_id, attempt)
+
+
+engine: Engine  # set by `main` before any workflow runs
+
+
+@DBOS.workflow(name="train", max_recovery_attempts=RECOVERIES)
+async def train(number: int) -> None:
+    await run(number, Tune, "train")
+
+
+@DBOS.workflow(name="draw", max_recovery_attempts=RECOVERIES)
+async def draw(number: int) -> None:
+    await run(number, Prompt, "draw")
+
+
+@DBOS.workflow(name="fetch_photos", max_recovery_attempts=RECOVERIES)
+async def fetch_photos(number: int) -> None:
+    await run(number, Tune, "fetch_photos")
+
+
+@DBOS.workflow(name="fetch_inputs", max_recovery_attempts=RECOVERIES)
+async def fetch_inputs(number: int) -> None:
+    await run(number, Prompt, "fetch_inputs")
+
+
+async def run(number: int, kind: type[Tune] | type[Prompt], work: str) -> None:
+    with log.about(job=f"{'tune' if kind is Tune else 'prompt'}-{number}"):
+        log.write("begun", work=work)
+        log.write("over", outcome=await ended(number, kind, work))
+
+
+async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
+    """Does a job and tells everybody who waits for it; what came of it."""
+    results = engine.results
+    fetched = {"fetch_photos": results.photos_here, "fetch_inputs": results.inputs_here}
+    publish = results.publish_tune if kind is Tune else results.publish_prompt
+    fail = results.fail_tune if kind is Tune else results.fail_prompt
+    try:
+        answer = await tried(number, work)
+        if answer["outcome"] == "done" and work in fetched:
+            await written(fetched[work], number)
+        elif answer["outcome"] == "done":
+            await written(publish, number, answer["result"])
+        elif answer["outcome"] == "failed":
+            await written(fail, number, answer["reason"])
+        outcome = answer["outcome"]
+    except Exception as fault:  # whatever it was, whoever waits for this job must hear of its end
+        log.error(fault)
+        outcome = "fault"
+        await written(fail, number, "A fault of the server ended this; its log says more.")
+    await written(results.tidy, kind, number)
+    return outcome
+
+
+async def written(work: Callable[..., T], *arguments: Any) -> T:
+    """Does what writes rows or files, and waits while the disk is full or the database taken: the end of a job must not be lost."""
+    wait = min(1.0, LONGEST_PAUSE)
+    while True:
+        try:
+            return await asyncio.to_thread(work, *arguments)
+        except (OperationalError, OSError) as fault:
+            if isinstance(fault, OSError) and not is_full(fault):
+                raise
+            log.error(fault)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, LONGEST_PAUSE)
+
+
+async def tried(number: int, work: str) -> Json:
+    """The outcome of a job, tried again when the child dies on it, but not for ever."""
+    while True:
+        answer = await recorded(number, work)
+        if answer["outcome"] != "died":
+            return answer
+        if answer["deaths"] >= MOST_DEATHS:
+            reason = f"The process that does the work died {answer['deaths']} times on this, at the same place: it may need more memory."
+            return {"outcome": "failed", "reason": reason}
+
+
+async def recorded(number: int, work: str) -> Json:
+    """A try at a job, and once more if the disk had no room to note what came of it: work that is done is not done again then."""
+    wait = min(1.0, LONGEST_PAUSE)
+    while True:
+        try:
+            return await attempt(number, work)
+        except OperationalError as fault:
+            log.error(fault)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, LONGEST_PAUSE)
+
+
+@DBOS.step(name="attempt")
+async def attempt(number: int, work: str) -> Json:
+    """One try at a job. Its answer is kept by the engine, so that a kill right after it repeats nothing."""
+    try:
+        does: dict[str, Callable[[int], Awaitable[Json | None]]] = {
+            "train": engine.train, "draw": engine.draw, "fetch_photos": engine.fetch_photos, "fetch_inputs": engine.fetch_inputs,
+        }  # fmt: skip
+        result = await does[work](number)
+    except (Refused, InputError) as error:
+        return {"outcome": "failed", "reason": str(error)}
+    except ChildDied as error:
+        # counted here, in the step: a workflow that is taken up again runs through its finished steps without doing them
+        deaths = await written(engine.results.died, Tune if work == "train" else Prompt, number)
+        log.write("child died", how=str(error), deaths=deaths, most=MOST_DEATHS)
+        return {"outcome": "died", "deaths": deaths}
+    except NurseryDied as error:  # no fault of this job, which is not counted as one
+        log.write("nursery died", how=str(error))
+        return {"outcome": "died", "deaths": 0}
+    return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
+
+
+@DBOS.workflow(name="deliver", max_recovery_attempts=RECOVERIES)
+async def deliver(callback_id: str, attempt: int) -> None:
+    await post(callback_id, attempt)
+
+
+@DBOS.step(name="post")
+async def post(callback_id: str, attempt: int) -> None:
+    await engine.deliver(callback_id, attempt)
+
+
+def lock(data: Path) -> IO[str]:
+    """The right to be the engine of a data folder. Raises InputError if another engine keeps it."""
+    held = locks.held(data / "engine.lock", LOCK_WITHIN)  # one that was just stopped is still writing its checkpoint
+    if held is None:
+        raise InputError(
+            f"Another engine works on {data}: stop it, or start this server with --no-worker; several engines need PostgreSQL."
+        )
+    return held
+
+
+def sweep(results: Results) -> None:
+    """Deletes what has expired and what a kill left, as far as the disk and the database let it."""
+
+    def swept() -> None:
+        results.sweep(clock.believed(results.db))
+
+    try:
+        reserve.spend(results.store, swept)
+        reserve.keep(results.store)
+    except (OperationalError, OSError) as fault:  # in an hour it is tried again
+        log.error(fault)
+
+
+def main() -> None:
+    global engine
+    settings = read_settings()
+    die_with_parent(signal.SIGTERM)
+    if PARENT in os.environ:  # the server listens at the other end
+        liveness.tell(lambda: os.write(1, b"."))
+    try:
+        with opening.faults_said(settings):
+            held = lock(settings.data)
+            engine = Engine(settings)
+    except FluxboothError as error:
+        print(f"fluxbooth: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
+    engine.children.start()  # they take longer to start than all that follows
+    DBOS(config={
+        "name": "fluxbooth", "system_database_url": settings.database_url, "executor_id": "local", "application_version": VERSION,
+        "sys_db_pool_size": 10, "serializer": DBOSPortableJSONSerializer(), "run_migrations": True, "log_level": "WARNING",
+        "enable_otlp": False,
+    })  # fmt: skip
+    sweep(engine.results)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    DBOS.launch()
+    for name in (DEVICE, FAST):
+        DBOS.register_queue(name, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
+    DBOS.register_queue(DELIVERY, partition_worker_concurrency=TO_A_HOST, polling_interval_sec=0.2, on_conflict="always_update")
+    DBOS.register_queue(
+        FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES, polling_interval_sec=0.2, on_conflict="always_update"
+    )
+    (settings.data / "engine.pid").write_text(str(os.getpid()))
+    while not stop.wait(SWEEP_EVERY):
+        sweep(engine.results)
+    if engine.children.loop is not None:
+        asyncio.run_coroutine_threadsafe(engine.children.stop(), engine.children.loop).result()
+    held.close()
+    os._exit(0)  # the job under way stays taken: the next engine goes on with it
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""`fluxbooth verify`: what cannot be known without the hardware and the weights, measured on them, for a report to be shared.
+
+Trains on the demo's photos and draws with the result by the very commands that users run, each in a process of its own, so that its
+memory is its own; then a training is killed, goes on, and is held to an unbroken one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from fluxbooth import hardware
+from fluxbooth.errors import FluxboothError
+from fluxbooth.evaluation import demo, provenance, verify_page
+from fluxbooth.evaluation.measured_process import Measured, StoppedError, measured
+from fluxbooth.files import cannot_write, check_ours, make_folder
+from fluxbooth.hardware import GIB
+from fluxbooth.memory import estimate
+from fluxbooth.memory.estimate import Choice, Estimate, Job
+from fluxbooth.models import hub, registry, timing
+from fluxbooth.models.flux1 import size
+from fluxbooth.models.registry import Base
+from fluxbooth.photos import inspection
+from fluxbooth.specs import TrainSpec
+from fluxbooth.training.loop import LOG_EVERY, train
+from fluxbooth.training.run_folder import to_toml
+from fluxbooth.types import Json
+
+Report = Callable[[Json], None]
+LARGEST_EFFECT = 0.1  # of what the LoRA changes in a picture may change when it is read back from its file
+GREY = 1.0  # one level of 255: rounding
+PHOTOS = sorted(demo.PHOTOS.glob("*.png"))
+FEW = PHOTOS[:4]  # for the trainings that are only compared, whose validation would else take longer than their steps
+
+
+@dataclass(frozen=True)
+class Course:
+    """How much is done."""
+
+    training: TrainSpec
+    short: int  # steps of the trainings that are compared after a kill
+    pictures: int  # prompts, each drawn without and with the LoRA
+    steps: int = 28  # of each picture
+
+
+def course(row: Base) -> Course:
+    """About ten minutes on a GPU of 24 GB; nano has its demo's whole training."""
+    small = row.name == "nano"
+    spec = demo.SPEC.model_copy(
+        update={"base": row.name, "steps": demo.SPEC.steps if small else 200, "resolutions": (min(row.resolutions),)}
+    )
+    return Course(spec, short=20, pictures=8 if small else 4)
+
+
+def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> Json:
+    """Writes `report.json` and `report.html` into `out`, with the LoRA and the pictures beside them; returns the former.
+
+    A part that fails is told as failed, by the kind of its error, and the others go on. Raises InputError for a folder of something
+    else, FluxboothError if it cannot be written.
+    """
+    began = time.monotonic()
+    check_ours(out, "training", "verification")
+    make_folder(out / "training")
+    shutil.rmtree(out / "pictures", ignore_errors=True)
+    verification = _Verification(out, row, chosen or course(row), report)
+    result: Json = provenance.facts() | {"base": provenance.base_facts(row), "job": verification.job_facts()}
+    for name, title, part in (
+        ("training", "Training on the demo's photos", verification.training),
+        ("drawing", "Drawing without and with the LoRA", verification.drawing),
+        ("resume", "A training is killed and goes on", verification.resume),
+    ):
+        report({"event": "phase", "text": f"{title} ..."})
+        try:
+            result[name] = part()
+        except (FluxboothError, torch.OutOfMemoryError) as error:
+            report({"event": "phase", "text": f"Failed: {error}"})
+            result[name] = {"failed": error.kind if isinstance(error, StoppedError) else type(error).__name__}
+    result |= {"checks": verification.checks(result), "seconds_total": round(time.monotonic() - began, 1)}
+    try:
+        (out / "report.json").write_text(json.dumps(result, indent=1) + "\n")
+        (out / "report.html").write_text(verify_page.page(result, verification.shown()))
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    return result
+
+
+class _Verification:
+    """One run of the course: each part returns its figures and leaves what later ones need in the folder."""
+
+    def __init__(self, out: Path, row: Base, course: Course, report: Report) -> None:
+        self.out, self.row, self.course, self.report = out, row, course, report
+        self.spec = registry.resolve(course.training, len(PHOTOS))
+        self.size = size.of(str(hub.local(row) or row.source))
+        self.texts = [text for text, _ in demo.PROMPTS[: course.pictures]]
+        self.photos: list[Image.Image] = []
+        self.without: list[Image.Image] = []
+        self.with_lora: list[Image.Image] = []
+
+    def job_facts(self) -> Json:
+        fields = ("steps", "resolutions", "rank", "batch_size", "text_length", "optimizer")
+        dumped = self.spec.model_dump(mode="json")
+        return {name: dumped[name] for name in fields} | {
+            "photos": len(PHOTOS), "pictures": 2 * len(self.texts), "picture_side": self.row.native_side,
+            "denoising_steps": self.course.steps, "parameters": self.size.transformer,
+        }  # fmt: skip
+
+    def training(self) -> Json:
+        spec, steps = self.spec, self.spec.steps or 0
+        # drawn by the network as it was trained, to hold the file to
+        sampled = spec.model_copy(update={"checkpoint_every": steps, "sample_prompts": (self.texts[0],)})
+        done = self._train(PHOTOS, sampled, self.out / "training")
+        times = {event["step"]: at for at, event in done.events if event["event"] == "step"}
+        prepared = next(at for at, event in done.events if event["event"] == "prepared")
+        # the first ten steps warm up, and are told together
+        step = (times[steps] - times[LOG_EVERY]) / (steps - LOG_EVERY)
+        assert spec.resolutions and spec.text_length and spec.batch_size
+        job = Job(max(spec.resolutions), spec.text_length, spec.batch_size, spec.rank, spec.optimizer, spec.ema is not None, samples=True)
+        choice, card = _choice(done), hardware.gpu()
+        predicted = estimate.estimate(self.size, job, choice, gpu=card is not None)
+        time_predicted = None if card is None else timing.seconds_per_step(self.size, job, choice, timing.like(card.total, card.name))
+        return {
+            "seconds_to_prepare": round(prepared, 1),
+            "seconds_per_step": round(step, 4),
+            "predicted_seconds_per_step": time_predicted and round(time_predicted, 4),
+            "memory": _memory(predicted, done),
+            "choice": verify_page.choice(choice, self.size),
+            "loss": round(done.result["loss"], 4),
+            "validation_loss": round(done.result["validation_loss"], 4),
+        }
+
+    def drawing(self) -> Json:
+        count = len(self.texts)
+        tagged = [f"{text} <lora:training:1>" for text in self.texts]
+        flags = ["--base", self.row.name, "--seed", str(self.spec.seed), "--steps", str(self.course.steps)]
+        done = measured(
+            ["generate", *self.texts, *tagged, *flags, "--out", str(self.out / "pictures")], self.report, {"FLUXBOOTH_LORAS": str(self.out)}
+        )
+        drawn = [Image.open(row["path"]).convert("RGB") for row in done.result["pictures"]]
+        self.without, self.with_lora = drawn[:count], drawn[count:]
+        self.photos = [Image.fromarray(photo.pixels) for photo in inspection.read(PHOTOS)]
+        times = [at for at, event in done.events if event["event"] == "picture"]
+        choice = _choice(done)
+        predicted = estimate.estimate_generation(
+            self.size, self.row.native_side, self.row.text_length, choice, gpu=hardware.gpu() is not None
+        )
+        return {
+            "seconds_to_first_picture": round(times[0], 1),
+            "seconds_per_picture": round((times[-1] - times[count - 1]) / count, 3),
+            "memory": _memory(predicted, done),
+            "choice": verify_page.choice(choice, self.size),
+            "likeness": demo.measure(self.photos, self.without, self.with_lora),
+            "reload": self._reload(),
+        }
+
+    def _reload(self) -> Json:
+        """How far the picture drawn from the file is from the one that the network drew before it was written."""
+        (path,) = (self.out / "training" / "samples").glob(f"step-{self.spec.steps:06d}-0.png")
+        before = Image.open(path).convert("RGB")
+        return {
+            "difference": round(_difference(before, self.with_lora[0]), 3),
+            "effect_of_the_lora": round(_difference(self.without[0], self.with_lora[0]), 3),
+        }
+
+    def resume(self) -> Json:
+        """Weights after a kill in the middle, against an unbroken run; where they differ, against a second unbroken one."""
+        folder = self.out / "resume"
+        shutil.rmtree(folder, ignore_errors=True)
+        half = self.course.short // 2
+        spec = self.spec.model_copy(update={"steps": 2 * half, "checkpoint_every": half})
+        events: list[Json] = []
+        self._train(FEW, spec, folder / "killed", kill_at=lambda event: event["event"] == "checkpoint" and event["step"] == half)
+        resumed = self._weights(spec, folder / "killed", events.append)
+        unbroken = self._weights(spec, folder / "unbroken", lambda event: None)
+        difference = _distance(resumed, unbroken)
+        found: Json = {
+            "steps": 2 * half,
+            "resumed_at": next(event["resumed_at"] for event in events if event["event"] == "prepared"),
+            "identical": all(torch.equal(value, unbroken[name]) for name, value in resumed.items()),
+            "difference": difference,
+        }
+        if not found["identical"]:
+            found["difference_of_two_unbroken"] = _distance(self._weights(spec, folder / "again", lambda event: None), unbroken)
+        shutil.rmtree(folder)
+        return found
+
+    def _train(self, photos: Sequence[Path], spec: TrainSpec, out: Path, kill_at: Callable[[Json], bool] | None = None) -> Measured:
+        settings = self.out / "spec.toml"
+        settings.write_text(to_toml(spec))
+        flags = ["--config", str(settings), "--out", str(out), "--overwrite"]
+        done = measured(["train", *map(str, photos), *flags], self.report, kill_at=kill_at)
+        settings.unlink()
+        return done
+
+    def _weights(self, spec: TrainSpec, out: Path, report: Report) -> dict[str, torch.Tensor]:
+        """Of a training in this process, which then gives back what it took."""
+        weights = load_file(train(FEW, spec, out, report).lora)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return weights
+
+    def checks(self, result: Json) -> list[Json]:
+        """What must hold, each with whether it does and why."""
+        found = []
+        for part in ("training", "drawing", "resume"):
+            if "failed" in result[part]:
+                found.append({"what": part, "ok": False, "why": f"it ended with {result[part]['failed']}"})
+        if "failed" not in result["resume"]:
+            found.append(_resume_check(result["resume"]))
+        if "failed" not in result["drawing"]:
+            found.append(_reload_check(result["drawing"]["reload"]))
+        return found
+
+    def shown(self) -> verify_page.Pictures:
+        return verify_page.Pictures(self.photos, self.texts, self.without, self.with_lora)
+
+
+def _choice(done: Measured) -> Choice:
+    """What was given up for memory, as the work itself told."""
+    plan = next(event for _, event in done.events if event["event"] == "plan")
+    return Choice(**{field.name: plan[field.name] for field in dataclasses.fields(Choice)})
+
+
+def _memory(predicted: Estimate, done: Measured) -> Json:
+    return {
+        "of": "GPU" if done.on_gpu else "main memory",
+        "predicted_gb": round(predicted.device / GIB, 2),
+        "measured_gb": round(done.memory / GIB, 2),
+        "off_by": round(predicted.device / done.memory - 1, 3),
+    }
+
+
+def _resume_check(found: Json) -> Json:
+    if found["identical"]:
+        return {"what": "resume", "ok": True, "why": f"killed at step {found['resumed_at']} and gone on: the same weights, bit for bit"}
+    own, after = found["difference_of_two_unbroken"], found["difference"]
+    return {
+        "what": "resume",
+        "ok": after <= 2 * own,
+        "why": f"killed at step {found['resumed_at']} and gone on: weights differ by {after:.1e}; two unbroken runs here by {own:.1e}",
+    }
+
+
+def _reload_check(found: Json) -> Json:
+    difference, effect = found["difference"], found["effect_of_the_lora"]
+    return {
+        "what": "reload",
+        "ok": difference <= max(GREY, LARGEST_EFFECT * effect),
+        "why": f"drawn from the file, the picture differs by {difference:.2f} of 255 grey levels from that of the network as trained; "
+        f"the LoRA itself changes {effect:.2f}",
+    }
+
+
+def _difference(a: Image.Image, b: Image.Image) -> float:
+    """Mean over pixels and channels, in grey levels of 255."""
+    return float(np.abs(np.asarray(a, dtype=np.float32) - np.asarray(b, dtype=np.float32)).mean())
+
+
+def _distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """Of what was learnt, relative: B begins at zero, so all that is in it was."""
+    learnt: Sequence[str] = [name for name in a if name.endswith("lora_B.weight")]
+    between = sum(float((a[name].float() - b[name].float()).square().sum()) for name in learnt)
+    return (between / sum(float(b[name].float().square().sum()) for name in learnt)) ** 0.5

@@ -1,0 +1,1 @@
+"""LoRA files and layers: read, trained, applied, converted."""

@@ -1,0 +1,1 @@
+"""Bytes of a training or a picture, by arithmetic alone."""

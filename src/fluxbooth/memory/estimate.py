@@ -1,0 +1,288 @@
+"""How much memory a training or a generation takes, and what to give up so that it fits. Arithmetic only: no torch, no weights.
+
+Bytes throughout. d is the width, t the tokens of a batch (text and image together), e the bytes of a number, u = t d e one activation.
+What a block keeps for its backward pass was read off autograd's saved tensors; `tests/test_memory.py` holds the sums to
+measurement. On a GPU they are an upper bound: torch's fused RMSNorm keeps 4 d t less in each block there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from fluxbooth.errors import InputError
+from fluxbooth.hardware import GIB, Dtype, Room
+from fluxbooth.memory.size import Kind, Shape
+
+PIXELS_PER_TOKEN = 16
+CONTEXT = 0.7 * GIB  # what CUDA, cuBLAS and torch hold before the first tensor
+SLACK = 1.04  # the allocator's rounding and holes
+PROCESS = 0.6 * GIB  # main memory of Python, torch and the libraries
+CUDA_PROCESS = 3 * GIB  # and with CUDA
+WRITTEN = {"bfloat16": 2, "float32": 4}  # bytes of a number
+QUANTISED = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}  # bytes of a weight; nf4 has a scale for each 64
+OPTIMIZER_STATES = {"adamw": 2.0, "adamw8bit": 0.5, "prodigy": 4.0}  # float32 numbers kept for each parameter
+Quantisation = Literal["none", "int8", "fp8", "nf4"]
+Encoders = Literal["stay", "leave", "cpu"]  # on the card throughout; on it only while there is something to encode; never on it
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained."""
+
+    side: int  # of a square of the largest area that is trained at, pixels
+    text_length: int
+    batch_size: int = 1
+    rank: int = 16
+    optimizer: str = "adamw"
+    ema: bool = False
+    samples: bool = False  # draws pictures on the way, so the decoder stays
+    resident: bool = False  # the base is in memory before and after, also while texts and photos are encoded
+
+    @property
+    def image_tokens(self) -> int:
+        return (self.side // PIXELS_PER_TOKEN) ** 2
+
+    @property
+    def tokens(self) -> int:
+        return self.batch_size * (self.text_length + self.image_tokens)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is done to fit: the fields from `quantisation` on are given up one after the other."""
+
+    dtype: Dtype = "bfloat16"  # computed in
+    quantisation: Quantisation = "none"  # of the Linear layers of the blocks
+    checkpointed: int = 0  # blocks, from the first on, that recompute their activations in the backward pass
+    encoders: Encoders = "stay"
+    offloaded: int = 0  # blocks, from the first on, whose weights wait in main memory for their turn
+    stored: Dtype | None = None  # what weights that are not quantised are kept in, and cast from at use; None: as computed in
+
+    @property
+    def kept(self) -> Dtype:
+        return self.stored or self.dtype
+
+    @property
+    def cast_at_use(self) -> bool:
+        """Whether a Linear of a block makes a copy of its weight to compute with."""
+        return self.quantisation != "none" or (self.kept, self.dtype) == ("bfloat16", "float32")
+
+    def checkpointing(self, shape: Shape) -> str:
+        """In words: none, some (how many) or all."""
+        total = len(shape.blocks)
+        return {0: "none", total: "all"}.get(self.checkpointed, f"some ({self.checkpointed} of {total} blocks)")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Peak bytes by what they are for. Without a GPU `device` is main memory, too."""
+
+    base: float
+    adapter: float  # LoRA, optimiser and moving average
+    step: float  # activations and gradients at their peak
+    encoding: float  # the whole peak while texts and photos are encoded
+    device: float  # the peak of it all, with what CUDA and the allocator add
+    main: float  # main memory
+
+
+@dataclass(frozen=True)
+class Plan:
+    choice: Choice
+    estimate: Estimate
+    why: str  # in one line
+
+
+def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Estimate:
+    """Peak memory of a training."""
+    e = WRITTEN[choice.dtype]
+    base = base_bytes(shape, choice)
+    adapter = shape.adapter(job.rank) * 4 * (1 + OPTIMIZER_STATES[job.optimizer] + job.ema)
+    step = max(step_bytes(shape, job, choice), shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer])  # a checkpoint's copy
+    encoders, autoencoder = shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
+    pixels = 5 * shape.autoencoder_channels * job.side**2 * e  # the autoencoder's own peak, measured
+    encoding = autoencoder + pixels + (0 if choice.encoders == "cpu" else encoders)
+    kept = (autoencoder if choice.encoders == "stay" or job.samples else 0) + (encoders if choice.encoders == "stay" else 0)
+    peak = max(base + adapter + step + kept, encoding + (base if choice.encoders == "stay" or job.resident else 0))
+    return _estimate(shape, choice, base, adapter, step, encoding, peak, gpu)
+
+
+def estimate_generation(shape: Shape, side: int, text_length: int, choice: Choice, *, gpu: bool = True) -> Estimate:
+    """Peak memory of drawing one square picture of `side` pixels."""
+    e = WRITTEN[choice.dtype]
+    base, encoders, autoencoder = base_bytes(shape, choice), shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
+    forward = 15 * Job(side, text_length).tokens * shape.width * e
+    decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
+    kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
+    encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
+    return _estimate(shape, choice, base, 0, max(forward, decoding), encoding, max(kept + max(forward, decoding), encoding), gpu)
+
+
+def _estimate(shape: Shape, choice: Choice, base: float, adapter: float, step: float, encoding: float, peak: float, gpu: bool) -> Estimate:
+    if not gpu:
+        return Estimate(base, adapter, step, encoding, peak * SLACK + PROCESS, peak * SLACK + PROCESS)
+    waiting = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
+    encoders = shape.encoders * WRITTEN[choice.kept]  # they come onto the card by way of main memory, and leave to there
+    return Estimate(base, adapter, step, encoding, peak * SLACK + CONTEXT, CUDA_PROCESS + max(waiting, encoders))
+
+
+def base_bytes(shape: Shape, choice: Choice) -> float:
+    """The transformer's weights on the card; of offloaded blocks one Linear at a time, of which the largest has 6 d^2 weights."""
+    whole = shape.other * max(WRITTEN[choice.dtype], WRITTEN[choice.kept]) + sum(_weights(shape, kind, choice) for kind in shape.blocks)
+    away = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
+    return whole - away + (_bytes_of_a_weight(choice) * 6 * shape.width**2 if choice.offloaded else 0)
+
+
+def with_base(room: Room, shape: Shape, there: Choice) -> Room:
+    """The room of which a base that is in memory already takes its part."""
+    encoders, autoencoder = shape.encoders * WRITTEN[there.kept], shape.autoencoder * WRITTEN[there.dtype]
+    base = base_bytes(shape, there) + autoencoder
+    if room.device is None:
+        return replace(room, main=room.main + base + encoders)
+    waiting = sum(_weights(shape, kind, there) for kind in shape.blocks[: there.offloaded])
+    stay = there.encoders == "stay"
+    return replace(room, device=room.device + base + (encoders if stay else 0), main=room.main + waiting + (0 if stay else encoders))
+
+
+def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
+    """Peak of activations and gradients over a forward and a backward pass, above what stays between steps."""
+    e, d, blocks = WRITTEN[choice.dtype], shape.width, shape.blocks
+    u = job.tokens * d * e
+    # while a Linear works its weight is there once more to compute with, and torchao makes it in two steps; where the most else is
+    # alive it is one of the feed-forward's
+    dequantised = 4 * d * d * e * (2 if choice.quantisation in ("int8", "fp8") else 1) if choice.cast_at_use else 0
+    rope = 2 * (job.text_length + job.image_tokens) * d // shape.heads * 4
+    output = job.batch_size * job.image_tokens * shape.in_channels * (e + 4)
+    live = peak = rope
+    for number, kind in enumerate(blocks):
+        live += u if number < choice.checkpointed else saved_bytes(shape, job, kind, e)
+        peak = max(peak, live + (6 if kind == "single" else 8) * u + dequantised)
+    live += u + output
+    gradients = 0
+    for number, kind in reversed(list(enumerate(blocks))):
+        saved = saved_bytes(shape, job, kind, e)
+        again = saved if number < choice.checkpointed else 0
+        peak = max(peak, live + again + (9 if kind == "single" else 5) * u + gradients + dequantised)
+        gradients += 4 * shape.block_adapter(kind, job.rank)
+        live -= u if again else saved
+    return peak
+
+
+def saved_bytes(shape: Shape, job: Job, kind: Kind, e: int) -> float:
+    """What autograd keeps of one block.
+
+    Each stream: the input of a LayerNorm, its result before and after modulation (double: twice), query and key before their
+    RMSNorm in float32, query, key, value and result of the attention, the 4 d before and after GELU, the result before its gate.
+    A single block's output layer reads attention and GELU from one more copy. Of each LoRA the product A x, and the weights cast.
+    """
+    u, low_rank = job.tokens * shape.width * e, job.tokens * job.rank * e
+    cast = shape.block_adapter(kind, job.rank) * e if e < 4 else 0
+    common = 8 * job.tokens * shape.width + 4 * job.tokens * shape.heads + cast
+    if kind == "double":
+        return (20 + (job.batch_size > 1)) * u + 6 * low_rank + common
+    return 17 * u + 5 * low_rank + common
+
+
+def _weights(shape: Shape, kind: Kind, choice: Choice) -> float:
+    return shape.block_weights(kind) * _bytes_of_a_weight(choice)
+
+
+def _bytes_of_a_weight(choice: Choice) -> float:
+    return QUANTISED.get(choice.quantisation, WRITTEN[choice.kept])
+
+
+def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Plan:
+    """What to give up so that a training fits: nothing if that fits, else quality last and speed before it.
+
+    In this order: blocks recompute their activations, as few as will do; the base is quantised (int8, then nf4; fp8 takes what
+    int8 takes and is less exact, so it comes only by hand); blocks wait in main memory. `by_hand` holds fields of Choice that
+    are not to be chosen. Raises InputError if nothing fits.
+    """
+
+    def measured(choice: Choice) -> Estimate:
+        return estimate(shape, job, choice, gpu=room.device is not None)
+
+    asked = f"a rank-{job.rank} LoRA at {job.side} px, batch {job.batch_size}"
+    return _first_fit(name, shape, room, asked, list(_candidates(shape, room, by_hand, range(len(shape.blocks) + 1))), measured)
+
+
+def choose_generation(name: str, shape: Shape, side: int, text_length: int, room: Room, **by_hand: Any) -> Plan:
+    """The same for drawing one square picture."""
+
+    def measured(choice: Choice) -> Estimate:
+        return estimate_generation(shape, side, text_length, choice, gpu=room.device is not None)
+
+    return _first_fit(name, shape, room, f"a picture of {side} px", list(_candidates(shape, room, by_hand, [0])), measured)
+
+
+def _candidates(shape: Shape, room: Room, by_hand: dict[str, Any], checkpointed: Sequence[int]) -> Iterator[Choice]:
+    """Every choice in order of preference."""
+
+    def options(field: str, choices: Sequence[Any]) -> Sequence[Any]:
+        return [by_hand[field]] if field in by_hand else choices
+
+    gpu = room.device is not None
+    quantisations = options("quantisation", ["none", "int8", "nf4"])
+    checkpointed = options("checkpointed", checkpointed)
+    places = options("encoders", ["leave", "cpu"] if gpu else ["leave"])
+    levels = [(q, count, 0) for q in quantisations for count in checkpointed]
+    levels += [(quantisations[-1], checkpointed[-1], away) for away in (range(1, len(shape.blocks) + 1) if gpu else [])]
+    dtype, stored = by_hand.get("dtype", room.dtype), by_hand.get("stored")
+    for quantisation, count, away in levels:
+        for encoders in places:
+            yield Choice(dtype, quantisation, count, encoders, by_hand.get("offloaded", away), stored)
+
+
+def _first_fit(
+    name: str, shape: Shape, room: Room, asked: str, candidates: Sequence[Choice], measured: Callable[[Choice], Estimate]
+) -> Plan:
+    limit = room.main if room.device is None else room.device
+    for choice in candidates:
+        found = measured(choice)
+        if found.device <= limit and found.main <= room.main:
+            return Plan(choice, found, _why(shape, choice, measured, room))
+    least = min((measured(choice) for choice in candidates), key=lambda found: found.device)
+    place = "main memory" if room.device is None else "GPU memory"
+    if least.device <= limit:
+        least = min((e for e in map(measured, candidates) if e.device <= limit), key=lambda found: found.main)
+        raise InputError(
+            f"{name} does not fit: with {limit / GIB:.1f} GB of GPU memory, {asked} needs {least.main / GIB:.1f} GB of main memory "
+            f"and {room.main / GIB:.1f} GB are free: close other programs, or use a machine with more memory."
+        )
+    raise InputError(
+        f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when everything is given up, and "
+        f"{limit / GIB:.1f} GB are free: use smaller pictures (--resolution), another --base, or more memory."
+    )
+
+
+def _why(shape: Shape, choice: Choice, measured: Callable[[Choice], Estimate], room: Room) -> str:
+    """What was given up, each with the memory that it would have taken to keep it; and what is computed in, and why."""
+
+    def needs(**fields: Any) -> str:
+        return f"{measured(replace(choice, **fields)).device / GIB:.1f} GB"
+
+    blocks, limit = len(shape.blocks), room.main if room.device is None else room.device
+    reasons = []
+    if choice.quantisation != "none":
+        reasons.append(f"{choice.quantisation} base ({needs(quantisation='none', checkpointed=blocks, offloaded=0)} unquantised)")
+    if choice.checkpointed:
+        reasons.append(
+            f"{choice.checkpointed} of {blocks} blocks recomputed ({needs(checkpointed=0, offloaded=0)} with all activations kept)"
+        )
+    if choice.offloaded:
+        reasons.append(f"{choice.offloaded} of {blocks} blocks wait in main memory ({needs(offloaded=0)} with all on the card)")
+    if choice.encoders == "cpu":
+        reasons.append(f"texts encoded on the CPU ({needs(encoders='leave')} on the card)")
+    said = f"{measured(choice).device / GIB:.1f} of {limit / GIB:.1f} GB: " + ("; ".join(reasons) or "nothing is given up")
+    return f"{said}{_dtype_reason(choice, room)}."
+
+
+def _dtype_reason(choice: Choice, room: Room) -> str:
+    if not room.because:  # another machine's
+        return ""
+    if choice.dtype == room.dtype:
+        return f"; {choice.dtype}, {room.because}"
+    if choice.dtype == "bfloat16":
+        return "; bfloat16 as asked, many times slower than float32 on this processor"
+    return f"; {choice.dtype}"

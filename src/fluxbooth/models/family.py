@@ -1,0 +1,87 @@
+"""The seam between what is the same for every flow model and what a family of them decides for itself.
+
+Above it, training and generation see only a velocity field: latents, conditioning and position ids are opaque tensors that
+a family makes and takes back. FLUX.2 [klein] (one Qwen3 encoder, no pooled vector, other weights to train than to serve)
+is to be one more module beside `flux1.py`, and nothing above changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fluxbooth.memory.estimate import Choice
+from fluxbooth.models.registry import Base
+
+# What the text encoders say of captions: named tensors whose first axis is the caption.
+Conditioning = dict[str, Tensor]
+Start = Literal["text", "image", "inpaint"]  # what a picture is drawn from, beside the text
+
+
+class Family(Protocol):
+    row: Base
+    network: nn.Module  # what is trained: takes adapters on `adapter_targets`
+    stored: torch.dtype  # what its weights are kept in, where they are not quantised
+    dtype: torch.dtype  # what it computes in
+    device: torch.device  # where it computes, wherever its weights wait
+    choice: Choice  # how it is kept in memory
+
+    def load_network(self) -> None:
+        """Brings the network into memory if it is not there: each weight cast or quantised, and put where it belongs, as it arrives."""
+        ...
+
+    def park_encoders(self) -> None:
+        """Makes room of the text encoders until the next text, if they are to leave in between."""
+        ...
+
+    def encode_text(self, texts: Sequence[str], text_length: int) -> Conditioning:
+        """Texts to conditioning. Needs the text encoders."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text in the encoder that reads most of it, end token included."""
+        ...
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """float n x 3 x H x W in -1..1 to clean latents z of mean 0 and deviation 1, packed as the network takes them."""
+        ...
+
+    def image_tokens(self, width: int, height: int) -> int:
+        """Length of the packed sequence of a picture of that size in pixels."""
+        ...
+
+    def velocity(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, guidance: float, size: tuple[int, int]) -> Tensor:
+        """The network's prediction of eps - z at noisy latents x; sigma has shape (n,), size is (width, height) in pixels."""
+        ...
+
+    def adapter_targets(self) -> list[str]:
+        """Names of the Linear layers that a LoRA adapts by default."""
+        ...
+
+    def checkpoint_gradients(self, blocks: int | None = None) -> None:
+        """Recomputes the activations of the first so many blocks, or of all, in the backward pass: less memory, more time."""
+        ...
+
+    def release_encoders(self, *, keep_decoder: bool) -> None:
+        """Frees the text encoders and, unless pictures are still to be decoded, the autoencoder."""
+        ...
+
+    def pipeline(self, start: Start = "text") -> Any:
+        """diffusers' pipeline over the same components: from noise, from a picture (`image`, `strength`), or within a mask of it."""
+        ...
+
+    def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:
+        """What that pipeline's call takes for one text's conditioning and a guidance."""
+        ...
+
+
+def encode_all(family: Family, texts: Sequence[str], text_length: int) -> dict[str, Conditioning]:
+    """Conditioning of each distinct text."""
+    return {text: family.encode_text([text], text_length) for text in dict.fromkeys(texts)}
+
+
+def stack(rows: Sequence[Conditioning]) -> Conditioning:
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}

@@ -1,0 +1,173 @@
+"""A pipeline around a single file of FLUX.1's network: autoencoder, text encoders and tokenizers are looked for near it.
+
+Near is: in the file itself (ComfyUI's all-in-one checkpoints), in its folder, and in or under the `vae`, `text_encoders` and `clip`
+folders of the ComfyUI it lies in. In a copy of the original authors' repository the encoders are diffusers' folders beside it.
+Tokenizers are in none of these files; they come from folders `tokenizer` and `tokenizer_2` beside it or from the Hugging Face cache.
+Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+from fluxbooth.errors import InputError
+from fluxbooth.memory.size import Shape
+from fluxbooth.models import weight_files
+from fluxbooth.models.flux1 import single_file
+
+# where encoders are in an all-in-one file, and how their own files are called
+CLIP, T5, VAE = ("text_encoders.clip_l.transformer.", "clip_l"), ("text_encoders.t5xxl.transformer.", "t5xxl"), ("vae.", "ae")
+FOLDERS = ("vae", "text_encoders", "clip")
+BESIDE = {CLIP: "text_encoder", T5: "text_encoder_2"}  # diffusers' folders
+TOKENIZERS = {"tokenizer": "openai/clip-vit-large-patch14", "tokenizer_2": "google/t5-v1_1-xxl"}
+CLIP_HEAD = 64  # width of an attention head, which no shape tells
+DROPPED = "text_model."  # of CLIP's names in files, gone from transformers'
+UNUSED = ("text_projection.weight", "logit_scale", "embeddings.position_ids", "encoder.embed_tokens.weight", "spiece_model")
+
+
+def pipeline(path: Path, dtype: torch.dtype, network: FluxTransformer2DModel | None = None) -> FluxPipeline:
+    """diffusers' pipeline around the network in `path`, or around that network, empty as yet.
+
+    Raises InputError if a companion is missing or is another model's.
+    """
+    places = {kind: _find(path, kind) for kind in (VAE, CLIP, T5)}
+    tokenizer, tokenizer_2 = (_tokenizer(path, name) for name in TOKENIZERS)
+    text_encoder, text_encoder_2 = _clip(places[CLIP], dtype, tokenizer.eos_token_id), _t5(places[T5], dtype)
+    _check_vocabulary(tokenizer, text_encoder, places[CLIP])
+    _check_vocabulary(tokenizer_2, text_encoder_2, places[T5])
+    network = network or single_file.transformer(path, dtype)
+    guided = bool(network.config["guidance_embeds"])  # all of FLUX.1 but schnell, which samples without a shift
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0 if guided else 1.0, use_dynamic_shifting=guided),
+        vae=single_file.autoencoder(places[VAE], dtype),
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        text_encoder_2=text_encoder_2,
+        tokenizer_2=tokenizer_2,
+        transformer=network,
+    )
+
+
+def shape(path: Path) -> Shape:
+    """How large the network in a file is, and what belongs to it, from the headers of the files."""
+    numbers: dict[tuple[str, str], int] = {}
+    for kind in (VAE, CLIP, T5):
+        place = _find(path, kind)
+        if place.is_dir():
+            numbers[kind] = weight_files.numbers(place)
+            continue
+        with single_file.opened(place, kind[0]) as file:
+            numbers[kind] = sum(math.prod(file.shapes[name]) for name in file.weights())
+            if kind == VAE:
+                channels = single_file.autoencoder_config(file)["block_out_channels"]
+    network = single_file.empty(path).config
+    heads = network["num_attention_heads"]
+    return Shape(
+        network["num_layers"], network["num_single_layers"], heads * network["attention_head_dim"], heads, network["joint_attention_dim"],
+        network["pooled_projection_dim"], network["guidance_embeds"], network["in_channels"],
+        encoders=numbers[CLIP] + numbers[T5], autoencoder=numbers[VAE], autoencoder_channels=channels[0],
+    )  # fmt: skip
+
+
+def _find(path: Path, kind: tuple[str, str]) -> Path:
+    """The file of a companion, or diffusers' folder of it."""
+    prefix, stem = kind
+    with single_file.opened(path, prefix) as file:
+        if file.prefixed:
+            return path
+    folders = [ancestor / folder for ancestor in path.resolve().parents[1:4] for folder in FOLDERS]
+    near = [*path.parent.glob("*.safetensors"), *(file for folder in folders for file in sorted(folder.rglob("*.safetensors")))]
+    found = [candidate for candidate in near if _is_named(candidate.stem, stem)]
+    if found:  # the exact one before the smaller ones, and of those the scaled one
+        return min(found, key=lambda file: ("fp8" in file.stem, "scaled" not in file.stem, near.index(file)))
+    beside = path.parent / BESIDE.get(kind, "")
+    if kind in BESIDE and (beside / "config.json").is_file():
+        return beside
+    raise InputError(
+        f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it into the same folder, or use "
+        "the file where it lies in ComfyUI."
+    )
+
+
+def _is_named(stem: str, wanted: str) -> bool:
+    return stem == wanted or stem.startswith((f"{wanted}_", f"{wanted}-"))
+
+
+def _tokenizer(path: Path, name: str) -> Any:
+    folder = path.parent / name
+    source = folder if folder.is_dir() else TOKENIZERS[name]
+    try:
+        return AutoTokenizer.from_pretrained(source, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The {name} that belongs to {path} is not on this machine: run `hf download {TOKENIZERS[name]} --exclude '*.bin' '*.h5' "
+            f"'*.msgpack' '*.safetensors'`, or put the folder {name} of a FLUX.1 repository beside it."
+        ) from error
+
+
+def _check_vocabulary(tokenizer: Any, encoder: Any, path: Path) -> None:
+    # transformers makes an empty tokenizer of a folder that lacks its files, and says nothing
+    known, words = encoder.config.vocab_size, len(tokenizer)
+    if not 0.9 * known <= words <= known:
+        raise InputError(f"{path} reads {known} different tokens, its tokenizer {tokenizer.name_or_path} has {words}: download that again.")
+
+
+def _clip(path: Path, dtype: torch.dtype, eos: int) -> CLIPTextModel:
+    if path.is_dir():
+        return CLIPTextModel.from_pretrained(path, dtype=dtype, local_files_only=True)
+    with single_file.opened(path, CLIP[0]) as file:
+        try:
+            config = clip_config(file.shapes, eos)
+        except KeyError as error:
+            raise InputError(f"{path} holds no CLIP text encoder, it lacks {error}: use clip_l.safetensors.") from error
+        return _filled(CLIPTextModel, config, file, path, dtype)
+
+
+def clip_config(shapes: dict[str, tuple[int, ...]], eos: int) -> CLIPTextConfig:
+    """CLIP-L's architecture from the shapes of its weights. Raises KeyError if they are another model's."""
+    tokens, positions = (shapes[f"{DROPPED}embeddings.{kind}_embedding.weight"] for kind in ("token", "position"))
+    return CLIPTextConfig(
+        vocab_size=tokens[0], hidden_size=tokens[1], max_position_embeddings=positions[0], num_attention_heads=tokens[1] // CLIP_HEAD,
+        num_hidden_layers=single_file.numbered(shapes, f"{DROPPED}encoder.layers."), projection_dim=tokens[1], hidden_act="quick_gelu",
+        intermediate_size=shapes[f"{DROPPED}encoder.layers.0.mlp.fc1.weight"][0], eos_token_id=eos,
+    )  # fmt: skip
+
+
+def _t5(path: Path, dtype: torch.dtype) -> T5EncoderModel:
+    if path.is_dir():
+        return T5EncoderModel.from_pretrained(path, dtype=dtype, local_files_only=True)
+    with single_file.opened(path, T5[0]) as file:
+        try:
+            config = t5_config(file.shapes)
+        except KeyError as error:
+            raise InputError(f"{path} holds no T5 encoder, it lacks {error}: use t5xxl_fp16.safetensors.") from error
+        return _filled(T5EncoderModel, config, file, path, dtype)
+
+
+def t5_config(shapes: dict[str, tuple[int, ...]]) -> T5Config:
+    """T5-XXL's architecture from the shapes of its weights. Raises KeyError if they are another model's."""
+    attention = "encoder.block.0.layer.0.SelfAttention"
+    tokens, queries = shapes["shared.weight"], shapes[f"{attention}.q.weight"]
+    buckets, heads = shapes[f"{attention}.relative_attention_bias.weight"]
+    return T5Config(
+        vocab_size=tokens[0], d_model=tokens[1], d_kv=queries[0] // heads, num_heads=heads, relative_attention_num_buckets=buckets,
+        d_ff=shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0], num_layers=single_file.numbered(shapes, "encoder.block."),
+        feed_forward_proj="gated-gelu", use_cache=False, dropout_rate=0.0,
+    )  # fmt: skip
+
+
+def _filled(kind: Any, config: Any, file: single_file.Weights, path: Path, dtype: torch.dtype) -> Any:
+    with init_empty_weights():
+        encoder = kind(config)
+    named = {name.removeprefix(DROPPED): name for name in file.weights()}
+    weights = ((name, file.weight(full)) for name, full in named.items() if name not in UNUSED)
+    single_file.fill(encoder, weights, path, single_file.cast_into(encoder, dtype), tied=UNUSED)
+    encoder.tie_weights()
+    return encoder

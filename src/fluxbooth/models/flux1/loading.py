@@ -1,0 +1,70 @@
+"""How a base comes into memory: weight by weight, each cast or quantised, and put where it will be, as it arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from accelerate import init_empty_weights
+from accelerate.utils import set_module_tensor_to_device
+from diffusers import FluxTransformer2DModel
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from fluxbooth.memory.estimate import Choice
+from fluxbooth.models import frozen_linear
+
+BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")  # of FLUX.1's network, in the order in which they work
+
+
+def empty(folder: Path) -> FluxTransformer2DModel:
+    """The network of a diffusers folder, without its weights."""
+    config = FluxTransformer2DModel.load_config(folder, local_files_only=True)
+    assert isinstance(config, dict)
+    with init_empty_weights():
+        network = FluxTransformer2DModel.from_config(config)
+    assert isinstance(network, FluxTransformer2DModel)
+    return network.eval()
+
+
+def weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """The weights in a folder's safetensors files one by one, mapped to the files."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                yield name, file.get_tensor(name)
+
+
+class Arrival:
+    """Puts each weight of an empty network into its place; called with its name and value.
+
+    The weights of `layers` are quantised or stored as the choice says, and wait in main memory if they are of its first
+    blocks; all others are cast to `dtype`.
+    """
+
+    def __init__(self, network: nn.Module, layers: Sequence[str], choice: Choice, dtype: torch.dtype, device: torch.device) -> None:
+        self.network, self.layers, self.choice, self.dtype, self.device = network, set(layers), choice, dtype, device
+        names = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in layers))
+        self.waiting = set(sorted(names, key=_place)[: choice.offloaded])
+
+    def __call__(self, name: str, value: Tensor) -> None:
+        layer, _, kind = name.rpartition(".")
+        waits = ".".join(name.split(".")[:2]) in self.waiting
+        if kind != "weight" or layer not in self.layers or not (self.choice.cast_at_use or waits):
+            set_module_tensor_to_device(self.network, name, self.device, value, dtype=self.dtype)
+            return
+        linear = self.network.get_submodule(layer)
+        assert isinstance(linear, nn.Linear)
+        if self.choice.quantisation == "none":
+            weight = nn.Parameter(value.to(self.device, getattr(torch, self.choice.kept)), requires_grad=False)
+        else:
+            weight = frozen_linear.quantised(value.to(self.device, self.dtype), self.choice.quantisation)
+        linear.weight = frozen_linear.waiting(weight) if waits else weight
+        self.network.set_submodule(layer, frozen_linear.FrozenLinear(linear, self.dtype))
+
+
+def _place(block: str) -> tuple[int, int]:
+    """When a block (`single_transformer_blocks.7`) has its turn."""
+    folder, number = block.split(".")
+    return BLOCKS.index(f"{folder}."), int(number)

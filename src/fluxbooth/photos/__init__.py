@@ -1,0 +1,1 @@
+"""Photos before training: decoded apart, looked at, cut. No torch."""

@@ -1,0 +1,207 @@
+"""Photos before training: decode them in a separate process with limits, judge them, choose their buckets.
+
+Pictures come from strangers, so no byte of them is decoded in the caller's process. Nothing here knows torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from fluxbooth.errors import InputError
+from fluxbooth.photos.buckets import bucket, crop_box
+from fluxbooth.photos.decoder import decode_apart, decode_some, within
+from fluxbooth.photos.folders import find, shown, some
+from fluxbooth.prompts.language import with_trigger
+
+BLURRED = 0.5  # sharpness below this is called blurred
+LIKE_HASH = 14  # of 128 bits
+LIKE_COLOUR = 10.0  # of 255, mean absolute difference
+SMALL = 256 * 256  # pixels of a picture that is only looked at
+FEW, MANY = 4, 20  # pictures of one subject
+NOTABLE_CROP = 0.1  # a loss of less than a tenth is not worth a sentence
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A decoded picture: `pixels` are uint8 H x W x 3 sRGB; `width`, `height` are the upright original's, in pixels."""
+
+    path: Path
+    pixels: np.ndarray
+    width: int
+    height: int
+    caption: str | None
+
+
+@dataclass(frozen=True)
+class PhotoReport:
+    """One picture: `crop` is (left, top, right, bottom) in the original's pixels, `bucket` (width, height)."""
+
+    name: str
+    width: int
+    height: int
+    sharpness: float
+    duplicates_of: list[str]
+    crop: tuple[int, int, int, int]
+    bucket: tuple[int, int]
+    has_caption: bool
+    advice: list[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was seen: one entry a picture, in the order given, and advice on the set as a whole."""
+
+    photos: list[PhotoReport]
+    advice: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON's own types (tuples become lists)."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+def read(photos: str | Path | Sequence[str | Path], max_pixels: int = 4_194_304) -> list[Photo]:
+    """Find and decode: upright sRGB on white, scaled down to at most `max_pixels` pixels, with the caption beside it.
+
+    InputError: as `find`; a caption that is not UTF-8; one for all pictures that cannot be read, each with its reason.
+    FluxboothError: the decoding process cannot be started.
+    """
+    paths = find(photos)
+    captions = [_caption(path) for path in paths]
+    answers = decode_apart(paths, max_pixels)
+    if bad := [(path.name, answer) for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]:
+        raise InputError(unreadable(bad))
+    triples = zip(paths, answers, captions, strict=True)
+    return [Photo(path, *answer, caption) for path, answer, caption in triples if not isinstance(answer, str)]
+
+
+def look(paths: Sequence[Path], seconds: float) -> tuple[list[str | None], float]:
+    """Decodes the first of some pictures, for so many seconds of processor time; None, or why not, for each of these, and the time.
+
+    FluxboothError: the decoding process cannot be started.
+    """
+    answers, spent = decode_some(list(paths), SMALL, seconds)
+    return [answer if isinstance(answer, str) else None for answer in answers], spent
+
+
+def unreadable(bad: Sequence[tuple[str, str]]) -> str:
+    """A sentence about pictures that cannot be read: the name of each, and the reason."""
+    named = ", ".join(f"{shown(name)} ({reason})" for name, reason in bad)
+    return f"Cannot read {named}: remove or replace {'it' if len(bad) == 1 else 'them'}."
+
+
+def _caption(path: Path) -> str | None:
+    text = path.with_suffix(".txt")
+    if text == path or not text.is_file():
+        return None
+    try:
+        return text.read_text(encoding="utf-8-sig").strip() or None
+    except UnicodeDecodeError as error:
+        raise InputError(f"The caption {shown(text.name)} is not UTF-8 text: save it as UTF-8.") from error
+
+
+# Looking.
+
+
+def sharpness(pixels: np.ndarray) -> float:
+    """How steeply the strongest edges of uint8 H x W x 3 `pixels` change: about 1 is crisp, below BLURRED is blurred.
+
+    The grey picture is reduced to the area of 512 x 512, so that the measure hardly depends on the resolution, and
+    lightly smoothed against noise. The strongest twentieth of its Laplacian is divided by that of its gradient:
+    contrast cancels out, and flat areas (cartoons, a background out of focus) do not count. For one edge blurred by a
+    Gaussian of s pixels the quotient is near 0.6 / s. Heavy noise on a blurred picture hides the blur.
+    """
+    grey = Image.fromarray(pixels).convert("L")
+    width, height = (max(8, side) for side in within(grey.width, grey.height, 512 * 512))
+    g = np.asarray(grey.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0), dtype=np.float32)
+    g = (g[:-2] + 2 * g[1:-1] + g[2:]) / 4
+    g = (g[:, :-2] + 2 * g[:, 1:-1] + g[:, 2:]) / 4
+    gradient = np.hypot(np.diff(g, axis=1)[:-1], np.diff(g, axis=0)[:, :-1])
+    laplacian = np.diff(g, 2, axis=1)[1:-1] + np.diff(g, 2, axis=0)[:, 1:-1]
+    steepest = _strongest(gradient)
+    return _strongest(laplacian) / steepest if steepest else 0.0
+
+
+def _strongest(values: np.ndarray) -> float:
+    """Root mean square of the largest twentieth."""
+    squares = np.sort(values**2, axis=None)
+    return float(np.sqrt(squares[-max(1, squares.size // 20) :].mean()))
+
+
+def near_duplicates(photos: Sequence[Photo]) -> list[tuple[int, int]]:
+    """Index pairs (i < j) of pictures that look the same: resaved, rescaled or slightly brightened copies."""
+    looks = [_look(photo.pixels) for photo in photos]
+    return [(i, j) for (i, a), (j, b) in combinations(enumerate(looks), 2) if _alike(a, b)]
+
+
+def _look(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """128 bits: where a 9 x 9 grey thumbnail brightens rightwards and downwards; and a 16 x 16 colour thumbnail."""
+    picture = Image.fromarray(pixels)
+    grey = np.asarray(picture.convert("L").resize((9, 9), Image.Resampling.BOX), dtype=np.int16)
+    margin = 2  # flat areas differ by rounding only
+    bits = np.stack([np.diff(grey, axis=1)[:8] > margin, np.diff(grey, axis=0)[:, :8] > margin])
+    return bits, np.asarray(picture.resize((16, 16), Image.Resampling.BOX), dtype=np.int16)
+
+
+def _alike(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> bool:
+    return bool(np.sum(a[0] != b[0]) <= LIKE_HASH and np.abs(a[1] - b[1]).mean() <= LIKE_COLOUR)
+
+
+# Advice.
+
+
+def inspect(photos: Sequence[Photo], area: int, multiple: int = 16, trigger: str = "ohwx") -> Report:
+    """Judge pictures for training at `area` pixels: sharpness, near-duplicates, crops, captions, and what to do about them."""
+    names = [shown(photo.path.name) for photo in photos]
+    pairs = near_duplicates(photos)
+    twins = [[names[b if a == i else a] for a, b in pairs if i in (a, b)] for i in range(len(photos))]
+    reports = [_inspect_one(photo, twins[i], bucket(photo.width, photo.height, area, multiple)) for i, photo in enumerate(photos)]
+    return Report(reports, [*_advice_on_all(photos, len({later for _, later in pairs})), *advice_on_captions(photos, trigger)])
+
+
+def _inspect_one(photo: Photo, twins: list[str], bucket: tuple[int, int]) -> PhotoReport:
+    crop = crop_box(photo.width, photo.height, bucket)
+    sharp = sharpness(photo.pixels)
+    width, height = crop[2] - crop[0], crop[3] - crop[1]
+    lost = 1 - width * height / (photo.width * photo.height)
+    advice = []
+    if sharp < BLURRED:
+        advice.append("blurred: use a sharper picture")
+    if twins:
+        advice.append(f"nearly the same as {', '.join(twins)}: keep one of them")
+    if width * height < 0.8 * bucket[0] * bucket[1]:
+        sizes = f"{photo.width} x {photo.height} for {bucket[0]} x {bucket[1]}"
+        advice.append(f"smaller than the training size ({sizes}): details will be soft")
+    if lost >= NOTABLE_CROP:
+        advice.append(f"the crop loses {lost:.0%} of it")
+    size = (photo.width, photo.height)
+    return PhotoReport(shown(photo.path.name), *size, sharp, twins, crop, bucket, photo.caption is not None, advice)
+
+
+def _advice_on_all(photos: Sequence[Photo], copies: int) -> list[str]:
+    count, captions = len(photos), sum(photo.caption is not None for photo in photos)
+    advice = []
+    if count < FEW:
+        advice.append(f"only {count} of at least {FEW} pictures: add some with another pose, light and background")
+    if count > MANY:
+        advice.append(f"more than {MANY} pictures help only if each shows something new: keep the sharpest and most varied")
+    if count > 1 and copies == count - 1:
+        advice.append("all pictures are nearly the same: add some with another pose, light and background")
+    if 0 < captions < count:
+        advice.append(f"{captions} of {count} pictures have a caption: write one for each or for none")
+    return advice
+
+
+def advice_on_captions(photos: Sequence[Photo], trigger: str) -> list[str]:
+    """A sentence if captions lack the words that are to mean the subject: what they call it otherwise is learnt instead."""
+    lacking = [shown(p.path.name) for p in photos if p.caption and trigger.lower() not in with_trigger(p.caption, trigger).lower()]
+    if not lacking:
+        return []
+    return [f"captions that do not say {trigger}: {some(lacking)}; write it, or [trigger], where they name the subject"]

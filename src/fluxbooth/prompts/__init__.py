@@ -1,0 +1,1 @@
+"""The prompt language, and what cannot be said in it."""

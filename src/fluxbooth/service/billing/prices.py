@@ -1,0 +1,54 @@
+"""What work costs: the operator's price list, and the sums that follow from it. Whole millicents; 100,000 are a dollar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fluxbooth.models import registry
+from fluxbooth.specs import TrainSpec, steps_for
+
+MEGAPIXEL = 2**20
+Price = Annotated[int, Field(ge=0, le=10**10)]
+Preset = Literal["none", "flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"]
+Option = Literal["super_resolution", "hires_fix", "inpaint_faces", "face_correct", "face_swap", "film_grain", "color_grading", "style"]
+DONE = frozenset[str]()  # of the options, those that change a picture here: a price for another would be charged for nothing
+
+
+class Prices(BaseModel):
+    """All zero by default: everything is free, and the ledger stays empty."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: dict[Preset, Price] = Field(default_factory=dict)  # of a training, by preset; `none` is without one
+    picture: Price = 0  # each picture, however small
+    megapixel: Price = 0  # on top, for each 2**20 pixels of it, in proportion
+    options: dict[Option, Price] = Field(default_factory=dict)  # on top, for each picture that asks for it
+
+    @field_validator("options")
+    @classmethod
+    def _are_done(cls, options: dict[Option, int]) -> dict[Option, int]:
+        if idle := [name for name, price in options.items() if price and name not in DONE]:
+            raise ValueError(f"{', '.join(idle)} cannot have a price, because this version accepts it and does nothing: take it out")
+        return options
+
+
+def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:
+    """Of all steps of a training on so many photos."""
+    return steps_for(spec, photos) * prices.step.get(spec.preset or "none", 0)
+
+
+def drawing_cost(prices: Prices, spec: Mapping[str, Any], fields: Mapping[str, Any]) -> int:
+    """Of all pictures of a prompt: `spec` is its GenerateSpec, `fields` what else it asked for. Fractions are rounded up."""
+    each = prices.picture + -(-pixels(spec) * prices.megapixel // MEGAPIXEL)
+    each += sum(price for name, price in prices.options.items() if fields.get(name))
+    return spec["num_images"] * each
+
+
+def pixels(spec: Mapping[str, Any]) -> int:
+    """Of one picture; an aspect ratio has about the base's own area."""
+    if spec.get("width") and spec.get("height"):
+        return spec["width"] * spec["height"]
+    return registry.find(spec["base"]).native_area

@@ -1,0 +1,275 @@
+"""What a request may ask: the contract's fields, read leniently. Blank text is null, numbers may be text, unknown keys are ignored."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+
+from fluxbooth.prompts.language import MAX_CHARACTERS
+from fluxbooth.service.errors import Invalid
+from fluxbooth.specs import ASPECT_RATIOS
+
+BLANK = ("", "null", "undefined", None)
+
+
+def _callback(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or len(url) > 2048 or not url.isprintable():
+        raise ValueError("must be a http or https address without a password")
+    return url
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _as_numbers(value: Any) -> Any:
+    """[7, 9], ["7", "9"], "7,9" or 7."""
+    return [
+        part.strip() if isinstance(part, str) else part
+        for one in _as_list(value)
+        for part in (one.split(",") if isinstance(one, str) else [one])
+        if part not in BLANK
+    ]
+
+
+def _as_object(value: Any) -> Any:
+    """An object may come as JSON text; values are kept as text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("must be an object") from None
+    if not isinstance(value, dict):
+        raise ValueError("must be an object")
+    return {str(k)[:100]: v if isinstance(v, (bool, int, float)) or v is None else str(v)[:1000] for k, v in list(value.items())[:100]}
+
+
+def _plain_text(value: str) -> str:
+    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("holds characters that are no text")
+    return value
+
+
+def _any_seed(seed: int) -> int | None:
+    """-1 is how clients of other programs say "any"."""
+    return None if seed == -1 else seed
+
+
+Text = Annotated[str, AfterValidator(_plain_text)]
+Callback = Annotated[str, AfterValidator(_callback)]
+Numbers = Annotated[list[int], BeforeValidator(_as_numbers)]
+Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+    STAND_INS: ClassVar[dict[str, str]] = {}  # for fields that are needed, where the form is read leniently
+    _wrong: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def wrong(self) -> dict[str, list[str]]:
+        """What was wrong with the fields that `lenient` left out."""
+        return self._wrong
+
+    @model_validator(mode="before")
+    @classmethod
+    def _blank_is_absent(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise ValueError("must be an object")
+        return {k: v for k, v in values.items() if not (isinstance(v, (str, type(None))) and v in BLANK)}
+
+    @classmethod
+    def read(cls, values: Any) -> Self:
+        """The form. Raises Invalid with every field that will not do."""
+        form = cls.lenient(values)
+        if form.wrong:
+            raise Invalid(form.wrong)
+        return form
+
+    @classmethod
+    def lenient(cls, values: Any) -> Self:
+        """The form without the fields that will not do, for who finds more faults before all are told; `wrong` has these.
+
+        Raises Invalid for what is no object, and without a field that is needed and has no stand-in.
+        """
+        wrong = cls.refused(values) if isinstance(values, dict) else {}
+        try:
+            form = cls.model_validate(values)
+        except ValidationError as error:
+            wrong |= field_map(error)
+            needed = {name for name, field in cls.model_fields.items() if field.is_required()} - cls.STAND_INS.keys()
+            if not isinstance(values, dict) or needed & wrong.keys():
+                raise Invalid(wrong) from None
+            stand_ins = {name: value for name, value in cls.STAND_INS.items() if name in wrong}
+            form = cls.model_validate({name: value for name, value in values.items() if name not in wrong} | stand_ins)
+        form._wrong = wrong
+        return form
+
+    @classmethod
+    def refused(cls, values: dict[str, Any]) -> dict[str, list[str]]:
+        """What is wrong with what was given beside the form's own fields."""
+        return {}
+
+
+class PromptForm(Form):
+    text: Text = Field(default="", max_length=MAX_CHARACTERS)
+    negative_prompt: Text | None = None
+    callback: Callback | None = None
+    num_images: int = Field(default=1, ge=1, le=8)
+    seed: Annotated[int, Field(ge=-1, le=2**32), AfterValidator(_any_seed)] | None = None
+    steps: int | None = Field(default=None, ge=0, le=100)
+    cfg_scale: float | None = Field(default=None, ge=0, le=15)
+    w: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
+    h: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
+    aspect_ratio: Literal[ASPECT_RATIOS] | None = None  # type: ignore[valid-type]
+    ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
+    resolution: Literal["1K"] | None = None
+    lora_scale: float = Field(default=1.0, ge=0, le=4)
+    tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    super_resolution: bool = False
+    hires_fix: bool = False
+    inpaint_faces: bool = False
+    face_correct: bool = False
+    face_swap: bool = False
+    film_grain: bool = False
+    use_lpw: bool = False
+    prompt_expansion: bool = False
+    controlnet_txt2img: bool = False
+    controlnet_conditioning_scale: float | None = Field(default=None, ge=0, le=1)
+    denoising_strength: float | None = Field(default=None, ge=0, le=1)
+    scheduler: Literal["euler", "euler_a", "dpm++2m_karras", "dpm++sde_karras", "dpm++2m", "dpm++sde", "lcm", "tcd"] | None = None
+    backend_version: Literal["0", "1"] | None = None
+    style: Text | None = Field(default=None, max_length=100)
+    color_grading: Text | None = Field(default=None, max_length=100)
+    theme: Text | None = Field(default=None, max_length=1000)
+    controlnet: Text | None = Field(default=None, max_length=100)
+    pack_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_pack_id: int | None = Field(default=None, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _version_is_text(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("backend_version"), int):
+            return {**values, "backend_version": str(values["backend_version"])}
+        return values
+
+    @classmethod
+    def refused(cls, values: dict[str, Any]) -> dict[str, list[str]]:
+        """Pictures are taken out of a prompt of its own before its form is read; the rest nobody here can draw."""
+        given = [name for name, value in values.items() if value not in (*BLANK, [])]
+        wrong = {name: "is not offered by this server" for name in given if name.startswith(("video", "audio_", "input_video"))}
+        wrong |= {
+            name: "belongs to a prompt of its own: send it with POST /prompts"
+            for name in given if name.removesuffix("_url").removesuffix("_base64") in ("input_image", "mask_image")
+        }  # fmt: skip
+        wrong |= {
+            name: "is not offered by this server: one picture to start from is input_image"
+            for name in given if name.startswith("image_references")
+        }  # fmt: skip
+        return {name: [message] for name, message in wrong.items()}
+
+
+class TuneForm(Form):
+    STAND_INS: ClassVar[dict[str, str]] = {"title": "untitled", "name": "person"}
+    title: Text = Field(max_length=1000)
+    name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
+    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
+    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_tune: Text | None = None
+    model_type: Literal["lora", "pti", "faceid"] | None = None
+    preset: Literal["flux-lora-focus", "flux-lora-portrait", "flux-lora-fast"] | None = None
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
+    callback: Callback | None = None
+    face_crop: bool | None = None  # as the account has it
+    training_face_correct: bool = False
+    auto_extend: bool = False
+    characteristics: Characteristics = Field(default_factory=dict)
+    image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
+    # each a PromptForm, read when its tune is known
+    prompts_attributes: Annotated[list[Any], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
+
+
+class MoreForm(Form):
+    """What a training that goes on may ask; the rest is as the tune had it."""
+
+    title: Text | None = Field(default=None, max_length=1000)
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    callback: Callback | None = None
+    auto_extend: bool = False
+
+
+class PackForm(Form):
+    title: Text = Field(max_length=200)
+    subtitle: Text = Field(default="", max_length=1000)
+    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    model_type: Literal["lora", "pti", "faceid"] | None = None
+    preset: Literal["flux-lora-focus", "flux-lora-portrait", "flux-lora-fast"] | None = None
+    token: Text = Field(default="ohwx", max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
+    cover_url: Callback | None = None
+    public: bool = False
+
+
+class PackRun(Form):
+    """What a run of a pack asks beside the fields of a tune."""
+
+    tune_ids: Numbers = Field(default_factory=list, max_length=20)
+    prompt_ids: Numbers = Field(default_factory=list, max_length=200)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    prompts_callback: Callback | None = None
+
+
+class ThemeForm(Form):
+    theme: Text = Field(max_length=1000)
+    tune_ids: Numbers = Field(min_length=1, max_length=10)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    draft: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _misspelt(cls, values: Any) -> Any:
+        """The public documents spell `tune_ids` in two ways."""
+        return {"tune_ids": values["tuen_ids"], **values} if isinstance(values, dict) and "tuen_ids" in values else values
+
+
+class AccountPatch(Form):
+    auto_extend_tunes: bool | None = None
+    idempotent: bool | None = None
+    face_crop: bool | None = None
+
+
+class TunePatch(Form):
+    title: Text | None = Field(default=None, max_length=1000)
+    name: Text | None = Field(default=None, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
+    characteristics: Characteristics | None = None
+
+
+# of pydantic's errors, those whose own words speak to programmers
+WORDS = {
+    "missing": "can't be blank",
+    "int_parsing": "must be a whole number", "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number", "float_type": "must be a number", "finite_number": "must be a number",
+    "bool_parsing": "must be true or false", "bool_type": "must be true or false", "string_type": "must be text",
+    "string_pattern_mismatch": "must be without <, > and :, and a token without spaces",
+}  # fmt: skip
+
+
+def field_map(error: ValidationError) -> dict[str, list[str]]:
+    """pydantic's errors in the contract's shape, with the words that clients of Rails know."""
+    fields: dict[str, list[str]] = {}
+    for row in error.errors():
+        name, limits = str(row["loc"][0]) if row["loc"] else "body", row.get("ctx", {})
+        if row["type"] in WORDS:
+            message = WORDS[row["type"]]
+        elif row["type"] == "too_long":
+            message = f"must have at most {limits['max_length']} items, not {limits['actual_length']}"
+        elif row["type"] == "value_error":
+            message = str(limits.get("error", row["msg"]))
+        else:
+            message = row["msg"].replace("Input should be", "must be").replace("String should", "must").replace("List should", "must")
+        fields.setdefault(name, []).append(message)
+    return fields

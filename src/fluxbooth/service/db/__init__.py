@@ -1,0 +1,1 @@
+"""The database: tables, columns, transactions, migrations."""

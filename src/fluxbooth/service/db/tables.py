@@ -1,0 +1,301 @@
+"""The rows. A tune is a subject learnt, or to be learnt; a prompt is a text drawn, or to be drawn; an image is one picture of it.
+
+States follow from times alone. A tune is queued, training (started_training_at), trained (trained_at) or failed (failed_at); a prompt
+is queued, running (started_training_at) or done (trained_at), and failed if it has a user_error, too. deleted_at hides a row at once.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from fluxbooth.service.db.columns import Filed, Id, Utc, now
+from fluxbooth.types import Json
+
+FIRST_TUNE = 5_000_000  # above the ids of public bases, which clients send as numbers
+FIRST_TEMPLATE = 1_000_000_000  # above the ids of prompts, which templates made of them keep
+OPEN_TUNE = text("trained_at IS NULL AND failed_at IS NULL AND deleted_at IS NULL")
+OPEN_PROMPT = text("trained_at IS NULL AND deleted_at IS NULL")
+ENDED = text("kind IN ('capture', 'refund')")
+
+
+class Row(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime.datetime: Utc, Json: JSON, list[str]: JSON}
+
+
+class Account(Row):
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    password: Mapped[str | None] = mapped_column(String(200))  # its argon2 hash; without one, only a link signs in
+    webhook_secret: Mapped[str] = mapped_column(String(100))
+    webhook_secret_before: Mapped[str | None] = mapped_column(String(100))  # signs too, for a day after the other was made
+    webhook_secret_since: Mapped[datetime.datetime | None]
+    idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
+    face_crop: Mapped[bool] = mapped_column(default=False, server_default=false())  # of new tunes that do not say
+    auto_extend: Mapped[bool] = mapped_column(default=False)
+    requests_per_second: Mapped[float | None]  # of its own, instead of what the settings say; 0: no limit
+    waiting_jobs: Mapped[int | None]
+    stored_mb: Mapped[int | None]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    disabled_at: Mapped[datetime.datetime | None]  # its keys and sessions are refused
+    deleted_at: Mapped[datetime.datetime | None]  # all that is left is this row, nameless, and the ledger
+
+
+class Movement(Row):
+    """A line of the ledger, in millicents. What an account has is the sum of its lines; `money.py` alone writes them."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        UniqueConstraint("job", "kind"),
+        Index("one_end_of_a_job", "job", unique=True, sqlite_where=ENDED, postgresql_where=ENDED),  # captured or refunded, never both
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    job: Mapped[str] = mapped_column(String(100))  # tune-7, prompt-9, credit-REFERENCE
+    kind: Mapped[str] = mapped_column(String(10))  # credit, hold, capture, refund
+    amount_mc: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+
+
+class ApiKey(Row):
+    __tablename__ = "api_keys"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    prefix: Mapped[str] = mapped_column(String(16), unique=True)  # found by, and shown in lists
+    digest: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(100), default="")
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    revoked_at: Mapped[datetime.datetime | None]
+
+
+class Tune(Filed, Row):
+    __tablename__ = "tunes"
+    __table_args__ = (
+        Index("tunes_of_account", "account_id", "id"),
+        Index("open_tunes", "account_id", sqlite_where=OPEN_TUNE, postgresql_where=OPEN_TUNE),
+        {"sqlite_autoincrement": True},
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    title: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(String(60))
+    token: Mapped[str | None] = mapped_column(String(40))
+    model_type: Mapped[str] = mapped_column(String(20))  # lora, faceid
+    branch: Mapped[str] = mapped_column(String(20))  # flux1, fast
+    base: Mapped[str] = mapped_column(Text)  # name of the base that trains and draws it
+    base_tune_id: Mapped[int] = mapped_column(Id)
+    preset: Mapped[str | None] = mapped_column(String(40))
+    steps: Mapped[int | None]
+    spec: Mapped[Json] = mapped_column(default=dict)
+    characteristics: Mapped[Json] = mapped_column(default=dict)
+    callback: Mapped[str | None] = mapped_column(Text)
+    face_crop: Mapped[bool] = mapped_column(default=False)
+    training_face_correct: Mapped[bool] = mapped_column(default=False, server_default=false())
+    auto_extend: Mapped[bool] = mapped_column(default=False)
+    imported: Mapped[bool] = mapped_column(default=False)
+    continues: Mapped[int | None] = mapped_column(Id)  # the tune from whose LoRA its training went on
+    likeness_of_photos: Mapped[float | None]  # to one another: what its samples' likeness is to be held to
+    lora: Mapped[str | None] = mapped_column(Text)  # key of the file in the store
+    lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of what its training ended with
+    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
+    deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
+    progress: Mapped[Json] = mapped_column(default=dict)
+    warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))  # sentences about its photos and training
+    eta: Mapped[datetime.datetime | None]
+    user_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
+    started_training_at: Mapped[datetime.datetime | None]
+    trained_at: Mapped[datetime.datetime | None]
+    failed_at: Mapped[datetime.datetime | None]
+    expires_at: Mapped[datetime.datetime | None]
+    deleted_at: Mapped[datetime.datetime | None]
+    photos: Mapped[list[Photo]] = relationship(order_by="Photo.id")
+
+    @property
+    def job(self) -> str:
+        """What the engine and the ledger call its training."""
+        return f"tune-{self.id}"
+
+
+class Photo(Row):
+    __tablename__ = "photos"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    tune_id: Mapped[int] = mapped_column(ForeignKey("tunes.id"), index=True)
+    filename: Mapped[str] = mapped_column(String(200))  # what the client called it; pairs captions, names no file
+    url: Mapped[str | None] = mapped_column(Text)  # still to be fetched if there is no key
+    key: Mapped[str | None] = mapped_column(Text)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+
+
+class Prompt(Filed, Row):
+    __tablename__ = "prompts"
+    __table_args__ = (
+        Index("prompts_of_account", "account_id", "id"),
+        Index("open_prompts", "account_id", sqlite_where=OPEN_PROMPT, postgresql_where=OPEN_PROMPT),
+        {"sqlite_autoincrement": True},
+    )
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    tune_id: Mapped[int] = mapped_column(Id, index=True)  # of the base it is drawn on
+    text: Mapped[str] = mapped_column(Text)
+    callback: Mapped[str | None] = mapped_column(Text)
+    num_images: Mapped[int] = mapped_column(default=1)
+    fields: Mapped[Json] = mapped_column(default=dict)  # everything else that was asked, by the contract's names
+    spec: Mapped[Json] = mapped_column(default=dict)  # GenerateSpec, without the LoRA files
+    advice: Mapped[list[Json]] = mapped_column(JSON, default=list)
+    signature: Mapped[str] = mapped_column(String(64), index=True)  # what makes a repeated prompt the same
+    deaths: Mapped[int] = mapped_column(default=0)
+    liked: Mapped[bool] = mapped_column(default=False)
+    likes: Mapped[int] = mapped_column(default=0, server_default="0")  # its own and those of the prompts made from it
+    pack_id: Mapped[int | None] = mapped_column(Id)  # the pack that it is a template of
+    base_pack_id: Mapped[int | None] = mapped_column(Id)  # the pack, template and order that it was made from
+    orig_prompt_id: Mapped[int | None] = mapped_column(Id)
+    order_id: Mapped[int | None] = mapped_column(Id, index=True)
+    enqueued: Mapped[bool] = mapped_column(default=False)  # false while it waits for a tune to be trained
+    input_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of the pictures that it starts from
+    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
+    user_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
+    started_training_at: Mapped[datetime.datetime | None]
+    trained_at: Mapped[datetime.datetime | None]
+    deleted_at: Mapped[datetime.datetime | None]
+    images: Mapped[list[Image]] = relationship(order_by="Image.id")
+    uses: Mapped[list[Use]] = relationship(order_by="Use.position")
+
+    @property
+    def job(self) -> str:
+        """What the engine and the ledger call its drawing."""
+        return f"prompt-{self.id}"
+
+
+class Use(Row):
+    """A tune that a prompt uses, and how strongly."""
+
+    __tablename__ = "uses"
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
+    tune_id: Mapped[int] = mapped_column(ForeignKey("tunes.id"), primary_key=True, index=True)
+    position: Mapped[int]
+    weight: Mapped[float]
+    tune: Mapped[Tune] = relationship()
+
+
+class Image(Row):
+    __tablename__ = "images"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)  # unguessable, in its public address
+    key: Mapped[str] = mapped_column(Text)
+    seed: Mapped[int] = mapped_column(Id)
+    width: Mapped[int]
+    height: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    recipe: Mapped[Json] = mapped_column(default=dict)
+
+
+class Pack(Row):
+    """Texts that go together, to be drawn of anybody. Public to every account, and without a key, from public_at on."""
+
+    __tablename__ = "packs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    slug: Mapped[str] = mapped_column(String(100), unique=True)
+    title: Mapped[str] = mapped_column(Text)
+    subtitle: Mapped[str] = mapped_column(Text, default="")
+    base_tune_id: Mapped[int] = mapped_column(Id)
+    model_type: Mapped[str] = mapped_column(String(20), default="lora")
+    token: Mapped[str] = mapped_column(String(40), default="ohwx")
+    preset: Mapped[str | None] = mapped_column(String(40))
+    cover: Mapped[str | None] = mapped_column(Text)  # address of a picture
+    public_at: Mapped[datetime.datetime | None]
+    unlisted_at: Mapped[datetime.datetime | None]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
+
+
+class Template(Row):
+    """A text of a pack, for subjects of one class. One that was made of a prompt has the prompt's id, text and fields."""
+
+    __tablename__ = "templates"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    pack_id: Mapped[int] = mapped_column(ForeignKey("packs.id"), index=True)
+    class_name: Mapped[str] = mapped_column(String(60))
+    token: Mapped[str] = mapped_column(String(40))
+    tune_id: Mapped[int | None] = mapped_column(Id)  # whose LoRA tag the text holds
+    text: Mapped[str] = mapped_column(Text)
+    num_images: Mapped[int] = mapped_column(default=1)
+    fields: Mapped[Json] = mapped_column(default=dict)
+    likes: Mapped[int] = mapped_column(default=0)
+    position: Mapped[int] = mapped_column(default=0, server_default="0")  # in its pack; of equal ones the older comes first
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+
+
+class Order(Row):
+    """One run of a pack. Its callback goes out once, when none of its prompts is open any more."""
+
+    __tablename__ = "orders"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    pack_id: Mapped[int | None] = mapped_column(ForeignKey("packs.id"))  # None once the pack's account is deleted
+    callback: Mapped[str | None] = mapped_column(Text)
+    called_at: Mapped[datetime.datetime | None]
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+
+
+class Callback(Row):
+    __tablename__ = "callbacks"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # also the webhook-id that receivers know it by
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    tune_id: Mapped[int | None] = mapped_column(ForeignKey("tunes.id"), index=True)
+    prompt_id: Mapped[int | None] = mapped_column(ForeignKey("prompts.id"), index=True)
+    url: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    delivered_at: Mapped[datetime.datetime | None]
+    failed_at: Mapped[datetime.datetime | None]
+
+
+class Idempotency(Row):
+    """An answer kept under the client's Idempotency-Key; without a status, its first request is still under way."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (UniqueConstraint("account_id", "key"),)
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    key: Mapped[str] = mapped_column(String(255))
+    request: Mapped[str] = mapped_column(String(64))  # digest of method, path and body
+    status: Mapped[int | None]
+    body: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+
+
+class Link(Row):
+    """A sign-in link that was handed out: good once, for a while."""
+
+    __tablename__ = "links"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    expires_at: Mapped[datetime.datetime]
+    used_at: Mapped[datetime.datetime | None]
+
+
+class WebSession(Row):
+    """A browser that is signed in. The cookie holds an opaque id, the row only its digest."""
+
+    __tablename__ = "web_sessions"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime.datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime.datetime]

@@ -1,0 +1,1 @@
+"""Files by key, and signed addresses of them."""

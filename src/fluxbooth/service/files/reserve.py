@@ -1,0 +1,56 @@
+"""Room on the disk that is set aside, so that on a full one, where nothing can be kept any more, things can still be deleted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.db.database import Database, is_full
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.files.store import is_full as no_file
+from fluxbooth.service.settings import MB
+
+T = TypeVar("T")
+RESERVE, SIZE = "reserve", 4 * MB  # a file beside the database; what the rows of a deletion take, many times over
+
+
+def keep(store: Store) -> None:
+    """Sets the room aside, unless there is too little."""
+    path = store.folder.parent / RESERVE
+    if path.exists() and path.stat().st_size == SIZE:
+        return
+    try:
+        with path.open("wb") as file:
+            file.write(os.urandom(SIZE))  # of zeros a disk may keep no more than their number
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if not no_file(error):
+            raise
+
+
+def spend(store: Store, work: Callable[[], T]) -> T:
+    """Does what makes room. On a full disk it is done once more, in the room that was set aside."""
+    try:
+        return work()
+    except (OperationalError, OSError) as error:
+        if not (is_full(error) if isinstance(error, OperationalError) else no_file(error)):
+            raise
+    (store.folder.parent / RESERVE).unlink(missing_ok=True)
+    return work()
+
+
+def delete(db: Database, store: Store, hide: Callable[[Session], Iterable[str]]) -> None:
+    """Commits a deletion, and then removes the files whose keys `hide` returns."""
+
+    def committed() -> list[str]:
+        with db.write() as session:
+            return list(hide(session))
+
+    for key in spend(store, committed):
+        store.remove(key)
+    keep(store)

@@ -1,0 +1,1 @@
+"""Jobs: the queue, their order, their callbacks."""

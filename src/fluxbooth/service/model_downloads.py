@@ -1,0 +1,97 @@
+"""Bases for a person who never saw a terminal: what this machine can do with each, and their download, by the very commands of the
+command line, in processes of their own: the application itself loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+
+from fluxbooth import process_lifetime
+from fluxbooth.models import hub, licences, registry, selection
+from fluxbooth.service.errors import NotFound
+from fluxbooth.types import Json
+
+
+@dataclass(frozen=True)
+class BaseHere:
+    """A base as it is on this machine. Sizes are bytes; `said` is the last that its download said."""
+
+    name: str
+    licence: str
+    means: str
+    trains: bool
+    here: bool
+    size: int
+    arrived: int
+    running: bool
+    failed: bool
+    said: str
+
+
+class Pulls:
+    """The downloads that this process started; they end with it, and go on from what arrived when they are started again."""
+
+    def __init__(self) -> None:
+        self.processes: dict[str, subprocess.Popen[str]] = {}
+        self.said: dict[str, str] = {}
+        self.lock = threading.Lock()
+
+    def start(self, name: str) -> None:
+        """Begins to download a base, unless that is under way. NotFound for what is no base of the hub."""
+        if name not in registry.BASES or name == "nano":
+            raise NotFound
+        with self.lock:
+            if name in self.processes and self.processes[name].poll() is None:
+                return
+            self.said[name] = ""
+            command = [sys.executable, "-m", "fluxbooth", "models", "pull", name]
+            process = subprocess.Popen(
+                command,
+                env=process_lifetime.environment(),
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            self.processes[name] = process
+        threading.Thread(target=self._listen, args=(name, process), daemon=True).start()
+
+    def _listen(self, name: str, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if words := line.rpartition("\r")[2].strip():
+                self.said[name] = words.removeprefix("fluxbooth: ")
+        process.wait()
+
+    def rows(self) -> list[BaseHere]:
+        shown = []
+        for row in registry.BASES.values():
+            process = self.processes.get(row.name)
+            code = process.poll() if process else None
+            here = hub.local(row) is not None
+            size = selection.download_bytes(row)
+            shown.append(BaseHere(
+                row.name, row.licence, licences.MEANINGS[row.licence], row.trains, here, size,
+                size if here else min(size, hub.arrived(row)), process is not None and code is None, bool(code),
+                self.said.get(row.name, ""),
+            ))  # fmt: skip
+        return shown
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.terminate()
+
+
+def machine() -> Json:
+    """What `fluxbooth doctor` and `fluxbooth models` find; takes seconds, for they load torch."""
+    return {"findings": _asked("doctor")["findings"], "models": _asked("models")["models"]}
+
+
+def _asked(command: str) -> Json:
+    done = subprocess.run([sys.executable, "-m", "fluxbooth", command, "--json"], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)

@@ -1,0 +1,1 @@
+"""Packs: texts that are drawn of anybody."""

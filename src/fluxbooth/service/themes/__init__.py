@@ -1,0 +1,1 @@
+"""Themes: prompts written by Claude."""

@@ -1,0 +1,1 @@
+"""Tunes: trainings and their LoRAs."""

@@ -1,0 +1,68 @@
+"""Train more: a new tune on the photos of one that is trained, whose training goes on from its LoRA."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.accounts import quotas
+from fluxbooth.service.contract.forms import MoreForm
+from fluxbooth.service.db.tables import Account, Photo, Tune
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.files import inventory, row_folders
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.jobs import callbacks
+from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.specs import TrainSpec
+
+
+def start(tune: Tune) -> str:
+    """The key of the LoRA that a training goes on from, until it is done."""
+    return f"{tune.folder}/{inventory.START}"
+
+
+def more(session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, number: int, form: MoreForm) -> Tune:
+    """A new tune that begins with the LoRA, photos and captions of another; both stand on their own then.
+
+    The caller holds the transaction. Raises NotFound; ServiceError for a tune that nothing can be added to, or without room or funds.
+    """
+    callbacks.check_address(settings, form.callback)
+    old = tunes.get(session, account, number)
+    if not (old.trained_at and old.lora):
+        raise ServiceError(f"“{old.title}” is not trained, so there is nothing to go on from.")
+    if old.imported or not old.photos:
+        raise ServiceError(f"“{old.title}” was brought as a file, without photos: make a new tune of photos.")
+    quotas.check(session, settings, account, sum(photo.bytes for photo in old.photos) + store.size(old.lora))
+    fast = old.branch == "fast"
+    spec = TrainSpec.read({**old.spec, "steps": min(form.steps or tunes.FAST_STEPS, tunes.FAST_STEPS) if fast else form.steps})
+    if spec.stages and settings.checkpoints:
+        spec = tunes.with_stages(settings, spec, len(old.photos))
+    tune = Tune(
+        account_id=account.id, title=form.title or old.title, name=old.name, token=old.token, model_type=old.model_type, branch=old.branch,
+        base=old.base, base_tune_id=old.base_tune_id, preset=old.preset, steps=form.steps, spec=spec.model_dump(mode="json"),
+        characteristics=old.characteristics, callback=form.callback, face_crop=old.face_crop, continues=old.id,
+        auto_extend=form.auto_extend or account.auto_extend, eta=tunes.eta(old.branch),
+    )  # fmt: skip
+    session.add(tune)
+    session.flush()
+    row_folders.make(session, store, tune)
+    _share_photos(store, old, tune)
+    store.put(store.path(old.lora), start(tune))
+    tune.lora_bytes = store.size(start(tune))
+    tunes.begin(session, settings, jobs, tune, len(old.photos))
+    return tune
+
+
+def _share_photos(store: Store, old: Tune, tune: Tune) -> None:
+    for photo in old.photos:
+        if photo.key is None:  # never fetched
+            continue
+        name = PurePath(photo.key)
+        key = f"{tune.folder}/photos/{name.name}"
+        store.put(store.path(photo.key), key)
+        if store.size(caption := str(name.with_suffix(inventory.CAPTION))):
+            store.put(store.path(caption), f"{tune.folder}/photos/{name.stem}{inventory.CAPTION}")
+        tune.photos.append(Photo(filename=photo.filename, key=key, bytes=photo.bytes))

@@ -1,0 +1,254 @@
+"""Tunes: make, list, change, delete. Accepted work is committed, with its job, before anyone is answered."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Protocol
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session, selectinload
+
+from fluxbooth.photos import faces
+from fluxbooth.photos.folders import SUFFIXES, shown, some
+from fluxbooth.service.accounts import quotas
+from fluxbooth.service.billing import ledger, prices
+from fluxbooth.service.contract.forms import PromptForm, TuneForm, TunePatch
+from fluxbooth.service.db.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
+from fluxbooth.service.errors import NotFound
+from fluxbooth.service.files import row_folders
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.tunes import checks
+from fluxbooth.service.tunes.checks import base_of, is_text, token_of
+from fluxbooth.specs import TrainSpec, steps_for
+
+FAST_STEPS, NEWER_THAN_ALL = 30, 2**63 - 1
+TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
+SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
+
+
+class Upload(Protocol):
+    """A file that a request brought: on disk under a name of ours, called `filename` by the client."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def filename(self) -> str: ...
+
+
+def create(
+    session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, form: TuneForm, uploads: Sequence[Upload],
+    lora_file: Upload | None = None,
+) -> Tune:  # fmt: skip
+    """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one of the same title.
+
+    With a `lora_file`, which `check_lora` has passed, there is nothing to train: the tune is ready at once.
+
+    The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for what will not do; nothing is kept then.
+    """
+    if account.idempotent and (known := _same_title(session, account, form.title)):
+        return known
+    check(session, settings, account, form, uploads, lora_file)
+    base, base_tune_id, branch = base_of(settings, form)
+    pictures = pictures_of(uploads)
+    face_crop = account.face_crop if form.face_crop is None else form.face_crop
+    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls), face_crop=face_crop and faces.available())
+    tune = Tune(
+        account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
+        model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
+        preset=form.preset, steps=form.steps, spec=spec.model_dump(mode="json"), characteristics=form.characteristics,
+        callback=form.callback, face_crop=face_crop, training_face_correct=form.training_face_correct,
+        auto_extend=form.auto_extend or account.auto_extend, eta=eta(branch),
+    )  # fmt: skip
+    session.add(tune)
+    session.flush()
+    row_folders.make(session, store, tune)
+    _keep_photos(tune, store, pictures, {PurePath(u.filename).stem: u for u in uploads if u not in pictures}, form.image_urls)
+    tune.warnings = _captions_left_out(pictures, [upload for upload in uploads if is_text(upload)])
+    if lora_file is not None:
+        key = f"{tune.folder}/lora.safetensors"
+        store.put(lora_file.path, key)
+        tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
+    if tune.model_type == "faceid" or tune.imported:
+        tune.started_training_at = tune.trained_at = now()
+        tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
+        jobs.callback(session, tune=tune)
+    else:
+        begin(session, settings, jobs, tune, len(pictures) + len(form.image_urls))
+    for values in form.prompts_attributes:
+        prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
+    return tune
+
+
+def check(
+    session: Session, settings: Settings, account: Account, form: TuneForm, uploads: Sequence[Upload], lora_file: Upload | None = None
+) -> None:  # fmt: skip
+    """Refuses what `create` would refuse, as far as this can be told before pictures are decoded. Keeps nothing."""
+    if account.idempotent and _same_title(session, account, form.title):
+        return
+    checks.check(session, settings, account, form, uploads, lora_file)
+    quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
+    if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
+        base, _, branch = checks.base_of(settings, form)
+        photos = len(pictures_of(uploads)) + len(form.image_urls)
+        spec = _spec(settings, form, base, branch, photos, face_crop=False)
+        ledger.cover(session, account.id, prices.training_cost(settings.prices, spec, photos))
+
+
+def pictures_of(uploads: Sequence[Upload]) -> list[Upload]:
+    """The photos among the files; the others are captions."""
+    return [upload for upload in uploads if not is_text(upload)]
+
+
+def eta(branch: str) -> datetime.datetime:
+    """When a training is done that nobody measured yet."""
+    return now() + (FAST_ETA if branch == "fast" else TRAIN_ETA)
+
+
+def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, photos: int) -> None:
+    """Holds the price of a tune's training on so many photos, and enqueues it."""
+    tune.cost_mc = 0 if tune.branch == "fast" else prices.training_cost(settings.prices, TrainSpec.read(tune.spec), photos)
+    session.flush()
+    ledger.hold(session, tune.account_id, tune.job, tune.cost_mc)
+    jobs.train(session, tune)
+
+
+def get(session: Session, account: Account, number: int) -> Tune:
+    tune = session.scalar(select(Tune).where(Tune.id == number, Tune.account_id == account.id, Tune.deleted_at.is_(None)))
+    if tune is None:
+        raise NotFound
+    return tune
+
+
+def listed(
+    session: Session, account: Account, *, limit: int, offset: int, before: int | None, title: str | None, names: Sequence[str],
+    model_type: str | None, branch: str | None,
+) -> Sequence[Tune]:  # fmt: skip
+    """The account's tunes, newest first."""
+    query = _NEWEST
+    if title:
+        query = query.where(Tune.title.contains(title, autoescape=True))
+    if names:
+        query = query.where(Tune.name.in_(names))
+    if model_type:
+        query = query.where(Tune.model_type == model_type)
+    if branch:
+        query = query.where(Tune.branch == branch)
+    asked = {"account": account.id, "before": NEWER_THAN_ALL if before is None else before, "limit": limit, "offset": offset}
+    return session.scalars(query, asked).all()
+
+
+# clients ask for their tunes every second: put together once
+_NEWEST = (
+    select(Tune)
+    .where(Tune.account_id == bindparam("account"), Tune.deleted_at.is_(None), Tune.id < bindparam("before"))
+    .options(selectinload(Tune.photos)).order_by(Tune.id.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
+)  # fmt: skip
+
+
+def change(session: Session, account: Account, number: int, patch: TunePatch) -> Tune:
+    tune = get(session, account, number)
+    tune.title, tune.name = patch.title or tune.title, patch.name or tune.name
+    if patch.characteristics is not None:
+        tune.characteristics = {**tune.characteristics, **patch.characteristics}
+    session.flush()
+    return tune
+
+
+def delete(session: Session, jobs: JobEngine, account: Account, number: int, *, with_prompts: bool) -> list[str]:
+    """Hides a tune and ends its work; returns the keys of files to remove once this is committed.
+
+    Finished prompts that use it stay, unless they are to go too; open ones fail, and their callbacks say so.
+    """
+    tune = get(session, account, number)
+    if tune.trained_at is None:
+        ledger.refund(session, tune.job)
+    tune.deleted_at = now()
+    using = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))).all()
+    keys = [tune.folder]
+    for prompt in using:
+        if prompt.trained_at is None:
+            ledger.refund(session, prompt.job)
+        if with_prompts:
+            prompt.deleted_at = now()
+            keys.append(prompt.folder)
+        elif prompt.trained_at is None:
+            prompt.user_error, prompt.trained_at = "A tune that this prompt uses was deleted.", now()
+            session.flush()
+            jobs.callback(session, prompt=prompt)
+    session.flush()
+    jobs.settle(session, account.id)
+    return keys
+
+
+def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> Tune:
+    """Ends a training that is queued or under way; one that is over stays as it is."""
+    tune = get(session, account, number)
+    if tune.trained_at is None and tune.failed_at is None:
+        fail(session, jobs, tune, "The training was cancelled.")
+    return tune
+
+
+def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
+    """Marks a tune failed, with every prompt that waits for it; their callbacks go out."""
+    tune.failed_at, tune.user_error = now(), reason
+    ledger.refund(session, tune.job)
+    session.flush()
+    jobs.callback(session, tune=tune)
+    open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+    waiting = session.scalars(open_ones).all()
+    for prompt in waiting:
+        prompt.user_error, prompt.trained_at = f"Tune {tune.id} that this prompt uses failed: {reason}", now()
+        ledger.refund(session, prompt.job)
+        session.flush()
+        jobs.callback(session, prompt=prompt)
+
+
+def _same_title(session: Session, account: Account, title: str) -> Tune | None:
+    return session.scalar(select(Tune).where(Tune.account_id == account.id, Tune.title == title, Tune.deleted_at.is_(None)))
+
+
+def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool) -> TrainSpec:
+    fast = branch == "fast"
+    spec = TrainSpec.read({
+        "class_name": form.name, "base": base, "token": token_of(form), "preset": form.preset,
+        "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100, "face_crop": face_crop,
+    })  # fmt: skip
+    if fast or not settings.checkpoints:  # a trial shows that it goes; what it draws hardly differs
+        return spec
+    return with_stages(settings, spec, photos)
+
+
+def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
+    """The spec with checkpoints to choose from, and three texts for anything that has a class word."""
+    texts = tuple(f"{spec.trigger} {where}" for where in SAMPLED)
+    return spec.model_copy(update={"steps": steps_for(spec, photos), "stages": settings.checkpoints, "sample_prompts": texts})
+
+
+def _captions_left_out(pictures: Sequence[Upload], captions: Sequence[Upload]) -> list[str]:
+    stems = {PurePath(upload.filename).stem for upload in pictures}
+    alone = [shown(upload.filename) for upload in captions if PurePath(upload.filename).stem not in stems]
+    return [f"Captions left out, because no photo has their name: {some(alone)}."] if alone else []
+
+
+def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions: dict[str, Upload], urls: Sequence[str]) -> None:
+    for number, upload in enumerate(pictures):
+        suffix = PurePath(upload.filename).suffix.lower()
+        key = f"{tune.folder}/photos/{number:03d}{suffix if suffix in SUFFIXES else '.jpg'}"
+        store.put(upload.path, key)
+        if caption := captions.get(PurePath(upload.filename).stem):
+            store.put(caption.path, f"{tune.folder}/photos/{number:03d}.txt")
+        tune.photos.append(Photo(filename=upload.filename[:200], key=key, bytes=store.size(key)))
+    tune.photos.extend(Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls)
+
+
+__all__ = [
+    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "create", "delete", "eta", "fail", "get", "listed",
+    "pictures_of",
+    "with_stages",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""From inspected photos to a LoRA file."""

@@ -1,0 +1,121 @@
+"""What a client asks beside tunes and prompts: the bases, the account, the state of the server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.billing import ledger
+from fluxbooth.service.contract import public_bases, responses
+from fluxbooth.service.contract.forms import AccountPatch
+from fluxbooth.service.db.tables import Account, Prompt, Tune
+from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.types import Json
+from fluxbooth.web.http import metrics, params, requests
+from fluxbooth.web.http.auth import Owner, Using, the_account
+
+router = APIRouter()
+NOT_READY = {
+    "silent": "The engine of this server is silent: if that lasts, it is started anew.",
+    "stopped": "The engine of this server does not run: its log says why.",
+}
+
+
+@router.get("/gallery/tunes", summary="The bases")
+def gallery_tunes(request: Request, services: Using) -> list[Json]:
+    asked = request.query_params
+    title, branch, limit = (asked.get("title") or "").lower(), asked.get("branch") or "flux1", params.page(request, 200)["limit"]
+    rows = [responses.public_tune(number, services.settings) for number in services.settings.base_tunes]
+    # a base is a checkpoint: it has no model type
+    return [row for row in rows if title in row["title"].lower() and row["branch"] == branch and not asked.get("model_type")][:limit]
+
+
+@router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
+@router.get("/workspaces", summary="Workspaces: not offered", operation_id="workspaces")
+def nothing() -> list[Json]:
+    return []
+
+
+@router.get("/users", summary="The account")
+def user(services: Using, account: Owner) -> Json:
+    with services.db.read() as session:
+        return _user(session, account)
+
+
+@router.patch("/users", summary="Change the account's options", openapi_extra=requests.body_of(AccountPatch, "user"))
+async def change_user(request: Request, services: Using, account: Owner) -> Json:
+    """`idempotent`: a tune of the same title, or the same prompt, is the one that is there. `auto_extend_tunes`: new tunes stay.
+    `face_crop`: new tunes also learn from close-ups of faces, unless they say otherwise.
+    """
+    async with requests.body(request, services, "user") as (values, _):
+        patch = AccountPatch.read(values)
+
+    def work() -> Json:
+        with services.db.write() as session:
+            owner = session.get_one(Account, account.id)
+            owner.idempotent = owner.idempotent if patch.idempotent is None else patch.idempotent
+            owner.auto_extend = owner.auto_extend if patch.auto_extend_tunes is None else patch.auto_extend_tunes
+            owner.face_crop = owner.face_crop if patch.face_crop is None else patch.face_crop
+            return _user(session, owner)
+
+    return await asyncio.to_thread(work)
+
+
+def _user(session: Session, account: Account) -> Json:
+    return {
+        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": ledger.balance(session, account.id),
+        "auto_extend_tunes": account.auto_extend, "top_off_amount": None, "purchased_plugin_at": None, "idempotent": account.idempotent,
+        "face_crop": account.face_crop,
+    }  # fmt: skip
+
+
+@router.get("/cli/models", summary="The catalogue that command-line clients read; needs no key")
+def models(services: Using) -> Json:
+    rows = {
+        responses.base_name(base).removesuffix("-dev"): {
+            "tune_id": number, "title": public_bases.PUBLIC_TITLES.get(number, responses.base_name(base)), "resolutions": ["1K"],
+            "default": number == public_bases.FLUX_DEV,
+        }
+        for number, base in services.settings.base_tunes.items()
+    }  # fmt: skip
+    return {
+        "default": "flux", "default_video_model": None, "cache_ttl": 86400, "models": rows, "video_models": {}, "cli": {}, "skills": {},
+    }  # fmt: skip
+
+
+@router.get("/health", summary="The server runs")
+def health() -> Json:
+    return {"ok": True}
+
+
+@router.get("/ready", summary="The database answers, and the engine does")
+def ready(services: Using) -> Json:
+    with services.db.read() as session:
+        session.execute(select(1))
+    if services.engine is not None and (state := services.engine()) != "runs":
+        raise ServiceError(NOT_READY[state], 503)
+    return {"ok": True}
+
+
+@router.get("/metrics", summary="For Prometheus", response_model=None)
+def prometheus(request: Request, services: Using) -> Response:
+    if services.settings.metrics == "off":
+        raise NotFound
+    if services.settings.metrics == "key":
+        asking = the_account(request, services)
+        with services.db.read() as session:
+            if not accounts.is_operator(session, asking):
+                raise ServiceError("What all accounts do is the operator's to see: use a key of the first account.", 403)
+    with services.db.read() as session:
+        waiting = [
+            session.scalar(select(func.count()).where(*open_rows)) or 0
+            for open_rows in (
+                (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None)),
+                (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)),
+            )
+        ]
+    return Response(metrics.text(*waiting), media_type="text/plain; version=0.0.4")

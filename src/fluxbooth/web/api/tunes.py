@@ -1,0 +1,148 @@
+"""Routes of tunes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.contract import responses
+from fluxbooth.service.contract.forms import TuneForm, TunePatch
+from fluxbooth.service.db.tables import Account
+from fluxbooth.service.errors import Invalid
+from fluxbooth.service.files import reserve
+from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.tunes import checks
+from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.types import Json
+from fluxbooth.web.api.prompts import router
+from fluxbooth.web.http import idempotency, params, picture_checks, requests
+from fluxbooth.web.http.auth import Owner, Using
+from fluxbooth.web.http.body import Upload
+from fluxbooth.web.http.params import page, row_id
+
+MOST_TUNES_OFFSET = 200
+
+
+# ── tunes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@router.post("/tunes", status_code=201, summary="Train a tune", openapi_extra=requests.body_of(TuneForm, "tune", files=True))
+async def create_tune(request: Request, services: Using, account: Owner) -> Response:
+    async with requests.body(request, services, "tune", requests.of_photos(services)) as (values, uploads):
+        lora_file = values.pop("lora_file", None) or None
+        if not isinstance(lora_file, Upload | None):
+            raise Invalid({"lora_file": ["must be a file"]})
+        form = TuneForm.lenient(values)
+
+        async def look() -> None:
+            await picture_checks.photos(
+                services, account, uploads, lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file)
+            )
+            if lora_file:
+                await asyncio.to_thread(checks.check_lora, services.settings, form, lora_file)
+
+        def work(session: Session, owner: Account) -> Json:
+            tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
+            shown = responses.tune(tune, services.settings, services.sign)
+            if form.prompts_attributes:
+                made = prompts.listed(
+                    session, owner, limit=params.MOST, offset=0, before=None, tune_id=tune.id, text=None, liked=None
+                )  # fmt: skip
+                shown["prompts"] = [responses.prompt(prompt, services.settings, services.sign) for prompt in reversed(made)]
+            return shown
+
+        return await idempotency.answered_once(request, services, account, values, work, look)
+
+
+@router.get("/tunes", summary="List tunes, newest first")
+async def list_tunes(request: Request, services: Using) -> Response:
+    asked, query = page(request, MOST_TUNES_OFFSET), request.query_params
+    names = [name for key in ("name", "name[]") for name in query.getlist(key) if name]
+
+    def work(session: Session, account: Account) -> list[Json]:
+        rows = tunes.listed(
+            session, account, **asked, title=query.get("title"), names=names, model_type=query.get("model_type"), branch=query.get("branch")
+        )
+        return [responses.tune(row, services.settings, services.sign) for row in rows]
+
+    return await requests.looked_up(request, services, work)
+
+
+@router.get("/tunes/{number}", summary="Get a tune")
+async def get_tune(number: str, request: Request, services: Using) -> Response:
+    wanted = row_id(number)
+
+    def work(session: Session, account: Account) -> Json:
+        if wanted in services.settings.base_tunes:
+            return responses.public_tune(wanted, services.settings)
+        return responses.tune(tunes.get(session, account, wanted), services.settings, services.sign)
+
+    return await requests.looked_up(request, services, work)
+
+
+@router.patch("/tunes/{number}", summary="Change title, name or characteristics", openapi_extra=requests.body_of(TunePatch, "tune"))
+async def change_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
+    async with requests.body(request, services, "tune") as (values, _):
+        patch = TunePatch.read(values)
+
+    def work() -> Json:
+        with services.db.write() as session:
+            return responses.tune(tunes.change(session, account, row_id(number), patch), services.settings, services.sign)
+
+    return await asyncio.to_thread(work)
+
+
+@router.delete("/tunes/{number}", summary="Delete a tune, its photos and its LoRA")
+def delete_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
+    with_prompts = request.query_params.get("delete_prompts") in ("1", "true")
+    wanted = row_id(number)
+    reserve.delete(
+        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=with_prompts)
+    )  # fmt: skip
+    return {"message": "Tune successfully deleted"}
+
+
+@router.post("/tunes/{number}/cancel", summary="End a training that is queued or under way")
+def cancel_tune(number: str, services: Using, account: Owner) -> Json:
+    with services.db.write() as session:
+        tune = tunes.cancel(session, services.jobs, account, row_id(number))
+        return responses.tune(tune, services.settings, services.sign)
+
+
+@router.get("/tunes/{number}/progress", summary="How far a training is", response_model=None)
+async def progress(number: str, request: Request, services: Using, account: Owner) -> Json | Response:
+    """`Accept: text/event-stream` gives an event for each change, until the training is over or the server stops."""
+
+    def look() -> Json:
+        with services.db.read() as session:
+            tune = tunes.get(session, account, row_id(number))
+            over = bool(tune.trained_at or tune.failed_at)
+            return {
+                "id": tune.id,
+                "over": over,
+                "trained_at": responses.time(tune.trained_at),
+                "user_error": tune.user_error,
+                **tune.progress,
+            }
+
+    first = await asyncio.to_thread(look)
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return first
+
+    async def events() -> AsyncIterator[str]:
+        shown: Json | None = None
+        while True:
+            state = await asyncio.to_thread(look)
+            if state != shown:
+                yield f"data: {json.dumps(state)}\n\n"
+                shown = state
+            if state["over"] or services.stopping.is_set() or await request.is_disconnected():
+                return
+            await asyncio.sleep(1)
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

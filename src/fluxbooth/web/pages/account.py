@@ -1,0 +1,98 @@
+"""The page Account: settings, keys, password, storage, and what was told to whom."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import RedirectResponse, Response
+
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import passwords, quotas
+from fluxbooth.service.billing import ledger as money
+from fluxbooth.service.billing.prices import Prices
+from fluxbooth.service.db.tables import Account
+from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.jobs import callbacks
+from fluxbooth.web.http.auth import Using
+from fluxbooth.web.http.limits import spoken
+from fluxbooth.web.pages.login import Sent, Viewer, same_origin
+from fluxbooth.web.pages.render import page, redirect, sentences
+from fluxbooth.web.pages.texts import text
+
+CALLBACKS = 30  # shown
+router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
+
+
+@router.get("/account")
+def account_page(request: Request, services: Using, account: Viewer) -> Response:
+    return _page(request, services, account)
+
+
+@router.get("/keys")
+def keys(account: Viewer) -> Response:
+    return RedirectResponse("/app/account")
+
+
+@router.post("/account/settings")
+def change(services: Using, account: Viewer, sent: Sent) -> Response:
+    chosen = {name: bool(sent.get(name)) for name in ("idempotent", "auto_extend", "face_crop")}
+    with services.db.write() as session:
+        accounts.change(session, account, **chosen)
+    return redirect("/app/account")
+
+
+@router.post("/account/password")
+def change_password(request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
+    try:
+        with services.db.write() as session:
+            passwords.change(session, account, sent.get("old", ""), sent.get("new", ""))
+    except ServiceError as error:
+        return _page(request, services, account, errors=sentences(error), status=error.status)
+    return redirect("/app/account")
+
+
+@router.post("/keys")
+def make_key(request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
+    with services.db.write() as session:
+        made = accounts.create_key(session, account, sent.get("label", "").strip(), services.secret)
+    return _page(request, services, account, made=made)
+
+
+@router.post("/keys/{prefix}/revoke")
+def revoke_key(prefix: str, services: Using, account: Viewer) -> Response:
+    with services.db.write() as session:
+        if prefix not in [key.prefix for key in accounts.keys_of(session, account) if not key.revoked_at]:
+            raise NotFound
+        accounts.revoke_key(session, prefix, account)
+    return redirect("/app/account")
+
+
+@router.post("/callbacks/{number}/replay")
+def replay(number: str, services: Using, account: Viewer) -> Response:
+    with services.db.write() as session:
+        callbacks.replay(session, services.jobs, account, number)
+    return redirect("/app/account#callbacks")
+
+
+@router.post("/account/callback-secret")
+def new_secret(services: Using, account: Viewer) -> Response:
+    with services.db.write() as session:
+        callbacks.rotate(session, account)
+    return redirect("/app/account#callbacks")
+
+
+def _page(
+    request: Request, services: Using, account: Account, *, made: str | None = None, errors: list[str] | None = None, status: int = 200
+) -> Response:  # fmt: skip
+    with services.db.read() as session:
+        owner = session.get_one(Account, account.id)
+        rows, used = accounts.keys_of(session, account), spoken(quotas.stored(session, account.id))
+        priced = services.settings.prices != Prices()
+        balance = money.dollars(money.balance(session, account.id)) if priced else None
+        ledger = [(row, money.dollars(row.amount_mc)) for row in money.movements(session, account, limit=CALLBACKS)] if priced else []
+        told = [(row, callbacks.state(row), callbacks.about(row)) for row in callbacks.listed(session, account, CALLBACKS)]
+        operator = accounts.is_operator(session, account)
+    return page(
+        request, "account.html", status, title=text("account.title"), keys=rows, made=made, owner=owner, callbacks=told, operator=operator,
+        used=used, balance=balance, ledger=ledger, errors=errors or [], shortest=passwords.SHORTEST,
+        longest=passwords.LONGEST, secret=owner.webhook_secret, both=len(callbacks.secrets_of(owner)) > 1,
+    )  # fmt: skip

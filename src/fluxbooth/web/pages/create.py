@@ -1,0 +1,159 @@
+"""The page Create: words, the tunes that they are drawn with, a picture to start from; advice and cost before anything is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy.orm import Session
+
+from fluxbooth.prompts import language
+from fluxbooth.service import estimates
+from fluxbooth.service.billing.ledger import dollars
+from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.public_bases import FLUX_DEV
+from fluxbooth.service.db.tables import Account
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.specs import ASPECT_RATIOS
+from fluxbooth.types import Json
+from fluxbooth.web.http import body, picture_checks, requests
+from fluxbooth.web.http.auth import Using
+from fluxbooth.web.http.limits import of_pictures
+from fluxbooth.web.http.params import row_id
+from fluxbooth.web.pages import view_models
+from fluxbooth.web.pages.gallery import own_picture, usable_tunes
+from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
+from fluxbooth.web.pages.render import page, redirect, sentences, wants_part
+from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.state import Services
+
+RECENT, STRENGTH = 12, "0.8"
+RATIOS = ("1:1", "3:4", "2:3", "9:16", "4:3", "3:2", "16:9")
+WEIGHTS = ("0.4", "0.6", "0.8", "1", "1.2", "1.4")
+BLANK = {"text": "", "ratio": "1:1", "count": "1", "seed": "", "from": "", "strength": STRENGTH}
+router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
+
+
+@router.get("/create")
+def create_page(request: Request, services: Using, account: Viewer) -> Response:
+    values = {name: request.query_params.get(name, blank)[: language.MAX_CHARACTERS] for name, blank in BLANK.items()}
+    return _form(request, services, account, values | {"tunes": request.query_params.getlist("tune")}, [])
+
+
+@router.post("/prompts")
+async def create_prompt(request: Request, services: Using, account: Viewer) -> Response:
+    """Draws. A script gets the card of the new prompt, a plain form the page with it."""
+    whole = await requests.read(request, services, of_pictures(services.settings.image_mb))
+    values = {name: str(whole.get(name) or blank) for name, blank in BLANK.items()} | {"tunes": _tunes(whole)}
+    try:
+        given = {name: whole[name] for name in input_images.NAMES if getattr(whole.get(name), "size", 0)}
+        form, target = _asked(values, bool(given))
+        async with picture_checks.started() as start:
+            await picture_checks.take(
+                services, account, given, start, lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target)
+            )
+            made = await asyncio.to_thread(_create, services, account, values, start)
+    except ServiceError as error:
+        if wants_part(request):
+            return JSONResponse({"errors": sentences(error)}, error.status)
+        return await asyncio.to_thread(_form, request, services, account, values, sentences(error), error.status)
+    finally:
+        await asyncio.to_thread(body.discard, whole)
+    first = values["tunes"][0].partition(":")[0] if values["tunes"] else ""
+    return page(request, "card.html", 201, prompt=made) if wants_part(request) else redirect(f"/app/create?tune={first}")
+
+
+def _create(services: Services, account: Account, values: Json, start: input_images.Inputs) -> Json:
+    with services.db.write() as session:
+        if values["from"] and "input_image" not in start:
+            row, _ = own_picture(session, account, values["from"])
+            start = input_images.Inputs(start.files | input_images.of_file(services.store, row.key).files)
+        form, target = _asked(values, "input_image" in start)
+        return view_models.prompt(prompts.create(session, services.settings, services.jobs, account, form, target=target, start=start))
+
+
+def _asked(values: Json, starts: bool) -> tuple[PromptForm, int]:
+    """What the form asks for in the contract's words, and the base or tune that it is asked of."""
+    used = [tune.partition(":") for tune in values["tunes"]]
+    tags = "".join(f"<lora:{row_id(number)}:{weight or '1'}> " for number, _, weight in used)
+    fields = {"text": tags + values["text"] if values["text"].strip() else "", "num_images": values["count"], "seed": values["seed"]}
+    if starts:
+        fields["denoising_strength"] = values["strength"]
+    if values["ratio"] != "as-is":
+        fields["aspect_ratio"] = values["ratio"]
+    return PromptForm.read(fields), row_id(used[0][0]) if used else FLUX_DEV
+
+
+def _tunes(whole: Json) -> list[str]:
+    """ID or ID:WEIGHT of each tune: the chips of a script, or what a plain form chose."""
+    chips, plain = whole.get("tunes"), whole.get("tune")
+    given = chips if isinstance(chips, list) else plain if isinstance(plain, list) else [plain]
+    return [str(tune) for tune in given if tune]
+
+
+def _form(request: Request, services: Using, account: Account, values: Json, errors: list[str], status: int = 200) -> Response:
+    with services.db.read() as session:
+        usable = usable_tunes(session, account)
+        known = {str(row["id"]): row for row in usable}
+        chosen = [(known[number], weight or "1") for number, _, weight in (t.partition(":") for t in values["tunes"]) if number in known]
+        first = chosen[0][0] if chosen else None
+        recent = prompts.listed(
+            session, account, limit=RECENT, offset=0, before=None, tune_id=first["id"] if first else None, text=None, liked=None
+        )
+        shown = [view_models.prompt(row) for row in recent]
+        start = view_models.image(*own_picture(session, account, values["from"])) if values["from"] else None
+    values["text"] = values["text"] or (f"{first['trigger']} " if first else "")
+    ratios = RATIOS if values["ratio"] in RATIOS or values["ratio"] not in ASPECT_RATIOS else (*RATIOS, values["ratio"])
+    return page(
+        request, "create.html", status, title=text("create.title"), tunes=usable, chosen=chosen, values=values, errors=errors,
+        ratios=[(ratio, *_box(ratio)) for ratio in ratios], prompts=shown, start=start, weights=WEIGHTS,
+    )  # fmt: skip
+
+
+def _box(ratio: str) -> tuple[float, float]:
+    """Width and height of the shape that stands for an aspect ratio, the longer side 22."""
+    wide, high = (int(side) for side in ratio.split(":"))
+    return round(22 * wide / max(wide, high), 1), round(22 * high / max(wide, high), 1)
+
+
+@router.get("/prompts/plan")
+def plan(request: Request, services: Using, account: PartViewer) -> Json:
+    """What a prompt would take, for the form as it stands."""
+    asked = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()} | {"text": "a"}
+    form, target = _asked(asked | {"tunes": request.query_params.getlist("tune")}, False)
+    with services.db.read() as session:
+        found = estimates.drawing_plan(session, services.settings, account, form, target)
+    lines = [text("create.plan.one" if found.pictures == 1 else "create.plan", pictures=found.pictures)]
+    lines.append(text("new.plan.time" if found.measured else "new.plan.guess", time=duration(found.seconds)))
+    if found.cost_mc:
+        lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
+    if found.waiting:
+        lines.append(text("create.plan.queue", jobs=found.waiting))
+    return {"words": lines}
+
+
+@router.post("/advice")
+async def advice(request: Request, services: Using, account: PartViewer) -> Json:
+    """What the prompt language says about a text as it is typed, for the tunes it is drawn with."""
+    sent = await requests.read(request, services)
+    return await asyncio.to_thread(_advice, services, account, str(sent.get("text") or ""), _tunes(sent))
+
+
+def _advice(services: Services, account: Account, text: str, used: list[str]) -> Json:
+    with services.db.read() as session:
+        triggers = [_trigger(session, account, number.partition(":")[0]) for number in used]
+    if not text.strip():
+        return {"advice": []}
+    said = [language.advise(text[: language.MAX_CHARACTERS], trigger) for trigger in triggers or [None]]
+    # only one of them can come first
+    others = [item for found in said[1:] for item in found if item.code == "trigger_missing"]
+    return {"advice": [item.to_json() for item in (*others, *said[0])]}
+
+
+def _trigger(session: Session, account: Account, number: str) -> str:
+    row = tunes.get(session, account, row_id(number))
+    return language.trigger_words(row.token or "", row.name)

@@ -1,0 +1,235 @@
+"""The page that makes a tune: photos checked as they arrive, what it will take, and the form itself, with scripts or without."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from sqlalchemy.orm import Session
+
+from fluxbooth.photos import faces
+from fluxbooth.service.billing.ledger import dollars
+from fluxbooth.service.contract import responses
+from fluxbooth.service.contract.forms import TuneForm
+from fluxbooth.service.db.tables import Account
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.estimates import Plan, plan
+from fluxbooth.service.packs import pack as packs
+from fluxbooth.service.tunes import photo_drafts
+from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.types import Json
+from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
+from fluxbooth.web.http.auth import Using
+from fluxbooth.web.http.body import Upload
+from fluxbooth.web.http.limits import of_pictures
+from fluxbooth.web.http.params import row_id
+from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
+from fluxbooth.web.pages.render import page, redirect, sentences
+from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.state import Services
+
+PRESETS = ("flux-lora-portrait", "none", "flux-lora-focus", "flux-lora-fast", "trial")
+CLASSES = ("man", "woman", "boy", "girl", "person", "dog", "cat", "bag", "shoe", "house")
+BLANK = {
+    "title": "",
+    "name": "",
+    "preset": PRESETS[0],
+    "steps": "",
+    "token": "",
+    "base_tune_id": "",
+    "auto_extend": "",
+    "face_crop": "",
+    "pack": "",
+    "consent": "",
+}
+router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
+
+
+@router.get("/tunes/new")
+def new_tune(request: Request, services: Using, account: Viewer, draft: str = "", pack: str = "") -> Response:
+    """The form; with a pack, whose prompts are drawn after the training."""
+    kept = draft if photo_drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
+    values = {**BLANK, "pack": pack, "face_crop": "true" if account.face_crop else ""}
+    return _form(request, services, account, kept, values, [])
+
+
+@router.post("/tunes")
+async def create_tune(request: Request, services: Using, account: Viewer) -> Response:
+    whole = await requests.read(request, services, requests.of_photos(services))
+    name = str(whole.get("draft") or "")
+    draft = photo_drafts.draft(services.store, account, name)
+    asked = {key: str(value) for key, value in body.unwrap(whole, "tune").items() if key in BLANK}
+    sent = [upload for upload in body.uploads(whole) if upload.size]
+    try:
+        fits, work = _asked_for(services, draft, asked, sent)
+
+        async def look() -> None:
+            await picture_checks.photos(services, account, sent, fits)  # a browser without scripts sends them with the form
+
+        made = await idempotency.once(services, account, photo_drafts.asked_as(name), "draft", work, look)
+    except ServiceError as error:
+        return await asyncio.to_thread(_form, request, services, account, name, {**BLANK, **asked}, sentences(error), error.status)
+    finally:
+        await asyncio.to_thread(body.discard, whole)
+    await asyncio.to_thread(draft.discard)
+    return redirect(f"/app/tunes/{made['id']}")
+
+
+def _asked_for(services: Services, draft: photo_drafts.Draft, asked: Json, sent: list[Upload]) -> tuple[picture_checks.Check, Any]:
+    """What refuses the form before its photos are looked at, and what makes the tune."""
+    values = {name: value for name, value in fields(asked).items() if value != ""}
+
+    def photos() -> list[tunes.Upload]:
+        return [*draft.uploads(), *sent]
+
+    def fits(session: Session, owner: Account) -> None:
+        if not photos():
+            raise ServiceError(text("new.no_photos"))
+        if services.settings.consent and not asked.get("consent"):
+            raise ServiceError(text("new.consent.missing"))
+        if asked.get("pack"):
+            packs.check_training(session, services.settings, owner, packs.get(session, owner, asked["pack"]), values, photos())
+        else:
+            tunes.check(session, services.settings, owner, TuneForm.read(values), photos())
+
+    def work(session: Session, owner: Account) -> Json:
+        working = session, services.settings, services.store, services.jobs, owner
+        if asked.get("pack"):
+            tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos())
+        else:
+            tune = tunes.create(*working, TuneForm.lenient(values), photos)
+        return responses.tune(tune, services.settings, services.sign)
+
+    return fits, work
+
+
+def fields(asked: Json) -> Json:
+    """The form of the page in the contract's words: its trial is the branch `fast`."""
+    values = {name: value for name, value in asked.items() if name != "preset"} | {"face_crop": asked.get("face_crop") or "false"}
+    if asked.get("preset") == "trial":
+        return values | {"branch": "fast"}
+    return values | {"branch": "flux1", "preset": None if asked.get("preset") == "none" else asked.get("preset")}
+
+
+def _form(
+    request: Request, services: Services, account: Account, name: str, values: Json, errors: list[str], status: int = 200
+) -> Response:
+    draft, pack, classes = photo_drafts.draft(services.store, account, name), None, CLASSES
+    if values["pack"]:
+        with services.db.read() as session:
+            pack = packs.get(session, account, values["pack"])
+            classes = tuple(dict.fromkeys(row.class_name for row in packs.templates(session, pack)))
+            pack = {"slug": pack.slug, "title": pack.title, "classes": classes}
+    return page(
+        request, "new_tune.html", status, title=text("new.title"), draft=name, values=values, errors=errors, photos=_photos(draft, name),
+        presets=PRESETS, classes=classes, pack=pack, bases=_bases(services), days=services.settings.expiry_days,
+        consent=services.settings.consent, faces=faces.available(),
+        plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
+    )  # fmt: skip
+
+
+def _bases(services: Services) -> list[tuple[int, str]]:
+    return [(number, responses.public_tune(number, services.settings)["title"]) for number in services.settings.base_tunes]
+
+
+@router.get("/plan")
+def the_plan(request: Request, services: Using, account: PartViewer) -> Json:
+    """What a training would take, for the form as it stands."""
+    asked, count = dict(request.query_params), params.number(request, "photos") or 0
+    found = plan(services.db, services.settings, fields(asked), count)
+    return {"words": _words(found), "steps": found.steps}
+
+
+def _words(found: Plan) -> list[str]:
+    if not found.photos:
+        return []
+    lines = [text("new.plan", steps=found.steps, photos=found.photos)]
+    how = "new.plan.time" if found.measured else "new.plan.guess"
+    lines.append(text(how, time=duration(found.seconds)) if found.seconds else text("new.plan.unfit"))
+    if found.cost_mc:
+        lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
+    if found.waiting:
+        lines.append(text("new.plan.queue", jobs=found.waiting))
+    lines.append(text("new.plan.deleted", days=found.days) if found.days else text("new.plan.kept"))
+    return lines
+
+
+@router.post("/drafts/{name}/photos")
+async def add_photo(name: str, request: Request, services: Using, account: PartViewer) -> Response:
+    """One photo; the answer says what was seen on all of them, for the new one may be the twin of an old one."""
+    draft = photo_drafts.draft(services.store, account, name)
+    whole = await requests.read(request, services, of_pictures(services.settings.image_mb, files=1))
+    try:
+        for upload in body.uploads(whole):
+            if upload.filename.lower().endswith(".txt"):
+                await asyncio.to_thread(draft.caption_file, upload.path, upload.filename)
+                continue
+            async with services.decoding.turn(account.id):
+                added = await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
+            if whole.get("instead"):
+                await asyncio.to_thread(draft.replace, row_id(str(whole["instead"])), added.number)
+    finally:
+        await asyncio.to_thread(body.discard, whole)
+    return JSONResponse({"photos": await asyncio.to_thread(_photos, draft, name)}, 201)
+
+
+@router.get("/drafts/{name}/photos")
+def list_photos(name: str, services: Using, account: PartViewer) -> Json:
+    return {"photos": _photos(photo_drafts.draft(services.store, account, name), name)}
+
+
+@router.post("/drafts/{name}/photos/{number}/delete")
+def remove_photo(name: str, number: str, services: Using, account: PartViewer) -> Json:
+    draft = photo_drafts.draft(services.store, account, name)
+    draft.remove(row_id(number))
+    return {"photos": _photos(draft, name)}
+
+
+@router.post("/drafts/{name}/photos/{number}/move")
+def move_photo(name: str, number: str, services: Using, account: PartViewer, sent: Sent) -> Json:
+    draft = photo_drafts.draft(services.store, account, name)
+    draft.move(row_id(number), _places(sent.get("by", "")))
+    return {"photos": _photos(draft, name)}
+
+
+def _places(by: str) -> int:
+    if not re.fullmatch(r"-?[0-9]{1,4}", by):
+        raise ServiceError(f"A photo is moved by a number of places, not by {by[:20]!r}.")
+    return int(by)
+
+
+@router.post("/drafts/{name}/photos/{number}/caption")
+def caption_photo(name: str, number: str, services: Using, account: PartViewer, sent: Sent) -> Json:
+    draft = photo_drafts.draft(services.store, account, name)
+    draft.write_caption(row_id(number), sent.get("caption", ""))
+    return {"photos": _photos(draft, name)}
+
+
+@router.get("/drafts/{name}/photos/{number}")
+def small_photo(name: str, number: str, services: Using, account: PartViewer) -> FileResponse:
+    photo = photo_drafts.draft(services.store, account, name).photo(row_id(number))
+    return FileResponse(photo.small, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
+    alike = draft.alike()
+    shown = []
+    for photo in draft.photos():
+        twins = ", ".join(map(str, alike[photo.number]))
+        advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]
+        src = f"/app/drafts/{name}/photos/{photo.number}"
+        shown.append(
+            {"number": photo.number, "name": photo.filename, "src": src, "crop": _crop(photo), "advice": advice}
+            | {"width": photo.width, "height": photo.height, "caption": photo.caption}
+        )
+    return shown
+
+
+def _crop(photo: photo_drafts.DraftPhoto) -> list[float]:
+    """The part that is trained on, as shares of the picture: left, top, width, height."""
+    left, top, right, bottom = photo.crop
+    return [left / photo.width, top / photo.height, (right - left) / photo.width, (bottom - top) / photo.height]

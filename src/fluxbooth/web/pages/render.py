@@ -1,0 +1,62 @@
+"""Pages out of templates: every text escaped, every address of this host, and the headers that hold a browser to both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi import Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+import fluxbooth
+from fluxbooth.service.errors import Invalid, ServiceError
+from fluxbooth.web.pages.texts import IN_THE_BROWSER, text
+
+FOLDER = Path(__file__).parents[1]
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined)
+environment.trim_blocks = environment.lstrip_blocks = True
+environment.globals.update(t=text, version=fluxbooth.__version__, browser_texts=json.dumps(IN_THE_BROWSER))
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A whole page; with the header `Fluxbooth-Part`, only what a script puts into a page that is there already."""
+    settings = request.app.state.services.settings
+    shown = {
+        "account": getattr(request.state, "account", None), "nano": settings.base == "nano", "here": request.url.path,
+        "plain_http": request.url.scheme == "http" and request.url.hostname not in LOCAL, "errors": [], **values,
+    }  # fmt: skip
+    return HTMLResponse(environment.get_template(template).render(shown), status, {"Cache-Control": "no-store"})
+
+
+def wants_part(request: Request) -> bool:
+    return "fluxbooth-part" in request.headers
+
+
+def redirect(path: str) -> RedirectResponse:
+    """To a page of the app, after a form; what was sent is not sent again on reload."""
+    return RedirectResponse(path, 303, {"Cache-Control": "no-store"})
+
+
+def sentences(error: ServiceError) -> list[str]:
+    return error.sentences if isinstance(error, Invalid) else [str(error)]
+
+
+def refused(request: Request, error: ServiceError) -> Response:
+    """An error as a page, or as JSON to a script."""
+    if error.status == 401 and request.method == "GET" and not wants_part(request):
+        return redirect(f"/app/login?next={request.url.path}")
+    if wants_part(request):
+        return JSONResponse(error.body(), error.status, error.headers)
+    words = text("error.not_found") if error.status == 404 else str(error)
+    answer = page(request, "error.html", error.status, title=text("error.title"), errors=[words])
+    answer.headers.update(error.headers)
+    return answer
+
+
+def local(url: str, request: Request) -> str:
+    """A stored file's address without this host, whatever name the browser knows the host by."""
+    return url.removeprefix(request.app.state.services.settings.url)

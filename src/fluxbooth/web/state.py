@@ -1,0 +1,53 @@
+"""What a running server works with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import anyio
+
+from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.db import database
+from fluxbooth.service.files.signed_urls import Signer
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.model_downloads import Pulls
+from fluxbooth.service.settings import Settings
+from fluxbooth.web.rate_limit import Pace
+from fluxbooth.web.turns import Turns
+
+Engine = Callable[[], Literal["runs", "silent", "stopped"]]
+PATIENCE = 5.0  # seconds that a request waits for the right to write
+
+
+@dataclass(frozen=True)
+class Services:
+    """What requests work with."""
+
+    settings: Settings
+    db: database.Database
+    store: Store
+    jobs: JobEngine
+    sign: Signer
+    secret: bytes
+    pace: Pace
+    pulls: Pulls
+    readers: anyio.CapacityLimiter  # threads that answer polls
+    stopping: threading.Event  # set once no more may be answered
+    engine: Engine | None
+    parsing: Turns = field(default_factory=lambda: Turns(places=1, each=1))  # of long texts
+    decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))  # of strangers' pictures
+
+
+def services(settings: Settings, stopping: threading.Event, engine: Engine | None) -> Services:
+    secret = accounts.pepper(settings.data)
+    sign = Signer(secret, settings.url)
+    base = database.Database(settings.database_url, patience=PATIENCE)
+    # SQLite answers at once, so threads would only take Python's lock from one another: with eight clients and two cores one thread
+    # gives a third more answers than forty
+    readers = anyio.CapacityLimiter(1 if base.engine.dialect.name == "sqlite" else 8)
+    jobs = JobEngine(settings, sign)
+    return Services(settings, base, Store(settings.data), jobs, sign, secret, Pace(), Pulls(), readers, stopping, engine)
