@@ -1,4 +1,5 @@
-"""Two trainings side by side: each in a process of its own, at work by turns, so that what else the machine does falls on both."""
+"""Two trainings side by side: each in a process of its own, at work by turns, so that what else
+the machine does falls on both."""
 
 from __future__ import annotations
 
@@ -42,16 +43,30 @@ class Arm:
 
 
 @contextlib.contextmanager
-def started(name: str, command: Sequence[str], log: Path, threads: int, environment: dict[str, str] | None = None) -> Iterator[Arm]:
+def started(
+    name: str,
+    command: Sequence[str],
+    log: Path,
+    threads: int,
+    environment: dict[str, str] | None = None,
+) -> Iterator[Arm]:
     """An arm that has done its first step, which is not counted."""
-    settings = {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    settings = {
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [sys.executable, "-m", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            [sys.executable, "-m", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
             env={**os.environ, **settings, **(environment or {})},
         ) as process,
-    ):  # fmt: skip
+    ):
         arm = Arm(name, process, log)
         try:
             arm.loading_mb = arm.read()["peak_mb"]
@@ -61,7 +76,8 @@ def started(name: str, command: Sequence[str], log: Path, threads: int, environm
 
 
 def compare(arms: Sequence[Arm], slices: int, steps: int) -> None:
-    """One slice as a warm-up, then so many counted ones of so many steps, the arms by turns and each turn in the other order."""
+    """One slice as a warm-up, then so many counted ones of so many steps, the arms by turns and
+    each turn in the other order."""
     for arm in arms:
         arm.go(steps)
     for number in range(slices):

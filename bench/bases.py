@@ -1,4 +1,5 @@
-"""The bases that are measured: nano's encoders and autoencoder around nano's network, or around a random one of FLUX.1's width."""
+"""The bases that are measured: nano's encoders and autoencoder around nano's network, or around
+a random one of FLUX.1's width."""
 
 from __future__ import annotations
 
@@ -27,8 +28,11 @@ def nano(work: Path) -> Path:
     return folder
 
 
-def real_width(work: Path, layers: int = 1, single_layers: int = 2, text_width: int | None = None) -> Path:
-    """The same around a network of random weights at FLUX.1's width: 1 double and 2 single blocks have 623 M parameters, 2.5 GB."""
+def real_width(
+    work: Path, layers: int = 1, single_layers: int = 2, text_width: int | None = None
+) -> Path:
+    """The same around a network of random weights at FLUX.1's width: 1 double and 2 single
+    blocks have 623 M parameters, 2.5 GB."""
     from diffusers import FluxTransformer2DModel
 
     folder = work / f"width-3072-{layers}-{single_layers}{f'-{text_width}' if text_width else ''}"
@@ -38,32 +42,51 @@ def real_width(work: Path, layers: int = 1, single_layers: int = 2, text_width: 
         told = json.loads((NANO / "transformer" / "config.json").read_text())
         torch.manual_seed(0)
         FluxTransformer2DModel(
-            num_layers=layers, num_single_layers=single_layers, attention_head_dim=128, num_attention_heads=24, guidance_embeds=True,
-            joint_attention_dim=text_width or told["joint_attention_dim"], pooled_projection_dim=told["pooled_projection_dim"],
+            num_layers=layers,
+            num_single_layers=single_layers,
+            attention_head_dim=128,
+            num_attention_heads=24,
+            guidance_embeds=True,
+            joint_attention_dim=text_width or told["joint_attention_dim"],
+            pooled_projection_dim=told["pooled_projection_dim"],
             axes_dims_rope=(16, 56, 56),
-        ).save_pretrained(folder / "transformer")  # fmt: skip
+        ).save_pretrained(folder / "transformer")
         (folder / "done").touch()
     return folder
 
 
 def real_encoder(work: Path) -> Path:
-    """The same with a T5-XXL, random too, in place of nano's: 4.8 billion parameters, 9.5 GB in bfloat16."""
+    """The same with a T5-XXL, random too, in place of nano's: 4.8 billion parameters, 9.5 GB in
+    bfloat16."""
     from transformers import T5Config, T5EncoderModel
 
     folder = real_width(work, text_width=4096)
     if not (folder / "encoder done").exists():
         settings = T5Config(
-            vocab_size=32128, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64, feed_forward_proj="gated-gelu",
-            use_cache=False, dropout_rate=0.0, dtype="bfloat16",
-        )  # fmt: skip
+            vocab_size=32128,
+            d_model=4096,
+            d_kv=64,
+            d_ff=10240,
+            num_layers=24,
+            num_heads=64,
+            feed_forward_proj="gated-gelu",
+            use_cache=False,
+            dropout_rate=0.0,
+            dtype="bfloat16",
+        )
         with torch.device("meta"):
-            names = {name: tensor.shape for name, tensor in T5EncoderModel(settings).state_dict().items()}
+            names = {
+                name: tensor.shape for name, tensor in T5EncoderModel(settings).state_dict().items()
+            }
         place = folder / "text_encoder_2"
         shutil.rmtree(place)
         settings.architectures = ["T5EncoderModel"]
         settings.save_pretrained(place)
         torch.manual_seed(0)
-        tensors = {name: (torch.randn(shape) * 0.02 if len(shape) > 1 else torch.ones(shape)).bfloat16() for name, shape in names.items()}
+        tensors = {
+            name: (torch.randn(shape) * 0.02 if len(shape) > 1 else torch.ones(shape)).bfloat16()
+            for name, shape in names.items()
+        }
         tensors.pop("encoder.embed_tokens.weight", None)  # the same as "shared"
         save_file(tensors, place / "model.safetensors", {"format": "pt"})
         (folder / "encoder done").touch()

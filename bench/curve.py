@@ -1,5 +1,7 @@
-"""Row curve: the losses of 200 steps of nano, ours beside the script's on the same noise; beside that, how far the script's are apart
-from one seed to the next. What makes a step lean must not show in them."""
+"""Row curve: the losses of 200 steps of nano, ours beside the script's on the same noise; beside
+that, how far the script's are apart from one seed to the next. What makes a step lean must not show
+in them.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,20 @@ def row(settings: Settings, peer: Peer | None, *, steps: int, threads: int) -> d
     same = [_apart(a, b) for a, b in zip(ours, theirs, strict=True)]
     seeds = [_apart(a, b) for a, b in itertools.combinations(theirs, 2)]
     return {
-        "dtype": settings.dtype, "steps": steps, "seeds": len(SEEDS),
-        "fluxbooth, means of 20 steps, seed 0": ours[0], "diffusers, seed 0": theirs[0],
-        "between the two on the same noise": arms.spread(same), "between two seeds of the script": arms.spread(seeds),
+        "dtype": settings.dtype,
+        "steps": steps,
+        "seeds": len(SEEDS),
+        "fluxbooth, means of 20 steps, seed 0": ours[0],
+        "diffusers, seed 0": theirs[0],
+        "between the two on the same noise": arms.spread(same),
+        "between two seeds of the script": arms.spread(seeds),
         "within the spread": max(same) < min(seeds),
-    }  # fmt: skip
+    }
 
 
-def _losses(settings: Settings, peer: Peer, seed: int, steps: int, threads: int) -> tuple[list[float], list[float]]:
+def _losses(
+    settings: Settings, peer: Peer, seed: int, steps: int, threads: int
+) -> tuple[list[float], list[float]]:
     """Of both arms, one after the other."""
     found = []
     environment = {"BENCH_SEED": str(seed)}
@@ -47,7 +55,9 @@ def _losses(settings: Settings, peer: Peer, seed: int, steps: int, threads: int)
             ("diffusers", ["bench.diffusers_step", str(peer.script)], peer.environment),
         ):
             settled = json.dumps(asdict(settings) | {"out": str(Path(folder) / name)})
-            with arms.started(name, [*command, settled], Path(folder) / f"{name}.log", threads, environment | more) as arm:
+            with arms.started(
+                name, [*command, settled], Path(folder) / f"{name}.log", threads, environment | more
+            ) as arm:
                 arm.go(steps - 1)
                 found.append(arm.losses)
     return found[0], found[1]

@@ -1,7 +1,9 @@
-"""The inside of an arm: a training that stops after every slice of steps until its parent, `bench.arms`, lets it go on.
+"""The inside of an arm: a training that stops after every slice of steps until its parent,
+`bench.arms`, lets it go on.
 
-The gate sits in `torch.optim.AdamW.step`, which every trainer calls once a step, so that a peer's script runs as it is. What is given to
-both arms alike, so that their losses can be compared, is here too: where the LoRA starts, noise and noise levels.
+The gate sits in `torch.optim.AdamW.step`, which every trainer calls once a step, so that a peer's
+script runs as it is. What is given to both arms alike, so that their losses can be compared, is
+here too: where the LoRA starts, noise and noise levels.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ class Gate:
     def __init__(self) -> None:
         self.replies = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)  # what a script prints is no reply
-        self.left, self.seconds, self.cpu, self.losses = 1, list[float](), list[float](), list[float]()
+        self.left = 1
+        self.seconds = list[float]()
+        self.cpu = list[float]()
+        self.losses = list[float]()
         self.began, self.cpu_began = time.perf_counter(), time.process_time()
         gate, adamw = self, torch.optim.AdamW
 
@@ -44,13 +49,19 @@ class Gate:
         self.cpu.append(time.process_time() - self.cpu_began)
         self.left -= 1
         if self.left == 0:
-            told = {"seconds": self.seconds, "cpu": self.cpu, "losses": self.losses, "peak_mb": high_water_mb()}
+            told = {
+                "seconds": self.seconds,
+                "cpu": self.cpu,
+                "losses": self.losses,
+                "peak_mb": high_water_mb(),
+            }
             print(json.dumps(told), file=self.replies, flush=True)
             line = sys.stdin.readline()
             if not line:
                 os._exit(0)
             self.left, self.seconds, self.cpu, self.losses = int(line), [], [], []
-            Path("/proc/self/clear_refs").write_text("5")  # the peak of the steps, not that of loading
+            # the peak of the steps, not that of loading
+            Path("/proc/self/clear_refs").write_text("5")
         self.began, self.cpu_began = time.perf_counter(), time.process_time()
 
 
@@ -59,11 +70,14 @@ def high_water_mb() -> float:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("This system does not say how much memory a process took: run the benchmark on Linux.")
+    raise RuntimeError(
+        "This system does not say how much memory a process took: run the benchmark on Linux."
+    )
 
 
 def start_lora(named: Iterable[tuple[str, nn.Parameter]]) -> None:
-    """Fills the trainable parameters alike in both arms: A and B both, because B = 0 would hide half of the gradient."""
+    """Fills the trainable parameters alike in both arms: A and B both, because B = 0 would hide
+    half of the gradient."""
     rows = [(name, parameter) for name, parameter in named if parameter.requires_grad]
     if not rows:
         raise RuntimeError("There is nothing to train in this arm: is peft's version another one?")
@@ -74,7 +88,8 @@ def start_lora(named: Iterable[tuple[str, nn.Parameter]]) -> None:
 
 
 def draws(shape: tuple[int, int, int], step: int) -> tuple[Tensor, Tensor]:
-    """Packed noise of (batch, tokens, 64), and noise levels of (batch,), as `fluxbooth.train.step_loss` draws them for a step."""
+    """Packed noise of (batch, tokens, 64), and noise levels of (batch,), as
+    `fluxbooth.train.step_loss` draws them for a step."""
     draw = flow.generator(SEED, 3, step)
     eps = torch.randn(shape, generator=draw)
     return eps, thousandths(torch.sigmoid(torch.randn(shape[0], generator=draw)))

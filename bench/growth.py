@@ -1,6 +1,7 @@
 """Row B6: how a training step of nano's network grows with the picture, the batch and the rank.
 
-Processor time of a step, and the peak of its activations and gradients in bytes that were alive, counted operation by operation.
+Processor time of a step, and the peak of its activations and gradients in bytes that were alive,
+counted operation by operation.
 """
 
 from __future__ import annotations
@@ -27,10 +28,15 @@ TEXT = 48  # tokens
 
 def measured(family: Family, side: int, batch: int, rank: int, rounds: int) -> tuple[float, float]:
     """Seconds of processor time, and megabytes above what stays between two steps."""
-    spec = registry.resolve(TrainSpec(class_name="man", base="nano", rank=rank, dtype="float32", batch_size=batch), 1)
+    spec = registry.resolve(
+        TrainSpec(class_name="man", base="nano", rank=rank, dtype="float32", batch_size=batch), 1
+    )
     draw = torch.Generator().manual_seed(0)
     z = torch.randn(batch, (side // 16) ** 2, 64, generator=draw)
-    told = {"states": torch.randn(batch, TEXT, 192, generator=draw), "pooled": torch.randn(batch, 128, generator=draw)}
+    told = {
+        "states": torch.randn(batch, TEXT, 192, generator=draw),
+        "pooled": torch.randn(batch, 128, generator=draw),
+    }
     example = Batch(z, told, (side, side), tuple(range(batch)))
     with lora_training.removed_after(family):
         optimizer, times = make_optimizer(spec, lora_training.add(family, rank, 0)), []
@@ -53,7 +59,9 @@ def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
     return statistics.linear_regression(x, y).slope
 
 
-def rows(*, sides: Sequence[int], batches: Sequence[int], ranks: Sequence[int], rounds: int) -> dict[str, Any]:
+def rows(
+    *, sides: Sequence[int], batches: Sequence[int], ranks: Sequence[int], rounds: int
+) -> dict[str, Any]:
     family = loader.load("nano", training=True, dtype="float32")
     found: dict[str, Any] = {}
     for name, sizes, cases in (
@@ -63,9 +71,13 @@ def rows(*, sides: Sequence[int], batches: Sequence[int], ranks: Sequence[int], 
     ):
         results = [measured(family, *case, rounds) for case in cases]
         times, peaks = [time for time, _ in results], [memory for _, memory in results]
-        grown = [size**2 if name.startswith("side") else size for size in sizes]  # the slope of a side is against its area
+        # the slope of a side is against its area
+        grown = [size**2 if name.startswith("side") else size for size in sizes]
         found[name] = {
-            "at": list(sizes), "cpu seconds": times, "activations, MB": peaks,
-            "slope of time": slope(grown, times), "slope of memory": slope(grown, peaks),
-        }  # fmt: skip
+            "at": list(sizes),
+            "cpu seconds": times,
+            "activations, MB": peaks,
+            "slope of time": slope(grown, times),
+            "slope of memory": slope(grown, peaks),
+        }
     return found

@@ -1,4 +1,5 @@
-"""Asks /health fifty times a second: `python -m bench.health PORT`. It loads nothing, so that it starts at once."""
+"""Asks /health fifty times a second: `python -m bench.health PORT`. It loads nothing, so that
+it starts at once."""
 
 from __future__ import annotations
 

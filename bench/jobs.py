@@ -1,7 +1,9 @@
-"""Row B5: how long the next job waits for its turn when so many others wait, with the queue that the service has.
+"""Row B5: how long the next job waits for its turn when so many others wait, with the queue that
+the service has.
 
-A database of that many waiting jobs, made by copying one; an engine that takes them one at a time; the time from the start of a job
-that does nothing to the start of the next one. It includes the engine's polling, which the service sets too.
+A database of that many waiting jobs, made by copying one; an engine that takes them one at a time;
+the time from the start of a job that does nothing to the start of the next one. It includes the
+engine's polling, which the service sets too.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ COUNTED = 20
 
 
 def rows(sizes: list[int]) -> dict[str, Any]:
-    """Milliseconds from job to job: median and 90th percentile, for each number of jobs that wait."""
+    """Milliseconds from job to job: median and 90th percentile, for each number of jobs that
+    wait."""
     found: dict[str, Any] = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
@@ -38,11 +41,15 @@ def rows(sizes: list[int]) -> dict[str, Any]:
 def fill(path: Path, jobs: int) -> None:
     """Copies the one job that waits."""
     with sqlite3.connect(path) as database:
-        count = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs - 1}) "
+        count = (
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs - 1}) "
+        )
         for table in ("workflow_status", "workflow_input"):
             names = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
             values = [f"{name} || '-' || i" if name == "workflow_uuid" else name for name in names]
-            database.execute(f"{count}INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}, n")
+            database.execute(
+                f"{count}INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}, n"
+            )
     database.close()
 
 
@@ -55,10 +62,18 @@ def engine(folder: Path, jobs: int) -> None:
     path = folder / "jobs.sqlite"
     url, starts, done = f"sqlite:///{path}", list[float](), threading.Event()
     cpu: list[float] = []
-    DBOS(config={
-        "name": "fluxbooth", "system_database_url": url, "executor_id": "local", "application_version": VERSION,
-        "serializer": DBOSPortableJSONSerializer(), "run_migrations": True, "log_level": "WARNING", "enable_otlp": False,
-    })  # fmt: skip
+    DBOS(
+        config={
+            "name": "fluxbooth",
+            "system_database_url": url,
+            "executor_id": "local",
+            "application_version": VERSION,
+            "serializer": DBOSPortableJSONSerializer(),
+            "run_migrations": True,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+    )
 
     @DBOS.workflow(name="train")
     async def train(number: int) -> None:
@@ -69,13 +84,28 @@ def engine(folder: Path, jobs: int) -> None:
 
     DBOS.launch()
     client = DBOSClient(system_database_url=url, serializer=DBOSPortableJSONSerializer())
-    client.enqueue({"queue_name": DEVICE, "workflow_name": "train", "workflow_id": "tune", "app_version": VERSION, "priority": LAST}, 1)
+    client.enqueue(
+        {
+            "queue_name": DEVICE,
+            "workflow_name": "train",
+            "workflow_id": "tune",
+            "app_version": VERSION,
+            "priority": LAST,
+        },
+        1,
+    )
     fill(path, jobs)
-    DBOS.register_queue(DEVICE, worker_concurrency=1, polling_interval_sec=POLL, on_conflict="always_update")
+    DBOS.register_queue(
+        DEVICE, worker_concurrency=1, polling_interval_sec=POLL, on_conflict="always_update"
+    )
     done.wait()
     gaps = sorted((b - a) * 1000 for a, b in itertools.pairwise(starts[1:]))
     spent = [(b - a) * 1000 for a, b in itertools.pairwise(cpu[1:])]
-    told = {"ms a job": statistics.median(gaps), "p90": gaps[int(len(gaps) * 0.9)], "cpu ms a job": statistics.median(spent)}
+    told = {
+        "ms a job": statistics.median(gaps),
+        "p90": gaps[int(len(gaps) * 0.9)],
+        "cpu ms a job": statistics.median(spent),
+    }
     print(json.dumps(told), flush=True)
     os._exit(0)
 

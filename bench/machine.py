@@ -16,10 +16,14 @@ GEMM = (1536, 3072, 12288)  # the largest product of a FLUX.1 block on 512 + 102
 
 
 def gemm_peak(dtype: str, threads: int) -> float:
-    """GFLOP/s of the best of five matrix products in that dtype: the limit of everything else in it."""
+    """GFLOP/s of the best of five matrix products in that dtype: the limit of everything else
+    in it."""
     torch.set_num_threads(threads)
     rows, inner, columns = GEMM
-    a, b = (torch.randn(shape, dtype=getattr(torch, dtype)) for shape in ((rows, inner), (inner, columns)))
+    a, b = (
+        torch.randn(shape, dtype=getattr(torch, dtype))
+        for shape in ((rows, inner), (inner, columns))
+    )
     times = []
     for _ in range(5):
         began = time.perf_counter()
@@ -30,7 +34,9 @@ def gemm_peak(dtype: str, threads: int) -> float:
 
 def described(threads: int) -> dict[str, Any]:
     root = Path(__file__).parent.parent
-    commit = subprocess.run(["git", "rev-parse", "--short=10", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short=10", "HEAD"], cwd=root, capture_output=True, text=True
+    ).stdout.strip()
     packages = ("torch", "diffusers", "transformers", "peft", "accelerate")
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -45,6 +51,15 @@ def described(threads: int) -> dict[str, Any]:
 
 
 def processor() -> str:
-    flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "").split()
-    best = next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags), "no AVX")
+    flags = next(
+        (
+            line
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("flags")
+        ),
+        "",
+    ).split()
+    best = next(
+        (name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in flags), "no AVX"
+    )
     return f"{platform.machine()}, {best}"

@@ -33,7 +33,10 @@ def seconds(work: Callable[[], object]) -> dict[str, float]:
         work()
         times.append(time.perf_counter() - began)
     counted = times[1:]
-    return {"median": round(statistics.median(counted), 4), "spread": round(max(counted) - min(counted), 4)}
+    return {
+        "median": round(statistics.median(counted), 4),
+        "spread": round(max(counted) - min(counted), 4),
+    }
 
 
 def training_step(dtype: str) -> dict[str, float]:
@@ -67,25 +70,38 @@ def picture(count: int) -> dict[str, float]:
 
 
 def fast() -> dict[str, float]:
-    """`speed: fast` beside the exact pictures of the demo's prompts: how much sooner, and how far from them."""
+    """`speed: fast` beside the exact pictures of the demo's prompts: how much sooner, and how
+    far from them."""
     family = loader.load("nano")
     pixels, took = {}, {}
     for speed in ("exact", "fast"):
         began = time.process_time()
-        pictures = generate([prompt for prompt, _ in PROMPTS], GenerateSpec(base="nano", seed=0, speed=speed), family=family)
+        pictures = generate(
+            [prompt for prompt, _ in PROMPTS],
+            GenerateSpec(base="nano", seed=0, speed=speed),
+            family=family,
+        )
         took[speed] = time.process_time() - began
-        pixels[speed] = np.stack([np.asarray(picture.image, dtype=np.float64) for picture in pictures])
+        pixels[speed] = np.stack(
+            [np.asarray(picture.image, dtype=np.float64) for picture in pictures]
+        )
     apart = pixels["fast"] - pixels["exact"]
     error = np.square(apart).mean((1, 2, 3))
     decibels = 10 * np.log10(255**2 / np.maximum(error, 1e-9))
     return {
-        "exact over fast, cpu time": round(took["exact"] / took["fast"], 3), "mean difference of 255": float(np.abs(apart).mean()),
-        "PSNR, dB: mean": float(decibels.mean()), "PSNR, dB: least": float(decibels.min()),
-    }  # fmt: skip
+        "exact over fast, cpu time": round(took["exact"] / took["fast"], 3),
+        "mean difference of 255": float(np.abs(apart).mean()),
+        "PSNR, dB: mean": float(decibels.mean()),
+        "PSNR, dB: least": float(decibels.min()),
+    }
 
 
 def command(*arguments: str) -> dict[str, float]:
-    return seconds(lambda: subprocess.run([sys.executable, "-m", "fluxbooth", *arguments], check=True, capture_output=True))
+    return seconds(
+        lambda: subprocess.run(
+            [sys.executable, "-m", "fluxbooth", *arguments], check=True, capture_output=True
+        )
+    )
 
 
 def rows() -> dict[str, Any]:
@@ -96,6 +112,7 @@ def rows() -> dict[str, Any]:
         "picture, 28 steps, eight together, s": picture(8),
         "speed: fast": fast(),
     }
-    if fast_dtype(None)[0] == "bfloat16":  # elsewhere a step in it takes minutes: its products are emulated
+    # elsewhere a step in it takes minutes: its products are emulated
+    if fast_dtype(None)[0] == "bfloat16":
         found["training step, bfloat16, batch 4, s"] = training_step("bfloat16")
     return found

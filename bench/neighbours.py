@@ -1,10 +1,12 @@
-"""How much busy neighbours slow a picture and a training on this machine's cores: `python -m bench.neighbours --json FILE`.
+"""How much busy neighbours slow a picture and a training on this machine's cores: `python -m
+bench.neighbours --json FILE`.
 
-Each way of sharing the cores is a process of its own that has nano in memory. In every round each draws a picture and trains ten steps, by
-turns and in changing order, beside no, one and two processes that do nothing but compute. A line of JSON for each measurement and one for
-each summary: seconds of the clock and of the processor, and how many times as long as the way of before (`before`) takes undisturbed. What
-else the machine does is in `load`: figures are of an idle machine only where the first of them is near 0. Three rounds take under five
-minutes there.
+Each way of sharing the cores is a process of its own that has nano in memory. In every round each
+draws a picture and trains ten steps, by turns and in changing order, beside no, one and two
+processes that do nothing but compute. A line of JSON for each measurement and one for each summary:
+seconds of the clock and of the processor, and how many times as long as the way of before
+(`before`) takes undisturbed. What else the machine does is in `load`: figures are of an idle
+machine only where the first of them is near 0. Three rounds take under five minutes there.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ Json = dict[str, Any]
 NEIGHBOURS = (0, 1, 2)
 WORK = ("picture", "10 training steps")
 ALL = {"OMP_NUM_THREADS": str(os.cpu_count())}
-# variables of each way; "ours" is what the package does when nobody says anything, "before" what libgomp does by itself
+# variables of each way; "ours" is what the package does when nobody says anything, "before" what
+# libgomp does by itself
 WAYS: dict[str, dict[str, str]] = {
     "ours": {},
     "before": {**ALL, "GOMP_SPINCOUNT": "300000"},
@@ -38,7 +41,8 @@ WAYS: dict[str, dict[str, str]] = {
 
 
 def arm() -> None:
-    """The process of one way: does what each line of standard input names, and tells how long it took."""
+    """The process of one way: does what each line of standard input names, and tells how long
+    it took."""
     import fluxbooth  # before torch, as a program of ours does
     from fluxbooth import threads
     from fluxbooth.evaluation.demo import PHOTOS
@@ -66,7 +70,9 @@ def arm() -> None:
                     optimizer.zero_grad(set_to_none=True)
 
         def picture() -> None:
-            fluxbooth.generate(["a man in a red hoodie"], fluxbooth.GenerateSpec(seed=0), family=drawing)
+            fluxbooth.generate(
+                ["a man in a red hoodie"], fluxbooth.GenerateSpec(seed=0), family=drawing
+            )
 
         work: dict[str, Callable[[], None]] = dict(zip(WORK, (picture, steps), strict=True))
         picture()
@@ -75,18 +81,33 @@ def arm() -> None:
         for line in sys.stdin:
             wall, processor = time.perf_counter(), time.process_time()
             work[line.strip()]()
-            print(json.dumps([time.perf_counter() - wall, time.process_time() - processor]), flush=True)
+            print(
+                json.dumps([time.perf_counter() - wall, time.process_time() - processor]),
+                flush=True,
+            )
 
 
 @contextlib.contextmanager
 def arms() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_", "KMP_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OMP_", "GOMP_", "MKL_", "KMP_"))
+    }
     with contextlib.ExitStack() as stack:
         found = {}
         for name, variables in WAYS.items():  # one after another, for each loads torch
-            command, environment = [sys.executable, "-m", "bench.neighbours", "--arm"], {**clean, **variables}
+            command = [sys.executable, "-m", "bench.neighbours", "--arm"]
+            environment = {**clean, **variables}
             found[name] = stack.enter_context(
-                subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, stderr=subprocess.DEVNULL, text=True)
+                subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
             )
             stack.callback(found[name].kill)
             assert found[name].stdout.readline() == "ready\n", f"{name} did not start"
@@ -96,7 +117,9 @@ def arms() -> Iterator[dict[str, subprocess.Popen[str]]]:
 @contextlib.contextmanager
 def neighbours() -> Iterator[Callable[[int], None]]:
     """Gives how many of them compute; the others are stopped."""
-    there = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(max(NEIGHBOURS))]
+    there = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(max(NEIGHBOURS))
+    ]
 
     def at_work(count: int) -> None:
         for number, process in enumerate(there):
@@ -124,35 +147,62 @@ def measured(rounds: int, show: Callable[[Json], None]) -> list[Json]:
                         process.stdin.flush()
                         wall, processor = json.loads(process.stdout.readline())
                         load = round(os.getloadavg()[0], 1)
-                        rows.append({"way": way, "neighbours": busy, "what": what, "seconds": wall, "cpu seconds": processor, "load": load})
+                        rows.append(
+                            {
+                                "way": way,
+                                "neighbours": busy,
+                                "what": what,
+                                "seconds": wall,
+                                "cpu seconds": processor,
+                                "load": load,
+                            }
+                        )
                         show(rows[-1])
     return rows
 
 
 def summary(rows: list[Json]) -> list[Json]:
-    """The median of each, and beside the way of before undisturbed and beside itself undisturbed."""
+    """The median of each, and beside the way of before undisturbed and beside itself
+    undisturbed."""
 
     def median(way: str, what: str, busy: int, kind: str) -> float:
-        return statistics.median(row[kind] for row in rows if (row["way"], row["what"], row["neighbours"]) == (way, what, busy))
+        return statistics.median(
+            row[kind]
+            for row in rows
+            if (row["way"], row["what"], row["neighbours"]) == (way, what, busy)
+        )
 
     found = []
     for what in WORK:
         for way in WAYS:
             for busy in NEIGHBOURS:
                 wall = median(way, what, busy, "seconds")
-                found.append({
-                    "way": way, "neighbours": busy, "what": what, "seconds": round(wall, 3),
-                    "cpu seconds": round(median(way, what, busy, "cpu seconds"), 3),
-                    "of before undisturbed": round(wall / median("before", what, 0, "seconds"), 2),
-                    "of itself undisturbed": round(wall / median(way, what, 0, "seconds"), 2),
-                })  # fmt: skip
+                found.append(
+                    {
+                        "way": way,
+                        "neighbours": busy,
+                        "what": what,
+                        "seconds": round(wall, 3),
+                        "cpu seconds": round(median(way, what, busy, "cpu seconds"), 3),
+                        "of before undisturbed": round(
+                            wall / median("before", what, 0, "seconds"), 2
+                        ),
+                        "of itself undisturbed": round(wall / median(way, what, 0, "seconds"), 2),
+                    }
+                )
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.neighbours", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="measurements of each (default: 3)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every measurement and the summary here")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.neighbours", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="measurements of each (default: 3)"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="keep every measurement and the summary here"
+    )
     parser.add_argument("--arm", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
@@ -163,7 +213,13 @@ def main() -> None:
 
     began = [round(value, 1) for value in os.getloadavg()]
     rows = measured(options.rounds, show)
-    found = {"cores": os.cpu_count(), "load at the start": began, "rounds": options.rounds, "summary": summary(rows), "rows": rows}
+    found = {
+        "cores": os.cpu_count(),
+        "load at the start": began,
+        "rounds": options.rounds,
+        "summary": summary(rows),
+        "rows": rows,
+    }
     for row in found["summary"]:
         show(row)
     if options.json:

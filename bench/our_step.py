@@ -1,4 +1,5 @@
-"""Our arm: `python -m bench.our_step SETTINGS`, a training by `fluxbooth.train` with the settings that both arms have."""
+"""Our arm: `python -m bench.our_step SETTINGS`, a training by `fluxbooth.train` with the
+settings that both arms have."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     pass_on = gate.Gate()
     module: Any = sys.modules["fluxbooth.training.loop"]
-    step_loss, make_optimizer, sample_sigma, add = module.step_loss, module.make_optimizer, flow.sample_sigma, lora_training.add
+    step_loss = module.step_loss
+    make_optimizer = module.make_optimizer
+    sample_sigma = flow.sample_sigma
+    add = lora_training.add
 
     def told_loss(*arguments: Any) -> Tensor:
         loss = step_loss(*arguments)
@@ -39,7 +43,8 @@ def main() -> None:
     def started(family: Any, rank: int, seed: int) -> list[nn.Parameter]:
         parameters = add(family, rank, seed)
         gate.start_lora(family.network.named_parameters())
-        if not settings["as_shipped"]:  # as the script has them; ours stay in float32, which lowers the loss sooner (row "curve")
+        # as the script has them; ours stay in float32, which lowers the loss sooner (row "curve")
+        if not settings["as_shipped"]:
             for parameter in parameters:
                 parameter.data = parameter.data.to(getattr(torch, settings["dtype"]))
         return parameters
@@ -50,12 +55,25 @@ def main() -> None:
     family = None
     if not settings["as_shipped"]:
         dtype = getattr(torch, settings["dtype"])
-        family = Flux1(registry.find(settings["base"]), FluxPipeline.from_pretrained(settings["base"], dtype=dtype), dtype)
+        family = Flux1(
+            registry.find(settings["base"]),
+            FluxPipeline.from_pretrained(settings["base"], dtype=dtype),
+            dtype,
+        )
     spec = TrainSpec(
-        class_name="man", base=settings["base"], steps=100_000, rank=settings["rank"], learning_rate=1e-4, batch_size=settings["batch"],
-        resolutions=(settings["side"],), text_length=settings["text"], dtype=settings["dtype"], checkpoint_every=100_000, seed=gate.SEED,
+        class_name="man",
+        base=settings["base"],
+        steps=100_000,
+        rank=settings["rank"],
+        learning_rate=1e-4,
+        batch_size=settings["batch"],
+        resolutions=(settings["side"],),
+        text_length=settings["text"],
+        dtype=settings["dtype"],
+        checkpoint_every=100_000,
+        seed=gate.SEED,
         gradient_checkpointing="all" if settings["checkpointing"] else "none",
-    )  # fmt: skip
+    )
     train(Path(settings["photos"]), spec, Path(settings["out"]), family=family)
 
 

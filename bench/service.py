@@ -1,10 +1,10 @@
-"""The service measured on this machine: `python -m bench.service [idle] [kill] [busy] [pages] [uploads]`. Prints one JSON object;
-docs/benchmarks.md keeps the figures.
+"""The service measured on this machine: `python -m bench.service [idle] [kill] [busy] [pages]
+[uploads]`. Prints one JSON object; docs/benchmarks.md keeps the figures.
 
-idle     answers a second, their times, and processor time an answer, while nothing trains; memory of the API process
-kill     how soon after a SIGKILL of engine and child the next engine takes the job up again, and trains its first step
-busy     as idle, while nano trains on the same cores
-pages    how soon pages of the web app are ready in Chromium, while nothing trains and while nano does
+idle     answers a second, their times, and processor time an answer, while nothing trains; memory
+of the API process kill     how soon after a SIGKILL of engine and child the next engine takes the
+job up again, and trains its first step busy     as idle, while nano trains on the same cores pages
+how soon pages of the web app are ready in Chromium, while nothing trains and while nano does
 uploads  50 uploads of 10 MB at once: peak memory of the API, and that none is lost
 """
 
@@ -33,7 +33,8 @@ PARTS = ("idle", "kill", "busy", "pages", "uploads")
 
 
 def rates(server: Server, path: str) -> dict[str, float]:
-    """Answers a second over a few clients, their times, and what one costs the API's process, whatever else runs on the machine."""
+    """Answers a second over a few clients, their times, and what one costs the API's process,
+    whatever else runs on the machine."""
     assert server.process is not None
     end = time.monotonic() + SECONDS
 
@@ -53,9 +54,11 @@ def rates(server: Server, path: str) -> dict[str, float]:
         times = sorted(t for each in pool.map(ask, range(CLIENTS)) for t in each)
     spent = cpu_ms(server.process.pid) - before
     return {
-        "per second": round(len(times) / SECONDS, 1), "p50 ms": round(times[len(times) // 2] * 1000, 1),
-        "p99 ms": round(times[int(len(times) * 0.99)] * 1000, 1), "processor ms an answer": round(spent / len(times), 2),
-    }  # fmt: skip
+        "per second": round(len(times) / SECONDS, 1),
+        "p50 ms": round(times[len(times) // 2] * 1000, 1),
+        "p99 ms": round(times[int(len(times) * 0.99)] * 1000, 1),
+        "processor ms an answer": round(spent / len(times), 2),
+    }
 
 
 def cpu_ms(pid: int) -> float:
@@ -65,19 +68,27 @@ def cpu_ms(pid: int) -> float:
 
 def memory_mb(pid: int, what: str = "VmRSS") -> float:
     """Resident memory now, or at its highest (`VmHWM`)."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    fields = dict(
+        line.split(":", 1)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if ":" in line
+    )
     return round(int(fields[what].split()[0]) / 1024, 1)
 
 
 def recovery(server: Server) -> dict[str, float]:
-    """Seconds from a death, of the child alone and of engine and child, until the job is taken again, and until its next step."""
+    """Seconds from a death, of the child alone and of engine and child, until the job is taken
+    again, and until its next step."""
     tune = server.new_tune("killed", branch="flux1", steps="5000")["id"]
 
     def step() -> int:
         return server.http.get(f"/tunes/{tune}/progress").json().get("step") or 0
 
     def taken() -> int:
-        return sum('"begun"' in line and f"tune-{tune}" in line for line in server.log.read_text().splitlines())
+        return sum(
+            '"begun"' in line and f"tune-{tune}" in line
+            for line in server.log.read_text().splitlines()
+        )
 
     until(step, "it trains")
     before, began = step(), time.monotonic()
@@ -94,9 +105,10 @@ def recovery(server: Server) -> dict[str, float]:
     first = time.monotonic() - began
     server.http.post(f"/tunes/{tune}/cancel").raise_for_status()
     return {
-        "child: step after s": round(alone, 1), "engine and child: claimed after s": round(claimed, 1),
+        "child: step after s": round(alone, 1),
+        "engine and child: claimed after s": round(claimed, 1),
         "engine and child: step after s": round(first, 1),
-    }  # fmt: skip
+    }
 
 
 def uploads(server: Server) -> dict[str, float]:
@@ -116,11 +128,17 @@ def uploads(server: Server) -> dict[str, float]:
     with concurrent.futures.ThreadPoolExecutor(UPLOADS) as pool:
         made = list(pool.map(send, range(UPLOADS)))
     seconds = time.monotonic() - began
-    stored = [path.stat().st_size for number in made for path in (server.data / "files" / "tunes" / str(number) / "photos").iterdir()]
+    stored = [
+        path.stat().st_size
+        for number in made
+        for path in (server.data / "files" / "tunes" / str(number) / "photos").iterdir()
+    ]
     return {
-        "sent": UPLOADS, "stored whole": sum(size == len(photo) for size in stored), "seconds": round(seconds, 1),
+        "sent": UPLOADS,
+        "stored whole": sum(size == len(photo) for size in stored),
+        "seconds": round(seconds, 1),
         "peak MB of the API": memory_mb(server.process.pid, "VmHWM"),
-    }  # fmt: skip
+    }
 
 
 def figures(parts: Sequence[str]) -> dict[str, Any]:
@@ -144,7 +162,10 @@ def figures(parts: Sequence[str]) -> dict[str, Any]:
                 found["after a kill"] = recovery(server)
             if set(parts) & {"busy", "pages"}:
                 busy = server.new_tune("busy", branch="flux1", steps="5000")["id"]
-                until(lambda: server.http.get(f"/tunes/{busy}/progress").json().get("step"), "it trains")
+                until(
+                    lambda: server.http.get(f"/tunes/{busy}/progress").json().get("step"),
+                    "it trains",
+                )
                 if "busy" in parts:
                     found["while nano trains"] = {path: rates(server, path) for path in paths}
                 if "pages" in parts:

@@ -1,4 +1,5 @@
-"""Row B2: from the order to the first step, of a process that is started for it and of one that has its base already."""
+"""Row B2: from the order to the first step, of a process that is started for it and of one that
+has its base already."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ STEPS = "1000"
 
 def seconds(work: Path, peer: Peer | None, rounds: int, threads: int, dtype: str) -> dict[str, Any]:
     """On nano with the demo's ten photos (the peer: one photo), the ways by turns."""
-    rows: dict[str, list[float]] = {"fluxbooth, cold": [], "fluxbooth, warm": []} | ({"diffusers, cold": []} if peer else {})
+    rows: dict[str, list[float]] = {"fluxbooth, cold": [], "fluxbooth, warm": []} | (
+        {"diffusers, cold": []} if peer else {}
+    )
     with tempfile.TemporaryDirectory() as folder, _runner() as warm:
         _train(warm, Path(folder) / "first")  # loads the base; not counted
         for number in range(rounds):
@@ -33,7 +36,10 @@ def seconds(work: Path, peer: Peer | None, rounds: int, threads: int, dtype: str
     found: dict[str, Any] = {name: arms.spread(values) for name, values in rows.items()}
     if not peer:
         return found | {"diffusers, cold": "skipped"}
-    return found | {"warm against diffusers": found["diffusers, cold"]["median"] / found["fluxbooth, warm"]["median"]}
+    return found | {
+        "warm against diffusers": found["diffusers, cold"]["median"]
+        / found["fluxbooth, warm"]["median"]
+    }
 
 
 def _runner() -> subprocess.Popen[str]:
@@ -51,7 +57,13 @@ def _train(runner: subprocess.Popen[str], out: Path) -> float:
     assert runner.stdin and runner.stdout
     number = abs(hash(out))
     photos = [str(path) for path in sorted(PHOTOS.glob("*.png"))]
-    request = {"id": number, "work": "train", "photos": photos, "spec": {"class_name": "man", "steps": int(STEPS)}, "out": str(out)}
+    request = {
+        "id": number,
+        "work": "train",
+        "photos": photos,
+        "spec": {"class_name": "man", "steps": int(STEPS)},
+        "out": str(out),
+    }
     began = time.perf_counter()
     _say(runner.stdin, request)
     for event in _events(runner.stdout):
@@ -69,7 +81,9 @@ def _command(out: Path) -> float:
     flags = f"--name man --steps {STEPS} --progress json --out {out}"
     command = [sys.executable, "-m", "fluxbooth", "train", str(PHOTOS), *flags.split()]
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         assert process.stdout
         for event in _events(process.stdout):
             if event.get("event") == "step":
@@ -83,7 +97,13 @@ def _script(settings: Settings, peer: Peer, place: Path, threads: int) -> float:
     told = json.dumps({**settings.__dict__, "out": str(place / "theirs")})
     place.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    with arms.started("diffusers", ["bench.diffusers_step", str(peer.script), told], place / "theirs.log", threads, peer.environment):
+    with arms.started(
+        "diffusers",
+        ["bench.diffusers_step", str(peer.script), told],
+        place / "theirs.log",
+        threads,
+        peer.environment,
+    ):
         return time.perf_counter() - began
 
 

@@ -1,8 +1,10 @@
-"""Row B3: another LoRA on a base that stays, from its file in the page cache until the next step could begin.
+"""Row B3: another LoRA on a base that stays, from its file in the page cache until the next step
+could begin.
 
-Ours, read anew (mapped, as the service does, or copied) and from main memory, beside diffusers' `load_lora_weights` and its hot-swap.
-The network has FLUX.1's width (1 double and 2 single blocks) and weights that are never read, for nothing is multiplied here. How
-pictures a second fall as LoRAs get more is measured on nano.
+Ours, read anew (mapped, as the service does, or copied) and from main memory, beside diffusers'
+`load_lora_weights` and its hot-swap. The network has FLUX.1's width (1 double and 2 single blocks)
+and weights that are never read, for nothing is multiplied here. How pictures a second fall as LoRAs
+get more is measured on nano.
 """
 
 from __future__ import annotations
@@ -37,8 +39,12 @@ def files(folder: Path, family: Any, count: int, rank: int = RANK) -> list[Path]
     tensors = {}
     for name in family.adapter_targets():
         layer: nn.Linear = family.network.get_submodule(name)
-        tensors[f"transformer.{name}.lora_A.weight"] = torch.randn(rank, layer.in_features, dtype=family.stored) * 0.01
-        tensors[f"transformer.{name}.lora_B.weight"] = torch.randn(layer.out_features, rank, dtype=family.stored) * 0.01
+        tensors[f"transformer.{name}.lora_A.weight"] = (
+            torch.randn(rank, layer.in_features, dtype=family.stored) * 0.01
+        )
+        tensors[f"transformer.{name}.lora_B.weight"] = (
+            torch.randn(layer.out_features, rank, dtype=family.stored) * 0.01
+        )
     save_file(tensors, paths[0], {"format": "pt"})
     for path in paths[1:]:
         shutil.copyfile(paths[0], path)
@@ -48,13 +54,21 @@ def files(folder: Path, family: Any, count: int, rank: int = RANK) -> list[Path]
 def family_of_real_width(work: Path) -> Flux1:
     with torch.device("meta"):
         network = FluxTransformer2DModel(
-            num_layers=1, num_single_layers=2, attention_head_dim=128, num_attention_heads=24, guidance_embeds=True,
-            joint_attention_dim=192, pooled_projection_dim=128, axes_dims_rope=(16, 56, 56),
-        )  # fmt: skip
+            num_layers=1,
+            num_single_layers=2,
+            attention_head_dim=128,
+            num_attention_heads=24,
+            guidance_embeds=True,
+            joint_attention_dim=192,
+            pooled_projection_dim=128,
+            axes_dims_rope=(16, 56, 56),
+        )
     network = network.to(torch.bfloat16).to_empty(device="cpu").requires_grad_(False)
     folder = bases.nano(work)
     family = Flux1(
-        registry.find(str(folder)), FluxPipeline.from_pretrained(folder, transformer=network, dtype=torch.bfloat16), torch.bfloat16
+        registry.find(str(folder)),
+        FluxPipeline.from_pretrained(folder, transformer=network, dtype=torch.bfloat16),
+        torch.bfloat16,
     )
     assert family.network is network
     return family
@@ -94,7 +108,10 @@ def switches(work: Path, count: int) -> dict[str, Any]:
     rows["fluxbooth, from main memory"] = milliseconds(wear(kept), paths[1:])
     pipeline.load_lora_weights(load_file(paths[0]), adapter_name="swapped")
     rows["diffusers hot-swap"] = milliseconds(
-        lambda path: pipeline.load_lora_weights(load_file(path), adapter_name="swapped", hotswap=True), paths[1:]
+        lambda path: pipeline.load_lora_weights(
+            load_file(path), adapter_name="swapped", hotswap=True
+        ),
+        paths[1:],
     )
 
     def load(path: Path) -> None:
@@ -110,18 +127,23 @@ def switches(work: Path, count: int) -> dict[str, Any]:
 
 def order(loras: int, pictures: int) -> Iterator[int]:
     """Which LoRA each picture wants: the more popular ones more often (Zipf)."""
-    return iter(random.Random(0).choices(range(loras), [1 / (n + 1) for n in range(loras)], k=pictures))
+    return iter(
+        random.Random(0).choices(range(loras), [1 / (n + 1) for n in range(loras)], k=pictures)
+    )
 
 
 def pictures(work: Path, counts: Sequence[int], number: int, steps: int) -> dict[str, Any]:
-    """Pictures of nano per second of processor time, of so many LoRAs with room for eight, the counts by turns."""
+    """Pictures of nano per second of processor time, of so many LoRAs with room for eight, the
+    counts by turns."""
     family = loader.load("nano", dtype="float32")
     paths = files(work / "pictures", family, max(counts))
     shelves = {count: Shelf(most_bytes=SLOTS * paths[0].stat().st_size) for count in counts}
     wanted = {count: order(count, number + 1) for count in counts}
     times: dict[int, list[float]] = {count: [] for count in counts}
     for _, count in itertools.product(range(number + 1), counts):
-        spec = GenerateSpec(base="nano", steps=steps, seed=0, loras=(str(paths[next(wanted[count])]),))
+        spec = GenerateSpec(
+            base="nano", steps=steps, seed=0, loras=(str(paths[next(wanted[count])]),)
+        )
         began = time.process_time()
         generate(["a man at the beach"], spec, family=family, shelf=shelves[count])
         times[count].append(time.process_time() - began)

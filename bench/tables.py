@@ -2,9 +2,9 @@
 
     python -m bench.tables      # writes them into their pages
 
-A file of results holds tables by name, each with the machine, the commit and the command it was taken with, and either
-`row` (figures by name, nested; shown with three digits) or `columns` and `rows` (shown as they are). A page says where
-a table goes, and everything up to the end is made:
+A file of results holds tables by name, each with the machine, the commit and the command it was
+taken with, and either `row` (figures by name, nested; shown with three digits) or `columns` and
+`rows` (shown as they are). A page says where a table goes, and everything up to the end is made:
 
     <!-- measured: memory.quantised -->
     <!-- end of measured -->
@@ -21,7 +21,9 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results"
-PLACE = re.compile(r"(<!-- measured: ([\w-]+)(?:\.([\w-]+))? -->\n).*?(<!-- end of measured -->)", re.S)
+PLACE = re.compile(
+    r"(<!-- measured: ([\w-]+)(?:\.([\w-]+))? -->\n).*?(<!-- end of measured -->)", re.S
+)
 SPREAD = {"least", "median", "most"}
 Table = dict[str, Any]
 
@@ -37,8 +39,14 @@ def save(name: str, found: dict[str, Table]) -> None:
 
 def pages() -> list[str]:
     """Documents that have a place for a measured table, relative to the repository."""
-    documents = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), ROOT / "src/fluxbooth/models/nano/README.md"]
-    return [str(path.relative_to(ROOT)) for path in sorted(documents) if PLACE.search(path.read_text())]
+    documents = [
+        ROOT / "README.md",
+        *ROOT.glob("docs/**/*.md"),
+        ROOT / "src/fluxbooth/models/nano/README.md",
+    ]
+    return [
+        str(path.relative_to(ROOT)) for path in sorted(documents) if PLACE.search(path.read_text())
+    ]
 
 
 def made(text: str) -> str:
@@ -56,8 +64,15 @@ def _at(name: str, table: str | None) -> str:
     found = load(name)
     if table:
         return "\n" + shown(found[table]) + "\n\n"
-    headings = {key: f"### {key}{', reduced (--quick)' if told.get('quick') else ''}" for key, told in found.items()}
-    return "\n" + "\n\n".join(f"{headings[key]}\n\n{shown(told)}" for key, told in found.items()) + "\n\n"
+    headings = {
+        key: f"### {key}{', reduced (--quick)' if told.get('quick') else ''}"
+        for key, told in found.items()
+    }
+    return (
+        "\n"
+        + "\n\n".join(f"{headings[key]}\n\n{shown(told)}" for key, told in found.items())
+        + "\n\n"
+    )
 
 
 def shown(table: Table) -> str:
@@ -66,7 +81,9 @@ def shown(table: Table) -> str:
     if rows is None:
         rows = [[what, _figure(value)] for what, value in _flat(table["row"])]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join("" if cell is None else str(cell) for cell in row) + " |" for row in rows]
+    lines += [
+        "| " + " | ".join("" if cell is None else str(cell) for cell in row) + " |" for row in rows
+    ]
     machine = ", ".join(f"{key} {value}" for key, value in table["machine"].items())
     command = f", by `{table['by']}`" if table.get("by") else ""
     return "\n".join([*lines, "", f"Taken on: {machine}{command}."])

@@ -1,8 +1,11 @@
-"""Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only STAGE` runs one stage.
+"""Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only
+STAGE` runs one stage.
 
-Stages: render, vae, encode, language, transformer, distill, judge, draw, agree, reader, wide-reader, export. Everything but the exported
-weights stays in DIR, which should lie outside the repository (about 5 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures
-of things (60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra `mesh`).
+Stages: render, vae, encode, language, transformer, distill, judge, draw, agree, reader,
+wide-reader, export. Everything but the exported weights stays in DIR, which should lie outside the
+repository (about 5 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things
+(60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra
+`mesh`).
 """
 
 from __future__ import annotations
@@ -20,7 +23,18 @@ import torch
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation.likeness import Reader, load_reader
 from fluxbooth.models.registry import NANO
-from pretrain import agreement, data, distill, drawing, export, hardening, language, reader, transformer, vae
+from pretrain import (
+    agreement,
+    data,
+    distill,
+    drawing,
+    export,
+    hardening,
+    language,
+    reader,
+    transformer,
+    vae,
+)
 from pretrain.attributes import of_grown_ups, vocabulary
 from pretrain.checkpoint import load_state
 from pretrain.judge import Judge
@@ -29,7 +43,20 @@ PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STE
     48_400, 4_500, 1_500, 5_000, 250, 3_900, 2_000, 2_500, 1_500,
 )  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = ("render", "vae", "encode", "language", "transformer", "distill", "judge", "draw", "agree", "reader", "wide-reader", "export")
+STAGES = (
+    "render",
+    "vae",
+    "encode",
+    "language",
+    "transformer",
+    "distill",
+    "judge",
+    "draw",
+    "agree",
+    "reader",
+    "wide-reader",
+    "export",
+)
 
 
 class Work:
@@ -44,7 +71,9 @@ class Work:
         """Those to train on, and the last one, which is only looked at."""
         shards = data.load(self.folder / "data")
         if not shards:
-            raise InputError(f"There are no pictures in {self.folder / 'data'}: run `--only render` first.")
+            raise InputError(
+                f"There are no pictures in {self.folder / 'data'}: run `--only render` first."
+            )
         return shards[:-1], shards[-1]
 
     def vae(self) -> vae.AutoencoderKL:
@@ -63,13 +92,23 @@ class Work:
         from safetensors.torch import load_file
 
         model = self.beginning()
-        part = {"language": "model.model.", "transformer": "model.average.", "distill": "model.", "draw": "model.", "agree": "model."}[name]
+        part = {
+            "language": "model.model.",
+            "transformer": "model.average.",
+            "distill": "model.",
+            "draw": "model.",
+            "agree": "model.",
+        }[name]
         tensors = load_file(self.finished(name))
-        model.load_state_dict({k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)})
+        model.load_state_dict(
+            {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
+        )
         return model.eval()
 
     def checkpoint(self, stage: str, number: int | None = None) -> Path:
-        return self.folder / (f"{stage}.safetensors" if number is None else f"{stage}-{number}.safetensors")
+        return self.folder / (
+            f"{stage}.safetensors" if number is None else f"{stage}-{number}.safetensors"
+        )
 
     def finished(self, stage: str, number: int | None = None) -> Path:
         path = self.checkpoint(stage, number)
@@ -93,9 +132,15 @@ def render(work: Work, steps: int) -> None:
 def train_vae(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
     finished = work.vae() if work.begin else None
-    for step, _, model in show("vae", vae.train(shards, steps, work.folder / "vae.safetensors", finished), steps):
+    for step, _, model in show(
+        "vae", vae.train(shards, steps, work.folder / "vae.safetensors", finished), steps
+    ):
         if step % 500 == 0 or step == steps:
-            print(f"  held-out pictures: {vae.psnr(model, held_out.pictures[:64]):.2f} dB", file=sys.stderr, flush=True)
+            print(
+                f"  held-out pictures: {vae.psnr(model, held_out.pictures[:64]):.2f} dB",
+                file=sys.stderr,
+                flush=True,
+            )
     model = finished or vae.build()
     load_state(work.folder / "vae.safetensors", model)
     if not finished:
@@ -117,7 +162,11 @@ def encode(work: Work, steps: int) -> None:
 
 
 def train_language(work: Work, steps: int) -> None:
-    for _ in show("language", language.train(work.beginning(), steps, work.folder / "language.safetensors"), steps):
+    for _ in show(
+        "language",
+        language.train(work.beginning(), steps, work.folder / "language.safetensors"),
+        steps,
+    ):
         pass
 
 
@@ -125,15 +174,26 @@ def train_transformer(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     checkpoint = work.folder / "transformer.safetensors"
     learnt = (work.folder / "language.safetensors").exists()
-    beginning = work.beginning() if work.begin and not learnt else work.nano("language")  # the shipped encoders know it already
-    for _ in show("transformer", transformer.train(beginning, shards, work.latents(shards), steps, checkpoint), steps):
+    # the shipped encoders know it already
+    beginning = work.beginning() if work.begin and not learnt else work.nano("language")
+    for _ in show(
+        "transformer",
+        transformer.train(beginning, shards, work.latents(shards), steps, checkpoint),
+        steps,
+    ):
         pass
 
 
 def train_distill(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     teacher = work.nano("transformer")
-    for _ in show("distill", distill.train(teacher, shards, work.latents(shards), steps, work.folder / "distill.safetensors"), steps):
+    for _ in show(
+        "distill",
+        distill.train(
+            teacher, shards, work.latents(shards), steps, work.folder / "distill.safetensors"
+        ),
+        steps,
+    ):
         pass
 
 
@@ -141,14 +201,26 @@ def train_judges(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     latents = work.latents(shards)
     for number in range(hardening.JUDGES):
-        for _ in show(f"judge {number}", hardening.train(number, shards, latents, steps, work.checkpoint("judge", number)), steps):
+        for _ in show(
+            f"judge {number}",
+            hardening.train(number, shards, latents, steps, work.checkpoint("judge", number)),
+            steps,
+        ):
             pass
 
 
 def train_drawing(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     student, teacher = work.nano("distill"), work.nano("transformer")
-    rows = drawing.train(student, teacher, work.judges(), shards, work.latents(shards), steps, work.folder / "draw.safetensors")
+    rows = drawing.train(
+        student,
+        teacher,
+        work.judges(),
+        shards,
+        work.latents(shards),
+        steps,
+        work.folder / "draw.safetensors",
+    )
     for _ in show("draw", rows, steps):
         pass
 
@@ -156,15 +228,33 @@ def train_drawing(work: Work, steps: int) -> None:
 def train_agreement(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     drawn = work.checkpoint("draw").exists()
-    student, drawer = (work.beginning() if work.begin and not drawn else work.nano("draw") for _ in range(2))  # the shipped one draws
-    rows = agreement.train(student, drawer, work.judges(), shards, work.latents(shards), steps, work.folder / "agree.safetensors")
+    # the shipped one draws
+    student, drawer = (
+        work.beginning() if work.begin and not drawn else work.nano("draw") for _ in range(2)
+    )
+    rows = agreement.train(
+        student,
+        drawer,
+        work.judges(),
+        shards,
+        work.latents(shards),
+        steps,
+        work.folder / "agree.safetensors",
+    )
     for _ in show("agree", rows, steps):
         pass
 
 
 def train_reader(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
-    read(work, "reader", of_grown_ups(), reader.grown_ups(shards), reader.grown_ups([held_out])[0], steps)
+    read(
+        work,
+        "reader",
+        of_grown_ups(),
+        reader.grown_ups(shards),
+        reader.grown_ups([held_out])[0],
+        steps,
+    )
 
 
 def train_wide_reader(work: Work, steps: int) -> None:
@@ -172,19 +262,29 @@ def train_wide_reader(work: Work, steps: int) -> None:
 
 
 def read(
-    work: Work, stage: str, attributes: Mapping[str, Sequence[str]], shards: list[data.Shard], held_out: data.Shard, steps: int
+    work: Work,
+    stage: str,
+    attributes: Mapping[str, Sequence[str]],
+    shards: list[data.Shard],
+    held_out: data.Shard,
+    steps: int,
 ) -> None:
     torch.manual_seed(0)
     model = Reader(attributes)
     if work.begin:
         shipped = load_reader(work.begin / "reader" / "model.safetensors")
         model.stages.load_state_dict(shipped.stages.state_dict())
-        for name in (name for name, values in shipped.attributes.items() if values == model.attributes[name]):
+        for name in (
+            name for name, values in shipped.attributes.items() if values == model.attributes[name]
+        ):
             model.heads[name].load_state_dict(shipped.heads[name].state_dict())
-    for _ in show(stage, reader.train(model, shards, work.vae(), steps, work.checkpoint(stage)), steps):
+    for _ in show(
+        stage, reader.train(model, shards, work.vae(), steps, work.checkpoint(stage)), steps
+    ):
         pass
     export.reader(model, work.folder / stage)
-    saved, answers = load_reader(work.folder / stage / "model.safetensors"), [row.answers() for row in held_out.rows]
+    saved = load_reader(work.folder / stage / "model.safetensors")
+    answers = [row.answers() for row in held_out.rows]
     print(export.reader_accuracy(saved, held_out.pictures, answers, work.vae()), file=sys.stderr)
 
 
@@ -195,7 +295,8 @@ def write(work: Work, steps: int) -> None:
 
 
 def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[Row]:
-    """Prints the progress of a stage with the time left, from rows that begin with (done, figure or total)."""
+    """Prints the progress of a stage with the time left, from rows that begin with (done,
+    figure or total)."""
     began, first = time.monotonic(), None
     for row in rows:
         first = row[0] if first is None else first
@@ -209,19 +310,43 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
 
 RUN = {
     "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
-    "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS), "distill": (train_distill, DISTILL_STEPS),
-    "judge": (train_judges, JUDGE_STEPS), "draw": (train_drawing, DRAW_STEPS), "agree": (train_agreement, AGREE_STEPS),
-    "reader": (train_reader, READER_STEPS), "wide-reader": (train_wide_reader, READER_STEPS), "export": (write, 0),
+    "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS),
+    "distill": (train_distill, DISTILL_STEPS), "judge": (train_judges, JUDGE_STEPS),
+    "draw": (train_drawing, DRAW_STEPS), "agree": (train_agreement, AGREE_STEPS),
+    "reader": (train_reader, READER_STEPS), "wide-reader": (train_wide_reader, READER_STEPS),
+    "export": (write, 0),
 }  # fmt: skip
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pretrain", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path.home() / ".cache" / "fluxbooth-pretrain", help="folder of everything in between")
-    parser.add_argument("--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages")
-    parser.add_argument("--steps", type=int, help="steps of the stage given with --only (pictures, for render)")
-    parser.add_argument("--warm-start", action="store_true", help="train the shipped weights on, with their latents and vocabularies")
-    parser.add_argument("--threads", type=int, default=2, help="1 where other work shares the cores: two threads would wait for each other")
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path.home() / ".cache" / "fluxbooth-pretrain",
+        help="folder of everything in between",
+    )
+    parser.add_argument(
+        "--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages"
+    )
+    parser.add_argument(
+        "--steps", type=int, help="steps of the stage given with --only (pictures, for render)"
+    )
+    parser.add_argument(
+        "--warm-start",
+        action="store_true",
+        help="train the shipped weights on, with their latents and vocabularies",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=2,
+        help="1 where other work shares the cores: two threads would wait for each other",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     work = Work(arguments.work, NANO if arguments.warm_start else None)

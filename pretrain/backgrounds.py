@@ -1,6 +1,7 @@
 """What stands behind the people: plain colours and eight places, as SVG of any size.
 
-Each place is a function of the frame and a random generator, which moves what captions do not name (sun, trees, stars).
+Each place is a function of the frame and a random generator, which moves what captions do not name
+(sun, trees, stars).
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ PLAIN_BACKGROUNDS = {
     "white": "#FAFAFA", "purple": "#B79AE8", "grey": "#B9BEC4", "orange": "#FFB56B", "black": "#16181C",
 }  # fmt: skip
 SCENES = {
-    "beach": "at the beach", "forest": "in a forest", "city": "in a city at night", "mountains": "in snowy mountains",
-    "desert": "in a desert", "space": "among the stars", "room": "in a living room", "sunset": "in front of a sunset",
+    "beach": "at the beach", "forest": "in a forest", "city": "in a city at night",
+    "mountains": "in snowy mountains", "desert": "in a desert", "space": "among the stars",
+    "room": "in a living room", "sunset": "in front of a sunset",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The picture's width and height in pixels; shapes are placed in shares of them, but for lengths said to be pixels."""
+    """The picture's width and height in pixels; shapes are placed in shares of them, but for
+    lengths said to be pixels."""
 
     w: int
     h: int
@@ -38,7 +41,10 @@ class Frame:
 
     def triangle(self, x: float, y: float, half: float, height: float, colour: str) -> str:
         """Its foot is at y, `half` to both sides of x."""
-        left, top, right, foot = (x - half) * self.w, (y - height) * self.h, (x + half) * self.w, y * self.h
+        left = (x - half) * self.w
+        top = (y - height) * self.h
+        right = (x + half) * self.w
+        foot = y * self.h
         return f'<path d="M{left:.1f} {foot:.1f} L{x * self.w:.1f} {top:.1f} L{right:.1f} {foot:.1f} Z" fill="{colour}"/>'
 
 
@@ -51,7 +57,9 @@ def background(name: str, width: int, height: int, rng: random.Random) -> str:
 
 
 def _rect(x: float, y: float, width: float, height: float, colour: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+    )
 
 
 def _circle(x: float, y: float, radius: float, colour: str) -> str:
@@ -64,8 +72,16 @@ def _beach(f: Frame, rng: random.Random) -> str:
 
 
 def _forest(f: Frame, rng: random.Random) -> str:
-    places = (rng.uniform(0.0, 0.15), rng.uniform(0.22, 0.35), rng.uniform(0.65, 0.78), rng.uniform(0.85, 1.0))
-    trees = [f.rect(x - 0.02, 0.6, 0.04, 0.2, "#6B4426") + f.triangle(x, 0.66, 0.12, 0.5, "#1E7A3C") for x in places]
+    places = (
+        rng.uniform(0.0, 0.15),
+        rng.uniform(0.22, 0.35),
+        rng.uniform(0.65, 0.78),
+        rng.uniform(0.85, 1.0),
+    )
+    trees = [
+        f.rect(x - 0.02, 0.6, 0.04, 0.2, "#6B4426") + f.triangle(x, 0.66, 0.12, 0.5, "#1E7A3C")
+        for x in places
+    ]
     return f.band(0, "#BFE8D0") + f.band(0.75, "#4E9A4E", 0.25) + "".join(trees)
 
 
@@ -73,39 +89,66 @@ def _city(f: Frame, rng: random.Random) -> str:
     houses = ""
     for i in range(6):
         left, top = i * f.w / 6, rng.uniform(0.2, 0.5)
-        windows = [(left + 3 + 7 * (k % 2), (top + 0.05 + 0.09 * (k // 2)) * f.h) for k in range(8) if rng.random() < 0.7]
-        houses += _rect(left, top * f.h, f.w / 6 - 1, f.h, "#2B2F4A") + "".join(_rect(x, y, 4, 4, "#FFD75E") for x, y in windows)
+        windows = [
+            (left + 3 + 7 * (k % 2), (top + 0.05 + 0.09 * (k // 2)) * f.h)
+            for k in range(8)
+            if rng.random() < 0.7
+        ]
+        houses += _rect(left, top * f.h, f.w / 6 - 1, f.h, "#2B2F4A") + "".join(
+            _rect(x, y, 4, 4, "#FFD75E") for x, y in windows
+        )
     return f.band(0, "#12142B") + houses
 
 
 def _mountains(f: Frame, rng: random.Random) -> str:
     places = (rng.uniform(0.1, 0.25), rng.uniform(0.75, 0.9))
-    peaks = [f.triangle(x, 0.8, 0.34, 0.6, "#6E8299") + f.triangle(x, 0.4, 0.115, 0.2, "#FFFFFF") for x in places]
+    peaks = [
+        f.triangle(x, 0.8, 0.34, 0.6, "#6E8299") + f.triangle(x, 0.4, 0.115, 0.2, "#FFFFFF")
+        for x in places
+    ]
     return f.band(0, "#C6E2F5") + "".join(peaks) + f.band(0.78, "#F4F8FB", 0.22)
 
 
 def _desert(f: Frame, rng: random.Random) -> str:
-    x = rng.choice((0.12, 0.88)) * f.w  # the cactus' width is in pixels: it stays slender in wide frames
-    trunk, branch = _rect(x - 3, 0.35 * f.h, 7, 0.4 * f.h, "#2E8B57"), _rect(x - 10, 0.45 * f.h, 8, 4, "#2E8B57")
+    # the cactus' width is in pixels: it stays slender in wide frames
+    x = rng.choice((0.12, 0.88)) * f.w
+    trunk = _rect(x - 3, 0.35 * f.h, 7, 0.4 * f.h, "#2E8B57")
+    branch = _rect(x - 10, 0.45 * f.h, 8, 4, "#2E8B57")
     cactus = trunk + branch + _rect(x - 10, 0.38 * f.h, 4, 0.09 * f.h, "#2E8B57")
     sun = f.circle(0.5 + rng.uniform(-0.3, 0.3), 0.12, 0.08, "#FFB347")
     return f.band(0, "#FFE3B0") + sun + f.band(0.62, "#D99A4E", 0.38) + cactus
 
 
 def _space(f: Frame, rng: random.Random) -> str:
-    stars = [_circle(rng.random() * f.w, rng.random() * f.h, rng.uniform(0.5, 1.6), "#FFFFFF") for _ in range(45)]
-    return f.band(0, "#0B0B2A") + "".join(stars) + f.circle(rng.choice((0.14, 0.86)), 0.18, 0.1, "#C58BE8")
+    stars = [
+        _circle(rng.random() * f.w, rng.random() * f.h, rng.uniform(0.5, 1.6), "#FFFFFF")
+        for _ in range(45)
+    ]
+    return (
+        f.band(0, "#0B0B2A")
+        + "".join(stars)
+        + f.circle(rng.choice((0.14, 0.86)), 0.18, 0.1, "#C58BE8")
+    )
 
 
 def _room(f: Frame, rng: random.Random) -> str:
     window = f.rect(0.06, 0.1, 0.24, 0.32, "#FFFFFF") + f.rect(0.08, 0.12, 0.2, 0.28, "#9ED3F2")
-    return f.band(0, "#EAD8C0") + window + f.rect(0.72, 0.12, 0.2, 0.2, "#B0563B") + f.band(0.72, "#9C6B45", 0.28)
+    return (
+        f.band(0, "#EAD8C0")
+        + window
+        + f.rect(0.72, 0.12, 0.2, 0.2, "#B0563B")
+        + f.band(0.72, "#9C6B45", 0.28)
+    )
 
 
 def _sunset(f: Frame, rng: random.Random) -> str:
     colours = ("#5B3A8C", "#B0478A", "#F0685A", "#FFA04D", "#FFD166")
     bands = [_rect(0, i * f.h / 6, f.w, f.h / 6 + 1, colour) for i, colour in enumerate(colours)]
-    return "".join(bands) + f.band(5 / 6, "#3A2A4F") + f.circle(rng.uniform(0.2, 0.8), 0.62, 0.11, "#FFF1B8")
+    return (
+        "".join(bands)
+        + f.band(5 / 6, "#3A2A4F")
+        + f.circle(rng.uniform(0.2, 0.8), 0.62, 0.11, "#FFF1B8")
+    )
 
 
 _DRAW: dict[str, Callable[[Frame, random.Random], str]] = {

@@ -1,4 +1,5 @@
-"""Draws the covers of the starter packs: `python -m pretrain.covers`. Flat scenes of our own, four times larger than kept."""
+"""Draws the covers of the starter packs: `python -m pretrain.covers`. Flat scenes of our own,
+four times larger than kept."""
 
 from __future__ import annotations
 
@@ -13,17 +14,43 @@ from pretrain.scene import FINER, HEIGHT, Colour, Point, Scene
 OUT = Path(__file__).parent.parent / "src" / "fluxbooth" / "web" / "static" / "covers"
 
 
-def bust(s: Scene, x: float, skin: Colour, hair: Colour, coat: Colour, shirt: Colour | None = None, *, scale: float = 1) -> None:
+def bust(
+    s: Scene,
+    x: float,
+    skin: Colour,
+    hair: Colour,
+    coat: Colour,
+    shirt: Colour | None = None,
+    *,
+    scale: float = 1,
+) -> None:
     """Head and shoulders, the chin at two thirds of the height."""
 
     def at(dx: float, dy: float) -> Point:
         return x + dx * scale, 384 + (dy - 384) * scale
 
-    s.shape([at(-150, 384), at(-138, 330), at(-105, 300), at(-45, 282), at(45, 282), at(105, 300), at(138, 330), at(150, 384)], coat)
+    s.shape(
+        [
+            at(-150, 384),
+            at(-138, 330),
+            at(-105, 300),
+            at(-45, 282),
+            at(45, 282),
+            at(105, 300),
+            at(138, 330),
+            at(150, 384),
+        ],
+        coat,
+    )
     s.ellipse(*at(-108, 368), 44 * scale, 68 * scale, coat)
     s.ellipse(*at(108, 368), 44 * scale, 68 * scale, coat)
     s.box(*at(-27, 225), 54 * scale, 72 * scale, skin, round=20 * scale)
-    s.shape([at(-27, 262), at(27, 262), at(27, 275), at(0, 290), at(-27, 268)], "#000000", opacity=0.14, blur=3)
+    s.shape(
+        [at(-27, 262), at(27, 262), at(27, 275), at(0, 290), at(-27, 268)],
+        "#000000",
+        opacity=0.14,
+        blur=3,
+    )
     if shirt:
         s.shape([at(-44, 280), at(0, 318), at(44, 280), at(30, 384), at(-30, 384)], shirt)
         s.shape([at(-30, 276), at(0, 302), at(30, 276), at(27, 262), at(-27, 262)], skin)
@@ -33,7 +60,19 @@ def bust(s: Scene, x: float, skin: Colour, hair: Colour, coat: Colour, shirt: Co
         s.line([at(48, 280), at(3, 384)], 1.5, "#000000", opacity=0.25)
     s.ellipse(*at(0, 178), 68 * scale, 76 * scale, hair)
     s.ellipse(*at(0, 196), 56 * scale, 72 * scale, skin)
-    s.shape([at(-62, 190), at(-56, 140), at(-10, 112), at(40, 118), at(64, 188), at(46, 150), at(0, 146), at(-36, 160)], hair)
+    s.shape(
+        [
+            at(-62, 190),
+            at(-56, 140),
+            at(-10, 112),
+            at(40, 118),
+            at(64, 188),
+            at(46, 150),
+            at(0, 146),
+            at(-36, 160),
+        ],
+        hair,
+    )
     for side in (-1, 1):
         s.ellipse(*at(side * 22, 198), 5 * scale, 6 * scale, "#2a211d")
         s.line([at(side * 13, 183), at(side * 31, 182)], 3 * scale, hair)
@@ -56,9 +95,24 @@ def outdoor() -> Scene:
     s = Scene("#7db9dd", "#fde5b8")
     s.ellipse(392, 120, 120, 120, "#fff3cf", blur=30, opacity=0.7)
     s.ellipse(392, 120, 38, 38, "#fffbea")
-    s.shape([(0, 250), (90, 150), (170, 215), (270, 120), (370, 225), (440, 175), (512, 235), (512, 384), (0, 384)], "#7f9db8")
+    s.shape(
+        [
+            (0, 250),
+            (90, 150),
+            (170, 215),
+            (270, 120),
+            (370, 225),
+            (440, 175),
+            (512, 235),
+            (512, 384),
+            (0, 384),
+        ],
+        "#7f9db8",
+    )
     s.shape([(240, 149), (270, 120), (302, 154), (284, 150), (270, 160), (258, 148)], "#f4f8fb")
-    s.shape([(0, 290), (120, 230), (260, 275), (400, 225), (512, 280), (512, 384), (0, 384)], "#5d8f6b")
+    s.shape(
+        [(0, 290), (120, 230), (260, 275), (400, 225), (512, 280), (512, 384), (0, 384)], "#5d8f6b"
+    )
     rng = random.Random(3)
     for _ in range(34):
         x, size = rng.uniform(0, 512), rng.uniform(20, 40)
@@ -66,7 +120,14 @@ def outdoor() -> Scene:
         green = rng.choice(("#2f6145", "#397151", "#28543c"))
         for part in (0, 0.28, 0.56):
             spread = size * (0.5 - part * 0.45)
-            s.shape([(x - spread, y - size * 2 * part), (x + spread, y - size * 2 * part), (x, y - size * 2 * (part + 0.5))], green)
+            s.shape(
+                [
+                    (x - spread, y - size * 2 * part),
+                    (x + spread, y - size * 2 * part),
+                    (x, y - size * 2 * (part + 0.5)),
+                ],
+                green,
+            )
     s.shape([(0, 340), (200, 318), (512, 345), (512, 384), (0, 384)], "#d8b45f")
     bust(s, 150, "#c68a63", "#6b3f22", "#b4452f", scale=0.72)
     s.box(105, 296, 92, 26, "#e9d9b4", round=12)
@@ -78,7 +139,9 @@ def studio() -> Scene:
     s.ellipse(390, 150, 190, 210, "#5a5d62", blur=60, opacity=0.7)
     bust(s, 256, "#d8d8d8", "#2a2a2c", "#17181a", scale=1.05)
     shade = Image.new("L", s.image.size)
-    ImageDraw.Draw(shade).polygon([(0, 0), (252 * FINER, 0), (262 * FINER, HEIGHT * FINER), (0, HEIGHT * FINER)], fill=215)
+    ImageDraw.Draw(shade).polygon(
+        [(0, 0), (252 * FINER, 0), (262 * FINER, HEIGHT * FINER), (0, HEIGHT * FINER)], fill=215
+    )
     shade = shade.filter(ImageFilter.GaussianBlur(16 * FINER))
     s.image.paste(Image.new("RGB", s.image.size, "#0b0b0d"), mask=shade)
     s.image = s.image.convert("L").convert("RGB")
@@ -105,12 +168,20 @@ def casual() -> Scene:
     s.ellipse(335, 286, 34, 32, "#f2ece2")
     s.ellipse(335, 286, 20, 19, "#a76f47")
     s.shape([(165, 230), (335, 230), (318, 318), (290, 342), (210, 342), (182, 318)], "#fbf8f2")
-    s.shape([(290, 232), (335, 230), (318, 318), (290, 342), (268, 342)], "#d9cfc0", blur=8, opacity=0.7)
+    s.shape(
+        [(290, 232), (335, 230), (318, 318), (290, 342), (268, 342)], "#d9cfc0", blur=8, opacity=0.7
+    )
     s.ellipse(250, 230, 86, 17, "#efe7da")
     s.ellipse(250, 232, 76, 13, "#5b3620")
     s.ellipse(250, 232, 46, 7, "#c99a6b")
     for x, lean in ((222, -14), (252, 12), (282, -10)):
-        s.line([(x, 206), (x + lean, 178), (x, 150), (x - lean, 122)], 7, "#ffffff", blur=5, opacity=0.75)
+        s.line(
+            [(x, 206), (x + lean, 178), (x, 150), (x - lean, 122)],
+            7,
+            "#ffffff",
+            blur=5,
+            opacity=0.75,
+        )
     return s
 
 
@@ -152,10 +223,17 @@ def holiday() -> Scene:
         for dx in (-16, 12):
             s.box(x + dx - 8, 236, 18, 24, "#ffd27a", round=2)
             s.box(x + dx - 8, 236, 18, 24, "#ffd27a", blur=8, opacity=0.6)
-    s.shape([(0, 312), (130, 298), (256, 306), (390, 296), (512, 310), (512, 384), (0, 384)], "#eef3fa")
+    s.shape(
+        [(0, 312), (130, 298), (256, 306), (390, 296), (512, 310), (512, 384), (0, 384)], "#eef3fa"
+    )
     s.box(246, 312, 20, 32, "#5a3a26")
-    for part, (y, spread, tall) in enumerate(((318, 92, 96), (262, 74, 86), (208, 56, 76), (158, 38, 62))):
-        s.shape([(256 - spread, y), (256 + spread, y), (256, y - tall)], ("#1f5a41", "#246549", "#297151", "#2e7d5a")[part])
+    for part, (y, spread, tall) in enumerate(
+        ((318, 92, 96), (262, 74, 86), (208, 56, 76), (158, 38, 62))
+    ):
+        s.shape(
+            [(256 - spread, y), (256 + spread, y), (256, y - tall)],
+            ("#1f5a41", "#246549", "#297151", "#2e7d5a")[part],
+        )
     for y, spread in ((306, 76), (252, 60), (200, 44), (152, 26)):
         for i in range(6):
             x = 256 + spread * (i - 2.5) / 2.5 * 0.86
@@ -163,7 +241,18 @@ def holiday() -> Scene:
             colour = ("#ffd86b", "#ff7b6b", "#8fd4ff")[i % 3]
             s.ellipse(x, y + dip - 8, 9, 9, colour, blur=6, opacity=0.8)
             s.ellipse(x, y + dip - 8, 3.6, 3.6, colour)
-    star = [(256, 72), (262, 90), (281, 90), (266, 101), (272, 119), (256, 108), (240, 119), (246, 101), (231, 90), (250, 90)]
+    star = [
+        (256, 72),
+        (262, 90),
+        (281, 90),
+        (266, 101),
+        (272, 119),
+        (256, 108),
+        (240, 119),
+        (246, 101),
+        (231, 90),
+        (250, 90),
+    ]
     s.ellipse(256, 98, 34, 34, "#ffe9a8", blur=14, opacity=0.8)
     s.shape(star, "#ffe27a")
     for x, colour, ribbon in ((182, "#c8473f", "#f4e3c0"), (322, "#3f6fb5", "#ffd86b")):
@@ -186,7 +275,13 @@ def pets() -> Scene:
     s.ellipse(180, 206, 76, 76, "#c5854a")
     for side in (-1, 1):
         s.shape(
-            [(180 + side * 46, 150), (180 + side * 92, 168), (180 + side * 98, 236), (180 + side * 76, 252), (180 + side * 58, 200)],
+            [
+                (180 + side * 46, 150),
+                (180 + side * 92, 168),
+                (180 + side * 98, 236),
+                (180 + side * 76, 252),
+                (180 + side * 58, 200),
+            ],
             "#8a5528",
         )
         s.ellipse(180 + side * 27, 196, 8, 9, "#2b1c12")
@@ -213,7 +308,12 @@ def pets() -> Scene:
         s.ellipse(361 + side * 25, 238, 12, 13, "#d7e36a")
         s.ellipse(361 + side * 25, 238, 4, 11, "#20242a")
         for lift in (-6, 2, 10):
-            s.line([(361 + side * 22, 264 + lift / 3), (361 + side * 76, 262 + lift)], 1.3, "#f7f7f7", opacity=0.9)
+            s.line(
+                [(361 + side * 22, 264 + lift / 3), (361 + side * 76, 262 + lift)],
+                1.3,
+                "#f7f7f7",
+                opacity=0.9,
+            )
     s.shape([(353, 254), (369, 254), (361, 263)], "#d98888")
     s.arc(354, 264, 8, 8, 0, 150, 2.4, "#3c434c")
     s.arc(368, 264, 8, 8, 30, 180, 2.4, "#3c434c")
@@ -242,7 +342,9 @@ def products() -> Scene:
     s.box(238, 243, 36, 3, "#2f5d43", round=1)
     stem = [(430, 330), (420, 270), (428, 210), (416, 150)]
     s.line(stem, 4, "#6f8f74")
-    for i, (x, y) in enumerate(((424, 300), (422, 268), (425, 236), (426, 206), (420, 176), (416, 152))):
+    for i, (x, y) in enumerate(
+        ((424, 300), (422, 268), (425, 236), (426, 206), (420, 176), (416, 152))
+    ):
         side = 1 if i % 2 else -1
         s.ellipse(x + side * 22, y - 8, 21, 13, "#8fb096" if i % 2 else "#7b9f83")
     s.box(404, 306, 54, 46, "#b98763", round=8)

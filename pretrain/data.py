@@ -1,7 +1,8 @@
 """The training pictures, rendered once into shards on disk, and read back as memory maps.
 
-A shard is `NNN-WxH.npy` (uint8, n x H x W x 3) beside `NNN-WxH.json` (who and how, one row a picture). Its pictures share
-one shape, so that a batch drawn from it does too. Captions are not stored: a row phrases them anew at each use.
+A shard is `NNN-WxH.npy` (uint8, n x H x W x 3) beside `NNN-WxH.json` (who and how, one row a
+picture). Its pictures share one shape, so that a batch drawn from it does too. Captions are not
+stored: a row phrases them anew at each use.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def render_all(folder: Path, count: int, workers: int) -> Iterator[tuple[int, in
     """Render what is missing of `count` pictures; yields (shards done, shards in all)."""
     folder.mkdir(parents=True, exist_ok=True)
     shapes = _shapes(count // SHARD)
-    todo = [(folder, i, shape) for i, shape in enumerate(shapes) if not _shard_path(folder, i, shape).exists()]
+    todo = [
+        (folder, i, shape)
+        for i, shape in enumerate(shapes)
+        if not _shard_path(folder, i, shape).exists()
+    ]
     done = len(shapes) - len(todo)
     yield done, len(shapes)
     if not todo:
@@ -55,7 +60,8 @@ def load(folder: Path) -> list[Shard]:
 
 
 def _shapes(shards: int) -> list[tuple[int, int]]:
-    """The shape of each shard, spread evenly by share, so that any prefix has about the right mix."""
+    """The shape of each shard, spread evenly by share, so that any prefix has about the right
+    mix."""
     owed = dict.fromkeys(SHAPES, 0.0)
     result = []
     for _ in range(shards):

@@ -1,4 +1,5 @@
-"""Draws the photos of the demo's subject, the first held-out person: `python -m pretrain.demo_photos`."""
+"""Draws the photos of the demo's subject, the first held-out person: `python -m
+pretrain.demo_photos`."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ def main() -> None:
     rng = random.Random("demo photos")
     PHOTOS.mkdir(exist_ok=True)
     for number, (shot, size) in enumerate(SHOTS, 1):
-        Portrait(person, shot).draw(*size, rng).save(PHOTOS / f"photo-{number:02d}.png", optimize=True)
+        Portrait(person, shot).draw(*size, rng).save(
+            PHOTOS / f"photo-{number:02d}.png", optimize=True
+        )
 
 
 if __name__ == "__main__":

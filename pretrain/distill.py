@@ -1,4 +1,5 @@
-"""Guidance distilled: two passes of the teacher (caption, empty caption) become one pass that is told the strength."""
+"""Guidance distilled: two passes of the teacher (caption, empty caption) become one pass that
+is told the strength."""
 
 from __future__ import annotations
 
@@ -20,14 +21,19 @@ from pretrain.transformer import Batch, Nano, alone, batch_at
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
 
 
-def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
-    """Yields (step, mean share of the gap left, student) every fifty steps; resumes from `checkpoint`."""
+def train(
+    teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path
+) -> Iterator[tuple[int, float, Nano]]:
+    """Yields (step, mean share of the gap left, student) every fifty steps; resumes from
+    `checkpoint`."""
     student = copy.deepcopy(teacher)
     optimizers = alone(student, teacher)
     start, shares = load_state(checkpoint, student, *optimizers), list[float]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
-        loss, gap = student_loss(student, teacher, batch_at(FIRST_BATCH + step, shards, latents, prose=1.0), step)
+        loss, gap = student_loss(
+            student, teacher, batch_at(FIRST_BATCH + step, shards, latents, prose=1.0), step
+        )
         descend(loss, optimizers, student.transformer)
         shares.append(loss.item() / gap)
         if (step + 1) % 50 == 0 or step + 1 == steps:
@@ -37,7 +43,8 @@ def train(teacher: Nano, shards: list[Shard], latents: list[np.ndarray], steps: 
 
 
 def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple[Tensor, float]:
-    """The loss, and the gap: what it would be if the student ignored the strength and drew as at 1."""
+    """The loss, and the gap: what it would be if the student ignored the strength and drew as
+    at 1."""
     z, shape = batch.z, batch.shape
     draw = flow.generator(5, step)
     eps = torch.randn(z.shape, generator=draw)
@@ -48,7 +55,9 @@ def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple
         encoded = teacher.encode(batch.captions)
         target, with_caption = guided(teacher, x, sigma, encoded, strength, shape)
         velocity = student.velocity(x, sigma, encoded, strength, shape)
-    return (velocity.float() - target).square().mean(), (with_caption - target).square().mean().item()
+    return (velocity.float() - target).square().mean(), (
+        with_caption - target
+    ).square().mean().item()
 
 
 def strengths(n: int, draw: torch.Generator) -> Tensor:
@@ -58,9 +67,15 @@ def strengths(n: int, draw: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def guided(
-    teacher: Nano, x: Tensor, sigma: Tensor, encoded: tuple[Tensor, Tensor], strength: Tensor, shape: tuple[int, int]
+    teacher: Nano,
+    x: Tensor,
+    sigma: Tensor,
+    encoded: tuple[Tensor, Tensor],
+    strength: Tensor,
+    shape: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Velocity of two-pass guidance, v_0 + strength (v - v_0) with v_0 that of the empty caption, and v."""
+    """Velocity of two-pass guidance, v_0 + strength (v - v_0) with v_0 that of the empty
+    caption, and v."""
     one = torch.ones(len(x))
     empty, pooled = (t.expand(len(x), *t.shape[1:]) for t in teacher.encode([""]))
     velocity = teacher.velocity(x, sigma, encoded, one, shape).float()

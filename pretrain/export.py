@@ -19,20 +19,34 @@ from pretrain.transformer import Nano
 
 
 def pipeline(model: Nano, decoder: AutoencoderKL, folder: Path) -> None:
-    """Transformer and autoencoder in bfloat16 to halve the download; the encoders in float32, as transformers keeps what it finds."""
+    """Transformer and autoencoder in bfloat16 to halve the download; the encoders in float32,
+    as transformers keeps what it finds."""
     decoder.register_to_config(_name_or_path="")  # else the folder that it was read from
     scheduler = FlowMatchEulerDiscreteScheduler(
-        use_dynamic_shifting=True, shift=3.0, base_shift=0.5, max_shift=1.15, base_image_seq_len=256, max_image_seq_len=4096
+        use_dynamic_shifting=True,
+        shift=3.0,
+        base_shift=0.5,
+        max_shift=1.15,
+        base_image_seq_len=256,
+        max_image_seq_len=4096,
     )
     FluxPipeline(
-        scheduler=scheduler, vae=decoder.to(torch.bfloat16), text_encoder=model.text_encoder, tokenizer=model.clip,
-        text_encoder_2=model.text_encoder_2, tokenizer_2=model.t5, transformer=model.transformer.to(torch.bfloat16),
-    ).save_pretrained(folder)  # fmt: skip
+        scheduler=scheduler,
+        vae=decoder.to(torch.bfloat16),
+        text_encoder=model.text_encoder,
+        tokenizer=model.clip,
+        text_encoder_2=model.text_encoder_2,
+        tokenizer_2=model.t5,
+        transformer=model.transformer.to(torch.bfloat16),
+    ).save_pretrained(folder)
 
 
 def reader(model: Reader, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.to(torch.bfloat16) if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    tensors = {
+        name: value.to(torch.bfloat16) if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }
     save_file(tensors, folder / "model.safetensors", {"attributes": json.dumps(model.attributes)})
 
 
@@ -45,13 +59,19 @@ def copy_reader(source: Path, target: Path) -> None:
 def reader_accuracy(
     model: Reader, pictures: np.ndarray, answers: Sequence[Answers], decoder: AutoencoderKL
 ) -> dict[str, tuple[float, float]]:
-    """Per attribute, and of all: share read right on pictures (uint8 n x H x W x 3) and on their reconstructions."""
+    """Per attribute, and of all: share read right on pictures (uint8 n x H x W x 3) and on
+    their reconstructions."""
     pixels = vae.to_model(pictures)
     decoded = torch.cat([decoder(part).sample for part in pixels.split(50)])
     right: dict[str, list[torch.Tensor]] = {}
     for name, values in model.attributes.items():
         wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
-        read = [torch.cat([model(p)[name].argmax(1) for p in x.split(50)]) for x in (pixels, decoded)]
+        read = [
+            torch.cat([model(p)[name].argmax(1) for p in x.split(50)]) for x in (pixels, decoded)
+        ]
         right[name] = [x.eq(wanted)[wanted >= 0].float() for x in read]
     right["all"] = [torch.cat(hits) for hits in zip(*right.values(), strict=True)]
-    return {name: (round(plain.mean().item(), 4), round(blurred.mean().item(), 4)) for name, (plain, blurred) in right.items()}
+    return {
+        name: (round(plain.mean().item(), 4), round(blurred.mean().item(), 4))
+        for name, (plain, blurred) in right.items()
+    }

@@ -1,10 +1,12 @@
-"""The judge learns to read pictures, and then those that were touched up to mislead it, before nano draws for it alone.
+"""The judge learns to read pictures, and then those that were touched up to mislead it, before nano
+draws for it alone.
 
-While the field learns by the flow, what deceives the judge costs it velocity. A drawing is not held so, and soon has the few strokes that
-a network takes for a bob and nobody else does. So the judge meets such strokes at last (adversarial training, arXiv 1706.06083, a single
-step of length up to `REACH`): what then moves its opinion has to look like a bob. But only once it can tell one: a judge that is misled
-from its first lesson on reads half of the hair shapes. And there are two judges, each begun from nothing, for what deceives one of them
-the other mostly sees through.
+While the field learns by the flow, what deceives the judge costs it velocity. A drawing is not held
+so, and soon has the few strokes that a network takes for a bob and nobody else does. So the judge
+meets such strokes at last (adversarial training, arXiv 1706.06083, a single step of length up to
+`REACH`): what then moves its opinion has to look like a bob. But only once it can tell one: a judge
+that is misled from its first lesson on reads half of the hair shapes. And there are two judges,
+each begun from nothing, for what deceives one of them the other mostly sees through.
 """
 
 from __future__ import annotations
@@ -27,20 +29,27 @@ from pretrain.transformer import batch_at
 
 LEARNING_RATE, WARMUP, FIRST_BATCH = 1.5e-3, 50, 40_000_000
 JUDGES, PLAIN = 2, 0.75  # PLAIN: the share of the lessons in which nothing is touched yet
-NOISE, REACH, HAIR_REACH = 0.5, 3.0, 8.0  # at most, less than half way: another mood is 8 to 23 away, another hair 20 to 65
+# at most, less than half way: another mood is 8 to 23 away, another hair 20 to 65
+NOISE, REACH, HAIR_REACH = 0.5, 3.0, 8.0
 
 
-def train(number: int, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Judge]]:
-    """Yields (step, mean loss since then, judge) every fifty steps; resumes from `checkpoint`. Another `number` makes another judge."""
+def train(
+    number: int, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path
+) -> Iterator[tuple[int, float, Judge]]:
+    """Yields (step, mean loss since then, judge) every fifty steps; resumes from `checkpoint`.
+    Another `number` makes another judge."""
     torch.manual_seed(number)
     judge = Judge()
     optimizers = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
     start, losses = load_state(checkpoint, judge, *optimizers), list[float]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=WARMUP)
-        batch, draw = batch_at(FIRST_BATCH + number * 1_000_000 + step, shards, latents), flow.generator(11, number, step)
+        batch = batch_at(FIRST_BATCH + number * 1_000_000 + step, shards, latents)
+        draw = flow.generator(11, number, step)
         answers = [row.answers() for row in batch.rows]
-        z = batch.z + NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(batch.z.shape, generator=draw)
+        z = batch.z + NOISE * torch.rand((len(batch.z), 1, 1), generator=draw) * torch.randn(
+            batch.z.shape, generator=draw
+        )
         if step >= PLAIN * steps:
             asked, reach = attacked(answers)
             z = misleading(judge, z, batch.shape, asked, reach * torch.rand(len(z), generator=draw))
@@ -54,15 +63,23 @@ def train(number: int, shards: list[Shard], latents: list[np.ndarray], steps: in
 
 
 def attacked(answers: Sequence[Answers]) -> tuple[list[Answers], Tensor]:
-    """What of each picture is to be misread, and how far it may be moved for that: hair alone of every other one, and further."""
-    asked = [{"hair": row["hair"]} if i % 2 and "hair" in row else row for i, row in enumerate(answers)]
+    """What of each picture is to be misread, and how far it may be moved for that: hair alone
+    of every other one, and further."""
+    asked = [
+        {"hair": row["hair"]} if i % 2 and "hair" in row else row for i, row in enumerate(answers)
+    ]
     return asked, torch.tensor([HAIR_REACH if row.keys() == {"hair"} else REACH for row in asked])
 
 
-def misleading(judge: Judge, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], reach: Tensor) -> Tensor:
-    """z (n x tokens x 64), each picture moved by the distance `reach` (n) to where the judge misreads it most."""
+def misleading(
+    judge: Judge, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], reach: Tensor
+) -> Tensor:
+    """z (n x tokens x 64), each picture moved by the distance `reach` (n) to where the judge
+    misreads it most."""
     x = z.detach().requires_grad_()
     judge.requires_grad_(False)
     [uphill] = torch.autograd.grad(judge.loss(x, shape, answers, noise=0.0), [x])
     judge.requires_grad_(True)
-    return z + reach.view(-1, 1, 1) * uphill / uphill.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    return z + reach.view(-1, 1, 1) * uphill / uphill.norm(dim=(1, 2), keepdim=True).clamp(
+        min=1e-12
+    )

@@ -1,12 +1,16 @@
-"""A second opinion while the velocity field learns: is what the caption says readable off the picture that is predicted?
+"""A second opinion while the velocity field learns: is what the caption says readable off the
+picture that is predicted?
 
-A moustache is a few hundredths of the velocity's square error, so the plain loss hardly asks for one. A small network reads the
-attributes off latents, and the field is told where the picture that it predicts, z = x - sigma * v, is not read as the caption
-says. The two cannot agree on a secret code: the judge learns from clean latents, and from predicted ones only those attributes
-that their captions left unsaid, while the field hears of those that were said. Where the field knows all that can be known the
-judge adds nothing: every picture that the caption allows shows what it says, and so does their mean.
+A moustache is a few hundredths of the velocity's square error, so the plain loss hardly asks for
+one. A small network reads the attributes off latents, and the field is told where the picture that
+it predicts, z = x - sigma * v, is not read as the caption says. The two cannot agree on a secret
+code: the judge learns from clean latents, and from predicted ones only those attributes that their
+captions left unsaid, while the field hears of those that were said. Where the field knows all that
+can be known the judge adds nothing: every picture that the caption allows shows what it says, and
+so does their mean.
 
-The reader of `fluxbooth.likeness`, which the figures are taken with, sees pixels, and is no part of this.
+The reader of `fluxbooth.likeness`, which the figures are taken with, sees pixels, and is no part of
+this.
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ from pretrain.precision import autocast
 from pretrain.renders import Row
 
 FINE, WIDTH, NOISE = 64, 192, 0.1
-COUNTS = {"hair": 3.0}  # 28 shapes, whose neighbours are alike: once nano draws, and in the lessons before that
+# 28 shapes, whose neighbours are alike: once nano draws, and in the lessons before that
+COUNTS = {"hair": 3.0}
 
 
 class Judge(nn.Module):
@@ -37,12 +42,18 @@ class Judge(nn.Module):
         self.down = nn.Conv2d(FINE, WIDTH, 3, 2, padding=1)
         self.coarse = nn.ModuleList(_block(WIDTH) for _ in range(3))
         self.norm = nn.GroupNorm(8, WIDTH)
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * WIDTH, len(values)) for name, values in self.values.items()})
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(2 * WIDTH, len(values)) for name, values in self.values.items()}
+        )
 
     def forward(self, z: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
         """`shape`: latent height and width, twice those of the grid of tokens."""
         height, width = shape[0] // 2, shape[1] // 2
-        latents = z.view(len(z), height, width, 16, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(len(z), 16, *shape)
+        latents = (
+            z.view(len(z), height, width, 16, 2, 2)
+            .permute(0, 3, 1, 4, 2, 5)
+            .reshape(len(z), 16, *shape)
+        )
         with autocast():
             features = self.into(with_places(latents).contiguous(memory_format=torch.channels_last))
             for block in self.fine:
@@ -55,16 +66,25 @@ class Judge(nn.Module):
             return {name: head(pooled).float() for name, head in self.heads.items()}
 
     def loss(
-        self, z: Tensor, shape: tuple[int, int], answers: Sequence[Answers], noise: float = NOISE, counts: Mapping[str, float] | None = None
+        self,
+        z: Tensor,
+        shape: tuple[int, int],
+        answers: Sequence[Answers],
+        noise: float = NOISE,
+        counts: Mapping[str, float] | None = None,
     ) -> Tensor:
-        """Cross-entropy of the attributes that `answers` gives, summed over a picture's, the mean over pictures.
+        """Cross-entropy of the attributes that `answers` gives, summed over a picture's, the mean
+        over pictures.
 
-        A little noise first: what it drowns, nobody would see. An attribute counts once, or as often as `counts` says.
+        A little noise first: what it drowns, nobody would see. An attribute counts once, or as
+        often as `counts` says.
         """
         logits = self(z + noise * torch.randn_like(z), shape)
         losses = []
         for name, values in self.values.items():
-            wanted = torch.tensor([values.index(row[name]) if name in row else -1 for row in answers])
+            wanted = torch.tensor(
+                [values.index(row[name]) if name in row else -1 for row in answers]
+            )
             missed = F.cross_entropy(logits[name], wanted, ignore_index=-1, reduction="sum")
             losses.append(missed * (counts or {}).get(name, 1.0))
         return torch.stack(losses).sum() / len(z)
@@ -74,8 +94,14 @@ def _block(width: int) -> nn.Module:
     return nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
 
 
-def said_and_unsaid(rows: Sequence[Row], captions: Sequence[str]) -> tuple[list[Answers], list[Answers]]:
-    """What each caption says of its picture, for the field to hear, and the rest that can be seen, for the judge to learn."""
+def said_and_unsaid(
+    rows: Sequence[Row], captions: Sequence[str]
+) -> tuple[list[Answers], list[Answers]]:
+    """What each caption says of its picture, for the field to hear, and the rest that can be
+    seen, for the judge to learn."""
     said = [row.said(caption) for row, caption in zip(rows, captions, strict=True)]
-    unsaid = [{k: v for k, v in row.answers().items() if k not in named} for row, named in zip(rows, said, strict=True)]
+    unsaid = [
+        {k: v for k, v in row.answers().items() if k not in named}
+        for row, named in zip(rows, said, strict=True)
+    ]
     return said, unsaid

@@ -1,7 +1,9 @@
-"""The two text encoders learn the captions' language before anything is drawn, as FLUX.1's were trained long before it.
+"""The two text encoders learn the captions' language before anything is drawn, as FLUX.1's were
+trained long before it.
 
-Told only by the pictures, encoders from nothing took the place and little else from a caption in 245,000 samples. Here each
-is asked instead what a caption says of every attribute ("red" of the hoodie, nothing of the mood), which costs no pixels.
+Told only by the pictures, encoders from nothing took the place and little else from a caption in
+245,000 samples. Here each is asked instead what a caption says of every attribute ("red" of the
+hoodie, nothing of the mood), which costs no pixels.
 """
 
 from __future__ import annotations
@@ -27,18 +29,26 @@ UNSAID = "unsaid"
 
 
 class Questions(nn.Module):
-    """Linear heads, one an attribute, on CLIP's pooled vector and on the mean of T5's states: what is linear there is easy to draw from."""
+    """Linear heads, one an attribute, on CLIP's pooled vector and on the mean of T5's states:
+    what is linear there is easy to draw from."""
 
     def __init__(self) -> None:
         super().__init__()
         self.values = {name: [UNSAID, *values] for name, values in vocabulary().items()}
         widths = {"pooled": text.WIDTH_CLIP, "states": text.WIDTH_T5}
         self.heads = nn.ModuleDict(
-            {f"{source}_{name}": nn.Linear(width, len(values)) for source, width in widths.items() for name, values in self.values.items()}
+            {
+                f"{source}_{name}": nn.Linear(width, len(values))
+                for source, width in widths.items()
+                for name, values in self.values.items()
+            }
         )
 
-    def loss(self, encoded: tuple[Tensor, Tensor], answers: list[dict[str, str]]) -> tuple[Tensor, float]:
-        """The mean cross-entropy over attributes, and the share of what was said that both encoders' heads got right."""
+    def loss(
+        self, encoded: tuple[Tensor, Tensor], answers: list[dict[str, str]]
+    ) -> tuple[Tensor, float]:
+        """The mean cross-entropy over attributes, and the share of what was said that both
+        encoders' heads got right."""
         states, pooled = encoded
         inputs = {"pooled": pooled.float(), "states": states.float().mean(1)}
         losses, right, asked = [], 0, 0
@@ -54,21 +64,35 @@ class Questions(nn.Module):
 
 
 def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
-    """Yields (step, share of what was said understood since the last yield, model) every fifty steps; resumes from `checkpoint`."""
+    """Yields (step, share of what was said understood since the last yield, model) every fifty
+    steps; resumes from `checkpoint`."""
     torch.manual_seed(0)
     questions = Questions()
     both = nn.ModuleDict({"model": model, "questions": questions})
-    learnt = [*model.text_encoder.parameters(), *model.text_encoder_2.parameters(), *questions.parameters()]
-    optimizer = torch.optim.AdamW(learnt, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    learnt = [
+        *model.text_encoder.parameters(),
+        *model.text_encoder_2.parameters(),
+        *questions.parameters(),
+    ]
+    optimizer = torch.optim.AdamW(
+        learnt, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     start, shares = load_state(checkpoint, both, optimizer), list[float]()
     for step in range(start, steps):
         set_rate([optimizer], LEARNING_RATE, step, steps, WARMUP)
         rng = random.Random(f"language {step}")
         rows = [training_row(rng) for _ in range(BATCH)]
-        captions = [with_rare_token(row.caption(rng, prose=rng.random() < PROSE), row, rng, text.RARE_TOKENS) for row in rows]
+        captions = [
+            with_rare_token(
+                row.caption(rng, prose=rng.random() < PROSE), row, rng, text.RARE_TOKENS
+            )
+            for row in rows
+        ]
         with autocast():
             encoded = model.encode(captions, rng.choice((text.PHRASES_LENGTH, text.TEXT_LENGTH)))
-        loss, share = questions.loss(encoded, [row.said(caption) for row, caption in zip(rows, captions, strict=True)])
+        loss, share = questions.loss(
+            encoded, [row.said(caption) for row, caption in zip(rows, captions, strict=True)]
+        )
         descend(loss, [optimizer], both)
         shares.append(share)
         if (step + 1) % 50 == 0 or step + 1 == steps:

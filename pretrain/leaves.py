@@ -1,7 +1,8 @@
-"""Dead leaves: discs of every size that hide one another, rough as bark or smooth as sky, with the statistics of photographs.
+"""Dead leaves: discs of every size that hide one another, rough as bark or smooth as sky, with the
+statistics of photographs.
 
-(Lee, Mumford and Huang, "Occlusion models for natural images", 2001.) No licence is asked for; an autoencoder that has met them
-keeps the texture of photographs that it has not.
+(Lee, Mumford and Huang, "Occlusion models for natural images", 2001.) No licence is asked for; an
+autoencoder that has met them keeps the texture of photographs that it has not.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ def picture(side: int, rng: np.random.Generator) -> np.ndarray:
     rough = np.stack([_pink(side, rng) for _ in range(4)])
     pixels = np.empty((side, side, 3))
     pixels[:] = _colour(rng)
-    # radii r with a density of 1 / r^3, as of equal things at every distance: the largest fills the picture
+    # radii r with a density of 1 / r^3, as of equal things at every distance: the largest fills the
+    # picture
     radii = np.minimum(SMALLEST / np.sqrt(rng.random(DISCS) + 1e-4), side)
     for radius in radii:
         cx, cy = rng.uniform(-0.1 * side, 1.1 * side, 2)

@@ -1,7 +1,9 @@
-"""Muon: momentum whose update of each matrix is made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+"""Muon: momentum whose update of each matrix is made orthogonal (Jordan et al. 2024,
+kellerjordan.github.io/posts/muon).
 
-torch.optim.Muon computes in bfloat16 everywhere, which processors without it imitate many times slower; this one does where the processor
-multiplies it, and takes all matrices of one shape at a time.
+torch.optim.Muon computes in bfloat16 everywhere, which processors without it imitate many times
+slower; this one does where the processor multiplies it, and takes all matrices of one shape at a
+time.
 """
 
 from __future__ import annotations
@@ -25,7 +27,13 @@ class Muon(Optimizer):
     A step is as large as AdamW's of the same `lr` is (Liu et al. 2025, arXiv:2502.16982).
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.01,
+    ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -35,10 +43,16 @@ class Muon(Optimizer):
             for parameter in group["params"]:
                 by_shape[tuple(parameter.shape)].append(parameter)
             for shape, parameters in by_shape.items():
-                updates = torch.stack([self._nesterov(p, group["momentum"]) for p in parameters]).flatten(2)
+                updates = torch.stack(
+                    [self._nesterov(p, group["momentum"]) for p in parameters]
+                ).flatten(2)
                 scale = 0.2 * max(updates.shape[1:]) ** 0.5
                 torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parameters, list(orthogonal(updates).view(-1, *shape)), alpha=-group["lr"] * scale)
+                torch._foreach_add_(
+                    parameters,
+                    list(orthogonal(updates).view(-1, *shape)),
+                    alpha=-group["lr"] * scale,
+                )
 
     def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
         assert parameter.grad is not None
@@ -49,7 +63,8 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """The nearest half-orthogonal matrices, roughly (Newton-Schulz iteration); n x rows x columns, as given back."""
+    """The nearest half-orthogonal matrices, roughly (Newton-Schulz iteration); n x rows x
+    columns, as given back."""
     a, b, c = QUINTIC
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.mT
@@ -60,8 +75,12 @@ def orthogonal(matrices: Tensor) -> Tensor:
     return (x if wide else x.mT).to(matrices.dtype)
 
 
-def optimizers_of(network: nn.Module, lr: float, weight_decay: float) -> tuple[Optimizer, Optimizer]:
+def optimizers_of(
+    network: nn.Module, lr: float, weight_decay: float
+) -> tuple[Optimizer, Optimizer]:
     """For a convolutional network: Muon for its filters, AdamW for norms and heads."""
     filters = [p for p in network.parameters() if p.ndim == 4]
     rest = [p for p in network.parameters() if p.ndim != 4]
-    return Muon(filters, lr=lr, weight_decay=weight_decay), torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, fused=True)
+    return Muon(filters, lr=lr, weight_decay=weight_decay), torch.optim.AdamW(
+        rest, lr=lr, weight_decay=weight_decay, fused=True
+    )

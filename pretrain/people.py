@@ -1,8 +1,9 @@
 """Who is drawn (`Person`), how (`Shot`), and the drawing of a figure as SVG.
 
-Four drawing styles: "avatar" (package python-avatars, MIT), "toon" (DiceBear's ToonHead by Johan Melin, CC BY 4.0), "persona"
-(DiceBear's Personas by Draftbit, CC BY 4.0), and "clay", which `pretrain.faces` makes of a mesh. `HELD_OUT` lists the identities and
-clothes that no training picture may show; of the faces, the last thousand.
+Four drawing styles: "avatar" (package python-avatars, MIT), "toon" (DiceBear's ToonHead by Johan
+Melin, CC BY 4.0), "persona" (DiceBear's Personas by Draftbit, CC BY 4.0), and "clay", which
+`pretrain.faces` makes of a mesh. `HELD_OUT` lists the identities and clothes that no training
+picture may show; of the faces, the last thousand.
 """
 
 from __future__ import annotations
@@ -22,15 +23,22 @@ HAIR_COLOURS = {
     "black": "#2C1B18", "brown": "#724133", "blonde": "#E0BC68", "red": "#C93305",
     "grey": "#8C8C90", "white": "#F2EFEA", "pink": "#F57FB0", "blue": "#2F6BD0",
 }  # fmt: skip
-SKINS = {"pale": "#FFDBB4", "light": "#EDB98A", "tan": "#D08B5B", "brown": "#A0582A", "dark": "#5C3F30"}
+SKINS = {
+    "pale": "#FFDBB4",
+    "light": "#EDB98A",
+    "tan": "#D08B5B",
+    "brown": "#A0582A",
+    "dark": "#5C3F30",
+}
 CLOTHES_COLOURS = {
     "red": "#E03434", "blue": "#2A62C9", "green": "#1F9A4A", "yellow": "#F5D13B", "pink": "#FF74B1",
     "white": "#FFFFFF", "black": "#20262B", "purple": "#7B3BC0", "orange": "#F58A24", "grey": "#8E9499",
 }  # fmt: skip
 MAN_HAIR = {
-    "cropped hair": "CAESAR", "short hair": "SHORT_FLAT", "short curly hair": "SHORT_CURLY", "a quiff": "QUIFF",
-    "short wavy hair": "SHORT_WAVED", "a bald head": "SIDES", "a buzz cut": "BUZZCUT", "wild hair": "EINSTEIN_HAIR",
-    "a mohawk": "MOHAWK", "messy hair": "MOWGLI", "a pompadour": "POMPADOUR", "spiky hair": "WILD",
+    "cropped hair": "CAESAR", "short hair": "SHORT_FLAT", "short curly hair": "SHORT_CURLY",
+    "a quiff": "QUIFF", "short wavy hair": "SHORT_WAVED", "a bald head": "SIDES",
+    "a buzz cut": "BUZZCUT", "wild hair": "EINSTEIN_HAIR", "a mohawk": "MOHAWK",
+    "messy hair": "MOWGLI", "a pompadour": "POMPADOUR", "spiky hair": "WILD",
     "dreadlocks": "DREADS", "an afro": "FRO", "a mullet": "SHAGGY_MULLET",
 }  # fmt: skip
 WOMAN_HAIR = {
@@ -53,12 +61,27 @@ PERSONA_HAIR = {
     "woman": {"a fringe": "bobBangs", "a bob": "bobCut", "a bun": "straightBun", "long straight hair": "extraLong",
               "long wavy hair": "long", "pigtails": "pigtails", "a half-shaved head": "sideShave", "an afro": "curly"},
 }  # fmt: skip
-GLASSES = {"none": "NONE", "glasses": "WAYFARERS", "round glasses": "ROUND", "sunglasses": "SUNGLASSES",
-           "an eyepatch": "EYEPATCH"}  # fmt: skip
-BEARDS = {"none": "NONE", "a beard": "BEARD_MEDIUM", "a long beard": "BEARD_MAGESTIC", "a moustache": "MOUSTACHE_FANCY"}
-CLOTHES = {"t-shirt": "SHIRT_CREW_NECK", "hoodie": "HOODIE", "overalls": "OVERALL", "sweater": "COLLAR_SWEATER",
-           "blazer": "BLAZER_SHIRT"}  # fmt: skip
-HATS = {"a wide hat": "HAT", "a headscarf": "HIJAB", "a turban": "TURBAN", "a woolly hat": "WINTER_HAT_3", "a chef's hat": "CHEF_CAP"}
+GLASSES = {
+    "none": "NONE", "glasses": "WAYFARERS", "round glasses": "ROUND", "sunglasses": "SUNGLASSES",
+    "an eyepatch": "EYEPATCH",
+}  # fmt: skip
+BEARDS = {
+    "none": "NONE",
+    "a beard": "BEARD_MEDIUM",
+    "a long beard": "BEARD_MAGESTIC",
+    "a moustache": "MOUSTACHE_FANCY",
+}
+CLOTHES = {
+    "t-shirt": "SHIRT_CREW_NECK", "hoodie": "HOODIE", "overalls": "OVERALL",
+    "sweater": "COLLAR_SWEATER", "blazer": "BLAZER_SHIRT",
+}  # fmt: skip
+HATS = {
+    "a wide hat": "HAT",
+    "a headscarf": "HIJAB",
+    "a turban": "TURBAN",
+    "a woolly hat": "WINTER_HAT_3",
+    "a chef's hat": "CHEF_CAP",
+}
 PERSONA_HATS = {"a woolly hat": "beanie", "a cap": "cap"}
 PERSONA_GLASSES = {"glasses": "glasses", "sunglasses": "sunglasses"}
 PERSONA_BEARDS = {"a beard": "beardMustache", "a goatee": "goatee", "a moustache": "walrus"}
@@ -80,7 +103,8 @@ PERSONA_MOODS = {  # mood: (eyes, mouth) of Personas
 }  # fmt: skip
 EYES = {"brown": "#4F2E16", "blue": "#3E76C9", "green": "#3D8A45"}
 POSES = {"facing us": 0.0, "looking left": -0.65, "looking right": 0.65}  # radians
-CLAY_HAIR = {"a bald head": 0.0, "a buzz cut": 0.03, "short hair": 0.13, "a bob": 0.15}  # thickness in heights of the head
+# thickness in heights of the head
+CLAY_HAIR = {"a bald head": 0.0, "a buzz cut": 0.03, "short hair": 0.13, "a bob": 0.15}
 CLAY_CLOTHES = ("t-shirt", "turtleneck")
 CLAY_MOODS = {  # mood: how much each action of the face, with its left and right
     "smiling": {"mouthSmile": 1.0, "cheekSquint": 0.6},
@@ -89,11 +113,13 @@ CLAY_MOODS = {  # mood: how much each action of the face, with its left and righ
     "surprised": {"jawOpen": 0.6, "browInnerUp": 1.0, "browOuterUp": 1.0, "eyeWide": 1.0},
     "serious": {}, "winking": {"eyeBlinkLeft": 1.0, "mouthSmile": 0.6}, "sleeping": {"eyeBlink": 1.0},
 }  # fmt: skip
-FACES, HELD_OUT_FACES = 100_000, 1_000  # numbers of faces there are; the last ones are never trained on
+# numbers of faces there are; the last ones are never trained on
+FACES, HELD_OUT_FACES = 100_000, 1_000
 POSITIONS = {"left": -0.2, "centre": 0.0, "right": 0.2}
 # left, top, right, bottom of the head as shares of the figure
 HEAD = {
-    "avatar": (0.24, 0.04, 0.76, 0.66), "toon": (0.2, 0.02, 0.8, 0.8), "persona": (0.15, 0.08, 0.85, 0.85), "clay": (0.2, 0.05, 0.8, 0.68),
+    "avatar": (0.24, 0.04, 0.76, 0.66), "toon": (0.2, 0.02, 0.8, 0.8),
+    "persona": (0.15, 0.08, 0.85, 0.85), "clay": (0.2, 0.05, 0.8, 0.68),
 }  # fmt: skip
 HELD_OUT: dict[str, Any] = json.loads(Path(__file__).with_name("held_out.json").read_text())
 
@@ -144,7 +170,9 @@ def random_person(rng: random.Random, style: str | None = None) -> Person:
         hair = rng.choice(list(MAN_HAIR if kind == "man" else WOMAN_HAIR))
         glasses = rng.choices(list(GLASSES), (0.48, 0.16, 0.14, 0.14, 0.08))[0]
         beard = rng.choices(list(BEARDS), (0.46, 0.2, 0.17, 0.17))[0] if kind == "man" else "none"
-    return Person(style, kind, hair, rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), glasses, beard)
+    return Person(
+        style, kind, hair, rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), glasses, beard
+    )
 
 
 def random_persona(rng: random.Random) -> Person:
@@ -152,7 +180,15 @@ def random_persona(rng: random.Random) -> Person:
     glasses = rng.choices(("none", *PERSONA_GLASSES), (0.6, 0.2, 0.2))[0]
     beard = rng.choice(("none", "none", "none", *PERSONA_BEARDS)) if kind == "man" else "none"
     hair = rng.choice(list(PERSONA_HAIR[kind]))
-    return Person("persona", kind, hair, rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), glasses, beard)
+    return Person(
+        "persona",
+        kind,
+        hair,
+        rng.choice(list(HAIR_COLOURS)),
+        rng.choice(list(SKINS)),
+        glasses,
+        beard,
+    )
 
 
 def random_child(rng: random.Random) -> Person:
@@ -167,17 +203,35 @@ def random_clay(rng: random.Random) -> Person:
     """A head of the style "clay", with a face of its own."""
     face = rng.randrange(FACES - HELD_OUT_FACES)
     kind, hair = rng.choice(("man", "woman", "boy", "girl")), rng.choice(list(CLAY_HAIR))
-    colour, skin, eyes = rng.choice(list(HAIR_COLOURS)), rng.choice(list(SKINS)), rng.choice(list(EYES))
+    colour = rng.choice(list(HAIR_COLOURS))
+    skin = rng.choice(list(SKINS))
+    eyes = rng.choice(list(EYES))
     return Person("clay", kind, hair, colour, skin, "none", "none", eyes, face)
 
 
 def random_shot(rng: random.Random, style: str) -> Shot:
     """Clothes, mood and place, without a hat."""
-    clothes = rng.choice(list({"avatar": CLOTHES, "toon": TOON_CLOTHES, "persona": PERSONA_CLOTHES, "clay": CLAY_CLOTHES}[style]))
+    clothes = rng.choice(
+        list(
+            {
+                "avatar": CLOTHES,
+                "toon": TOON_CLOTHES,
+                "persona": PERSONA_CLOTHES,
+                "clay": CLAY_CLOTHES,
+            }[style]
+        )
+    )
     background = rng.choice(list(PLAIN_BACKGROUNDS) if rng.random() < 0.5 else list(SCENES))
     position = rng.choices(list(POSITIONS), (0.22, 0.56, 0.22))[0]
     moods = {"persona": PERSONA_MOODS, "clay": CLAY_MOODS}.get(style, MOODS)
-    shot = Shot(clothes, rng.choice(list(CLOTHES_COLOURS)), rng.choice(list(moods)), background, position, rng.uniform(0.8, 1.15))
+    shot = Shot(
+        clothes,
+        rng.choice(list(CLOTHES_COLOURS)),
+        rng.choice(list(moods)),
+        background,
+        position,
+        rng.uniform(0.8, 1.15),
+    )
     return replace(shot, pose=rng.choice(list(POSES))) if style == "clay" else shot
 
 
@@ -187,16 +241,27 @@ def with_hat(person: Person, shot: Shot, rng: random.Random) -> Shot:
     if not hats:
         return shot
     hat = rng.choice(list(hats))
-    return replace(shot, hat=hat, hat_colour="white" if hat == "a chef's hat" else rng.choice(list(CLOTHES_COLOURS)))
+    return replace(
+        shot,
+        hat=hat,
+        hat_colour="white" if hat == "a chef's hat" else rng.choice(list(CLOTHES_COLOURS)),
+    )
 
 
 def can_be_drawn(person: Person, shot: Shot) -> bool:
     """Personas have either eyes or glasses: behind glasses nobody is seen to wink or to sleep."""
-    return not (person.style == "persona" and person.glasses != "none" and shot.mood in ("winking", "sleeping"))
+    return not (
+        person.style == "persona"
+        and person.glasses != "none"
+        and shot.mood in ("winking", "sleeping")
+    )
 
 
 def is_held_out(person: Person, shot: Shot) -> bool:
-    return person.key in _held_out_keys() or f"{shot.clothes_colour} {shot.clothes}" in HELD_OUT["clothes"]
+    return (
+        person.key in _held_out_keys()
+        or f"{shot.clothes_colour} {shot.clothes}" in HELD_OUT["clothes"]
+    )
 
 
 @functools.cache
@@ -234,7 +299,8 @@ def _avatar(person: Person, shot: Shot) -> str:
 
 
 def _as_child(svg: str) -> str:
-    """The head a third larger than the shoulders ask for, the whole a quarter smaller: a child's proportions."""
+    """The head a third larger than the shoulders ask for, the whole a quarter smaller: a
+    child's proportions."""
     neck, larger = 'transform="translate(132 196) scale(1.3) translate(-132 -196)"', "0.76"
     body = re.search(r'<g id="transparent_Body".*?(?=<g id="transparent_Clothing")', svg, re.S)
     face = svg.index('<g id="transparent_Face"')
@@ -261,13 +327,21 @@ def _toon(person: Person, shot: Shot) -> str:
     hair, rear = TOON_HAIR[person.kind][person.hair]
     beard = {"none": "chin", "a beard": "fullBeard", "a moustache": "moustacheTwirl"}[person.beard]
     options = {
-        "seed": "x", "size": 128, "hairVariant": [hair], "rearHairVariant": [rear or "neckHigh"],
-        "rearHairProbability": 100 if rear else 0, "beardVariant": [beard],
-        "beardProbability": 0 if person.beard == "none" else 100, "eyesVariant": [eyes], "eyebrowsVariant": [brows],
-        "mouthVariant": [mouth], "clothesVariant": [TOON_CLOTHES[shot.clothes]],
+        "seed": "x",
+        "size": 128,
+        "hairVariant": [hair],
+        "rearHairVariant": [rear or "neckHigh"],
+        "rearHairProbability": 100 if rear else 0,
+        "beardVariant": [beard],
+        "beardProbability": 0 if person.beard == "none" else 100,
+        "eyesVariant": [eyes],
+        "eyebrowsVariant": [brows],
+        "mouthVariant": [mouth],
+        "clothesVariant": [TOON_CLOTHES[shot.clothes]],
         "clothesColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")],
-        "hairColor": [HAIR_COLOURS[person.hair_colour].strip("#")], "skinColor": [SKINS[person.skin].strip("#")],
-    }  # fmt: skip
+        "hairColor": [HAIR_COLOURS[person.hair_colour].strip("#")],
+        "skinColor": [SKINS[person.skin].strip("#")],
+    }
     return Avatar(_dicebear("toon-head"), options).to_string()
 
 
@@ -278,11 +352,18 @@ def _persona(person: Person, shot: Shot) -> str:
     hat = shot.hat != "none"
     top = CLOTHES_COLOURS[shot.hat_colour] if hat else HAIR_COLOURS[person.hair_colour]
     options = {
-        "seed": "x", "size": 128, "hairVariant": [PERSONA_HATS[shot.hat] if hat else PERSONA_HAIR[person.kind][person.hair]],
-        "eyesVariant": [PERSONA_GLASSES.get(person.glasses, eyes)], "mouthVariant": [mouth], "noseVariant": ["smallRound"],
+        "seed": "x",
+        "size": 128,
+        "hairVariant": [PERSONA_HATS[shot.hat] if hat else PERSONA_HAIR[person.kind][person.hair]],
+        "eyesVariant": [PERSONA_GLASSES.get(person.glasses, eyes)],
+        "mouthVariant": [mouth],
+        "noseVariant": ["smallRound"],
         "facialHairVariant": [PERSONA_BEARDS.get(person.beard, "goatee")],
-        "facialHairProbability": 0 if person.beard == "none" else 100, "clothesVariant": [PERSONA_CLOTHES[shot.clothes]],
-        "clothingColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")], "hairColor": [top.strip("#")],
-        "facialHairColor": [HAIR_COLOURS[person.hair_colour].strip("#")], "skinColor": [SKINS[person.skin].strip("#")],
-    }  # fmt: skip
+        "facialHairProbability": 0 if person.beard == "none" else 100,
+        "clothesVariant": [PERSONA_CLOTHES[shot.clothes]],
+        "clothingColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")],
+        "hairColor": [top.strip("#")],
+        "facialHairColor": [HAIR_COLOURS[person.hair_colour].strip("#")],
+        "skinColor": [SKINS[person.skin].strip("#")],
+    }
     return Avatar(_dicebear("personas"), options).to_string()

@@ -11,5 +11,6 @@ NUMBER = torch.bfloat16 if NATIVE_BFLOAT16 else torch.float32
 
 
 def autocast() -> torch.autocast:
-    """bfloat16 where the processor multiplies it; elsewhere it is imitated, thirty times slower than float32 (AMD Zen 3)."""
+    """bfloat16 where the processor multiplies it; elsewhere it is imitated, thirty times slower
+    than float32 (AMD Zen 3)."""
     return torch.autocast("cpu", torch.bfloat16, enabled=NATIVE_BFLOAT16)

@@ -1,6 +1,7 @@
 """Pictures with exact captions: a portrait, two people side by side, or a thing.
 
-A row (`Portrait`, `Pair`, `Still`) knows how it is drawn, the words for it, and what a reader of the picture can be asked.
+A row (`Portrait`, `Pair`, `Still`) knows how it is drawn, the words for it, and what a reader of
+the picture can be asked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pretrain.people import HELD_OUT, POSITIONS, Person, Shot
 
 # width x height in pixels, and its share of the training pictures
 SHAPES = {(128, 128): 0.5, (112, 144): 0.17, (144, 112): 0.17, (96, 176): 0.08, (176, 96): 0.08}
-MIX = {"portrait": 0.5, "persona": 0.1, "child": 0.1, "pair": 0.06, "still": 0.14, "clay": 0.1}  # shares of the training pictures
+# shares of the training pictures
+MIX = {"portrait": 0.5, "persona": 0.1, "child": 0.1, "pair": 0.06, "still": 0.14, "clay": 0.1}
 HAT, RARE_TOKEN = 0.2, 0.15
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -39,11 +41,14 @@ class Portrait:
         return self.person.kind
 
     def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
-        """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars, trees)."""
+        """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars,
+        trees)."""
         place = self._place(width, height)
         behind = background(self.shot.background, width, height, rng)
         if self.person.style != "clay":
-            return _rasterised(behind + _placed(people.figure(self.person, self.shot), place), width, height)
+            return _rasterised(
+                behind + _placed(people.figure(self.person, self.shot), place), width, height
+            )
         picture = _rasterised(behind, width, height)
         faces.draw(self.person, self.shot, picture, place)
         return picture
@@ -53,12 +58,20 @@ class Portrait:
         return (words.prose if prose else words.portrait)(self.person, self.shot, rng)
 
     def answers(self) -> Answers:
-        """All that can be seen: a bald and beardless head keeps its hair colour to itself, a hat what it covers."""
-        row = {**asdict(self.person), **asdict(self.shot), "background": attributes.wall(self.shot.background), "number": "one"}
+        """All that can be seen: a bald and beardless head keeps its hair colour to itself, a
+        hat what it covers."""
+        row = {
+            **asdict(self.person),
+            **asdict(self.shot),
+            "background": attributes.wall(self.shot.background),
+            "number": "one",
+        }
         hidden = {"scale", "face"}
         if self.shot.hat != "none":
             hidden |= {"hair"}
-        if self.person.beard == "none" and (self.shot.hat != "none" or self.person.hair == "a bald head"):
+        if self.person.beard == "none" and (
+            self.shot.hat != "none" or self.person.hair == "a bald head"
+        ):
             hidden |= {"hair_colour"}
         if self.shot.hat == "none":
             hidden |= {"hat_colour"}
@@ -74,12 +87,23 @@ class Portrait:
         hair, hat = words.bare(person.hair), words.bare(shot.hat)
         clothes = f"{shot.clothes_colour} {shot.clothes}"
         phrases = {
-            "style": [words.DRAWING[person.style][1]], "kind": [person.kind], "hair": [hair],
-            "hair_colour": [f"{person.hair_colour} {hair}", f"{person.hair_colour} hair"], "skin": [f"{person.skin} skin"],
-            "glasses": [person.glasses], "beard": [person.beard], "clothes": [clothes], "clothes_colour": [clothes],
-            "mood": [shot.mood], "background": attributes.place_words(shot.background), "position": [f"on the {shot.position}"],
-            "eyes": [f"{person.eyes} eyes"], "pose": [shot.pose], "hat": [hat], "hat_colour": [f"{shot.hat_colour} {hat}"],
-        }  # fmt: skip
+            "style": [words.DRAWING[person.style][1]],
+            "kind": [person.kind],
+            "hair": [hair],
+            "hair_colour": [f"{person.hair_colour} {hair}", f"{person.hair_colour} hair"],
+            "skin": [f"{person.skin} skin"],
+            "glasses": [person.glasses],
+            "beard": [person.beard],
+            "clothes": [clothes],
+            "clothes_colour": [clothes],
+            "mood": [shot.mood],
+            "background": attributes.place_words(shot.background),
+            "position": [f"on the {shot.position}"],
+            "eyes": [f"{person.eyes} eyes"],
+            "pose": [shot.pose],
+            "hat": [hat],
+            "hat_colour": [f"{shot.hat_colour} {hat}"],
+        }
         return attributes.found(text, phrases, self.answers())
 
     def heads(self, width: int, height: int) -> list[Box]:
@@ -97,7 +121,8 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two people side by side in the left one's place; where each stands comes of the frame, not of their shots."""
+    """Two people side by side in the left one's place; where each stands comes of the frame,
+    not of their shots."""
 
     left: Portrait
     right: Portrait
@@ -109,31 +134,49 @@ class Pair:
     def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
         figures = [
             _placed(people.figure(one.person, one.shot), place, f"{side}-")
-            for side, one, place in zip("ab", (self.left, self.right), self._places(width, height), strict=True)
+            for side, one, place in zip(
+                "ab", (self.left, self.right), self._places(width, height), strict=True
+            )
         ]
-        return _rasterised(background(self.left.shot.background, width, height, rng) + "".join(figures), width, height)
+        return _rasterised(
+            background(self.left.shot.background, width, height, rng) + "".join(figures),
+            width,
+            height,
+        )
 
     def caption(self, rng: random.Random, prose: bool = False) -> str:
         """In phrases, always."""
-        return words.pair((self.left.person, self.left.shot), (self.right.person, self.right.shot), rng)
+        return words.pair(
+            (self.left.person, self.left.shot), (self.right.person, self.right.shot), rng
+        )
 
     def answers(self) -> Answers:
-        return {"style": self.left.person.style, "background": attributes.wall(self.left.shot.background), "number": "two"}
+        return {
+            "style": self.left.person.style,
+            "background": attributes.wall(self.left.shot.background),
+            "number": "two",
+        }
 
     def said(self, text: str) -> Answers:
         phrases = {
-            "style": [words.DRAWING[self.left.person.style][0]], "background": attributes.place_words(self.left.shot.background),
+            "style": [words.DRAWING[self.left.person.style][0]],
+            "background": attributes.place_words(self.left.shot.background),
             "number": ["and a", "next to a", "two people"],
-        }  # fmt: skip
+        }
         return attributes.found(text, phrases, self.answers())
 
     def heads(self, width: int, height: int) -> list[Box]:
         places = self._places(width, height)
-        return [_head(one.person, place) for one, place in zip((self.left, self.right), places, strict=True)]
+        return [
+            _head(one.person, place)
+            for one, place in zip((self.left, self.right), places, strict=True)
+        ]
 
     def _places(self, width: int, height: int) -> tuple[Box, Box]:
         w = min(0.74 * width, height)
-        return self._place(0.27 * width, w, height, self.left), self._place(0.73 * width, w, height, self.right)
+        return self._place(0.27 * width, w, height, self.left), self._place(
+            0.73 * width, w, height, self.right
+        )
 
     def _place(self, centre: float, w: float, height: int, one: Portrait) -> Box:
         h = w * _tallness(one.person)
@@ -168,13 +211,20 @@ class Still:
         return words.still(self.style, self.thing, self.position, self.background, rng)
 
     def answers(self) -> Answers:
-        return {"style": self.style, "kind": self.thing, "background": attributes.wall(self.background), "position": self.position}
+        return {
+            "style": self.style,
+            "kind": self.thing,
+            "background": attributes.wall(self.background),
+            "position": self.position,
+        }
 
     def said(self, text: str) -> Answers:
         phrases = {
-            "style": [words.DRAWING[self.style][0]], "kind": [self.thing], "background": attributes.place_words(self.background),
+            "style": [words.DRAWING[self.style][0]],
+            "kind": [self.thing],
+            "background": attributes.place_words(self.background),
             "position": [f"on the {self.position}"],
-        }  # fmt: skip
+        }
         return attributes.found(text, phrases, self.answers())
 
     def heads(self, width: int, height: int) -> list[Box]:
@@ -192,7 +242,11 @@ Row = Portrait | Pair | Still
 
 def grown_up(row: Row) -> bool:
     """A man or a woman of the first two styles, without a hat: what the shipped reader knows."""
-    flat = isinstance(row, Portrait) and row.shot.hat == "none" and row.person.style in ("avatar", "toon")
+    flat = (
+        isinstance(row, Portrait)
+        and row.shot.hat == "none"
+        and row.person.style in ("avatar", "toon")
+    )
     return flat and row.class_word in ("man", "woman")
 
 
@@ -220,7 +274,10 @@ def training_row(rng: random.Random) -> Row:
     if kind == "pair":
         left = _portrait(rng, rng.choices(("portrait", "child", "persona"), (0.5, 0.25, 0.25))[0])
         while True:  # of one style
-            right = _portrait(rng, rng.choice(("portrait", "child")) if left.person.style != "persona" else "persona")
+            right = _portrait(
+                rng,
+                rng.choice(("portrait", "child")) if left.person.style != "persona" else "persona",
+            )
             if right.person.style == left.person.style:
                 return Pair(left, right)
     return _portrait(rng, kind)
@@ -228,8 +285,11 @@ def training_row(rng: random.Random) -> Row:
 
 def _portrait(rng: random.Random, kind: str) -> Portrait:
     make = {
-        "portrait": people.random_person, "persona": people.random_persona, "child": people.random_child, "clay": people.random_clay,
-    }[kind]  # fmt: skip
+        "portrait": people.random_person,
+        "persona": people.random_persona,
+        "child": people.random_child,
+        "clay": people.random_clay,
+    }[kind]
     while True:
         person = make(rng)
         shot = people.random_shot(rng, person.style)
@@ -242,19 +302,27 @@ def _portrait(rng: random.Random, kind: str) -> Portrait:
 def _still(rng: random.Random) -> Still:
     while True:
         shot = people.random_shot(rng, "avatar")
-        row = Still(rng.choice(things.STYLES), rng.choice(list(things.THINGS)), shot.background, shot.position, rng.uniform(0.7, 1.1))
+        row = Still(
+            rng.choice(things.STYLES),
+            rng.choice(list(things.THINGS)),
+            shot.background,
+            shot.position,
+            rng.uniform(0.7, 1.1),
+        )
         if f"{row.style} {row.thing}" not in HELD_OUT["things"]:
             return row
 
 
 def with_rare_token(text: str, row: Row, rng: random.Random, tokens: Sequence[str]) -> str:
-    """The caption, now and then with a rare token before its class word: a base that has met them takes them for nothing."""
+    """The caption, now and then with a rare token before its class word: a base that has met
+    them takes them for nothing."""
     if rng.random() < RARE_TOKEN:
         return text.replace(row.class_word, f"{rng.choice(tokens)} {row.class_word}", 1)
     return text
 
 
-# ── drawing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── drawing
+# ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _rasterised(inside: str, width: int, height: int) -> Image.Image:
@@ -267,10 +335,13 @@ def _rasterised(inside: str, width: int, height: int) -> Image.Image:
 
 
 def _placed(svg: str, place: Box, mark: str = "") -> str:
-    """The drawing in its box; `mark` keeps its ids apart from those of another drawing of the same picture."""
+    """The drawing in its box; `mark` keeps its ids apart from those of another drawing of the
+    same picture."""
     x, y, right, bottom = place
     head, rest = svg.split(">", 1)
-    kept = [word for word in head.split(" ") if not word.startswith(("width=", "height=", "x=", "y="))]
+    kept = [
+        word for word in head.split(" ") if not word.startswith(("width=", "height=", "x=", "y="))
+    ]
     placed = f'{" ".join(kept)} x="{x:.1f}" y="{y:.1f}" width="{right - x:.1f}" height="{bottom - y:.1f}">{rest}'
     return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{mark}", placed) if mark else placed
 

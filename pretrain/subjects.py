@@ -1,4 +1,5 @@
-"""What LoRAs are measured with: people, clay heads, things and drawing styles, each with its photos and with prompts about the rest."""
+"""What LoRAs are measured with: people, clay heads, things and drawing styles, each with its
+photos and with prompts about the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from dataclasses import dataclass, replace
 from fluxbooth.evaluation import likeness
 from pretrain import words
 from pretrain.attributes import Answers
-from pretrain.people import FACES, HELD_OUT, Person, random_clay, random_person, random_persona, random_shot
+from pretrain.people import (
+    FACES,
+    HELD_OUT,
+    Person,
+    random_clay,
+    random_person,
+    random_persona,
+    random_shot,
+)
 from pretrain.renders import Portrait, Row, Still
 
 
@@ -19,7 +28,8 @@ def held_out_people() -> list[Person]:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a LoRA is to learn: its photos, what stays the same in them, and prompts that say nothing of that."""
+    """What a LoRA is to learn: its photos, what stays the same in them, and prompts that say
+    nothing of that."""
 
     class_name: str
     identity: Answers
@@ -31,13 +41,27 @@ def person(who: Person) -> Subject:
     def prompt(rng: random.Random) -> tuple[str, Answers]:
         shot = random_shot(rng, who.style)
         truth = Portrait(who, shot).answers()
-        seen = [f"ohwx {who.kind} wearing {words.clothes(shot)}", shot.mood, words.place(shot.background, rng)]
+        seen = [
+            f"ohwx {who.kind} wearing {words.clothes(shot)}",
+            shot.mood,
+            words.place(shot.background, rng),
+        ]
         seen += [shot.pose] if shot.pose != "none" else []
-        return ", ".join(seen), {name: truth[name] for name in ("clothes", "clothes_colour", "mood", "background", "pose") if name in truth}
+        return ", ".join(seen), {
+            name: truth[name]
+            for name in ("clothes", "clothes_colour", "mood", "background", "pose")
+            if name in truth
+        }
 
-    names = likeness.IDENTITY if who.style != "clay" else ("kind", "hair", "hair_colour", "skin", "eyes")
+    names = (
+        likeness.IDENTITY
+        if who.style != "clay"
+        else ("kind", "hair", "hair_colour", "skin", "eyes")
+    )
     identity = {name: getattr(who, name) for name in names}
-    return Subject(who.kind, identity, lambda rng: Portrait(who, random_shot(rng, who.style)), prompt)
+    return Subject(
+        who.kind, identity, lambda rng: Portrait(who, random_shot(rng, who.style)), prompt
+    )
 
 
 def held_out_face(number: int) -> Person:
@@ -55,7 +79,9 @@ def thing(held_out: str) -> Subject:
 
     def prompt(rng: random.Random) -> tuple[str, Answers]:
         row = photo(rng)
-        return f"ohwx {name}, {words.place(row.background, rng)}", {"background": row.answers()["background"]}
+        return f"ohwx {name}, {words.place(row.background, rng)}", {
+            "background": row.answers()["background"]
+        }
 
     return Subject(name, {"style": style, "kind": name}, photo, prompt)
 
@@ -64,7 +90,10 @@ def drawing(style: str) -> Subject:
     """A drawing style, learnt from eight people in it."""
 
     def photo(rng: random.Random) -> Portrait:
-        return Portrait(random_persona(rng) if style == "persona" else random_person(rng, style), random_shot(rng, style))
+        return Portrait(
+            random_persona(rng) if style == "persona" else random_person(rng, style),
+            random_shot(rng, style),
+        )
 
     def prompt(rng: random.Random) -> tuple[str, Answers]:
         row = photo(rng)
@@ -78,9 +107,14 @@ def drawing(style: str) -> Subject:
 
 
 def subject(kind: str, number: int) -> Subject:
-    """Of "people", "faces" and "objects", which nano has not seen so, or "styles", which it has, under other names."""
+    """Of "people", "faces" and "objects", which nano has not seen so, or "styles", which it
+    has, under other names."""
     if kind == "people":
         return person(held_out_people()[number])
     if kind == "faces":
         return person(held_out_face(number))
-    return thing(HELD_OUT["things"][number]) if kind == "objects" else drawing(("toon", "persona", "avatar")[number])
+    return (
+        thing(HELD_OUT["things"][number])
+        if kind == "objects"
+        else drawing(("toon", "persona", "avatar")[number])
+    )

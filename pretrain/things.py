@@ -1,6 +1,8 @@
-"""Pets, animals and objects, each in three drawing styles, cut out: pictures that npm packages ship.
+"""Pets, animals and objects, each in three drawing styles, cut out: pictures that npm packages
+ship.
 
-"3d" is Microsoft's Fluent Emoji (MIT), "sticker" Twemoji (CC BY 4.0), "emoji" Google's Noto Emoji (Apache-2.0).
+"3d" is Microsoft's Fluent Emoji (MIT), "sticker" Twemoji (CC BY 4.0), "emoji" Google's Noto Emoji
+(Apache-2.0).
 """
 
 from __future__ import annotations
@@ -37,16 +39,35 @@ FOLDER = Path.home() / ".cache" / "fluxbooth-things"
 
 
 def install() -> None:
-    """Brings the packages into `FOLDER`/node_modules, with npm. Raises InputError where there is no npm, or it cannot."""
+    """Brings the packages into `FOLDER`/node_modules, with npm.
+
+    Raises InputError where there is no npm, or it cannot.
+    """
     if all((FOLDER / "node_modules" / name.rpartition("@")[0]).exists() for name in PACKAGES):
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run(["npm", "install", "--prefix", FOLDER, "--ignore-scripts", "--no-audit", "--no-fund", *PACKAGES], check=True)
+        subprocess.run(
+            [
+                "npm",
+                "install",
+                "--prefix",
+                FOLDER,
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                *PACKAGES,
+            ],
+            check=True,
+        )
     except FileNotFoundError:
-        raise InputError("npm is not installed, and the pictures of things come from its packages: install Node.js.") from None
+        raise InputError(
+            "npm is not installed, and the pictures of things come from its packages: install Node.js."
+        ) from None
     except subprocess.CalledProcessError:
-        raise InputError("npm could not bring the pictures of things (it says above why): mend that and run this again.") from None
+        raise InputError(
+            "npm could not bring the pictures of things (it says above why): mend that and run this again."
+        ) from None
 
 
 @functools.cache
@@ -55,8 +76,15 @@ def cutout(style: str, thing: str) -> Image.Image:
     code, noto = THINGS[thing]
     modules = FOLDER / "node_modules"
     if style == "3d":
-        paths = [modules / "@lobehub/fluent-emoji-3d/assets" / f"{code}{tail}.webp" for tail in ("", "-fe0f")]
-        return Image.open(next(path for path in paths if path.exists())).convert("RGBA").resize((256, 256))
+        paths = [
+            modules / "@lobehub/fluent-emoji-3d/assets" / f"{code}{tail}.webp"
+            for tail in ("", "-fe0f")
+        ]
+        return (
+            Image.open(next(path for path in paths if path.exists()))
+            .convert("RGBA")
+            .resize((256, 256))
+        )
     if style == "sticker":
         return _drawn((modules / "@twemoji/svg" / f"{code}.svg").read_text())
     icon = _noto(modules)[noto or thing.replace(" ", "-")]["body"]

@@ -1,4 +1,5 @@
-"""The velocity field, trained from nothing by the same flow as a LoRA is, beside the two text encoders that it listens to."""
+"""The velocity field, trained from nothing by the same flow as a LoRA is, beside the two text
+encoders that it listens to."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ LEARNING_RATE, WARMUP = 1.5e-3, 50
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one shape: `z` (n x tokens x 64), a caption each, what each token's loss counts (n x tokens x 1, mean 1)."""
+    """Pictures of one shape: `z` (n x tokens x 64), a caption each, what each token's loss
+    counts (n x tokens x 1, mean 1)."""
 
     z: Tensor
     captions: list[str]
@@ -55,10 +57,16 @@ class Nano(nn.Module):
         self.text_encoder_2: T5EncoderModel
         self.text_encoder, self.text_encoder_2 = text.encoders(self.clip, self.t5)
         self.transformer = FluxTransformer2DModel(
-            in_channels=64, num_layers=2, num_single_layers=4, attention_head_dim=64, num_attention_heads=4,
-            joint_attention_dim=text.WIDTH_T5, pooled_projection_dim=text.WIDTH_CLIP, guidance_embeds=True,
+            in_channels=64,
+            num_layers=2,
+            num_single_layers=4,
+            attention_head_dim=64,
+            num_attention_heads=4,
+            joint_attention_dim=text.WIDTH_T5,
+            pooled_projection_dim=text.WIDTH_CLIP,
+            guidance_embeds=True,
             axes_dims_rope=(16, 24, 24),
-        )  # fmt: skip
+        )
 
     def encode(self, captions: list[str], length: int = text.TEXT_LENGTH) -> tuple[Tensor, Tensor]:
         """Per-token T5 states (n x `length` x 192) and CLIP's pooled vector (n x 128)."""
@@ -67,7 +75,8 @@ class Nano(nn.Module):
 
     @classmethod
     def shipped(cls, folder: Path) -> Nano:
-        """The weights of a finished folder; words of the captions that it never met come after those of its vocabularies."""
+        """The weights of a finished folder; words of the captions that it never met come after
+        those of its vocabularies."""
         pipeline = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         clip, t5 = text.extended(pipeline.tokenizer, pipeline.tokenizer_2)
         pipeline.text_encoder.resize_token_embeddings(len(clip), mean_resizing=False)
@@ -78,16 +87,32 @@ class Nano(nn.Module):
             getattr(model, name).load_state_dict(getattr(pipeline, name).state_dict())
         return model
 
-    def velocity(self, x: Tensor, sigma: Tensor, encoded: tuple[Tensor, Tensor], guidance: Tensor, shape: tuple[int, int]) -> Tensor:
+    def velocity(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        encoded: tuple[Tensor, Tensor],
+        guidance: Tensor,
+        shape: tuple[int, int],
+    ) -> Tensor:
         states, pooled = encoded
         return self.transformer(
-            hidden_states=x, timestep=sigma, guidance=guidance, encoder_hidden_states=states, pooled_projections=pooled,
-            txt_ids=torch.zeros(states.shape[1], 3), img_ids=position_ids(*shape), return_dict=False,
-        )[0]  # fmt: skip
+            hidden_states=x,
+            timestep=sigma,
+            guidance=guidance,
+            encoder_hidden_states=states,
+            pooled_projections=pooled,
+            txt_ids=torch.zeros(states.shape[1], 3),
+            img_ids=position_ids(*shape),
+            return_dict=False,
+        )[0]
 
 
-def plain_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any) -> Tensor:
-    """softmax(Q K^T / sqrt d) V, which for a hundred tokens on a CPU runs back four times as fast as torch's flash attention."""
+def plain_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any
+) -> Tensor:
+    """softmax(Q K^T / sqrt d) V, which for a hundred tokens on a CPU runs back four times as
+    fast as torch's flash attention."""
     if attn_mask is not None or options.get("is_causal"):
         return FLASH_ATTENTION(query, key, value, attn_mask=attn_mask, **options)
     return (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1) @ value
@@ -105,8 +130,15 @@ def pack(latents: np.ndarray) -> Tensor:
     return FluxPipeline._pack_latents(z, *z.shape)
 
 
-def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray], prose: float = PROSE, pictures: int = BATCH) -> Batch:
-    """The pictures of a step: of one shard's shape; in a share `prose` of the steps half of the captions are sentences."""
+def batch_at(
+    step: int,
+    shards: list[Shard],
+    latents: list[np.ndarray],
+    prose: float = PROSE,
+    pictures: int = BATCH,
+) -> Batch:
+    """The pictures of a step: of one shard's shape; in a share `prose` of the steps half of the
+    captions are sentences."""
     rng = random.Random(f"batch {step}")
     shape = rng.choice(shards).pictures.shape[1:3]
     same_shape = [i for i, shard in enumerate(shards) if shard.pictures.shape[1:3] == shape]
@@ -118,17 +150,28 @@ def batch_at(step: int, shards: list[Shard], latents: list[np.ndarray], prose: f
     def caption(row: Row) -> str:
         if rng.random() < EMPTY_CAPTIONS:
             return ""
-        return with_rare_token(row.caption(rng, prose=sentences and rng.random() < 0.5), row, rng, RARE_TOKENS)
+        return with_rare_token(
+            row.caption(rng, prose=sentences and rng.random() < 0.5), row, rng, RARE_TOKENS
+        )
 
     weights, shape = head_weights(rows, z.shape[2], z.shape[3]), (z.shape[2], z.shape[3])
-    return Batch(pack(z), list(map(caption, rows)), rows, weights, shape, text.TEXT_LENGTH if sentences else text.PHRASES_LENGTH)
+    return Batch(
+        pack(z),
+        list(map(caption, rows)),
+        rows,
+        weights,
+        shape,
+        text.TEXT_LENGTH if sentences else text.PHRASES_LENGTH,
+    )
 
 
 def head_weights(rows: Sequence[Row], height: int, width: int) -> Tensor:
-    """What the loss of each token counts, n x tokens x 1, mean 1: a head's tokens count `HEAD_WEIGHT` times a wall's.
+    """What the loss of each token counts, n x tokens x 1, mean 1: a head's tokens count
+    `HEAD_WEIGHT` times a wall's.
 
-    A mood is a twelfth of the latent distance that a place is, and lies in eight tokens: unweighted, 350,000 samples taught places and
-    colours and next to nothing of moods, glasses and beards. A factor on whole tokens moves no optimum, only what is learnt first.
+    A mood is a twelfth of the latent distance that a place is, and lies in eight tokens:
+    unweighted, 350,000 samples taught places and colours and next to nothing of moods, glasses and
+    beards. A factor on whole tokens moves no optimum, only what is learnt first.
     """
     weights = torch.ones(len(rows), height // 2, width // 2)
     for weight, row in zip(weights, rows, strict=True):
@@ -138,23 +181,30 @@ def head_weights(rows: Sequence[Row], height: int, width: int) -> Tensor:
     return (weights / weights.mean((1, 2), keepdim=True)).flatten(1).unsqueeze(2)
 
 
-def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path) -> Iterator[tuple[int, float, Nano]]:
-    """Yields (step, mean loss since the last yield, averaged model) every fifty steps; resumes from `checkpoint`.
+def train(
+    model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: int, checkpoint: Path
+) -> Iterator[tuple[int, float, Nano]]:
+    """Yields (step, mean loss since the last yield, averaged model) every fifty steps; resumes from
+    `checkpoint`.
 
-    The text encoders know the captions' language already (`pretrain.language`) and stay as they are.
+    The text encoders know the captions' language already (`pretrain.language`) and stay as they
+    are.
     """
     nn.functional.scaled_dot_product_attention = plain_attention
     for encoder in (model.text_encoder, model.text_encoder_2):
         encoder.requires_grad_(False)
     average = copy.deepcopy(model)
-    model.transformer.compile_repeated_blocks()  # needs a C++ compiler; takes two minutes and makes a step a third shorter
+    # needs a C++ compiler; takes two minutes and makes a step a third shorter
+    model.transformer.compile_repeated_blocks()
     judge = Judge()
     everything = nn.ModuleDict({"model": model, "average": average, "judge": judge})
     learners = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
     optimizers = (*make_optimizers(model.transformer), *learners)
     start, total = load_state(checkpoint, everything, *optimizers), 0.0
     for step in range(JUDGE_LESSONS if start == 0 else 0):
-        first_lesson(judge, learners, batch_at(FIRST_LESSON + step, shards, latents), (step + 1) / WARMUP)
+        first_lesson(
+            judge, learners, batch_at(FIRST_LESSON + step, shards, latents), (step + 1) / WARMUP
+        )
     for step in range(start, steps):
         total += train_step(model, judge, optimizers, step, steps, batch_at(step, shards, latents))
         decay = min(EMA, (step + 1) / (step + 20))
@@ -167,8 +217,11 @@ def train(model: Nano, shards: list[Shard], latents: list[np.ndarray], steps: in
             save_state(checkpoint, step + 1, everything, *optimizers)
 
 
-def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step: int, steps: int, batch: Batch) -> float:
-    """One step of all `optimizers`; returns the plain velocity loss, which counts every token alike."""
+def train_step(
+    model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step: int, steps: int, batch: Batch
+) -> float:
+    """One step of all `optimizers`; returns the plain velocity loss, which counts every token
+    alike."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps)
@@ -177,19 +230,31 @@ def train_step(model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step:
     sigma = noise_levels(len(batch.z), draw)
     x = flow.interpolate(batch.z, eps, sigma)
     with autocast():
-        velocity = model.velocity(x, sigma, model.encode(batch.captions, batch.text_length), torch.ones(len(x)), batch.shape)
+        velocity = model.velocity(
+            x,
+            sigma,
+            model.encode(batch.captions, batch.text_length),
+            torch.ones(len(x)),
+            batch.shape,
+        )
     error = (velocity.float() - (eps - batch.z)).square()
     predicted = x - sigma.view(-1, 1, 1) * velocity.float()
     said, unsaid = said_and_unsaid(batch.rows, batch.captions)
     judge.requires_grad_(False)
-    ((error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, said)).backward()
+    (
+        (error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, said)
+    ).backward()
     judge.requires_grad_(True)
     clean = judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows])
-    descend(clean + judge.loss(predicted.detach(), batch.shape, unsaid), optimizers, model.transformer)
+    descend(
+        clean + judge.loss(predicted.detach(), batch.shape, unsaid), optimizers, model.transformer
+    )
     return error.mean().item()
 
 
-def first_lesson(judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, warmth: float) -> None:
+def first_lesson(
+    judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, warmth: float
+) -> None:
     """The judge learns from clean latents alone before it is listened to."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -198,7 +263,8 @@ def first_lesson(judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, wa
 
 
 def alone(student: Nano, *frozen: nn.Module) -> tuple[Optimizer, Optimizer]:
-    """Optimizers of `student`'s transformer, all beside which is frozen from here on; what draws is compiled."""
+    """Optimizers of `student`'s transformer, all beside which is frozen from here on; what
+    draws is compiled."""
     nn.functional.scaled_dot_product_attention = plain_attention
     for model in (student, *frozen):
         if isinstance(model, Nano):
@@ -209,10 +275,13 @@ def alone(student: Nano, *frozen: nn.Module) -> tuple[Optimizer, Optimizer]:
 
 
 def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimizer]:
-    """Muon for the matrices of attention and feed-forward, AdamW for the rest: embeddings, modulations, norms, biases, the way out."""
+    """Muon for the matrices of attention and feed-forward, AdamW for the rest: embeddings,
+    modulations, norms, biases, the way out."""
     inside = {
-        name for name, p in network.named_parameters() if p.ndim == 2 and "transformer_blocks" in name and ".norm" not in name
-    }  # fmt: skip
+        name
+        for name, p in network.named_parameters()
+        if p.ndim == 2 and "transformer_blocks" in name and ".norm" not in name
+    }
     matrices = [p for name, p in network.named_parameters() if name in inside]
     rest = [p for name, p in network.named_parameters() if name not in inside]
     return (
@@ -224,8 +293,9 @@ def make_optimizers(network: FluxTransformer2DModel) -> tuple[Optimizer, Optimiz
 def noise_levels(batch: int, random: torch.Generator) -> Tensor:
     """Logit-normal around 0.73, not 0.5.
 
-    What a caption names, down to a mood, shows through the noise until sigma passes 0.85 (a whole wall's colour: 0.97): only
-    beyond must the caption be read to know it. Around 0.5, one sample in twenty-four lies there, here three in ten.
+    What a caption names, down to a mood, shows through the noise until sigma passes 0.85 (a whole
+    wall's colour: 0.97): only beyond must the caption be read to know it. Around 0.5, one sample in
+    twenty-four lies there, here three in ten.
     """
     return torch.sigmoid(1.0 + 1.4 * torch.randn(batch, generator=random))
 

@@ -1,4 +1,5 @@
-"""The autoencoder: AutoencoderKL, 8x downsampling, 16 latent channels, no attention (so that crops train it)."""
+"""The autoencoder: AutoencoderKL, 8x downsampling, 16 latent channels, no attention (so that
+crops train it)."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from pretrain.schedule import descend
 
 CROP, BATCH, LEARNING_RATE, KL_WEIGHT = 64, 16, 2e-3, 1e-3
 EDGE_WEIGHT, SQUARE_WEIGHT = 0.5, 4.0
-LEAVES, TETHER = 8, 1.0  # of a batch's crops, how many are no render; what a moved latent of a render costs
+# of a batch's crops, how many are no render; what a moved latent of a render costs
+LEAVES, TETHER = 8, 1.0
 
 
 def build() -> AutoencoderKL:
@@ -45,9 +47,11 @@ def build() -> AutoencoderKL:
 def train(
     shards: list[Shard], steps: int, checkpoint: Path, finished: AutoencoderKL | None = None
 ) -> Iterator[tuple[int, float, AutoencoderKL]]:
-    """Yields (step, mean loss since the last yield, model) every hundred steps; resumes from `checkpoint`.
+    """Yields (step, mean loss since the last yield, model) every hundred steps; resumes from
+    `checkpoint`.
 
-    Of a `finished` one the latents of renders are held where they are, for what was trained on them; other pictures' may move.
+    Of a `finished` one the latents of renders are held where they are, for what was trained on
+    them; other pictures' may move.
     """
     torch.manual_seed(0)
     before = copy.deepcopy(finished).requires_grad_(False) if finished else None
@@ -59,12 +63,20 @@ def train(
         rng = np.random.default_rng((7, step))
         pixels = crops(shards, rng)
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = highest * min(1.0, (step + 1) / 200) * 0.5 * (1.02 + 0.98 * math.cos(math.pi * step / steps))
+            group["lr"] = (
+                highest
+                * min(1.0, (step + 1) / 200)
+                * 0.5
+                * (1.02 + 0.98 * math.cos(math.pi * step / steps))
+            )
         torch.manual_seed(step)
         with autocast():
             posterior = model.encode(pixels).latent_dist
             decoded = model.decode(posterior.sample()).sample
-        loss = reconstruction_loss(decoded.float(), pixels) + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+        loss = (
+            reconstruction_loss(decoded.float(), pixels)
+            + KL_WEIGHT * posterior.kl().mean() / posterior.mean[0].numel()
+        )
         if before:
             loss = loss + TETHER * moved(before, pixels[LEAVES:], posterior.mean[LEAVES:])
         descend(loss, optimizers, model)
@@ -84,7 +96,8 @@ def moved(before: AutoencoderKL, pixels: torch.Tensor, latents: torch.Tensor) ->
 
 
 def reconstruction_loss(decoded: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """L1 and squares on the pixels, and L1 on their horizontal and vertical differences, so that outlines stay sharp."""
+    """L1 and squares on the pixels, and L1 on their horizontal and vertical differences, so
+    that outlines stay sharp."""
     loss = F.l1_loss(decoded, pixels) + SQUARE_WEIGHT * F.mse_loss(decoded, pixels)
     for dim in (2, 3):
         loss = loss + EDGE_WEIGHT * F.l1_loss(decoded.diff(dim=dim), pixels.diff(dim=dim))
@@ -109,7 +122,8 @@ def to_model(pixels: np.ndarray) -> torch.Tensor:
 
 @torch.inference_mode()
 def psnr(model: AutoencoderKL, pixels: np.ndarray) -> float:
-    """Peak signal to noise ratio in dB of whole pictures, reconstructed from the posterior's mean."""
+    """Peak signal to noise ratio in dB of whole pictures, reconstructed from the posterior's
+    mean."""
     x = to_model(pixels)
     decoded = model.decode(model.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
     mse = ((decoded - x) / 2).square().mean(dim=(1, 2, 3))
@@ -120,14 +134,23 @@ def photographs(folder: Path) -> np.ndarray:
     """The middle of each picture in `folder`, uint8 n x 128 x 128 x 3."""
     if not folder.is_dir() or not any(folder.iterdir()):
         raise InputError(f"There are no photographs in {folder}: name a folder that holds some.")
-    pictures = [ImageOps.fit(Image.open(path).convert("RGB"), (128, 128)) for path in sorted(folder.iterdir())]
+    pictures = [
+        ImageOps.fit(Image.open(path).convert("RGB"), (128, 128))
+        for path in sorted(folder.iterdir())
+    ]
     return np.stack([np.asarray(picture) for picture in pictures])
 
 
 def linear_code(pictures: np.ndarray) -> float:
-    """dB of the best linear code of 8 x 8 blocks by 16 numbers each, as few as the autoencoder has, fitted to these very pictures."""
+    """dB of the best linear code of 8 x 8 blocks by 16 numbers each, as few as the autoencoder
+    has, fitted to these very pictures."""
     n, height, width, _ = pictures.shape
-    blocks = pictures.reshape(n, height // 8, 8, width // 8, 8, 3).swapaxes(2, 3).reshape(-1, 192).astype(np.float64)
+    blocks = (
+        pictures.reshape(n, height // 8, 8, width // 8, 8, 3)
+        .swapaxes(2, 3)
+        .reshape(-1, 192)
+        .astype(np.float64)
+    )
     centred = blocks - blocks.mean(0)
     axes = np.linalg.svd(centred, full_matrices=False)[2][:16]
     missed = np.square(centred - centred @ axes.T @ axes).reshape(n, -1).mean(1)
@@ -136,15 +159,26 @@ def linear_code(pictures: np.ndarray) -> float:
 
 @torch.inference_mode()
 def normalise(model: AutoencoderKL, shards: list[Shard]) -> None:
-    """Sets shift and scale in the config so that latents have mean 0 and standard deviation 1, as FLUX's have."""
-    latents = torch.cat([model.encode(to_model(shard.pictures[:24])).latent_dist.mode().flatten() for shard in shards[:24]])
-    model.register_to_config(shift_factor=float(latents.mean()), scaling_factor=float(1 / latents.std()))
+    """Sets shift and scale in the config so that latents have mean 0 and standard deviation 1,
+    as FLUX's have."""
+    latents = torch.cat(
+        [
+            model.encode(to_model(shard.pictures[:24])).latent_dist.mode().flatten()
+            for shard in shards[:24]
+        ]
+    )
+    model.register_to_config(
+        shift_factor=float(latents.mean()), scaling_factor=float(1 / latents.std())
+    )
 
 
 @torch.inference_mode()
 def encode(model: AutoencoderKL, shard: Shard) -> np.ndarray:
     """Normalised latents of a shard, float16 n x 16 x H/8 x W/8."""
     with autocast():
-        parts = [model.encode(to_model(shard.pictures[i : i + 50])).latent_dist.mode() for i in range(0, len(shard.rows), 50)]
+        parts = [
+            model.encode(to_model(shard.pictures[i : i + 50])).latent_dist.mode()
+            for i in range(0, len(shard.rows), 50)
+        ]
     latents = (torch.cat(parts).float() - model.config.shift_factor) * model.config.scaling_factor
     return latents.half().numpy()

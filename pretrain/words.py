@@ -1,4 +1,5 @@
-"""The words for a picture: many phrasings, from two words to sixty; every statement in them is true of the picture."""
+"""The words for a picture: many phrasings, from two words to sixty; every statement in them is
+true of the picture."""
 
 from __future__ import annotations
 
@@ -29,13 +30,21 @@ def with_article(thing: str) -> str:
 
 
 def clothes(shot: Shot) -> str:
-    return coloured(shot.clothes_colour, shot.clothes if shot.clothes == "overalls" else f"a {shot.clothes}")
+    return coloured(
+        shot.clothes_colour, shot.clothes if shot.clothes == "overalls" else f"a {shot.clothes}"
+    )
 
 
 def place(name: str, rng: random.Random) -> str:
     if name in SCENES:
         return SCENES[name]
-    return rng.choice((f"{name} background", f"on {with_article(name)} background", f"in front of {with_article(name)} wall"))
+    return rng.choice(
+        (
+            f"{name} background",
+            f"on {with_article(name)} background",
+            f"in front of {with_article(name)} wall",
+        )
+    )
 
 
 def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
@@ -56,9 +65,16 @@ def portrait(person: Person, shot: Shot, rng: random.Random) -> str:
         rng.shuffle(scene)
     who = person.kind + _with(features(person, shot, keep_identity, rng), rng)
     drawing = DRAWING[person.style]
-    opening = rng.choice((
-        f"a {drawing[0]} of a {who}", f"{drawing[1]} portrait of a {who}", f"a {who}", who, f"portrait of a {who}", who,
-    ))  # fmt: skip
+    opening = rng.choice(
+        (
+            f"a {drawing[0]} of a {who}",
+            f"{drawing[1]} portrait of a {who}",
+            f"a {who}",
+            who,
+            f"portrait of a {who}",
+            who,
+        )
+    )
     return ", ".join([opening, *scene])
 
 
@@ -67,10 +83,16 @@ def prose(person: Person, shot: Shot, rng: random.Random) -> str:
     he, his, him = ("he", "his", "him") if person.kind in ("man", "boy") else ("she", "her", "her")
     seen = [f"{he} wears {it}" for it in (person.glasses, _hat(shot)) if it != "none"]
     if shot.hat == "none":
-        seen += [rng.choice(("{he} has {it}", "with {it}, {he} is easy to tell apart")).format(he=he, it=_hair(person))]
+        seen += [
+            rng.choice(("{he} has {it}", "with {it}, {he} is easy to tell apart")).format(
+                he=he, it=_hair(person)
+            )
+        ]
     seen += [f"{his} face has {person.skin} skin"]
     seen += [f"{he} has {it}" for it in _beard_and_eyes(person, shot)]
-    dressed = rng.choice(("{he} is dressed in {it}", "{he} is wearing {it}", "{his} clothes are {it}"))
+    dressed = rng.choice(
+        ("{he} is dressed in {it}", "{he} is wearing {it}", "{his} clothes are {it}")
+    )
     seen += [dressed.format(he=he, his=his, it=clothes(shot))]
     seen += [f"{he} is {it}" for it in (shot.mood, shot.pose) if it != "none"]
     there = SCENES.get(shot.background, f"in front of {with_article(shot.background)} wall")
@@ -85,22 +107,38 @@ def prose(person: Person, shot: Shot, rng: random.Random) -> str:
     while sum(len(sentence.split()) for sentence in seen) > 50:
         seen.pop()
     drawing = with_article(DRAWING[person.style][0])
-    opening = rng.choice(("this is {drawing} of a {kind}", "{drawing} shows a {kind}", "here is a {kind}, in {drawing}"))
+    opening = rng.choice(
+        (
+            "this is {drawing} of a {kind}",
+            "{drawing} shows a {kind}",
+            "here is a {kind}, in {drawing}",
+        )
+    )
     return ". ".join([opening.format(drawing=drawing, kind=person.kind), *seen]) + "."
 
 
 def features(person: Person, shot: Shot, keep: float, rng: random.Random) -> list[str]:
     """Hair or hat, glasses, beard, eyes and skin, each with probability `keep`."""
-    hair = f"{person.hair_colour} hair" if rng.random() < 0.15 and person.hair != "a bald head" else _hair(person)
+    hair = (
+        f"{person.hair_colour} hair"
+        if rng.random() < 0.15 and person.hair != "a bald head"
+        else _hair(person)
+    )
     found = _kept(hair if shot.hat == "none" else _hat(shot), keep, rng)
     glasses = [person.glasses] if person.glasses != "none" else []
-    found += [words for thing in (*glasses, *_beard_and_eyes(person, shot)) for words in _kept(thing, keep, rng)]
+    found += [
+        words
+        for thing in (*glasses, *_beard_and_eyes(person, shot))
+        for words in _kept(thing, keep, rng)
+    ]
     skin = _kept(f"{person.skin} skin", keep * 0.8, rng)
     return found + skin if rng.random() < 0.7 else skin + found
 
 
 def _hair(person: Person) -> str:
-    return person.hair if person.hair == "a bald head" else coloured(person.hair_colour, person.hair)
+    return (
+        person.hair if person.hair == "a bald head" else coloured(person.hair_colour, person.hair)
+    )
 
 
 def _hat(shot: Shot) -> str:
@@ -123,20 +161,28 @@ def pair(left: tuple[Person, Shot], right: tuple[Person, Shot], rng: random.Rand
 
     def one(person: Person, shot: Shot) -> str:
         dressed = _kept(f"in {clothes(shot)}", keep_shot, rng)
-        return " ".join([f"a {person.kind}{_with(features(person, shot, keep_identity, rng), rng)}", *dressed])
+        return " ".join(
+            [f"a {person.kind}{_with(features(person, shot, keep_identity, rng), rng)}", *dressed]
+        )
 
     first, second = one(*left), one(*right)
     drawing = rng.choice((f"a {DRAWING[left[0].style][0]} of ", "", "", "portrait of "))
-    people = rng.choice((
-        f"{first} and {second}, side by side", f"{first} next to {second}", f"two people, {first} on the left, {second} on the right",
-        f"{first} and {second}",
-    ))  # fmt: skip
+    people = rng.choice(
+        (
+            f"{first} and {second}, side by side",
+            f"{first} next to {second}",
+            f"two people, {first} on the left, {second} on the right",
+            f"{first} and {second}",
+        )
+    )
     return ", ".join([drawing + people, *_kept(place(left[1].background, rng), keep_shot, rng)])
 
 
 def still(style: str, thing: str, position: str, background: str, rng: random.Random) -> str:
     named, drawing = with_article(thing), with_article(DRAWING[style][0])
-    opening = rng.choice((f"{drawing} of {named}", f"{drawing} of {named}", named, thing, f"picture of {named}"))
+    opening = rng.choice(
+        (f"{drawing} of {named}", f"{drawing} of {named}", named, thing, f"picture of {named}")
+    )
     where = _kept(f"on the {position}", 0.7, rng) if position != "centre" else []
     return ", ".join([opening, *_kept(place(background, rng), 0.8, rng), *where])
 
@@ -146,4 +192,8 @@ def _kept(words: str, share: float, rng: random.Random) -> list[str]:
 
 
 def _with(features: Sequence[str], rng: random.Random) -> str:
-    return " with " + (" and ".join(features) if rng.random() < 0.4 else ", ".join(features)) if features else ""
+    return (
+        " with " + (" and ".join(features) if rng.random() < 0.4 else ", ".join(features))
+        if features
+        else ""
+    )

@@ -13,21 +13,34 @@ from fluxbooth.models.family import Family
 from fluxbooth.specs import TrainSpec
 
 # small and exact: float32, so that a result can be compared with one computed by hand
-QUICK = TrainSpec(class_name="man", base="nano", steps=6, rank=4, batch_size=2, dtype="float32", checkpoint_every=3, seed=5)
+QUICK = TrainSpec(
+    class_name="man",
+    base="nano",
+    steps=6,
+    rank=4,
+    batch_size=2,
+    dtype="float32",
+    checkpoint_every=3,
+    seed=5,
+)
 
 
-# files that take longest, so that they start first and neither core is left alone with one at the end
+# files that take longest, so that they start first and neither core is left alone with one at the
+# end
 LONGEST = (
-    "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py", "service/test_contract.py", "test_resume.py",
-    "service/test_packs.py", "service/test_themes.py", "web/test_pages.py", "test_verify.py", "test_train.py", "service/test_operate.py",
-    "test_cli.py", "test_install.py", "test_quantised.py", "service/test_openapi.py", "test_generate.py", "test_slots.py", "test_pull.py",
+    "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py",
+    "service/test_contract.py", "test_resume.py", "service/test_packs.py", "service/test_themes.py",
+    "web/test_pages.py", "test_verify.py", "test_train.py", "service/test_operate.py",
+    "test_cli.py", "test_install.py", "test_quantised.py", "service/test_openapi.py",
+    "test_generate.py", "test_slots.py", "test_pull.py",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     rank = {here / name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))  # stable: within a file, and among the others, nothing moves
+    # stable: within a file, and among the others, nothing moves
+    items.sort(key=lambda item: rank.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -62,9 +75,12 @@ def lora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photos_square(tmp_path: Path) -> Path:
-    """Two of the demo's photos, made 128 x 128 already, so that cropping and scaling change nothing."""
+    """Two of the demo's photos, made 128 x 128 already, so that cropping and scaling change
+    nothing."""
     folder = tmp_path / "square"
     folder.mkdir()
     for name in ("photo-01.png", "photo-04.png"):
-        Image.open(PHOTOS / name).convert("RGB").resize((128, 128), Image.Resampling.LANCZOS).save(folder / name)
+        Image.open(PHOTOS / name).convert("RGB").resize((128, 128), Image.Resampling.LANCZOS).save(
+            folder / name
+        )
     return folder

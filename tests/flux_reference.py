@@ -1,9 +1,11 @@
-"""What the original authors' FLUX.1 computes with small random weights, recorded once in tests/data.
+"""What the original authors' FLUX.1 computes with small random weights, recorded once in
+tests/data.
 
     pip install einops
     python -m tests.flux_reference CHECKOUT        # of github.com/black-forest-labs/flux
 
-Weights and inputs follow from seeds through numpy's frozen RandomState, so that only names, shapes and outputs are kept.
+Weights and inputs follow from seeds through numpy's frozen RandomState, so that only names, shapes
+and outputs are kept.
 """
 
 from __future__ import annotations
@@ -25,15 +27,17 @@ DATA = Path(__file__).parent / "data"
 SHAPES, OUTPUTS = DATA / "flux_reference.json", DATA / "flux_reference.safetensors"
 COMMIT = "802fb4713906133fcbd0d8dc5351620ca4773036"
 NETWORK = {
-    "in_channels": 64, "out_channels": 64, "vec_in_dim": 24, "context_in_dim": 48, "hidden_size": 64, "mlp_ratio": 4.0, "num_heads": 2,
-    "depth": 2, "depth_single_blocks": 2, "axes_dim": [8, 12, 12], "theta": 10_000, "qkv_bias": True, "guidance_embed": True,
+    "in_channels": 64, "out_channels": 64, "vec_in_dim": 24, "context_in_dim": 48,
+    "hidden_size": 64, "mlp_ratio": 4.0, "num_heads": 2, "depth": 2, "depth_single_blocks": 2,
+    "axes_dim": [8, 12, 12], "theta": 10_000, "qkv_bias": True, "guidance_embed": True,
 }  # fmt: skip
 AUTOENCODER = {
-    "resolution": 32, "in_channels": 3, "ch": 32, "out_ch": 3, "ch_mult": [1, 1, 2, 2], "num_res_blocks": 1, "z_channels": 16,
-    "scale_factor": 0.3611, "shift_factor": 0.1159,
+    "resolution": 32, "in_channels": 3, "ch": 32, "out_ch": 3, "ch_mult": [1, 1, 2, 2],
+    "num_res_blocks": 1, "z_channels": 16, "scale_factor": 0.3611, "shift_factor": 0.1159,
 }  # fmt: skip
 WIDTH, HEIGHT, STEPS, GUIDANCE = 64, 48, 4, 3.5
-SCHEDULES = ((4, 12), (28, 64), (20, 256), (28, 1024), (28, 4096), (50, 4096))  # steps, image tokens
+# steps, image tokens
+SCHEDULES = ((4, 12), (28, 64), (20, 256), (28, 1024), (28, 4096), (50, 4096))
 
 
 def numbers(seed: int, *shape: int) -> Tensor:
@@ -48,7 +52,9 @@ def weights(shapes: dict[str, list[int]], seed: int) -> dict[str, Tensor]:
         if len(shape) > 1:
             made[name] = drawn / math.sqrt(math.prod(shape[1:]))
         else:
-            made[name] = 0.1 * drawn + (1 if name.endswith("scale") or ("norm" in name and name.endswith("weight")) else 0)
+            made[name] = 0.1 * drawn + (
+                1 if name.endswith("scale") or ("norm" in name and name.endswith("weight")) else 0
+            )
     return made
 
 
@@ -65,14 +71,18 @@ def inputs() -> dict[str, Tensor]:
 
 def record(checkout: Path) -> None:
     sys.path.insert(0, str(checkout / "src"))
-    for unused in ("conditioner", "image_embedders"):  # they want a GPU's worth of packages, and nothing here calls them
+    # they want a GPU's worth of packages, and nothing here calls them
+    for unused in ("conditioner", "image_embedders"):
         stand_in: Any = types.ModuleType(f"flux.modules.{unused}")
         stand_in.__getattr__ = lambda name: object
         sys.modules[stand_in.__name__] = stand_in
     util: Any = types.ModuleType("flux.util")
     util.PREFERED_KONTEXT_RESOLUTIONS = []
     sys.modules["flux.util"] = util
-    model, sampling, ae = (importlib.import_module(f"flux.{name}") for name in ("model", "sampling", "modules.autoencoder"))
+    model, sampling, ae = (
+        importlib.import_module(f"flux.{name}")
+        for name in ("model", "sampling", "modules.autoencoder")
+    )
     network = model.Flux(model.FluxParams(**NETWORK))
     autoencoder = ae.AutoEncoder(ae.AutoEncoderParams(**AUTOENCODER))
     shapes = {}
@@ -83,18 +93,30 @@ def record(checkout: Path) -> None:
         outputs = _outputs(network, autoencoder, sampling)
     DATA.mkdir(exist_ok=True)
     SHAPES.write_text(json.dumps(shapes, separators=(",", ":")) + "\n")
-    save_file({name: value.contiguous() for name, value in outputs.items()}, OUTPUTS, {"made_with": f"black-forest-labs/flux@{COMMIT}"})
+    save_file(
+        {name: value.contiguous() for name, value in outputs.items()},
+        OUTPUTS,
+        {"made_with": f"black-forest-labs/flux@{COMMIT}"},
+    )
     OUTPUTS.chmod(0o644)
 
 
 def _outputs(network: Any, autoencoder: Any, sampling: Any) -> dict[str, Tensor]:
     given = inputs()
-    first = sampling.prepare(lambda _: given["states"][:1], lambda _: given["pooled"][:1], given["noise"], "text")
+    first = sampling.prepare(
+        lambda _: given["states"][:1], lambda _: given["pooled"][:1], given["noise"], "text"
+    )
     ids = first["img_ids"].repeat(2, 1, 1), first["txt_ids"].repeat(2, 1, 1)
-    outputs = {"packed": first["img"], "img_ids": first["img_ids"][0], "txt_ids": first["txt_ids"][0]}
+    outputs = {
+        "packed": first["img"],
+        "img_ids": first["img_ids"][0],
+        "txt_ids": first["txt_ids"][0],
+    }
     for guidance in (1.0, GUIDANCE):
         told = torch.full((2,), guidance)
-        outputs[f"velocity-{guidance}"] = network(given["x"], ids[0], given["states"], ids[1], given["sigma"], given["pooled"], told)
+        outputs[f"velocity-{guidance}"] = network(
+            given["x"], ids[0], given["states"], ids[1], given["sigma"], given["pooled"], told
+        )
     for steps, tokens in SCHEDULES:
         outputs[f"schedule-{steps}-{tokens}"] = torch.tensor(sampling.get_schedule(steps, tokens))
     outputs["schedule-schnell"] = torch.tensor(sampling.get_schedule(4, 4096, shift=False))

@@ -1,4 +1,5 @@
-"""`fluxbooth ARGUMENTS` in processes of their own, forked by a server that has imported what would take each of them seconds."""
+"""`fluxbooth ARGUMENTS` in processes of their own, forked by a server that has imported what
+would take each of them seconds."""
 
 from __future__ import annotations
 
@@ -20,7 +21,13 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([*fork_server.NEEDED, __name__])
 
 
-def _main(out: Connection, errors: str, arguments: list[str], largest_file: int | None, environment: dict[str, str]) -> None:
+def _main(
+    out: Connection,
+    errors: str,
+    arguments: list[str],
+    largest_file: int | None,
+    environment: dict[str, str],
+) -> None:
     from fluxbooth.cli.main import main
 
     os.environ.update(environment)
@@ -35,14 +42,22 @@ def _main(out: Connection, errors: str, arguments: list[str], largest_file: int 
 
 
 class Command:
-    """A run of the command line. With `largest_file`, on a "disk" that takes only so many bytes a file; `environment` is added to ours."""
+    """A run of the command line.
 
-    def __init__(self, *arguments: object, largest_file: int | None = None, **environment: str) -> None:
+    With `largest_file`, on a "disk" that takes only so many bytes a file; `environment` is added to
+    ours.
+    """
+
+    def __init__(
+        self, *arguments: object, largest_file: int | None = None, **environment: str
+    ) -> None:
         ours, theirs = FORKS.Pipe(duplex=False)
         number, errors = tempfile.mkstemp()
         os.close(number)
         self._errors = Path(errors)
-        self._process = FORKS.Process(target=_main, args=(theirs, errors, [*map(str, arguments)], largest_file, environment))
+        self._process = FORKS.Process(
+            target=_main, args=(theirs, errors, [*map(str, arguments)], largest_file, environment)
+        )
         self._process.start()
         theirs.close()
         self._out = os.fdopen(os.dup(ours.fileno()), "r")

@@ -12,7 +12,10 @@ def many_values(size: int) -> bytes:
 
 
 def slow_jpeg(scans: int, side: int = 4000) -> bytes:
-    """A grey progressive JPEG of `side` x `side` pixels. Each scan takes some fifty bytes and a pass over every block."""
+    """A grey progressive JPEG of `side` x `side` pixels.
+
+    Each scan takes some fifty bytes and a pass over every block.
+    """
     size = struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0)
     tables = _segment(0xDB, b"\0" + b"\x01" * 64) + _segment(0xC2, size) + _code(0x10, 0xE0)
     scan = _segment(0xDA, bytes([1, 1, 0, 1, 1, 0])) + _nothing((side + 7) // 8 * ((side + 7) // 8))
@@ -22,7 +25,13 @@ def slow_jpeg(scans: int, side: int = 4000) -> bytes:
 def slow_png(chunks: int) -> bytes:
     """A PNG of 16 x 16 pixels behind so many chunks of twelve bytes that nobody knows."""
     header, rows = struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0), zlib.compress(bytes(17 * 16))
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"noNe", b"") * chunks + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"noNe", b"") * chunks
+        + _chunk(b"IDAT", rows)
+        + _chunk(b"IEND", b"")
+    )
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,7 +1,9 @@
-"""A small Hugging Face hub on this machine: real HTTP, the part of its protocol that a download uses.
+"""A small Hugging Face hub on this machine: real HTTP, the part of its protocol that a download
+uses.
 
-A file of another folder stands for a repository: access, revision and tree by the API; metadata, redirects to a store, and
-ranges of bytes by `resolve`. What is larger than 10 kB counts as stored by LFS.
+A file of another folder stands for a repository: access, revision and tree by the API; metadata,
+redirects to a store, and ranges of bytes by `resolve`. What is larger than 10 kB counts as stored
+by LFS.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ class Hub:
     repository: str = "black-forest-labs/FLUX.1-dev"
     main: str = COMMIT  # the commit that main is at; COMMIT stays, whatever it is
     gated: bool = True
-    tokens: dict[str, bool] = field(default_factory=dict)  # whether the account has accepted the licence
+    # whether the account has accepted the licence
+    tokens: dict[str, bool] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)  # files that come with a wrong byte
     stall_in: str | None = None  # a file that stops after three quarters
     stalled: threading.Event = field(default_factory=threading.Event)
@@ -35,16 +38,23 @@ class Hub:
     store: str = ""  # where large files lie: another host, as on the real hub
 
     def contents(self) -> dict[str, bytes]:
-        return {str(p.relative_to(self.folder)): p.read_bytes() for p in sorted(self.folder.rglob("*")) if p.is_file()}
+        return {
+            str(p.relative_to(self.folder)): p.read_bytes()
+            for p in sorted(self.folder.rglob("*"))
+            if p.is_file()
+        }
 
     def ranges(self, name: str) -> list[str | None]:
-        return [part for method, path, part in self.log if method == "GET" and path == f"/store/{name}"]
+        return [
+            part for method, path, part in self.log if method == "GET" and path == f"/store/{name}"
+        ]
 
 
 @contextmanager
 def running(hub: Hub) -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    hub.address, hub.store = f"http://127.0.0.1:{server.server_port}", f"http://localhost:{server.server_port}/store"
+    hub.address = f"http://127.0.0.1:{server.server_port}"
+    hub.store = f"http://localhost:{server.server_port}/store"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -72,12 +82,28 @@ class _Handler(BaseHTTPRequestHandler):
         if path == f"{api}/auth-check":
             if self._allowed():
                 self._json({})
-        elif path in (f"{api}/revision/{COMMIT}", f"{api}/revision/{hub.main}", f"{api}/revision/main", api):
+        elif path in (
+            f"{api}/revision/{COMMIT}",
+            f"{api}/revision/{hub.main}",
+            f"{api}/revision/main",
+            api,
+        ):
             sha = COMMIT if path.endswith(f"/{COMMIT}") else hub.main
-            self._json({"_id": "1", "id": hub.repository, "modelId": hub.repository, "sha": sha, "gated": hub.gated, "siblings": []})
+            self._json(
+                {
+                    "_id": "1",
+                    "id": hub.repository,
+                    "modelId": hub.repository,
+                    "sha": sha,
+                    "gated": hub.gated,
+                    "siblings": [],
+                }
+            )
         elif path in (f"{api}/tree/{COMMIT}", f"{api}/tree/{hub.main}"):
             self._json([self._entry(name, data) for name, data in hub.contents().items()])
-        elif path.startswith((f"/{hub.repository}/resolve/{COMMIT}/", f"/{hub.repository}/resolve/{hub.main}/")):
+        elif path.startswith(
+            (f"/{hub.repository}/resolve/{COMMIT}/", f"/{hub.repository}/resolve/{hub.main}/")
+        ):
             if self._allowed():
                 self._resolve(*path.removeprefix(f"/{hub.repository}/resolve/").split("/", 1))
         elif path.startswith("/store/"):
@@ -96,18 +122,34 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _entry(self, name: str, data: bytes) -> dict[str, object]:
-        entry: dict[str, object] = {"type": "file", "path": name, "size": len(data), "oid": _git(data)}
+        entry: dict[str, object] = {
+            "type": "file",
+            "path": name,
+            "size": len(data),
+            "oid": _git(data),
+        }
         if len(data) > LARGE:
-            entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+            entry["lfs"] = {
+                "oid": hashlib.sha256(data).hexdigest(),
+                "size": len(data),
+                "pointerSize": 130,
+            }
         return entry
 
     def _resolve(self, commit: str, name: str) -> None:
         data = self.hub.contents()[name]
         large = len(data) > LARGE
         etag = hashlib.sha256(data).hexdigest() if large else _git(data)
-        headers = {"X-Repo-Commit": commit, "X-Linked-Etag": f'"{etag}"', "X-Linked-Size": str(len(data)), "ETag": f'"{etag}"'}
+        headers = {
+            "X-Repo-Commit": commit,
+            "X-Linked-Etag": f'"{etag}"',
+            "X-Linked-Size": str(len(data)),
+            "ETag": f'"{etag}"',
+        }
         if large:
-            self._start(302, headers | {"Location": f"{self.hub.store}/{name}", "Content-Length": "0"})
+            self._start(
+                302, headers | {"Location": f"{self.hub.store}/{name}", "Content-Length": "0"}
+            )
         else:
             self._start(200, headers | {"Content-Length": str(len(data))})
             if self.command == "GET":
@@ -120,7 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         body = data[start:]
-        headers = {"Content-Length": str(len(body))} | ({"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if wanted else {})
+        headers = {"Content-Length": str(len(body))} | (
+            {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if wanted else {}
+        )
         self._start(206 if wanted else 200, headers)
         if self.command == "HEAD":
             return
@@ -139,7 +183,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _refuse(self, code: int, reason: str | None) -> None:
-        self._start(code, ({"X-Error-Code": reason, "X-Error-Message": "no access"} if reason else {}) | {"Content-Length": "0"})
+        self._start(
+            code,
+            ({"X-Error-Code": reason, "X-Error-Message": "no access"} if reason else {})
+            | {"Content-Length": "0"},
+        )
 
     def _start(self, code: int, headers: dict[str, str]) -> None:
         self.send_response(code)

@@ -1,4 +1,5 @@
-"""Counts the bytes of all tensors that are alive, operation by operation: the same on every machine and run."""
+"""Counts the bytes of all tensors that are alive, operation by operation: the same on every
+machine and run."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 
 class Meter(TorchDispatchMode):
-    """While it is entered, `now` and `peak` are the bytes of what was made under it and of what `count` was given."""
+    """While it is entered, `now` and `peak` are the bytes of what was made under it and of what
+    `count` was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +35,9 @@ class Meter(TorchDispatchMode):
     def reset_peak(self) -> None:
         self.peak = self.now
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         result = function(*args, **(kwargs or {}))
         self.count(leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
         return result
@@ -43,7 +47,8 @@ class Meter(TorchDispatchMode):
 
 
 def plain(tensor: Tensor) -> Iterator[Tensor]:
-    """What really has memory of a tensor: the parts of torchao's, the codes and scales of bitsandbytes'."""
+    """What really has memory of a tensor: the parts of torchao's, the codes and scales of
+    bitsandbytes'."""
     if is_traceable_wrapper_subclass(tensor):
         for name in tensor.__tensor_flatten__()[0]:
             yield from plain(getattr(tensor, name))
@@ -57,7 +62,8 @@ def plain(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def without_memory(network: nn.Module, mode: torch._subclasses.FakeTensorMode) -> None:
-    """Gives a network made on the meta device fake weights on the CPU, so that its full size can run without being there."""
+    """Gives a network made on the meta device fake weights on the CPU, so that its full size
+    can run without being there."""
     for module in network.modules():
         for name, parameter in list(module._parameters.items()):
             if parameter is not None:

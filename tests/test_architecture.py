@@ -32,10 +32,12 @@ SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
         "web.app",
         "service.outgoing.webhooks",
     ],
-)  # fmt: skip
+)
 def test_what_looks_and_asks_does_not_load_torch(module: str) -> None:
     script = f"import json, sys, fluxbooth.{module}; print(json.dumps('torch' in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
     assert json.loads(done.stdout) is False
 
 
@@ -56,6 +58,8 @@ def test_held_out_people_and_clothes_are_never_trained_on() -> None:
                 portraits = [row]
         for portrait in portraits:
             assert portrait.person.key not in people
-            assert f"{portrait.shot.clothes_colour} {portrait.shot.clothes}" not in HELD_OUT["clothes"]
+            assert (
+                f"{portrait.shot.clothes_colour} {portrait.shot.clothes}" not in HELD_OUT["clothes"]
+            )
     held = Person(**HELD_OUT["people"][0])
     assert is_held_out(held, Shot("t-shirt", "red", "sad", "white", "left", 1.0))

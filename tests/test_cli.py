@@ -1,4 +1,5 @@
-"""The command line as a user meets it: results on standard output, one sentence for every mistake, nothing lost."""
+"""The command line as a user meets it: results on standard output, one sentence for every
+mistake, nothing lost."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object, says: str) -
 def test_help_and_version_need_nothing_heavy() -> None:
     script = "import sys; from fluxbooth.cli import main\ntry: main([{!r}])\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
     for flag in ("--help", "--version"):
-        done = subprocess.run([sys.executable, "-c", script.format(flag)], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(flag)], check=True, capture_output=True, text=True
+        )
         loaded = set(done.stdout.splitlines()[-1].split())
         assert "fluxbooth.cli.main" in loaded
         assert not loaded & {"torch", "pydantic", "PIL", "numpy", "diffusers", "rich"}
@@ -75,11 +78,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder, out = tmp_path_factory.mktemp("trained") / "run", io.StringIO()
     photos = [str(path) for path in sorted(PHOTOS.glob("*.png"))[:4]]
     with contextlib.redirect_stdout(out):
-        assert main(["train", *photos, *QUICK, "--out", str(folder), "--json", "--progress", "json"]) == 0
+        assert (
+            main(["train", *photos, *QUICK, "--out", str(folder), "--json", "--progress", "json"])
+            == 0
+        )
     return Trained(folder, [json.loads(line) for line in out.getvalue().splitlines()])
 
 
-def test_train_then_generate(tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_then_generate(
+    tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = trained.rows[-1]
     assert result.keys() == {
         "lora",
@@ -97,16 +105,31 @@ def test_train_then_generate(tmp_path: Path, trained: Trained, capsys: pytest.Ca
     assert Path(result["lora"]).is_file()
 
     text = f"ohwx man at the beach in a red hoodie <lora:{result['lora']}:0.9>"
-    flags = ("--steps", 2, "--num-images", 2, "--seed", 5, "--aspect-ratio", "16:9", "--out", tmp_path / "p")
+    flags = (
+        "--steps",
+        2,
+        "--num-images",
+        2,
+        "--seed",
+        5,
+        "--aspect-ratio",
+        "16:9",
+        "--out",
+        tmp_path / "p",
+    )
     code, out, _ = run(capsys, "generate", text, *flags, "--json", "--progress", "json")
     assert code == 0
     *events, result = [json.loads(line) for line in out.splitlines()]
     pictures = result["pictures"]
-    assert [row for event in events if event["event"] == "picture" for row in event["pictures"]] == pictures
+    assert [
+        row for event in events if event["event"] == "picture" for row in event["pictures"]
+    ] == pictures
     assert [p["seed"] for p in pictures] == [5, 6]
     for picture in pictures:
         assert picture.keys() == {"path", "seed", "width", "height", "text"}
-        assert Image.open(picture["path"]).size == (picture["width"], picture["height"]) == (176, 96)
+        assert (
+            Image.open(picture["path"]).size == (picture["width"], picture["height"]) == (176, 96)
+        )
 
     code, out, _ = run(capsys, "lora", "info", trained.rows[-1]["lora"], "--json")
     info = json.loads(out)
@@ -122,13 +145,26 @@ def test_progress_for_programs_is_json_lines(trained: Trained) -> None:
     assert [row["step"] for row in logged if row["event"] == "step"] == [1, 2, 3, 4]
 
 
-def test_the_spec_that_a_run_used_runs_again(tmp_path: Path, trained: Trained, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_spec_that_a_run_used_runs_again(
+    tmp_path: Path, trained: Trained, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     used = trained.folder / "spec.toml"
     again = tmp_path / "again"
     assert run(capsys, "train", photos, "--config", used, "--out", again, "--json")[0] == 0
     assert used.read_text() == (again / "spec.toml").read_text()
     # flags win over the file
-    code, out, _ = run(capsys, "train", photos, "--config", used, "--steps", 2, "--out", tmp_path / "other", "--json")
+    code, out, _ = run(
+        capsys,
+        "train",
+        photos,
+        "--config",
+        used,
+        "--steps",
+        2,
+        "--out",
+        tmp_path / "other",
+        "--json",
+    )
     assert code == 0
     assert json.loads(out)["steps"] == 2
 
@@ -136,10 +172,20 @@ def test_the_spec_that_a_run_used_runs_again(tmp_path: Path, trained: Trained, p
 def test_models_and_inspect(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "models", "--json")
     assert code == 0
-    assert {row["name"] for row in json.loads(out)["models"]} >= {"nano", "flux-dev", "flux-krea", "flux-schnell"}
+    assert {row["name"] for row in json.loads(out)["models"]} >= {
+        "nano",
+        "flux-dev",
+        "flux-krea",
+        "flux-schnell",
+    }
     code, out, _ = run(capsys, "inspect", photos, "--json")
     assert code == 0
-    assert [p["bucket"] for p in json.loads(out)["photos"]] == [[128, 128], [112, 144], [144, 112], [128, 128]]
+    assert [p["bucket"] for p in json.loads(out)["photos"]] == [
+        [128, 128],
+        [112, 144],
+        [144, 112],
+        [128, 128],
+    ]
     code, out, _ = run(capsys, "inspect", photos)
     assert "photo-01.png: 384 x 384" in out
 
@@ -152,7 +198,10 @@ def test_what_is_left_out_is_said(photos: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_class_with_a_slash_writes_nowhere_else_and_a_loss_that_diverges_is_said(
-    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    photos: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (photos / "photo-01.txt").write_text("a man")
@@ -163,7 +212,9 @@ def test_a_class_with_a_slash_writes_nowhere_else_and_a_loss_that_diverges_is_sa
     assert code == 0 and Path(json.loads(out)["lora"]).parent.resolve().parent == tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"photos", "ohwx-man-woman"}
     warnings = json.loads(out)["warnings"]
-    assert [any(word in text for text in warnings) for word in ("clip.mov", "photo-01.png", "diverged")] == [True] * 3
+    assert [
+        any(word in text for text in warnings) for word in ("clip.mov", "photo-01.png", "diverged")
+    ] == [True] * 3
     assert all(f"Warning: {text}" in err for text in warnings)
 
 
@@ -189,27 +240,50 @@ def test_a_class_with_a_slash_writes_nowhere_else_and_a_loss_that_diverges_is_sa
         (["--continue-from", "nowhere.safetensors"], "There is no LoRA file nowhere.safetensors"),
     ],
 )
-def test_settings_that_will_not_do(flags: list[str], says: str, tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_will_not_do(
+    flags: list[str], says: str, tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(capsys, "train", photos, "--name", "man", *flags, "--out", tmp_path / "run", says=says)
     assert not list(tmp_path.glob("run/step-*"))
 
 
-def test_a_mistake_that_is_mended_does_not_stand_in_the_way(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_that_is_mended_does_not_stand_in_the_way(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
-    refused(capsys, "train", photos, *QUICK, "--continue-from", "nowhere.safetensors", "--out", out, says="nowhere.safetensors")
+    refused(
+        capsys,
+        "train",
+        photos,
+        *QUICK,
+        "--continue-from",
+        "nowhere.safetensors",
+        "--out",
+        out,
+        says="nowhere.safetensors",
+    )
     assert run(capsys, "train", photos, *QUICK, "--out", out)[0] == 0
 
 
-def test_a_class_name_is_asked_for(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_name_is_asked_for(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(capsys, "train", photos, "--out", tmp_path / "run", says="--name")
 
 
 def giant_png(path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
 
 
 def truncated_jpeg(path: Path) -> None:
@@ -227,7 +301,12 @@ def truncated_jpeg(path: Path) -> None:
     ],
 )
 def test_a_bad_photo_is_named(
-    name: str, make: Callable[[Path], object], says: str, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str,
+    make: Callable[[Path], object],
+    says: str,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     make(photos / name)
     for command in (["inspect", photos], ["train", photos, *QUICK, "--out", tmp_path / "run"]):
@@ -244,7 +323,10 @@ def test_no_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--width", "100", "--height", "128"], "Width '100' will not do: it should be a multiple of 16"),
+        (
+            ["--width", "100", "--height", "128"],
+            "Width '100' will not do: it should be a multiple of 16",
+        ),
         (["--width", "128"], "must be given together"),
         (["--num-images", "0"], "Num images '0' will not do"),
         (["--aspect-ratio", "7:5"], "--aspect-ratio '7:5' will not do: use '1:1', '16:9'"),
@@ -255,16 +337,21 @@ def test_no_photos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--seed", str(2**32)], "Seed"),
     ],
 )
-def test_requests_that_will_not_do(flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_will_not_do(
+    flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(capsys, "generate", "a man at the beach", *flags, "--out", tmp_path / "p", says=says)
 
 
-def test_loras_that_will_not_do(tmp_path: Path, lora: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_loras_that_will_not_do(
+    tmp_path: Path, lora: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "pickle.safetensors").write_bytes(pickle.dumps({"a": 1}))
     (tmp_path / "huge.safetensors").write_bytes(struct.pack("<Q", 2**63) + b"{}")
     (tmp_path / "cut.safetensors").write_bytes(lora.read_bytes()[:-100])
     other = {
-        f"transformer.transformer_blocks.0.attn.to_q.lora_{ab}.weight": torch.zeros(s) for ab, s in (("A", (4, 3072)), ("B", (3072, 4)))
+        f"transformer.transformer_blocks.0.attn.to_q.lora_{ab}.weight": torch.zeros(s)
+        for ab, s in (("A", (4, 3072)), ("B", (3072, 4)))
     }
     save_file(other, tmp_path / "other.safetensors")
     save_file({"model.diffusion_model.weight": torch.zeros(4, 4)}, tmp_path / "foreign.safetensors")
@@ -276,10 +363,21 @@ def test_loras_that_will_not_do(tmp_path: Path, lora: Path, capsys: pytest.Captu
         ("foreign", "no part of a FLUX LoRA"),
     ):
         file = tmp_path / f"{name}.safetensors"
-        refused(capsys, "generate", "ohwx man at the beach", "--lora", file, "--out", tmp_path / "p", says=says)
+        refused(
+            capsys,
+            "generate",
+            "ohwx man at the beach",
+            "--lora",
+            file,
+            "--out",
+            tmp_path / "p",
+            says=says,
+        )
 
 
-def test_an_output_that_exists_is_kept(tmp_path: Path, trained: Trained, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_output_that_exists_is_kept(
+    tmp_path: Path, trained: Trained, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = trained.copy(tmp_path / "run")
     before = (out / "ohwx.safetensors").read_bytes()
     refused(capsys, "train", photos, *QUICK, "--out", out, says="--overwrite")
@@ -294,29 +392,59 @@ def test_an_output_that_exists_is_kept(tmp_path: Path, trained: Trained, photos:
     assert (other / "diary.txt").read_text() == "dear diary"
 
 
-def test_generating_again_replaces_no_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ("generate", "a man at the beach, smiling", "--steps", 1, "--seed", 3, "--out", tmp_path, "--json")
+def test_generating_again_replaces_no_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = (
+        "generate",
+        "a man at the beach, smiling",
+        "--steps",
+        1,
+        "--seed",
+        3,
+        "--out",
+        tmp_path,
+        "--json",
+    )
     paths = [json.loads(run(capsys, *flags)[1])["pictures"][0]["path"] for _ in range(2)]
     assert len(set(paths)) == 2
     assert all(Path(p).is_file() for p in paths)
 
 
 def test_a_full_disk_is_exit_1_in_one_sentence(tmp_path: Path, photos: Path) -> None:
-    code, _, said = Command("train", photos, *QUICK, "--out", tmp_path / "run", largest_file=100_000).finish()
+    code, _, said = Command(
+        "train", photos, *QUICK, "--out", tmp_path / "run", largest_file=100_000
+    ).finish()
     assert code == 1, said
     assert "Traceback" not in said
     assert "cannot be written" in said
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere")
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write anywhere"
+)
 def test_a_folder_without_permission_is_exit_1(tmp_path: Path, photos: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     for path in (tmp_path, *tmp_path.parents):
         if path.stat().st_uid == os.geteuid() and path != Path("/") and "pytest" in str(path):
             path.chmod(0o755)
-    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"] if os.geteuid() == 0 else []
-    command = [*drop, sys.executable, "-m", "fluxbooth", "train", str(photos), *QUICK, "--out", str(locked / "run")]
+    drop = (
+        ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
+        if os.geteuid() == 0
+        else []
+    )
+    command = [
+        *drop,
+        sys.executable,
+        "-m",
+        "fluxbooth",
+        "train",
+        str(photos),
+        *QUICK,
+        "--out",
+        str(locked / "run"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "cannot be written" in done.stderr

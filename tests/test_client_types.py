@@ -1,4 +1,5 @@
-"""The client's readings of servers that are not ours: other shapes of errors, fewer fields, other dates."""
+"""The client's readings of servers that are not ours: other shapes of errors, fewer fields,
+other dates."""
 
 from __future__ import annotations
 
@@ -12,7 +13,11 @@ from fluxbooth.client.types import ApiError, Prompt, Tune, bracketed, refused
 @pytest.mark.parametrize(
     ("body", "sentence", "fields"),
     [
-        ({"cfg_scale": ["must be less than 5"]}, "cfg_scale must be less than 5.", {"cfg_scale": ["must be less than 5"]}),
+        (
+            {"cfg_scale": ["must be less than 5"]},
+            "cfg_scale must be less than 5.",
+            {"cfg_scale": ["must be less than 5"]},
+        ),
         ({"error": "No funds", "base": ["No funds"]}, "No funds.", {}),
         ({"message": "Try later."}, "Try later.", {}),
         ({"base": ["one", "two"]}, "one, two.", {}),
@@ -21,13 +26,23 @@ from fluxbooth.client.types import ApiError, Prompt, Tune, bracketed, refused
         (["a"], "http://x/y answered with status 422.", {}),
     ],
 )
-def test_every_known_shape_of_an_error_becomes_one_sentence(body: object, sentence: str, fields: dict[str, list[str]]) -> None:
+def test_every_known_shape_of_an_error_becomes_one_sentence(
+    body: object, sentence: str, fields: dict[str, list[str]]
+) -> None:
     error = refused(422, body, "http://x/y")
     assert (str(error), error.status, error.fields) == (sentence, 422, fields)
 
 
 def test_a_tune_of_another_server_needs_only_the_contracts_fields() -> None:
-    tune = Tune.read({"id": 7, "title": "a", "name": "man", "trained_at": "2026-01-02T03:04:05.678Z", "surprise": 1})
+    tune = Tune.read(
+        {
+            "id": 7,
+            "title": "a",
+            "name": "man",
+            "trained_at": "2026-01-02T03:04:05.678Z",
+            "surprise": 1,
+        }
+    )
     assert tune.trained_at == datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
     assert tune.finished and tune.state == "done" and tune.token is None and tune.prompts == ()
     assert tune.raw["surprise"] == 1
@@ -65,6 +80,16 @@ def test_nested_values_become_bracket_names_that_the_server_reads_back() -> None
         "ids": [1, 2],
         "prompts_attributes": [{"text": "a"}, {"text": "b"}],
     }
-    pairs = [(k, one) for k, v in bracketed("tune", tune).items() for one in (v if isinstance(v, list) else [v])]
-    read = {"title": "Ann", "face_crop": "true", "steps": "30", "ids": ["1", "2"], "prompts_attributes": [{"text": "a"}, {"text": "b"}]}
+    pairs = [
+        (k, one)
+        for k, v in bracketed("tune", tune).items()
+        for one in (v if isinstance(v, list) else [v])
+    ]
+    read = {
+        "title": "Ann",
+        "face_crop": "true",
+        "steps": "30",
+        "ids": ["1", "2"],
+        "prompts_attributes": [{"text": "a"}, {"text": "b"}],
+    }
     assert nest(pairs) == {"tune": read}

@@ -23,7 +23,13 @@ def _nobody_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_torch_is_told_to_wait_asleep() -> None:
     told = {**os.environ, "OMP_DISPLAY_ENV": "verbose"}
-    done = subprocess.run([sys.executable, "-c", "import fluxbooth, torch"], env=told, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import fluxbooth, torch"],
+        env=told,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     if "GOMP_SPINCOUNT" not in done.stderr:
         pytest.skip("this torch has another OpenMP than GNU's")
     assert "GOMP_SPINCOUNT = '0'" in done.stderr
@@ -31,7 +37,8 @@ def test_torch_is_told_to_wait_asleep() -> None:
 
 def test_whoever_said_how_to_wait_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     cores.wait_asleep()
-    assert cores.WAIT not in os.environ  # torch is loaded here: too late, and not to be told to programs that are started later
+    # torch is loaded here: too late, and not to be told to programs that are started later
+    assert cores.WAIT not in os.environ
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setenv("GOMP_SPINCOUNT", "9")
     cores.wait_asleep()
@@ -61,12 +68,16 @@ def test_one_thread_unless_somebody_said_how_many(monkeypatch: pytest.MonkeyPatc
         torch.set_num_threads(before)
 
 
-def test_nano_is_worth_one_thread_and_pictures_drawn_together_are_worth_all(photos: Path, tmp_path: Path) -> None:
+def test_nano_is_worth_one_thread_and_pictures_drawn_together_are_worth_all(
+    photos: Path, tmp_path: Path
+) -> None:
     before, ours = torch.get_num_threads(), max(filter(None, cores._defaults()))
     seen: list[int] = []
     drawing = loader.load("nano")
     told = drawing.encode_text(["a man"], 48)
-    drawing.pipeline("text").transformer.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    drawing.pipeline("text").transformer.register_forward_pre_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
     try:
         torch.set_num_threads(ours)
         for seeds, threads in (([0], 1), ([0, 1], ours)):
@@ -75,7 +86,14 @@ def test_nano_is_worth_one_thread_and_pictures_drawn_together_are_worth_all(phot
             assert set(seen) == {threads}
         seen.clear()
         spec = QUICK.model_copy(update={"steps": 1})
-        train(photos, spec, tmp_path / "run", lambda event: seen.append(torch.get_num_threads()) if event["event"] == "step" else None)
+        train(
+            photos,
+            spec,
+            tmp_path / "run",
+            lambda event: (
+                seen.append(torch.get_num_threads()) if event["event"] == "step" else None
+            ),
+        )
         assert set(seen) == {1} and torch.get_num_threads() == ours
     finally:
         torch.set_num_threads(before)

@@ -27,7 +27,9 @@ def test_the_reader_reads_the_demos_subject() -> None:
 
 def test_agreement_is_the_share_of_wishes_that_came_true() -> None:
     readings = [{"hair": "a bob", "skin": "tan"}, {"hair": "a bun", "skin": "tan"}]
-    assert likeness.agreement(readings, [{"hair": "a bob", "skin": "tan"}, {"hair": "a bob"}]) == pytest.approx(2 / 3)
+    assert likeness.agreement(
+        readings, [{"hair": "a bob", "skin": "tan"}, {"hair": "a bob"}]
+    ) == pytest.approx(2 / 3)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The documents are held to the code and to results. `python -m tests.test_docs` rewrites what is made from them."""
+"""The documents are held to the code and to results.
+
+`python -m tests.test_docs` rewrites what is made from them.
+"""
 
 from __future__ import annotations
 
@@ -38,24 +41,42 @@ def test_what_is_made_from_elsewhere_is_as_made(page: str) -> None:
 
 
 def test_every_made_part_has_its_place() -> None:
-    assert all(docs.SETTINGS.search((ROOT / page).read_text()) for page in ("docs/training.md", "docs/generating.md"))
+    assert all(
+        docs.SETTINGS.search((ROOT / page).read_text())
+        for page in ("docs/training.md", "docs/generating.md")
+    )
     assert docs.VARIABLES.search((ROOT / "docs/operations.md").read_text())
 
 
 def test_every_result_is_shown_and_says_where_it_was_taken() -> None:
-    shown = {found[1:] for page in tables.pages() for found in tables.PLACE.findall((ROOT / page).read_text())}
+    shown = {
+        found[1:]
+        for page in tables.pages()
+        for found in tables.PLACE.findall((ROOT / page).read_text())
+    }
     for path in tables.RESULTS.glob("*.json"):
         for name, table in tables.load(path.stem).items():
-            assert {(path.stem, name), (path.stem, "")} & {(place[0], place[1]) for place in shown}, f"{path.stem}.{name}"
-            assert table["machine"].keys() >= {"processor", "commit"} and ("row" in table or "rows" in table)
+            assert {(path.stem, name), (path.stem, "")} & {
+                (place[0], place[1]) for place in shown
+            }, f"{path.stem}.{name}"
+            assert table["machine"].keys() >= {"processor", "commit"} and (
+                "row" in table or "rows" in table
+            )
 
 
 def test_a_table_follows_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = {"processor": "a card", "commit": "unknown"}
     spread = {"least": 1.0, "median": 2.345, "most": 3.0}
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    rows = {"machine": machine, "by": "make", "columns": ["what", "is"], "rows": [["a", 1.0], ["b", None]]}
-    tables.save("one", {"row": {"machine": machine, "row": {"step": {"seconds": spread}}}, "rows": rows})
+    rows = {
+        "machine": machine,
+        "by": "make",
+        "columns": ["what", "is"],
+        "rows": [["a", 1.0], ["b", None]],
+    }
+    tables.save(
+        "one", {"row": {"machine": machine, "row": {"step": {"seconds": spread}}}, "rows": rows}
+    )
     page = "before\n<!-- measured: one.row -->\nold\n<!-- end of measured -->\n<!-- measured: one.rows -->\n<!-- end of measured -->\nafter"
     made = tables.made(page)
     assert "| step: seconds | 2.35 (1 to 3) |" in made and "old" not in made
@@ -63,7 +84,9 @@ def test_a_table_follows_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert made.startswith("before\n") and made.endswith("\nafter") and tables.made(made) == made
 
 
-@pytest.mark.parametrize("path", sorted(docs.DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(docs.DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.stem
+)
 def test_a_decision_has_its_sections(path: Path) -> None:
     title, part, status = docs.decision(path)
     assert title and part and re.fullmatch(r"accepted|superseded by \d{4}", status)
@@ -85,8 +108,12 @@ def test_no_block_of_a_document_is_long(document: str) -> None:
 def test_blocks_are_paragraphs_bullets_and_cells() -> None:
     text = "# Title\nOne two\nthree.\n- a b\n  c\n- d\n\n| x y | z |\n|---|---|\n```\ncode\n```\n"
     assert [block.split() for block in docs.blocks(text) if block.strip(" |-\n")] == [
-        ["One", "two", "three."], ["-", "a", "b", "c"], ["-", "d"], ["|", "x", "y"], ["z", "|"],
-    ]  # fmt: skip
+        ["One", "two", "three."],
+        ["-", "a", "b", "c"],
+        ["-", "d"],
+        ["|", "x", "y"],
+        ["z", "|"],
+    ]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -100,8 +127,18 @@ def test_links_lead_somewhere(document: str) -> None:
 @pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/generating.md"])
 def test_the_flags_that_documents_name_exist(document: str) -> None:
     known = {flag_of(n) for spec in (TrainSpec, GenerateSpec) for n in spec.model_fields}
-    known |= {"--out", "--json", "--progress", "--overwrite", "--config", "--help", "--version", "--to"}
-    others = r"\.venv/bin/pip.*|(?:accelerate launch|torchrun) .*?-m fluxbooth"  # flags of other programs
+    known |= {
+        "--out",
+        "--json",
+        "--progress",
+        "--overwrite",
+        "--config",
+        "--help",
+        "--version",
+        "--to",
+    }
+    # flags of other programs
+    others = r"\.venv/bin/pip.*|(?:accelerate launch|torchrun) .*?-m fluxbooth"
     text = re.sub(others, "", (ROOT / document).read_text())
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
 
@@ -118,7 +155,11 @@ def test_the_help_of_every_command_names_its_flags(capsys: pytest.CaptureFixture
         shown = capsys.readouterr().out
         assert all(flag_of(name) in shown for name in spec.model_fields)
         whole = "".join(shown.split())
-        assert all(f"{{{','.join(words)}}}" in whole for name in spec.model_fields if (words := spec.choices(name)))
+        assert all(
+            f"{{{','.join(words)}}}" in whole
+            for name in spec.model_fields
+            if (words := spec.choices(name))
+        )
         assert "%%" not in shown
     assert all(ratio in shown for ratio in ASPECT_RATIOS)
 
@@ -126,8 +167,11 @@ def test_the_help_of_every_command_names_its_flags(capsys: pytest.CaptureFixture
 def test_the_readmes_python_runs(tmp_path: Path, photos: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[0]
     assert 'class_name="man"' in code
-    code = code.replace('class_name="man"', 'class_name="man", steps=2, rank=2, dtype="bfloat16"')  # in which libraries warn most
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    # in which libraries warn most
+    code = code.replace('class_name="man"', 'class_name="man", steps=2, rank=2, dtype="bfloat16"')
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     assert done.stderr == ""
     assert (tmp_path / "beach.png").is_file()
 
@@ -138,20 +182,31 @@ def test_the_readmes_client_is_the_documented_one_that_is_run() -> None:
 
 
 def test_on_a_package_index_the_readme_has_no_dead_link() -> None:
-    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"][
+        "hooks"
+    ]["fancy-pypi-readme"]
     text = (ROOT / "README.md").read_text()
     assert re.search(r"\]\((?!https?:)", text)
     for step in hook["substitutions"]:
         text = re.sub(step["pattern"], step["replacement"], text)
     assert not re.search(r"\]\((?!https?:)", text)
-    assert "operations settings, keys and backups" in text and "| `flux-dev` | 1024 x 1024 |" in text
+    assert (
+        "operations settings, keys and backups" in text and "| `flux-dev` | 1024 x 1024 |" in text
+    )
 
 
 def test_the_changelog_has_this_version_and_keeps_its_form() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     versions = re.findall(r"^## (\S+)", text, re.M)
     assert versions[0] == "Unreleased" and __version__ in versions
-    assert set(re.findall(r"^### (.+)", text, re.M)) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    assert set(re.findall(r"^### (.+)", text, re.M)) <= {
+        "Added",
+        "Changed",
+        "Deprecated",
+        "Removed",
+        "Fixed",
+        "Security",
+    }
 
 
 def test_the_makefile_has_the_readmes_verbs() -> None:

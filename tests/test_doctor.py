@@ -1,4 +1,7 @@
-"""What the machine is said to have. A GPU cannot be had here, so what torch would tell of one is given instead."""
+"""What the machine is said to have.
+
+A GPU cannot be had here, so what torch would tell of one is given instead.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,17 @@ def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
 
 def test_a_machine_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     rows = findings(capsys)
-    assert {"Python", "driver", "torch", "GPU", "main memory", "disk", "weights", "token", "licence"} <= rows.keys()
+    assert {
+        "Python",
+        "driver",
+        "torch",
+        "GPU",
+        "main memory",
+        "disk",
+        "weights",
+        "token",
+        "licence",
+    } <= rows.keys()
     assert "nano does everything on the CPU" in rows["GPU"]["advice"]
     assert "make a token" in rows["token"]["advice"]
     assert "commercial use needs a licence" in rows["licence"]["advice"]
@@ -54,33 +67,45 @@ def test_a_machine_without_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["GPU"]["advice"] in capsys.readouterr().out
 
 
-def test_a_machine_that_has_it_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_machine_that_has_it_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     monkeypatch.setattr(hub, "local", lambda row: Path("/weights"))
     monkeypatch.setenv("HF_TOKEN", "hf_x")
     monkeypatch.setenv(licences.STATED, "commercial")
     rows = findings(capsys)
-    assert {what for what, row in rows.items() if row["state"] == "attention"} <= {"driver", "torch"}
+    assert {what for what, row in rows.items() if row["state"] == "attention"} <= {
+        "driver",
+        "torch",
+    }
     assert "int8 base" in rows["GPU memory"]["found"]
 
 
-def test_each_lack_has_its_advice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_lack_has_its_advice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(hardware, "gpu", lambda: Gpu("Tesla T4", 3 * GIB, 2 * GIB, (7, 5), True))
     monkeypatch.setattr(hardware, "free_memory", lambda: 3 * GIB)
     monkeypatch.setattr(hardware, "free_disk", lambda path: 5 * GIB)
     monkeypatch.setenv(licences.STATED, "maybe")
     rows = findings(capsys)
     for what, says in (
-        ("bfloat16", "RTX 30"), ("GPU memory", "flux-dev does not fit"), ("main memory", "Close other programs"),
-        ("disk", "HF_HOME"), ("licence", "state noncommercial or commercial"),
-    ):  # fmt: skip
+        ("bfloat16", "RTX 30"),
+        ("GPU memory", "flux-dev does not fit"),
+        ("main memory", "Close other programs"),
+        ("disk", "HF_HOME"),
+        ("licence", "state noncommercial or commercial"),
+    ):
         assert says in rows[what]["advice"], what
 
 
 def test_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
     assert selection.default().name == "nano"
     monkeypatch.setattr(hardware, "gpu", lambda: CARD)
-    with pytest.raises(InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `--base nano`"):
+    with pytest.raises(
+        InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `--base nano`"
+    ):
         selection.default()
     assert selection.suited().name == "flux-dev"
     monkeypatch.setattr(hub, "local", lambda row: Path("/weights"))
@@ -107,14 +132,25 @@ def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_library_takes_the_base_that_the_commands_take(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, photos: Path, lora: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    photos: Path,
+    lora: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     with pytest.raises(InputError, match="models pull flux-dev"):
         fluxbooth.train(photos, TrainSpec(class_name="man", steps=1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    for text, wrong in (("a man", "models pull flux-dev"), ("a man <lora:other:1>", "The weights of flux-krea are not")):
-        save_file(load_file(lora), tmp_path / "other.safetensors", {"fluxbooth": json.dumps({"spec": {"base": "flux-krea"}})})
+    for text, wrong in (
+        ("a man", "models pull flux-dev"),
+        ("a man <lora:other:1>", "The weights of flux-krea are not"),
+    ):
+        save_file(
+            load_file(lora),
+            tmp_path / "other.safetensors",
+            {"fluxbooth": json.dumps({"spec": {"base": "flux-krea"}})},
+        )
         with pytest.raises(InputError, match=wrong):
             fluxbooth.generate(text, folders=[tmp_path])
     monkeypatch.setattr(hardware, "gpu", lambda: None)
@@ -128,7 +164,9 @@ def test_the_library_takes_the_base_that_the_commands_take(
 
 
 @pytest.mark.parametrize("command", [["train", "photos", "--name", "man"], ["demo"]])
-def test_a_program_gets_the_command(command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_program_gets_the_command(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     assert main(command) == 2
     assert "fluxbooth models pull flux-dev" in capsys.readouterr().err
@@ -157,11 +195,26 @@ def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
     told = {"fluxbooth": json.dumps({"spec": {"base": "flux-dev"}})}
     save_file(tensors, tmp_path / "dev.safetensors", told)
     save_file(tensors, tmp_path / "elsewhere.safetensors")
-    assert selection.of_loras(GenerateSpec(loras=(f"{tmp_path / 'dev.safetensors'}:0.7",)), ["a man"], []) == "flux-dev"
-    assert selection.of_loras(GenerateSpec(loras=(str(tmp_path / "elsewhere.safetensors"),)), ["a man"], []) is None
+    assert (
+        selection.of_loras(
+            GenerateSpec(loras=(f"{tmp_path / 'dev.safetensors'}:0.7",)), ["a man"], []
+        )
+        == "flux-dev"
+    )
+    assert (
+        selection.of_loras(
+            GenerateSpec(loras=(str(tmp_path / "elsewhere.safetensors"),)), ["a man"], []
+        )
+        is None
+    )
     out = str(tmp_path / "pictures")
-    assert main(["generate", "a man", "--lora", str(tmp_path / "dev.safetensors"), "--out", out]) == 2
-    assert "The weights of flux-dev are not on this machine: run `fluxbooth models pull flux-dev`" in capsys.readouterr().err
+    assert (
+        main(["generate", "a man", "--lora", str(tmp_path / "dev.safetensors"), "--out", out]) == 2
+    )
+    assert (
+        "The weights of flux-dev are not on this machine: run `fluxbooth models pull flux-dev`"
+        in capsys.readouterr().err
+    )
     assert main(["generate", "a man", "--out", out]) == 2
     assert "`--base nano`" in capsys.readouterr().err
 
@@ -180,7 +233,10 @@ def test_what_a_server_may_serve(tmp_path: Path) -> None:
         ({"base": str(registry.NANO)}, "flux-krea may be served only under a licence"),
         ({"base": "flux-schnell"}, "flux-schnell cannot be trained"),
         ({"base": "sdxl"}, "There is no base 'sdxl'"),
-        ({"base": "flux-dev", "base_tunes": {1504944: "sdxl"}, "flux_dev_license": "commercial"}, "There is no base 'sdxl'"),
+        (
+            {"base": "flux-dev", "base_tunes": {1504944: "sdxl"}, "flux_dev_license": "commercial"},
+            "There is no base 'sdxl'",
+        ),
     ):
         with pytest.raises(InputError, match=says):
             served(**settings)

@@ -1,4 +1,5 @@
-"""Close-ups of faces: where they are cut, which photos have none, and a training that learns from them."""
+"""Close-ups of faces: where they are cut, which photos have none, and a training that learns
+from them."""
 
 from __future__ import annotations
 
@@ -20,15 +21,20 @@ NEAR = PHOTOS / "photo-01.png"  # whose face takes half of its height, in the mi
 
 
 def far(x: int, y: int) -> Image.Image:
-    """The near photo in a much larger one, with its upper left corner at (x, y); the colours of the rest tell where they are."""
+    """The near photo in a much larger one, with its upper left corner at (x, y); the colours of
+    the rest tell where they are."""
     across, down = np.meshgrid(np.arange(1536) // 8, np.arange(1024) // 8)
-    picture = Image.fromarray(np.stack([across, down, np.full_like(across, 150)], axis=2).astype(np.uint8))
+    picture = Image.fromarray(
+        np.stack([across, down, np.full_like(across, 150)], axis=2).astype(np.uint8)
+    )
     picture.paste(Image.open(NEAR).convert("RGB"), (x, y))
     return picture
 
 
 def photo(picture: Image.Image) -> Photo:
-    return Photo(Path("far.png"), np.asarray(picture), picture.width, picture.height, "ohwx man in a field")
+    return Photo(
+        Path("far.png"), np.asarray(picture), picture.width, picture.height, "ohwx man in a field"
+    )
 
 
 @found
@@ -39,7 +45,12 @@ def test_a_close_up_has_the_whole_face_wherever_it_is(x: int, y: int) -> None:
     assert 300 < crop.width == crop.height < 500
     left, top = (8 * int(value) for value in crop.pixels[0, 0, :2])
     drawn = (x + 0.25 * 384, y + 0.26 * 384, x + 0.74 * 384, y + 0.74 * 384)
-    assert left < drawn[0] and drawn[2] < left + crop.width and (top < drawn[1] or top == y == 0) and drawn[3] < top + crop.height
+    assert (
+        left < drawn[0]
+        and drawn[2] < left + crop.width
+        and (top < drawn[1] or top == y == 0)
+        and drawn[3] < top + crop.height
+    )
 
 
 @found
@@ -56,7 +67,12 @@ def test_a_training_learns_from_them_beside_the_photos(tmp_path: Path) -> None:
         far(500 + 50 * number, 300).save(tmp_path / "photos" / f"{number}.png")
     prepared: list[dict[str, Any]] = []
     spec = QUICK.model_copy(update={"steps": 1, "batch_size": 1, "face_crop": True})
-    train(tmp_path / "photos", spec, tmp_path / "run", lambda event: prepared.append(event) if event["event"] == "prepared" else None)
+    train(
+        tmp_path / "photos",
+        spec,
+        tmp_path / "run",
+        lambda event: prepared.append(event) if event["event"] == "prepared" else None,
+    )
     assert [event["pictures"] for event in prepared] == [4]
 
 

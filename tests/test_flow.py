@@ -26,7 +26,9 @@ def test_an_euler_step_along_the_true_velocity_lands_on_the_latents() -> None:
 def test_the_loss_is_zero_only_at_the_true_velocity_and_computed_in_float32() -> None:
     z, eps = torch.randn(2, 6, 8), torch.randn(2, 6, 8)
     assert flow.velocity_loss(eps - z, z, eps).item() == 0
-    assert flow.velocity_loss(z - eps, z, eps).item() == pytest.approx(4 * (eps - z).square().mean().item(), rel=1e-5)
+    assert flow.velocity_loss(z - eps, z, eps).item() == pytest.approx(
+        4 * (eps - z).square().mean().item(), rel=1e-5
+    )
     assert flow.velocity_loss((eps - z).bfloat16(), z, eps).dtype == torch.float32
 
 
@@ -35,11 +37,16 @@ def test_the_shift_is_that_of_diffusers_scheduler(tokens: int) -> None:
     scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)
     sigmas = torch.linspace(0.05, 0.95, 10)
     scheduler.set_timesteps(sigmas=sigmas.tolist(), mu=calculate_shift(tokens))
-    torch.testing.assert_close(flow.shift(sigmas, tokens), scheduler.sigmas[:-1].sort().values, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        flow.shift(sigmas, tokens), scheduler.sigmas[:-1].sort().values, rtol=1e-5, atol=1e-6
+    )
 
 
 def test_the_sigma_laws_have_the_distributions_they_are_named_after() -> None:
-    draws = {law: flow.sample_sigma(law, 20_000, flow.generator(0, 1), 4096) for law in ("logit-normal", "uniform", "shifted")}
+    draws = {
+        law: flow.sample_sigma(law, 20_000, flow.generator(0, 1), 4096)
+        for law in ("logit-normal", "uniform", "shifted")
+    }
     for sigma in draws.values():
         assert sigma.min() > 0
         assert sigma.max() < 1

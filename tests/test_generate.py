@@ -60,12 +60,25 @@ def test_the_png_carries_its_recipe(tmp_path: Path, lora: Path) -> None:
     assert pairs["Model"] == "nano"
     assert re.fullmatch(r'"run: [0-9a-f]{12}"', pairs["Lora hashes"])
     recipe = json.loads(info["fluxbooth"])
-    assert (recipe["text"], recipe["seed"], recipe["guidance"], recipe["loras"][0]["weight"]) == (TEXT, 11, 3.5, 0.8)
+    assert (recipe["text"], recipe["seed"], recipe["guidance"], recipe["loras"][0]["weight"]) == (
+        TEXT,
+        11,
+        3.5,
+        0.8,
+    )
 
 
 def test_weights_of_loras_scale_add_up_and_leave_other_prompts_alone(lora: Path) -> None:
     plain = pixels(generate([TEXT], QUICK)[0].image)
-    mixed = generate([f"{TEXT} <lora:{lora}:0.5> <lora:{lora}:0.5>", f"{TEXT} <lora:{lora}>", TEXT, f"{TEXT} <lora:{lora}:0>"], QUICK)
+    mixed = generate(
+        [
+            f"{TEXT} <lora:{lora}:0.5> <lora:{lora}:0.5>",
+            f"{TEXT} <lora:{lora}>",
+            TEXT,
+            f"{TEXT} <lora:{lora}:0>",
+        ],
+        QUICK,
+    )
     twice_half, whole, without, none = (pixels(p.image) for p in mixed)
     assert np.array_equal(without, plain)
     assert np.abs(none - plain).max() <= 1
@@ -74,7 +87,8 @@ def test_weights_of_loras_scale_add_up_and_leave_other_prompts_alone(lora: Path)
 
 
 def test_a_lora_from_elsewhere_has_a_hash_and_any_name(tmp_path: Path, lora: Path) -> None:
-    """Where the header tells none it is that of the numbers, as kohya's tools have it; a name cannot break the recipe's text."""
+    """Where the header tells none it is that of the numbers, as kohya's tools have it; a name
+    cannot break the recipe's text."""
     path = tmp_path / 'my "best", one: two.safetensors'
     save_file(load_file(lora), path)
     length = int.from_bytes(path.read_bytes()[:8], "little")
@@ -83,7 +97,8 @@ def test_a_lora_from_elsewhere_has_a_hash_and_any_name(tmp_path: Path, lora: Pat
     assert picture.metadata["loras"] == [{"name": path.stem, "weight": 1.0, "sha256": digest}]
     text, line = parameters_text(picture.metadata).split("\n")
     assert text == f"{TEXT} <lora:my best one two:1>"
-    pairs = re.findall(r'(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', line)  # as A1111 takes it apart
+    # as A1111 takes it apart
+    pairs = re.findall(r'(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', line)
     assert dict(pairs)["Lora hashes"] == f'"my best one two: {digest[:12]}"'
     assert len(pairs) == 9
 
@@ -91,26 +106,56 @@ def test_a_lora_from_elsewhere_has_a_hash_and_any_name(tmp_path: Path, lora: Pat
 def test_a_picture_of_one_colour_is_said(tmp_path: Path, lora: Path) -> None:
     """Of numbers that are sound each by itself."""
     said: list[Any] = []
-    save_file({name: 1e30 * value for name, value in load_file(lora).items()}, tmp_path / "strong.safetensors")
-    strong = QUICK.model_copy(update={"steps": 2, "num_images": 2, "loras": (str(tmp_path / "strong.safetensors"),)})
+    save_file(
+        {name: 1e30 * value for name, value in load_file(lora).items()},
+        tmp_path / "strong.safetensors",
+    )
+    strong = QUICK.model_copy(
+        update={"steps": 2, "num_images": 2, "loras": (str(tmp_path / "strong.safetensors"),)}
+    )
     pictures = generate([TEXT], strong, said.append)
     assert all(of_one_colour(picture.image) for picture in pictures)
-    advice = [one for event in said if event["event"] == "advice" for one in event["advice"] if one.code == PLAIN]
-    assert len(advice) == 1 and "seeds 11, 12 are of one colour" in advice[0].message and "lower weights" in advice[0].message
+    advice = [
+        one
+        for event in said
+        if event["event"] == "advice"
+        for one in event["advice"]
+        if one.code == PLAIN
+    ]
+    assert (
+        len(advice) == 1
+        and "seeds 11, 12 are of one colour" in advice[0].message
+        and "lower weights" in advice[0].message
+    )
     assert [event["event"] for event in said][-2:] == ["advice", "picture"]
 
 
 def test_what_of_a_lora_is_not_used_is_said(tmp_path: Path, lora: Path) -> None:
     clip = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_{}.weight"
-    save_file(load_file(lora) | {clip.format(x): torch.ones(4, 4) for x in "AB"}, tmp_path / "both.safetensors")
+    save_file(
+        load_file(lora) | {clip.format(x): torch.ones(4, 4) for x in "AB"},
+        tmp_path / "both.safetensors",
+    )
     said: list[Any] = []
-    generate([TEXT], QUICK.model_copy(update={"steps": 1, "loras": (str(tmp_path / "both.safetensors"),)}), said.append)
-    assert any(one.code == "lora_partly_used" and one.message.startswith("both also holds") for one in said[1]["advice"])
+    generate(
+        [TEXT],
+        QUICK.model_copy(update={"steps": 1, "loras": (str(tmp_path / "both.safetensors"),)}),
+        said.append,
+    )
+    assert any(
+        one.code == "lora_partly_used" and one.message.startswith("both also holds")
+        for one in said[1]["advice"]
+    )
 
 
-def test_a_lora_is_found_by_name(tmp_path: Path, lora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lora_is_found_by_name(
+    tmp_path: Path, lora: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "shelf" / "anna").mkdir(parents=True)
-    for place in (tmp_path / "shelf" / "anna" / "ohwx.safetensors", tmp_path / "shelf" / "style.safetensors"):
+    for place in (
+        tmp_path / "shelf" / "anna" / "ohwx.safetensors",
+        tmp_path / "shelf" / "style.safetensors",
+    ):
         place.write_bytes(lora.read_bytes())
     with pytest.raises(InputError, match="FLUXBOOTH_LORAS"):
         find("anna")
@@ -122,7 +167,11 @@ def test_a_lora_is_found_by_name(tmp_path: Path, lora: Path, monkeypatch: pytest
 
 def test_advice_comes_before_the_pictures(lora: Path) -> None:
     events: list[dict] = []
-    generate([f"a person at the beach without a hat, smiling <lora:{lora}>"], QUICK.model_copy(update={"steps": 1}), events.append)
+    generate(
+        [f"a person at the beach without a hat, smiling <lora:{lora}>"],
+        QUICK.model_copy(update={"steps": 1}),
+        events.append,
+    )
     assert [e["event"] for e in events] == ["plan", "advice", "picture"]
     assert {a.code for a in events[1]["advice"]} == {"trigger_missing", "negation"}
 
@@ -140,7 +189,9 @@ def test_a_negative_prompt_is_refused_before_anything_is_loaded() -> None:
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("start") / "portrait.png"
-    generate([TEXT], GenerateSpec(base="nano", steps=8, seed=5, aspect_ratio="3:4"))[0].image.save(path)
+    generate([TEXT], GenerateSpec(base="nano", steps=8, seed=5, aspect_ratio="3:4"))[0].image.save(
+        path
+    )
     return path
 
 
@@ -163,20 +214,37 @@ def test_only_what_is_white_in_a_mask_is_drawn_anew(portrait: Path, tmp_path: Pa
     white = np.zeros(before.shape[:2], np.uint8)
     white[:, : before.shape[1] // 2] = 255
     Image.fromarray(white).save(tmp_path / "mask.png")
-    asked = QUICK.model_copy(update={"input_image": str(portrait), "mask_image": str(tmp_path / "mask.png"), "num_images": 2, "steps": 8})
+    asked = QUICK.model_copy(
+        update={
+            "input_image": str(portrait),
+            "mask_image": str(tmp_path / "mask.png"),
+            "num_images": 2,
+            "steps": 8,
+        }
+    )
     first, second = generate(["a man in front of a brick wall"], asked)
     changed = np.abs(pixels(first.image) - before).mean(axis=(0, 2))
     assert changed[:20].mean() > 5 and changed[-20:].max() == 0
-    alone = generate(["a man in front of a brick wall"], asked.model_copy(update={"seed": second.seed, "num_images": 1}))[0]
+    alone = generate(
+        ["a man in front of a brick wall"],
+        asked.model_copy(update={"seed": second.seed, "num_images": 1}),
+    )[0]
     assert np.array_equal(pixels(alone.image), pixels(second.image))
 
 
-def test_a_mask_that_cannot_be_used_is_refused_before_anything_is_drawn(portrait: Path, tmp_path: Path) -> None:
+def test_a_mask_that_cannot_be_used_is_refused_before_anything_is_drawn(
+    portrait: Path, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="needs the picture"):
         GenerateSpec.read({"mask_image": str(portrait)})
     Image.new("L", (64, 64)).save(tmp_path / "black.png")
     with pytest.raises(InputError, match="all black"):
-        generate([TEXT], QUICK.model_copy(update={"input_image": str(portrait), "mask_image": str(tmp_path / "black.png")}))
+        generate(
+            [TEXT],
+            QUICK.model_copy(
+                update={"input_image": str(portrait), "mask_image": str(tmp_path / "black.png")}
+            ),
+        )
     (tmp_path / "words.jpg").write_text("words")
     with pytest.raises(InputError, match=r"Cannot read words\.jpg"):
         generate([TEXT], QUICK.model_copy(update={"input_image": str(tmp_path / "words.jpg")}))

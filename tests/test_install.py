@@ -1,4 +1,5 @@
-"""The wheel alone, with the packages that it asks for and none of the extras: as `pip install fluxbooth` leaves it, without a network."""
+"""The wheel alone, with the packages that it asks for and none of the extras: as `pip install
+fluxbooth` leaves it, without a network."""
 
 from __future__ import annotations
 
@@ -18,8 +19,22 @@ from fluxbooth.evaluation.demo import PHOTOS
 
 ROOT = Path(__file__).parent.parent
 SERVED = ("serve", "key", "account", "credit", "callbacks", "backup", "restore", "lora import")
-CORE = ("demo", "inspect", "train", "generate", "doctor", "plan", "verify", "lora", "lora info", "lora convert", "models", "completion")
-# each command line of a JSON list in turn, in one process; answers lines of [exit code or what was raised, standard error, standard output]
+CORE = (
+    "demo",
+    "inspect",
+    "train",
+    "generate",
+    "doctor",
+    "plan",
+    "verify",
+    "lora",
+    "lora info",
+    "lora convert",
+    "models",
+    "completion",
+)
+# each command line of a JSON list in turn, in one process; answers lines of [exit code or what was
+# raised, standard error, standard output]
 SCRIPT = """
 import contextlib, io, json, sys
 from fluxbooth.cli import main
@@ -42,7 +57,9 @@ def needed(requirements: list[str]) -> Iterator[Distribution]:
     while waiting:
         one, extras = waiting.pop()
         key = (canonicalize_name(one.name), *sorted(one.extras))
-        if key in seen or (one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in extras)):
+        if key in seen or (
+            one.marker and not any(one.marker.evaluate({"extra": extra}) for extra in extras)
+        ):
             continue
         seen.add(key)
         try:
@@ -55,14 +72,31 @@ def needed(requirements: list[str]) -> Iterator[Distribution]:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment where the wheel is installed beside links to its dependencies."""
+    """The interpreter of an environment where the wheel is installed beside links to its
+    dependencies."""
     folder = tmp_path_factory.mktemp("install")
     backend = "import sys; from hatchling.build import build_wheel; build_wheel(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", backend, folder], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", backend, folder], cwd=ROOT, check=True, capture_output=True
+    )
     (wheel,) = folder.glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "install",
+            "--quiet",
+            "--no-index",
+            "--no-deps",
+            wheel,
+        ],
+        check=True,
+    )
     (site,) = folder.glob("venv/lib/python*/site-packages")
     (own,) = importlib.metadata.distributions(path=[str(site)], name="fluxbooth")
     for distribution in needed(list(own.requires or [])):
@@ -73,41 +107,73 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answers(python: Path, cwd: Path, commands: list[list[str]]) -> list[tuple[int | str, str, str]]:
-    done = subprocess.run([python, "-c", SCRIPT], input=json.dumps(commands), cwd=cwd, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-c", SCRIPT],
+        input=json.dumps(commands),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def test_no_extra_is_there(python: Path) -> None:
     names = ["sqlalchemy", "fastapi", "httpx", "torchao", "dlib", "wandb"]
     script = f"from importlib.util import find_spec; print([name for name in {names} if find_spec(name)])"
-    assert subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [python, "-c", script], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        == "[]"
+    )
     program = python.parent / "fluxbooth"
-    assert subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout.startswith("fluxbooth ")
+    assert subprocess.run(
+        [program, "--version"], check=True, capture_output=True, text=True
+    ).stdout.startswith("fluxbooth ")
 
 
 def test_every_command_helps_or_says_what_to_install(python: Path, tmp_path: Path) -> None:
     for command, answer in zip(
-        [*CORE, *SERVED], answers(python, tmp_path, [[*c.split(), "--help"] for c in [*CORE, *SERVED]]), strict=True
+        [*CORE, *SERVED],
+        answers(python, tmp_path, [[*c.split(), "--help"] for c in [*CORE, *SERVED]]),
+        strict=True,
     ):
         code, said, out = answer
         if command in CORE:
             assert code == 0 and "usage:" in out, (command, answer)
         else:
-            assert code == 2 and "pip install 'fluxbooth[server]'" in said and len(said.splitlines()) == 1, (command, answer)
+            assert (
+                code == 2
+                and "pip install 'fluxbooth[server]'" in said
+                and len(said.splitlines()) == 1
+            ), (command, answer)
 
 
 def test_all_of_the_core_works(python: Path, tmp_path: Path) -> None:
     photo, lora, kohya = str(PHOTOS / "photo-01.png"), "run/ohwx.safetensors", "kohya.safetensors"
     train = ["train", photo, "--name", "man", "--steps", "1", "--rank", "2", "--batch-size", "1"]
     works = [
-        ["inspect", photo], [*train, "--out", "run"], ["lora", "info", lora], ["lora", "convert", lora, kohya, "--to", "kohya"],
-        ["generate", "ohwx man", "--lora", lora, "--steps", "1"], ["plan"], ["doctor"], ["models"], ["completion", "bash"],
-    ]  # fmt: skip
+        ["inspect", photo],
+        [*train, "--out", "run"],
+        ["lora", "info", lora],
+        ["lora", "convert", lora, kohya, "--to", "kohya"],
+        ["generate", "ohwx man", "--lora", lora, "--steps", "1"],
+        ["plan"],
+        ["doctor"],
+        ["models"],
+        ["completion", "bash"],
+    ]
     lacks = {
-        "prodigy": [*train, "--optimizer", "prodigy"], "quant": [*train, "--optimizer", "adamw8bit"], "faces": [*train, "--face-crop"],
-        "tensorboard": [*train, "--tracker", "tensorboard"], "wandb": [*train, "--tracker", "wandb"],
-    }  # fmt: skip
-    given = answers(python, tmp_path, [*works, *([*command, "--out", "other"] for command in lacks.values())])
+        "prodigy": [*train, "--optimizer", "prodigy"],
+        "quant": [*train, "--optimizer", "adamw8bit"],
+        "faces": [*train, "--face-crop"],
+        "tensorboard": [*train, "--tracker", "tensorboard"],
+        "wandb": [*train, "--tracker", "wandb"],
+    }
+    given = answers(
+        python, tmp_path, [*works, *([*command, "--out", "other"] for command in lacks.values())]
+    )
     for command, (code, said, _) in zip(works, given, strict=False):
         assert code == 0, (command, code, said)
     for (extra, command), (code, said, _) in zip(lacks.items(), given[len(works) :], strict=True):
@@ -121,6 +187,8 @@ def test_the_library_works_and_says_nothing_of_others(python: Path, tmp_path: Pa
         "generate('a man', GenerateSpec(steps=1, dtype='bfloat16'))\n"
         "try: fluxbooth.Client('http://localhost', 'x')\nexcept InputError as error: print(error)\n"
     )
-    done = subprocess.run([python, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert "pip install 'fluxbooth[client]'" in done.stdout
     assert done.stderr == ""

@@ -34,7 +34,9 @@ def test_a_sound_file_is_read(tmp_path: Path) -> None:
     assert file.describe()["parameters"] == 64
 
 
-def entry(start: int, end: int, shape: tuple[int, ...] = (2, 2), dtype: str = "F32") -> dict[str, Any]:
+def entry(
+    start: int, end: int, shape: tuple[int, ...] = (2, 2), dtype: str = "F32"
+) -> dict[str, Any]:
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
 
 
@@ -69,7 +71,9 @@ def test_a_forged_header_is_refused_by_name(tmp_path: Path, header: Any, size: i
         lora_file.read(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_no_bytes_do_more_than_be_refused(tmp_path: Path, noise: bytes, position: int) -> None:
     path = tmp_path / "noise.safetensors"

@@ -44,7 +44,19 @@ class Case:
     @property
     def shape(self) -> Shape:
         width = self.heads * self.head_size
-        return Shape(self.layers, self.single_layers, width, self.heads, self.text_width, self.pooled_width, True, 64, 0, 0, 0)
+        return Shape(
+            self.layers,
+            self.single_layers,
+            width,
+            self.heads,
+            self.text_width,
+            self.pooled_width,
+            True,
+            64,
+            0,
+            0,
+            0,
+        )
 
     @property
     def choice(self) -> Choice:
@@ -68,44 +80,67 @@ CASES = {
     "rank 64": Case(2, 4, 4, 64, Job(256, 128, rank=64), dtype="float32"),
     "float32": Case(2, 4, 4, 64, Job(256, 128, rank=8), dtype="float32"),
     "all checkpointed": Case(2, 4, 4, 64, Job(256, 128, rank=8), checkpointed=6),
-    "all checkpointed, batch of two": Case(2, 4, 8, 64, Job(256, 64, batch_size=2, rank=16), checkpointed=6, dtype="float32"),
+    "all checkpointed, batch of two": Case(
+        2, 4, 8, 64, Job(256, 64, batch_size=2, rank=16), checkpointed=6, dtype="float32"
+    ),
     "some checkpointed": Case(3, 6, 4, 64, Job(256, 128, rank=8), checkpointed=5),
     "one checkpointed": Case(2, 4, 8, 64, Job(320, 128, rank=16), checkpointed=1),
     "int8": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", quantisation="int8"),
     "fp8": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", quantisation="fp8"),
     "nf4": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", quantisation="nf4"),
-    "nf4, wider, all checkpointed": Case(1, 2, 8, 64, Job(128, 64, rank=8), 3, dtype="float32", quantisation="nf4"),
-    "int8, wider, all checkpointed": Case(1, 2, 8, 64, Job(128, 64, rank=8), 3, dtype="float32", quantisation="int8"),
-    "bfloat16, computed with in float32": Case(1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", stored="bfloat16"),
+    "nf4, wider, all checkpointed": Case(
+        1, 2, 8, 64, Job(128, 64, rank=8), 3, dtype="float32", quantisation="nf4"
+    ),
+    "int8, wider, all checkpointed": Case(
+        1, 2, 8, 64, Job(128, 64, rank=8), 3, dtype="float32", quantisation="int8"
+    ),
+    "bfloat16, computed with in float32": Case(
+        1, 2, 4, 64, Job(128, 64, rank=8), dtype="float32", stored="bfloat16"
+    ),
 }
 
 
 QUICK = (
-    "small", "wide heads", "single blocks only", "short text", "batch of three", "rank 64", "float32", "some checkpointed",
-    "one checkpointed", "int8", "fp8", "nf4", "nf4, wider, all checkpointed", "bfloat16, computed with in float32",
+    "small", "wide heads", "single blocks only", "short text", "batch of three", "rank 64",
+    "float32", "some checkpointed", "one checkpointed", "int8", "fp8", "nf4",
+    "nf4, wider, all checkpointed", "bfloat16, computed with in float32",
 )  # fmt: skip
 
 
 FULL_SIZE = {
     "FLUX.1 at 512": Case(19, 38, 24, 128, Job(512, 512), text_width=4096, pooled_width=768),
-    "FLUX.1 at 512, all checkpointed": Case(19, 38, 24, 128, Job(512, 512), 57, text_width=4096, pooled_width=768),
-    "FLUX.1 at 1024, 20 checkpointed": Case(19, 38, 24, 128, Job(1024, 512), 20, text_width=4096, pooled_width=768),
+    "FLUX.1 at 512, all checkpointed": Case(
+        19, 38, 24, 128, Job(512, 512), 57, text_width=4096, pooled_width=768
+    ),
+    "FLUX.1 at 1024, 20 checkpointed": Case(
+        19, 38, 24, 128, Job(1024, 512), 20, text_width=4096, pooled_width=768
+    ),
 }
 
 
 def family(case: Case, device: str) -> Flux1:
-    """A transformer of random weights under the very code that trains FLUX.1, without its encoders."""
+    """A transformer of random weights under the very code that trains FLUX.1, without its
+    encoders."""
     dtype, heads, size = getattr(torch, case.dtype), case.heads, case.head_size
     torch.set_default_dtype(dtype)
     with torch.device(device):
         network = FluxTransformer2DModel(
-            num_layers=case.layers, num_single_layers=case.single_layers, attention_head_dim=size, num_attention_heads=heads,
-            joint_attention_dim=case.text_width, pooled_projection_dim=case.pooled_width,
-            guidance_embeds=True, axes_dims_rope=(size // 8, size * 7 // 16, size * 7 // 16),
-        )  # fmt: skip
+            num_layers=case.layers,
+            num_single_layers=case.single_layers,
+            attention_head_dim=size,
+            num_attention_heads=heads,
+            joint_attention_dim=case.text_width,
+            pooled_projection_dim=case.pooled_width,
+            guidance_embeds=True,
+            axes_dims_rope=(size // 8, size * 7 // 16, size * 7 // 16),
+        )
     torch.set_default_dtype(torch.float32)
     made = object.__new__(Flux1)
-    made.row, made.network, made.dtype, made.stored, made.choice = BASES["flux-dev"], network, dtype, dtype, case.choice
+    made.row = BASES["flux-dev"]
+    made.network = network
+    made.dtype = dtype
+    made.stored = dtype
+    made.choice = case.choice
     if case.choice.cast_at_use:
         place = Arrival(network, made.adapter_targets(), case.choice, dtype, torch.device(device))
         for name, value in network.state_dict().items():
@@ -144,12 +179,17 @@ def measure(case: Case, *, fake: bool = False) -> tuple[int, int]:
     return stays - batch, peak - stays
 
 
-@pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES])
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
+)
 def test_the_peak_is_what_was_predicted(name: str) -> None:
     stays, peak = measure(CASES[name], fake=CASES[name].dtype == "bfloat16")
     predicted = CASES[name].predict()
     # not counted are the scales of each output, which at FLUX.1's width are a thousandth
-    assert predicted.base + predicted.adapter == pytest.approx(stays, rel=0.01 if CASES[name].quantisation == "none" else 0.03)
+    assert predicted.base + predicted.adapter == pytest.approx(
+        stays, rel=0.01 if CASES[name].quantisation == "none" else 0.03
+    )
     assert predicted.step == pytest.approx(peak, rel=0.1)
 
 
@@ -167,7 +207,9 @@ def test_flux1_is_as_large_as_it_is() -> None:
     assert FLUX1.transformer == 11_901_408_320
     assert round(FLUX1.adapter(16) / 1e6) == 86
     nano = shape.read(NANO)
-    assert nano.transformer == sum(p.numel() for p in FluxTransformer2DModel.from_pretrained(NANO / "transformer").parameters())
+    assert nano.transformer == sum(
+        p.numel() for p in FluxTransformer2DModel.from_pretrained(NANO / "transformer").parameters()
+    )
     assert shape.of("black-forest-labs/FLUX.1-dev") == FLUX1
 
 
@@ -175,17 +217,27 @@ def test_the_autoencoder_at_its_peak() -> None:
     mode, side = FakeTensorMode(allow_non_fake_inputs=True), 512
     with torch.device("meta"):
         autoencoder = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(128, 256, 512, 512), layers_per_block=2, latent_channels=16,
-            use_quant_conv=False, use_post_quant_conv=False,
-        )  # fmt: skip
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            latent_channels=16,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        )
     assert sum(p.numel() for p in autoencoder.parameters()) == FLUX1.autoencoder
     without_memory(autoencoder, mode)
     job, choice = Job(side, 512), Choice("float32", encoders="cpu")
     weights = FLUX1.autoencoder * 4
     for run, predicted in (
-        (lambda: autoencoder.encode(torch.zeros(1, 3, side, side)), estimate.estimate(FLUX1, job, choice).encoding - weights),
-        (lambda: autoencoder.decode(torch.zeros(1, 16, side // 8, side // 8)), estimate.estimate_generation(FLUX1, side, 512, choice).step),
+        (
+            lambda: autoencoder.encode(torch.zeros(1, 3, side, side)),
+            estimate.estimate(FLUX1, job, choice).encoding - weights,
+        ),
+        (
+            lambda: autoencoder.decode(torch.zeros(1, 16, side // 8, side // 8)),
+            estimate.estimate_generation(FLUX1, side, 512, choice).step,
+        ),
     ):
         with mode, torch.no_grad(), Meter() as meter:
             meter.count(autoencoder.parameters())
@@ -211,7 +263,9 @@ def test_no_more_is_given_up_than_must_be(vram: int, side: int) -> None:
         kinder.append({"encoders": "leave"})
     if choice.quantisation != "none":
         better = {"int8": "none", "nf4": "int8"}[choice.quantisation]
-        kinder.append({"quantisation": better, "checkpointed": 57, "encoders": "cpu", "offloaded": 0})
+        kinder.append(
+            {"quantisation": better, "checkpointed": 57, "encoders": "cpu", "offloaded": 0}
+        )
     for fields in kinder:
         assert estimate.estimate(FLUX1, job, replace(choice, **fields)).device > room.device, fields
     assert "\n" not in plan.why
@@ -233,13 +287,18 @@ def test_what_is_set_by_hand_stays() -> None:
     room = Room(24 * GIB, 64 * GIB)
     job = Job(512, 512)
     assert choose("flux-dev", FLUX1, job, room, quantisation="fp8").choice.quantisation == "fp8"
-    assert choose("flux-dev", FLUX1, job, room, quantisation="nf4", checkpointed=57).choice == Choice("bfloat16", "nf4", 57, "leave", 0)
+    assert choose(
+        "flux-dev", FLUX1, job, room, quantisation="nf4", checkpointed=57
+    ).choice == Choice("bfloat16", "nf4", 57, "leave", 0)
     unquantised = choose("flux-dev", FLUX1, job, room, quantisation="none").choice
     assert unquantised.offloaded > 0 and unquantised.checkpointed == 57
 
 
 def test_what_does_not_fit_is_said_in_a_sentence() -> None:
-    with pytest.raises(InputError, match=r"needs 4\.4 GB of GPU memory when everything is given up, and 4\.0 GB are free"):
+    with pytest.raises(
+        InputError,
+        match=r"needs 4\.4 GB of GPU memory when everything is given up, and 4\.0 GB are free",
+    ):
         choose("flux-dev", FLUX1, Job(1024, 512), Room(4 * GIB, 32 * GIB))
     with pytest.raises(InputError, match=r"needs 12\.1 GB of main memory and 6\.0 GB are free"):
         choose("flux-dev", FLUX1, Job(1024, 512), Room(8 * GIB, 6 * GIB))
@@ -252,28 +311,49 @@ def test_generation_fits_smaller_cards_than_training() -> None:
         room = Room(vram * GIB, 32 * GIB)
         drawn = estimate.choose_generation("flux-dev", FLUX1, 1024, 512, room)
         assert drawn.estimate.device <= room.device
-        assert drawn.estimate.device < choose("flux-dev", FLUX1, Job(1024, 512), Room(40 * GIB, 32 * GIB)).estimate.device
+        assert (
+            drawn.estimate.device
+            < choose("flux-dev", FLUX1, Job(1024, 512), Room(40 * GIB, 32 * GIB)).estimate.device
+        )
     with pytest.raises(InputError, match="a picture of 1024 px"):
         estimate.choose_generation("flux-dev", FLUX1, 1024, 512, Room(1 * GIB, 32 * GIB))
 
 
-if __name__ == "__main__":  # python -m tests.test_memory [--save]: the tables in docs/measurements.md; ten minutes on a busy machine
+# python -m tests.test_memory [--save]: the tables in docs/measurements.md; ten minutes on a busy
+# machine
+if __name__ == "__main__":
     import sys
 
     from bench import machine, tables
 
     columns = ["stays", "predicted", "peak above", "predicted", "off by"]
-    parts = {"transformers": "transformer, MB", "quantised": "base, MB", "full-size": "transformer, GB"}
+    parts = {
+        "transformers": "transformer, MB",
+        "quantised": "base, MB",
+        "full-size": "transformer, GB",
+    }
     found = {
-        part: {"machine": machine.described(1), "by": "python -m tests.test_memory --save", "columns": [first, *columns], "rows": []}
+        part: {
+            "machine": machine.described(1),
+            "by": "python -m tests.test_memory --save",
+            "columns": [first, *columns],
+            "rows": [],
+        }
         for part, first in parts.items()
     }
     for title, case in (CASES | FULL_SIZE).items():
         stayed, most = measure(case, fake=title in FULL_SIZE)
         made = case.predict()
         special = case.quantisation != "none" or case.stored
-        part, unit = ("full-size", 1e9) if title in FULL_SIZE else ("quantised" if special else "transformers", 1e6)
-        figures = [round(figure / unit, 1) for figure in (stayed, made.base + made.adapter, most, made.step)]
+        part, unit = (
+            ("full-size", 1e9)
+            if title in FULL_SIZE
+            else ("quantised" if special else "transformers", 1e6)
+        )
+        figures = [
+            round(figure / unit, 1)
+            for figure in (stayed, made.base + made.adapter, most, made.step)
+        ]
         found[part]["rows"].append([title, *figures, f"{made.step / most - 1:+.1%}"])
         print(found[part]["rows"][-1], flush=True)
     if "--save" in sys.argv:

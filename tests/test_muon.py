@@ -17,7 +17,8 @@ def test_singular_values_come_near_one() -> None:
 
 def test_a_step_has_the_size_of_adamws() -> None:
     weight = nn.Parameter(torch.zeros(32, 64))
-    weight.grad = torch.randn(32, 64, generator=torch.Generator().manual_seed(1)) * 1e-6  # the size of a gradient does not matter
+    # the size of a gradient does not matter
+    weight.grad = torch.randn(32, 64, generator=torch.Generator().manual_seed(1)) * 1e-6
     Muon([weight], lr=0.1, weight_decay=0.0).step()
     size = weight.detach().square().mean().sqrt().item()
     assert 0.5 * 0.2 * 0.1 < size < 1.5 * 0.2 * 0.1

@@ -41,7 +41,9 @@ for name in ("plain", "personal"):
 def theirs(tmp_path_factory: pytest.TempPathFactory, lora: Path) -> Path:
     """The folder of what plain diffusers draws: `plain.png`, and `personal.png` with the LoRA."""
     folder = tmp_path_factory.mktemp("theirs")
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HUB_OFFLINE": "1"}
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "HF_HUB_OFFLINE": "1"
+    }
     command = [sys.executable, "-c", PLAIN_DIFFUSERS, str(NANO), str(lora), TEXT]
     subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     return folder
@@ -56,7 +58,8 @@ def test_nano_draws_the_same_picture_in_plain_diffusers(theirs: Path) -> None:
 def test_our_lora_draws_the_same_picture_in_plain_diffusers(theirs: Path, lora: Path) -> None:
     with_lora = generate([TEXT], GenerateSpec(base="nano", seed=7, loras=(str(lora),)))[0].image
     assert largest_difference(with_lora, Image.open(theirs / "personal.png")) <= 1
-    assert largest_difference(with_lora, Image.open(theirs / "plain.png")) > 20  # the LoRA does something
+    # the LoRA does something
+    assert largest_difference(with_lora, Image.open(theirs / "plain.png")) > 20
 
 
 def test_twenty_lines_of_euler_give_the_same_latents() -> None:
@@ -64,9 +67,15 @@ def test_twenty_lines_of_euler_give_the_same_latents() -> None:
     pipeline.set_progress_bar_config(disable=True)
     steps, tokens = 12, 64
     theirs = pipeline(
-        TEXT, width=128, height=128, num_inference_steps=steps, guidance_scale=3.5, max_sequence_length=72,
-        generator=torch.Generator().manual_seed(3), output_type="latent",
-    ).images  # fmt: skip
+        TEXT,
+        width=128,
+        height=128,
+        num_inference_steps=steps,
+        guidance_scale=3.5,
+        max_sequence_length=72,
+        generator=torch.Generator().manual_seed(3),
+        output_type="latent",
+    ).images
     mu = 0.5 + (1.15 - 0.5) * (tokens - 256) / (4096 - 256)
     sigmas = [1 - i * (1 - 1 / steps) / (steps - 1) for i in range(steps)]
     sigmas = [np.exp(mu) / (np.exp(mu) + 1 / s - 1) for s in sigmas] + [0.0]
@@ -77,9 +86,14 @@ def test_twenty_lines_of_euler_give_the_same_latents() -> None:
         image_ids = torch.tensor([[0.0, row, column] for row in range(8) for column in range(8)])
         for sigma, after in itertools.pairwise(sigmas):
             velocity = pipeline.transformer(
-                x, timestep=torch.tensor([sigma], dtype=torch.float32), guidance=torch.tensor([3.5]), encoder_hidden_states=states,
-                pooled_projections=pooled, txt_ids=text_ids, img_ids=image_ids,
-            ).sample  # fmt: skip
+                x,
+                timestep=torch.tensor([sigma], dtype=torch.float32),
+                guidance=torch.tensor([3.5]),
+                encoder_hidden_states=states,
+                pooled_projections=pooled,
+                txt_ids=text_ids,
+                img_ids=image_ids,
+            ).sample
             x = x + (after - sigma) * velocity
     assert (x - theirs).abs().max() < 1e-4
 

@@ -17,7 +17,16 @@ from pillow_heif import register_heif_opener
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.photos import decoder
 from fluxbooth.photos.buckets import bucket, crop_box, fit
-from fluxbooth.photos.inspection import BLURRED, Photo, find, inspect, look, near_duplicates, read, sharpness
+from fluxbooth.photos.inspection import (
+    BLURRED,
+    Photo,
+    find,
+    inspect,
+    look,
+    near_duplicates,
+    read,
+    sharpness,
+)
 from tests.hostile import slow_jpeg, slow_png
 
 RED, GREEN, BLUE, WHITE = (230, 20, 20), (20, 200, 20), (20, 20, 230), (255, 255, 255)
@@ -34,7 +43,12 @@ def corners(width: int = 60, height: int = 40) -> Image.Image:
 
 def corner_colours(pixels: np.ndarray) -> list[tuple[int, ...]]:
     h, w = pixels.shape[:2]
-    places = [(h // 4, w // 4), (h // 4, 3 * w // 4), (3 * h // 4, w // 4), (3 * h // 4, 3 * w // 4)]
+    places = [
+        (h // 4, w // 4),
+        (h // 4, 3 * w // 4),
+        (3 * h // 4, w // 4),
+        (3 * h // 4, 3 * w // 4),
+    ]
     return [tuple(int(v) for v in pixels[place]) for place in places]
 
 
@@ -66,7 +80,9 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 def photo_of(picture: Image.Image, name: str = "a.png", caption: str | None = None) -> Photo:
-    return Photo(Path(name), np.asarray(picture.convert("RGB")), picture.width, picture.height, caption)
+    return Photo(
+        Path(name), np.asarray(picture.convert("RGB")), picture.width, picture.height, caption
+    )
 
 
 def resaved(picture: Image.Image, quality: int) -> Image.Image:
@@ -76,7 +92,8 @@ def resaved(picture: Image.Image, quality: int) -> Image.Image:
 
 
 def textured(size: int = 512, seed: int = 0) -> Image.Image:
-    """A photo's stand-in: a gradient with texture at all scales (1/f noise) and a few sharp objects."""
+    """A photo's stand-in: a gradient with texture at all scales (1/f noise) and a few sharp
+    objects."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None])
     frequency[0, 0] = 1
@@ -86,11 +103,15 @@ def textured(size: int = 512, seed: int = 0) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     for _ in range(12):
         x, y = rng.integers(0, size, 2).tolist()
-        draw.ellipse((x, y, x + size // 8, y + size // 10), fill=tuple(rng.integers(0, 255, 3).tolist()))
+        draw.ellipse(
+            (x, y, x + size // 8, y + size // 10), fill=tuple(rng.integers(0, 255, 3).tolist())
+        )
     return picture
 
 
-def cartoon(background: tuple[int, int, int], at: tuple[float, float], tilt: int = 0, size: int = 128) -> Image.Image:
+def cartoon(
+    background: tuple[int, int, int], at: tuple[float, float], tilt: int = 0, size: int = 128
+) -> Image.Image:
     """A flat-coloured face; `at` is its centre as a fraction, `tilt` in degrees."""
     big = Image.new("RGBA", (512, 512))
     draw = ImageDraw.Draw(big)
@@ -123,7 +144,14 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
     ]:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [p.name for p in find(tmp_path)] == ["a.png", "b.JPG", "c.heic", "d.webp", "e.Jpeg", "f.heif"]
+    assert [p.name for p in find(tmp_path)] == [
+        "a.png",
+        "b.JPG",
+        "c.heic",
+        "d.webp",
+        "e.Jpeg",
+        "f.heif",
+    ]
     assert find(str(tmp_path)) == find(tmp_path)
 
 
@@ -140,7 +168,9 @@ def test_what_is_missing_or_empty_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere.*check the path"):
         find(tmp_path / "nowhere")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match=rf"{tmp_path.name}.*JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC"):
+    with pytest.raises(
+        InputError, match=rf"{tmp_path.name}.*JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC"
+    ):
         find(tmp_path)
     with pytest.raises(InputError, match="No photos"):
         find([])
@@ -151,7 +181,9 @@ def test_what_is_missing_or_empty_is_named(tmp_path: Path) -> None:
 # read: what must be right in the pixels
 
 
-@pytest.mark.parametrize("suffix", ["png", "webp", "jpg", "jpe", "jfif", "avif", "tif", "tiff", "bmp", "heic"])
+@pytest.mark.parametrize(
+    "suffix", ["png", "webp", "jpg", "jpe", "jfif", "avif", "tif", "tiff", "bmp", "heic"]
+)
 def test_plain_formats_keep_size_and_colours(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     register_heif_opener()
@@ -173,7 +205,9 @@ def test_plain_formats_keep_size_and_colours(tmp_path: Path, suffix: str) -> Non
         (8, [GREEN, WHITE, RED, BLUE]),
     ],
 )
-def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, wanted: list[tuple[int, ...]]) -> None:
+def test_exif_orientation_is_applied(
+    tmp_path: Path, orientation: int, wanted: list[tuple[int, ...]]
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     corners().save(tmp_path / "a.png", exif=exif)
@@ -210,7 +244,9 @@ def test_16_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     assert np.abs(row - np.arange(256)).max() <= 1
 
 
-@pytest.mark.parametrize(("colour_type", "values"), [(2, (65535, 32768, 0)), (6, (65535, 32768, 0, 65535))])
+@pytest.mark.parametrize(
+    ("colour_type", "values"), [(2, (65535, 32768, 0)), (6, (65535, 32768, 0, 65535))]
+)
 def test_16_bit_colour_is_scaled(tmp_path: Path, colour_type: int, values: tuple[int, ...]) -> None:
     head = struct.pack(">IIBBBBB", 16, 16, 16, colour_type, 0, 0, 0)
     row = zlib.compress(16 * (b"\0" + 16 * struct.pack(f">{len(values)}H", *values)))
@@ -232,8 +268,12 @@ def test_transparency_becomes_white(tmp_path: Path) -> None:
     assert near(grey.pixels, WHITE, 0)
 
 
-@pytest.mark.parametrize(("mode", "colour", "wanted"), [("L", 77, (77,) * 3), ("1", 1, WHITE), ("P", 0, RED)])
-def test_grey_bits_and_palette(tmp_path: Path, mode: str, colour: int, wanted: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("mode", "colour", "wanted"), [("L", 77, (77,) * 3), ("1", 1, WHITE), ("P", 0, RED)]
+)
+def test_grey_bits_and_palette(
+    tmp_path: Path, mode: str, colour: int, wanted: tuple[int, int, int]
+) -> None:
     picture = Image.new(mode, (16, 16), colour)
     if mode == "P":
         picture.putpalette(RED)
@@ -244,7 +284,10 @@ def test_grey_bits_and_palette(tmp_path: Path, mode: str, colour: int, wanted: t
 def swapped_profile() -> bytes:
     """sRGB with the red and green colorants exchanged: what the file calls red is green."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    tags = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * struct.unpack(">I", profile[128:132])[0], 12)}
+    tags = {
+        bytes(profile[i : i + 4]): i
+        for i in range(132, 132 + 12 * struct.unpack(">I", profile[128:132])[0], 12)
+    }
     red, green = tags[b"rXYZ"], tags[b"gXYZ"]
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
     return bytes(profile)
@@ -252,7 +295,9 @@ def swapped_profile() -> bytes:
 
 def test_icc_profile_is_applied(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (255, 0, 0)).save(tmp_path / "a.png", icc_profile=swapped_profile())
-    Image.new("RGBA", (16, 16), (255, 0, 0, 255)).save(tmp_path / "b.png", icc_profile=swapped_profile())
+    Image.new("RGBA", (16, 16), (255, 0, 0, 255)).save(
+        tmp_path / "b.png", icc_profile=swapped_profile()
+    )
     Image.new("L", (16, 16), 90).save(tmp_path / "c.png", icc_profile=swapped_profile())
     opaque, alpha, grey = read(tmp_path)
     assert near(opaque.pixels, (0, 255, 0), 3) and near(alpha.pixels, (0, 255, 0), 3)
@@ -261,7 +306,9 @@ def test_icc_profile_is_applied(tmp_path: Path) -> None:
 
 def test_broken_or_unfit_icc_profile_is_ignored(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), RED).save(tmp_path / "a.png", icc_profile=b"not a profile at all")
-    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "b.jpg", icc_profile=swapped_profile(), quality=95)
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(
+        tmp_path / "b.jpg", icc_profile=swapped_profile(), quality=95
+    )
     broken, unfit = read(tmp_path)
     assert near(broken.pixels, RED, 0)
     assert near(unfit.pixels, (255, 0, 0), 12)
@@ -282,7 +329,9 @@ def test_large_pictures_are_scaled_to_the_area(tmp_path: Path) -> None:
     assert photo.pixels.shape == (50, 150, 3) and (photo.width, photo.height) == (300, 100)
 
 
-def test_a_102_megapixel_jpeg_passes_within_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_102_megapixel_jpeg_passes_within_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Decoded in full it would take 413 MB; the child here may have 150 MB."""
     tile = Image.effect_noise((800, 860), 6).convert("RGB")
     big = Image.new("RGB", (12000, 8600))
@@ -353,7 +402,9 @@ def test_pixel_limits_differ_for_jpeg(tmp_path: Path) -> None:
 
 
 def test_heic_without_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "_CHILD", f"import {CHILD}; p._has_heif = lambda: False; p._serve()")
+    monkeypatch.setattr(
+        decoder, "_CHILD", f"import {CHILD}; p._has_heif = lambda: False; p._serve()"
+    )
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypmif1" + b"\0" * 40)
     (tmp_path / "b.jpg").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     assert refusal(tmp_path).count("install fluxbooth[heif]") == 2
@@ -369,10 +420,15 @@ def test_a_sliver_is_refused(tmp_path: Path) -> None:
     Image.new("L", (12_000, 17)).save(tmp_path / "a.png")
     Image.new("L", (800, 16)).save(tmp_path / "b.png")
     message = refusal(tmp_path)
-    assert "12000 x 17 pixels, and its longer side may be at most 50 times the smaller one" in message and "b.png" not in message
+    assert (
+        "12000 x 17 pixels, and its longer side may be at most 50 times the smaller one" in message
+        and "b.png" not in message
+    )
 
 
-def test_tiffs_of_numbers_are_refused_and_others_are_read_upright_and_of_their_first_frame(tmp_path: Path) -> None:
+def test_tiffs_of_numbers_are_refused_and_others_are_read_upright_and_of_their_first_frame(
+    tmp_path: Path,
+) -> None:
     for mode in ("I", "F"):
         Image.new("L", (20, 20), 90).convert(mode).save(tmp_path / f"{mode}.tif")
     assert refusal(tmp_path).count("32-bit numbers: save it with 8 or 16 bits") == 2
@@ -381,7 +437,10 @@ def test_tiffs_of_numbers_are_refused_and_others_are_read_upright_and_of_their_f
     frames[0].save(tmp_path / "turned.tif", tiffinfo={0x0112: 6}, compression="tiff_lzw")
     first, turned = read([tmp_path / "first.tif", tmp_path / "turned.tif"])
     assert corner_colours(first.pixels) == [RED, GREEN, BLUE, WHITE]
-    assert corner_colours(turned.pixels) == [BLUE, RED, WHITE, GREEN] and (turned.width, turned.height) == (40, 60)
+    assert corner_colours(turned.pixels) == [BLUE, RED, WHITE, GREEN] and (
+        turned.width,
+        turned.height,
+    ) == (40, 60)
 
 
 # read: the child
@@ -397,7 +456,9 @@ FAULTY = (
 )
 
 
-def test_a_picture_that_kills_the_child_is_named_and_the_others_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_kills_the_child_is_named_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a", "crash", "hang", "hungry", "z"):
         corners().save(tmp_path / f"{name}.png")
     (tmp_path / "zz.png").write_bytes(b"x")
@@ -411,12 +472,17 @@ def test_a_picture_that_kills_the_child_is_named_and_the_others_are_read(tmp_pat
     assert "a.png" not in message and " z.png" not in message
 
 
-def test_a_picture_that_takes_the_processor_for_too_long_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_takes_the_processor_for_too_long_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a", "busy", "z"):
         corners().save(tmp_path / f"{name}.png")
     monkeypatch.setattr(decoder, "_CHILD", FAULTY)
     monkeypatch.setattr(decoder, "PROCESSOR_SECONDS", 1)
-    assert refusal(tmp_path) == "Cannot read busy.png (it takes longer than 1 s to decode): remove or replace it."
+    assert (
+        refusal(tmp_path)
+        == "Cannot read busy.png (it takes longer than 1 s to decode): remove or replace it."
+    )
 
 
 def test_looking_stops_after_the_picture_with_which_the_time_is_over(tmp_path: Path) -> None:
@@ -435,22 +501,33 @@ def test_looking_stops_after_the_picture_with_which_the_time_is_over(tmp_path: P
     [
         (slow_jpeg(101, side=64), "more than the 100 scans"),
         (b"\xff\xd8\xff\xfe\0\4<>" + slow_jpeg(101, side=64)[2:], "more than the 100 scans"),
-        (slow_jpeg(101, side=64).replace(b"\xff\xda", b"\xff\xff\xff\xda"), "more than the 100 scans"),
-        (b"\xff\xd8" + b"\xff\xfe\0\2" * 10_001 + slow_jpeg(1, side=64)[2:], "more than the 10,000 segments"),
+        (
+            slow_jpeg(101, side=64).replace(b"\xff\xda", b"\xff\xff\xff\xda"),
+            "more than the 100 scans",
+        ),
+        (
+            b"\xff\xd8" + b"\xff\xfe\0\2" * 10_001 + slow_jpeg(1, side=64)[2:],
+            "more than the 10,000 segments",
+        ),
         (slow_png(20_000), "more than the 20,000 chunks"),
     ],
     ids=["scans", "scans behind a comment", "scans behind fill bytes", "segments", "chunks"],
 )
-def test_a_small_file_of_many_pieces_is_refused_before_it_is_decoded(tmp_path: Path, data: bytes, said: str) -> None:
+def test_a_small_file_of_many_pieces_is_refused_before_it_is_decoded(
+    tmp_path: Path, data: bytes, said: str
+) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
     assert said in refusal(tmp_path / "a.jpg")
 
 
 def test_pieces_of_what_lies_behind_or_inside_a_picture_do_not_count(tmp_path: Path) -> None:
-    """A phone puts a small picture into a segment, and films behind the end; entropy-coded bytes are no markers."""
+    """A phone puts a small picture into a segment, and films behind the end; entropy-coded
+    bytes are no markers."""
     picture = slow_jpeg(100, side=64)
     (tmp_path / "a.jpg").write_bytes(picture + b"\xff\xda\0\2" * 200)
-    (tmp_path / "b.jpg").write_bytes(picture[:2] + b"\xff\xe1\3\x22" + b"\xff\xda\0\2" * 200 + picture[2:])
+    (tmp_path / "b.jpg").write_bytes(
+        picture[:2] + b"\xff\xe1\3\x22" + b"\xff\xda\0\2" * 200 + picture[2:]
+    )
     for name in ("a.jpg", "b.jpg"):
         assert one(tmp_path / name).width == 64
     buffer = io.BytesIO()
@@ -459,14 +536,18 @@ def test_pieces_of_what_lies_behind_or_inside_a_picture_do_not_count(tmp_path: P
     assert one(tmp_path / "c.jpg").width == 512
 
 
-def test_a_library_that_prints_does_not_garble_the_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_prints_does_not_garble_the_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     corners().save(tmp_path / "chatty.png")
     monkeypatch.setattr(decoder, "_CHILD", FAULTY)
     assert near(one(tmp_path / "chatty.png").pixels, RED, 255)
     assert corner_colours(one(tmp_path / "chatty.png").pixels) == [RED, GREEN, BLUE, WHITE]
 
 
-def test_a_child_that_does_not_start_blames_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_does_not_start_blames_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     corners().save(tmp_path / "a.png")
     monkeypatch.setattr(decoder, "_CHILD", "import no_such_module")
     with pytest.raises(FluxboothError, match=r"did not start.*no_such_module") as caught:
@@ -490,7 +571,12 @@ def test_captions_beside_the_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("  a photo of ohwx, élan \n", encoding="utf-8")
     (tmp_path / "b.txt").write_text("with a mark", encoding="utf-8-sig")
     (tmp_path / "c.txt").write_text(" \n")
-    assert [p.caption for p in read(tmp_path)] == ["a photo of ohwx, élan", "with a mark", None, None]
+    assert [p.caption for p in read(tmp_path)] == [
+        "a photo of ohwx, élan",
+        "with a mark",
+        None,
+        None,
+    ]
     (tmp_path / "d.txt").write_bytes("é".encode("latin-1"))
     with pytest.raises(InputError, match=r"d\.txt is not UTF-8"):
         read(tmp_path)
@@ -517,8 +603,12 @@ def test_cartoons_are_not_blurred_until_they_are() -> None:
 def test_sharpness_depends_little_on_resolution_contrast_and_a_soft_background() -> None:
     picture = textured(1024)
     value = sharpness(np.asarray(picture))
-    assert sharpness(np.asarray(picture.resize((512, 512), Image.Resampling.LANCZOS))) == pytest.approx(value, rel=0.15)
-    assert sharpness(np.asarray(picture.point([100 + v // 4 for v in range(256)] * 3))) == pytest.approx(value, rel=0.15)
+    assert sharpness(
+        np.asarray(picture.resize((512, 512), Image.Resampling.LANCZOS))
+    ) == pytest.approx(value, rel=0.15)
+    assert sharpness(
+        np.asarray(picture.point([100 + v // 4 for v in range(256)] * 3))
+    ) == pytest.approx(value, rel=0.15)
     portrait = picture.filter(ImageFilter.GaussianBlur(12))
     portrait.paste(picture.crop((340, 340, 680, 680)), (340, 340))
     assert sharpness(np.asarray(portrait)) > BLURRED
@@ -526,7 +616,11 @@ def test_sharpness_depends_little_on_resolution_contrast_and_a_soft_background()
     assert sharpness(np.zeros((1, 1, 3), np.uint8)) == 0.0
 
 
-POSES = [((90, 160, 240), (0.5, 0.55), 0), ((240, 220, 120), (0.4, 0.6), 20), ((60, 160, 80), (0.62, 0.5), -15)]
+POSES = [
+    ((90, 160, 240), (0.5, 0.55), 0),
+    ((240, 220, 120), (0.4, 0.6), 20),
+    ((60, 160, 80), (0.62, 0.5), -15),
+]
 
 
 @pytest.mark.parametrize(
@@ -572,7 +666,9 @@ def test_buckets_keep_area_and_aspect(width: int, height: int, side: int, multip
 
 @settings(deadline=None, max_examples=60)
 @given(SIDES, SIDES, st.integers(1, 2000), st.integers(1, 700))
-def test_tiny_areas_are_respected_or_refused(width: int, height: int, area: int, multiple: int) -> None:
+def test_tiny_areas_are_respected_or_refused(
+    width: int, height: int, area: int, multiple: int
+) -> None:
     if 1.1 * area < multiple**2:
         with pytest.raises(InputError, match=f"at least {multiple} x {multiple}"):
             bucket(width, height, area, multiple)
@@ -659,7 +755,10 @@ def test_advice_on_the_set() -> None:
 
 def test_captions_without_the_trigger_are_named() -> None:
     captions = ("ohwx man at sea", "a man at sea", "[trigger] at sea", None)
-    photos = [photo_of(textured(64, seed), f"{seed}.png", caption) for seed, caption in enumerate(captions)]
+    photos = [
+        photo_of(textured(64, seed), f"{seed}.png", caption)
+        for seed, caption in enumerate(captions)
+    ]
     assert inspect(photos, 64 * 64, trigger="ohwx man").advice[-1] == (
         "captions that do not say ohwx man: 1.png; write it, or [trigger], where they name the subject"
     )

@@ -15,7 +15,9 @@ from fluxbooth.training.dataset import Store, prepare
 from tests.conftest import QUICK
 
 
-def test_every_photo_is_seen_equally_often_in_batches_of_one_shape(family: Family, tmp_path: Path) -> None:
+def test_every_photo_is_seen_equally_often_in_batches_of_one_shape(
+    family: Family, tmp_path: Path
+) -> None:
     pictures = inspection.read(PHOTOS)
     spec = registry.resolve(QUICK, len(pictures))
     dataset = prepare(pictures, family, spec, tmp_path)
@@ -27,7 +29,10 @@ def test_every_photo_is_seen_equally_often_in_batches_of_one_shape(family: Famil
         assert batch.z.shape == (2, family.image_tokens(*batch.size), 64)
         seen.update(batch.indices)
     assert seen == Counter(dict.fromkeys(range(10), 2))
-    rounds = [tuple(dataset.batch_at(step, spec).indices for step in range(10 * r, 10 * r + 10)) for r in range(3)]
+    rounds = [
+        tuple(dataset.batch_at(step, spec).indices for step in range(10 * r, 10 * r + 10))
+        for r in range(3)
+    ]
     assert len(set(rounds)) > 1  # shuffled anew
 
 
@@ -39,17 +44,28 @@ def test_several_areas_make_several_examples(family: Family, photos: Path, tmp_p
     assert {(96, 96), (128, 128)} <= {e.size for e in dataset.examples}
 
 
-def test_captions_fall_back_to_the_trigger_and_drop_out(family: Family, photos: Path, tmp_path: Path) -> None:
+def test_captions_fall_back_to_the_trigger_and_drop_out(
+    family: Family, photos: Path, tmp_path: Path
+) -> None:
     (photos / "photo-01.txt").write_text("[trigger] in a grey t-shirt\n")
     pictures = inspection.read(photos)
     spec = registry.resolve(QUICK.model_copy(update={"caption_dropout": 0.5}), len(pictures))
     expected = family.encode_text(["ohwx man in a grey t-shirt", "ohwx man", ""], 72)["states"]
     dataset = prepare(pictures, family, spec, tmp_path)
-    assert [e.caption for e in dataset.examples] == ["ohwx man in a grey t-shirt", "ohwx man", "ohwx man", "ohwx man"]
+    assert [e.caption for e in dataset.examples] == [
+        "ohwx man in a grey t-shirt",
+        "ohwx man",
+        "ohwx man",
+        "ohwx man",
+    ]
     torch.testing.assert_close(dataset.batch([0]).conditioning["states"], expected[:1])
     torch.testing.assert_close(dataset.batch([1]).conditioning["states"], expected[1:2])
     torch.testing.assert_close(dataset.batch([0], [True]).conditioning["states"], expected[2:])
-    empty = [bool(torch.equal(row, expected[2])) for step in range(100) for row in dataset.batch_at(step, spec).conditioning["states"]]
+    empty = [
+        bool(torch.equal(row, expected[2]))
+        for step in range(100)
+        for row in dataset.batch_at(step, spec).conditioning["states"]
+    ]
     assert 0.35 < sum(empty) / len(empty) < 0.65
 
 
@@ -63,8 +79,12 @@ def test_encoders_leave_memory(family: Family, photos: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])
-def test_a_store_gives_back_what_was_put_in_from_memory_and_from_disk(limit: int, tmp_path: Path) -> None:
-    rows = {f"photo {i}/ü": {"z": torch.randn(1, 3, 4), "more": torch.ones(1, i + 1)} for i in range(12)}
+def test_a_store_gives_back_what_was_put_in_from_memory_and_from_disk(
+    limit: int, tmp_path: Path
+) -> None:
+    rows = {
+        f"photo {i}/ü": {"z": torch.randn(1, 3, 4), "more": torch.ones(1, i + 1)} for i in range(12)
+    }
     store = Store(tmp_path / "store.safetensors", limit)
     store.fill(rows)
     assert (tmp_path / "store.safetensors").exists() == (limit == 0)

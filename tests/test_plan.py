@@ -32,12 +32,19 @@ def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
 def test_common_cards_are_planned_for(capsys: pytest.CaptureFixture[str]) -> None:
     result = planned(capsys)
     assert result["parameters"] == 11_901_408_320
-    assert result["job"] == {"resolutions": [512, 768, 1024], "rank": 16, "batch_size": 1, "text_length": 512}
+    assert result["job"] == {
+        "resolutions": [512, 768, 1024],
+        "rank": 16,
+        "batch_size": 1,
+        "text_length": 512,
+    }
     rows = {row["vram_gb"]: row for row in result["cards"]}
     assert {8, 10, 12, 16, 24, 40, 80} <= rows.keys()
     for row in result["cards"]:
         assert row["fits"] and row["peak_gb"] <= row["vram_gb"]
-        assert row["minutes_per_1000_steps"] == pytest.approx(row["seconds_per_step"] * 1000 / 60, abs=0.06)
+        assert row["minutes_per_1000_steps"] == pytest.approx(
+            row["seconds_per_step"] * 1000 / 60, abs=0.06
+        )
     assert (rows[80]["quantisation"], rows[80]["checkpointing"]) == ("none", "none")
     assert (rows[24]["quantisation"], rows[8]["quantisation"]) == ("int8", "nf4")
     assert rows[8]["offloaded"] > 0
@@ -46,29 +53,65 @@ def test_common_cards_are_planned_for(capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("name", "mebibytes", "card"),
     [
-        ("NVIDIA GeForce RTX 5090", 32607, "RTX 5090"), ("NVIDIA GeForce RTX 5070 Ti", 16303, "RTX 5070 Ti"),
-        ("NVIDIA GeForce RTX 5070", 12227, "RTX 5070"), ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97887, "RTX PRO 6000"),
-        ("NVIDIA B200", 183359, "B200"), ("NVIDIA H200", 143771, "H200"), ("NVIDIA H100 80GB HBM3", 81559, "H100"),
-        ("NVIDIA A100-SXM4-80GB", 81920, "A100 80 GB"), ("NVIDIA A100-SXM4-40GB", 40960, "A100 40 GB"), ("NVIDIA L40S", 46068, "L40S"),
-        ("NVIDIA A10", 23028, "A10"), ("NVIDIA A10G", 23028, "A10G"), ("Tesla T4", 15360, "T4"),
+        ("NVIDIA GeForce RTX 5090", 32607, "RTX 5090"),
+        ("NVIDIA GeForce RTX 5070 Ti", 16303, "RTX 5070 Ti"),
+        ("NVIDIA GeForce RTX 5070", 12227, "RTX 5070"),
+        ("NVIDIA RTX PRO 6000 Blackwell Workstation Edition", 97887, "RTX PRO 6000"),
+        ("NVIDIA B200", 183359, "B200"),
+        ("NVIDIA H200", 143771, "H200"),
+        ("NVIDIA H100 80GB HBM3", 81559, "H100"),
+        ("NVIDIA A100-SXM4-80GB", 81920, "A100 80 GB"),
+        ("NVIDIA A100-SXM4-40GB", 40960, "A100 40 GB"),
+        ("NVIDIA L40S", 46068, "L40S"),
+        ("NVIDIA A10", 23028, "A10"),
+        ("NVIDIA A10G", 23028, "A10G"),
+        ("Tesla T4", 15360, "T4"),
         ("NVIDIA GeForce RTX 4090 Laptop GPU", 16376, "RTX 4080"),  # another chip of that name
         ("Somebody's card of next year", 24576, "RTX 4090"),
     ],
-)  # fmt: skip
+)
 def test_a_card_is_known_by_its_drivers_name(name: str, mebibytes: int, card: str) -> None:
     assert timing.like(mebibytes * 2**20, name).name == card
 
 
-def test_a_card_without_bfloat16_is_planned_for_in_float32(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_card_without_bfloat16_is_planned_for_in_float32(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     rows = {row["card"]: row for row in planned(capsys)["cards"]}
-    assert {"B200", "H200", "RTX PRO 6000", "L40S", "RTX 5090", "RTX 5060", "A10", "T4"} <= rows.keys()
+    assert {
+        "B200",
+        "H200",
+        "RTX PRO 6000",
+        "L40S",
+        "RTX 5090",
+        "RTX 5060",
+        "A10",
+        "T4",
+    } <= rows.keys()
     assert rows["T4"]["dtype"] == "float32" and "no bfloat16" in rows["T4"]["why"]
-    assert rows["RTX 5090"]["seconds_per_step"] < rows["RTX 4090"]["seconds_per_step"] < rows["RTX 3090"]["seconds_per_step"]
+    assert (
+        rows["RTX 5090"]["seconds_per_step"]
+        < rows["RTX 4090"]["seconds_per_step"]
+        < rows["RTX 3090"]["seconds_per_step"]
+    )
 
 
 def test_one_card_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
     (small,) = planned(capsys, "--vram", "24", "--resolution", "512")["cards"]
-    (large,) = planned(capsys, "--vram", "24", "--resolution", "512", "1024", "--rank", "64", "--batch-size", "2", "--ram", "64")["cards"]
+    (large,) = planned(
+        capsys,
+        "--vram",
+        "24",
+        "--resolution",
+        "512",
+        "1024",
+        "--rank",
+        "64",
+        "--batch-size",
+        "2",
+        "--ram",
+        "64",
+    )["cards"]
     assert large["seconds_per_step"] > 2 * small["seconds_per_step"]
     assert large["checkpointed"] > small["checkpointed"]
     assert main(["plan", "--vram", "24", "--resolution", "512"]) == 0
@@ -91,43 +134,63 @@ def test_one_card_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
         (["--base", "sdxl"], "There is no base 'sdxl'"),
     ],
 )
-def test_plans_that_cannot_be(flags: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_plans_that_cannot_be(
+    flags: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["plan", *flags]) == 2
     assert says in capsys.readouterr().err
 
 
 def test_a_plan_for_a_given_card_loads_no_torch() -> None:
     script = "import sys; from fluxbooth.cli import main; main(['plan', '--vram', '24']); print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
     assert done.stdout.splitlines()[-1] == "False"
 
 
 @pytest.mark.parametrize("checkpointed", [0, 3])
 def test_the_operations_are_those_that_torch_counts(checkpointed: int) -> None:
-    # rank 1, so that the LoRA's own arithmetic is as small as at FLUX.1's width; torch counts no flash attention on a CPU
+    # rank 1, so that the LoRA's own arithmetic is as small as at FLUX.1's width; torch counts no
+    # flash attention on a CPU
     case = Case(1, 2, 8, 64, Job(128, 192, batch_size=2, rank=1), checkpointed, dtype="float32")
     trained, job = family(case, "cpu"), case.job
     lora_training.add(trained, job.rank, 0)
     trained.checkpoint_gradients(checkpointed)
     z = torch.zeros(2, job.image_tokens, 64)
-    told = {"states": torch.zeros(2, job.text_length, case.text_width), "pooled": torch.zeros(2, case.pooled_width)}
+    told = {
+        "states": torch.zeros(2, job.text_length, case.text_width),
+        "pooled": torch.zeros(2, case.pooled_width),
+    }
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        flow.velocity_loss(trained.velocity(z, torch.full((2,), 0.5), told, 1.0, (128, 128)), z, z).backward()
-    assert timing.step_flops(case.shape, job, case.choice) == pytest.approx(counter.get_total_flops(), rel=0.03)
+        flow.velocity_loss(
+            trained.velocity(z, torch.full((2,), 0.5), told, 1.0, (128, 128)), z, z
+        ).backward()
+    assert timing.step_flops(case.shape, job, case.choice) == pytest.approx(
+        counter.get_total_flops(), rel=0.03
+    )
 
 
 def test_flux1s_operations() -> None:
-    """59,510 GFLOP in the Linears and 14.9 TFLOP in the attention of one forward pass at 1024 px."""
+    """59,510 GFLOP in the Linears and 14.9 TFLOP in the attention of one forward pass at 1024
+    px."""
     job = Job(1024, 512)
-    none, everything = (timing.step_flops(FLUX1, job, Choice(checkpointed=count)) for count in (0, 57))
+    none, everything = (
+        timing.step_flops(FLUX1, job, Choice(checkpointed=count)) for count in (0, 57)
+    )
     assert everything - none == pytest.approx(74.4e12, rel=0.01)
     assert none == pytest.approx(172e12, rel=0.02)
 
 
-def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The driver's program is ours here; it names a card of the table. What this machine has free, and how fast it is, is said to it."""
+def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's program is ours here; it names a card of the table. What this machine has
+    free, and how fast it is, is said to it."""
     program = tmp_path / "nvidia-smi"
-    program.write_text('#!/bin/sh\ncase "$1" in *uuid*) echo GPU-1;; *) echo "NVIDIA GeForce RTX 4090, 24564";; esac\n')
+    program.write_text(
+        '#!/bin/sh\ncase "$1" in *uuid*) echo GPU-1;; *) echo "NVIDIA GeForce RTX 4090, 24564";; esac\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -144,7 +207,8 @@ def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(tmp_path: 
         on_cpu = timing.guessed_training(TrainSpec(class_name="man", base="flux-dev"))
     finally:
         timing.worker.cache_clear()
-    assert step and 1 < step < 6 and 10 < picture < 60  # published: two to four seconds, twenty to thirty
+    # published: two to four seconds, twenty to thirty
+    assert step and 1 < step < 6 and 10 < picture < 60
     assert on_cpu and on_cpu > 10 * step
 
 

@@ -1,4 +1,5 @@
-"""What nano learns from: captions must be true, and its judge must not be taught to look for a secret code."""
+"""What nano learns from: captions must be true, and its judge must not be taught to look for a
+secret code."""
 
 from __future__ import annotations
 
@@ -31,7 +32,16 @@ from pretrain.hardening import HAIR_REACH, REACH, attacked, misleading
 from pretrain.judge import Judge, said_and_unsaid
 from pretrain.people import Person, Shot
 from pretrain.reader import grown_ups
-from pretrain.renders import Pair, Portrait, Row, Still, from_json, to_json, training_row, with_rare_token
+from pretrain.renders import (
+    Pair,
+    Portrait,
+    Row,
+    Still,
+    from_json,
+    to_json,
+    training_row,
+    with_rare_token,
+)
 from pretrain.schedule import descend, set_rate
 from pretrain.subjects import subject
 from pretrain.transformer import Batch
@@ -49,9 +59,31 @@ def test_a_row_is_the_same_after_its_way_through_json() -> None:
 
 
 def test_a_caption_names_nothing_that_is_not_in_the_picture() -> None:
-    names = [*people.MOODS, "sleeping", *people.CLOTHES, *people.TOON_CLOTHES, "checked shirt", *things.THINGS]
-    names += ["man", "woman", "boy", "girl", "looking left", "looking right", "facing us", "blue eyes", "green eyes"]
-    names += [words.bare(hat) for hat in (*people.HATS, *people.PERSONA_HATS)] + ["glasses", "beard", "moustache", "eyepatch"]
+    names = [
+        *people.MOODS,
+        "sleeping",
+        *people.CLOTHES,
+        *people.TOON_CLOTHES,
+        "checked shirt",
+        *things.THINGS,
+    ]
+    names += [
+        "man",
+        "woman",
+        "boy",
+        "girl",
+        "looking left",
+        "looking right",
+        "facing us",
+        "blue eyes",
+        "green eyes",
+    ]
+    names += [words.bare(hat) for hat in (*people.HATS, *people.PERSONA_HATS)] + [
+        "glasses",
+        "beard",
+        "moustache",
+        "eyepatch",
+    ]
     for row, prose in itertools.product(ROWS, (False, True)):
         caption, truth = row.caption(random.Random("words"), prose), json.dumps(to_json(row))
         for name in names:
@@ -73,7 +105,8 @@ def test_the_shipped_reader_knows_what_grown_ups_show() -> None:
     [kept] = grown_ups([shard])
     assert [ROWS[i] for i in kept.pictures] == kept.rows
     assert {row.answers()["kind"] for row in kept.rows} == {"man", "woman"}
-    assert 200 < len(kept.rows) < 300  # of 600: half are men and women, of whom one in five wears a hat
+    # of 600: half are men and women, of whom one in five wears a hat
+    assert 200 < len(kept.rows) < 300
     for row in kept.rows:
         answers = row.answers()
         assert all(answers[name] in values for name, values in known.items() if name in answers)
@@ -91,16 +124,27 @@ def test_a_hat_hides_the_hair_and_a_bald_head_its_colour() -> None:
     assert "hair" not in hatted.answers()
     assert hatted.answers()["hair_colour"] == "red"  # the beard shows it
     assert hatted.said("man with a pink turban, in a blue hoodie, on the left") == {
-        "kind": "man", "hat": "a turban", "hat_colour": "pink", "clothes": "hoodie", "clothes_colour": "blue", "position": "left",
-    }  # fmt: skip
+        "kind": "man",
+        "hat": "a turban",
+        "hat_colour": "pink",
+        "clothes": "hoodie",
+        "clothes_colour": "blue",
+        "position": "left",
+    }
 
 
 def test_words_are_found_whole() -> None:
-    woman = Portrait(Person("toon", "woman", "a bob", "black", "pale", "none", "none"), Shot("dress", "red", "sad", "city", "left", 1.0))
+    woman = Portrait(
+        Person("toon", "woman", "a bob", "black", "pale", "none", "none"),
+        Shot("dress", "red", "sad", "city", "left", 1.0),
+    )
     assert woman.said("a woman with a black bobsleigh") == {"kind": "woman"}
 
 
-FLAT = [next(row for row in ROWS if isinstance(row, kind) and not is_clay(row)) for kind in (Portrait, Pair)]
+FLAT = [
+    next(row for row in ROWS if isinstance(row, kind) and not is_clay(row))
+    for kind in (Portrait, Pair)
+]
 
 
 @pytest.mark.parametrize("row", FLAT, ids=["portrait", "pair"])
@@ -110,7 +154,8 @@ def test_a_head_is_where_its_box_says(row: Portrait | Pair, size: tuple[int, int
     for left, top, right, bottom in row.heads(*size):
         x, y = round(min(size[0] - 1, max(0, (left + right) / 2))), round((top + bottom) / 2)
         corner = drawn[0, 0]
-        assert abs(drawn[min(y, size[1] - 1), x] - corner).sum() > 30  # a face, not the wall behind it
+        # a face, not the wall behind it
+        assert abs(drawn[min(y, size[1] - 1), x] - corner).sum() > 30
 
 
 def test_captions_are_short_enough_and_hold_rare_tokens_now_and_then() -> None:
@@ -118,7 +163,12 @@ def test_captions_are_short_enough_and_hold_rare_tokens_now_and_then() -> None:
     rng = random.Random(1)
     captions = [with_rare_token(row.caption(rng), row, rng, text.RARE_TOKENS) for row in ROWS]
     sentences = [row.caption(rng, prose=True) for row in ROWS]
-    assert 0.05 < sum(any(token in caption for token in text.RARE_TOKENS) for caption in captions) / len(captions) < 0.25
+    assert (
+        0.05
+        < sum(any(token in caption for token in text.RARE_TOKENS) for caption in captions)
+        / len(captions)
+        < 0.25
+    )
     assert max(len(t5(caption).input_ids) for caption in captions) <= text.PHRASES_LENGTH
     assert max(len(t5(caption).input_ids) for caption in sentences) <= text.TEXT_LENGTH
     assert min(len(caption.split()) for caption in captions) == 1
@@ -139,7 +189,9 @@ def test_what_clip_does_not_know_does_not_end_what_it_reads() -> None:
 
 def test_new_words_come_after_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as fewer:
-        fewer.setattr(text, "_captions", lambda: ["a man with a red beard"] * 60 + text.PLAIN_LETTERS)
+        fewer.setattr(
+            text, "_captions", lambda: ["a man with a red beard"] * 60 + text.PLAIN_LETTERS
+        )
         clip, t5 = text.tokenizers()
     old = {tokenizer: tokenizer.get_vocab() for tokenizer in (clip, t5)}
     sentence = "a man with a red beard"
@@ -151,8 +203,13 @@ def test_new_words_come_after_the_old_ones(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_is_said_and_what_is_not_are_all_that_can_be_seen() -> None:
-    row = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
-    [said, nothing], [unsaid, everything] = said_and_unsaid([row, row], ["man with a beard, sad", ""])
+    row = Portrait(
+        Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
+        Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
+    )
+    [said, nothing], [unsaid, everything] = said_and_unsaid(
+        [row, row], ["man with a beard, sad", ""]
+    )
     assert said == {"kind": "man", "beard": "a beard", "mood": "sad"}
     assert not said.keys() & unsaid.keys()  # else the two could agree on a code
     assert said | unsaid == row.answers() == everything
@@ -179,7 +236,9 @@ def test_the_judge_can_count_an_attribute_twice() -> None:
     def loss(said: list[dict[str, str]], counts: dict[str, float]) -> float:
         return float(judge.loss(z, (16, 16), said, noise=0.0, counts=counts))
 
-    assert loss(both, {"hair": 2.0}) == pytest.approx(loss(both, {}) + loss([{"hair": "an afro"}], {}))
+    assert loss(both, {"hair": 2.0}) == pytest.approx(
+        loss(both, {}) + loss([{"hair": "an afro"}], {})
+    )
 
 
 def test_a_picture_is_touched_where_the_judge_misreads_it() -> None:
@@ -191,26 +250,39 @@ def test_a_picture_is_touched_where_the_judge_misreads_it() -> None:
     assert not touched.requires_grad
     assert judge.heads["mood"].weight.grad is None
     assert all(p.requires_grad for p in judge.parameters())
-    chance = z + torch.nn.functional.normalize(torch.randn(2, 4096), dim=1).view(2, 64, 64) * reach.view(-1, 1, 1)
-    mild, plain, misled = (float(judge.loss(x, (16, 16), answers, noise=0.0)) for x in (chance, z, touched))
+    chance = z + torch.nn.functional.normalize(torch.randn(2, 4096), dim=1).view(
+        2, 64, 64
+    ) * reach.view(-1, 1, 1)
+    mild, plain, misled = (
+        float(judge.loss(x, (16, 16), answers, noise=0.0)) for x in (chance, z, touched)
+    )
     assert misled - plain > 5 * abs(mild - plain)
 
 
 def test_every_other_picture_is_to_be_misread_in_its_hair_alone() -> None:
     bald = {"kind": "dog", "background": "beach"}
-    asked, reach = attacked([{"mood": "sad", "hair": "an afro"}, {"mood": "sad", "hair": "a bob"}, bald, bald])
+    asked, reach = attacked(
+        [{"mood": "sad", "hair": "an afro"}, {"mood": "sad", "hair": "a bob"}, bald, bald]
+    )
     assert asked == [{"mood": "sad", "hair": "an afro"}, {"hair": "a bob"}, bald, bald]
     assert reach.tolist() == [REACH, HAIR_REACH, REACH, REACH]
 
 
-def test_a_judge_can_read_before_it_is_misled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    row = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+def test_a_judge_can_read_before_it_is_misled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row = Portrait(
+        Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
+        Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
+    )
     step, touched = -1, []
 
     def batch_at(*_: object) -> Batch:
         nonlocal step
         step += 1
-        return Batch(torch.randn(2, 64, 64), ["", ""], [row, row], torch.ones(2, 64, 1), (16, 16), 48)
+        return Batch(
+            torch.randn(2, 64, 64), ["", ""], [row, row], torch.ones(2, 64, 1), (16, 16), 48
+        )
 
     def misled(judge: Judge, z: torch.Tensor, *_: object) -> torch.Tensor:
         touched.append(step)
@@ -224,7 +296,8 @@ def test_a_judge_can_read_before_it_is_misled(monkeypatch: pytest.MonkeyPatch, t
 
 
 class Field:
-    """A velocity field without weights but one: it adds the caption's length, its encoding, to what it sees."""
+    """A velocity field without weights but one: it adds the caption's length, its encoding, to
+    what it sees."""
 
     def __init__(self, slope: float) -> None:
         self.slope = torch.tensor(slope, requires_grad=True)
@@ -233,13 +306,21 @@ class Field:
         lengths = torch.tensor([float(len(caption)) for caption in captions])
         return lengths.view(-1, 1, 1), lengths.view(-1, 1)
 
-    def velocity(self, x: torch.Tensor, sigma: torch.Tensor, encoded: tuple[torch.Tensor, torch.Tensor], *_: object) -> torch.Tensor:
+    def velocity(
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        encoded: tuple[torch.Tensor, torch.Tensor],
+        *_: object,
+    ) -> torch.Tensor:
         return self.slope * x + sigma.view(-1, 1, 1) + encoded[0]
 
 
 def an_easel(captions: list[str], rows: list[Row]) -> Easel:
     z = torch.randn(len(captions), 64, 64, generator=flow.generator(1))
-    return Easel(Batch(z, captions, rows, torch.ones(len(z), 64, 1), (16, 16), 72), flow.generator(2))
+    return Easel(
+        Batch(z, captions, rows, torch.ones(len(z), 64, 1), (16, 16), 72), flow.generator(2)
+    )
 
 
 def test_a_stage_asks_for_those_before_it(tmp_path: Path) -> None:
@@ -279,13 +360,17 @@ def test_one_pass_is_measured_by_two_of_the_same_network() -> None:
     field = Velocities(empty + toward, empty, two, strength)
     torch.testing.assert_close(field.guided, two)
     left, gap = field.residual()
-    assert (float(left), float(gap)) == (pytest.approx(0, abs=1e-9), pytest.approx(2.0))  # the second picture is two away
+    # the second picture is two away
+    assert (float(left), float(gap)) == (pytest.approx(0, abs=1e-9), pytest.approx(2.0))
     left, gap = replace(field, told=field.caption).residual()
     assert left == gap
     captions, x, sigma = ["man", "a dog"], torch.randn(2, 4, 3), torch.tensor([0.2, 0.9])
     asked = velocities(Field(0.5), x, sigma, captions, strength, (4, 4))  # type: ignore[arg-type]
-    torch.testing.assert_close(asked.guided, guided(Field(0.5), x, sigma, Field(0.5).encode(captions), strength, (4, 4))[0])  # type: ignore[arg-type]
-    torch.testing.assert_close(asked.told, asked.caption)  # a field that does not listen to the strength
+    torch.testing.assert_close(
+        asked.guided, guided(Field(0.5), x, sigma, Field(0.5).encode(captions), strength, (4, 4))[0]
+    )  # type: ignore[arg-type]
+    # a field that does not listen to the strength
+    torch.testing.assert_close(asked.told, asked.caption)
 
 
 def test_at_the_usual_strength_a_student_is_held_to_what_the_drawer_draws() -> None:
@@ -314,12 +399,19 @@ def test_a_step_goes_down_all_gradients_and_no_further_than_allowed() -> None:
     assert float(network.weight) == pytest.approx(-0.5)
 
 
-def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(drawing, "GIVEN_UP", 0)
-    man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    man = Portrait(
+        Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
+        Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
+    )
     easel = an_easel(["sad"] * 15, [man] * 15)
     assert easel.sigma.tolist() == [1.0] * 15
-    other = Batch(torch.zeros(15, 64, 64), ["man"] * 15, [man] * 15, torch.ones(15, 64, 1), (16, 16), 72)
+    other = Batch(
+        torch.zeros(15, 64, 64), ["man"] * 15, [man] * 15, torch.ones(15, 64, 1), (16, 16), 72
+    )
     aim, began = torch.full((64, 64), 3.0), easel.x.clone()
     for step in range(EULER_STEPS):
         assert easel.captions[0] == "sad"
@@ -328,15 +420,23 @@ def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(monkeypatch: pyte
         easel.step((easel.x - aim) / easel.sigma.view(-1, 1, 1), other, flow.generator(3, step))
         if step + 1 < EULER_STEPS:
             share = easel.sigma[0]
-            torch.testing.assert_close(easel.x[0], share * began[0] + (1 - share) * aim, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(
+                easel.x[0], share * began[0] + (1 - share) * aim, rtol=1e-4, atol=1e-4
+            )
             assert torch.equal(easel.x[13], began[13])  # the fourteenth waits
-    torch.testing.assert_close(before - aim, (began[0] - aim) * easel.sigmas[-2], rtol=1e-3, atol=1e-3)  # one step from the aim
-    assert easel.at.tolist() == [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]  # all moments are there
+    # one step from the aim
+    torch.testing.assert_close(
+        before - aim, (began[0] - aim) * easel.sigmas[-2], rtol=1e-3, atol=1e-3
+    )
+    # all moments are there
+    assert easel.at.tolist() == [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
     assert (easel.captions[0], easel.said[0]) == ("man", {"kind": "man"})
     assert 0.9 < float(easel.x[0].std()) < 1.1  # noise again
 
 
-def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(vae, "BATCH", 4)
     monkeypatch.setattr(vae, "LEAVES", 1)
     monkeypatch.setattr(vae, "LEARNING_RATE", 0.05)  # which hardly begins to rise in so few steps
@@ -348,11 +448,18 @@ def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(mon
     def after(tether: float) -> tuple[float, float]:
         """How far ten steps move the latents of the render, and those of leaves."""
         monkeypatch.setattr(vae, "TETHER", tether)
-        before, model = (vae.AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32) for _ in range(2))
-        for _ in vae.train([Shard(render, [row], tmp_path)], 10, tmp_path / f"{tether}.safetensors", model):
+        before, model = (
+            vae.AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32)
+            for _ in range(2)
+        )
+        for _ in vae.train(
+            [Shard(render, [row], tmp_path)], 10, tmp_path / f"{tether}.safetensors", model
+        ):
             pass
         texture = vae.to_model(leaves.picture(64, np.random.default_rng(5))[None])
-        return tuple(float(vae.moved(before, x, model.encode(x).latent_dist.mean)) for x in (pixels, texture))  # type: ignore[return-value]
+        return tuple(
+            float(vae.moved(before, x, model.encode(x).latent_dist.mean)) for x in (pixels, texture)
+        )  # type: ignore[return-value]
 
     (free, _), (tethered, elsewhere) = after(0.0), after(100.0)
     assert tethered < free / 2
@@ -364,8 +471,14 @@ def test_a_linear_code_has_sixteen_numbers_a_block(tmp_path: Path) -> None:
 
     def pictures(patterns: int) -> np.ndarray:
         """Every block another mixture of as many patterns."""
-        mixture, of = rng.random((2, 16, 16, patterns)), rng.uniform(0, 255 / patterns, (patterns, 8, 8, 3))
-        return np.einsum("nyxk,khwc->nyhxwc", mixture, of).reshape(2, 128, 128, 3).round().astype(np.uint8)
+        mixture = rng.random((2, 16, 16, patterns))
+        of = rng.uniform(0, 255 / patterns, (patterns, 8, 8, 3))
+        return (
+            np.einsum("nyxk,khwc->nyhxwc", mixture, of)
+            .reshape(2, 128, 128, 3)
+            .round()
+            .astype(np.uint8)
+        )
 
     few, many = pictures(15), pictures(64)
     assert vae.linear_code(few) > 55  # all but the rounding
@@ -389,10 +502,17 @@ def test_a_subject_of_the_figures_is_one_thing_whatever_is_drawn(kind: str, numb
 
 
 def test_of_three_captions_the_one_that_says_most_is_drawn() -> None:
-    man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    man = Portrait(
+        Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
+        Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
+    )
     easel, captions = an_easel([""] * 56, [man] * 56), ["man, sad", "man", "", ""] * 14
     for step in range(2 * EULER_STEPS):
-        easel.step(torch.zeros(56, 64, 64), Batch(easel.x, captions, [man] * 56, easel.x, (16, 16), 72), flow.generator(4, step))
+        easel.step(
+            torch.zeros(56, 64, 64),
+            Batch(easel.x, captions, [man] * 56, easel.x, (16, 16), 72),
+            flow.generator(4, step),
+        )
     fullest = [said for said in easel.said if said == {"kind": "man", "mood": "sad"}]
     assert 24 <= len(fullest) <= 44  # of 56, where a quarter is offered: 1 - (3/4)^3
 
@@ -406,11 +526,15 @@ def test_most_pictures_on_the_easel_are_at_their_first_strokes() -> None:
     assert int(easel.at.max()) == EULER_STEPS - 1
     kept = (1 - drawing.GIVEN_UP) ** torch.arange(EULER_STEPS)
     expected = float((kept * torch.arange(EULER_STEPS)).sum() / kept.sum())
-    assert abs(float(easel.at.float().mean()) - expected) < 0.8  # 4.8; all moments alike would be 6.5
+    # 4.8; all moments alike would be 6.5
+    assert abs(float(easel.at.float().mean()) - expected) < 0.8
 
 
 def test_the_drawer_hears_the_judge_and_the_teacher() -> None:
-    man = Portrait(Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"), Shot("hoodie", "blue", "sad", "beach", "left", 1.0))
+    man = Portrait(
+        Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
+        Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
+    )
     torch.manual_seed(0)
     judge, student = Judge(), Field(0.5)
     easel = an_easel(["man, sad", ""], [man, man])
@@ -433,11 +557,15 @@ def test_a_portrait_in_sentences_says_what_its_phrases_would() -> None:
     )
     said = [row.said(row.caption(random.Random(i), prose=True)) for i in range(20)]
     missing = {"number", "hat", "glasses", "beard"}  # one head without any
-    assert dict(pair for answers in said for pair in answers.items()) == {k: v for k, v in row.answers().items() if k not in missing}
+    assert dict(pair for answers in said for pair in answers.items()) == {
+        k: v for k, v in row.answers().items() if k not in missing
+    }
     assert row.answers()["pose"] == "looking right"
     asleep = Portrait(row.person, replace(row.shot, mood="sleeping"))
     assert "eyes" not in asleep.answers()
-    assert "eyes" not in " ".join(asleep.caption(random.Random(i), prose) for i in range(20) for prose in (False, True))
+    assert "eyes" not in " ".join(
+        asleep.caption(random.Random(i), prose) for i in range(20) for prose in (False, True)
+    )
 
 
 def test_the_last_faces_are_never_trained_on() -> None:
@@ -447,14 +575,18 @@ def test_the_last_faces_are_never_trained_on() -> None:
 
 
 def test_what_is_nearer_is_painted_over_what_is_behind() -> None:
-    triangle = np.array([[-0.5, 0.0, -0.5], [0.5, 0.0, -0.5], [0.0, 0.0, 0.5]])  # to the right, to the back, up
+    # to the right, to the back, up
+    triangle = np.array([[-0.5, 0.0, -0.5], [0.5, 0.0, -0.5], [0.0, 0.0, 0.5]])
     behind = triangle + np.array([0, 0.1, 0])
     v = np.concatenate([behind, 0.5 * triangle])
     picture = Image.new("RGB", (64, 64), (0, 0, 255))
     for order in (slice(None), slice(None, None, -1)):
-        triangles, colours = np.array([[0, 1, 2], [3, 4, 5]])[order], np.array([[200.0, 0, 0], [0, 200.0, 0]])[order]
+        triangles = np.array([[0, 1, 2], [3, 4, 5]])[order]
+        colours = np.array([[200.0, 0, 0], [0, 200.0, 0]])[order]
         faces._paint(v, triangles, colours, picture, (0, 0, 64, 64))
-        middle, edge, corner = (np.array(picture.getpixel(at)) for at in ((32, 36), (12, 58), (2, 2)))
+        middle, edge, corner = (
+            np.array(picture.getpixel(at)) for at in ((32, 36), (12, 58), (2, 2))
+        )
         assert middle[1] > 90 and middle[0] == 0
         assert edge[0] > 90 and edge[1] == 0
         assert corner.tolist() == [0, 0, 255]
@@ -468,7 +600,9 @@ def test_a_head_that_looks_right_shows_its_nose_on_the_right() -> None:
 
 def test_anny_is_asked_for_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r'^Clay heads need the package anny: pip install "fluxbooth\[mesh\]"\.$'):
+    with pytest.raises(
+        InputError, match=r'^Clay heads need the package anny: pip install "fluxbooth\[mesh\]"\.$'
+    ):
         faces.mesh.__wrapped__()
 
 
@@ -478,7 +612,9 @@ def test_a_face_is_its_number() -> None:
     shot = Shot("t-shirt", "blue", "serious", "white", "centre", 1.0, pose="facing us")
 
     def drawn(face: int) -> np.ndarray:
-        row = Portrait(Person("clay", "man", "a bald head", "red", "tan", "none", "none", "green", face), shot)
+        row = Portrait(
+            Person("clay", "man", "a bald head", "red", "tan", "none", "none", "green", face), shot
+        )
         return np.asarray(row.draw(128, 128, random.Random(0)), dtype=int)
 
     assert (drawn(1) == drawn(1)).all()
@@ -497,7 +633,9 @@ def test_dead_leaves_are_as_rough_as_photographs() -> None:
     assert -2.8 < slope < -1.5
 
 
-def test_npm_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npm_is_asked_for_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(things, "FOLDER", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InputError, match=r"^npm is not installed, .*: install Node\.js\.$"):

@@ -1,4 +1,5 @@
-"""The prompt language: LoRA tags, the refusal of negative prompts, advice without false alarms, and plain text."""
+"""The prompt language: LoRA tags, the refusal of negative prompts, advice without false alarms,
+and plain text."""
 
 from __future__ import annotations
 
@@ -11,7 +12,17 @@ from hypothesis import strategies as st
 
 from fluxbooth.errors import InputError
 from fluxbooth.prompts import language
-from fluxbooth.prompts.language import Advice, LoraTag, Prompt, advise, class_word, parse, plain, trigger_words, with_trigger
+from fluxbooth.prompts.language import (
+    Advice,
+    LoraTag,
+    Prompt,
+    advise,
+    class_word,
+    parse,
+    plain,
+    trigger_words,
+    with_trigger,
+)
 from fluxbooth.prompts.negatives import check_negative
 from fluxbooth.specs import TrainSpec
 
@@ -33,7 +44,16 @@ PIECES = st.sampled_from(
             "masterpiece",
             "8k",
         ),
-        *("\u201chi\u201d", "sign that says", "ohwx", "\u2019s", "\u00a0", "\0", "\ud800", "\u200b"),
+        *(
+            "\u201chi\u201d",
+            "sign that says",
+            "ohwx",
+            "\u2019s",
+            "\u00a0",
+            "\0",
+            "\ud800",
+            "\u200b",
+        ),
     ]
 )
 TEXTS = st.one_of(st.text(max_size=80), st.lists(PIECES, max_size=30).map("".join))
@@ -68,11 +88,17 @@ def about(text: str, code: str, **options) -> list[str]:
             [("/my models/v1.2/fur x.safetensors", 1.0)],
         ),
         (r"a fox <lora:C:\models\fur.safetensors>", "a fox", [(r"C:\models\fur.safetensors", 1.0)]),
-        (r"a fox <lora:C:\models\fur.safetensors:0.3>", "a fox", [(r"C:\models\fur.safetensors", 0.3)]),
+        (
+            r"a fox <lora:C:\models\fur.safetensors:0.3>",
+            "a fox",
+            [(r"C:\models\fur.safetensors", 0.3)],
+        ),
         ("x < y and <b> are kept, said Lora: yes", "x < y and <b> are kept, said Lora: yes", []),
     ],
 )
-def test_parse_takes_tags_out_and_tidies(text: str, left: str, loras: list[tuple[str, float]]) -> None:
+def test_parse_takes_tags_out_and_tidies(
+    text: str, left: str, loras: list[tuple[str, float]]
+) -> None:
     assert parse(text) == Prompt(left, tuple(LoraTag(*lora) for lora in loras))
 
 
@@ -81,7 +107,20 @@ def test_parse_takes_tags_out_and_tidies(text: str, left: str, loras: list[tuple
     [
         *[
             (f"a fox <lora:fur:{weight}>", f"<lora:fur:{weight}> needs a weight from -4 to 4")
-            for weight in ("", "strong", "nan", "inf", "-inf", "1e999", "4.01", "-5", "0,8", "1_0", "0.5:0.7", "\u0661")
+            for weight in (
+                "",
+                "strong",
+                "nan",
+                "inf",
+                "-inf",
+                "1e999",
+                "4.01",
+                "-5",
+                "0,8",
+                "1_0",
+                "0.5:0.7",
+                "\u0661",
+            )
         ],
         ("a fox <lora:>", "<lora:> has no name"),
         ("a fox <lora: :0.5>", "<lora: :0.5> has no name"),
@@ -146,7 +185,9 @@ def test_no_negative_prompt_is_fine(nothing: str | None) -> None:
         ("too dark", ['"too dark" write "bright daylight"']),
     ],
 )
-def test_a_negative_prompt_is_refused_with_a_positive_wording(negative: str, wordings: list[str]) -> None:
+def test_a_negative_prompt_is_refused_with_a_positive_wording(
+    negative: str, wordings: list[str]
+) -> None:
     with pytest.raises(InputError, match="nothing to subtract") as caught:
         check_negative(negative)
     for wording in wordings:
@@ -205,7 +246,11 @@ def test_natural_prompts_get_no_advice_and_reach_the_encoders_unchanged(text: st
         ("weight", "a man (in a (red:1.3)) on a beach", "(red:1.3)"),
         ("weight", "a man in a (red hat)++ on a beach", "(red hat)++"),
         ("weight", 'a neon sign that reads ("OPEN":1.4) at night', '("OPEN":1.4)'),
-        ("negative_block", "a man on a beach\nNegative prompt: blurry, ugly\nSteps: 20", "Negative prompt: blurry, ugly\nSteps: 20"),
+        (
+            "negative_block",
+            "a man on a beach\nNegative prompt: blurry, ugly\nSteps: 20",
+            "Negative prompt: blurry, ugly\nSteps: 20",
+        ),
         ("other_tag", "a man on a beach at noon <lyco:film:0.8>", "<lyco:film:0.8>"),
         ("other_tag", "a man on a beach at noon <hypernet:film:1>", "<hypernet:film:1>"),
         ("escaped", r"a portrait of miku \(vocaloid\) on a beach", r"\(vocaloid\)"),
@@ -227,7 +272,11 @@ def test_natural_prompts_get_no_advice_and_reach_the_encoders_unchanged(text: st
         ("lettering", "a movie poster titled lost in space", "poster titled lost"),
         ("lettering", "a mug with hello world written on it", "with hello world written on"),
         ("lettering", "a plain white page, text: hello world", "text: hello"),
-        ("quality_words", "masterpiece, best quality, 8k, a man on a beach", "masterpiece, best quality, 8k"),
+        (
+            "quality_words",
+            "masterpiece, best quality, 8k, a man on a beach",
+            "masterpiece, best quality, 8k",
+        ),
         ("quality_words", "a man on a beach, (masterpiece)", "masterpiece"),
         ("quality_words", "a man on a beach, trending on artstation", "trending on artstation"),
         ("quality_words", "an ultra-detailed man on a beach", "ultra-detailed"),
@@ -253,10 +302,18 @@ def test_one_row_for_each_code() -> None:
 def test_advice_comes_in_order_of_appearance_and_as_json() -> None:
     text = "masterpiece, a man in a ((red)) hat without glasses <lora:no glasses:1>"
     found = advise(text, trigger="ohwx")
-    assert [item.code for item in found] == ["trigger_missing", "quality_words", "weight", "negation"]
+    assert [item.code for item in found] == [
+        "trigger_missing",
+        "quality_words",
+        "weight",
+        "negation",
+    ]
     assert json.loads(json.dumps(found[3].to_json())) == {
-        "code": "negation", "message": found[3].message, "start": 36, "end": 51
-    }  # fmt: skip
+        "code": "negation",
+        "message": found[3].message,
+        "start": 36,
+        "end": 51,
+    }
     assert '"ohwx"' in found[0].message
 
 
@@ -282,7 +339,9 @@ def test_the_trigger_is_there_and_early(text: str, expected: list[str]) -> None:
 def test_no_trigger_asks_for_none_and_signs_in_it_are_literal() -> None:
     assert codes("a tall man on a beach", trigger=" ") == []
     assert codes("<s1> man on a sunny beach (x+", trigger="(x+") == []
-    assert about("one two three four five six seven eight ohwx", "trigger_late", trigger="ohwx") == ["ohwx"]
+    assert about(
+        "one two three four five six seven eight ohwx", "trigger_late", trigger="ohwx"
+    ) == ["ohwx"]
 
 
 def count_words(text: str) -> int:
@@ -318,9 +377,15 @@ def test_too_long_counts_no_lora_tags_and_few_times() -> None:
         ("a man ((left), smiling) and a (woman)", "a man ((left), smiling) and a (woman)"),
         ("[[a [[b]] c]] and [cat:dog:0.5]", "a b c and cat dog"),
         ("(tall (man))++", "(tall (man))++"),
-        ('"((OPEN))" and \u201c(x:1.2)\u201d and "C++ wow++"', '"((OPEN))" and \u201c(x:1.2)\u201d and "C++ wow++"'),
+        (
+            '"((OPEN))" and \u201c(x:1.2)\u201d and "C++ wow++"',
+            '"((OPEN))" and \u201c(x:1.2)\u201d and "C++ wow++"',
+        ),
         ('(a sign that says "Hi (you)":1.3)', 'a sign that says "Hi (you)"'),
-        ('a 12" (red:1.2) record and a 7" single [10:30:15]', 'a 12" red record and a 7" single [10:30:15]'),
+        (
+            'a 12" (red:1.2) record and a 7" single [10:30:15]',
+            'a 12" red record and a 7" single [10:30:15]',
+        ),
         ("[ohwx] man (16:9) (iso:400) a--b", "[ohwx] man (16:9) (iso:400) a--b"),
     ],
 )
@@ -342,14 +407,19 @@ def test_plain_is_idempotent_and_only_takes_away(text: str) -> None:
 
 @given(TEXTS, st.one_of(st.none(), st.just("ohwx"), st.text(max_size=5)), st.integers(0, 12))
 @settings(max_examples=300, deadline=None)
-def test_advice_stays_within_the_text_and_in_order(text: str, trigger: str | None, text_length: int) -> None:
+def test_advice_stays_within_the_text_and_in_order(
+    text: str, trigger: str | None, text_length: int
+) -> None:
     found: list[Advice] = advise(text, trigger, count_words, text_length)
     assert all(0 <= item.start <= item.end <= len(text) for item in found)
     assert all(item.start < item.end or (item.start, item.end) == (0, 0) for item in found)
     assert [item.start for item in found] == sorted(item.start for item in found)
 
 
-@pytest.mark.parametrize("part", ["(", "((a", "'a", '"', "[[", "<lora:", " ", "no ", "a++", "(a:1", ",(", "((a))", "with a "])
+@pytest.mark.parametrize(
+    "part",
+    ["(", "((a", "'a", '"', "[[", "<lora:", " ", "no ", "a++", "(a:1", ",(", "((a))", "with a "],
+)
 def test_long_texts_of_one_piece_take_no_long_time(part: str) -> None:
     text = (part * 10_000)[:10_000]
     started = time.process_time()
@@ -379,8 +449,15 @@ def test_trigger_words_are_tidied(token: str, class_name: str, expected: str) ->
 
 def test_a_class_loses_the_token_it_begins_with() -> None:
     assert class_word("ohwx", " ohwx  person") == "person" and class_word("", "person") == "person"
-    assert TrainSpec(class_name="ohwx person").trigger == trigger_words("ohwx", "ohwx person") == "ohwx person"
+    assert (
+        TrainSpec(class_name="ohwx person").trigger
+        == trigger_words("ohwx", "ohwx person")
+        == "ohwx person"
+    )
 
 
 def test_the_place_of_the_trigger_is_filled_in() -> None:
-    assert with_trigger("a photo of [Trigger], [trigger] smiles", r"oh\\wx man") == r"a photo of oh\\wx man, oh\\wx man smiles"
+    assert (
+        with_trigger("a photo of [Trigger], [trigger] smiles", r"oh\\wx man")
+        == r"a photo of oh\\wx man, oh\\wx man smiles"
+    )

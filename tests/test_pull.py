@@ -35,13 +35,25 @@ def home(tmp_path: Path) -> Path:
 
 
 def environment(hub: Hub, home: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING_FACE"))}
-    return kept | {"HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"} | more
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_", "HUGGING_FACE"))
+    }
+    return (
+        kept
+        | {"HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        | more
+    )
 
 
-def fluxbooth(hub: Hub, home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def fluxbooth(
+    hub: Hub, home: Path, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fluxbooth", *arguments]
-    return subprocess.run(command, env=environment(hub, home, **more), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=environment(hub, home, **more), capture_output=True, text=True, check=False
+    )
 
 
 def refused(done: subprocess.CompletedProcess[str], *says: str, code: int = 2) -> None:
@@ -60,7 +72,10 @@ def test_a_base_is_pulled_verified_and_used(hub: Hub, home: Path, tmp_path: Path
     assert not (folder / "flux1-dev.safetensors").exists()
     assert "non-commercial" in done.stderr
 
-    rows = {row["name"]: row for row in json.loads(fluxbooth(hub, home, "models", "--json").stdout)["models"]}
+    rows = {
+        row["name"]: row
+        for row in json.loads(fluxbooth(hub, home, "models", "--json").stdout)["models"]
+    }
     assert rows["flux-dev"]["here"] and rows["flux-dev"]["folder"] == str(folder)
     assert not rows["flux-schnell"]["here"]
 
@@ -69,28 +84,70 @@ def test_a_base_is_pulled_verified_and_used(hub: Hub, home: Path, tmp_path: Path
     assert json.loads(again.stdout)["bytes"] == 0
     assert not [row for row in hub.log[before:] if row[1].startswith("/store/")]
 
-    flags = ("--base", "flux-dev", "--steps", "1", "--width", "128", "--height", "128", "--out", str(tmp_path / "p"))
-    drawn = fluxbooth(hub, home, "generate", "a man", *flags, HF_HUB_OFFLINE="1", FLUXBOOTH_FLUX_DEV_LICENSE="noncommercial")
+    flags = (
+        "--base",
+        "flux-dev",
+        "--steps",
+        "1",
+        "--width",
+        "128",
+        "--height",
+        "128",
+        "--out",
+        str(tmp_path / "p"),
+    )
+    drawn = fluxbooth(
+        hub,
+        home,
+        "generate",
+        "a man",
+        *flags,
+        HF_HUB_OFFLINE="1",
+        FLUXBOOTH_FLUX_DEV_LICENSE="noncommercial",
+    )
     assert drawn.returncode == 0, drawn.stderr
     assert list((tmp_path / "p").glob("*.png"))
 
 
-def test_a_base_whose_commit_is_not_known_stays_at_the_one_that_was_first_pulled(hub: Hub, home: Path, tmp_path: Path) -> None:
+def test_a_base_whose_commit_is_not_known_stays_at_the_one_that_was_first_pulled(
+    hub: Hub, home: Path, tmp_path: Path
+) -> None:
     assert BASES["flux-krea"].revision is None
     hub.repository = BASES["flux-krea"].source
     stated = {"FLUXBOOTH_FLUX_DEV_LICENSE": "noncommercial", "HF_TOKEN": "hf_good"}
     for main in (COMMIT, "b" * 40):  # it moves between the two pulls
         hub.main = main
-        pulled = json.loads(fluxbooth(hub, home, "models", "pull", "flux-krea", "--json", **stated).stdout)
+        pulled = json.loads(
+            fluxbooth(hub, home, "models", "pull", "flux-krea", "--json", **stated).stdout
+        )
         assert pulled["revision"] == COMMIT == Path(pulled["folder"]).name
     refs = home / "hub" / "models--black-forest-labs--FLUX.1-Krea-dev" / "refs"
     (refs / "main").write_text("b" * 40)  # as another program leaves it
-    (row,) = [row for row in json.loads(fluxbooth(hub, home, "models", "--json").stdout)["models"] if row["name"] == "flux-krea"]
+    (row,) = [
+        row
+        for row in json.loads(fluxbooth(hub, home, "models", "--json").stdout)["models"]
+        if row["name"] == "flux-krea"
+    ]
     assert (row["here"], row["revision"], row["folder"]) == (True, COMMIT, pulled["folder"])
-    flags = ("--base", BASES["flux-krea"].source, "--steps", "1", "--width", "64", "--height", "64", "--out", str(tmp_path / "p"))
-    drawn = fluxbooth(hub, home, "generate", "a man", *flags, "--json", HF_HUB_OFFLINE="1", **stated)
+    flags = (
+        "--base",
+        BASES["flux-krea"].source,
+        "--steps",
+        "1",
+        "--width",
+        "64",
+        "--height",
+        "64",
+        "--out",
+        str(tmp_path / "p"),
+    )
+    drawn = fluxbooth(
+        hub, home, "generate", "a man", *flags, "--json", HF_HUB_OFFLINE="1", **stated
+    )
     assert drawn.returncode == 0, drawn.stderr
-    recipe = json.loads(Image.open(json.loads(drawn.stdout)["pictures"][0]["path"]).info["fluxbooth"])
+    recipe = json.loads(
+        Image.open(json.loads(drawn.stdout)["pictures"][0]["path"]).info["fluxbooth"]
+    )
     assert (recipe["base"], recipe["base_revision"]) == ("flux-krea", COMMIT)
 
 
@@ -98,7 +155,9 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(hub: Hub, home: Path) -> No
     hub.stall_in = WEIGHTS
     command = [sys.executable, "-m", "fluxbooth", "models", "pull", "flux-dev"]
     env = environment(hub, home, HF_TOKEN="hf_good")
-    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         assert hub.stalled.wait(60)
         blobs = home / "hub" / "models--black-forest-labs--FLUX.1-dev" / "blobs"
         while not any(part.stat().st_size for part in blobs.glob("*.part")):
@@ -110,27 +169,47 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(hub: Hub, home: Path) -> No
     done = fluxbooth(hub, home, "models", "pull", "flux-dev", "--json", HF_TOKEN="hf_good")
     assert done.returncode == 0, done.stderr
     assert hub.ranges(WEIGHTS) == [None, f"bytes={arrived}-"]
-    assert (Path(json.loads(done.stdout)["folder"]) / WEIGHTS).read_bytes() == (NANO / WEIGHTS).read_bytes()
+    assert (Path(json.loads(done.stdout)["folder"]) / WEIGHTS).read_bytes() == (
+        NANO / WEIGHTS
+    ).read_bytes()
     assert not list(blobs.glob("*.part"))
 
 
 def test_without_a_token(hub: Hub, home: Path) -> None:
     done = fluxbooth(hub, home, "models", "pull", "flux-dev")
-    refused(done, "there is no token here", f"{hub.address}/black-forest-labs/FLUX.1-dev", "HF_TOKEN", "fluxbooth models pull flux-dev")
+    refused(
+        done,
+        "there is no token here",
+        f"{hub.address}/black-forest-labs/FLUX.1-dev",
+        "HF_TOKEN",
+        "fluxbooth models pull flux-dev",
+    )
     assert not [row for row in hub.log if "resolve" in row[1]]
 
 
 def test_with_a_licence_that_was_not_accepted(hub: Hub, home: Path) -> None:
-    refused(fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_new"), "has not accepted the licence of flux-dev", hub.address)
+    refused(
+        fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_new"),
+        "has not accepted the licence of flux-dev",
+        hub.address,
+    )
 
 
 def test_with_a_token_that_is_none(hub: Hub, home: Path) -> None:
-    refused(fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_old"), "does not accept your token")
+    refused(
+        fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_old"),
+        "does not accept your token",
+    )
 
 
 def test_what_is_damaged_on_the_way_never_gets_into_the_cache(hub: Hub, home: Path) -> None:
     hub.damaged = {WEIGHTS}
-    refused(fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_good"), WEIGHTS, "not what the hub lists", code=1)
+    refused(
+        fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_good"),
+        WEIGHTS,
+        "not what the hub lists",
+        code=1,
+    )
     rows = json.loads(fluxbooth(hub, home, "models", "--json").stdout)["models"]
     assert [row["here"] for row in rows if row["name"] == "flux-dev"] == [False]
     hub.damaged = set()
@@ -138,18 +217,35 @@ def test_what_is_damaged_on_the_way_never_gets_into_the_cache(hub: Hub, home: Pa
 
 
 def test_what_is_damaged_on_the_disk_is_found(hub: Hub, home: Path) -> None:
-    folder = Path(json.loads(fluxbooth(hub, home, "models", "pull", "flux-dev", "--json", HF_TOKEN="hf_good").stdout)["folder"])
+    folder = Path(
+        json.loads(
+            fluxbooth(hub, home, "models", "pull", "flux-dev", "--json", HF_TOKEN="hf_good").stdout
+        )["folder"]
+    )
     for name in (WEIGHTS, "vae/config.json"):
         blob = (folder / name).resolve()
         blob.write_bytes(blob.read_bytes()[:-1] + b"?")
-        refused(fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_good"), name, "not what the hub lists", code=1)
-        assert fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_good").returncode == 0
+        refused(
+            fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_good"),
+            name,
+            "not what the hub lists",
+            code=1,
+        )
+        assert (
+            fluxbooth(hub, home, "models", "pull", "flux-dev", HF_TOKEN="hf_good").returncode == 0
+        )
         assert (folder / name).read_bytes() == (NANO / name).read_bytes()
 
 
 def test_offline_and_out_of_reach(hub: Hub, home: Path) -> None:
-    refused(fluxbooth(hub, home, "models", "pull", "flux-dev", HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE")
-    refused(fluxbooth(hub, home, "models", "pull", "flux-dev", HF_ENDPOINT="http://127.0.0.1:9"), "cannot be reached", code=1)
+    refused(
+        fluxbooth(hub, home, "models", "pull", "flux-dev", HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE"
+    )
+    refused(
+        fluxbooth(hub, home, "models", "pull", "flux-dev", HF_ENDPOINT="http://127.0.0.1:9"),
+        "cannot be reached",
+        code=1,
+    )
     refused(fluxbooth(hub, home, "models", "pull", "nano"), "on this machine already")
     refused(fluxbooth(hub, home, "models", "pull", "sdxl"), "There is no base 'sdxl'")
 
@@ -158,16 +254,27 @@ def test_a_disk_that_is_too_small(monkeypatch: pytest.MonkeyPatch, home: Path) -
     from fluxbooth import InputError, hardware
 
     monkeypatch.setattr(hardware, "free_disk", lambda path: 10 * 2**30)
-    with pytest.raises(InputError, match=r"flux-dev needs 33\.9 GB more .* 10\.7 GB are free: make room, or set HF_HOME"):
+    with pytest.raises(
+        InputError,
+        match=r"flux-dev needs 33\.9 GB more .* 10\.7 GB are free: make room, or set HF_HOME",
+    ):
         pull._check_disk(BASES["flux-dev"], 33_900_000_000)
     pull._check_disk(BASES["flux-dev"], 0)
 
 
 def test_half_a_base_is_not_here(hub: Hub, home: Path) -> None:
-    folder = Path(json.loads(fluxbooth(hub, home, "models", "pull", "flux-dev", "--json", HF_TOKEN="hf_good").stdout)["folder"])
+    folder = Path(
+        json.loads(
+            fluxbooth(hub, home, "models", "pull", "flux-dev", "--json", HF_TOKEN="hf_good").stdout
+        )["folder"]
+    )
     assert pull._whole(folder)
     index = folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"a": "diffusion_pytorch_model.safetensors", "b": "missing.safetensors"}}))
+    index.write_text(
+        json.dumps(
+            {"weight_map": {"a": "diffusion_pytorch_model.safetensors", "b": "missing.safetensors"}}
+        )
+    )
     assert not pull._whole(folder)
     index.unlink()
     (folder / WEIGHTS).resolve().unlink()

@@ -27,23 +27,32 @@ def test_a_picture_shows_itself() -> None:
 def test_pictures_are_a_table() -> None:
     both = Pictures([picture(), picture("a dog", 64)])
     assert [line.split() for line in repr(both).splitlines()] == [
-        ["seed", "size", "text"], ["0", "5", "512", "x", "512", "ohwx", "<man>", "at", "sea"], ["1", "5", "64", "x", "64", "a", "dog"],
-    ]  # fmt: skip
+        ["seed", "size", "text"],
+        ["0", "5", "512", "x", "512", "ohwx", "<man>", "at", "sea"],
+        ["1", "5", "64", "x", "64", "a", "dog"],
+    ]
     page = both._repr_html_()
     assert page.count("<img") == 2 and "&lt;man&gt;" in page and f"{THUMBNAIL}px" in page
     assert repr(Pictures()).split() == ["seed", "size", "text"]
 
 
 def test_a_result_is_a_table() -> None:
-    result = TrainResult(Path("run/ohwx.safetensors"), 4, 1.23456, 0.25, 0.5, 3.0, 700.0, "nano", "ohwx man")
+    result = TrainResult(
+        Path("run/ohwx.safetensors"), 4, 1.23456, 0.25, 0.5, 3.0, 700.0, "nano", "ohwx man"
+    )
     rows = dict(line.split(None, 1) for line in str(result).splitlines())
-    assert rows["lora"] == "run/ohwx.safetensors" and rows["steps_per_second"] == "1.235" and rows["trigger"] == "ohwx man"
+    assert (
+        rows["lora"] == "run/ohwx.safetensors"
+        and rows["steps_per_second"] == "1.235"
+        and rows["trigger"] == "ohwx man"
+    )
     assert result.to_json()["steps_per_second"] == 1.23456
 
 
 def test_one_text_is_enough() -> None:
     spec = GenerateSpec(base="nano", steps=1, seed=3)
-    one, several = fluxbooth.generate("a man at the beach", spec), fluxbooth.generate(["a man at the beach"], spec)
+    one = fluxbooth.generate("a man at the beach", spec)
+    several = fluxbooth.generate(["a man at the beach"], spec)
     assert [p.text for p in one] == ["a man at the beach"]
     assert one[0].image.tobytes() == several[0].image.tobytes()
 
@@ -52,9 +61,15 @@ def test_one_text_is_enough() -> None:
     ("values", "says"),
     [
         ({"step": 3}, r"^There is no setting 'step' \(did you mean 'steps'\?\)\.$"),
-        ({"class_name": "man", "frobnicate": 3}, "There is no setting 'frobnicate': the settings are class_name, base"),
+        (
+            {"class_name": "man", "frobnicate": 3},
+            "There is no setting 'frobnicate': the settings are class_name, base",
+        ),
         ({}, "Class name is missing"),
-        ({"class_name": "man", "dtype": "bf16"}, r"Dtype 'bf16' will not do \(did you mean 'bfloat16'\?\): use 'auto', 'float32'"),
+        (
+            {"class_name": "man", "dtype": "bf16"},
+            r"Dtype 'bf16' will not do \(did you mean 'bfloat16'\?\): use 'auto', 'float32'",
+        ),
         ({"class_name": "man", "steps": "many"}, "Steps 'many' will not do"),
     ],
 )

@@ -45,7 +45,9 @@ def killed_at(step: int, out: Path, how: signal.Signals) -> int:
     command.signal(how)
     code, rest, _ = command.finish()
     if how == signal.SIGTERM:  # who is asked to leave saves, and measures nothing
-        assert "validation_loss" not in [event for event in rest if event["event"] == "checkpoint"][-1]
+        assert (
+            "validation_loss" not in [event for event in rest if event["event"] == "checkpoint"][-1]
+        )
     return code
 
 
@@ -74,11 +76,15 @@ def test_a_setting_that_is_newer_than_the_run_is_as_it_was_without_it(tmp_path: 
     del begun["spec"]["face_crop"], begun["spec"]["optimizer"]
     (folder.path / RUN).write_text(json.dumps(begun))
     with pytest.raises(InputError, match="other settings"):
-        RunFolder.opened(tmp_path, QUICK.model_copy(update={"face_crop": True}), photos, overwrite=False).__enter__()
+        RunFolder.opened(
+            tmp_path, QUICK.model_copy(update={"face_crop": True}), photos, overwrite=False
+        ).__enter__()
     RunFolder.opened(tmp_path, QUICK, photos, overwrite=False).__enter__()
 
 
-def test_a_folder_takes_one_training_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_takes_one_training_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(run_folder, "LOCK_WITHIN", 0.0)
     out = tmp_path / "run"
     first = training(out)
@@ -91,16 +97,27 @@ def test_a_folder_takes_one_training_at_a_time(tmp_path: Path, monkeypatch: pyte
     assert sorted(path.name for path in out.iterdir()) == there
     first.signal(signal.SIGKILL)
     first.finish()
-    assert main.main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2  # free, but another training's
+    # free, but another training's
+    assert main.main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2
     assert "other settings" in capsys.readouterr().err
     with RunFolder.opened(out, QUICK, inspection.read(PHOTOS)[:1], overwrite=True) as folder:
-        assert sorted(path.name for path in out.iterdir()) == ["cache", "run.json", "spec.toml"] and not folder.checkpoints()
+        assert (
+            sorted(path.name for path in out.iterdir()) == ["cache", "run.json", "spec.toml"]
+            and not folder.checkpoints()
+        )
 
 
-def test_killed_three_times_and_resumed_is_bit_identical(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:
-    """At the first checkpoint, by a SIGTERM, which leaves one, and after it; then the newest checkpoint is damaged, and passed over."""
+def test_killed_three_times_and_resumed_is_bit_identical(
+    tmp_path: Path, unbroken: dict[str, torch.Tensor]
+) -> None:
+    """At the first checkpoint, by a SIGTERM, which leaves one, and after it; then the newest
+    checkpoint is damaged, and passed over."""
     out = tmp_path / "run"
-    for step, how, code in ((3, signal.SIGKILL, -9), (7, signal.SIGTERM, 130), (17, signal.SIGKILL, -9)):
+    for step, how, code in (
+        (3, signal.SIGKILL, -9),
+        (7, signal.SIGTERM, 130),
+        (17, signal.SIGKILL, -9),
+    ):
         assert killed_at(step, out, how) == code
         assert not (out / "ohwx.safetensors").exists()
     older, newest = sorted(out.glob("step-*"))[-2:]
@@ -113,7 +130,9 @@ def test_killed_three_times_and_resumed_is_bit_identical(tmp_path: Path, unbroke
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_steps_are_bit_identical(tmp_path: Path, unbroken: dict[str, torch.Tensor]) -> None:
+def test_twenty_kills_at_random_steps_are_bit_identical(
+    tmp_path: Path, unbroken: dict[str, torch.Tensor]
+) -> None:
     rng = random.Random(20)
     for attempt in range(20):
         out = tmp_path / f"run-{attempt}"

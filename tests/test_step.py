@@ -28,12 +28,18 @@ def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> N
     spec = registry.resolve(QUICK.model_copy(update={"seed": 11}), len(pictures))
     pipeline = family.pipeline()
     vae, t5, clip = pipeline.vae, pipeline.text_encoder_2, pipeline.text_encoder
-    tokens_t5 = pipeline.tokenizer_2(["ohwx man"], padding="max_length", max_length=72, return_tensors="pt").input_ids
-    tokens_clip = pipeline.tokenizer(["ohwx man"], padding="max_length", max_length=72, return_tensors="pt").input_ids
+    tokens_t5 = pipeline.tokenizer_2(
+        ["ohwx man"], padding="max_length", max_length=72, return_tensors="pt"
+    ).input_ids
+    tokens_clip = pipeline.tokenizer(
+        ["ohwx man"], padding="max_length", max_length=72, return_tensors="pt"
+    ).input_ids
     with torch.no_grad():
         states, pooled = t5(tokens_t5)[0], clip(tokens_clip).pooler_output
         pixels = torch.stack([_square(path) for path in sorted(photos_square.glob("*.png"))])
-        latents = (vae.encode(pixels).latent_dist.mean - vae.config.shift_factor) * vae.config.scaling_factor
+        latents = (
+            vae.encode(pixels).latent_dist.mean - vae.config.shift_factor
+        ) * vae.config.scaling_factor
 
     dataset = photos.prepare(pictures, family, spec, photos_square)
     parameters = lora_training.add(family, spec.rank, spec.seed)
@@ -55,9 +61,14 @@ def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> N
     for parameter in parameters:
         parameter.grad = None
     predicted = family.network(
-        hidden_states=x, timestep=sigma, guidance=torch.ones(2), encoder_hidden_states=states.repeat(2, 1, 1),
-        pooled_projections=pooled.repeat(2, 1), txt_ids=torch.zeros(72, 3), img_ids=image_ids,
-    ).sample  # fmt: skip
+        hidden_states=x,
+        timestep=sigma,
+        guidance=torch.ones(2),
+        encoder_hidden_states=states.repeat(2, 1, 1),
+        pooled_projections=pooled.repeat(2, 1),
+        txt_ids=torch.zeros(72, 3),
+        img_ids=image_ids,
+    ).sample
     by_hand = ((predicted - (eps - z)) ** 2).mean()
     by_hand.backward()
 
@@ -95,7 +106,10 @@ def test_a_layer_with_a_lora_has_the_gradients_of_its_formula(frozen: bool, need
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
 
     def gradients(work: Callable[..., torch.Tensor]) -> list[torch.Tensor | None]:
-        inputs = [value.clone().requires_grad_(wanted) for value, wanted in ((x, needed), (a, True), (b, True))]
+        inputs = [
+            value.clone().requires_grad_(wanted)
+            for value, wanted in ((x, needed), (a, True), (b, True))
+        ]
         result = work(*inputs)
         (result * toward).sum().backward()
         return [result.detach(), *(value.grad for value in inputs)]
@@ -112,7 +126,10 @@ def test_a_layer_with_a_lora_has_the_gradients_of_its_formula(frozen: bool, need
 
 def test_a_layer_with_a_lora_computes_in_what_autocast_does() -> None:
     torch.manual_seed(5)
-    layer, x, a, b = nn.Linear(24, 40).requires_grad_(False), *(torch.randn(shape) for shape in ((2, 5, 24), (3, 24), (40, 3)))
+    layer, x, a, b = (
+        nn.Linear(24, 40).requires_grad_(False),
+        *(torch.randn(shape) for shape in ((2, 5, 24), (3, 24), (40, 3))),
+    )
     inputs = [value.requires_grad_() for value in (x, a, b)]
     with torch.autocast("cpu", torch.bfloat16):
         result = with_low_rank(x, layer, a, b)

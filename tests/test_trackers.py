@@ -1,4 +1,7 @@
-"""TensorBoard and Weights & Biases get what a run has to show, also of one that was interrupted. Nothing leaves this machine."""
+"""TensorBoard and Weights & Biases get what a run has to show, also of one that was interrupted.
+
+Nothing leaves this machine.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from fluxbooth.training import trackers
 from tests.conftest import QUICK
 
 TEXT = "ohwx man at sea"
-SPEC = QUICK.model_copy(update={"steps": 4, "batch_size": 1, "checkpoint_every": 2, "sample_prompts": (TEXT,)})
+SPEC = QUICK.model_copy(
+    update={"steps": 4, "batch_size": 1, "checkpoint_every": 2, "sample_prompts": (TEXT,)}
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = SPEC.model_copy(update={"trackers": ("tensorboard", "wandb")})
 
     def stop(event: dict[str, Any]) -> None:
-        if event["event"] == "step" and event["step"] == 3:  # told of, but in no checkpoint: done again
+        # told of, but in no checkpoint: done again
+        if event["event"] == "step" and event["step"] == 3:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
@@ -42,7 +48,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tensorboard_has_curves_samples_and_spec_under_the_runs_name(run: Path) -> None:
-    read = EventAccumulator(str(run / "tensorboard" / "my-run"), {"images": 0, "scalars": 0, "tensors": 0})
+    read = EventAccumulator(
+        str(run / "tensorboard" / "my-run"), {"images": 0, "scalars": 0, "tensors": 0}
+    )
     read.Reload()
     assert [event.step for event in read.Scalars("loss")] == [1, 2, 3, 4]
     assert [event.step for event in read.Scalars("validation_loss")] == [2, 4]
@@ -53,13 +61,17 @@ def test_tensorboard_has_curves_samples_and_spec_under_the_runs_name(run: Path) 
 
 def test_wandb_has_curves_samples_and_spec_under_the_runs_name(run: Path) -> None:
     ids, steps, samples, specs = set(), [], [], []
-    for part in sorted((run / "wandb").glob("offline-run-*/*.wandb")):  # of each process; syncing puts those of one id together
+    # of each process; syncing puts those of one id together
+    for part in sorted((run / "wandb").glob("offline-run-*/*.wandb")):
         for record in records(part):
             if record.HasField("run"):
                 ids.add((record.run.run_id, record.run.display_name))
                 specs.append({item.key: item.value_json for item in record.run.config.update})
             if record.HasField("history"):
-                values = {item.key or "/".join(item.nested_key): item.value_json for item in record.history.item}
+                values = {
+                    item.key or "/".join(item.nested_key): item.value_json
+                    for item in record.history.item
+                }
                 step = record.history.step.num
                 steps += [step] if "loss" in values else []
                 samples += [step] if any(TEXT in key for key in values) else []
@@ -70,7 +82,8 @@ def test_wandb_has_curves_samples_and_spec_under_the_runs_name(run: Path) -> Non
 
 
 def records(path: Path) -> Iterator[Record]:
-    """What W&B wrote to be synced: LevelDB's log format, blocks of 32 KiB behind seven bytes of W&B's own."""
+    """What W&B wrote to be synced: LevelDB's log format, blocks of 32 KiB behind seven bytes of
+    W&B's own."""
     data, at, whole = path.read_bytes(), 7, b""
     while at < len(data):
         left = 2**15 - at % 2**15
@@ -85,10 +98,14 @@ def records(path: Path) -> Iterator[Record]:
             whole = b""
 
 
-def test_a_tracker_that_is_not_installed_is_said_before_anything_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_tracker_that_is_not_installed_is_said_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(InputError, match=r"pip install 'fluxbooth\[wandb\]'"):
-        train(tmp_path / "nowhere", TrainSpec(class_name="man", trackers=("wandb",)), tmp_path / "run")
+        train(
+            tmp_path / "nowhere", TrainSpec(class_name="man", trackers=("wandb",)), tmp_path / "run"
+        )
 
 
 def test_the_kinds_are_those_of_the_spec() -> None:

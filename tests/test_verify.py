@@ -1,4 +1,5 @@
-"""`fluxbooth verify` on nano, with few steps: what it measures is real, what it writes is made to be shared."""
+"""`fluxbooth verify` on nano, with few steps: what it measures is real, what it writes is made
+to be shared."""
 
 from __future__ import annotations
 
@@ -46,21 +47,31 @@ def verified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verified]:
 
 def test_it_measures_what_was_predicted(verified: Verified) -> None:
     training, drawing = verified.report["training"], verified.report["drawing"]
-    steps = [event for event in verified.events if event["event"] == "step" and event["steps"] == 12]
+    steps = [
+        event for event in verified.events if event["event"] == "step" and event["steps"] == 12
+    ]
     assert [event["step"] for event in steps] == list(range(1, 13))
     assert 0 < training["seconds_per_step"] < 60 and 0 < drawing["seconds_per_picture"] < 120
     assert training["seconds_to_prepare"] > 0
     for part in (training, drawing):
         taken = part["memory"]
-        assert taken["of"] == "main memory"  # of the processes that did it, each a whole Python with torch
+        # of the processes that did it, each a whole Python with torch
+        assert taken["of"] == "main memory"
         assert 0.3 < taken["measured_gb"] < 2 and 0.3 < taken["predicted_gb"] < 2
-        assert taken["off_by"] == pytest.approx(taken["predicted_gb"] / taken["measured_gb"] - 1, abs=0.05)
+        assert taken["off_by"] == pytest.approx(
+            taken["predicted_gb"] / taken["measured_gb"] - 1, abs=0.05
+        )
     assert training["choice"]["dtype"] == COURSE.training.dtype
 
 
 def test_a_killed_training_goes_on(verified: Verified) -> None:
     found = verified.report["resume"]
-    assert (found["steps"], found["resumed_at"], found["identical"], found["difference"]) == (4, 2, True, 0.0)
+    assert (found["steps"], found["resumed_at"], found["identical"], found["difference"]) == (
+        4,
+        2,
+        True,
+        0.0,
+    )
     assert not (verified.out / "resume").exists()
 
 
@@ -70,7 +81,11 @@ def test_the_file_draws_what_the_network_drew(verified: Verified) -> None:
     assert found["effect_of_the_lora"] > 3 * found["difference"]
     assert (verified.out / "training" / "ohwx.safetensors").is_file()
     assert verified.report["checks"] == [
-        {"what": "resume", "ok": True, "why": "killed at step 2 and gone on: the same weights, bit for bit"},
+        {
+            "what": "resume",
+            "ok": True,
+            "why": "killed at step 2 and gone on: the same weights, bit for bit",
+        },
         {"what": "reload", "ok": True, "why": verified.report["checks"][1]["why"]},
     ]
 
@@ -79,7 +94,11 @@ def test_likeness_is_taken_before_and_after(verified: Verified) -> None:
     drawn = sorted((verified.out / "pictures").glob("*.png"))
     assert len(drawn) == 2
     found = verified.report["drawing"]["likeness"]
-    assert found.keys() == {f"{name}{end}" for name in ("subject_similarity", "prompt_accuracy") for end in ("", "_without_lora")}
+    assert found.keys() == {
+        f"{name}{end}"
+        for name in ("subject_similarity", "prompt_accuracy")
+        for end in ("", "_without_lora")
+    }
     assert all(0 <= value <= 1 for value in found.values())
 
 
@@ -88,9 +107,17 @@ def test_the_report_can_be_shared(verified: Verified) -> None:
     assert json.loads(texts[0]) == verified.report
     page = texts[1]
     assert page.count("data:image/jpeg;base64,") == 10 + 2
-    assert not re.findall(r'(?:src|href)="(?!data:)|url\(|<script', page)  # one file, which fetches nothing
+    # one file, which fetches nothing
+    assert not re.findall(r'(?:src|href)="(?!data:)|url\(|<script', page)
     bare = [re.sub(r"base64,[\w+/=]+", "", text) for text in texts]
-    for secret in (TOKEN, str(Path.home()), str(verified.out), "wilhelmina", socket.gethostname(), str(Path(fluxbooth.__file__).parent)):
+    for secret in (
+        TOKEN,
+        str(Path.home()),
+        str(verified.out),
+        "wilhelmina",
+        socket.gethostname(),
+        str(Path(fluxbooth.__file__).parent),
+    ):
         assert not any(secret in text for text in bare), secret
     assert not any(re.search(rf"\b{re.escape(getpass.getuser())}\b", text) for text in bare)
     assert not re.findall(r"(?<![\w<])/(?:tmp|home|work|root|usr|proc)\b", "".join(bare))
@@ -110,14 +137,25 @@ def test_the_report_says_where_it_was_made(verified: Verified) -> None:
 
 def test_a_file_without_effect_is_found_out(verified: Verified) -> None:
     again = verify._Verification(verified.out, registry.find("nano"), COURSE, lambda event: None)
-    plain = Image.open(next(path for path in (verified.out / "pictures").glob("*.png") if "lora" not in path.name)).convert("RGB")
+    plain = Image.open(
+        next(path for path in (verified.out / "pictures").glob("*.png") if "lora" not in path.name)
+    ).convert("RGB")
     again.without = again.with_lora = [plain]
     assert not verify._reload_check(again._reload())["ok"]
 
 
-@pytest.mark.parametrize(("after", "own", "ok"), [(1e-4, 2e-4, True), (1e-2, 2e-4, False), (1e-4, 0.0, False)])
-def test_weights_that_differ_are_held_to_what_the_machine_repeats(after: float, own: float, ok: bool) -> None:
-    found = {"identical": False, "resumed_at": 10, "difference": after, "difference_of_two_unbroken": own}
+@pytest.mark.parametrize(
+    ("after", "own", "ok"), [(1e-4, 2e-4, True), (1e-2, 2e-4, False), (1e-4, 0.0, False)]
+)
+def test_weights_that_differ_are_held_to_what_the_machine_repeats(
+    after: float, own: float, ok: bool
+) -> None:
+    found = {
+        "identical": False,
+        "resumed_at": 10,
+        "difference": after,
+        "difference_of_two_unbroken": own,
+    }
     assert verify._resume_check(found)["ok"] is ok
 
 
@@ -132,20 +170,30 @@ def test_a_command_that_fails_is_told_by_its_kind() -> None:
     with pytest.raises(StoppedError, match="no-such-command") as caught:
         measured(["no-such-command"], lambda event: None)
     assert caught.value.kind == "exit code 2"
-    assert stopped("train", 1, "torch.OutOfMemoryError: CUDA out of memory: /home/somebody").kind == "OutOfMemoryError"
+    assert (
+        stopped("train", 1, "torch.OutOfMemoryError: CUDA out of memory: /home/somebody").kind
+        == "OutOfMemoryError"
+    )
     assert stopped("train", 1, "fluxbooth: /home/somebody cannot be written").kind == "exit code 1"
 
 
-def test_the_drivers_number_is_told_without_its_builders_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_drivers_number_is_told_without_its_builders_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     version = tmp_path / "version"
-    version.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build  (dvs-builder@U16-I1-N08-12-1)\n")
+    version.write_text(
+        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.14  Release Build  (dvs-builder@U16-I1-N08-12-1)\n"
+    )
     monkeypatch.setattr(provenance, "DRIVER", version)
     assert provenance.driver() == "550.54.14"
 
 
 def test_a_base_of_ones_own_is_told_by_its_kind(tmp_path: Path) -> None:
     shutil.copytree(registry.NANO, tmp_path / "secret")
-    assert provenance.base_facts(registry.find(str(tmp_path / "secret"))) == {"name": "a diffusers folder", "revision": None}
+    assert provenance.base_facts(registry.find(str(tmp_path / "secret"))) == {
+        "name": "a diffusers folder",
+        "revision": None,
+    }
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
@@ -155,9 +203,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
 
 
-def test_what_fails_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_is_told_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fails(self: object) -> dict:
-        raise StoppedError("torch.OutOfMemoryError: CUDA out of memory in /home/somebody", "OutOfMemoryError")
+        raise StoppedError(
+            "torch.OutOfMemoryError: CUDA out of memory in /home/somebody", "OutOfMemoryError"
+        )
 
     for part in ("training", "drawing", "resume"):
         monkeypatch.setattr(verify._Verification, part, fails)
@@ -169,7 +221,9 @@ def test_what_fails_is_told_and_the_rest_goes_on(tmp_path: Path, monkeypatch: py
     assert "OutOfMemoryError" in page and "somebody" not in page and verify_page.NEVER in page
 
 
-def test_what_cannot_be_trained_cannot_be_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_trained_cannot_be_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["verify", "--base", "flux-schnell", "--out", str(tmp_path)]) == 2
     assert "cannot be trained" in capsys.readouterr().err
 

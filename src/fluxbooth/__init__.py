@@ -2,10 +2,11 @@
 
     import fluxbooth
     result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
-    pictures = fluxbooth.generate(["ohwx man at the beach"], fluxbooth.GenerateSpec(loras=(str(result.lora),)))
+    pictures = fluxbooth.generate(["ohwx man at the beach"],
+    fluxbooth.GenerateSpec(loras=(str(result.lora),)))
 
-Names load on first use, so that importing the package costs nothing. Import it before torch, so that torch's threads give way to other
-programs (`threads.py`).
+Names load on first use, so that importing the package costs nothing. Import it before torch, so
+that torch's threads give way to other programs (`threads.py`).
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ApiError": "client.client", "Client": "client.client",
-    "FluxboothError": "errors", "InputError": "errors", "Picture": "generation.generate", "generate": "generation.generate",
-    "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "training.loop", "train": "training.loop",
+    "ApiError": "client.client", "Client": "client.client", "FluxboothError": "errors",
+    "InputError": "errors", "Picture": "generation.generate", "generate": "generation.generate",
+    "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "training.loop",
+    "train": "training.loop",
 }  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""The two ways a command ends badly. Both messages are one sentence or paragraph that names the thing and the remedy."""
+"""The two ways a command ends badly.
+
+Both messages are one sentence or paragraph that names the thing and the remedy.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Iterable
 
 
 class FluxboothError(Exception):
-    """The work could not be done: a full disk, a folder without permission, a loss that became NaN. Exit code 1."""
+    """The work could not be done: a full disk, a folder without permission, a loss that became
+    NaN. Exit code 1."""
 
 
 class InputError(FluxboothError):
@@ -15,7 +19,13 @@ class InputError(FluxboothError):
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """` (did you mean 'steps'?)`, to stand behind what was not understood; empty where nothing known is spelt nearly so."""
+    """` (did you mean 'steps'?)`, to stand behind what was not understood; empty where nothing
+    known is spelt nearly so."""
     by_folded = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(given.lower(), by_folded, n=1) if any(map(str.isalpha, given)) else []  # numbers are no misspelling
+    # numbers are no misspelling
+    near = (
+        difflib.get_close_matches(given.lower(), by_folded, n=1)
+        if any(map(str.isalpha, given))
+        else []
+    )
     return f" (did you mean {by_folded[near[0]]!r}?)" if near else ""

@@ -15,28 +15,38 @@ if TYPE_CHECKING:
 
 def cannot_write(path: Path, error: Exception) -> FluxboothError:
     reason = getattr(error, "strerror", None) or error
-    return FluxboothError(f"{path} cannot be written ({reason}): free space or choose another folder with --out.")
+    return FluxboothError(
+        f"{path} cannot be written ({reason}): free space or choose another folder with --out."
+    )
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes a safetensors file whole or not at all. Raises FluxboothError if it cannot be written."""
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Writes a safetensors file whole or not at all.
+
+    Raises FluxboothError if it cannot be written.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     temporary = path.with_suffix(".tmp")
     try:
         temporary.touch()
-        mode = temporary.stat().st_mode  # as of any new file here; safetensors lets nobody else read its own
+        # as of any new file here; safetensors lets nobody else read its own
+        mode = temporary.stat().st_mode
         save_file(tensors, temporary, metadata)
         temporary.chmod(mode)
         temporary.rename(path)
-    except (OSError, SafetensorError) as error:  # safetensors reports a full disk as an error of its own
+    # safetensors reports a full disk as an error of its own
+    except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
-    """What identifies weights whatever their metadata: the hash of a safetensors file without any."""
+    """What identifies weights whatever their metadata: the hash of a safetensors file without
+    any."""
     from safetensors.torch import save
 
     return hashlib.sha256(save(tensors)).hexdigest()
@@ -59,13 +69,17 @@ def make_folder(path: Path) -> None:
 
 
 def check_ours(path: Path, mark: str, kind: str) -> None:
-    """Raises InputError if a folder holds anything but what an earlier `kind` left there, which is known by its `mark`."""
+    """Raises InputError if a folder holds anything but what an earlier `kind` left there, which
+    is known by its `mark`."""
     if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / mark).is_dir()):
-        raise InputError(f"{path} exists and is no {kind}'s output: choose another folder with --out.")
+        raise InputError(
+            f"{path} exists and is no {kind}'s output: choose another folder with --out."
+        )
 
 
 def folder_name(words: str) -> str:
-    """A name for a folder that says these words: `ohwx man` is `ohwx-man`, and no part of it leads elsewhere."""
+    """A name for a folder that says these words: `ohwx man` is `ohwx-man`, and no part of it
+    leads elsewhere."""
     return "-".join(re.findall(r"[\w.+-]*\w[\w.+-]*", words)).lstrip(".") or "training"
 
 

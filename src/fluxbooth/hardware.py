@@ -1,4 +1,5 @@
-"""What this machine has: GPU, memory, disk. Torch is loaded only when a GPU is asked after, and there is a driver for one."""
+"""What this machine has: GPU, memory, disk. Torch is loaded only when a GPU is asked after, and
+there is a driver for one."""
 
 from __future__ import annotations
 
@@ -43,11 +44,14 @@ def gpu() -> Gpu | None:
         return None
     free, total = torch.cuda.mem_get_info()
     major, minor = torch.cuda.get_device_capability()
-    return Gpu(torch.cuda.get_device_name(), total, free, (major, minor), torch.cuda.is_bf16_supported())
+    return Gpu(
+        torch.cuda.get_device_name(), total, free, (major, minor), torch.cuda.is_bf16_supported()
+    )
 
 
 def _may_have_gpu() -> bool:
-    """Whether there is a driver, without which torch, which takes seconds to import, would find nothing."""
+    """Whether there is a driver, without which torch, which takes seconds to import, would find
+    nothing."""
     if sys.platform != "linux" or Path("/dev/kfd").exists():  # AMD's
         return True
     try:
@@ -58,7 +62,8 @@ def _may_have_gpu() -> bool:
 
 
 def gpus() -> list[str]:
-    """The GPUs that programs may use here, as CUDA_VISIBLE_DEVICES names them; asked of the driver, without torch."""
+    """The GPUs that programs may use here, as CUDA_VISIBLE_DEVICES names them; asked of the
+    driver, without torch."""
     if (told := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in told.split(",") if name.strip() not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:
@@ -67,11 +72,14 @@ def gpus() -> list[str]:
 
 
 def named_gpu(device: str | None = None) -> tuple[str, int] | None:
-    """Product name and bytes of a GPU, by default the first that programs may use here; asked of the driver, without torch."""
+    """Product name and bytes of a GPU, by default the first that programs may use here; asked
+    of the driver, without torch."""
     here = [device] if device else gpus()
     if not here or shutil.which("nvidia-smi") is None:
         return None
-    said = _driver_says("--query-gpu=name,memory.total", "--format=csv,noheader,nounits", f"--id={here[0]}")
+    said = _driver_says(
+        "--query-gpu=name,memory.total", "--format=csv,noheader,nounits", f"--id={here[0]}"
+    )
     name, _, mebibytes = (said or "").strip().rpartition(", ")
     return (name, int(mebibytes) * 2**20) if mebibytes.isdigit() else None
 
@@ -79,16 +87,20 @@ def named_gpu(device: str | None = None) -> tuple[str, int] | None:
 def _driver_says(*query: str) -> str | None:
     """None where the driver has no answer. Raises FluxboothError where none comes."""
     try:
-        asked = subprocess.run(["nvidia-smi", *query], capture_output=True, text=True, timeout=DRIVER_WITHIN)
+        asked = subprocess.run(
+            ["nvidia-smi", *query], capture_output=True, text=True, timeout=DRIVER_WITHIN
+        )
     except subprocess.TimeoutExpired as error:
         raise FluxboothError(
-            f"nvidia-smi does not answer within {DRIVER_WITHIN:g} s: restart the driver, or do without with CUDA_VISIBLE_DEVICES=''."
+            f"nvidia-smi does not answer within {DRIVER_WITHIN:g} s: restart the driver, or "
+            "do without with CUDA_VISIBLE_DEVICES=''."
         ) from error
     return asked.stdout if asked.returncode == 0 else None
 
 
 def matrix_speed() -> float:
-    """Floating-point operations a second of float32 matrix products on this CPU, as busy as it is: the best of five."""
+    """Floating-point operations a second of float32 matrix products on this CPU, as busy as it
+    is: the best of five."""
     import numpy as np
 
     side, best = 1024, float("inf")
@@ -101,8 +113,9 @@ def matrix_speed() -> float:
 
 
 def free_memory() -> int:
-    """Main memory that this process can take without swapping, in bytes: less where a container is given less, or processes that were
-    launched together share it."""
+    """Main memory that this process can take without swapping, in bytes: less where a container is
+    given less, or processes that were launched together share it.
+    """
     import psutil
 
     free = psutil.virtual_memory().available
@@ -126,7 +139,8 @@ def free_disk(path: Path) -> int:
 
 
 def cpu_multiplies_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware: AVX512-BF16, AMX, or ARMv8.6's extension. Others take tens of times longer."""
+    """Whether this CPU multiplies bfloat16 in hardware: AVX512-BF16, AMX, or ARMv8.6's
+    extension. Others take tens of times longer."""
     import torch
 
     if platform.machine() in ("aarch64", "arm64"):
@@ -135,7 +149,8 @@ def cpu_multiplies_bfloat16() -> bool:
 
 
 def fast_dtype(card: Gpu | None) -> tuple[Dtype, str]:
-    """What the processor that computes here is fast in, and why: the one place where that is decided."""
+    """What the processor that computes here is fast in, and why: the one place where that is
+    decided."""
     if card.multiplies_bfloat16 if card is not None else cpu_multiplies_bfloat16():
         return "bfloat16", "which this processor multiplies in hardware"
     return "float32", "because this processor has no bfloat16 arithmetic"
@@ -157,7 +172,8 @@ Dtype = Literal["bfloat16", "float32"]
 
 @dataclass(frozen=True)
 class Room:
-    """Free memory in bytes: of a card (None: there is no GPU), and main memory. And what the processor there is fast in."""
+    """Free memory in bytes: of a card (None: there is no GPU), and main memory. And what the
+    processor there is fast in."""
 
     device: float | None
     main: float

@@ -9,8 +9,10 @@ from typing import IO
 
 
 def held(path: Path, within: float) -> IO[str] | None:
-    """The file, made if it is not there, locked until it is closed or this process ends; None if another has it for all of so many
-    seconds. Whoever holds it must not remove it, for the next would lock a file of the same name and both would hold one."""
+    """The file, made if it is not there, locked until it is closed or this process ends; None if
+    another has it for all of so many seconds. Whoever holds it must not remove it, for the next
+    would lock a file of the same name and both would hold one.
+    """
     file = path.open("a")
     until = time.monotonic() + within
     while True:

@@ -1,7 +1,8 @@
-"""Log lines of JSON: when, what, and the ids to find it by. Never a key, a query, a body, a prompt or a file name of a client.
+"""Log lines of JSON: when, what, and the ids to find it by. Never a key, a query, a body, a prompt
+or a file name of a client.
 
-A line that is written on behalf of a request or a job carries its id: `request` is what the answer says in X-Request-Id, `job` is
-`tune-7` or `prompt-9`. The line about an accepted job carries both.
+A line that is written on behalf of a request or a job carries its id: `request` is what the answer
+says in X-Request-Id, `job` is `tune-7` or `prompt-9`. The line about an accepted job carries both.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ def about(**ids: str) -> Iterator[None]:
 
 
 def write(event: str, **values: Any) -> None:
-    line = {"time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"), "event": event, **_ABOUT.get({}), **values}
+    line = {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        "event": event,
+        **_ABOUT.get({}),
+        **values,
+    }
     sys.stderr.write(json.dumps(line) + "\n")
     sys.stderr.flush()
 
@@ -38,4 +44,8 @@ def write(event: str, **values: Any) -> None:
 def error(fault: BaseException) -> None:
     """A fault of ours, with where it came from but not with the values that led to it."""
     frames = traceback.extract_tb(fault.__traceback__)[-DEEPEST_FRAMES:]
-    write("error", kind=type(fault).__name__, where=[f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames])
+    write(
+        "error",
+        kind=type(fault).__name__,
+        where=[f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames],
+    )

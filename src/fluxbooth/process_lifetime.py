@@ -1,4 +1,5 @@
-"""How a process ends: with the one that started it, for nobody else would ever free the device or the lock; and in its own good time."""
+"""How a process ends: with the one that started it, for nobody else would ever free the device
+or the lock; and in its own good time."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def environment() -> dict[str, str]:
 
 
 def die_with_parent(number: signal.Signals) -> None:
-    """Asks the kernel for `number` when the parent ends; on other systems the end of a pipe has to do. Exits if it ended already."""
+    """Asks the kernel for `number` when the parent ends; on other systems the end of a pipe has
+    to do. Exits if it ended already."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, number)
@@ -30,12 +32,16 @@ def die_with_parent(number: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the step under way ends and a checkpoint is written."""
+    """An event that Ctrl-C or SIGTERM sets, so that the step under way ends and a checkpoint is
+    written."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+    # signals belong to the main thread
+    if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:

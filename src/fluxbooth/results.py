@@ -16,16 +16,22 @@ THUMBNAIL = 256  # pixels of the longer side
 
 
 class Pictures(list["Picture"]):
-    """What `generate` gives back: a list that shows itself as a table, in a notebook with thumbnails."""
+    """What `generate` gives back: a list that shows itself as a table, in a notebook with
+    thumbnails."""
 
     def __repr__(self) -> str:
-        rows = [(str(i), str(p.seed), f"{p.width} x {p.height}", p.text) for i, p in enumerate(self)]
+        rows = [
+            (str(i), str(p.seed), f"{p.width} x {p.height}", p.text) for i, p in enumerate(self)
+        ]
         return columns([("", "seed", "size", "text"), *rows])
 
     def _repr_html_(self) -> str:
         return "".join(
-            f'<figure style="display:inline-block;margin:4px;width:{THUMBNAIL}px"><img src="{_thumbnail(p.image)}">'
-            f"<figcaption>{i}: seed {p.seed}, {html.escape(p.text)}</figcaption></figure>"
+            (
+                f'<figure style="display:inline-block;margin:4px;width:{THUMBNAIL}px"><img '
+                f'src="{_thumbnail(p.image)}">'
+                f"<figcaption>{i}: seed {p.seed}, {html.escape(p.text)}</figcaption></figure>"
+            )
             for i, p in enumerate(self)
         )
 
@@ -34,7 +40,12 @@ class Facts:
     """Fields, one a line."""
 
     def __repr__(self) -> str:
-        return columns([(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in vars(self).items()])
+        return columns(
+            [
+                (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+                for name, value in vars(self).items()
+            ]
+        )
 
 
 def png(image: Image.Image) -> bytes:
@@ -46,7 +57,10 @@ def png(image: Image.Image) -> bytes:
 def columns(rows: list[tuple[str, ...]]) -> str:
     """Rows of equally many texts, each column as wide as its widest."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def _thumbnail(image: Image.Image) -> str:

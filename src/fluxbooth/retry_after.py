@@ -7,7 +7,8 @@ import email.utils
 
 
 def seconds(header: str | None, now: datetime.datetime) -> float | None:
-    """How long a server asks to be left alone for, 0 or more; None if it does not say so in either form."""
+    """How long a server asks to be left alone for, 0 or more; None if it does not say so in
+    either form."""
     text = (header or "").strip()
     if text.isascii() and text.isdecimal():
         return float(text) if len(text) < 10 else None

@@ -1,8 +1,9 @@
 """The one vocabulary: what can be asked of a training and of a generation.
 
-The fields of `TrainSpec` and `GenerateSpec` are the flags of the command line, the keys of a `--config` file, the job payload
-of the service and the metadata of the files that come out. `None` means "what suits the base"; `models.resolve` fills it in.
-`base` "auto" is what `models.selection.with_base` makes of it.
+The fields of `TrainSpec` and `GenerateSpec` are the flags of the command line, the keys of a
+`--config` file, the job payload of the service and the metadata of the files that come out. `None`
+means "what suits the base"; `models.resolve` fills it in. `base` "auto" is what
+`models.selection.with_base` makes of it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ FEWEST_STEPS = 300
 Dtype = Literal["auto", "float32", "bfloat16"]
 Quantisation = Literal["auto", "none", "int8", "fp8", "nf4"]
 Encoders = Literal["auto", "stay", "leave", "cpu"]
-AspectRatio = Literal["1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4"]
+AspectRatio = Literal[
+    "1:1", "16:9", "9:16", "21:9", "9:21", "3:2", "2:3", "5:4", "4:5", "4:3", "3:4"
+]
 ASPECT_RATIOS: tuple[str, ...] = get_args(AspectRatio)
 
 
@@ -41,7 +44,9 @@ def _told(spec: type[Spec], name: str) -> str:
     """A line of the class's documentation."""
     field, words = spec.model_fields[name], spec.choices(name)
     default = "required" if field.is_required() else repr(field.default)
-    return f"    {name} ({default}): {field.description}" + (f". One of {', '.join(words)}" if words else "")
+    return f"    {name} ({default}): {field.description}" + (
+        f". One of {', '.join(words)}" if words else ""
+    )
 
 
 class Spec(BaseModel):
@@ -60,11 +65,16 @@ class Spec(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        cls.__doc__ = f"{cls.__doc__}\n\nSettings:\n" + "\n".join(_told(cls, name) for name in cls.model_fields)
+        cls.__doc__ = f"{cls.__doc__}\n\nSettings:\n" + "\n".join(
+            _told(cls, name) for name in cls.model_fields
+        )
 
     @classmethod
     def read(cls, values: dict[str, Any]) -> Self:
-        """The checked spec. Raises InputError with one sentence for the first value that will not do."""
+        """The checked spec.
+
+        Raises InputError with one sentence for the first value that will not do.
+        """
         return cls(**values)
 
     @classmethod
@@ -73,67 +83,126 @@ class Spec(BaseModel):
         return _words(cls.model_fields[field].annotation)
 
 
-# what both specs say of the base, and how it is kept in memory; the plan says what "auto" came to, and why
+# what both specs say of the base, and how it is kept in memory; the plan says what "auto" came to,
+# and why
 BASE = "a name from `fluxbooth models`, a diffusers folder or a FLUX.1 .safetensors file; auto: "
-QUANTISATION: Any = Field(default="auto", description="of the base's weights; int8, fp8 and nf4 need fluxbooth[quant]")
+QUANTISATION: Any = Field(
+    default="auto", description="of the base's weights; int8, fp8 and nf4 need fluxbooth[quant]"
+)
 DTYPE: Any = Field(default="auto", description="what the base computes in")
 ENCODERS: Any = Field(
-    default="auto", description="text encoders stay in memory, leave it when all texts are encoded, or work on the CPU beside a GPU"
+    default="auto",
+    description=(
+        "text encoders stay in memory, leave it when all texts are encoded, or work on the CPU "
+        "beside a GPU"
+    ),
 )
-OFFLOAD_BLOCKS: Any = Field(default=None, ge=0, le=57, description="blocks of the base that wait in main memory for their turn on the GPU")
+OFFLOAD_BLOCKS: Any = Field(
+    default=None,
+    ge=0,
+    le=57,
+    description="blocks of the base that wait in main memory for their turn on the GPU",
+)
 
 
 class TrainSpec(Spec):
-    """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides of a square of equal area.
+    """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides
+    of a square of equal area.
 
-    Frozen. What is None is filled in with what suits the base. `TrainSpec.read(values)` raises InputError with one sentence for the
-    first value that will not do, `TrainSpec(...)` pydantic's ValidationError.
+    Frozen. What is None is filled in with what suits the base. `TrainSpec.read(values)` raises
+    InputError with one sentence for the first value that will not do, `TrainSpec(...)` pydantic's
+    ValidationError.
     """
 
     class_name: str = Field(
-        min_length=1, max_length=60, pattern=r"^[^<>:\x00-\x1f]+$", description="class word of the subject: man, woman, dog, bag"
+        min_length=1,
+        max_length=60,
+        pattern=r"^[^<>:\x00-\x1f]+$",
+        description="class word of the subject: man, woman, dog, bag",
     )
-    base: str = Field(default="auto", description=f"model to train on: {BASE}flux-dev with a GPU, else nano")
+    base: str = Field(
+        default="auto", description=f"model to train on: {BASE}flux-dev with a GPU, else nano"
+    )
     token: str = Field(
-        default="ohwx", min_length=1, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$", description="rare word that will mean the subject"
+        default="ohwx",
+        min_length=1,
+        max_length=40,
+        pattern=r"^[^\s<>:\x00-\x1f]+$",
+        description="rare word that will mean the subject",
     )
     preset: Literal["flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"] | None = Field(
         default=None, description="fewer steps at a higher rate"
     )
-    steps: int | None = Field(default=None, ge=1, le=100_000, description="training steps; by default 100 a picture, at least 300")
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="training steps; by default 100 a picture, at least 300",
+    )
     rank: int = Field(default=16, ge=1, le=256, description="rank of the LoRA; alpha is the same")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak learning rate")
     optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
-        default="adamw", description="adamw8bit needs fluxbooth[quant], prodigy needs fluxbooth[prodigy]"
+        default="adamw",
+        description="adamw8bit needs fluxbooth[quant], prodigy needs fluxbooth[prodigy]",
     )
     batch_size: int | None = Field(default=None, ge=1, le=256, description="pictures a step")
     resolutions: tuple[int, ...] | None = Field(
-        default=None, min_length=1, max_length=8, description="train at these areas (side of the square, pixels)"
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="train at these areas (side of the square, pixels)",
     )
-    sigma_law: Literal["logit-normal", "uniform", "shifted"] = Field(default="logit-normal", description="how noise levels are drawn")
-    guidance: float = Field(default=1.0, ge=0, le=20, description="guidance that the model is told while it trains")
-    text_length: int | None = Field(default=None, ge=8, le=512, description="T5 tokens a caption is cut or padded to")
+    sigma_law: Literal["logit-normal", "uniform", "shifted"] = Field(
+        default="logit-normal", description="how noise levels are drawn"
+    )
+    guidance: float = Field(
+        default=1.0, ge=0, le=20, description="guidance that the model is told while it trains"
+    )
+    text_length: int | None = Field(
+        default=None, ge=8, le=512, description="T5 tokens a caption is cut or padded to"
+    )
     face_crop: bool = Field(
-        default=False, description="also train on a close-up of the largest face of each photo (needs fluxbooth[faces])"
+        default=False,
+        description="also train on a close-up of the largest face of each photo (needs fluxbooth[faces])",
     )
-    caption_dropout: float = Field(default=0.0, ge=0, le=1, description="share of pictures shown without their caption")
+    caption_dropout: float = Field(
+        default=0.0, ge=0, le=1, description="share of pictures shown without their caption"
+    )
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient")
-    ema: float | None = Field(default=None, ge=0, lt=1, description="keep a moving average of the weights with this decay, and save that")
+    ema: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="keep a moving average of the weights with this decay, and save that",
+    )
     gradient_checkpointing: Literal["auto", "none", "some", "all"] = Field(
-        default="auto", description="blocks that recompute their activations, which is slower; some is the first half"
+        default="auto",
+        description="blocks that recompute their activations, which is slower; some is the first half",
     )
     quantisation: Quantisation = QUANTISATION
     dtype: Dtype = DTYPE
     encoders: Encoders = ENCODERS
     offload_blocks: int | None = OFFLOAD_BLOCKS
-    seed: int = Field(default=0, ge=0, lt=2**32, description="every random number of the run follows from it")
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="every random number of the run follows from it"
+    )
     checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")
     keep_checkpoints: int = Field(default=2, ge=1, le=1000, description="how many checkpoints stay")
-    sample_prompts: tuple[str, ...] = Field(default=(), max_length=16, description="texts to draw at every checkpoint")
-    stages: int = Field(
-        default=0, ge=0, le=50, description="keep the LoRA at so many steps evenly apart, the last among them; samples are then drawn there"
+    sample_prompts: tuple[str, ...] = Field(
+        default=(), max_length=16, description="texts to draw at every checkpoint"
     )
-    continue_from: str | None = Field(default=None, description="a LoRA file to train on instead of starting anew")
+    stages: int = Field(
+        default=0,
+        ge=0,
+        le=50,
+        description=(
+            "keep the LoRA at so many steps evenly apart, the last among them; samples are then "
+            "drawn there"
+        ),
+    )
+    continue_from: str | None = Field(
+        default=None, description="a LoRA file to train on instead of starting anew"
+    )
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
         default=(), description="also log there; they need fluxbooth[tensorboard], fluxbooth[wandb]"
     )
@@ -152,42 +221,75 @@ class TrainSpec(Spec):
 
 
 class GenerateSpec(Spec):
-    """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the first picture.
+    """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the
+    first picture.
 
-    Frozen. `GenerateSpec.read(values)` raises InputError with one sentence for the first value that will not do,
-    `GenerateSpec(...)` pydantic's ValidationError.
+    Frozen. `GenerateSpec.read(values)` raises InputError with one sentence for the first value that
+    will not do, `GenerateSpec(...)` pydantic's ValidationError.
     """
 
     base: str = Field(
         default="auto",
-        description=f"model to draw with: {BASE}the one that the first LoRA was trained on, without one flux-dev with a GPU, else nano",
+        description=(
+            f"model to draw with: {BASE}the one that the first LoRA was trained on, without one "
+            "flux-dev with a GPU, else nano"
+        ),
     )
-    loras: tuple[str, ...] = Field(default=(), max_length=8, description="LoRA files, PATH or PATH:WEIGHT")
+    loras: tuple[str, ...] = Field(
+        default=(), max_length=8, description="LoRA files, PATH or PATH:WEIGHT"
+    )
     num_images: int = Field(default=1, ge=1, le=100, description="pictures a text")
-    seed: int | None = Field(default=None, ge=0, lt=2**32, description="the next picture takes the next seed; random by default")
-    width: int | None = Field(default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
-    height: int | None = Field(default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16")
-    aspect_ratio: AspectRatio | None = Field(default=None, description="shape at the base's own area")
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=2**32,
+        description="the next picture takes the next seed; random by default",
+    )
+    width: int | None = Field(
+        default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16"
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=4096, multiple_of=16, description="pixels, a multiple of 16"
+    )
+    aspect_ratio: AspectRatio | None = Field(
+        default=None, description="shape at the base's own area"
+    )
     steps: int = Field(default=28, ge=1, le=200, description="denoising steps")
     guidance: float = Field(default=3.5, ge=0, le=20, description="how closely to follow the text")
-    speed: Literal["exact", "fast"] = Field(default="exact", description="fast skips blocks whose work changes little: other details")
+    speed: Literal["exact", "fast"] = Field(
+        default="exact", description="fast skips blocks whose work changes little: other details"
+    )
     quantisation: Quantisation = QUANTISATION
     dtype: Dtype = DTYPE
     encoders: Encoders = ENCODERS
     offload_blocks: int | None = OFFLOAD_BLOCKS
-    input_image: str | None = Field(default=None, description="picture file to start from instead of noise; its shape is kept")
-    mask_image: str | None = Field(default=None, description="picture file beside it: what is white there is drawn anew, the rest stays")
-    denoising_strength: float | None = Field(
-        default=None, ge=0, le=1, description="how far from the input picture: 0 keeps it, 1 forgets it; by default 0.8"
+    input_image: str | None = Field(
+        default=None, description="picture file to start from instead of noise; its shape is kept"
     )
-    negative_prompt: str | None = Field(default=None, description="not possible with FLUX; say what should be there instead")
+    mask_image: str | None = Field(
+        default=None,
+        description="picture file beside it: what is white there is drawn anew, the rest stays",
+    )
+    denoising_strength: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="how far from the input picture: 0 keeps it, 1 forgets it; by default 0.8",
+    )
+    negative_prompt: str | None = Field(
+        default=None, description="not possible with FLUX; say what should be there instead"
+    )
 
     @model_validator(mode="after")
     def _starts_from_a_picture(self) -> Self:
         if self.mask_image and not self.input_image:
-            raise ValueError("a mask needs the picture that it belongs to: give the input image, too")
+            raise ValueError(
+                "a mask needs the picture that it belongs to: give the input image, too"
+            )
         if self.denoising_strength is not None and not self.input_image:
-            raise ValueError("a denoising strength needs a picture to start from: give the input image, too")
+            raise ValueError(
+                "a denoising strength needs a picture to start from: give the input image, too"
+            )
         return self
 
     @model_validator(mode="after")
@@ -200,13 +302,15 @@ class GenerateSpec(Spec):
 
 
 def steps_for(spec: TrainSpec, pictures: int) -> int:
-    """The number of training steps: an explicit one wins, else so many a picture by preset, at least 300."""
+    """The number of training steps: an explicit one wins, else so many a picture by preset, at
+    least 300."""
     per_picture, _ = PRESETS[spec.preset]
     return spec.steps or max(FEWEST_STEPS, per_picture * pictures)
 
 
 def stage_steps(spec: TrainSpec) -> list[int]:
-    """The steps at which a stage is kept, of a spec whose number of steps is known; none without `stages`."""
+    """The steps at which a stage is kept, of a spec whose number of steps is known; none
+    without `stages`."""
     steps = spec.steps or 0
     count = min(spec.stages, steps)
     return [round(steps * i / count) for i in range(1, count + 1)]
@@ -220,21 +324,30 @@ def lora_and_weight(text: str) -> tuple[str, float]:
     try:
         value = float(weight)
     except ValueError:
-        raise InputError(f"The LoRA weight {weight!r} in {text!r} is not a number: write PATH:0.8.") from None
+        raise InputError(
+            f"The LoRA weight {weight!r} in {text!r} is not a number: write PATH:0.8."
+        ) from None
     if not -4 <= value <= 4:
-        raise InputError(f"The LoRA weight {weight} in {text!r} is out of range: use -4 to 4, most often 0.6 to 1.2.")
+        raise InputError(
+            f"The LoRA weight {weight} in {text!r} is out of range: use -4 to 4, most often "
+            "0.6 to 1.2."
+        )
     return path, value
 
 
 def _sentence(spec: type[Spec], error: ValidationError) -> str:
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a misspelt setting may be the one that is missing
+    # a misspelt setting may be the one that is missing
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     field, given = str(first["loc"][0]) if first["loc"] else "", first["input"]
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return reason[0].upper() + reason[1:] + "."
     if first["type"] == "extra_forbidden":
         meant = did_you_mean(field, spec.model_fields)
-        return f"There is no setting {field!r}{meant or ': the settings are ' + ', '.join(spec.model_fields)}."
+        return (
+            "There is no setting "
+            f"{field!r}{meant or ': the settings are ' + ', '.join(spec.model_fields)}."
+        )
     name = field.replace("_", " ").capitalize()
     if first["type"] == "missing":
         return f"{name} is missing: {spec.model_fields[field].description}."

@@ -1,8 +1,9 @@
 """How a process shares the processor's cores with others.
 
-OpenMP's threads wait for one another at the end of each operation, and GNU's, which torch brings, spin for some ten milliseconds before
-they sleep. Beside a busy process one of them has no core for that long, again and again, and the others burn theirs: `wait_asleep`. And
-where operations are as short as nano's, a second thread gains nothing that waking it does not take: `one_thread`.
+OpenMP's threads wait for one another at the end of each operation, and GNU's, which torch brings,
+spin for some ten milliseconds before they sleep. Beside a busy process one of them has no core for
+that long, again and again, and the others burn theirs: `wait_asleep`. And where operations are as
+short as nano's, a second thread gains nothing that waking it does not take: `one_thread`.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def wait_asleep() -> None:
-    """Before torch is loaded, which reads it once; for this process and those it starts. Whoever has said how to wait is obeyed."""
+    """Before torch is loaded, which reads it once; for this process and those it starts.
+    Whoever has said how to wait is obeyed."""
     if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
         os.environ[WAIT] = "passive"
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Inside, torch computes on one core. Whoever has said how many, by variable or `torch.set_num_threads`, is obeyed."""
+    """Inside, torch computes on one core.
+
+    Whoever has said how many, by variable or `torch.set_num_threads`, is obeyed.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -40,7 +45,8 @@ def one_thread() -> Iterator[None]:
 
 
 def _defaults() -> set[int | None]:
-    """How many threads torch has if nobody said: one for each core, or for each that is not another's second thread."""
+    """How many threads torch has if nobody said: one for each core, or for each that is not
+    another's second thread."""
     import psutil
 
     ours = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()

@@ -16,10 +16,20 @@ def said(answer: Any, stop: str = "end_turn") -> Answer:
     text = answer if isinstance(answer, str) else json.dumps(answer)
     usage = {"input_tokens": 1, "output_tokens": 1}
     content = [{"type": "text", "text": text}] if text else []
-    return 200, {}, {
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": content, "stop_reason": stop,
-        "stop_sequence": None, "usage": usage,
-    }  # fmt: skip
+    return (
+        200,
+        {},
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "m",
+            "content": content,
+            "stop_reason": stop,
+            "stop_sequence": None,
+            "usage": usage,
+        },
+    )
 
 
 class Claude:
@@ -34,7 +44,9 @@ class Claude:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                claude.asked.append(({k.lower(): v for k, v in self.headers.items()} | {"path": self.path}, body))
+                claude.asked.append(
+                    ({k.lower(): v for k, v in self.headers.items()} | {"path": self.path}, body)
+                )
                 answer = claude.answers.pop(0)
                 if answer is None:
                     claude.over.wait()

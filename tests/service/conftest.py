@@ -41,7 +41,9 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """The rows half alone, in this process: no server, no engine."""
-    settings = read_settings(data=tmp_path_factory.mktemp("installation") / "data", base="nano", private_network=True)
+    settings = read_settings(
+        data=tmp_path_factory.mktemp("installation") / "data", base="nano", private_network=True
+    )
     database, sign = opening.opened(settings), Signer(b"secret", settings.url)
     jobs = JobEngine(settings, sign)
     yield Installation(settings, Results(settings, database, Store(settings.data), jobs))

@@ -1,4 +1,5 @@
-"""A server in this process, on a real socket, without an engine: tests do the engine's steps themselves, and run no model."""
+"""A server in this process, on a real socket, without an engine: tests do the engine's steps
+themselves, and run no model."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ class House(Installation):
 
 
 def client(settings: Settings, key: str) -> httpx.Client:
-    return httpx.Client(base_url=settings.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+    return httpx.Client(
+        base_url=settings.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
+    )
 
 
 @contextlib.contextmanager

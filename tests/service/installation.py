@@ -1,4 +1,5 @@
-"""The service without its processes: rows, files and the queue, driven by the very functions that the processes call."""
+"""The service without its processes: rows, files and the queue, driven by the very functions
+that the processes call."""
 
 from __future__ import annotations
 
@@ -28,9 +29,14 @@ PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 
 
 def files_of(files: Path, place: str) -> list[Path]:
-    """What lies in the folder of a row, given as `tunes/7`, by its number alone: the row may be gone."""
+    """What lies in the folder of a row, given as `tunes/7`, by its number alone: the row may be
+    gone."""
     kind, _, number = place.partition("/")
-    folders = [folder for folder in (files / kind).glob(f"{number}*") if folder.name.partition("-")[0] == number]
+    folders = [
+        folder
+        for folder in (files / kind).glob(f"{number}*")
+        if folder.name.partition("-")[0] == number
+    ]
     return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
@@ -39,9 +45,13 @@ def calling(data: Path, account: str, urls: Sequence[str]) -> None:
     settings = Settings(data=data)
     jobs = JobEngine(settings, Signer(b"", ""))
     with Database(settings.database_url).write() as session:
-        row = session.scalar(select(Account).where(Account.name == account)) or accounts.create_account(session, account)
+        row = session.scalar(
+            select(Account).where(Account.name == account)
+        ) or accounts.create_account(session, account)
         for url in urls:
-            callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=row.id, url=url, body="{}")
+            callback = Callback(
+                id=f"msg_{secrets.token_hex(12)}", account_id=row.id, url=url, body="{}"
+            )
             session.add(callback)
             session.flush()
             jobs.deliver(session, callback, 1, 0.0)
@@ -80,7 +90,15 @@ class Installation:
         results = self.results
 
         def work(session: Session, owner: Account) -> int:
-            made = tunes.create(session, self.settings, results.store, results.jobs, owner, form, [Sent(photo, "a.png")])
+            made = tunes.create(
+                session,
+                self.settings,
+                results.store,
+                results.jobs,
+                owner,
+                form,
+                [Sent(photo, "a.png")],
+            )
             return made.id
 
         try:
@@ -90,10 +108,16 @@ class Installation:
 
     def prompt(self, account: int, target: int, text: str, **fields: Any) -> int:
         form, results = PromptForm.read({"text": text, **fields}), self.results
-        return self.write(account, lambda s, owner: prompts.create(s, self.settings, results.jobs, owner, form, target=target).id)
+        return self.write(
+            account,
+            lambda s, owner: (
+                prompts.create(s, self.settings, results.jobs, owner, form, target=target).id
+            ),
+        )
 
     def trained(self, tune: int) -> None:
-        """What the engine does when the child has answered, with a file of some bytes for a LoRA."""
+        """What the engine does when the child has answered, with a file of some bytes for a
+        LoRA."""
         request = self.results.begin_training(tune)
         assert request is not None
         self.results.publish_tune(tune, self.made(request, "lora.safetensors"))
@@ -107,23 +131,41 @@ class Installation:
 
     def sampled(self, tune: int, step: int, number: int) -> None:
         """What the engine does with a picture that the child drew on its way."""
-        source = self.results.store.path(f"{self.row(Tune, tune).folder}/work/run/samples/step-{step:06d}-{number}.png")
+        source = self.results.store.path(
+            f"{self.row(Tune, tune).folder}/work/run/samples/step-{step:06d}-{number}.png"
+        )
         source.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PHOTO, source)
-        self.results.sampled(tune, {"event": "sample", "step": step, "path": str(source), "text": f"ohwx man, text {number}"})
+        self.results.sampled(
+            tune,
+            {
+                "event": "sample",
+                "step": step,
+                "path": str(source),
+                "text": f"ohwx man, text {number}",
+            },
+        )
 
     def made(self, request: dict[str, Any], name: str) -> dict[str, Any]:
         """A training's result, on disk where the child would have left it."""
         out = Path(request["out"])
         out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(b"weights")
-        return {"lora": str(out / name), "steps": 30, "stages": [str(path) for path in sorted((out / "stages").glob("*"))]}
+        return {
+            "lora": str(out / name),
+            "steps": 30,
+            "stages": [str(path) for path in sorted((out / "stages").glob("*"))],
+        }
 
     def pictures(self, request: dict[str, Any]) -> dict[str, Any]:
         out = Path(request["out"])
         out.mkdir(parents=True)
         (out / "0.jpg").write_bytes(b"\xff\xd8picture")
-        return {"pictures": [{"path": str(out / "0.jpg"), "seed": 1, "width": 128, "height": 128, "recipe": {}}]}
+        return {
+            "pictures": [
+                {"path": str(out / "0.jpg"), "seed": 1, "width": 128, "height": 128, "recipe": {}}
+            ]
+        }
 
     def row(self, kind: type[Tune] | type[Prompt], number: int) -> Any:
         with self.results.db.read() as session:

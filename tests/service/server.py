@@ -1,4 +1,5 @@
-"""The real server as tests meet it: `fluxbooth serve` in processes of its own, spoken to over its socket."""
+"""The real server as tests meet it: `fluxbooth serve` in processes of its own, spoken to over
+its socket."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ PATIENCE = 240.0  # seconds: far more than anything takes on a free machine
 class Server:
     """`prefix` is a command to start it with, `flags` are more of `fluxbooth serve`."""
 
-    def __init__(self, data: Path, prefix: Sequence[str] = (), flags: Sequence[str] = (), **settings: str) -> None:
+    def __init__(
+        self, data: Path, prefix: Sequence[str] = (), flags: Sequence[str] = (), **settings: str
+    ) -> None:
         self.data, self.port, self.key = data, free_port(), ""
         self.prefix, self.flags = prefix, flags
         names = {f"FLUXBOOTH_{name.upper()}": value for name, value in settings.items()}
@@ -48,15 +51,30 @@ class Server:
     def start(self) -> None:
         began = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            serve = [sys.executable, "-m", "fluxbooth", "serve", "--data", str(self.data), "--port", str(self.port)]
+            serve = [
+                sys.executable,
+                "-m",
+                "fluxbooth",
+                "serve",
+                "--data",
+                str(self.data),
+                "--port",
+                str(self.port),
+            ]
             command = [*self.prefix, *serve, *self.flags]
-            self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, env=self.environment, stderr=log, stdout=log, start_new_session=True
+            )
         until(lambda: self.answers() or self.over(), "the server answers")
         said = self.log.read_bytes()[began:].decode()
         assert not self.over(), said
         if found := re.search(r"sd_[\w-]+", said):
             self.key = found[0]
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {self.key}"}, timeout=60)
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=60,
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -66,7 +84,8 @@ class Server:
         self.stop()
 
     def answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)  # httpx's clients take long to make
+        # httpx's clients take long to make
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/ready")
             return connection.getresponse().status == 200
@@ -84,22 +103,37 @@ class Server:
             self.process.wait(PATIENCE)
 
     def engine(self) -> int | None:
-        return next(iter(children(self.process.pid, "fluxbooth.engine.worker")), None) if self.process else None
+        return (
+            next(iter(children(self.process.pid, "fluxbooth.engine.worker")), None)
+            if self.process
+            else None
+        )
 
     def child(self) -> int | None:
         nursery = self.nursery()
-        return next(iter(children(nursery, "fluxbooth.engine.fork_server")), None) if nursery else None
+        return (
+            next(iter(children(nursery, "fluxbooth.engine.fork_server")), None) if nursery else None
+        )
 
     def nursery(self) -> int | None:
         engine = self.engine()
-        return next(iter(children(engine, "fluxbooth.engine.fork_server")), None) if engine else None
+        return (
+            next(iter(children(engine, "fluxbooth.engine.fork_server")), None) if engine else None
+        )
 
     def kill(self, what: str) -> None:
-        """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without its API is started again."""
+        """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without
+        its API is started again."""
         assert self.process is not None
         api, engine, child = self.process.pid, self.engine(), self.child()
-        # of all, the engine first: it must not see its child die, and the kernel may be faster with that than we are
-        for pid in {"child": [child], "engine": [engine], "api": [api], "all": [engine, child, api]}[what]:
+        # of all, the engine first: it must not see its child die, and the kernel may be faster with
+        # that than we are
+        for pid in {
+            "child": [child],
+            "engine": [engine],
+            "api": [api],
+            "all": [engine, child, api],
+        }[what]:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -118,7 +152,10 @@ class Server:
         return self.http.get(f"/prompts/{number}").raise_for_status().json()
 
     def finished_tune(self, number: int) -> Json:
-        until(lambda: (t := self.tune(number))["trained_at"] or t.get("failed_at"), f"tune {number} is finished")
+        until(
+            lambda: (t := self.tune(number))["trained_at"] or t.get("failed_at"),
+            f"tune {number} is finished",
+        )
         return self.tune(number)
 
     def finished_prompt(self, number: int) -> Json:
@@ -127,9 +164,20 @@ class Server:
 
     def new_tune(self, title: str, photos: int = 4, prompts: int = 0, **fields: str) -> Json:
         """One that learns next to nothing unless told how many steps to take, and draws in few."""
-        form = {f"tune[{name}]": value for name, value in {"title": title, "name": "man", "branch": "fast", "steps": FEW, **fields}.items()}
+        form = {
+            f"tune[{name}]": value
+            for name, value in {
+                "title": title,
+                "name": "man",
+                "branch": "fast",
+                "steps": FEW,
+                **fields,
+            }.items()
+        }
         for i in range(prompts):
-            form[f"tune[prompts_attributes][{i}][text]"] = f"sks man at the beach, smiling, picture {i}"
+            form[f"tune[prompts_attributes][{i}][text]"] = (
+                f"sks man at the beach, smiling, picture {i}"
+            )
             form[f"tune[prompts_attributes][{i}][steps]"] = FEW
             if "callback" in fields:
                 form[f"tune[prompts_attributes][{i}][callback]"] = fields["callback"]
@@ -139,7 +187,10 @@ class Server:
 
 
 def pictures(count: int) -> list[tuple[str, tuple[str, bytes]]]:
-    return [("tune[images][]", (path.name, path.read_bytes())) for path in sorted(PHOTOS.glob("*.png"))[:count]]
+    return [
+        ("tune[images][]", (path.name, path.read_bytes()))
+        for path in sorted(PHOTOS.glob("*.png"))[:count]
+    ]
 
 
 def children(parent: int, module: str) -> list[int]:

@@ -12,7 +12,8 @@ Answer = Callable[["Server", socket.socket], None]
 
 
 class Server:
-    """Takes one request per connection, keeps its bytes in `requests`, and lets `answer` write to the socket."""
+    """Takes one request per connection, keeps its bytes in `requests`, and lets `answer` write
+    to the socket."""
 
     def __init__(self, answer: Answer | bytes, tls: ssl.SSLContext | None = None) -> None:
         self.answer, self.tls = answer, tls
@@ -58,7 +59,11 @@ def read_request(connection: socket.socket) -> bytes:
     while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
-    lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    lengths = [
+        line.split(b":")[1]
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length:")
+    ]
     while lengths and len(body) < int(lengths[0]) and (more := connection.recv(65536)):
         body += more
     return head + b"\r\n\r\n" + body
@@ -77,7 +82,10 @@ def serving(answer: Answer | bytes, tls: ssl.SSLContext | None = None) -> Iterat
 
 
 def response(status: int = 200, body: bytes = b"", **headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status} Some", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
+    lines = [
+        f"HTTP/1.1 {status} Some",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
     if "content_length" not in headers and "transfer_encoding" not in headers:
         lines.append(f"content-length: {len(body)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body

@@ -1,4 +1,5 @@
-"""A backup is one moment of rows and files, whatever is deleted beside it; it says what it holds."""
+"""A backup is one moment of rows and files, whatever is deleted beside it; it says what it
+holds."""
 
 from __future__ import annotations
 
@@ -37,13 +38,17 @@ def trained(home: House, account: int) -> int:
 
 def delete(home: House, account: int, tune: int) -> None:
     def hide(session: Any) -> list[str]:
-        return tunes.delete(session, home.results.jobs, session.get_one(Account, account), tune, with_prompts=True)
+        return tunes.delete(
+            session, home.results.jobs, session.get_one(Account, account), tune, with_prompts=True
+        )
 
     reserve.delete(home.db, home.results.store, hide)
 
 
 @pytest.mark.parametrize("when", ["before the rows are copied", "while files are copied"])
-def test_a_backup_beside_deletions_is_one_moment(home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+def test_a_backup_beside_deletions_is_one_moment(
+    home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
     account = home.account()
     first, second = trained(home, account), trained(home, account)
     doomed = [first]
@@ -64,14 +69,18 @@ def test_a_backup_beside_deletions_is_one_moment(home: House, tmp_path: Path, mo
     if when == "while files are copied":
         monkeypatch.setattr(backups.shutil, "copy2", then_deleted)
     else:
-        monkeypatch.setattr(backups, "_named", lambda s, store: listed(s, store) if doomed else named(s, store))
+        monkeypatch.setattr(
+            backups, "_named", lambda s, store: listed(s, store) if doomed else named(s, store)
+        )
     made = backups.make(home.settings, home.db, home.results.store, tmp_path / "copy")
     monkeypatch.undo()
     assert made["missing"] == 0 and not doomed
     restored = Settings(data=tmp_path / "copy")
     assert unmatched(opening.opened(restored), restored.data) == ([], [])
     with Database(restored.database_url).read() as session:
-        here = {number: session.get_one(Tune, number).deleted_at is None for number in (first, second)}
+        here = {
+            number: session.get_one(Tune, number).deleted_at is None for number in (first, second)
+        }
     assert here == {first: when == "while files are copied", second: True}
     assert unmatched(home.db, home.settings.data) == ([], [])
 
@@ -84,7 +93,11 @@ def test_a_backup_says_what_it_holds_and_a_deleted_account_which_backups_hold_it
     for name in ("one", "two"):
         assert main(["backup", str(tmp_path / name), "--data", str(home.settings.data)]) == 0
     shutil.rmtree(tmp_path / "two")
-    (held,) = [row for row in json.loads((tmp_path / "one/holds.json").read_text())["accounts"] if row["id"] == account]
+    (held,) = [
+        row
+        for row in json.loads((tmp_path / "one/holds.json").read_text())["accounts"]
+        if row["id"] == account
+    ]
     with home.db.read() as session:
         expires = session.get_one(Tune, tune).expires_at
     assert held["tunes"][0]["id"] == tune and held["expires_at"] == held["tunes"][0]["expires_at"]
@@ -92,10 +105,16 @@ def test_a_backup_says_what_it_holds_and_a_deleted_account_which_backups_hold_it
     capsys.readouterr()
     assert main(["account", "delete", "held", "--yes", "--data", str(home.settings.data)]) == 0
     said = capsys.readouterr().out
-    assert str(tmp_path / "one") in said and held["expires_at"] in said and str(tmp_path / "two") not in said
+    assert (
+        str(tmp_path / "one") in said
+        and held["expires_at"] in said
+        and str(tmp_path / "two") not in said
+    )
 
 
-def test_a_backup_without_a_part_is_refused_before_anything_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backup_without_a_part_is_refused_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy/fluxbooth.sqlite").touch()
     assert main(["restore", str(tmp_path / "copy"), "--data", str(tmp_path / "data")]) == 2

@@ -1,7 +1,9 @@
-"""Bad inputs and the answer that each gets, in one table. Never a 5xx; nothing is lost and nothing is left behind.
+"""Bad inputs and the answer that each gets, in one table. Never a 5xx; nothing is lost and nothing
+is left behind.
 
-The numbers are those of the project's list of bad inputs; `TABLE` says what each is answered, `ELSEWHERE` names the test that has the
-network or the money in its own hands, and the words it holds the answer to. 95 and 99 come with money and themes.
+The numbers are those of the project's list of bad inputs; `TABLE` says what each is answered,
+`ELSEWHERE` names the test that has the network or the money in its own hands, and the words it
+holds the answer to. 95 and 99 come with money and themes.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ Ask = Callable[["World"], httpx.Response]
 
 
 class World:
-    """A server that does no work, with two accounts: the one that asks, and another with a tune and a prompt of its own."""
+    """A server that does no work, with two accounts: the one that asks, and another with a tune
+    and a prompt of its own."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.http = server, server.http
@@ -73,21 +76,33 @@ class World:
             row.deleted_at = now()
 
     def as_other(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self.http.request(method, path, headers={"Authorization": f"Bearer {self.other_key}"}, **options)
+        return self.http.request(
+            method, path, headers={"Authorization": f"Bearer {self.other_key}"}, **options
+        )
 
     def bearer(self, header: str | bytes | None) -> httpx.Response:
-        headers = [] if header is None else [(b"Authorization", header if isinstance(header, bytes) else header.encode())]
+        headers = (
+            []
+            if header is None
+            else [(b"Authorization", header if isinstance(header, bytes) else header.encode())]
+        )
         return httpx.get(f"{self.http.base_url}/tunes", headers=headers)
 
-    def tune_with(self, picture: bytes = PHOTO, filename: str = "a.jpg", **fields: str) -> httpx.Response:
+    def tune_with(
+        self, picture: bytes = PHOTO, filename: str = "a.jpg", **fields: str
+    ) -> httpx.Response:
         data = TUNE | {f"tune[{name}]": value for name, value in fields.items()}
-        answer = self.http.post("/tunes", data=data, files=[("tune[images][]", (filename, picture))])
+        answer = self.http.post(
+            "/tunes", data=data, files=[("tune[images][]", (filename, picture))]
+        )
         if answer.status_code == 201:  # what was accepted need not be trained
             self.http.delete(f"/tunes/{answer.json()['id']}").raise_for_status()
         return answer
 
     def photo_at(self, url: str) -> httpx.Response:
-        return self.http.post("/tunes", json={"tune": {"title": "by address", "name": "man", "image_urls": [url]}})
+        return self.http.post(
+            "/tunes", json={"tune": {"title": "by address", "name": "man", "image_urls": [url]}}
+        )
 
     def deleted_twice(self) -> httpx.Response:
         made = self.prompt().json()
@@ -95,15 +110,21 @@ class World:
         return self.http.delete(f"/prompts/{made['id']}")
 
     def prompt(self, **values: Any) -> httpx.Response:
-        return self.http.post("/tunes/1504944/prompts", json={"prompt": {"text": "a man", **values}})
+        return self.http.post(
+            "/tunes/1504944/prompts", json={"prompt": {"text": "a man", **values}}
+        )
 
     def lora(self, content: bytes) -> httpx.Response:
-        return self.http.post("/tunes", data=TUNE, files=[("tune[lora_file]", ("lora.safetensors", content))])
+        return self.http.post(
+            "/tunes", data=TUNE, files=[("tune[lora_file]", ("lora.safetensors", content))]
+        )
 
     def raw(self, *headers: str) -> httpx.Response:
         """The answer to a GET /tunes that no client library would send."""
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as connection:
-            connection.sendall("\r\n".join(["GET /tunes HTTP/1.1", "Host: x", *headers, "", ""]).encode())
+            connection.sendall(
+                "\r\n".join(["GET /tunes HTTP/1.1", "Host: x", *headers, "", ""]).encode()
+            )
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             return httpx.Response(answer.status, content=answer.read(), headers=answer.getheaders())
@@ -112,14 +133,20 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """With the default rule: no private addresses."""
-    with Server(tmp_path_factory.mktemp("world") / "data", flags=["--no-worker"], private_network="false") as server:
+    with Server(
+        tmp_path_factory.mktemp("world") / "data", flags=["--no-worker"], private_network="false"
+    ) as server:
         yield World(server)
 
 
-def picture(mode: str = "RGB", kind: str = "JPEG", size: tuple[int, int] = (200, 200), **options: Any) -> bytes:
+def picture(
+    mode: str = "RGB", kind: str = "JPEG", size: tuple[int, int] = (200, 200), **options: Any
+) -> bytes:
     out = io.BytesIO()
     source = Image.open(io.BytesIO(PHOTO)).convert("RGB").resize(size)
-    Image.new(mode, size).save(out, kind, **options) if mode in ("I;16",) else source.convert(mode).save(out, kind, **options)
+    Image.new(mode, size).save(out, kind, **options) if mode in ("I;16",) else source.convert(
+        mode
+    ).save(out, kind, **options)
     return out.getvalue()
 
 
@@ -130,7 +157,8 @@ def giant_png() -> bytes:
     head = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     data = b"IDAT" + zlib.compress(bytes(1000))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (head, data, b"IEND")
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        for chunk in (head, data, b"IEND")
     )
 
 
@@ -160,7 +188,8 @@ def tensor(start: int, end: int) -> Json:
     return {"dtype": "F32", "shape": [1, (end - start) // 4], "data_offsets": [start, end]}
 
 
-A, B = "transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight", "transformer.single_transformer_blocks.0.attn.to_q.lora_B.weight"
+A = "transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight"
+B = "transformer.single_transformer_blocks.0.attn.to_q.lora_B.weight"
 JSON = {"Content-Type": "application/json"}
 UNREACHABLE = "cannot be reached: use an address that opens from the public internet"
 
@@ -324,25 +353,34 @@ def test_every_bad_input_of_the_list_has_its_answer() -> None:
     assert set().union(*(numbers(row[0]) for row in (*TABLE, *ELSEWHERE))) >= ASKED
 
 
-@pytest.mark.parametrize(("ask", "statuses", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
-def test_a_bad_input_gets_its_answer(world: World, ask: Ask, statuses: tuple[int, ...], words: str) -> None:
+@pytest.mark.parametrize(
+    ("ask", "statuses", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+def test_a_bad_input_gets_its_answer(
+    world: World, ask: Ask, statuses: tuple[int, ...], words: str
+) -> None:
     answer = ask(world)
     assert answer.status_code in statuses, answer.text[:500]
     assert words in answer.text
-    if answer.status_code >= 400 and answer.headers.get("content-type", "").startswith("application/json"):
+    if answer.status_code >= 400 and answer.headers.get("content-type", "").startswith(
+        "application/json"
+    ):
         body = answer.json()
         assert isinstance(body["error"], str) and body["error"]
         assert "Traceback" not in answer.text and str(world.server.data) not in answer.text
 
 
-@pytest.mark.parametrize(("place", "words"), [row[1:] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE])
+@pytest.mark.parametrize(
+    ("place", "words"), [row[1:] for row in ELSEWHERE], ids=[row[0] for row in ELSEWHERE]
+)
 def test_what_is_held_elsewhere_is_held(place: str, words: str) -> None:
     module, _, name = place.rpartition(".")
     assert words in inspect.getsource(getattr(importlib.import_module(module), name))
 
 
 def test_a_key_of_a_megabyte_ends_its_connection_and_nothing_else(world: World) -> None:
-    with contextlib.suppress(ConnectionError):  # the server need not read to the end what it refuses
+    # the server need not read to the end what it refuses
+    with contextlib.suppress(ConnectionError):
         assert world.raw("Authorization: Bearer sd_" + "a" * 2**20).status_code in (400, 431)
     assert world.http.get("/users").status_code == 200
 
@@ -359,19 +397,32 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 def test_addresses_that_give_no_picture_fail_the_tune(own_server: Server) -> None:
-    """On a network of one's own, whose addresses are allowed: a page that calls itself a picture, and one that nobody answers at."""
+    """On a network of one's own, whose addresses are allowed: a page that calls itself a
+    picture, and one that nobody answers at."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as host:
         threading.Thread(target=host.serve_forever, daemon=True).start()
         tunes = [
-            own_server.http.post("/tunes", json={"title": url, "name": "man", "branch": "fast", "image_urls": [url]}).json()["id"]
-            for url in (f"http://127.0.0.1:{host.server_port}/a.jpg", "http://nowhere.invalid/a.jpg")
+            own_server.http.post(
+                "/tunes", json={"title": url, "name": "man", "branch": "fast", "image_urls": [url]}
+            ).json()["id"]
+            for url in (
+                f"http://127.0.0.1:{host.server_port}/a.jpg",
+                "http://nowhere.invalid/a.jpg",
+            )
         ]
         page, nothing = (own_server.finished_tune(tune) for tune in tunes)
         host.shutdown()
     assert "not a JPEG" in page["user_error"] and UNREACHABLE in nothing["user_error"]
     for failed in (page, nothing):
-        assert failed["trained_at"] is None and failed["error"] == failed["user_error"] and failed["status"] == "failed"
-        assert "Traceback" not in failed["user_error"] and str(own_server.data) not in failed["user_error"]
+        assert (
+            failed["trained_at"] is None
+            and failed["error"] == failed["user_error"]
+            and failed["status"] == "failed"
+        )
+        assert (
+            "Traceback" not in failed["user_error"]
+            and str(own_server.data) not in failed["user_error"]
+        )
 
 
 @pytest.fixture
@@ -382,14 +433,19 @@ def strict_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_no_forbidden_address_is_ever_connected_to(strict_server: Server) -> None:
-    """Addresses that lead to this machine are refused with a reason, and never asked even where one is stored; a listener hears nothing."""
+    """Addresses that lead to this machine are refused with a reason, and never asked even where
+    one is stored; a listener hears nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0)
         port = listener.getsockname()[1]
         hook, asked = f"http://127.0.0.1:{port}/hook", {"title": "here", "name": "man"}
-        photos = strict_server.http.post("/tunes", json={**asked, "image_urls": ["http://localhost/a.jpg"]})
+        photos = strict_server.http.post(
+            "/tunes", json={**asked, "image_urls": ["http://localhost/a.jpg"]}
+        )
         assert photos.status_code == 422 and UNREACHABLE in photos.json()["error"]
-        called = strict_server.http.post("/tunes", json={**asked, "image_urls": ["http://a.example/a.jpg"], "callback": hook})
+        called = strict_server.http.post(
+            "/tunes", json={**asked, "image_urls": ["http://a.example/a.jpg"], "callback": hook}
+        )
         assert called.status_code == 422 and "FLUXBOOTH_PRIVATE_NETWORK" in called.json()["error"]
         calling(strict_server.data, "owner", [hook])
         until(lambda: refusals(strict_server), "the callback was refused")
@@ -403,11 +459,15 @@ def refusals(server: Server) -> list[str | None]:
     from fluxbooth.service.db.tables import Callback
 
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
-        return list(session.scalars(select(Callback.last_error).where(Callback.last_error.is_not(None))))
+        return list(
+            session.scalars(select(Callback.last_error).where(Callback.last_error.is_not(None)))
+        )
 
 
 def test_names_of_clients_name_no_file(world: World) -> None:
     for path in (world.server.data / "files").rglob("*"):
-        assert path.name == "SHA256SUMS" or set(path.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-_"), path
+        assert path.name == "SHA256SUMS" or set(path.name) <= set(
+            "abcdefghijklmnopqrstuvwxyz0123456789.-_"
+        ), path
     assert not [path for path in (world.server.data / "incoming").rglob("*") if path.is_file()]
     assert not (Path(world.server.data).parent / "x.png").exists()

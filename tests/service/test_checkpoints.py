@@ -1,4 +1,5 @@
-"""What a training keeps of its way: chosen, handed out, counted, gone on from, and deleted with the tune."""
+"""What a training keeps of its way: chosen, handed out, counted, gone on from, and deleted with
+the tune."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def trained_with_stages(installation: Installation, owner: int) -> int:
         (stages / f"step-{step:06d}.safetensors").write_bytes(b"w" * step)
     result = installation.made(request, "lora.safetensors")
     scores = {"0": [0.25], "10": [0.5], "30": [1.0]}
-    installation.results.publish_tune(tune, {**result, "likeness": {"photos": 0.9, "samples": scores}})
+    installation.results.publish_tune(
+        tune, {**result, "likeness": {"photos": 0.9, "samples": scores}}
+    )
     installation.results.tidy(Tune, tune)
     return tune
 
@@ -48,19 +51,32 @@ def test_checkpoints_are_kept_and_one_is_chosen(installation: Installation, owne
     tune = trained_with_stages(installation, owner)
     found = rows(installation, tune)
     assert [(row.step, row.likeness, row.lora is None, row.bytes) for row in found] == [
-        (0, 0.25, True, 0), (10, 0.5, False, 10), (30, 1.0, False, 0)
-    ]  # fmt: skip
+        (0, 0.25, True, 0),
+        (10, 0.5, False, 10),
+        (30, 1.0, False, 0),
+    ]
     assert installation.row(Tune, tune).lora == found[2].lora
-    installation.write(owner, lambda session, account: checkpoints.promote(session, account, tune, 10))
+    installation.write(
+        owner, lambda session, account: checkpoints.promote(session, account, tune, 10)
+    )
     assert installation.row(Tune, tune).lora == found[1].lora
     drawing = installation.prompt(owner, tune, "sks man at the beach, smiling")
     request = installation.results.begin_drawing(drawing)
-    assert request and request["spec"]["loras"] == [f"{installation.results.store.path(found[1].lora or '')}:1.0"]
+    assert request and request["spec"]["loras"] == [
+        f"{installation.results.store.path(found[1].lora or '')}:1.0"
+    ]
     with pytest.raises(ServiceError, match="Step 0 has no LoRA"):
-        installation.write(owner, lambda session, account: checkpoints.promote(session, account, tune, 0))
+        installation.write(
+            owner, lambda session, account: checkpoints.promote(session, account, tune, 0)
+        )
     for who, step in ((owner, 11), (installation.account(), 10)):
         with pytest.raises(NotFound):
-            installation.write(who, lambda session, account, step=step: checkpoints.promote(session, account, tune, step))
+            installation.write(
+                who,
+                lambda session, account, step=step: checkpoints.promote(
+                    session, account, tune, step
+                ),
+            )
 
 
 def test_checkpoints_count_and_go_with_their_tune(installation: Installation, owner: int) -> None:
@@ -68,9 +84,16 @@ def test_checkpoints_count_and_go_with_their_tune(installation: Installation, ow
     store = installation.results.store
     with installation.results.db.read() as session:
         counted = quotas.stored(session, owner)
-    assert counted == sum(path.stat().st_size for path in store.path(installation.row(Tune, tune).folder).rglob("*") if path.is_file())
+    assert counted == sum(
+        path.stat().st_size
+        for path in store.path(installation.row(Tune, tune).folder).rglob("*")
+        if path.is_file()
+    )
     keys = installation.write(
-        owner, lambda session, account: tunes.delete(session, installation.results.jobs, account, tune, with_prompts=False)
+        owner,
+        lambda session, account: tunes.delete(
+            session, installation.results.jobs, account, tune, with_prompts=False
+        ),
     )
     for key in keys:
         store.remove(key)
@@ -88,21 +111,32 @@ def test_a_sample_that_is_drawn_twice_is_one(installation: Installation, owner: 
     assert installation.row(Tune, tune).progress["samples"] == 1
 
 
-def test_training_goes_on_from_a_tune_that_may_be_deleted_meanwhile(installation: Installation, owner: int) -> None:
+def test_training_goes_on_from_a_tune_that_may_be_deleted_meanwhile(
+    installation: Installation, owner: int
+) -> None:
     old, results = installation.tune(owner, "old", steps=20), installation.results
 
     def more(steps: int | None = None) -> int:
         form = MoreForm.read({"steps": steps})
         return installation.write(
             owner,
-            lambda session, account: train_more.more(session, installation.settings, results.store, results.jobs, account, old, form).id,
+            lambda session, account: (
+                train_more.more(
+                    session, installation.settings, results.store, results.jobs, account, old, form
+                ).id
+            ),
         )
 
     with pytest.raises(ServiceError, match="is not trained"):
         more()
     installation.trained(old)
     new = more(10)
-    for key in installation.write(owner, lambda session, account: tunes.delete(session, results.jobs, account, old, with_prompts=False)):
+    for key in installation.write(
+        owner,
+        lambda session, account: tunes.delete(
+            session, results.jobs, account, old, with_prompts=False
+        ),
+    ):
         results.store.remove(key)
     row, request = installation.row(Tune, new), results.begin_training(new)
     assert request and request["spec"]["steps"] == 10 and (row.continues, row.title) == (old, "old")

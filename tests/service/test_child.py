@@ -31,7 +31,12 @@ def child() -> Iterator[Child]:
 
 
 def request(out: Path) -> dict[str, Any]:
-    return {"work": "generate", "text": "a man at the beach", "spec": {"base": "nano", "steps": 2, "seed": 1}, "out": str(out)}
+    return {
+        "work": "generate",
+        "text": "a man at the beach",
+        "spec": {"base": "nano", "steps": 2, "seed": 1},
+        "out": str(out),
+    }
 
 
 async def silent(event: dict[str, Any]) -> None:
@@ -53,7 +58,9 @@ def test_after_a_death_the_nursery_has_another(child: Child, tmp_path: Path) -> 
         child.kill()  # while it has nothing to do: nobody's work has failed
         until(lambda: child.pid is None, "the death is heard of")
         second = await child.run(request(tmp_path / "second"), wanted, silent)
-        assert second is not None and second["pictures"][0]["recipe"] == first["pictures"][0]["recipe"]
+        assert (
+            second is not None and second["pictures"][0]["recipe"] == first["pictures"][0]["recipe"]
+        )
         assert child.pid != pid
         with pytest.raises(ChildDied):
             await child.run(request(tmp_path / "third"), wanted, kill)
@@ -106,10 +113,18 @@ def test_silence_is_what_the_listener_lived_through(monkeypatch: pytest.MonkeyPa
     assert not any(look(1, expected=False) for _ in range(600))
 
 
-def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(child: Child, tmp_path: Path) -> None:
+def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(
+    child: Child, tmp_path: Path
+) -> None:
     """So that nobody pays for it."""
     name = "transformer.transformer_blocks.0.attn.to_q.lora_{}.weight"
-    save_file({name.format("A"): torch.full((1, 256), 1e30), name.format("B"): torch.full((256, 1), 1e30)}, tmp_path / "strong.safetensors")
+    save_file(
+        {
+            name.format("A"): torch.full((1, 256), 1e30),
+            name.format("B"): torch.full((256, 1), 1e30),
+        },
+        tmp_path / "strong.safetensors",
+    )
     told: list[str] = []
 
     async def heard(event: dict[str, Any]) -> None:
@@ -126,7 +141,11 @@ def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(child: Child, 
 def test_where_a_fork_would_have_no_gpu_the_child_begins_anew(tmp_path: Path) -> None:
     program = "import torch; torch.cuda._is_in_bad_fork = lambda: True; from fluxbooth import nursery; nursery.main()"
     with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=process_lifetime.environment()
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=process_lifetime.environment(),
     ) as process:
         assert process.stdin and process.stdout
         process.stdin.write(json.dumps({"id": 1, **request(tmp_path / "out")}) + "\n")

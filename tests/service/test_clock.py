@@ -48,10 +48,14 @@ def trained(installation: Installation) -> int:
 
 
 def is_there(installation: Installation, tune: int) -> bool:
-    return installation.row(Tune, tune).deleted_at is None and bool(installation.files(f"tunes/{tune}"))
+    return installation.row(Tune, tune).deleted_at is None and bool(
+        installation.files(f"tunes/{tune}")
+    )
 
 
-def test_a_clock_that_jumps_forty_days_ahead_and_comes_back_deletes_nothing(installation: Installation, wall: Wall) -> None:
+def test_a_clock_that_jumps_forty_days_ahead_and_comes_back_deletes_nothing(
+    installation: Installation, wall: Wall
+) -> None:
     tune = trained(installation)
     assert wall.swept() == wall.at
     for _ in range(3):
@@ -64,14 +68,18 @@ def test_a_clock_that_jumps_forty_days_ahead_and_comes_back_deletes_nothing(inst
         assert wall.swept() == wall.at
 
 
-def test_the_first_look_of_a_new_version_believes_no_jump_either(installation: Installation, wall: Wall) -> None:
+def test_the_first_look_of_a_new_version_believes_no_jump_either(
+    installation: Installation, wall: Wall
+) -> None:
     tune = trained(installation)
     wall.at += 40 * DAY
     wall.swept()
     assert is_there(installation, tune)
 
 
-def test_a_machine_that_was_off_catches_up_and_deletes_what_is_due(installation: Installation, wall: Wall) -> None:
+def test_a_machine_that_was_off_catches_up_and_deletes_what_is_due(
+    installation: Installation, wall: Wall
+) -> None:
     tune = trained(installation)
     wall.swept()
     wall.at += 31 * DAY
@@ -86,7 +94,9 @@ def test_a_machine_that_was_off_catches_up_and_deletes_what_is_due(installation:
     assert not is_there(installation, tune) and wall.swept() == wall.at
 
 
-def test_a_clock_that_is_set_back_deletes_later_and_goes_on(installation: Installation, wall: Wall) -> None:
+def test_a_clock_that_is_set_back_deletes_later_and_goes_on(
+    installation: Installation, wall: Wall
+) -> None:
     tune = trained(installation)
     wall.swept()
     wall.at -= 400 * DAY

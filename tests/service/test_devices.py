@@ -1,4 +1,5 @@
-"""Two devices, here two children on the CPU: they work at the same time, and what dies is taken up again on its own."""
+"""Two devices, here two children on the CPU: they work at the same time, and what dies is taken
+up again on its own."""
 
 from __future__ import annotations
 
@@ -31,43 +32,68 @@ def progress(server: Server, tune: int) -> dict[str, Any]:
 def runners(server: Server) -> list[int]:
     engine = server.engine()
     nurseries = children(engine, "fluxbooth.engine.fork_server") if engine else []
-    return sorted(pid for nursery in nurseries for pid in children(nursery, "fluxbooth.engine.fork_server"))
+    return sorted(
+        pid for nursery in nurseries for pid in children(nursery, "fluxbooth.engine.fork_server")
+    )
 
 
 @pytest.mark.slow
 def test_two_children_work_at_the_same_time_and_recover_alone_or_together(twice: Server) -> None:
-    tunes = [twice.new_tune(title, branch="flux1", steps="5000")["id"] for title in ("left", "right")]
+    tunes = [
+        twice.new_tune(title, branch="flux1", steps="5000")["id"] for title in ("left", "right")
+    ]
     until(lambda: all(progress(twice, tune).get("step") for tune in tunes), "both train")
     before, engine = runners(twice), twice.engine()
     assert len(before) == 2
     os.kill(before[0], signal.SIGKILL)
-    until(lambda: before[0] not in runners(twice) and len(runners(twice)) == 2, "the dead child has a successor")
+    until(
+        lambda: before[0] not in runners(twice) and len(runners(twice)) == 2,
+        "the dead child has a successor",
+    )
     assert before[1] in runners(twice)  # the other one's work went on
     assert twice.engine() == engine
 
     reached = [progress(twice, tune) for tune in tunes]
     os.kill(engine or 0, signal.SIGKILL)
-    until(lambda: len(runners(twice)) == 2 and not {*runners(twice)} & {*before}, "the next engine has two children")
-    until(lambda: all(progress(twice, tune) != was for tune, was in zip(tunes, reached, strict=True)), "both train again")
+    until(
+        lambda: len(runners(twice)) == 2 and not {*runners(twice)} & {*before},
+        "the next engine has two children",
+    )
+    until(
+        lambda: all(progress(twice, tune) != was for tune, was in zip(tunes, reached, strict=True)),
+        "both train again",
+    )
     third = twice.new_tune("third", branch="flux1", steps="5000")["id"]
     reached = [progress(twice, tune) for tune in tunes]
-    until(lambda: all(progress(twice, tune) != was for tune, was in zip(tunes, reached, strict=True)), "both go on")
+    until(
+        lambda: all(progress(twice, tune) != was for tune, was in zip(tunes, reached, strict=True)),
+        "both go on",
+    )
     assert twice.tune(third)["started_training_at"] is None  # one job a device
 
     for tune in (third, *tunes):
         twice.http.post(f"/tunes/{tune}/cancel").raise_for_status()
 
 
-def test_a_child_sees_its_own_device_and_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_sees_its_own_device_and_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert environments([""]) == [{}]  # as it was: whatever torch finds
-    assert environments(["0", "GPU-1a"]) == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "GPU-1a"}]
-    assert environments(["cpu", "cpu"]) == [{"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "3"}] * 2
+    assert environments(["0", "GPU-1a"]) == [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "GPU-1a"},
+    ]
+    assert (
+        environments(["cpu", "cpu"]) == [{"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "3"}] * 2
+    )
     assert environments(["cpu"]) == [{"CUDA_VISIBLE_DEVICES": ""}]
 
 
-def test_the_gpus_are_those_that_the_driver_lists_or_the_user_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gpus_are_those_that_the_driver_lists_or_the_user_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1, 3")
     assert hardware.gpus() == ["1", "3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -135,5 +161,7 @@ def test_a_trial_is_done_while_a_training_goes_on(own_server: Server) -> None:
     tune = own_server.finished_tune(own_server.new_tune("short", prompts=1)["id"])
     (drawn,) = own_server.http.get(f"/tunes/{tune['id']}/prompts").json()
     assert tune["trained_at"] and len(own_server.finished_prompt(drawn["id"])["images"]) == 1
-    assert own_server.tune(long)["trained_at"] is None and not own_server.tune(long).get("failed_at")
+    assert own_server.tune(long)["trained_at"] is None and not own_server.tune(long).get(
+        "failed_at"
+    )
     own_server.http.post(f"/tunes/{long}/cancel").raise_for_status()

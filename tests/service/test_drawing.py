@@ -10,9 +10,14 @@ def test_a_drawing_names_the_loras_of_the_next_one(installation: Installation) -
     account, results = installation.account(), installation.results
     tune = installation.tune(account, "one")
     installation.trained(tune)
-    first, second = (installation.prompt(account, tune, f"sks man {place}") for place in ("at the beach", "in a forest"))
+    first, second = (
+        installation.prompt(account, tune, f"sks man {place}")
+        for place in ("at the beach", "in a forest")
+    )
     request = results.begin_drawing(first)
     assert request is not None
-    assert request["soon"] == [str(results.store.path(f"{installation.row(Tune, tune).folder}/lora.safetensors"))]
+    assert request["soon"] == [
+        str(results.store.path(f"{installation.row(Tune, tune).folder}/lora.safetensors"))
+    ]
     last = results.begin_drawing(second)
     assert last is not None and last["soon"] == []  # the first is another child's now

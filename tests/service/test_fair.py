@@ -37,18 +37,31 @@ def silent() -> Iterator[servers.Server]:
 
 
 def tune_of(urls: list[str], **fields: str) -> dict[str, object]:
-    return {"title": "from elsewhere", "name": "man", "branch": "fast", "steps": 4, "image_urls": urls, **fields}
+    return {
+        "title": "from elsewhere",
+        "name": "man",
+        "branch": "fast",
+        "steps": 4,
+        "image_urls": urls,
+        **fields,
+    }
 
 
 def test_slow_addresses_do_not_hold_the_device(server: Server) -> None:
     with silent() as slow:
-        tune = server.http.post("/tunes", json=tune_of([f"{slow.url}/{i}.jpg" for i in range(4)])).json()
-        start = server.http.post("/prompts", json={"text": "a man", "steps": 4, "input_image_url": f"{slow.url}/a.jpg"}).json()
+        tune = server.http.post(
+            "/tunes", json=tune_of([f"{slow.url}/{i}.jpg" for i in range(4)])
+        ).json()
+        start = server.http.post(
+            "/prompts", json={"text": "a man", "steps": 4, "input_image_url": f"{slow.url}/a.jpg"}
+        ).json()
         until(lambda: slow.connections >= 2, "both are asked for")
         other = server.http.post("/prompts", json={"text": "a man at sea", "steps": 4}).json()
         assert server.finished_prompt(other["id"])["images"]
         waiting = server.tune(tune["id"]), server.prompt(start["id"])
-        assert [(row["started_training_at"], row.get("user_error")) for row in waiting] == [(None, None)] * 2
+        assert [(row["started_training_at"], row.get("user_error")) for row in waiting] == [
+            (None, None)
+        ] * 2
         for path in (f"/tunes/{tune['id']}", f"/prompts/{start['id']}", f"/prompts/{other['id']}"):
             server.http.delete(path).raise_for_status()
 
@@ -63,7 +76,9 @@ def test_an_engine_that_was_killed_goes_on_with_the_next_address(own_server: Ser
         connection.sendall(response(200, PHOTO.read_bytes(), content_type="image/png"))
 
     with serving(answer) as elsewhere:
-        tune = own_server.http.post("/tunes", json=tune_of([f"{elsewhere.url}/{i}.png" for i in range(3)])).json()
+        tune = own_server.http.post(
+            "/tunes", json=tune_of([f"{elsewhere.url}/{i}.png" for i in range(3)])
+        ).json()
         until(lambda: "/1.png" in asked, "the second is asked for")
         go.set()
         own_server.kill("engine")
@@ -75,7 +90,11 @@ def test_an_engine_that_was_killed_goes_on_with_the_next_address(own_server: Ser
 def test_all_addresses_of_a_tune_have_one_deadline(installation: Installation) -> None:
     account = installation.account()
     with serving(response(200, PHOTO.read_bytes())) as elsewhere, silent() as slow:
-        tune = by_address(installation, account, [f"{elsewhere.url}/0.png", f"{slow.url}/1.png", f"{slow.url}/2.png"])
+        tune = by_address(
+            installation,
+            account,
+            [f"{elsewhere.url}/0.png", f"{slow.url}/1.png", f"{slow.url}/2.png"],
+        )
         with pytest.raises(FetchError, match=r"1\.png took longer than"):
             fetching.photos(installation.results, tune, OWN, within=0.5)
         assert slow.connections == 1
@@ -121,13 +140,17 @@ def test_a_picture_to_start_from_counts_too(installation: Installation) -> None:
         at(installation, prompt, f"{elsewhere.url}/a.png")
         fetching.input_images(installation.results, prompt, OWN)
         kept = installation.row(Prompt, prompt)
-        assert kept.input_bytes > 0 and installation.files(f"prompts/{prompt}") == ["input_image.jpg"]
+        assert kept.input_bytes > 0 and installation.files(f"prompts/{prompt}") == [
+            "input_image.jpg"
+        ]
         full = installation.prompt(account, 1504944, "a man at sea")
         at(installation, full, f"{elsewhere.url}/a.png")
         filled(installation, account)
         with pytest.raises(InputError, match="of 1 MB: delete tunes"):
             fetching.input_images(installation.results, full, OWN)
-    assert installation.row(Prompt, full).input_bytes == 0 and not installation.files(f"prompts/{full}")
+    assert installation.row(Prompt, full).input_bytes == 0 and not installation.files(
+        f"prompts/{full}"
+    )
     assert not list(installation.results.store.incoming.glob("*.jpg"))
 
 
@@ -144,7 +167,9 @@ def filled(installation: Installation, account: int) -> None:
         session.get_one(Tune, tune).lora_bytes = MB
 
 
-def test_a_receiver_that_hangs_delays_no_other_account_and_no_other_host(server: Server, receiver: Receiver) -> None:
+def test_a_receiver_that_hangs_delays_no_other_account_and_no_other_host(
+    server: Server, receiver: Receiver
+) -> None:
     with silent() as hanging:
         calling(server.data, "hanging", [f"{hanging.url}/{i}" for i in range(40)])
         until(lambda: hanging.connections == 4, "as many hang as may")
@@ -165,10 +190,16 @@ def ended(server: Server, account: str) -> None:
             row.failed_at = now()
 
 
-def test_many_hosts_of_one_account_leave_turns_to_others(server: Server, receiver: Receiver) -> None:
+def test_many_hosts_of_one_account_leave_turns_to_others(
+    server: Server, receiver: Receiver
+) -> None:
     with silent() as hanging:
         names = ("127.0.0.1", "localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1")
-        calling(server.data, "many hosts", [f"http://{name}:{hanging.port}/" for name in names for _ in range(10)])
+        calling(
+            server.data,
+            "many hosts",
+            [f"http://{name}:{hanging.port}/" for name in names for _ in range(10)],
+        )
         until(lambda: hanging.connections == 16, "as many hang as may")
         calling(server.data, "patient", [f"{receiver.url}/other-account"])
         until(lambda: len(receiver.got) == 1, "the other's arrives")

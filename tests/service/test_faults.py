@@ -25,31 +25,50 @@ from tests.service.server import Server
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
 MB = 2**20
-DISK = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'  # a disk of that size, for this process alone
+# a disk of that size, for this process alone
+DISK = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
 
 
-def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(state, "PATIENCE", 0.1)
     key = new_key(installation)
-    with TestClient(app.create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}) as client:
+    with TestClient(
+        app.create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}
+    ) as client:
         with sqlite3.connect(installation.settings.database) as holder:
             holder.execute("BEGIN IMMEDIATE")
-            refused = [client.post("/prompts", json={"text": "a man"}), client.post("/packs", json={"title": "x"})]
+            refused = [
+                client.post("/prompts", json={"text": "a man"}),
+                client.post("/packs", json={"title": "x"}),
+            ]
             assert client.get("/prompts").json() == []
             holder.rollback()
         for answer in refused:
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert answer.json()["error"] == answer.json()["base"][0] == "The database is busy: nothing was kept. Try again."
+            assert (
+                answer.json()["error"]
+                == answer.json()["base"][0]
+                == "The database is busy: nothing was kept. Try again."
+            )
         made = client.post("/prompts", json={"text": "a man"})
-        assert made.status_code == 201 and [row["id"] for row in client.get("/prompts").json()] == [made.json()["id"]]
+        assert made.status_code == 201 and [row["id"] for row in client.get("/prompts").json()] == [
+            made.json()["id"]
+        ]
 
 
 def new_key(installation: Installation) -> str:
     secret = accounts.pepper(installation.settings.data)
-    return installation.write(installation.account(), lambda session, owner: accounts.create_key(session, owner, "", secret))
+    return installation.write(
+        installation.account(),
+        lambda session, owner: accounts.create_key(session, owner, "", secret),
+    )
 
 
-def test_the_end_of_a_job_waits_for_the_database(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_job_waits_for_the_database(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.01)
     prompt = installation.prompt(installation.account(), 1504944, "a man")
     impatient, tries = Database(installation.settings.database_url, patience=0.01), []
@@ -70,21 +89,30 @@ def test_the_end_of_a_job_waits_for_the_database(installation: Installation, mon
     holder.close()
 
 
-def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.01)
     tries = []
 
     async def attempt(number: int, work: str) -> dict[str, object]:
         tries.append(number)
         if len(tries) < 3:
-            raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+            raise OperationalError(
+                "INSERT", {}, sqlite3.OperationalError("database or disk is full")
+            )
         return {"outcome": "done", "result": {"steps": 3}}
 
     monkeypatch.setattr(worker, "attempt", attempt)
-    assert asyncio.run(worker.tried(7, "train")) == {"outcome": "done", "result": {"steps": 3}} and tries == [7, 7, 7]
+    assert asyncio.run(worker.tried(7, "train")) == {
+        "outcome": "done",
+        "result": {"steps": 3},
+    } and tries == [7, 7, 7]
 
 
-def test_a_fault_of_ours_is_told_without_its_values(installation: Installation, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_ours_is_told_without_its_values(
+    installation: Installation, capfd: pytest.CaptureFixture[str]
+) -> None:
     broken = app.create_app(installation.settings)
 
     @broken.get("/broken")
@@ -93,10 +121,16 @@ def test_a_fault_of_ours_is_told_without_its_values(installation: Installation, 
 
     with TestClient(broken) as client:
         answer = client.get("/broken")
-    assert answer.status_code == 500 and "a secret value" not in answer.text and answer.json()["error"]
+    assert (
+        answer.status_code == 500 and "a secret value" not in answer.text and answer.json()["error"]
+    )
     said = capfd.readouterr().err
     assert "a secret value" not in said
-    assert '"kind": "RuntimeError"' in said and answer.headers["x-request-id"] in said and "test_faults.py:" in said
+    assert (
+        '"kind": "RuntimeError"' in said
+        and answer.headers["x-request-id"] in said
+        and "test_faults.py:" in said
+    )
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +155,9 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: 
     assert answer.status_code == 507 and answer.headers["retry-after"] == "60", answer.text
     assert answer.json()["error"].startswith("The disk of this server is full: nothing was kept.")
     assert str(cramped.data) not in answer.text
-    assert kept and [row["title"] for row in cramped.http.get("/tunes").json()] == [row["title"] for row in reversed(kept)]
+    assert kept and [row["title"] for row in cramped.http.get("/tunes").json()] == [
+        row["title"] for row in reversed(kept)
+    ]
     assert not [path for path in (disk / "incoming").rglob("*") if path.is_file()]
     for row in kept:
         assert len(cramped.http.get(row["orig_images"][0]).content) == len(PHOTO) + 3 * MB
@@ -130,13 +166,23 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: 
     with pytest.raises(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    answers = [cramped.http.post("/prompts", json={"text": f"a man {'x' * 9000}"}) for _ in range(3)]
+    answers = [
+        cramped.http.post("/prompts", json={"text": f"a man {'x' * 9000}"}) for _ in range(3)
+    ]
     assert {answer.status_code for answer in answers} == {507}
-    assert cramped.http.get("/prompts").json() == [] and cramped.http.get(f"/tunes/{kept[0]['id']}").status_code == 200
-    assert cramped.http.delete(f"/tunes/{kept[0]['id']}").status_code == 200  # for which room was set aside
-    assert not [path for path in (disk / "files" / "tunes").glob(f"{kept[0]['id']}-*") if path.exists()]
+    assert (
+        cramped.http.get("/prompts").json() == []
+        and cramped.http.get(f"/tunes/{kept[0]['id']}").status_code == 200
+    )
+    # for which room was set aside
+    assert cramped.http.delete(f"/tunes/{kept[0]['id']}").status_code == 200
+    assert not [
+        path for path in (disk / "files" / "tunes").glob(f"{kept[0]['id']}-*") if path.exists()
+    ]
     assert (disk / "reserve").stat().st_size == reserve.SIZE  # of the room that it made
-    assert [row["title"] for row in cramped.http.get("/tunes").json()] == [row["title"] for row in reversed(kept[1:])]
+    assert [row["title"] for row in cramped.http.get("/tunes").json()] == [
+        row["title"] for row in reversed(kept[1:])
+    ]
     ballast.unlink()
 
     assert send(cramped, "in the room that was made", 2 * MB).status_code == 201
@@ -146,4 +192,6 @@ def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_what_it_has(cramped: 
 def send(server: Server, title: str, more: int) -> httpx.Response:
     """A tune of one photo with so many bytes behind its end."""
     form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"}
-    return server.http.post("/tunes", data=form, files=[("tune[images][]", ("a.png", PHOTO + bytes(more)))])
+    return server.http.post(
+        "/tunes", data=form, files=[("tune[images][]", ("a.png", PHOTO + bytes(more)))]
+    )

@@ -1,4 +1,5 @@
-"""Downloads over real sockets: what is fetched, what is refused, and that what is refused never saw a connection."""
+"""Downloads over real sockets: what is fetched, what is refused, and that what is refused never
+saw a connection."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def refused(url: str, target: Path, rules: FetchRules) -> FetchError:
 
 def test_a_picture_arrives_whole(tmp_path: Path) -> None:
     with serving(response(200, PICTURE)) as server:
-        fetched = fetch(f"{server.url}/a%20b c/é.jpg?x=%7e|&y#part", tmp_path / "one.jpg", own(server))
+        fetched = fetch(
+            f"{server.url}/a%20b c/é.jpg?x=%7e|&y#part", tmp_path / "one.jpg", own(server)
+        )
     assert fetched.path.read_bytes() == PICTURE
     assert (fetched.size, fetched.path) == (len(PICTURE), tmp_path / "one.jpg")
     assert [p.name for p in tmp_path.iterdir()] == ["one.jpg"]
@@ -44,7 +47,10 @@ def test_a_picture_arrives_whole(tmp_path: Path) -> None:
 
 
 def test_a_chunked_picture_arrives_whole(tmp_path: Path) -> None:
-    chunked = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (PICTURE[:1000], PICTURE[1000:])) + b"0\r\n\r\n"
+    chunked = (
+        b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (PICTURE[:1000], PICTURE[1000:]))
+        + b"0\r\n\r\n"
+    )
     with serving(response(200, chunked, transfer_encoding="chunked")) as server:
         assert fetch(server.url, tmp_path / "a", own(server)).path.read_bytes() == PICTURE
 
@@ -52,10 +58,15 @@ def test_a_chunked_picture_arrives_whole(tmp_path: Path) -> None:
 def test_redirects_are_followed_as_far_as_allowed(tmp_path: Path) -> None:
     def answer(server: Server, connection: socket.socket) -> None:
         step = int(server.requests[-1].split()[1].rpartition(b"/")[2])
-        connection.sendall(response(200, PICTURE) if step == 5 else response(302, location=f"/pictures/{step + 1}"))
+        connection.sendall(
+            response(200, PICTURE) if step == 5 else response(302, location=f"/pictures/{step + 1}")
+        )
 
     with serving(answer) as server:
-        assert fetch(f"{server.url}/pictures/0", tmp_path / "a", own(server)).url == f"{server.url}/pictures/5"
+        assert (
+            fetch(f"{server.url}/pictures/0", tmp_path / "a", own(server)).url
+            == f"{server.url}/pictures/5"
+        )
         (tmp_path / "a").unlink()
         error = refused(f"{server.url}/pictures/0", tmp_path / "a", own(server, redirects=4))
         assert "redirects more than 4 times" in str(error)
@@ -86,7 +97,9 @@ def test_redirects_are_followed_as_far_as_allowed(tmp_path: Path) -> None:
         ("", "not an http or https address"),
     ],
 )
-def test_addresses_that_are_never_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: str) -> None:
+def test_addresses_that_are_never_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, words: str
+) -> None:
     monkeypatch.setattr(socket, "create_connection", no_connection)
     rules = FetchRules(resolve=no_resolution)
     error = refused(url, tmp_path / "a", rules)
@@ -103,15 +116,16 @@ def no_resolution(host: str, port: int) -> list[str]:
 
 
 FORBIDDEN = [
-    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.1.2.3", "169.254.169.254", "168.63.129.16",
-    "172.16.0.1", "172.31.255.255", "192.0.0.192", "192.168.1.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "239.255.255.255",
-    "240.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:a9fe:a9fe", "64:ff9b::7f00:1",
-    "64:ff9b:1::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1",
-    "fec0::1", "ff02::1", "fe80::1%eth0",
+    "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.0.0.1", "127.1.2.3",
+    "169.254.169.254", "168.63.129.16", "172.16.0.1", "172.31.255.255", "192.0.0.192",
+    "192.168.1.1", "198.18.0.1", "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1",
+    "255.255.255.255", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:a9fe:a9fe",
+    "64:ff9b::7f00:1", "64:ff9b:1::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1",
+    "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fec0::1", "ff02::1", "fe80::1%eth0",
 ]  # fmt: skip
 PUBLIC = [
-    "1.1.1.1", "93.184.216.34", "172.32.0.1", "192.0.1.1", "100.128.0.1", "2606:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1",
-    "64:ff9b::101:101",
+    "1.1.1.1", "93.184.216.34", "172.32.0.1", "192.0.1.1", "100.128.0.1", "2606:4700::1111",
+    "2a00:1450::1", "::ffff:1.1.1.1", "64:ff9b::101:101",
 ]  # fmt: skip
 
 
@@ -121,7 +135,11 @@ def test_a_name_that_leads_to_a_forbidden_address_is_not_connected_to(
 ) -> None:
     monkeypatch.setattr(socket, "create_connection", no_connection)
     for answer in ([address], ["1.1.1.1", address]):
-        error = refused("http://shop.test/a.jpg?key=1", tmp_path / "a", FetchRules(resolve=lambda host, port, answer=answer: answer))
+        error = refused(
+            "http://shop.test/a.jpg?key=1",
+            tmp_path / "a",
+            FetchRules(resolve=lambda host, port, answer=answer: answer),
+        )
         assert str(error) == (
             "http://shop.test/a.jpg cannot be reached: use an address that opens from the public internet without a login."
         )
@@ -133,18 +151,43 @@ def test_public_addresses_are_public(address: str) -> None:
     assert not outbound.is_forbidden(address)
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "100.100.100.200", "224.0.0.1", "fe80::1", "0.0.0.0", "::"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "224.0.0.1",
+        "fe80::1",
+        "0.0.0.0",
+        "::",
+    ],
+)
 def test_one_s_own_network_does_not_include_what_is_nobody_s(address: str) -> None:
     assert outbound.is_forbidden(address, allow_private=True)
     assert not outbound.is_forbidden("192.168.1.7", allow_private=True)
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "１２７.0.0.1"]
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "１２７.0.0.1",
+    ],
 )
 def test_every_spelling_of_this_machine_is_refused(tmp_path: Path, host: str) -> None:
     with serving(response(200, PICTURE)) as server:
-        refused(f"http://{host}:{server.port}/", tmp_path / "a", FetchRules(ports=frozenset({server.port})))
+        refused(
+            f"http://{host}:{server.port}/",
+            tmp_path / "a",
+            FetchRules(ports=frozenset({server.port})),
+        )
     assert server.connections == 0
 
 
@@ -159,14 +202,16 @@ def test_the_causes_of_silence_cannot_be_told_apart(tmp_path: Path) -> None:
         FetchRules(ports=ports, resolve=unknown),
         FetchRules(ports=ports, resolve=lambda host, port: []),
         FetchRules(ports=ports, resolve=lambda host, port: ["10.0.0.1"]),
-        FetchRules(ports=ports, resolve=lambda host, port: ["127.0.0.1"], allow_private=True),  # nobody listens there
+        # nobody listens there
+        FetchRules(ports=ports, resolve=lambda host, port: ["127.0.0.1"], allow_private=True),
     ]
     messages = {str(refused(url, tmp_path / "a", rule)) for rule in rules}
     assert len(messages) == 1
 
 
 class Internet:
-    """`socket.create_connection` for a test: every address leads to the server, and it is written down which were asked for."""
+    """`socket.create_connection` for a test: every address leads to the server, and it is
+    written down which were asked for."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.asked = server, []
@@ -177,7 +222,9 @@ class Internet:
         return self.connect(("127.0.0.1", self.server.port), timeout)
 
 
-def test_a_redirect_to_a_private_address_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_to_a_private_address_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     locations = [
         "http://127.0.0.1/",
         "http://169.254.169.254/latest",
@@ -190,14 +237,18 @@ def test_a_redirect_to_a_private_address_is_not_followed(tmp_path: Path, monkeyp
         with serving(response(302, location=location)) as server:
             internet = Internet(server)
             monkeypatch.setattr(socket, "create_connection", internet)
-            numbers = FetchRules(resolve=lambda host, port: ["93.184.216.34"] if host == "shop.test" else [host])
+            numbers = FetchRules(
+                resolve=lambda host, port: ["93.184.216.34"] if host == "shop.test" else [host]
+            )
             error = refused("http://shop.test/a.jpg", tmp_path / "a", numbers)
             monkeypatch.undo()
         assert internet.asked == [("93.184.216.34", 80)]
         assert str(error).startswith("http://shop.test/a.jpg cannot be reached")
 
 
-def test_a_name_that_changes_its_mind_is_asked_once_per_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_changes_its_mind_is_asked_once_per_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answers = iter([["93.184.216.34"], ["127.0.0.1"]])
     asked = []
 
@@ -210,7 +261,8 @@ def test_a_name_that_changes_its_mind_is_asked_once_per_connection(tmp_path: Pat
         monkeypatch.setattr(socket, "create_connection", internet)
         error = refused("http://rebind.test/", tmp_path / "a", FetchRules(resolve=rebinding))
     assert asked == ["rebind.test"] * 2
-    assert internet.asked == [("93.184.216.34", 80)]  # connected to what was checked, and the second answer to nothing
+    # connected to what was checked, and the second answer to nothing
+    assert internet.asked == [("93.184.216.34", 80)]
     assert "127.0.0.1" in error.reason
 
 
@@ -224,7 +276,11 @@ def test_the_next_address_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return internet(address, timeout)
 
         monkeypatch.setattr(socket, "create_connection", half_dead)
-        fetch("http://shop.test/", tmp_path / "a", FetchRules(resolve=lambda host, port: ["2606:4700::1", "1.1.1.1"]))
+        fetch(
+            "http://shop.test/",
+            tmp_path / "a",
+            FetchRules(resolve=lambda host, port: ["2606:4700::1", "1.1.1.1"]),
+        )
     assert internet.asked == [("1.1.1.1", 80)]
 
 
@@ -249,7 +305,11 @@ def endless(server: Server, connection: socket.socket) -> None:
 
 
 def test_a_body_that_is_too_long_is_given_up(tmp_path: Path) -> None:
-    for answer in (endless, response(200, PICTURE), response(200, PICTURE, content_length=str(2 * 10**10))):
+    for answer in (
+        endless,
+        response(200, PICTURE),
+        response(200, PICTURE, content_length=str(2 * 10**10)),
+    ):
         with serving(answer) as server:
             error = refused(server.url, tmp_path / "a", own(server, largest=2**17))
         assert "is larger than 0.125 MB" in str(error)
@@ -259,7 +319,9 @@ def test_a_body_of_exactly_the_largest_size_is_taken(tmp_path: Path) -> None:
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(PICTURE), PICTURE)
     for answer in (response(200, PICTURE), response(200, chunked, transfer_encoding="chunked")):
         with serving(answer) as server:
-            assert fetch(server.url, tmp_path / "a", own(server, largest=len(PICTURE))).size == len(PICTURE)
+            assert fetch(server.url, tmp_path / "a", own(server, largest=len(PICTURE))).size == len(
+                PICTURE
+            )
             (tmp_path / "a").unlink()
             refused(server.url, tmp_path / "a", own(server, largest=len(PICTURE) - 1))
 
@@ -286,7 +348,8 @@ def test_a_drip_ends_at_the_deadline(tmp_path: Path) -> None:
     for answer in (body, head, interim, circle, silence):
         with serving(answer) as server:
             error = refused(server.url, tmp_path / "a", own(server, seconds=0.5, redirects=10**6))
-        assert "took longer than 0.5 seconds" in str(error) or answer is circle  # it may end while connecting
+        # it may end while connecting
+        assert "took longer than 0.5 seconds" in str(error) or answer is circle
 
 
 def test_a_resolver_that_hangs_ends_at_the_deadline(tmp_path: Path) -> None:
@@ -331,8 +394,22 @@ def test_a_target_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 def certificate(folder: Path) -> Path:
     """A self-signed certificate for 127.0.0.1 with its key, in one file."""
     path = folder / "own.pem"
-    options = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(["openssl", "req", "-x509", *options, "-keyout", path, "-out", folder / "c"], check=True, capture_output=True)
+    options = [
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run(
+        ["openssl", "req", "-x509", *options, "-keyout", path, "-out", folder / "c"],
+        check=True,
+        capture_output=True,
+    )
     path.write_bytes(path.read_bytes() + (folder / "c").read_bytes())
     return path
 
@@ -352,11 +429,16 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert fetch(server.url, folder / "a", rules).path.read_bytes() == PICTURE
         (folder / "a").unlink()
         named = dataclasses.replace(rules, resolve=lambda host, port: ["127.0.0.1"])
-        assert "hostname" in refused(f"https://other.test:{server.port}/", folder / "a", named).reason.lower()
+        assert (
+            "hostname"
+            in refused(f"https://other.test:{server.port}/", folder / "a", named).reason.lower()
+        )
     outbound._tls.cache_clear()
 
 
-def test_proxies_of_the_environment_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serving(response(200, PICTURE)) as server, serving(response(200, b"proxied")) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)

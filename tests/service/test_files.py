@@ -1,4 +1,5 @@
-"""Files follow rows: what is refused leaves nothing, what is killed is swept, and nobody is ever given a stranger's photos."""
+"""Files follow rows: what is refused leaves nothing, what is killed is swept, and nobody is
+ever given a stranger's photos."""
 
 from __future__ import annotations
 
@@ -42,14 +43,21 @@ DEAR = {"step": {"flux-lora-portrait": 100}, "picture": 1000}
 @pytest.fixture(scope="module")
 def dear(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A house in which nothing is free but trials."""
-    with house(blank, tmp_path_factory.mktemp("dear") / "data", prices=DEAR, checkpoints=0) as opened:
+    with house(
+        blank, tmp_path_factory.mktemp("dear") / "data", prices=DEAR, checkpoints=0
+    ) as opened:
         yield opened
 
 
 def a_lora() -> bytes:
     """A LoRA of one layer and rank 1, as a file."""
     name = "transformer.single_transformer_blocks.0.attn.to_q.lora_{}.weight"
-    return save({name.format("A"): np.ones((1, 4), np.float32), name.format("B"): np.ones((4, 1), np.float32)})
+    return save(
+        {
+            name.format("A"): np.ones((1, 4), np.float32),
+            name.format("B"): np.ones((4, 1), np.float32),
+        }
+    )
 
 
 def left(house: House) -> tuple[list[str], list[str]]:
@@ -74,10 +82,15 @@ def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(dear: Hous
     poor = dear.guest("poor")[1]
     form = {"tune[title]": "t", "tune[name]": "man"}
     refused = [
-        train(first, CAPTIONED, **WRONG), train(poor, CAPTIONED),
-        first.post("/p/corporate/tunes", data=form | {"tune[prompt_attributes][cfg_scale]": "7"}, files=CAPTIONED),
+        train(first, CAPTIONED, **WRONG),
+        train(poor, CAPTIONED),
+        first.post(
+            "/p/corporate/tunes",
+            data=form | {"tune[prompt_attributes][cfg_scale]": "7"},
+            files=CAPTIONED,
+        ),
         poor.post("/p/corporate/tunes", data=form, files=CAPTIONED),
-    ]  # fmt: skip
+    ]
     assert [answer.status_code for answer in refused] == [422, 402, 422, 402]
     assert left(dear) == NOTHING
     made = train(second, pictures(1)).raise_for_status().json()
@@ -103,7 +116,11 @@ def test_a_lora_file_or_a_picture_that_is_refused_leaves_nothing(dear: House) ->
     assert left(dear) == NOTHING
     made = client.post("/prompts", data=start, files=files).raise_for_status().json()
     assert dear.files(f"prompts/{made['id']}") == ["input_image.jpg", "mask_image.png"]
-    again = client.post(f"/prompts/{made['id']}/duplicate", json={"prompt": {"num_images": 2}}).raise_for_status().json()
+    again = (
+        client.post(f"/prompts/{made['id']}/duplicate", json={"prompt": {"num_images": 2}})
+        .raise_for_status()
+        .json()
+    )
     client.delete(f"/prompts/{made['id']}").raise_for_status()
     assert dear.files(f"prompts/{again['id']}") == ["input_image.jpg", "mask_image.png"]
     assert train(client, lora).status_code == 201 and left(dear) == NOTHING
@@ -116,7 +133,15 @@ def test_train_more_without_funds_leaves_nothing(dear: House) -> None:
     results = dear.results
 
     def more(session: Any, owner: Account) -> Tune:
-        return train_more.more(session, dear.settings, results.store, results.jobs, owner, tune, MoreForm.read({"steps": 1000}))
+        return train_more.more(
+            session,
+            dear.settings,
+            results.store,
+            results.jobs,
+            owner,
+            tune,
+            MoreForm.read({"steps": 1000}),
+        )
 
     with dear.db.write() as session:
         owner = session.get_one(Account, account)
@@ -137,16 +162,28 @@ def test_train_more_without_funds_leaves_nothing(dear: House) -> None:
 def test_a_draft_keeps_its_photos_until_they_are_paid_for(dear: House) -> None:
     account, _ = dear.guest("saver")
     browser, draft = signed_in(dear, account), "a-draft-of-a-saver"
-    browser.post(f"/app/drafts/{draft}/photos", files={"photo": ("a.png", PHOTO)}).raise_for_status()
-    browser.post(f"/app/drafts/{draft}/photos/1/caption", data={"caption": "ohwx man smiling"}).raise_for_status()
-    form = {"tune[title]": "t", "tune[name]": "man", "tune[preset]": "flux-lora-portrait", "draft": draft}
+    browser.post(
+        f"/app/drafts/{draft}/photos", files={"photo": ("a.png", PHOTO)}
+    ).raise_for_status()
+    browser.post(
+        f"/app/drafts/{draft}/photos/1/caption", data={"caption": "ohwx man smiling"}
+    ).raise_for_status()
+    form = {
+        "tune[title]": "t",
+        "tune[name]": "man",
+        "tune[preset]": "flux-lora-portrait",
+        "draft": draft,
+    }
     assert browser.post("/app/tunes", data=form).status_code == 402
     assert len(browser.get(f"/app/drafts/{draft}/photos").json()["photos"]) == 1
     with dear.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 10_000_000)
     answer = browser.post("/app/tunes", data=form)
     assert answer.status_code == 303
-    assert dear.files(f"tunes/{answer.headers['location'].rpartition('/')[2]}") == ["000.png", "000.txt"]
+    assert dear.files(f"tunes/{answer.headers['location'].rpartition('/')[2]}") == [
+        "000.png",
+        "000.txt",
+    ]
     assert left(dear) == NOTHING
 
 
@@ -154,10 +191,16 @@ def test_a_picture_to_go_on_from_leaves_no_copy(dear: House) -> None:
     account, client = rich(dear, "varies")
     prompt = client.post("/prompts", json={"text": "a man"}).raise_for_status().json()["id"]
     dear.drawn(prompt)
-    name = client.get(f"/prompts/{prompt}").json()["images"][0].rpartition("/")[2].removesuffix(".jpg")
+    name = (
+        client.get(f"/prompts/{prompt}").json()["images"][0].rpartition("/")[2].removesuffix(".jpg")
+    )
     browser = signed_in(dear, account)
     form = {"text": "a man", "count": "1", "from": name}
-    assert browser.post(f"/app/pictures/{name}/vary").status_code == browser.post("/app/prompts", data=form).status_code == 303
+    assert (
+        browser.post(f"/app/pictures/{name}/vary").status_code
+        == browser.post("/app/prompts", data=form).status_code
+        == 303
+    )
     assert browser.post("/app/prompts", data={**form, "count": "99"}).status_code == 422
     assert left(dear) == NOTHING and dear.files(f"prompts/{prompt}") == ["0.jpg"]
 
@@ -172,7 +215,10 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: House)
         path.write_bytes(PHOTO)
     (store.arrivals / "of-0.1.0.part").write_bytes(PHOTO)
     results.sweep(now())
-    assert left(dear) == ([str((store.incoming / "arriving.part").relative_to(dear.settings.data))], [])
+    assert left(dear) == (
+        [str((store.incoming / "arriving.part").relative_to(dear.settings.data))],
+        [],
+    )
     (store.incoming / "arriving.part").unlink()
 
     account = dear.account()
@@ -180,7 +226,15 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: House)
     photo.write_bytes(PHOTO)
     with results.db.write() as session:  # its files are in place, its row is not
         form = TuneForm.read({"title": "under way", "name": "man", "branch": "fast"})
-        tune = tunes.create(session, dear.settings, store, results.jobs, session.get_one(Account, account), form, [Sent(photo, "a.png")])
+        tune = tunes.create(
+            session,
+            dear.settings,
+            store,
+            results.jobs,
+            session.get_one(Account, account),
+            form,
+            [Sent(photo, "a.png")],
+        )
         sweeping = threading.Thread(target=row_folders.sweep, args=(results.db, store))
         sweeping.start()
         sweeping.join(0.3)
@@ -210,7 +264,10 @@ def test_rows_of_the_first_version_keep_their_folders(dear: House) -> None:
     assert httpx.get(client.get(f"/tunes/{tune}").json()["orig_images"][0]).content == PHOTO
     dear.trained(tune)
     dear.results.sweep(now())
-    assert dear.files(f"tunes/{tune}") == ["000.png", "000.txt", "001.png", "lora.safetensors"] and left(dear) == NOTHING
+    assert (
+        dear.files(f"tunes/{tune}") == ["000.png", "000.txt", "001.png", "lora.safetensors"]
+        and left(dear) == NOTHING
+    )
     client.delete(f"/tunes/{tune}").raise_for_status()
     assert dear.files(f"tunes/{tune}") == [] and left(dear) == NOTHING
 
@@ -222,10 +279,15 @@ def test_what_a_job_leaves_that_no_row_names_goes_at_its_end(dear: House) -> Non
     late = results.store.path(results.store.path(dear.row(Tune, tune).folder).name)
     made = dear.made(request, "lora.safetensors")
     with dear.db.write() as session:
-        tunes.cancel(session, results.jobs, session.get_one(Account, dear.row(Tune, tune).account_id), tune)
-    results.store.take(Path(made["lora"]), f"{dear.row(Tune, tune).folder}/lora.safetensors")  # in place, and then rolled back
+        tunes.cancel(
+            session, results.jobs, session.get_one(Account, dear.row(Tune, tune).account_id), tune
+        )
+    # in place, and then rolled back
+    results.store.take(Path(made["lora"]), f"{dear.row(Tune, tune).folder}/lora.safetensors")
     results.tidy(Tune, tune)
-    assert not late.exists() and dear.files(f"tunes/{tune}") == ["000.png"] and left(dear) == NOTHING
+    assert (
+        not late.exists() and dear.files(f"tunes/{tune}") == ["000.png"] and left(dear) == NOTHING
+    )
 
 
 def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: House) -> None:
@@ -247,11 +309,18 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: House) -> N
     account, _ = rich(dear, "drafts")
     browser, store = signed_in(dear, account), dear.results.store
     for name in ("kept-draft-01234567", "old-draft-012345678", "made-draft-01234567"):
-        browser.post(f"/app/drafts/{name}/photos", files={"photo": ("a.png", PHOTO)}).raise_for_status()
+        browser.post(
+            f"/app/drafts/{name}/photos", files={"photo": ("a.png", PHOTO)}
+        ).raise_for_status()
     old = store.drafts / str(account) / "old-draft-012345678"
     for path in (*old.iterdir(), old):
         os.utime(path, (0, now().timestamp() - 2 * photo_drafts.DAY))
-    form = {"tune[title]": "t", "tune[name]": "man", "tune[preset]": "trial", "draft": "made-draft-01234567"}
+    form = {
+        "tune[title]": "t",
+        "tune[name]": "man",
+        "tune[preset]": "trial",
+        "draft": "made-draft-01234567",
+    }
     kept = store.drafts / str(account) / "made-draft-01234567"
     kept.rename(kept.with_name("x"))
     assert browser.post("/app/tunes", data=form).status_code == 422
@@ -260,14 +329,18 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: House) -> N
     kept.mkdir(parents=True, exist_ok=True)  # as after a kill between the commit and this
     (kept / "1.jpg").write_bytes(PHOTO)
     dear.results.sweep(now())
-    assert [path.name for path in (store.drafts / str(account)).iterdir()] == ["kept-draft-01234567"]
+    assert [path.name for path in (store.drafts / str(account)).iterdir()] == [
+        "kept-draft-01234567"
+    ]
     with dear.db.write() as session:
         account_data.close(session, session.get_one(Account, account))
     dear.results.sweep(now())
     assert not (store.drafts / str(account)).exists()
 
 
-def test_a_tune_for_an_account_that_was_deleted_meanwhile_is_refused(dear: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tune_for_an_account_that_was_deleted_meanwhile_is_refused(
+    dear: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account, client = rich(dear, "deleted while it sends")
     checked = tunes.check_pictures
 

@@ -37,19 +37,41 @@ def test_a_masked_picture_changes_where_the_mask_is_white_alone(server: Server) 
     mask, file = Image.new("L", Image.open(PHOTO).size), io.BytesIO()
     mask.paste(255, (0, 0, mask.width // 2, mask.height))
     mask.save(file, "PNG")
-    form = {"prompt[text]": "a man in front of a brick wall", "prompt[seed]": "4", "prompt[steps]": "8", "prompt[num_images]": "2"}
-    files = {"prompt[input_image]": ("at-home.jpg", located()), "prompt[mask_image]": ("mask.png", file.getvalue())}
-    answer = server.http.post("/prompts", data={**form, "prompt[denoising_strength]": "0.9"}, files=files)
+    form = {
+        "prompt[text]": "a man in front of a brick wall",
+        "prompt[seed]": "4",
+        "prompt[steps]": "8",
+        "prompt[num_images]": "2",
+    }
+    files = {
+        "prompt[input_image]": ("at-home.jpg", located()),
+        "prompt[mask_image]": ("mask.png", file.getvalue()),
+    }
+    answer = server.http.post(
+        "/prompts", data={**form, "prompt[denoising_strength]": "0.9"}, files=files
+    )
     made = finished(server, answer)
-    assert made["user_error"] is None and len(made["images"]) == 2 and made["denoising_strength"] == 0.9
+    assert (
+        made["user_error"] is None
+        and len(made["images"]) == 2
+        and made["denoising_strength"] == 0.9
+    )
     stored = httpx.get(made["input_image"]).raise_for_status().content
     assert b"at home" not in stored and pixels(stored).shape == pixels(located()).shape
     assert pixels(httpx.get(made["mask_image"]).content)[0, 0, 0] == 255
-    before = np.asarray(Image.open(io.BytesIO(stored)).convert("RGB").resize((128, 128), Image.Resampling.LANCZOS)).astype(int)
+    before = np.asarray(
+        Image.open(io.BytesIO(stored)).convert("RGB").resize((128, 128), Image.Resampling.LANCZOS)
+    ).astype(int)
     changed = np.abs(pixels(httpx.get(made["images"][0]).content) - before).mean(axis=(0, 2))
     assert changed[:32].mean() > 3 * changed[-32:].mean()
-    again = finished(server, server.http.post(f"/prompts/{made['id']}/duplicate", json={"prompt": {"num_images": 1}}))
-    assert again["input_image"] != made["input_image"] and httpx.get(again["images"][0]).content == httpx.get(made["images"][0]).content
+    again = finished(
+        server,
+        server.http.post(f"/prompts/{made['id']}/duplicate", json={"prompt": {"num_images": 1}}),
+    )
+    assert (
+        again["input_image"] != made["input_image"]
+        and httpx.get(again["images"][0]).content == httpx.get(made["images"][0]).content
+    )
     server.http.delete(f"/prompts/{made['id']}")
     assert httpx.get(made["input_image"]).status_code == 404
     assert not server.files(f"prompts/{made['id']}")
@@ -59,15 +81,26 @@ def test_a_masked_picture_changes_where_the_mask_is_white_alone(server: Server) 
 def test_a_picture_comes_by_base64_and_by_address(server: Server) -> None:
     asked = {"text": "a man at the beach", "steps": 4, "denoising_strength": 0}
     encoded = "data:image/jpeg;base64," + base64.b64encode(located()).decode()
-    first = finished(server, server.http.post("/prompts", json={**asked, "input_image_base64": encoded}))
+    first = finished(
+        server, server.http.post("/prompts", json={**asked, "input_image_base64": encoded})
+    )
     with serving(response(200, located(), content_type="image/jpeg")) as elsewhere:
-        second = finished(server, server.http.post("/prompts", json={**asked, "input_image_url": f"{elsewhere.url}/a.jpg"}))
+        second = finished(
+            server,
+            server.http.post(
+                "/prompts", json={**asked, "input_image_url": f"{elsewhere.url}/a.jpg"}
+            ),
+        )
     kept = [httpx.get(row["images"][0]).content for row in (first, second)]
     assert kept[0] == kept[1]  # with a strength of 0 it stays as it is
     with serving(response(200, b"these are words", content_type="text/plain")) as elsewhere:
-        answer = server.http.post("/prompts", json={**asked, "input_image_url": f"{elsewhere.url}/b.jpg"})
+        answer = server.http.post(
+            "/prompts", json={**asked, "input_image_url": f"{elsewhere.url}/b.jpg"}
+        )
         third = finished(server, answer)
     assert "input_image" in third["user_error"].replace(" ", "_") and not third["images"]
     for row in (first, second, third):
         server.http.delete(f"/prompts/{row['id']}")
-    until(lambda: not list((server.data / "incoming").rglob("*.jpg")), "nothing is left lying about")
+    until(
+        lambda: not list((server.data / "incoming").rglob("*.jpg")), "nothing is left lying about"
+    )

@@ -1,4 +1,5 @@
-"""POST /images/inspect over a real socket: what is measured, what Claude sees of it, and nothing else."""
+"""POST /images/inspect over a real socket: what is measured, what Claude sees of it, and
+nothing else."""
 
 from __future__ import annotations
 
@@ -36,8 +37,15 @@ def plain(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hou
 
 
 @pytest.fixture(scope="module")
-def seeing(claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    settings: Json = {"anthropic_api_key": "sk-test", "anthropic_url": claude.url, "inspect_seconds": 60, "inspect_model": "claude-eyes"}
+def seeing(
+    claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    settings: Json = {
+        "anthropic_api_key": "sk-test",
+        "anthropic_url": claude.url,
+        "inspect_seconds": 60,
+        "inspect_model": "claude-eyes",
+    }
     with house(blank, tmp_path_factory.mktemp("seeing") / "data", **settings) as opened:
         yield opened
 
@@ -49,14 +57,21 @@ def png(picture: Image.Image) -> bytes:
 
 
 def shown(house: House, picture: Image.Image) -> Json:
-    answer = house.http.post("/images/inspect", data={"name": "man"}, files={"file": ("x.png", png(picture))})
+    answer = house.http.post(
+        "/images/inspect", data={"name": "man"}, files={"file": ("x.png", png(picture))}
+    )
     return answer.raise_for_status().json()
 
 
 def test_sharp_blurred_and_small(plain: House) -> None:
     photo = Image.open(PHOTO).convert("RGB")
-    blurred, small = photo.filter(ImageFilter.GaussianBlur(photo.width / 40)), photo.resize((64, 64))
-    for picture, blurry, low in ((photo, False, False), (blurred, True, False), (small, None, True)):
+    blurred = photo.filter(ImageFilter.GaussianBlur(photo.width / 40))
+    small = photo.resize((64, 64))
+    for picture, blurry, low in (
+        (photo, False, False),
+        (blurred, True, False),
+        (small, None, True),
+    ):
         began = time.monotonic()
         seen = shown(plain, picture)
         print(f"{time.monotonic() - began:.2f} s")
@@ -69,21 +84,28 @@ def test_sharp_blurred_and_small(plain: House) -> None:
 
 @pytest.mark.parametrize("encoding", ["json", "data"])
 def test_a_photo_by_its_address(plain: House, encoding: str) -> None:
-    with serving(response(body=PHOTO.read_bytes(), content_type="image/png", connection="close")) as pictures:
-        answer = plain.http.post("/images/inspect", **{encoding: {"name": "man", "file_url": pictures.url + "/a.png"}})
+    with serving(
+        response(body=PHOTO.read_bytes(), content_type="image/png", connection="close")
+    ) as pictures:
+        answer = plain.http.post(
+            "/images/inspect", **{encoding: {"name": "man", "file_url": pictures.url + "/a.png"}}
+        )
     assert answer.status_code == 200 and answer.json()["low_quality"] is False, answer.text
 
 
 def test_what_is_no_photo(plain: House) -> None:
     text = plain.http.post("/images/inspect", files={"file": ("x.png", b"no picture")})
     assert text.status_code == 422 and "file" in text.json()
-    assert plain.http.post("/images/inspect", data={"name": "man"}).json()["file"] == ["can't be blank"]
+    assert plain.http.post("/images/inspect", data={"name": "man"}).json()["file"] == [
+        "can't be blank"
+    ]
     gone = plain.http.post("/images/inspect", json={"file_url": "http://127.0.0.1:1/x.png"})
     assert gone.status_code == 422 and "file_url" in gone.json()
     assert not [path for path in (plain.settings.data / "incoming").rglob("*") if path.is_file()]
 
 
-# ── faces ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── faces
+# ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def canvas(*faces_at: tuple[int, int, int], size: tuple[int, int] = (640, 480)) -> Image.Image:
@@ -105,23 +127,32 @@ def canvas(*faces_at: tuple[int, int, int], size: tuple[int, int] = (640, 480)) 
     ],
     ids=["one, near", "two", "one, far away", "nobody"],
 )
-def test_faces_tell_how_many_and_how_far(plain: House, picture: Image.Image, several: bool | None, far: bool | None) -> None:
+def test_faces_tell_how_many_and_how_far(
+    plain: House, picture: Image.Image, several: bool | None, far: bool | None
+) -> None:
     seen = shown(plain, picture)
-    assert (seen.get("includes_multiple_people"), seen.get("full_body_image_or_longshot")) == (several, far)
+    assert (seen.get("includes_multiple_people"), seen.get("full_body_image_or_longshot")) == (
+        several,
+        far,
+    )
 
 
-def test_without_the_extra_people_are_left_out(plain: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_people_are_left_out(
+    plain: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert set(shown(plain, canvas((0, 60, 320), (320, 60, 320)))) == MEASURED
 
 
-# ── what Claude sees ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what Claude sees
+# ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 SEEN = {
-    "name": "woman", "age": "30 yo", "glasses": "none", "eye_color": "unknown", "hair_color": "red hair", "hair_length": "long hair",
-    "hair_style": "wavy hair", "facial_hair": "none", "is_bald": "none", "headcover": "none", "funny_face": "no",
-    "wearing_sunglasses": "no", "wearing_hat": "yes", "includes_multiple_people": "yes", "full_body_image_or_longshot": "unknown",
-    "selfie": "unknown",
+    "name": "woman", "age": "30 yo", "glasses": "none", "eye_color": "unknown",
+    "hair_color": "red hair", "hair_length": "long hair", "hair_style": "wavy hair",
+    "facial_hair": "none", "is_bald": "none", "headcover": "none", "funny_face": "no",
+    "wearing_sunglasses": "no", "wearing_hat": "yes", "includes_multiple_people": "yes",
+    "full_body_image_or_longshot": "unknown", "selfie": "unknown",
 }  # fmt: skip
 
 
@@ -129,9 +160,30 @@ def test_claude_sees_what_cannot_be_measured(seeing: House, claude: Claude) -> N
     claude.tell(said(SEEN))
     large = Image.open(PHOTO).convert("RGB").resize((2400, 1600))
     seen = shown(seeing, large)
-    assert seen | {"age": "30 yo", "hair_color": "red hair", "hair_length": "long hair", "hair_style": "wavy hair"} == seen
-    assert seen | dict.fromkeys(("glasses", "facial_hair", "is_bald", "headcover"), "") == seen and seen["name"] == "woman"
-    assert seen | {"funny_face": False, "wearing_hat": True, "includes_multiple_people": True, "blurry": seen["blurry"]} == seen
+    assert (
+        seen
+        | {
+            "age": "30 yo",
+            "hair_color": "red hair",
+            "hair_length": "long hair",
+            "hair_style": "wavy hair",
+        }
+        == seen
+    )
+    assert (
+        seen | dict.fromkeys(("glasses", "facial_hair", "is_bald", "headcover"), "") == seen
+        and seen["name"] == "woman"
+    )
+    assert (
+        seen
+        | {
+            "funny_face": False,
+            "wearing_hat": True,
+            "includes_multiple_people": True,
+            "blurry": seen["blurry"],
+        }
+        == seen
+    )
     assert not {"eye_color", "selfie", "ethnicity", "body_type", "warnings"} & set(seen)
     (asked,) = claude.asked
     headers, body = asked
@@ -139,11 +191,18 @@ def test_claude_sees_what_cannot_be_measured(seeing: House, claude: Claude) -> N
     picture, words = body["messages"][0]["content"]
     sent = Image.open(io.BytesIO(base64.b64decode(picture["source"]["data"])))
     assert picture["source"]["media_type"] == "image/jpeg" == f"image/{sent.format}".lower()
-    assert sent.width * sent.height <= photo_attributes.SENT and abs(sent.width / sent.height - 1.5) < 0.01 and not sent.getexif()
+    assert (
+        sent.width * sent.height <= photo_attributes.SENT
+        and abs(sent.width / sent.height - 1.5) < 0.01
+        and not sent.getexif()
+    )
     assert json.loads(words["text"]) == {"expected_subject": "man"}
     schema = body["output_config"]["format"]["schema"]
     assert set(SEEN) == set(schema["properties"]) == set(schema["required"])
-    assert all("unknown" in one["enum"] and SEEN[name] in one["enum"] for name, one in schema["properties"].items())
+    assert all(
+        "unknown" in one["enum"] and SEEN[name] in one["enum"]
+        for name, one in schema["properties"].items()
+    )
 
 
 def test_what_is_no_known_value_is_left_out(seeing: House, claude: Claude) -> None:
@@ -161,7 +220,11 @@ def test_what_is_no_known_value_is_left_out(seeing: House, claude: Claude) -> No
         )
     )
     seen = shown(seeing, Image.open(PHOTO).convert("RGB"))
-    assert set(seen) <= MEASURED | FACES | {"glasses"} and (seen["name"], seen["glasses"], seen["blurry"]) == ("", "glasses", False)
+    assert set(seen) <= MEASURED | FACES | {"glasses"} and (
+        seen["name"],
+        seen["glasses"],
+        seen["blurry"],
+    ) == ("", "glasses", False)
 
 
 @pytest.mark.parametrize(
@@ -170,9 +233,26 @@ def test_what_is_no_known_value_is_left_out(seeing: House, claude: Claude) -> No
         (said("", stop="refusal"), "declined"),
         (said('{"name": "wo', stop="max_tokens"), "cannot be read"),
         (said("[]"), "cannot be read"),
-        ((429, {"retry-after": "7"}, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}), "busy"),
-        ((401, {}, {"type": "error", "error": {"type": "authentication_error", "message": "key"}}), "ANTHROPIC_API_KEY"),
-        ((404, {}, {"type": "error", "error": {"type": "not_found_error", "message": "model"}}), "FLUXBOOTH_INSPECT_MODEL"),
+        (
+            (
+                429,
+                {"retry-after": "7"},
+                {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}},
+            ),
+            "busy",
+        ),
+        (
+            (
+                401,
+                {},
+                {"type": "error", "error": {"type": "authentication_error", "message": "key"}},
+            ),
+            "ANTHROPIC_API_KEY",
+        ),
+        (
+            (404, {}, {"type": "error", "error": {"type": "not_found_error", "message": "model"}}),
+            "FLUXBOOTH_INSPECT_MODEL",
+        ),
     ],
     ids=["refusal", "cut off", "no object", "rate limit", "wrong key", "no such model"],
 )
@@ -185,7 +265,9 @@ def test_without_its_answer_the_measured_ones_are_given_and_it_is_said_why(
     assert words in seen["warnings"][0] and "sk-test" not in str(seen) and len(claude.asked) == 1
 
 
-def test_an_answer_that_does_not_come_is_not_waited_for(claude: Claude, blank: Path, tmp_path: Path) -> None:
+def test_an_answer_that_does_not_come_is_not_waited_for(
+    claude: Claude, blank: Path, tmp_path: Path
+) -> None:
     settings: Json = {"anthropic_api_key": "sk-test", "anthropic_url": claude.url}
     with house(blank, tmp_path / "hasty", **settings, inspect_seconds=3) as hasty:
         claude.tell(None)
@@ -193,4 +275,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for(claude: Claude, blank: P
         assert set(seen) - FACES == MEASURED | {"warnings"} and len(seen["warnings"]) == 1
     with house(blank, tmp_path / "discreet", **settings, inspect_model="") as discreet:
         claude.tell()
-        assert set(shown(discreet, Image.open(PHOTO).convert("RGB"))) - FACES == MEASURED and not claude.asked
+        assert (
+            set(shown(discreet, Image.open(PHOTO).convert("RGB"))) - FACES == MEASURED
+            and not claude.asked
+        )

@@ -1,4 +1,5 @@
-"""What a request may bring, and what is looked at first: of every route, on a server's own socket."""
+"""What a request may bring, and what is looked at first: of every route, on a server's own
+socket."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def changing(app: FastAPI) -> list[tuple[str, str]]:
     for route in app.routes:
         if isinstance(route, APIRoute):
             path = route.path.format(**dict.fromkeys(route.param_convertors, "1"))
-            found += [(method, path) for method in sorted(route.methods - {"GET", "HEAD", "DELETE"})]
+            found += [
+                (method, path) for method in sorted(route.methods - {"GET", "HEAD", "DELETE"})
+            ]
     return found
 
 
@@ -46,11 +49,22 @@ CHANGING = changing(create_app(Settings(data=Path("/nowhere"))))
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in CHANGING if one[1] not in OPEN])
-@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_nothing_is_read_of_who_has_neither_key_nor_session(opened: House, method: str, path: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
+)
+def test_nothing_is_read_of_who_has_neither_key_nor_session(
+    opened: House, method: str, path: str, kind: str
+) -> None:
     """The body that is announced never comes: whoever waits for it waits for ever."""
     port = opened.settings.port
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Origin: {opened.settings.url}", f"Content-Type: {kind}", "Content-Length: 9"]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Origin: {opened.settings.url}",
+        f"Content-Type: {kind}",
+        "Content-Length: 9",
+    ]
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         answer = http.client.HTTPResponse(connection)
@@ -60,9 +74,19 @@ def test_nothing_is_read_of_who_has_neither_key_nor_session(opened: House, metho
 
 LONG = "x" * 1_100_000
 WITH_BODY = [
-    ("POST", path) for path in ("/tunes", "/prompts", "/tunes/1504944/prompts", "/prompts/1/duplicate", "/packs", "/p/x/tunes", "/themes",
-                                "/tunes/1/more", "/images/inspect")
-] + [("PATCH", path) for path in ("/tunes/1", "/prompts/1", "/users")]  # fmt: skip
+    ("POST", path)
+    for path in (
+        "/tunes",
+        "/prompts",
+        "/tunes/1504944/prompts",
+        "/prompts/1/duplicate",
+        "/packs",
+        "/p/x/tunes",
+        "/themes",
+        "/tunes/1/more",
+        "/images/inspect",
+    )
+] + [("PATCH", path) for path in ("/tunes/1", "/prompts/1", "/users")]
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_BODY)
@@ -76,12 +100,21 @@ WITH_BODY = [
     ],
     ids=["json", "values", "form", "multipart"],
 )
-def test_each_route_has_its_limit_in_every_encoding(opened: House, method: str, path: str, sent: dict[str, Any]) -> None:
+def test_each_route_has_its_limit_in_every_encoding(
+    opened: House, method: str, path: str, sent: dict[str, Any]
+) -> None:
     answer = opened.http.request(method, path, **sent)
     assert answer.status_code == 413, answer.text
 
 
-@pytest.mark.parametrize("sent", [{"json": {"name": "x" * 5000}}, {"data": {"name": "x" * 5000}}, {"files": {"name": (None, "x" * 5000)}}])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {"name": "x" * 5000}},
+        {"data": {"name": "x" * 5000}},
+        {"files": {"name": (None, "x" * 5000)}},
+    ],
+)
 def test_the_form_that_signs_in_reads_a_few_kilobytes(opened: House, sent: dict[str, Any]) -> None:
     answer = opened.http.post("/app/login", headers={"Origin": opened.settings.url}, **sent)
     assert answer.status_code == 413
@@ -107,7 +140,9 @@ def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("/tunes", {"image_urls": ["http://a.example/a.jpg"]}, "not both"),
     ],
 )
-def test_cheap_fields_of_a_tune_are_checked_before_its_photos(opened: House, path: str, fields: dict[str, Any], said: str) -> None:
+def test_cheap_fields_of_a_tune_are_checked_before_its_photos(
+    opened: House, path: str, fields: dict[str, Any], said: str
+) -> None:
     flat: dict[str, Any] = {}
     for name, value in {**TUNE, **fields}.items():
         if name == "prompts_attributes":
@@ -132,16 +167,24 @@ def test_cheap_fields_of_a_prompt_are_checked_before_its_picture(
     opened: House, path: str, fields: dict[str, str], status: int, said: str
 ) -> None:
     files = {"prompt[input_image]": ("a.png", PHOTO.read_bytes())}
-    answer = opened.http.post(path, data={f"prompt[{name}]": value for name, value in fields.items()}, files=files)
+    answer = opened.http.post(
+        path, data={f"prompt[{name}]": value for name, value in fields.items()}, files=files
+    )
     assert answer.status_code == status and said in answer.text.lower(), answer.text
 
 
-def test_a_request_that_has_its_answer_decodes_nothing_again(opened: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_has_its_answer_decodes_nothing_again(
+    opened: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def sent() -> list[int]:
-        form, key = {f"tune[{name}]": value for name, value in TUNE.items()}, {"Idempotency-Key": "one"}
+        form = {f"tune[{name}]": value for name, value in TUNE.items()}
+        key = {"Idempotency-Key": "one"}
         tune = opened.http.post("/tunes", data=form, files=PHOTOS, headers=key)
-        files, other = {"prompt[input_image]": ("a.png", PHOTO.read_bytes())}, {"Idempotency-Key": "two"}
-        prompt = opened.http.post("/prompts", data={"prompt[text]": "a man"}, files=files, headers=other)
+        files = {"prompt[input_image]": ("a.png", PHOTO.read_bytes())}
+        other = {"Idempotency-Key": "two"}
+        prompt = opened.http.post(
+            "/prompts", data={"prompt[text]": "a man"}, files=files, headers=other
+        )
         return [answer.raise_for_status().json()["id"] for answer in (tune, prompt)]
 
     first = sent()

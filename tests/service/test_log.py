@@ -9,7 +9,9 @@ from tests.service.server import Server, pictures
 
 
 def lines(server: Server) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [
+        json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")
+    ]
 
 
 def test_a_request_is_followed_to_its_job_and_the_job_to_its_end(server: Server) -> None:
@@ -19,7 +21,9 @@ def test_a_request_is_followed_to_its_job_and_the_job_to_its_end(server: Server)
     request, job = answer.headers["x-request-id"], f"prompt-{prompt}"
     own = [line for line in lines(server) if line.get("request") == request]
     assert [(line["event"], line.get("job"), line.get("route")) for line in own] == [
-        ("accepted", job, None), ("request", None, "/prompts")]  # fmt: skip
+        ("accepted", job, None),
+        ("request", None, "/prompts"),
+    ]
     assert own[1]["status"] == 201 and own[1]["ms"] > 0
     done = [line for line in lines(server) if line.get("job") == job and "request" not in line]
     assert done[0]["event"] == "begun"
@@ -27,9 +31,14 @@ def test_a_request_is_followed_to_its_job_and_the_job_to_its_end(server: Server)
 
 
 def test_keys_texts_queries_and_names_of_files_stay_out_of_it(server: Server) -> None:
-    words = " ".join(f"word{i}" for i in range(120))  # more than an encoder takes: libraries like to repeat what they cut off
-    form = {"tune[title]": "a private title", "tune[name]": "man", "tune[branch]": "fast",
-            "tune[prompts_attributes][0][text]": f"sks man {words}"}  # fmt: skip
+    # more than an encoder takes: libraries like to repeat what they cut off
+    words = " ".join(f"word{i}" for i in range(120))
+    form = {
+        "tune[title]": "a private title",
+        "tune[name]": "man",
+        "tune[branch]": "fast",
+        "tune[prompts_attributes][0][text]": f"sks man {words}",
+    }
     made = server.http.post("/tunes?secret=hunter2", data=form, files=pictures(1)).json()
     server.finished_prompt(made["prompts"][0]["id"])
     said = server.log.read_text()

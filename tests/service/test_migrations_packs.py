@@ -1,4 +1,5 @@
-"""The migration of packs: the schema it makes is the tables', and an older database keeps what it has."""
+"""The migration of packs: the schema it makes is the tables', and an older database keeps what
+it has."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def test_likes_are_carried_over_and_the_schema_is_the_tables(tmp_path: Path) -> 
     command.upgrade(config, "0001")
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'x.sqlite'}")
     with engine.begin() as connection:
-        connection.exec_driver_sql("INSERT INTO accounts VALUES (1, 'owner', 's', 0, 0, '2026-01-01')")
+        connection.exec_driver_sql(
+            "INSERT INTO accounts VALUES (1, 'owner', 's', 0, 0, '2026-01-01')"
+        )
         for number, liked in ((1, 0), (2, 1)):
             connection.exec_driver_sql(
                 "INSERT INTO prompts (id, account_id, tune_id, text, num_images, fields, spec, advice, signature, deaths, liked, enqueued,"
@@ -34,6 +37,14 @@ def test_likes_are_carried_over_and_the_schema_is_the_tables(tmp_path: Path) -> 
             )
     command.upgrade(config, "head")
     with engine.begin() as connection:
-        assert connection.exec_driver_sql("SELECT id, likes FROM prompts ORDER BY id").all() == [(1, 0), (2, 1)]
-        assert connection.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'templates'").scalar() == FIRST_TEMPLATE - 1
+        assert connection.exec_driver_sql("SELECT id, likes FROM prompts ORDER BY id").all() == [
+            (1, 0),
+            (2, 1),
+        ]
+        assert (
+            connection.exec_driver_sql(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'templates'"
+            ).scalar()
+            == FIRST_TEMPLATE - 1
+        )
         assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []

@@ -14,7 +14,15 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -34,7 +42,12 @@ from tests.service.server import pictures
 Json = dict[str, Any]
 
 STEP, PICTURE, MEGAPIXEL, GRAIN = 7, 1000, 6400, 50
-PRICES = {"step": {"none": STEP}, "picture": PICTURE, "megapixel": MEGAPIXEL, "options": {"film_grain": GRAIN}}
+PRICES = {
+    "step": {"none": STEP},
+    "picture": PICTURE,
+    "megapixel": MEGAPIXEL,
+    "options": {"film_grain": GRAIN},
+}
 NANO = PICTURE + 100  # a picture of 2**14 of a megapixel's 2**20
 FATES = st.sampled_from(("done", "done", "twice", "lost", "lost, then done"))
 
@@ -79,15 +92,24 @@ def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hous
 
 
 @pytest.mark.parametrize("option", get_args(prices.Option))
-def test_an_option_that_does_nothing_has_no_price(option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_that_does_nothing_has_no_price(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prices, "DONE", frozenset())  # whatever else this file may have said
-    with pytest.raises(InputError, match=rf"FLUXBOOTH_PRICES_OPTIONS.*{option} cannot have a price.*does nothing"):
+    with pytest.raises(
+        InputError, match=rf"FLUXBOOTH_PRICES_OPTIONS.*{option} cannot have a price.*does nothing"
+    ):
         read_settings(data=tmp_path, prices={"options": {option: 5}})
-    assert read_settings(data=tmp_path, prices={"options": {option: 0}}).prices.options == {option: 0}
+    assert read_settings(data=tmp_path, prices={"options": {option: 0}}).prices.options == {
+        option: 0
+    }
 
 
 class Ledger(RuleBasedStateMachine):
-    """An account, its jobs and the engine. The model of each job: its cost, and whether it is open, done or refunded."""
+    """An account, its jobs and the engine.
+
+    The model of each job: its cost, and whether it is open, done or refunded.
+    """
 
     work = Bundle("work")
     numbers = itertools.count(1)
@@ -102,7 +124,9 @@ class Ledger(RuleBasedStateMachine):
             self.account = accounts.create_account(session, f"machine {next(self.numbers)}")
 
     def free(self) -> int:
-        return self.credits - sum(cost for job, cost in self.cost.items() if self.state[job] != "refunded")
+        return self.credits - sum(
+            cost for job, cost in self.cost.items() if self.state[job] != "refunded"
+        )
 
     def end(self, job: str, state: str) -> None:
         if self.state[job] == "open":
@@ -124,28 +148,61 @@ class Ledger(RuleBasedStateMachine):
         self.credits += amount if meet(fate, step) else 0
 
     @rule(
-        target=work, photos=st.integers(1, 4), steps=st.none() | st.integers(1, 900), nested=st.lists(st.integers(1, 4), max_size=2),
-        fast=st.booleans(), lost=st.booleans(),
-    )  # fmt: skip
-    def accept_tune(self, photos: int, steps: int | None, nested: list[int], fast: bool, lost: bool) -> Any:
-        texts = [{"text": f"{'sks' if fast else 'ohwx'} man at sea", "num_images": count} for count in nested]
+        target=work,
+        photos=st.integers(1, 4),
+        steps=st.none() | st.integers(1, 900),
+        nested=st.lists(st.integers(1, 4), max_size=2),
+        fast=st.booleans(),
+        lost=st.booleans(),
+    )
+    def accept_tune(
+        self, photos: int, steps: int | None, nested: list[int], fast: bool, lost: bool
+    ) -> Any:
+        texts = [
+            {"text": f"{'sks' if fast else 'ohwx'} man at sea", "num_images": count}
+            for count in nested
+        ]
         asked = {
-            "title": "t", "name": "man", "steps": steps, "branch": "fast" if fast else "flux1", "prompts_attributes": texts,
+            "title": "t",
+            "name": "man",
+            "steps": steps,
+            "branch": "fast" if fast else "flux1",
+            "prompts_attributes": texts,
             "image_urls": [f"http://127.0.0.1/{i}.png" for i in range(photos)],
-        }  # fmt: skip
-        costs = [0] * (1 + len(nested)) if fast else [STEP * (steps or max(300, 100 * photos)), *(count * NANO for count in nested)]
+        }
+        costs = (
+            [0] * (1 + len(nested))
+            if fast
+            else [STEP * (steps or max(300, 100 * photos)), *(count * NANO for count in nested)]
+        )
         made: list[str] = []
 
         def step() -> None:
             with self.house.db.write() as session:
                 form, owner = TuneForm.read(asked), session.get_one(Account, self.account.id)
-                tune = tunes.create(session, self.house.settings, self.results.store, self.results.jobs, owner, form, [])
-                drawn = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id)).order_by(Prompt.id))
+                tune = tunes.create(
+                    session,
+                    self.house.settings,
+                    self.results.store,
+                    self.results.jobs,
+                    owner,
+                    form,
+                    [],
+                )
+                drawn = session.scalars(
+                    select(Prompt).where(Prompt.uses.any(tune_id=tune.id)).order_by(Prompt.id)
+                )
                 made[:] = [tune.job, *(prompt.job for prompt in drawn)]
 
         return self.accepted(step, costs, made, lost)
 
-    @rule(target=work, count=st.integers(1, 8), grain=st.booleans(), lost=st.booleans(), on=st.none() | work)
+    @rule(
+        target=work,
+        count=st.integers(1, 8),
+        grain=st.booleans(),
+        lost=st.booleans(),
+        on=st.none() | work,
+    )
     def accept_prompt(self, count: int, grain: bool, lost: bool, on: str | None) -> Any:
         tune = on if on and on.startswith("tune") and self.state[on] != "refunded" else None
         made: list[str] = []
@@ -157,9 +214,19 @@ class Ledger(RuleBasedStateMachine):
                 owner = session.get_one(Account, self.account.id)
                 row = session.get_one(Tune, int(tune.split("-")[1])) if tune else None
                 fast = row is not None and row.branch == "fast"
-                form = PromptForm.read({"text": f"{'sks' if fast else 'ohwx'} man at sea", "num_images": count, "film_grain": grain})
+                form = PromptForm.read(
+                    {
+                        "text": f"{'sks' if fast else 'ohwx'} man at sea",
+                        "num_images": count,
+                        "film_grain": grain,
+                    }
+                )
                 target = row.id if row else 1504944
-                made[:] = [prompts.create(session, self.house.settings, self.results.jobs, owner, form, target=target).job]
+                made[:] = [
+                    prompts.create(
+                        session, self.house.settings, self.results.jobs, owner, form, target=target
+                    ).job
+                ]
 
         if tune and self.gone(tune):
             return multiple()
@@ -174,7 +241,9 @@ class Ledger(RuleBasedStateMachine):
         with self.house.db.read() as session:
             return session.get_one(Tune, int(job.split("-")[1])).deleted_at is not None
 
-    def accepted(self, step: Callable[[], None], costs: list[int], made: list[str], lost: bool) -> Any:
+    def accepted(
+        self, step: Callable[[], None], costs: list[int], made: list[str], lost: bool
+    ) -> Any:
         if sum(costs) > self.free():
             with pytest.raises(ServiceError, match="Funds do not cover this") as refusal:
                 step()
@@ -233,7 +302,9 @@ class Ledger(RuleBasedStateMachine):
         def step() -> None:
             with self.house.db.write() as session:
                 if kind == "tune":
-                    tunes.delete(session, self.results.jobs, self.account, int(number), with_prompts=True)
+                    tunes.delete(
+                        session, self.results.jobs, self.account, int(number), with_prompts=True
+                    )
                 else:
                     prompts.delete(session, self.results.jobs, self.account, int(number))
 
@@ -265,7 +336,9 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def it_adds_up(self) -> None:
         with self.house.db.read() as session:
-            rows = session.scalars(select(Movement).where(Movement.account_id == self.account.id)).all()
+            rows = session.scalars(
+                select(Movement).where(Movement.account_id == self.account.id)
+            ).all()
             assert ledger.balance(session, self.account.id) == self.free() >= 0
         moved: dict[str, dict[str, int]] = {}
         for row in rows:
@@ -278,13 +351,24 @@ class Ledger(RuleBasedStateMachine):
 
 
 def test_the_ledger_adds_up_whatever_happens(shop: House) -> None:
-    bounds = settings(max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    bounds = settings(
+        max_examples=25,
+        stateful_step_count=25,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+    )
     run_state_machine_as_test(lambda: Ledger(shop), settings=bounds)
 
 
 @pytest.mark.slow
 def test_the_ledger_adds_up_whatever_happens_for_long(shop: House) -> None:
-    bounds = settings(max_examples=1000, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
+    bounds = settings(
+        max_examples=1000,
+        stateful_step_count=50,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
     run_state_machine_as_test(lambda: Ledger(shop), settings=bounds)
 
 
@@ -296,7 +380,9 @@ def rich(shop: House, name: str, amount: int) -> httpx.Client:
 
 
 def new_tune(guest: httpx.Client, photos: int, **fields: str) -> Json:
-    form = {"tune[title]": "t", "tune[name]": "man"} | {f"tune[{name}]": value for name, value in fields.items()}
+    form = {"tune[title]": "t", "tune[name]": "man"} | {
+        f"tune[{name}]": value for name, value in fields.items()
+    }
     answer = guest.post("/tunes", data=form, files=pictures(photos))
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -310,13 +396,28 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     guest = rich(shop, "careful", 20_000)
 
     def estimate(kind: str, **asked: object) -> Json:
-        return guest.get(f"/estimates/{kind}", params={name: str(value) for name, value in asked.items()}).raise_for_status().json()
+        return (
+            guest.get(
+                f"/estimates/{kind}", params={name: str(value) for name, value in asked.items()}
+            )
+            .raise_for_status()
+            .json()
+        )
 
     whole = estimate("tune", photos=2)
-    assert (whole["steps"], whole["cost_mc"], whole["cost"], whole["covered"]) == (300, 300 * STEP, 3, True)
+    assert (whole["steps"], whole["cost_mc"], whole["cost"], whole["covered"]) == (
+        300,
+        300 * STEP,
+        3,
+        True,
+    )
     short = estimate("tune", photos=2, steps=10)
     assert short["cost_mc"] == 10 * STEP
-    assert estimate("tune", photos=2, preset="flux-lora-portrait")["cost_mc"] == estimate("tune", photos=2, branch="fast")["cost_mc"] == 0
+    assert (
+        estimate("tune", photos=2, preset="flux-lora-portrait")["cost_mc"]
+        == estimate("tune", photos=2, branch="fast")["cost_mc"]
+        == 0
+    )
     assert estimate("tune", photos=50, steps=9000)["covered"] is False
     tune = new_tune(guest, 2)
     assert (tune["cost_mc"], left(guest)) == (300 * STEP, 20_000 - 300 * STEP)
@@ -328,10 +429,15 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
     shop.trained(tune["id"])
     with shop.db.write() as session:
         session.get_one(Tune, tune["id"]).progress = {"steps_per_second": 4.0}
-    assert (estimate("tune", photos=2)["measured"], estimate("tune", photos=2)["seconds"]) == (True, 75.0)
+    assert (estimate("tune", photos=2)["measured"], estimate("tune", photos=2)["seconds"]) == (
+        True,
+        75.0,
+    )
     key = {"Idempotency-Key": "once"}
     for _ in range(2):
-        drawn = guest.post(f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", **asked}, headers=key).json()
+        drawn = guest.post(
+            f"/tunes/{tune['id']}/prompts", json={"text": "ohwx man at sea", **asked}, headers=key
+        ).json()
     assert (drawn["cost_mc"], left(guest)) == (cost, 20_000 - 300 * STEP - cost)
     shop.drawn(drawn["id"])
     with shop.db.write() as session:
@@ -339,14 +445,18 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
         assert row.trained_at
         row.started_training_at = row.trained_at - datetime.timedelta(seconds=10)
     again = estimate("prompt", tune_id=tune["id"], **{**asked, "num_images": 4, "h": 128})
-    assert (again["pictures"], again["seconds"], again["measured"]) == (4, 10.0, True)  # twice as many of half the size
+    # twice as many of half the size
+    assert (again["pictures"], again["seconds"], again["measured"]) == (4, 10.0, True)
     assert guest.get("/estimates/prompt", params={"tune_id": 12}).status_code == 404
     assert guest.get("/estimates/prompt", params={"num_images": 9}).status_code == 422
 
 
 def test_what_was_never_done_here_is_guessed(blank: Path, tmp_path: Path) -> None:
     with house(blank, tmp_path / "data") as opened:
-        whole, short = (opened.http.get("/estimates/tune", params={"photos": 2, "steps": steps}).json() for steps in (300, 10))
+        whole, short = (
+            opened.http.get("/estimates/tune", params={"photos": 2, "steps": steps}).json()
+            for steps in (300, 10)
+        )
         picture = opened.http.get("/estimates/prompt").json()
     assert not whole["measured"] and not picture["measured"]
     assert short["seconds"] > 0 and picture["seconds"] > 0
@@ -392,7 +502,10 @@ def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
     assert pack["cost_mc_hash"] == dict.fromkeys(("man", "woman", "person"), 6 * NANO)
     assert {row["cost_mc"] for row in pack["template_prompts"]} == {NANO}
     tune = new_tune(guest, 1, steps="1")
-    ran = guest.post("/p/corporate/tunes", json={"tune": {"tune_ids": [tune["id"]], "prompt_attributes": {"film_grain": True}}}).json()
+    ran = guest.post(
+        "/p/corporate/tunes",
+        json={"tune": {"tune_ids": [tune["id"]], "prompt_attributes": {"film_grain": True}}},
+    ).json()
     assert ran["order"]["total_cost_mc"] == 6 * (NANO + GRAIN)
     assert left(guest) == 10_000 - STEP - 6 * (NANO + GRAIN)
     guest.delete(f"/tunes/{tune['id']}").raise_for_status()
@@ -421,7 +534,9 @@ def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
     assert guest.get("/users").json()["usd_balance_mc"] == 1
 
 
-def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_write(shop: House) -> None:
+def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_write(
+    shop: House,
+) -> None:
     account, _ = shop.guest("double")
     with shop.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 100)
@@ -451,7 +566,12 @@ def test_a_reference_credits_once(shop: House) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "amount", "said"),
-    [("25", 2_500_000, "$25.00"), ("$4.5", 450_000, "$4.50"), ("0.00025", 25, "$0.00025"), ("-3.31", -331_000, "-$3.31")],
+    [
+        ("25", 2_500_000, "$25.00"),
+        ("$4.5", 450_000, "$4.50"),
+        ("0.00025", 25, "$0.00025"),
+        ("-3.31", -331_000, "-$3.31"),
+    ],
 )
 def test_amounts_are_exact(typed: str, amount: int, said: str) -> None:
     assert ledger.millicents(typed) == amount

@@ -1,4 +1,5 @@
-"""The document at /openapi.json is true: requests made of it get only the statuses and objects that it names."""
+"""The document at /openapi.json is true: requests made of it get only the statuses and objects
+that it names."""
 
 from __future__ import annotations
 
@@ -21,17 +22,25 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 def test_objects_are_as_the_document_says(installation: Installation) -> None:
     account = installation.account()
     key = installation.write(
-        account, lambda session, owner: accounts.create_key(session, owner, "", accounts.pepper(installation.settings.data))
+        account,
+        lambda session, owner: accounts.create_key(
+            session, owner, "", accounts.pepper(installation.settings.data)
+        ),
     )
     tune, failed = installation.tune(account, "documented"), installation.tune(account, "failed")
     prompt = installation.prompt(account, tune, "sks man", cfg_scale=3, denoising_strength=0.5)
     installation.results.fail_tune(failed, "for the test")
-    with TestClient(create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}) as client:
+    with TestClient(
+        create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}
+    ) as client:
         document = client.get("/openapi.json").json()
         for path, name in (
-            (f"/tunes/{tune}", "Tune"), (f"/tunes/{failed}", "Tune"), (f"/prompts/{prompt}", "Prompt"), ("/tunes/1", "Error"),
+            (f"/tunes/{tune}", "Tune"),
+            (f"/tunes/{failed}", "Tune"),
+            (f"/prompts/{prompt}", "Prompt"),
+            ("/tunes/1", "Error"),
             (f"/tunes/{tune}/progress", "Progress"),
-        ):  # fmt: skip
+        ):
             jsonschema.validate(client.get(path).json(), document["components"]["schemas"][name])
     for name in ("Tune", "Prompt", "Error"):
         schema = document["components"]["schemas"][name]
@@ -41,18 +50,43 @@ def test_objects_are_as_the_document_says(installation: Installation) -> None:
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that takes everything and does nothing of it."""
-    with Server(tmp_path_factory.mktemp("idle") / "data", flags=["--no-worker"], request_mb="4") as server:
+    with Server(
+        tmp_path_factory.mktemp("idle") / "data", flags=["--no-worker"], request_mb="4"
+    ) as server:
         yield server
 
 
 def fuzz(server: Server, examples: int) -> None:
-    """Runs schemathesis from a fixed seed, with requests that the document allows and such that it does not."""
+    """Runs schemathesis from a fixed seed, with requests that the document allows and such that
+    it does not."""
     command = [
-        sys.executable, "-m", "schemathesis.cli", "run", f"{server.http.base_url}/openapi.json", "--phases", "examples,fuzzing", "--seed",
-        "20261124", "--max-examples", str(examples), "--checks", CHECKS, "--generation-database", "none", "--no-color", "--no-shrink",
-        "--suppress-health-check", "all", "--warnings", "off", "-H", f"Authorization: Bearer {server.key}",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, cwd=server.data, env=server.environment)
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "run",
+        f"{server.http.base_url}/openapi.json",
+        "--phases",
+        "examples,fuzzing",
+        "--seed",
+        "20261124",
+        "--max-examples",
+        str(examples),
+        "--checks",
+        CHECKS,
+        "--generation-database",
+        "none",
+        "--no-color",
+        "--no-shrink",
+        "--suppress-health-check",
+        "all",
+        "--warnings",
+        "off",
+        "-H",
+        f"Authorization: Bearer {server.key}",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=server.data, env=server.environment
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     answered: Json = server.http.get("/users").json()
     assert answered["id"] and '"event": "error"' not in server.log.read_text()

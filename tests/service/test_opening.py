@@ -1,4 +1,5 @@
-"""A data folder whose parts do not belong together is refused in a sentence, and so is one that cannot be used."""
+"""A data folder whose parts do not belong together is refused in a sentence, and so is one that
+cannot be used."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ def _unserved(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def sentence(words: str) -> str:
-    assert words.startswith("fluxbooth: ") and words.count("\n") == 1 and "Traceback" not in words, words
+    assert (
+        words.startswith("fluxbooth: ") and words.count("\n") == 1 and "Traceback" not in words
+    ), words
     return words
 
 
@@ -64,7 +67,10 @@ def test_a_missing_secret_is_never_made_anew_in_silence(says: Says, data: Path) 
     (data / accounts.SECRET).unlink()
     for command in ((), ("key", "list"), ("key", "create")):
         code, words = says(data, *command)
-        assert code == 2 and "without it no key or session of this server opens anything" in sentence(words)
+        assert (
+            code == 2
+            and "without it no key or session of this server opens anything" in sentence(words)
+        )
     assert not (data / accounts.SECRET).exists()
 
 
@@ -84,7 +90,8 @@ def test_a_database_that_is_younger_than_its_files_is_refused(says: Says, data: 
     assert code == 2 and "is younger than its files" in sentence(words) and place.is_dir()
     place.rename(place.with_name("5000002"))  # as version 0.1.0 called them
     assert says(data)[0] == 2
-    place.with_name("5000002").rename(place.with_name(f"5000000-{'a' * 32}"))  # what a request leaves that is killed
+    # what a request leaves that is killed
+    place.with_name("5000002").rename(place.with_name(f"5000000-{'a' * 32}"))
     opening.opened(Settings(data=data)).engine.dispose()
 
 
@@ -135,8 +142,12 @@ FULL = '''mount -t tmpfs -o size=12m tmpfs "$2" && cp -r "$1/." "$2" && { dd if=
 shift 2 && exec "$@"'''
 
 
-@pytest.mark.parametrize(("command", "ends"), [(("account", "list"), 0), (("account", "create", "new"), 1)])
-def test_a_full_disk_is_opened_and_what_finds_no_room_says_so(data: Path, tmp_path: Path, command: tuple[str, ...], ends: int) -> None:
+@pytest.mark.parametrize(
+    ("command", "ends"), [(("account", "list"), 0), (("account", "create", "new"), 1)]
+)
+def test_a_full_disk_is_opened_and_what_finds_no_room_says_so(
+    data: Path, tmp_path: Path, command: tuple[str, ...], ends: int
+) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL, "sh", str(data), str(disk)]

@@ -15,7 +15,9 @@ from tests.service.server import Receiver, Server, until
 
 def operate(server: Server, *arguments: str) -> Any:
     command = [sys.executable, "-m", "fluxbooth", *arguments, "--data", str(server.data), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=server.environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=server.environment
+    )
     return json.loads(done.stdout)
 
 
@@ -35,10 +37,14 @@ def test_a_backup_of_a_running_server_becomes_a_server(server: Server, tmp_path:
 
 def test_an_imported_lora_draws_and_keys_come_and_go(server: Server) -> None:
     tune = server.finished_tune(server.new_tune("to import")["id"])
-    (lora,) = [path for path in server.files(f"tunes/{tune['id']}") if path.name == "lora.safetensors"]
+    (lora,) = [
+        path for path in server.files(f"tunes/{tune['id']}") if path.name == "lora.safetensors"
+    ]
     made = operate(server, "lora", "import", str(lora), "--name", "man", "--title", "imported")
     assert server.tune(made["id"])["trained_at"]
-    drawn = server.http.post("/prompts", json={"text": f"<lora:{made['id']}:1> ohwx man at the beach"}).json()
+    drawn = server.http.post(
+        "/prompts", json={"text": f"<lora:{made['id']}:1> ohwx man at the beach"}
+    ).json()
     assert server.finished_prompt(drawn["id"])["images"]
     key = operate(server, "key", "create", "--label", "guest")["key"]
     guest = {"Authorization": f"Bearer {key}"}
@@ -47,8 +53,12 @@ def test_an_imported_lora_draws_and_keys_come_and_go(server: Server) -> None:
     assert httpx.get(f"{server.http.base_url}/users", headers=guest).status_code == 401
 
 
-def test_a_callback_is_listed_and_repeated_under_its_own_id(server: Server, receiver: Receiver) -> None:
-    made = server.http.post("/prompts", json={"text": "a man", "callback": receiver.url + "/again"}).json()
+def test_a_callback_is_listed_and_repeated_under_its_own_id(
+    server: Server, receiver: Receiver
+) -> None:
+    made = server.http.post(
+        "/prompts", json={"text": "a man", "callback": receiver.url + "/again"}
+    ).json()
     until(lambda: len(receiver.got) == 1, "the callback arrives")
     until(lambda: mine(server, made["id"])["state"] == "delivered", "it is marked delivered")
     operate(server, "callbacks", "replay", mine(server, made["id"])["id"])
@@ -58,4 +68,8 @@ def test_a_callback_is_listed_and_repeated_under_its_own_id(server: Server, rece
 
 
 def mine(server: Server, prompt: int) -> Any:
-    return next(row for row in operate(server, "callbacks", "list")["callbacks"] if row["about"] == f"prompt {prompt}")
+    return next(
+        row
+        for row in operate(server, "callbacks", "list")["callbacks"]
+        if row["about"] == f"prompt {prompt}"
+    )

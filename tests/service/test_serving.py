@@ -24,8 +24,19 @@ from tests.service.server import PATIENCE, Server, until
 
 def test_a_server_that_is_asked_to_stop_as_soon_as_it_speaks_stops(tmp_path: Path) -> None:
     server = Server(tmp_path / "data")
-    command = [sys.executable, "-m", "fluxbooth", "serve", "--data", str(server.data), "--port", str(server.port)]
-    with subprocess.Popen(command, env=server.environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "fluxbooth",
+        "serve",
+        "--data",
+        str(server.data),
+        "--port",
+        str(server.port),
+    ]
+    with subprocess.Popen(
+        command, env=server.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stderr
         assert "listens on" in next(process.stderr)
         process.terminate()
@@ -38,17 +49,24 @@ def test_a_server_that_is_asked_to_stop_as_soon_as_it_speaks_stops(tmp_path: Pat
 
 def test_a_live_page_ends_with_the_server(own_server: Server) -> None:
     tune = own_server.new_tune("live", branch="flux1", steps="5000")
-    with own_server.http.stream("GET", f"/tunes/{tune['id']}/progress", headers={"Accept": "text/event-stream"}) as page:
+    with own_server.http.stream(
+        "GET", f"/tunes/{tune['id']}/progress", headers={"Accept": "text/event-stream"}
+    ) as page:
         lines = page.iter_lines()
         assert next(lines).startswith("data: ")
         own_server.stop()
-        assert all(not line or line.startswith("data: ") for line in lines)  # to a proper end: a cut one would raise
-    assert "Traceback" not in own_server.log.read_text() and "Cancel" not in own_server.log.read_text()
+        # to a proper end: a cut one would raise
+        assert all(not line or line.startswith("data: ") for line in lines)
+    assert (
+        "Traceback" not in own_server.log.read_text() and "Cancel" not in own_server.log.read_text()
+    )
 
 
 def test_the_process_of_a_device_gives_way_to_others(server: Server) -> None:
     until(server.nursery, "there is a nursery")
-    assert b"OMP_WAIT_POLICY=passive" in Path(f"/proc/{server.nursery()}/environ").read_bytes().split(b"\0")
+    assert b"OMP_WAIT_POLICY=passive" in Path(
+        f"/proc/{server.nursery()}/environ"
+    ).read_bytes().split(b"\0")
 
 
 def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
@@ -66,16 +84,22 @@ def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
         os.kill(first.pid, signal.SIGSTOP)
         until(lambda: supervisor.state() == "silent", "its silence is noticed")
         monkeypatch.setattr(liveness, "SILENT_AFTER", 5.0)
-        until(lambda: supervisor.process is not first and supervisor.silence.spoke, "there is another engine")
+        until(
+            lambda: supervisor.process is not first and supervisor.silence.spoke,
+            "there is another engine",
+        )
         monkeypatch.setattr(liveness, "SILENT_AFTER", 300.0)
         monkeypatch.setattr(module, "STOPS_WITHIN", 0.1)
         second = supervisor.process
         assert second is not None
-        os.kill(second.pid, signal.SIGSTOP)  # it cannot hear that it should end, and must not be left behind
+        # it cannot hear that it should end, and must not be left behind
+        os.kill(second.pid, signal.SIGSTOP)
     finally:
         supervisor.stop()
     until(lambda: second.poll() is not None, "the engine is gone")
-    said = [line for line in capfd.readouterr().err.splitlines() if '"event": "engine silent"' in line]
+    said = [
+        line for line in capfd.readouterr().err.splitlines() if '"event": "engine silent"' in line
+    ]
     assert len(said) >= 2 and '"then": "killed"' in said[-1]
 
 
@@ -84,6 +108,8 @@ def test_a_server_is_not_ready_without_its_engine(installation: Installation, st
     with TestClient(create_app(installation.settings, threading.Event(), lambda: state)) as client:  # type: ignore[arg-type]
         assert client.get("/health").status_code == 200
         answer = client.get("/ready")
-        assert answer.status_code == 503 and state in answer.json()["error"].replace("does not run", "stopped")
+        assert answer.status_code == 503 and state in answer.json()["error"].replace(
+            "does not run", "stopped"
+        )
     with TestClient(create_app(installation.settings)) as client:
         assert client.get("/ready").status_code == 200

@@ -1,4 +1,5 @@
-"""Whatever is killed, and whenever: accepted work is neither lost nor done twice, and nobody is told twice."""
+"""Whatever is killed, and whenever: accepted work is neither lost nor done twice, and nobody is
+told twice."""
 
 from __future__ import annotations
 
@@ -25,18 +26,23 @@ from tests.service.server import FEW, Receiver, Server, pictures, until
 from tests.service.walking import unmatched
 
 VICTIMS = ("child", "api", "all", "engine", "child", "all", "api", "engine")
-MID_WORK = 7  # every so many kills, one waits until something gets further; between them they come while a process starts
+# every so many kills, one waits until something gets further; between them they come while a
+# process starts
+MID_WORK = 7
 
 
 def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
-    """Kills at random moments under mixed load, then waits until everything that was accepted is finished, and counts."""
+    """Kills at random moments under mixed load, then waits until everything that was accepted
+    is finished, and counts."""
     rng = random.Random(seed)
     tunes: list[int] = []
     prompts: list[int] = []
     database = Database(f"sqlite:///{server.data}/fluxbooth.sqlite")
 
     def accept(title: str) -> None:
-        tune = server.new_tune(title, prompts=2, callback=receiver.url + "/done?user=7&x=%2F", steps="12")
+        tune = server.new_tune(
+            title, prompts=2, callback=receiver.url + "/done?user=7&x=%2F", steps="12"
+        )
         tunes.append(tune["id"])
         prompts.extend(prompt["id"] for prompt in tune["prompts"])
 
@@ -49,7 +55,8 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
             until(lambda before=before: progress(database) != before, "something gets further")
         time.sleep(rng.uniform(0, 1.5))  # the moment of the kill is what varies
         victim = VICTIMS[number % len(VICTIMS)]
-        struck_out = any(deaths >= MOST_DEATHS - 1 for deaths in open_jobs(database))  # one more would rightly fail that job
+        # one more would rightly fail that job
+        struck_out = any(deaths >= MOST_DEATHS - 1 for deaths in open_jobs(database))
         server.kill("engine" if victim == "child" and struck_out else victim)
     troubled.end()
     for tune in tunes:
@@ -58,21 +65,33 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
         shown = server.finished_prompt(prompt)
         assert shown["user_error"] is None
         assert len(shown["images"]) == shown["num_images"]
-        assert all(httpx.get(url).headers["content-type"] == "image/jpeg" for url in shown["images"])
+        assert all(
+            httpx.get(url).headers["content-type"] == "image/jpeg" for url in shown["images"]
+        )
     expected = len(tunes) + len(prompts)
     until(lambda: delivered(database) == expected, "every callback is delivered")
-    told = Counter((kind, body[kind]["id"]) for _, _, body in receiver.got for kind in ("tune", "prompt") if kind in body)
+    told = Counter(
+        (kind, body[kind]["id"])
+        for _, _, body in receiver.got
+        for kind in ("tune", "prompt")
+        if kind in body
+    )
     messages = {(headers["webhook-id"], path) for headers, path, _ in receiver.got}
-    assert len(told) == len(messages) == expected  # one message about each; a repeated one keeps its id
+    # one message about each; a repeated one keeps its id
+    assert len(told) == len(messages) == expected
     with database.read() as session:
         assert session.scalar(select(func.count(Image.id))) == len(prompts)
     server.stop()
     server.start()  # what a kill left goes when an engine starts
-    until(lambda: unmatched(database, server.data) == ([], []), "there is no file without its row, and no row without its file")
+    until(
+        lambda: unmatched(database, server.data) == ([], []),
+        "there is no file without its row, and no row without its file",
+    )
 
 
 class Trouble:
-    """A client that is refused after its photos arrived (422, 402), and that deletes what it made, again and again, however it ends."""
+    """A client that is refused after its photos arrived (422, 402), and that deletes what it
+    made, again and again, however it ends."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.over, self.met = server, threading.Event(), Counter[int]()
@@ -85,32 +104,57 @@ class Trouble:
         assert {201, 402, 422} <= set(self.met), self.met
 
     def _run(self) -> None:
-        form = {"tune[title]": "doomed", "tune[name]": "man", "tune[branch]": "fast", "tune[steps]": FEW}
-        refusals = {"tune[prompts_attributes][0][text]": "<lora:nobody:1> sks man"}, {"tune[branch]": "flux1"}
+        form = {
+            "tune[title]": "doomed",
+            "tune[name]": "man",
+            "tune[branch]": "fast",
+            "tune[steps]": FEW,
+        }
+        refusals = (
+            {"tune[prompts_attributes][0][text]": "<lora:nobody:1> sks man"},
+            {"tune[branch]": "flux1"},
+        )
         while not self.over.is_set() or not {201, 402, 422} <= set(self.met):
             headers = {"Authorization": f"Bearer {self.server.key}"}
-            client = httpx.Client(base_url=f"http://127.0.0.1:{self.server.port}", headers=headers, timeout=60)
+            client = httpx.Client(
+                base_url=f"http://127.0.0.1:{self.server.port}", headers=headers, timeout=60
+            )
             with contextlib.suppress(httpx.HTTPError), client:
                 for changed in (*refusals, {}):
-                    self.met[client.post("/tunes", data=form | changed, files=pictures(2)).status_code] += 1
-                for tune in client.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
+                    self.met[
+                        client.post("/tunes", data=form | changed, files=pictures(2)).status_code
+                    ] += 1
+                for tune in (
+                    client.get("/tunes", params={"title": "doomed"}).raise_for_status().json()
+                ):
                     client.delete(f"/tunes/{tune['id']}")
             self.over.wait(0.2)
-        for tune in self.server.http.get("/tunes", params={"title": "doomed"}).raise_for_status().json():
+        for tune in (
+            self.server.http.get("/tunes", params={"title": "doomed"}).raise_for_status().json()
+        ):
             self.server.http.delete(f"/tunes/{tune['id']}").raise_for_status()
 
 
 def progress(database: Database) -> list[object]:
-    """Changes when a step is trained, a tune or a prompt finished; not when a job merely starts again."""
+    """Changes when a step is trained, a tune or a prompt finished; not when a job merely starts
+    again."""
     with database.read() as session:
         steps = session.scalars(select(Tune.progress).order_by(Tune.id)).all()
-        return [*steps, session.scalar(select(func.count(Tune.trained_at))), session.scalar(select(func.count(Prompt.trained_at)))]
+        return [
+            *steps,
+            session.scalar(select(func.count(Tune.trained_at))),
+            session.scalar(select(func.count(Prompt.trained_at))),
+        ]
 
 
 def open_jobs(database: Database) -> list[int]:
     """How often the child died on each of the jobs that are not finished."""
     with database.read() as session:
-        return [deaths for kind in (Tune, Prompt) for deaths in session.scalars(select(kind.deaths).where(kind.trained_at.is_(None)))]
+        return [
+            deaths
+            for kind in (Tune, Prompt)
+            for deaths in session.scalars(select(kind.deaths).where(kind.trained_at.is_(None)))
+        ]
 
 
 def delivered(database: Database) -> int:
@@ -143,7 +187,8 @@ def test_a_cancel_frees_the_device(server: Server) -> None:
     short = server.finished_tune(server.new_tune("short", steps="5")["id"])
     child = server.child()
     assert server.finished_tune(server.new_tune("another", steps="5")["id"])["trained_at"]
-    assert server.child() == child and short["trained_at"]  # the base stays from one job to the next
+    # the base stays from one job to the next
+    assert server.child() == child and short["trained_at"]
     assert server.tune(long["id"])["trained_at"] is None
 
 
@@ -173,16 +218,22 @@ def test_a_nursery_that_is_killed_is_no_fault_of_its_job(server: Server) -> None
     assert server.finished_tune(tune["id"])["trained_at"]
 
 
-def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(own_server: Server) -> None:
+def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(
+    own_server: Server,
+) -> None:
     tune = own_server.new_tune("interrupted", branch="flux1", steps="30")
-    until(lambda: own_server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
+    until(
+        lambda: own_server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains"
+    )
     own_server.kill("child")
     database = Database(f"sqlite:///{own_server.data}/fluxbooth.sqlite")
     until(lambda: open_jobs(database) == [1], "the death is counted")
     before = progress(database)
     until(lambda: progress(database) != before, "it trains again")
     own_server.stop()
-    checkpoints = [path for path in own_server.files(f"tunes/{tune['id']}") if "/work/run/step-" in str(path)]
+    checkpoints = [
+        path for path in own_server.files(f"tunes/{tune['id']}") if "/work/run/step-" in str(path)
+    ]
     assert checkpoints  # the first regular one would be at step 100
     assert open_jobs(database) == [0]  # it got further, so what died before is forgiven
     own_server.start()
@@ -194,11 +245,14 @@ def test_a_deleted_tune_stays_deleted_though_it_was_training(server: Server) -> 
     until(lambda: server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
     server.http.delete(f"/tunes/{tune['id']}").raise_for_status()
     assert server.http.get(f"/tunes/{tune['id']}").status_code == 404
-    assert server.finished_tune(server.new_tune("after")["id"])["trained_at"]  # so the deleted one has ended
+    # so the deleted one has ended
+    assert server.finished_tune(server.new_tune("after")["id"])["trained_at"]
     until(lambda: not server.files(f"tunes/{tune['id']}"), "its files are gone")
 
 
-def test_a_second_engine_on_the_same_folder_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_engine_on_the_same_folder_is_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "LOCK_WITHIN", 0.0)
     with pytest.raises(InputError, match="Another engine works on"):
         worker.lock(server.data)

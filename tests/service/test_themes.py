@@ -1,4 +1,5 @@
-"""Themes over the server's socket, written by something that speaks the Messages API over another one."""
+"""Themes over the server's socket, written by something that speaks the Messages API over
+another one."""
 
 from __future__ import annotations
 
@@ -18,19 +19,31 @@ from tests.service.server import pictures
 
 Json = dict[str, Any]
 SCENES = [
-    "wearing a raincoat beside a lighthouse while storm waves break on black rocks", "reading an old map at a tavern table lit by candles",
-    "climbing a glacier with an ice axe under a pale blue morning sky", "sailing a wooden boat across a calm fjord at golden sunset",
-    "cooking fish over a camp fire in a birch forest at dusk", "seated upon a carved throne inside a long timber hall",
-    "riding a grey horse through tall summer grass towards distant hills", "playing chess with a child near a bright kitchen window",
-    "walking down a cobbled harbour street carrying two baskets of apples", "painting a mural in a white studio full of hanging plants",
+    "wearing a raincoat beside a lighthouse while storm waves break on black rocks",
+    "reading an old map at a tavern table lit by candles",
+    "climbing a glacier with an ice axe under a pale blue morning sky",
+    "sailing a wooden boat across a calm fjord at golden sunset",
+    "cooking fish over a camp fire in a birch forest at dusk",
+    "seated upon a carved throne inside a long timber hall",
+    "riding a grey horse through tall summer grass towards distant hills",
+    "playing chess with a child near a bright kitchen window",
+    "walking down a cobbled harbour street carrying two baskets of apples",
+    "painting a mural in a white studio full of hanging plants",
 ]  # fmt: skip
 GOOD = [f"sks man {scene}, documentary photograph" for scene in SCENES]
 
 
 @pytest.fixture(scope="module")
-def themed(claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def themed(
+    claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
     data = tmp_path_factory.mktemp("themed") / "data"
-    settings = {"anthropic_api_key": "sk-test", "anthropic_url": claude.url, "theme_seconds": 240, "theme_model": "claude-test"}
+    settings = {
+        "anthropic_api_key": "sk-test",
+        "anthropic_url": claude.url,
+        "theme_seconds": 240,
+        "theme_model": "claude-test",
+    }
     with house(blank, data, **settings) as opened:
         yield opened
 
@@ -41,7 +54,9 @@ def tune(themed: House) -> Json:
 
 
 def new_tune(house: House, title: str, **fields: str) -> Json:
-    form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"} | {f"tune[{name}]": value for name, value in fields.items()}
+    form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"} | {
+        f"tune[{name}]": value for name, value in fields.items()
+    }
     return house.http.post("/tunes", data=form, files=pictures(1)).raise_for_status().json()
 
 
@@ -50,55 +65,101 @@ def prompts(*texts: str) -> Answer:
 
 
 def texts(house: House, tune: Json) -> list[str]:
-    return [row["text"] for row in house.http.get(f"/tunes/{tune['id']}/prompts", params={"limit": 120}).json()]
+    return [
+        row["text"]
+        for row in house.http.get(f"/tunes/{tune['id']}/prompts", params={"limit": 120}).json()
+    ]
 
 
 def ask(house: House, tune: Json, **fields: object) -> Any:
-    return house.http.post("/themes", json={"theme": "sea tales", "tune_ids": [tune["id"]], **fields})
+    return house.http.post(
+        "/themes", json={"theme": "sea tales", "tune_ids": [tune["id"]], **fields}
+    )
 
 
-@pytest.mark.parametrize("shape", ["wrapped form", "unwrapped JSON", "wrapped JSON", "misspelt", "form with a JSON header"])
-def test_ten_prompts_of_every_documented_shape(themed: House, claude: Claude, tune: Json, shape: str) -> None:
+@pytest.mark.parametrize(
+    "shape",
+    ["wrapped form", "unwrapped JSON", "wrapped JSON", "misspelt", "form with a JSON header"],
+)
+def test_ten_prompts_of_every_documented_shape(
+    themed: House, claude: Claude, tune: Json, shape: str
+) -> None:
     claude.tell(prompts(*GOOD))
     number, before = tune["id"], len(texts(themed, tune))
-    form = {"theme[theme]": "sea tales", "theme[tune_ids][]": str(number), "theme[prompt_attributes][num_images]": "2"}
-    flat: Json = {"theme": "sea tales", "tune_ids": [number], "prompt_attributes": {"num_images": 2}}
+    form = {
+        "theme[theme]": "sea tales",
+        "theme[tune_ids][]": str(number),
+        "theme[prompt_attributes][num_images]": "2",
+    }
+    flat: Json = {
+        "theme": "sea tales",
+        "tune_ids": [number],
+        "prompt_attributes": {"num_images": 2},
+    }
     kinds: dict[str, Callable[[], Any]] = {
         "wrapped form": lambda: themed.http.post("/themes", data=form),
         "unwrapped JSON": lambda: themed.http.post("/themes", json=flat),
         "wrapped JSON": lambda: themed.http.post("/themes", json={"theme": flat}),
         "misspelt": lambda: themed.http.post(
-            "/themes", json={"theme": "sea tales", "tuen_ids": [str(number)], "prompt_attributes": {"num_images": 2}}
+            "/themes",
+            json={
+                "theme": "sea tales",
+                "tuen_ids": [str(number)],
+                "prompt_attributes": {"num_images": 2},
+            },
         ),
         "form with a JSON header": lambda: themed.http.post(
-            "/themes", headers={"content-type": "application/json"},
+            "/themes",
+            headers={"content-type": "application/json"},
             content=f"theme[theme]=sea+tales&theme[tune_ids][]={number}&theme[prompt_attributes][num_images]=2",
         ),
-    }  # fmt: skip
+    }
     answer = kinds[shape]()
-    assert (answer.status_code, answer.json()) == (201, {"theme_writer": "claude-test"}), answer.text
+    assert (answer.status_code, answer.json()) == (201, {"theme_writer": "claude-test"}), (
+        answer.text
+    )
     made = themed.http.get(f"/tunes/{number}/prompts", params={"limit": 120}).json()
     assert len(made) == before + COUNT
     newest = made[0]
     assert newest["text"] == f"<lora:{number}:1> {GOOD[-1]}"
-    assert (newest["num_images"], newest["theme"], newest["theme_writer"]) == (2, "sea tales", "claude-test")
+    assert (newest["num_images"], newest["theme"], newest["theme_writer"]) == (
+        2,
+        "sea tales",
+        "claude-test",
+    )
     headers, body = claude.asked[0]
-    assert headers["path"] == "/v1/messages" and any("sk-test" in value for value in headers.values())
-    assert body["model"] == "claude-test" and body["output_config"]["format"]["type"] == "json_schema"
+    assert headers["path"] == "/v1/messages" and any(
+        "sk-test" in value for value in headers.values()
+    )
+    assert (
+        body["model"] == "claude-test" and body["output_config"]["format"]["type"] == "json_schema"
+    )
     told = json.loads(body["messages"][0]["content"])
-    assert told == {"trigger": "sks man", "theme": "sea tales", "about_the_subject": {"hair_color": "red"}, "count": 10}
+    assert told == {
+        "trigger": "sks man",
+        "theme": "sea tales",
+        "about_the_subject": {"hair_color": "red"},
+        "count": 10,
+    }
 
 
 @pytest.mark.parametrize("draft", [False, True])
-def test_a_repeated_idempotency_key_writes_nothing_again(themed: House, claude: Claude, tune: Json, draft: bool) -> None:
+def test_a_repeated_idempotency_key_writes_nothing_again(
+    themed: House, claude: Claude, tune: Json, draft: bool
+) -> None:
     claude.tell(prompts(*GOOD))
     body = {"theme": "sea tales", "tune_ids": [tune["id"]], "draft": draft}
     key = {"Idempotency-Key": f"theme {draft}"}
     first, again = (themed.http.post("/themes", json=body, headers=key) for _ in range(2))
-    assert first.status_code == again.status_code == (200 if draft else 201) and first.json() == again.json()
+    assert (
+        first.status_code == again.status_code == (200 if draft else 201)
+        and first.json() == again.json()
+    )
     assert len(claude.asked) == 1
     made = texts(themed, tune)
-    assert themed.http.post("/themes", json={**body, "theme": "other"}, headers=key).status_code == 422
+    assert (
+        themed.http.post("/themes", json={**body, "theme": "other"}, headers=key).status_code == 422
+    )
     assert texts(themed, tune) == made and len(claude.asked) == 1
 
 
@@ -107,7 +168,10 @@ def test_a_draft_draws_nothing(themed: House, claude: Claude, tune: Json) -> Non
     claude.tell(prompts(*GOOD))
     answer = ask(themed, tune, draft=True)
     assert answer.status_code == 200
-    assert answer.json() == {"theme_writer": "claude-test", "prompts": [{"tune_id": tune["id"], "text": text} for text in GOOD]}
+    assert answer.json() == {
+        "theme_writer": "claude-test",
+        "prompts": [{"tune_id": tune["id"], "text": text} for text in GOOD],
+    }
     assert texts(themed, tune) == before
 
 
@@ -132,15 +196,49 @@ def test_faults_are_told_to_the_writer_once(themed: House, claude: Claude, tune:
     ("answer", "status", "words", "wait"),
     [
         (said("", stop="refusal"), 422, "declined", None),
-        ((429, {"retry-after": "7"}, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}), 503, "busy", "7"),
-        ((529, {}, {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}), 503, "busy", "20"),
-        ((401, {}, {"type": "error", "error": {"type": "authentication_error", "message": "key"}}), 503, "ANTHROPIC_API_KEY", None),
-        ((404, {}, {"type": "error", "error": {"type": "not_found_error", "message": "model"}}), 502, "THEME_MODEL", None),
+        (
+            (
+                429,
+                {"retry-after": "7"},
+                {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}},
+            ),
+            503,
+            "busy",
+            "7",
+        ),
+        (
+            (529, {}, {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}),
+            503,
+            "busy",
+            "20",
+        ),
+        (
+            (
+                401,
+                {},
+                {"type": "error", "error": {"type": "authentication_error", "message": "key"}},
+            ),
+            503,
+            "ANTHROPIC_API_KEY",
+            None,
+        ),
+        (
+            (404, {}, {"type": "error", "error": {"type": "not_found_error", "message": "model"}}),
+            502,
+            "THEME_MODEL",
+            None,
+        ),
     ],
     ids=["refusal", "rate limit", "overloaded", "wrong key", "no such model"],
 )
 def test_what_goes_wrong_is_said_and_draws_nothing(
-    themed: House, claude: Claude, tune: Json, answer: Answer, status: int, words: str, wait: str | None
+    themed: House,
+    claude: Claude,
+    tune: Json,
+    answer: Answer,
+    status: int,
+    words: str,
+    wait: str | None,
 ) -> None:
     before = texts(themed, tune)
     claude.tell(answer)
@@ -150,15 +248,29 @@ def test_what_goes_wrong_is_said_and_draws_nothing(
     assert texts(themed, tune) == before and len(claude.asked) == 1
 
 
-def test_a_writer_that_does_not_answer_is_not_waited_for(claude: Claude, blank: Path, tmp_path: Path) -> None:
-    with house(blank, tmp_path / "hasty", anthropic_api_key="sk-test", anthropic_url=claude.url, theme_seconds=2) as hasty:
+def test_a_writer_that_does_not_answer_is_not_waited_for(
+    claude: Claude, blank: Path, tmp_path: Path
+) -> None:
+    with house(
+        blank,
+        tmp_path / "hasty",
+        anthropic_api_key="sk-test",
+        anthropic_url=claude.url,
+        theme_seconds=2,
+    ) as hasty:
         tune = new_tune(hasty, "for themes")
         claude.tell(None)
         got = ask(hasty, tune)
-        assert got.status_code == 504 and "did not answer" in got.json()["error"] and texts(hasty, tune) == []
+        assert (
+            got.status_code == 504
+            and "did not answer" in got.json()["error"]
+            and texts(hasty, tune) == []
+        )
 
 
-def test_what_a_theme_refuses_before_anybody_writes(themed: House, claude: Claude, tune: Json) -> None:
+def test_what_a_theme_refuses_before_anybody_writes(
+    themed: House, claude: Claude, tune: Json
+) -> None:
     claude.tell()
     assert "no tune of yours" in ask(themed, {"id": 12}).json()["tune_ids"][0]
     assert ask(themed, tune, prompt_attributes={"num_images": 9}).json()["num_images"]
@@ -177,7 +289,9 @@ def test_without_a_key(blank: Path, tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()) == (201, {"theme_writer": "composer"})
         made = composing.http.get(f"/tunes/{tune['id']}/prompts").json()
     assert len({row["text"] for row in made}) == COUNT
-    assert all("sks man, sea tales, " in row["text"] and row["theme_writer"] == "composer" for row in made)
+    assert all(
+        "sks man, sea tales, " in row["text"] and row["theme_writer"] == "composer" for row in made
+    )
 
 
 def test_the_rules_that_writers_are_held_to() -> None:

@@ -29,7 +29,10 @@ def own(server: Server, **rules: Any) -> FetchRules:
 
 def test_signatures_are_those_of_the_published_vector() -> None:
     headers = signed_headers(
-        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+        ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        1614265330,
+        b'{"test": 2432232314}',
     )
     assert headers == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -44,10 +47,16 @@ def test_new_secrets_sign() -> None:
     assert len(key) == 32
     assert secret != new_secret()
     expected = hmac.new(key, b"msg_1.7." + BODY, hashlib.sha256).digest()
-    assert signed_headers([secret], "msg_1", 7, BODY)["webhook-signature"] == "v1," + base64.b64encode(expected).decode()
+    assert (
+        signed_headers([secret], "msg_1", 7, BODY)["webhook-signature"]
+        == "v1," + base64.b64encode(expected).decode()
+    )
 
 
-@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64", "whsec_abc", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"])
+@pytest.mark.parametrize(
+    "secret",
+    ["", "whsec_", "whsec_not base64", "whsec_abc", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"],
+)
 def test_what_is_no_secret_is_refused(secret: str) -> None:
     with pytest.raises(InputError, match="whsec_"):
         signed_headers([secret], "msg_1", 7, BODY)
@@ -70,15 +79,33 @@ def test_a_callback_arrives_as_it_was_signed() -> None:
     headers = signed_headers([new_secret()], "msg_1", 1700000000, BODY)
     with serving(response(200, b"thanks")) as server:
         delivery = deliver(f"{server.url}/hook", BODY, headers, own(server))
-    assert (delivery.delivered, delivery.status, delivery.error, delivery.answer) == (True, 200, None, "thanks")
+    assert (delivery.delivered, delivery.status, delivery.error, delivery.answer) == (
+        True,
+        200,
+        None,
+        "thanks",
+    )
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert body == BODY
     assert lines[0] == "POST /hook HTTP/1.1"
-    assert {"Content-Type: application/json", f"Content-Length: {len(BODY)}", *(f"{k}: {v}" for k, v in headers.items())} <= set(lines)
+    assert {
+        "Content-Type: application/json",
+        f"Content-Length: {len(BODY)}",
+        *(f"{k}: {v}" for k, v in headers.items()),
+    } <= set(lines)
 
 
-@pytest.mark.parametrize("query", ["?user_id=1&webhook_secret=a%2Bb%7e", '?a="x"|{y}[0]\'&&=;%zz+~/:@!$?b', "?", "?next=http://a/b?c", ""])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?user_id=1&webhook_secret=a%2Bb%7e",
+        '?a="x"|{y}[0]\'&&=;%zz+~/:@!$?b',
+        "?",
+        "?next=http://a/b?c",
+        "",
+    ],
+)
 def test_query_strings_are_untouched(query: str) -> None:
     with serving(response(204)) as server:
         assert deliver(f"{server.url}{query}", BODY, {}, own(server)).delivered
@@ -88,7 +115,9 @@ def test_query_strings_are_untouched(query: str) -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirects_are_failures(status: int) -> None:
     with serving(response(200)) as other, serving(response(status, location=other.url)) as server:
-        delivery = deliver(server.url, BODY, {}, own(server, ports=frozenset({server.port, other.port})))
+        delivery = deliver(
+            server.url, BODY, {}, own(server, ports=frozenset({server.port, other.port}))
+        )
     assert (delivery.delivered, delivery.status) == (False, status)
     assert "redirects" in str(delivery.error)
     assert other.connections == 0
@@ -98,7 +127,12 @@ def test_redirects_are_failures(status: int) -> None:
 def test_a_refusal_is_told(status: int) -> None:
     with serving(response(status, b"no \xff", retry_after="120")) as server:
         delivery = deliver(server.url, BODY, {}, own(server))
-    assert (delivery.delivered, delivery.status, delivery.answer, delivery.retry_after) == (False, status, "no \ufffd", 120)
+    assert (delivery.delivered, delivery.status, delivery.answer, delivery.retry_after) == (
+        False,
+        status,
+        "no \ufffd",
+        120,
+    )
     assert str(status) in str(delivery.error)
 
 
@@ -195,7 +229,12 @@ def test_callbacks_go_to_public_addresses_only(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_receiver_that_reads_slowly_ends_at_the_deadline(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts into its backlog and never reads
-        rules = FetchRules(allow_private=True, ports=frozenset({listener.getsockname()[1]}), seconds=0.3)
-        delivery = deliver(f"http://127.0.0.1:{listener.getsockname()[1]}/", b"x" * 50_000_000, {}, rules)
+    # accepts into its backlog and never reads
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        rules = FetchRules(
+            allow_private=True, ports=frozenset({listener.getsockname()[1]}), seconds=0.3
+        )
+        delivery = deliver(
+            f"http://127.0.0.1:{listener.getsockname()[1]}/", b"x" * 50_000_000, {}, rules
+        )
     assert "took longer" in str(delivery.error)

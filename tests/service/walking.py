@@ -15,25 +15,44 @@ BESIDE = (".txt", ".thumb.webp")  # a photo's caption, a picture's small copy
 
 
 def unmatched(database: Database, data: Path) -> tuple[list[str], list[str]]:
-    """(files that no row names, files that rows name and that are not there), as paths below the data folder.
+    """(files that no row names, files that rows name and that are not there), as paths below the
+    data folder.
 
     Work that is open has files of which no row knows yet: all of it must be over.
     """
     with database.read() as session:
         named = {f"files/{key}" for key in _named(session)}
-    there = {str(path.relative_to(data)) for place in ("files", "incoming") for path in (data / place).rglob("*") if path.is_file()}
+    there = {
+        str(path.relative_to(data))
+        for place in ("files", "incoming")
+        for path in (data / place).rglob("*")
+        if path.is_file()
+    }
     stems = {key.rpartition(".")[0] for key in named}
-    beside = {path for path in there - named for ending in BESIDE if path.endswith(ending) and path.removesuffix(ending) in stems}
+    beside = {
+        path
+        for path in there - named
+        for ending in BESIDE
+        if path.endswith(ending) and path.removesuffix(ending) in stems
+    }
     return sorted(there - named - beside), sorted(named - there)
 
 
 def _named(session: Session) -> set[str]:
     tunes = session.scalars(select(Tune).where(Tune.deleted_at.is_(None))).all()
     prompts = session.scalars(select(Prompt).where(Prompt.deleted_at.is_(None))).all()
-    found = {tune.lora for tune in tunes} | {key for prompt in prompts for key in prompt.fields.get("inputs", {}).values()}
+    found = {tune.lora for tune in tunes} | {
+        key for prompt in prompts for key in prompt.fields.get("inputs", {}).values()
+    }
     for kind, mine in ((Photo, Photo.tune_id), (Checkpoint, Checkpoint.tune_id)):
         rows = session.scalars(select(kind).where(mine.in_([tune.id for tune in tunes]))).all()
         found |= {row.key if isinstance(row, Photo) else row.lora for row in rows}
-        found |= {sample.key for row in rows if isinstance(row, Checkpoint) for sample in row.samples}
-    found |= set(session.scalars(select(Image.key).where(Image.prompt_id.in_([prompt.id for prompt in prompts]))))
+        found |= {
+            sample.key for row in rows if isinstance(row, Checkpoint) for sample in row.samples
+        }
+    found |= set(
+        session.scalars(
+            select(Image.key).where(Image.prompt_id.in_([prompt.id for prompt in prompts]))
+        )
+    )
     return {key for key in found if key}

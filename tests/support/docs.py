@@ -1,4 +1,5 @@
-"""Parts of the documents that are made from the code and from other files, and the reading of documents for tests."""
+"""Parts of the documents that are made from the code and from other files, and the reading of
+documents for tests."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ A new page is named `NNNN-a-few-words.md` with the next free number, has a title
 `python -m tests.test_docs` puts it into this list.
 """
 SETTINGS = re.compile(r"(?<=\| setting \| default \| meaning \|\n\|---\|---\|---\|\n)(?:\|.*\n)*")
-VARIABLES = re.compile(r"(?<=\| variable \| default \| what it does \|\n\|---\|---\|---\|\n)(?:\|.*\n)*")
+VARIABLES = re.compile(
+    r"(?<=\| variable \| default \| what it does \|\n\|---\|---\|---\|\n)(?:\|.*\n)*"
+)
 
 
 def settings(spec: type[Spec]) -> str:
@@ -35,7 +38,9 @@ def settings(spec: type[Spec]) -> str:
     for name, field in spec.model_fields.items():
         default = "" if field.is_required() or field.default in (None, ()) else f"`{field.default}`"
         words = ", ".join(f"`{word}`" for word in spec.choices(name))
-        rows.append(f"| `{flag_of(name)}` | {default} | {field.description}{': ' + words if words else ''} |")
+        rows.append(
+            f"| `{flag_of(name)}` | {default} | {field.description}{': ' + words if words else ''} |"
+        )
     return "\n".join(rows) + "\n"
 
 
@@ -45,7 +50,9 @@ def server_settings() -> str:
         default = {"data": "~/.local/share/fluxbooth"}.get(name, field.default)
         default = default.model_dump() if isinstance(default, BaseModel) else default
         text = json.dumps(default) if isinstance(default, (dict, bool)) else default
-        rows.append(f"| `FLUXBOOTH_{name.upper()}` | {'' if text is None else f'`{text}`'} | {field.description} |")
+        rows.append(
+            f"| `FLUXBOOTH_{name.upper()}` | {'' if text is None else f'`{text}`'} | {field.description} |"
+        )
     return "\n".join(rows) + "\n"
 
 
@@ -54,8 +61,13 @@ def decisions_index() -> str:
     parts: dict[str, list[str]] = {}
     for path in sorted(DECISIONS.glob("[0-9]*.md")):
         title, part, status = decision(path)
-        parts.setdefault(part, []).append(f"| {int(path.name[:4])} | [{title}]({path.name}) | {status} |")
-    listed = [f"\n## {part}\n\n| | decision | status |\n|---|---|---|\n" + "\n".join(rows) + "\n" for part, rows in parts.items()]
+        parts.setdefault(part, []).append(
+            f"| {int(path.name[:4])} | [{title}]({path.name}) | {status} |"
+        )
+    listed = [
+        f"\n## {part}\n\n| | decision | status |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        for part, rows in parts.items()
+    ]
     return ADD + "".join(listed)
 
 
@@ -74,7 +86,8 @@ def _both(first: Callable[[str], str], second: Callable[[str], str]) -> Callable
     return lambda text: second(first(text))
 
 
-# how each page with a part that is made from elsewhere is made anew, from its text; measured tables may be on any of them
+# how each page with a part that is made from elsewhere is made anew, from its text; measured tables
+# may be on any of them
 PARTS: dict[str, Callable[[str], str]] = {
     "docs/training.md": _table(SETTINGS, lambda: settings(TrainSpec)),
     "docs/generating.md": _table(SETTINGS, lambda: settings(GenerateSpec)),
@@ -84,7 +97,8 @@ PARTS: dict[str, Callable[[str], str]] = {
     "docs/benchmarks.svg": lambda text: report.plot(tables.load("benchmarks")),
 }
 MADE: dict[str, Callable[[str], str]] = {
-    page: _both(PARTS[page], tables.made) if page in PARTS else tables.made for page in dict.fromkeys([*PARTS, *tables.pages()])
+    page: _both(PARTS[page], tables.made) if page in PARTS else tables.made
+    for page in dict.fromkeys([*PARTS, *tables.pages()])
 }
 
 

@@ -1,4 +1,5 @@
-"""Chromium for the tests of the web app: one that is there, else from apt where this user may install; else a sentence that says how."""
+"""Chromium for the tests of the web app: one that is there, else from apt where this user may
+install; else a sentence that says how."""
 
 from __future__ import annotations
 
@@ -20,8 +21,13 @@ def find() -> str | None:
     of_system = next((path for name in NAMES if (path := shutil.which(name))), None)
     if of_system:
         return of_system
-    homes = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright")
-    return next((str(path) for path in sorted(homes.glob("chromium-*/chrome-linux*/chrome"), reverse=True)), None)
+    homes = Path(
+        os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or Path.home() / ".cache" / "ms-playwright"
+    )
+    return next(
+        (str(path) for path in sorted(homes.glob("chromium-*/chrome-linux*/chrome"), reverse=True)),
+        None,
+    )
 
 
 def install() -> None:
@@ -33,7 +39,11 @@ def install() -> None:
     if sudo and subprocess.run([*sudo, "true"], capture_output=True, check=False).returncode:
         return
     print("Installing Chromium with apt, for the tests of the web app ...", file=sys.stderr)
-    quiet = {"capture_output": True, "check": False, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+    quiet = {
+        "capture_output": True,
+        "check": False,
+        "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+    }
     subprocess.run([*sudo, apt, "update"], **quiet)  # type: ignore[call-overload]
     subprocess.run([*sudo, apt, "install", "--yes", "--no-install-recommends", "chromium"], **quiet)  # type: ignore[call-overload]
 

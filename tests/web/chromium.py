@@ -1,4 +1,5 @@
-"""A real browser for tests: Chromium without a window, pictures of pages, and axe-core's eye on them."""
+"""A real browser for tests: Chromium without a window, pictures of pages, and axe-core's eye on
+them."""
 
 from __future__ import annotations
 
@@ -28,17 +29,32 @@ needed = [pytest.mark.slow, *in_every_run]
 
 @contextmanager
 def window(*, expected: tuple[str, ...] = ()) -> Iterator[api.Page]:
-    """A page on which no script may fail and nothing of another host may be asked for; `expected` are statuses that the story provokes."""
+    """A page on which no script may fail and nothing of another host may be asked for;
+    `expected` are statuses that the story provokes."""
     wrong: list[str] = []
     with api.sync_playwright() as playwright:
         shown = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = shown.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce").new_page()
+        page = shown.new_context(
+            viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
+        ).new_page()
         page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
-            "console", lambda said: wrong.append(said.text) if said.type == "error" and not any(x in said.text for x in expected) else None
+            "console",
+            lambda said: (
+                wrong.append(said.text)
+                if said.type == "error" and not any(x in said.text for x in expected)
+                else None
+            ),
         )
-        page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith(("http://127.0.0.1", "blob:")) else None)
+        page.on(
+            "request",
+            lambda asked: (
+                wrong.append(asked.url)
+                if not asked.url.startswith(("http://127.0.0.1", "blob:"))
+                else None
+            ),
+        )
         yield page
         shown.close()
     assert not wrong, wrong
@@ -53,7 +69,8 @@ def photos(folder: Path) -> list[Path]:
 
 
 def shoot(page: api.Page, name: str, *, whole: bool = True, moving: bool = False) -> list[str]:
-    """Takes pictures of a page at both widths; what is wrong with it: it reaches past the edge, or axe-core has something to say."""
+    """Takes pictures of a page at both widths; what is wrong with it: it reaches past the edge,
+    or axe-core has something to say."""
     wrong: list[str] = []
     SCREENS.mkdir(exist_ok=True)
     for width in WIDTHS:
@@ -63,18 +80,26 @@ def shoot(page: api.Page, name: str, *, whole: bool = True, moving: bool = False
         if page.evaluate("document.documentElement.scrollWidth") > width:
             wrong.append(f"{name} is wider than {width}")
         if whole:  # as tall as the page is, so that what sticks to the edge covers nothing
-            page.set_viewport_size({"width": width, "height": min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))})
+            page.set_viewport_size(
+                {
+                    "width": width,
+                    "height": min(TALLEST, page.evaluate("document.documentElement.scrollHeight")),
+                }
+            )
             page.evaluate("scrollTo(0, 0)")
         target = SCREENS / f"{name}-{width}.png"
         page.screenshot(path=target)
-        Image.open(target).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(target, optimize=True)
+        Image.open(target).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+            target, optimize=True
+        )
         wrong += [f"{name}, {width}: {fault}" for fault in faults(page)]
     page.set_viewport_size({"width": 1280, "height": 900})
     return wrong
 
 
 def faults(page: api.Page) -> list[str]:
-    """Holds the page to axe-core's rules (WCAG 2.2 A and AA and its best practices), light and dark."""
+    """Holds the page to axe-core's rules (WCAG 2.2 A and AA and its best practices), light and
+    dark."""
     script = axe()
     if script is None:
         return []
@@ -92,11 +117,14 @@ def faults(page: api.Page) -> list[str]:
 
 @functools.cache
 def axe() -> str | None:
-    """The source of axe-core, fetched with npm for the tests alone; None where there is no npm or no network."""
+    """The source of axe-core, fetched with npm for the tests alone; None where there is no npm
+    or no network."""
     npm = shutil.which("npm")
     if npm is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([npm, "install", "--silent", "--prefix", folder, AXE], capture_output=True, check=False)
+        done = subprocess.run(
+            [npm, "install", "--silent", "--prefix", folder, AXE], capture_output=True, check=False
+        )
         source = Path(folder) / "node_modules" / "axe-core" / "axe.min.js"
         return source.read_text() if done.returncode == 0 else None

@@ -1,4 +1,5 @@
-"""The prompt box in a browser: a tune as a chip, advice under the words, a painted mask, stored script, forged forms."""
+"""The prompt box in a browser: a tune as a chip, advice under the words, a painted mask, stored
+script, forged forms."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def page() -> Iterator[api.Page]:
         yield page
 
 
-def test_a_tune_is_a_chip_and_a_mask_is_painted(server: Server, drawn: Json, page: api.Page) -> None:
+def test_a_tune_is_a_chip_and_a_mask_is_painted(
+    server: Server, drawn: Json, page: api.Page
+) -> None:
     page.goto(link(server))
     page.goto(f"http://127.0.0.1:{server.port}/app/create")
     box, chips, advice = page.locator("#text"), page.locator(".chip"), page.locator("#advice li")
@@ -58,7 +61,8 @@ def test_a_tune_is_a_chip_and_a_mask_is_painted(server: Server, drawn: Json, pag
     canvas.focus()
     page.keyboard.press("ArrowUp")
     page.keyboard.press(" ")
-    page.keyboard.press("Backspace")  # takes back what the space bar painted, not what the mouse did
+    # takes back what the space bar painted, not what the mouse did
+    page.keyboard.press("Backspace")
     earlier = page.locator(".card").count()
     with page.expect_response("**/app/prompts") as sent:
         page.get_by_role("button", name="Make pictures").click()
@@ -71,24 +75,36 @@ def test_a_tune_is_a_chip_and_a_mask_is_painted(server: Server, drawn: Json, pag
     server.http.delete(f"/prompts/{made['id']}")
 
 
-def test_stored_script_is_text_and_a_strange_site_can_neither_see_nor_send(server: Server, drawn: Json, page: api.Page) -> None:
-    theirs = server.http.post("/prompts", json={"text": f"a man, {SCRIPT}", "steps": 1}).json()["id"]
+def test_stored_script_is_text_and_a_strange_site_can_neither_see_nor_send(
+    server: Server, drawn: Json, page: api.Page
+) -> None:
+    theirs = server.http.post("/prompts", json={"text": f"a man, {SCRIPT}", "steps": 1}).json()[
+        "id"
+    ]
     server.finished_prompt(theirs)
     page.goto(link(server))
     page.goto(f"http://127.0.0.1:{server.port}/app/gallery")
     api.expect(page.locator(".card .words").first).to_contain_text("onerror")
     assert "stolen" not in page.title()
-    page.route("http://127.0.0.1:18999/", lambda route: route.fulfill(
-        content_type="text/html",
-        body=f"<form method=post action=http://127.0.0.1:{server.port}/app/prompts/{theirs}/delete><button>win</button></form>",
-    ))  # fmt: skip
+    page.route(
+        "http://127.0.0.1:18999/",
+        lambda route: route.fulfill(
+            content_type="text/html",
+            body=f"<form method=post action=http://127.0.0.1:{server.port}/app/prompts/{theirs}/delete><button>win</button></form>",
+        ),
+    )
     page.goto("http://127.0.0.1:18999/")
     with page.expect_navigation() as answered:
         page.get_by_role("button", name="win").click()
-    assert answered.value and answered.value.status in (303, 403)  # refused, or taken for somebody who is not signed in
+    # refused, or taken for somebody who is not signed in
+    assert answered.value and answered.value.status in (303, 403)
     assert server.prompt(theirs)["images"]
     page.goto(link(server, "stranger"))
-    for path in (f"/app/tunes/{drawn['id']}", f"/app/prompts/{theirs}", f"/app/create?from={server.prompt(theirs)['images'][0][-36:-4]}"):
+    for path in (
+        f"/app/tunes/{drawn['id']}",
+        f"/app/prompts/{theirs}",
+        f"/app/create?from={server.prompt(theirs)['images'][0][-36:-4]}",
+    ):
         reached = page.goto(f"http://127.0.0.1:{server.port}{path}")
         assert reached and reached.status == 404, path
     server.http.delete(f"/prompts/{theirs}")

@@ -25,7 +25,8 @@ JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 4
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300)
 BOUNDARY = "----x7MA4YWxk"
 FORM = "application/x-www-form-urlencoded"
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+# the machine may be busy
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def receive(
@@ -51,22 +52,37 @@ def receive(
 
     names = {**({"content-type": kind} if kind else {}), **(headers or {})}
     raw = [(k.encode(), v.encode("latin-1")) for k, v in names.items()]
-    scope = {"type": "http", "method": "POST", "path": "/tunes", "query_string": b"", "headers": raw}
-    return asyncio.run(forms.read(Request(scope, next_message), folder, limits or Limits(), turn or nullcontext()))
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/tunes",
+        "query_string": b"",
+        "headers": raw,
+    }
+    return asyncio.run(
+        forms.read(Request(scope, next_message), folder, limits or Limits(), turn or nullcontext())
+    )
 
 
 def multipart(parts: Iterable[tuple[str, bytes]], closed: bool = True) -> bytes:
     """Parts are what follows `form-data; ` and the value."""
-    text = b"".join(f"--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n" for head, value in parts)
+    text = b"".join(
+        f"--{BOUNDARY}\r\nContent-Disposition: form-data; {head}\r\n\r\n".encode() + value + b"\r\n"
+        for head, value in parts
+    )
     return text + (f"--{BOUNDARY}--\r\n".encode() if closed else b"")
 
 
-def received(folder: Path, parts: Iterable[tuple[str, bytes]], limits: Limits | None = None) -> dict[str, Any]:
+def received(
+    folder: Path, parts: Iterable[tuple[str, bytes]], limits: Limits | None = None
+) -> dict[str, Any]:
     return receive(folder, multipart(parts), f"multipart/form-data; boundary={BOUNDARY}", limits)
 
 
 def flat(pairs: str) -> dict[str, Any]:
-    return forms.nest([(name, value) for name, _, value in (pair.partition("=") for pair in pairs.split("&"))])
+    return forms.nest(
+        [(name, value) for name, _, value in (pair.partition("=") for pair in pairs.split("&"))]
+    )
 
 
 # Bracket names
@@ -84,9 +100,18 @@ def flat(pairs: str) -> dict[str, Any]:
         ("a[9999999999]=key", {"a": {"9999999999": "key"}}),
         ("a[0]=x&a[b]=y", {"a": {"0": "x", "b": "y"}}),
         ("0=x", {"0": "x"}),
-        ("p[][t]=1&p[][f]=2&p[][t]=3&p[][f]=4", {"p": [{"t": "1", "f": "2"}, {"t": "3", "f": "4"}]}),
-        ("p[][t]=1&p[][i][]=2&p[][i][]=3&p[][t]=4", {"p": [{"t": "1", "i": ["2", "3"]}, {"t": "4"}]}),
-        ("p[][o][x]=1&p[][o][y]=2&p[][o][x]=3", {"p": [{"o": {"x": "1", "y": "2"}}, {"o": {"x": "3"}}]}),
+        (
+            "p[][t]=1&p[][f]=2&p[][t]=3&p[][f]=4",
+            {"p": [{"t": "1", "f": "2"}, {"t": "3", "f": "4"}]},
+        ),
+        (
+            "p[][t]=1&p[][i][]=2&p[][i][]=3&p[][t]=4",
+            {"p": [{"t": "1", "i": ["2", "3"]}, {"t": "4"}]},
+        ),
+        (
+            "p[][o][x]=1&p[][o][y]=2&p[][o][x]=3",
+            {"p": [{"o": {"x": "1", "y": "2"}}, {"o": {"x": "3"}}]},
+        ),
         ("p[0][t]=1&p[0][f]=2&p[1][t]=3", {"p": [{"t": "1", "f": "2"}, {"t": "3"}]}),
         ("a[][]=1&a[][]=2", {"a": [["1"], ["2"]]}),
         ("a[b=1&[c]=2&d]=3", {"a[b": "1", "[c]": "2", "d]": "3"}),
@@ -98,7 +123,16 @@ def test_names_nest_by_the_rack_rule(pairs: str, expected: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    "pairs", ["a=1&a[b]=2", "a[b]=2&a=1", "a[]=1&a[b]=2", "a[b]=2&a[]=1", "a[]=1&a=2", "a[][b]=1&a[][b][c]=2", "a[0]=1&a[]=2"]
+    "pairs",
+    [
+        "a=1&a[b]=2",
+        "a[b]=2&a=1",
+        "a[]=1&a[b]=2",
+        "a[b]=2&a[]=1",
+        "a[]=1&a=2",
+        "a[][b]=1&a[][b][c]=2",
+        "a[0]=1&a[]=2",
+    ],
 )
 def test_a_name_is_one_kind_of_thing(pairs: str) -> None:
     with pytest.raises(BadRequest, match="both as"):
@@ -120,7 +154,10 @@ TREE = st.dictionaries(
     KEY,
     st.recursive(
         VALUE | st.lists(VALUE, min_size=1, max_size=4),
-        lambda inner: st.dictionaries(KEY, inner, min_size=1, max_size=3) | st.lists(inner, min_size=1, max_size=3),
+        lambda inner: (
+            st.dictionaries(KEY, inner, min_size=1, max_size=3)
+            | st.lists(inner, min_size=1, max_size=3)
+        ),
         max_leaves=8,
     ),
     max_size=4,
@@ -130,9 +167,17 @@ TREE = st.dictionaries(
 def spelled(value: Any, name: str, spell: Callable[[int, Any], str]) -> list[tuple[str, Any]]:
     """Bracket names of a nested value; `spell` writes the bracket of a list's i-th element."""
     if isinstance(value, dict):
-        return [pair for key, inner in value.items() for pair in spelled(inner, f"{name}[{key}]" if name else key, spell)]
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in spelled(inner, f"{name}[{key}]" if name else key, spell)
+        ]
     if isinstance(value, list):
-        return [pair for i, inner in enumerate(value) for pair in spelled(inner, f"{name}[{spell(i, inner)}]", spell)]
+        return [
+            pair
+            for i, inner in enumerate(value)
+            for pair in spelled(inner, f"{name}[{spell(i, inner)}]", spell)
+        ]
     return [(name, value)]
 
 
@@ -145,7 +190,9 @@ def levels(value: Any) -> int:
 @given(TREE.filter(lambda tree: levels(tree) <= 8))
 def test_a_nested_value_survives_its_bracket_names(tree: dict[str, Any]) -> None:
     assert forms.nest(spelled(tree, "", lambda i, inner: str(i))) == tree
-    pushes_where_it_can = spelled(tree, "", lambda i, inner: "" if isinstance(inner, str) else str(i))
+    pushes_where_it_can = spelled(
+        tree, "", lambda i, inner: "" if isinstance(inner, str) else str(i)
+    )
     if not any(kind_is_mixed(v) for v in everything(tree)):
         assert forms.nest(pushes_where_it_can) == tree
 
@@ -161,8 +208,12 @@ def kind_is_mixed(value: Any) -> bool:
 
 @UNHURRIED
 @given(st.lists(KEY, min_size=1, max_size=4, unique=True), st.data())
-def test_unindexed_objects_with_the_same_keys_come_apart_again(keys: list[str], data: st.DataObject) -> None:
-    rows = data.draw(st.lists(st.fixed_dictionaries(dict.fromkeys(keys, VALUE)), min_size=1, max_size=5))
+def test_unindexed_objects_with_the_same_keys_come_apart_again(
+    keys: list[str], data: st.DataObject
+) -> None:
+    rows = data.draw(
+        st.lists(st.fixed_dictionaries(dict.fromkeys(keys, VALUE)), min_size=1, max_size=5)
+    )
     assert forms.nest(spelled({"p": rows}, "", lambda i, inner: "")) == {"p": rows}
 
 
@@ -180,14 +231,24 @@ SAME = {"tune": {"title": "me & co", "name": "man", "image_urls": ["https://a/1"
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json", "application/json; charset=utf-8", "text/plain;charset=UTF-8", None, FORM, "image/png"]
+    "kind",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "text/plain;charset=UTF-8",
+        None,
+        FORM,
+        "image/png",
+    ],
 )
 def test_json_is_known_by_its_look(tmp_path: Path, kind: str | None) -> None:
     assert receive(tmp_path, json.dumps(SAME).encode(), kind) == SAME
     assert receive(tmp_path, b"\xef\xbb\xbf\n " + json.dumps(SAME).encode(), kind) == SAME
 
 
-@pytest.mark.parametrize("kind", [FORM, f"{FORM};charset=utf-8", "application/json", "text/plain", None])
+@pytest.mark.parametrize(
+    "kind", [FORM, f"{FORM};charset=utf-8", "application/json", "text/plain", None]
+)
 def test_a_form_is_known_by_its_look(tmp_path: Path, kind: str | None) -> None:
     body = b"tune[title]=me+%26+co&tune%5Bname%5D=man&tune[image_urls][]=https://a/1&tune[image_urls][]=https%3A%2F%2Fa%2F2"
     assert receive(tmp_path, body, kind) == SAME
@@ -203,9 +264,14 @@ def test_multipart_gives_the_same(tmp_path: Path) -> None:
     assert received(tmp_path, parts) == SAME
 
 
-@pytest.mark.parametrize("kind", ["application/json", FORM, "text/plain", f"multipart/form-data; boundary={BOUNDARY}", None])
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", FORM, "text/plain", f"multipart/form-data; boundary={BOUNDARY}", None],
+)
 @pytest.mark.parametrize("body", [b"", [b"", b""]])
-def test_nothing_is_an_empty_dict(tmp_path: Path, kind: str | None, body: bytes | list[bytes]) -> None:
+def test_nothing_is_an_empty_dict(
+    tmp_path: Path, kind: str | None, body: bytes | list[bytes]
+) -> None:
     assert receive(tmp_path, body, kind) == {}
 
 
@@ -238,7 +304,9 @@ def test_malformed_json_is_refused(tmp_path: Path, body: bytes) -> None:
         receive(tmp_path, body, "application/json")
 
 
-@pytest.mark.parametrize("body", [b"a=%FF", b"a=%00", b"a=1&a[b]=2", "&".join(["a=1"] * 2001).encode()])
+@pytest.mark.parametrize(
+    "body", [b"a=%FF", b"a=%00", b"a=1&a[b]=2", "&".join(["a=1"] * 2001).encode()]
+)
 def test_malformed_forms_are_refused(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(BadRequest):
         receive(tmp_path, body, FORM)
@@ -256,7 +324,10 @@ def test_a_compressed_body_is_refused(tmp_path: Path) -> None:
 def test_wrapped_wins() -> None:
     assert forms.unwrap({"tune": {"title": "in"}, "title": "out"}, "tune") == {"title": "in"}
     assert forms.unwrap({"title": "out"}, "tune") == {"title": "out"}
-    assert forms.unwrap({"theme": "wedding", "tune_ids": [1]}, "theme") == {"theme": "wedding", "tune_ids": [1]}
+    assert forms.unwrap({"theme": "wedding", "tune_ids": [1]}, "theme") == {
+        "theme": "wedding",
+        "tune_ids": [1],
+    }
     assert forms.unwrap({"tune": {}}, "tune") == {}
 
 
@@ -285,7 +356,12 @@ def test_files_go_to_disk_under_our_names(tmp_path: Path) -> None:
 
 
 def test_any_cut_of_the_wire_gives_the_same_files(tmp_path: Path) -> None:
-    whole = multipart([('name="tune[images][]"; filename="a.jpg"', JPEG + b"\r\n--" + JPEG), ('name="tune[input_image]"', PNG)])
+    whole = multipart(
+        [
+            ('name="tune[images][]"; filename="a.jpg"', JPEG + b"\r\n--" + JPEG),
+            ('name="tune[input_image]"', PNG),
+        ]
+    )
     for size in (1, 7, 61, 1000):
         pieces = [whole[i : i + size] for i in range(0, len(whole), size)]
         body = receive(tmp_path, pieces, f"multipart/form-data; boundary={BOUNDARY}")
@@ -313,7 +389,14 @@ def test_filenames_are_cleaned(tmp_path: Path, given: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tune[images][]", "tune[images][3]", "file", "tune[lora_file]", "tune[prompts_attributes][0][input_image]"]
+    "name",
+    [
+        "tune[images][]",
+        "tune[images][3]",
+        "file",
+        "tune[lora_file]",
+        "tune[prompts_attributes][0][input_image]",
+    ],
 )
 def test_bytes_without_a_filename_are_a_file_where_files_come(tmp_path: Path, name: str) -> None:
     for content in (JPEG, b"\x89PNG", PNG * 100):
@@ -322,7 +405,10 @@ def test_bytes_without_a_filename_are_a_file_where_files_come(tmp_path: Path, na
         assert upload.path.read_bytes() == content
 
 
-@pytest.mark.parametrize("text", ["", "null", "https://example.org/a.jpg?token=é", "data:image/png;base64," + "iVBO" * 2000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "https://example.org/a.jpg?token=é", "data:image/png;base64," + "iVBO" * 2000],
+)
 def test_text_without_a_filename_stays_text(tmp_path: Path, text: str) -> None:
     body = received(tmp_path, [('name="prompt[input_image]"', text.encode())])
     assert body == {"prompt": {"input_image": text}}
@@ -330,7 +416,9 @@ def test_text_without_a_filename_stays_text(tmp_path: Path, text: str) -> None:
 
 
 def test_an_empty_file_field_of_a_browser_is_no_file(tmp_path: Path) -> None:
-    assert received(tmp_path, [('name="tune[images][]"; filename=""', b"")]) == {"tune": {"images": [""]}}
+    assert received(tmp_path, [('name="tune[images][]"; filename=""', b"")]) == {
+        "tune": {"images": [""]}
+    }
 
 
 def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
@@ -339,7 +427,9 @@ def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
 
 
 def test_photos_under_one_name_without_brackets_are_all_kept(tmp_path: Path) -> None:
-    body = received(tmp_path, [(f'name="tune[images]"; filename="{i}.jpg"', JPEG) for i in range(3)])
+    body = received(
+        tmp_path, [(f'name="tune[images]"; filename="{i}.jpg"', JPEG) for i in range(3)]
+    )
     assert [upload.filename for upload in body["tune"]["images"]] == ["0.jpg", "1.jpg", "2.jpg"]
 
 
@@ -353,11 +443,16 @@ def test_files_of_unindexed_objects_stay_with_their_object(tmp_path: Path) -> No
         ]
     ]
     attributes = received(tmp_path, rows)["tune"]["prompts_attributes"]
-    assert [(row["text"], row["input_image"].filename) for row in attributes] == [("0", "0.png"), ("1", "1.png")]
+    assert [(row["text"], row["input_image"].filename) for row in attributes] == [
+        ("0", "0.png"),
+        ("1", "1.png"),
+    ]
 
 
 def test_a_file_that_a_later_one_replaces_is_removed(tmp_path: Path) -> None:
-    body = received(tmp_path, [('name="file"; filename="a"', JPEG), ('name="file"; filename="b"', PNG)])
+    body = received(
+        tmp_path, [('name="file"; filename="a"', JPEG), ('name="file"; filename="b"', PNG)]
+    )
     assert body["file"].filename == "b"
     assert files_in(tmp_path) == [body["file"].path]
 
@@ -378,7 +473,8 @@ SMALL = Limits(file=5000, request=30_000, files=3, field=1000, text=3000)
         [('name="images[]"; filename="a"', b"\xff" * 5001)],
         [('name="images[]"', b"\xff" * 5001)],
         [(f'name="images[]"; filename="{i}"', JPEG) for i in range(4)],
-        [('name="images[]"; filename="a"', b"\xff" * 4000)] * 3 + [('name="note"', b"x" * 900)] * 20,
+        [('name="images[]"; filename="a"', b"\xff" * 4000)] * 3
+        + [('name="note"', b"x" * 900)] * 20,
         [('name="images[]"; filename="a"', JPEG), ('name="title"', b"x" * 1001)],
         [('name="images[]"; filename="a"', JPEG), ('name="input_image_base64"', b"x" * 3001)],
         [('name="images[]"; filename="a"', JPEG), *[('name="title"', b"x" * 1000)] * 4],
@@ -386,7 +482,9 @@ SMALL = Limits(file=5000, request=30_000, files=3, field=1000, text=3000)
     ],
     ids=["file", "nameless file", "files", "request", "field", "base64", "text", "pairs"],
 )
-def test_what_is_too_large_is_refused_and_removed(tmp_path: Path, parts: list[tuple[str, bytes]]) -> None:
+def test_what_is_too_large_is_refused_and_removed(
+    tmp_path: Path, parts: list[tuple[str, bytes]]
+) -> None:
     limits = Limits(**{**vars(SMALL), "request": 200_000}) if len(parts) > 2000 else SMALL
     with pytest.raises(TooLarge):
         received(tmp_path, parts, limits)
@@ -458,8 +556,16 @@ def test_a_cancelled_upload_leaves_nothing(tmp_path: Path) -> None:
             written.set()
             return await asyncio.Event().wait()  # type: ignore[return-value]
 
-        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [(b"content-type", MULTIPART.encode())]}
-        task = asyncio.create_task(forms.read(Request(scope, next_message), tmp_path, Limits(), nullcontext()))
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "query_string": b"",
+            "headers": [(b"content-type", MULTIPART.encode())],
+        }
+        task = asyncio.create_task(
+            forms.read(Request(scope, next_message), tmp_path, Limits(), nullcontext())
+        )
         await written.wait()
         assert files_in(tmp_path)
         task.cancel()
@@ -483,28 +589,47 @@ def test_a_long_json_body_is_parsed_like_a_short_one(tmp_path: Path) -> None:
 
 
 PART = st.tuples(
-    st.sampled_from(['name="tune[images][]"; filename="a.jpg"', 'name="input_image"', 'name="tune[title]"', 'name="a[][b]"', "name=", "x"]),
-    st.sampled_from([b"", b"text", JPEG, b"\r\n--", f"\r\n--{BOUNDARY}".encode()]) | st.binary(max_size=40),
+    st.sampled_from(
+        [
+            'name="tune[images][]"; filename="a.jpg"',
+            'name="input_image"',
+            'name="tune[title]"',
+            'name="a[][b]"',
+            "name=",
+            "x",
+        ]
+    ),
+    st.sampled_from([b"", b"text", JPEG, b"\r\n--", f"\r\n--{BOUNDARY}".encode()])
+    | st.binary(max_size=40),
 )
 
 
 @UNHURRIED
-@given(st.lists(PART, max_size=5), st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=4)), max_size=3), st.integers(1, 400))
-def test_any_damage_to_a_multipart_body_is_read_or_refused(parts: list[Any], damage: list[tuple[int, bytes]], size: int) -> None:
+@given(
+    st.lists(PART, max_size=5),
+    st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=4)), max_size=3),
+    st.integers(1, 400),
+)
+def test_any_damage_to_a_multipart_body_is_read_or_refused(
+    parts: list[Any], damage: list[tuple[int, bytes]], size: int
+) -> None:
     wire = bytearray(multipart(parts))
     for place, bytes_there in damage:
         wire[place : place + len(bytes_there)] = bytes_there
     with tempfile.TemporaryDirectory() as name:
         folder, found = Path(name), set[Path]()
         with suppress(BadRequest, TooLarge):
-            body = receive(folder, [bytes(wire[i : i + size]) for i in range(0, len(wire), size)], MULTIPART)
+            body = receive(
+                folder, [bytes(wire[i : i + size]) for i in range(0, len(wire), size)], MULTIPART
+            )
             found = {upload.path for upload in forms.uploads(body)}
         assert set(files_in(folder)) == found
 
 
 @UNHURRIED
 @given(
-    st.binary(max_size=60) | st.text('{}[]":,&=%u0d8 1eE-+.', max_size=60).map(str.encode), st.sampled_from([FORM, "application/json", ""])
+    st.binary(max_size=60) | st.text('{}[]":,&=%u0d8 1eE-+.', max_size=60).map(str.encode),
+    st.sampled_from([FORM, "application/json", ""]),
 )
 def test_any_text_body_is_read_or_refused(raw: bytes, declared: str) -> None:
     with suppress(BadRequest):
@@ -529,7 +654,9 @@ def in_multipart(text: str) -> tuple[bytes, str]:
 
 @pytest.mark.parametrize("wrapped", [in_json, in_multipart])
 @pytest.mark.parametrize("before", ["", "data:image/jpeg;base64,"])
-def test_a_picture_in_base64_is_a_file_before_anything_waits(tmp_path: Path, wrapped: Wrap, before: str) -> None:
+def test_a_picture_in_base64_is_a_file_before_anything_waits(
+    tmp_path: Path, wrapped: Wrap, before: str
+) -> None:
     body, kind = wrapped(before + base64.b64encode(PICTURE).decode())
     upload = receive(tmp_path, body, kind)["prompt"]["input_image_base64"]
     assert upload.path.read_bytes() == PICTURE and upload.size == len(PICTURE)
@@ -558,7 +685,12 @@ def test_what_is_no_base64_is_named_and_leaves_nothing(tmp_path: Path, wrapped: 
 )
 def test_what_would_take_long_to_parse_is_refused(tmp_path: Path, body: bytes) -> None:
     with pytest.raises(TooLarge):
-        receive(tmp_path, body, "application/json" if body[:1] == b"{" else FORM, Limits(text=16_000_000))
+        receive(
+            tmp_path,
+            body,
+            "application/json" if body[:1] == b"{" else FORM,
+            Limits(text=16_000_000),
+        )
     assert not files_in(tmp_path)
 
 

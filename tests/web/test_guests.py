@@ -1,4 +1,5 @@
-"""What the web app grants: the pace of an account, guesses at a password, links for somebody else, and the secret of callbacks."""
+"""What the web app grants: the pace of an account, guesses at a password, links for somebody
+else, and the secret of callbacks."""
 
 from __future__ import annotations
 
@@ -42,7 +43,11 @@ def test_a_browser_asks_at_the_pace_of_its_account(slow: House) -> None:
     answers = [browser.get("/app/account") for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200, 429}
     refused = answers[-1]
-    assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1 and "requests a second" in refused.text
+    assert (
+        refused.status_code == 429
+        and int(refused.headers["retry-after"]) >= 1
+        and "requests a second" in refused.text
+    )
     assert client.get("/users").status_code == 429  # whichever way it asks
     assert browser.post("/app/keys", data={"label": "x"}).status_code == 429
 
@@ -68,7 +73,8 @@ def test_parts_have_an_end_too(slow: House) -> None:
     assert answers[: int(SAVED * 0.05 * PARTS)] == [200] * 30 and 429 in answers
 
 
-# ── passwords ────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── passwords
+# ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Clock:
@@ -114,7 +120,10 @@ def test_whoever_has_one_address_of_ipv6_has_all_that_begin_like_it() -> None:
 
 def test_guesses_that_come_at_once_are_all_counted() -> None:
     guesses, let = passwords.Guesses(Clock()), list[bool]()
-    threads = [threading.Thread(target=lambda: let.append(not refused(guesses, "owner", "203.0.113.7"))) for _ in range(40)]
+    threads = [
+        threading.Thread(target=lambda: let.append(not refused(guesses, "owner", "203.0.113.7")))
+        for _ in range(40)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -122,7 +131,8 @@ def test_guesses_that_come_at_once_are_all_counted() -> None:
     assert let.count(True) == 5
 
 
-# ── links ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── links
+# ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def link(town: House, account: int) -> str:
@@ -137,13 +147,23 @@ def who(client: httpx.Client) -> str:
 
 
 def test_a_link_for_somebody_else_asks_first(open_house: House) -> None:
-    mine, (theirs, _) = signed_in(open_house, open_house.guest("victim")[0]), open_house.guest("attacker")
+    mine = signed_in(open_house, open_house.guest("victim")[0])
+    (theirs, _) = open_house.guest("attacker")
     token = link(open_house, theirs)
     cross_site = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     answer = mine.get("/app/start", params={"token": token}, headers=cross_site)
-    assert answer.status_code == 200 and "victim" in answer.text and "attacker" in answer.text and "set-cookie" not in answer.headers
+    assert (
+        answer.status_code == 200
+        and "victim" in answer.text
+        and "attacker" in answer.text
+        and "set-cookie" not in answer.headers
+    )
     assert who(mine) == "victim"
-    forged = mine.post("/app/start", data={"token": token}, headers={"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"})
+    forged = mine.post(
+        "/app/start",
+        data={"token": token},
+        headers={"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+    )
     assert forged.status_code == 403 and who(mine) == "victim"
     assert mine.post("/app/start", data={"token": token}).headers["location"] == "/app"
     assert who(mine) == "attacker"
@@ -159,7 +179,8 @@ def test_a_used_link_leads_a_signed_in_person_to_the_app(open_house: House) -> N
     assert nobody.get("/app/start", params={"token": token}).status_code == 403
 
 
-# ── the secret of callbacks, and /metrics ────────────────────────────────────────────────────────────────────────────
+# ── the secret of callbacks, and /metrics
+# ────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_callback_secret_is_shown_and_made_anew(open_house: House) -> None:
@@ -181,5 +202,9 @@ def test_the_callback_secret_is_shown_and_made_anew(open_house: House) -> None:
 def test_metrics_are_the_operator_s_to_see(open_house: House) -> None:
     _, tenant = open_house.guest("curious")
     answer = tenant.get("/metrics")
-    assert answer.status_code == 403 and "operator" in answer.json()["error"] and "fluxbooth_jobs" not in answer.text
+    assert (
+        answer.status_code == 403
+        and "operator" in answer.json()["error"]
+        and "fluxbooth_jobs" not in answer.text
+    )
     assert "fluxbooth_jobs_waiting" in open_house.http.get("/metrics").text

@@ -27,7 +27,8 @@ def pack(owner: httpx.Client, drawn: Json) -> str:
     asked = {"title": "Beaches <b>", "subtitle": "Sand", "prompts[]": numbers, "once": once(form)}
     first = owner.post("/app/packs", data=asked)
     assert first.status_code == 303
-    assert owner.post("/app/packs", data=asked).headers["location"] == first.headers["location"]  # a second click
+    # a second click
+    assert owner.post("/app/packs", data=asked).headers["location"] == first.headers["location"]
     return first.headers["location"]
 
 
@@ -49,8 +50,14 @@ def test_a_pack_is_made_of_prompts_ordered_worded_and_emptied(
     picture = server.prompt(first)["images"][0].rpartition("/")[2].removesuffix(".jpg")
     owner.post(f"{pack}/edit", data={"do": f"{picture}.cover"})
     assert f"/images/{picture}.jpg" in owner.get("/app/packs").text
-    for path, data in ((pack, None), (f"{pack}/edit", {"do": f"{first}.out"}), (f"/app/prompts/{first}/pack", {"pack": "corporate"})):
-        assert (stranger.get(path) if data is None else stranger.post(path, data=data)).status_code == 404, path
+    for path, data in (
+        (pack, None),
+        (f"{pack}/edit", {"do": f"{first}.out"}),
+        (f"/app/prompts/{first}/pack", {"pack": "corporate"}),
+    ):
+        assert (
+            stranger.get(path) if data is None else stranger.post(path, data=data)
+        ).status_code == 404, path
     owner.post(f"{pack}/edit", data={"do": "change", "title": "Dunes", "public": "true"})
     seen = stranger.get(pack).text
     assert "Dunes" in seen and "sks man on a dune" in seen and "<textarea" not in seen
@@ -64,12 +71,22 @@ def test_a_pack_runs_on_a_tune_once(server: Server, owner: httpx.Client, drawn: 
     asked = {"tune": str(drawn["id"]), "count": "1", "once": once(page)}
     for _ in range(2):
         answer = owner.post("/app/packs/casual/draw", data=asked)
-        assert (answer.status_code, answer.headers["location"]) == (303, f"/app/create?tune={drawn['id']}")
-    made = [prompt for prompt in server.http.get(f"/tunes/{drawn['id']}/prompts").json() if prompt["base_pack_id"]]
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            f"/app/create?tune={drawn['id']}",
+        )
+    made = [
+        prompt
+        for prompt in server.http.get(f"/tunes/{drawn['id']}/prompts").json()
+        if prompt["base_pack_id"]
+    ]
     assert len(made) == 6 and all("sks man" in prompt["text"] for prompt in made)
     for prompt in made:
         server.http.delete(f"/prompts/{prompt['id']}")
-    assert owner.post("/app/packs/pets/draw", data={"tune": str(drawn["id"]), "once": "x"}).status_code == 422
+    assert (
+        owner.post("/app/packs/pets/draw", data={"tune": str(drawn["id"]), "once": "x"}).status_code
+        == 422
+    )
 
 
 def test_a_pack_runs_on_photos_of_somebody_new(server: Server, owner: httpx.Client) -> None:
@@ -86,7 +103,9 @@ def test_a_pack_runs_on_photos_of_somebody_new(server: Server, owner: httpx.Clie
     assert answer.status_code == 303
     number = answer.headers["location"].rpartition("/")[2]
     waiting = server.http.get(f"/tunes/{number}/prompts").json()
-    assert len(waiting) == 6 and all("ohwx woman" in prompt["text"] and prompt["base_pack_id"] for prompt in waiting)
+    assert len(waiting) == 6 and all(
+        "ohwx woman" in prompt["text"] and prompt["base_pack_id"] for prompt in waiting
+    )
     server.http.delete(f"/tunes/{number}", params={"delete_prompts": "1"})
 
 
@@ -97,20 +116,41 @@ def test_drafts_of_a_theme_cost_nothing_until_they_are_drawn(
     topic = {"theme": "tales of the <sea>", "tune": str(drawn["id"])}
     page = owner.post("/app/themes/drafts", data=topic).text
     drafts = re.findall(r'name="draft\[\d\]\[text\]"[^>]*>([^<]*)</textarea>', page)
-    assert len(drafts) == 10 and all(text.startswith("sks man, tales of the") for text in drafts) and "built-in composer" in page
+    assert (
+        len(drafts) == 10
+        and all(text.startswith("sks man, tales of the") for text in drafts)
+        and "built-in composer" in page
+    )
     assert server.http.get("/prompts").json() == before
     sent = topic | {"writer": "composer", "once": once(page), "count": "2", "ratio": "3:4"}
-    sent |= {f"draft[{i}][text]": text for i, text in enumerate(drafts)} | {"draft[3][keep]": "1", "draft[7][keep]": "1"}
+    sent |= {f"draft[{i}][text]": text for i, text in enumerate(drafts)} | {
+        "draft[3][keep]": "1",
+        "draft[7][keep]": "1",
+    }
     sent["draft[7][text]"] = "sks man on a raft, waving, in bright sun"
     for _ in range(2):
         assert owner.post("/app/themes/run", data=sent).status_code == 303
     made = server.http.get("/prompts").json()[: -len(before)]
-    assert [(row["text"].partition("> ")[2], row["num_images"], row["aspect_ratio"], row["theme_writer"]) for row in made] == [
+    assert [
+        (
+            row["text"].partition("> ")[2],
+            row["num_images"],
+            row["aspect_ratio"],
+            row["theme_writer"],
+        )
+        for row in made
+    ] == [
         (sent["draft[7][text]"], 2, "3:4", "composer"),
         (drafts[3], 2, "3:4", "composer"),
     ]
     for row in made:
         server.http.delete(f"/prompts/{row['id']}")
-    nothing = owner.post("/app/themes/run", data={**topic, "once": "another", "draft[0][text]": "kept words"})
-    assert nothing.status_code == 422 and "Nothing is ticked" in nothing.text and "kept words" in nothing.text
+    nothing = owner.post(
+        "/app/themes/run", data={**topic, "once": "another", "draft[0][text]": "kept words"}
+    )
+    assert (
+        nothing.status_code == 422
+        and "Nothing is ticked" in nothing.text
+        and "kept words" in nothing.text
+    )
     assert stranger.post("/app/themes/drafts", data=topic).status_code == 422

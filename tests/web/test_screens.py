@@ -1,4 +1,5 @@
-"""Every page in a real browser, wide and narrow, light and dark: nothing sticks out, and axe-core finds nothing. Draws docs/screens."""
+"""Every page in a real browser, wide and narrow, light and dark: nothing sticks out, and
+axe-core finds nothing. Draws docs/screens."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def test_pages_that_stand_still(server: Server, drawn: Json, tmp_path: Path) -> 
             page.goto(origin + path.format(tune=drawn["id"]))
             wrong += shoot(page, name)
         page.goto(f"{origin}/app/create?tune={drawn['id']}")
-        page.get_by_label("What should the picture show?").fill("sks man at the beach, (smiling:1.4), with no hat")
+        page.get_by_label("What should the picture show?").fill(
+            "sks man at the beach, (smiling:1.4), with no hat"
+        )
         api.expect(page.locator("#advice li")).to_have_count(2)
         page.evaluate("document.activeElement.blur()")
         wrong += shoot(page, "create")
@@ -57,7 +60,9 @@ def test_pages_that_stand_still(server: Server, drawn: Json, tmp_path: Path) -> 
         page.goto(f"{origin}/app/themes?tune={drawn['id']}&theme=tales of the sea")
         page.get_by_role("button", name="Write ten drafts").click()
         page.locator("#draft-10").wait_for()
-        page.locator("#draft-2").fill("sks man with no hat on a (boat:1.4), in bright sun on a calm sea")
+        page.locator("#draft-2").fill(
+            "sks man with no hat on a (boat:1.4), in bright sun on a calm sea"
+        )
         page.locator("#advice-2 li").nth(1).wait_for()
         page.locator("input[name='draft[2][keep]']").uncheck()
         page.evaluate("document.activeElement.blur()")

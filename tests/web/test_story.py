@@ -1,4 +1,5 @@
-"""The whole story in a browser: open the link, drop eight photos, train, see pictures, like one, delete. Takes the screenshots, too."""
+"""The whole story in a browser: open the link, drop eight photos, train, see pictures, like
+one, delete. Takes the screenshots, too."""
 
 from __future__ import annotations
 
@@ -114,13 +115,19 @@ def run_a_theme(page: api.Page) -> None:
     page.get_by_role("button", name="Write ten drafts").click()
     for number in range(2, 10):
         page.get_by_label(f"Draw number {number + 1}", exact=True).uncheck()
-    page.get_by_label("Words of number 2").fill("sks man on a raft, waving, in bright sun over a calm sea")
+    page.get_by_label("Words of number 2").fill(
+        "sks man on a raft, waving, in bright sun over a calm sea"
+    )
     api.expect(page.locator("#sum")).to_have_text("2 prompts, 2 pictures.")
     page.get_by_role("button", name="Draw what is ticked").click()
-    api.expect(page.locator(".card", has_text="on a raft")).to_have_attribute("data-state", "done", timeout=LONG)
+    api.expect(page.locator(".card", has_text="on a raft")).to_have_attribute(
+        "data-state", "done", timeout=LONG
+    )
 
 
-def test_from_the_link_to_the_last_deletion(composing: Server, page: api.Page, tmp_path: Path) -> None:
+def test_from_the_link_to_the_last_deletion(
+    composing: Server, page: api.Page, tmp_path: Path
+) -> None:
     page.goto(link(composing))
     api.expect(page).to_have_url(re.compile(r"/app$"))
     assert not shoot(page, "empty")
@@ -139,7 +146,9 @@ def test_from_the_link_to_the_last_deletion(composing: Server, page: api.Page, t
     assert not composing.files(f"tunes/{number}")
 
 
-def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelled(own_server: Server, page: api.Page) -> None:
+def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelled(
+    own_server: Server, page: api.Page
+) -> None:
     long = own_server.new_tune("A long one", branch="flux1", steps="400")
     page.goto(link(own_server))
     page.get_by_role("link", name="A long one").click()
@@ -156,7 +165,9 @@ def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelle
     assert own_server.tune(long["id"])["user_error"] == "The training was cancelled."
 
 
-def test_a_lost_network_and_a_lost_session_are_said_and_nothing_typed_is_lost(server: Server, page: api.Page, tmp_path: Path) -> None:
+def test_a_lost_network_and_a_lost_session_are_said_and_nothing_typed_is_lost(
+    server: Server, page: api.Page, tmp_path: Path
+) -> None:
     page.goto(link(server))
     page.get_by_role("link", name=re.compile("New tune|Train your first")).first.click()
     (first,) = photos(tmp_path)[:1]
@@ -166,11 +177,15 @@ def test_a_lost_network_and_a_lost_session_are_said_and_nothing_typed_is_lost(se
     page.context.set_offline(False)
     api.expect(page.locator("#photos .number")).to_have_count(1, timeout=LONG)
     page.goto(page.url.partition("/app")[0] + "/app/create")
-    page.get_by_label("What should the picture show?").fill("a lighthouse in the evening, seen from the sea")
+    page.get_by_label("What should the picture show?").fill(
+        "a lighthouse in the evening, seen from the sea"
+    )
     page.context.clear_cookies()
     page.get_by_role("button", name="Make pictures").click()
     api.expect(page.locator("#errors")).to_contain_text("You are signed out")
-    api.expect(page.get_by_label("What should the picture show?")).to_have_value("a lighthouse in the evening, seen from the sea")
+    api.expect(page.get_by_label("What should the picture show?")).to_have_value(
+        "a lighthouse in the evening, seen from the sea"
+    )
 
 
 @pytest.fixture
@@ -180,7 +195,9 @@ def charging(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def test_what_cannot_be_paid_is_said_and_nothing_typed_is_lost(charging: Server, page: api.Page) -> None:
+def test_what_cannot_be_paid_is_said_and_nothing_typed_is_lost(
+    charging: Server, page: api.Page
+) -> None:
     page.goto(link(charging))
     page.goto(page.url.partition("/app")[0] + "/app/create")
     words = page.get_by_label("What should the picture show?")

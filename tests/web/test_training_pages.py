@@ -1,4 +1,5 @@
-"""In a real browser: signing in, a new tune, a training as it goes on, and what one does with it when it is done."""
+"""In a real browser: signing in, a new tune, a training as it goes on, and what one does with
+it when it is done."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def staged(server: Server) -> Json:
     return server.finished_tune(tune["id"])
 
 
-def test_a_link_signs_in_leaves_the_address_bar_and_is_used_up(server: Server, page: api.Page, staged: Json) -> None:
+def test_a_link_signs_in_leaves_the_address_bar_and_is_used_up(
+    server: Server, page: api.Page, staged: Json
+) -> None:
     address = link(server)
     origin = address.partition("/app")[0]
     page.goto(f"{origin}/app/gallery?liked=1")
@@ -52,7 +55,9 @@ def test_a_link_signs_in_leaves_the_address_bar_and_is_used_up(server: Server, p
     page.context.clear_cookies()
     page.goto(address)
     api.expect(page.locator("#errors")).to_contain_text("used already")
-    photo = browser(server).get(f"/app/tunes/{staged['id']}/photos/1", headers={"Fluxbooth-Part": "1"})
+    photo = browser(server).get(
+        f"/app/tunes/{staged['id']}/photos/1", headers={"Fluxbooth-Part": "1"}
+    )
     assert photo.status_code == 401
 
 
@@ -67,10 +72,14 @@ def test_a_new_tune(server: Server, page: api.Page, tmp_path: Path) -> None:
     page.get_by_label("What do the photos show?").fill("man")
     promised = (re.search(r"(\d+) steps", page.locator("#plan").inner_text()) or [""])[1]
     # pressed twice: one tune
-    page.evaluate("{ const form = document.querySelector('#new'); form.requestSubmit(); form.requestSubmit(); }")
+    page.evaluate(
+        "{ const form = document.querySelector('#new'); form.requestSubmit(); form.requestSubmit(); }"
+    )
     page.wait_for_url(re.compile(r"/app/tunes/\d+$"))
     number = int(page.url.rpartition("/")[2])
-    assert [tune["id"] for tune in server.http.get("/tunes", params={"title": "Robin kept"}).json()] == [number]
+    assert [
+        tune["id"] for tune in server.http.get("/tunes", params={"title": "Robin kept"}).json()
+    ] == [number]
     api.expect(page.locator("#bar")).to_have_attribute("max", promised)
     assert len(server.tune(number)["orig_images"]) == 8
     server.http.delete(f"/tunes/{number}")
@@ -100,23 +109,33 @@ def photos_arrive(page: api.Page, folder: Path) -> None:
     page.get_by_role("button", name="Remove notes.jpg").click()
     api.expect(page.locator("#train")).to_be_enabled()
     upright = page.locator("#photos img[alt='turned.jpg']")
-    assert upright.evaluate("image => image.decode().then(() => image.naturalHeight > image.naturalWidth)")
+    assert upright.evaluate(
+        "image => image.decode().then(() => image.naturalHeight > image.naturalWidth)"
+    )
 
 
 def photos_are_put_right(page: api.Page, folder: Path) -> None:
-    before = page.locator("#photos .frame img").evaluate_all("images => images.map(image => image.alt)")
+    before = page.locator("#photos .frame img").evaluate_all(
+        "images => images.map(image => image.alt)"
+    )
     with page.expect_file_chooser() as chosen:
         page.get_by_role("button", name="Replace photo 2").click()
     chosen.value.set_files(NAMES[0])
-    api.expect(page.locator("#photos .frame img").nth(1)).to_have_attribute("alt", NAMES[0].name, timeout=LONG)
+    api.expect(page.locator("#photos .frame img").nth(1)).to_have_attribute(
+        "alt", NAMES[0].name, timeout=LONG
+    )
     api.expect(page.locator("#photos .number")).to_have_count(len(before))
     page.set_input_files("#images", [NAMES[7]])
-    api.expect(page.locator("#photos li").first).to_contain_text("nearly the same as photo 9", timeout=LONG)
+    api.expect(page.locator("#photos li").first).to_contain_text(
+        "nearly the same as photo 9", timeout=LONG
+    )
     page.get_by_role("button", name="Remove photo 9").click()
     api.expect(page.locator("#photos li").first).not_to_contain_text("nearly the same")
     page.get_by_label("Caption of photo 1").fill("ohwx man with a beard, laughing")
     page.get_by_role("button", name="Move photo 1 back").click()
-    api.expect(page.get_by_label("Caption of photo 2")).to_have_value("ohwx man with a beard, laughing")
+    api.expect(page.get_by_label("Caption of photo 2")).to_have_value(
+        "ohwx man with a beard, laughing"
+    )
 
 
 def the_network_is_lost(page: api.Page) -> None:
@@ -151,15 +170,20 @@ def a_form_that_will_not_do_keeps_everything(page: api.Page) -> None:
     api.expect(page.locator("#photos .number")).to_have_count(8, timeout=LONG)
     api.expect(page.get_by_label("Title")).to_have_value("Robin kept")
     api.expect(page.get_by_role("spinbutton", name="Steps")).to_have_value("44")
-    api.expect(page.get_by_label("Caption of photo 2")).to_have_value("ohwx man with a beard, laughing")
+    api.expect(page.get_by_label("Caption of photo 2")).to_have_value(
+        "ohwx man with a beard, laughing"
+    )
 
 
-def test_a_training_goes_on_before_ones_eyes_and_is_cancelled(server: Server, page: api.Page) -> None:
+def test_a_training_goes_on_before_ones_eyes_and_is_cancelled(
+    server: Server, page: api.Page
+) -> None:
     long = server.new_tune("A long one", branch="flux1", steps="3000")
     after = server.new_tune("The next one")
     page.goto(link(server))
     page.get_by_role("link", name="A long one").click()
-    api.expect(page.locator("#stages img")).to_have_count(3, timeout=LONG)  # drawn before the first step
+    # drawn before the first step
+    api.expect(page.locator("#stages img")).to_have_count(3, timeout=LONG)
     step = page.locator("#bar")
     page.evaluate("window.unreloaded = true")
     api.expect(page.locator("#left")).to_contain_text("left", timeout=LONG)
@@ -180,22 +204,31 @@ def test_a_training_goes_on_before_ones_eyes_and_is_cancelled(server: Server, pa
     assert not server.files(f"tunes/{long['id']}")
 
 
-def test_a_checkpoint_is_chosen_downloaded_and_trained_on(server: Server, page: api.Page, staged: Json) -> None:
+def test_a_checkpoint_is_chosen_downloaded_and_trained_on(
+    server: Server, page: api.Page, staged: Json
+) -> None:
     page.goto(link(server))
     page.goto(page.url + f"/tunes/{staged['id']}")
     api.expect(page.locator("#stages h3")).to_have_text(["Before", "Step 10", "Step 20"])
     api.expect(page.locator("#stages .strip img")).to_have_count(9)
     figures = page.locator(".meters meter")
     api.expect(figures).to_have_count(3)  # of the LoRA, of the photos, of the pictures before
-    assert all(0 <= float(value) <= 1 for value in figures.evaluate_all("meters => meters.map(meter => meter.value)"))
+    assert all(
+        0 <= float(value) <= 1
+        for value in figures.evaluate_all("meters => meters.map(meter => meter.value)")
+    )
     api.expect(page.locator(".chosen h3")).to_have_text("Step 20")
     page.get_by_role("button", name="Use the LoRA of step 10").click()
     api.expect(page.locator(".chosen h3")).to_have_text("Step 10")
     with page.expect_download() as got:
         page.get_by_role("link", name="Download the LoRA of step 10").click()
-    with Path(got.value.path()).open("rb") as file:  # a safetensors file: a length, then a header in JSON
+    # a safetensors file: a length, then a header in JSON
+    with Path(got.value.path()).open("rb") as file:
         told = json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]
-    assert (got.value.suggested_filename, told["ss_steps"]) == ("Robin by stages-10.safetensors", "10")
+    assert (got.value.suggested_filename, told["ss_steps"]) == (
+        "Robin by stages-10.safetensors",
+        "10",
+    )
     listed = server.http.get(f"/tunes/{staged['id']}/checkpoints").json()
     assert [(row["step"], row["chosen"]) for row in listed] == [(0, False), (10, True), (20, False)]
     assert httpx.get(listed[1]["samples"][0]["url"]).headers["content-type"] == "image/jpeg"
@@ -213,7 +246,9 @@ def test_a_checkpoint_is_chosen_downloaded_and_trained_on(server: Server, page: 
     server.http.delete(f"/tunes/{number}")
 
 
-def test_nobody_else_sees_or_chooses_checkpoints(server: Server, stranger: httpx.Client, owner: httpx.Client, staged: Json) -> None:
+def test_nobody_else_sees_or_chooses_checkpoints(
+    server: Server, stranger: httpx.Client, owner: httpx.Client, staged: Json
+) -> None:
     place = f"/app/tunes/{staged['id']}"
     sample = re.findall(rf"{place}/samples/\d+", owner.get(place).text)[0]
     for path in (f"{place}/checkpoints", sample, f"{sample}?whole=1"):

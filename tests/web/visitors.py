@@ -13,14 +13,19 @@ from tests.service.server import Server
 
 
 def link(server: Server, name: str = "owner") -> str:
-    """What `fluxbooth key link` prints, for the account of a name, which is made if there is none."""
+    """What `fluxbooth key link` prints, for the account of a name, which is made if there is
+    none."""
     secret = accounts.pepper(server.data)
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").write() as session:
-        account = session.scalar(select(Account).where(Account.name == name)) or accounts.create_account(session, name)
+        account = session.scalar(
+            select(Account).where(Account.name == name)
+        ) or accounts.create_account(session, name)
         return f"http://127.0.0.1:{server.port}/app/start?token={web_sessions.new_link(session, account, secret)}"
 
 
 def browser(server: Server) -> httpx.Client:
     """A client that sends what a browser sends with forms of our own pages."""
     origin = f"http://127.0.0.1:{server.port}"
-    return httpx.Client(base_url=origin, headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}, timeout=60)
+    return httpx.Client(
+        base_url=origin, headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}, timeout=60
+    )

@@ -44,15 +44,24 @@ def listing(options: argparse.Namespace) -> Json:
     with database.read() as session:
         rows = [
             {
-                "id": row.id, "name": row.name, "disabled": row.disabled_at is not None, "balance_mc": ledger.balance(session, row.id),
-                "waiting": quotas.waiting(session, row.id), "stored_bytes": quotas.stored(session, row.id),
+                "id": row.id,
+                "name": row.name,
+                "disabled": row.disabled_at is not None,
+                "balance_mc": ledger.balance(session, row.id),
+                "waiting": quotas.waiting(session, row.id),
+                "stored_bytes": quotas.stored(session, row.id),
                 "limits": {name: getattr(row, name) for name in quotas.LIMITS},
             }
-            for row in session.scalars(select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id))
-        ]  # fmt: skip
+            for row in session.scalars(
+                select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)
+            )
+        ]
     lines = [f"{'id':>6}  {'name':30}{'balance':>12}{'waiting':>9}{'MB':>9}"]
     lines += [
-        f"{r['id']:6}  {r['name']:30}{ledger.dollars(r['balance_mc']):>12}{r['waiting']:9}{r['stored_bytes'] / MB:9.1f}"
+        (
+            f"{r['id']:6}  "
+            f"{r['name']:30}{ledger.dollars(r['balance_mc']):>12}{r['waiting']:9}{r['stored_bytes'] / MB:9.1f}"
+        )
         + ("  disabled" if r["disabled"] else "")
         for r in rows
     ]
@@ -70,7 +79,8 @@ def switch(options: argparse.Namespace) -> Json:
 
 
 def limit(options: argparse.Namespace) -> Json:
-    """`account limits`: changes those that are named, and shows them. None, shown as `default`, is what the server's settings say."""
+    """`account limits`: changes those that are named, and shows them. None, shown as `default`,
+    is what the server's settings say."""
     _, database = opened(options)
     asked = {name: value for name in quotas.LIMITS if (value := getattr(options, name)) is not None}
     with database.write() as session:
@@ -79,7 +89,13 @@ def limit(options: argparse.Namespace) -> Json:
             setattr(account, name, None if value == DEFAULT else value)
         own = {name: getattr(account, name) for name in quotas.LIMITS}
         result = {"id": account.id, "limits": own}
-    show(options, [f"{name:20}  {DEFAULT if value is None else value or 'no limit'}" for name, value in own.items()])
+    show(
+        options,
+        [
+            f"{name:20}  {DEFAULT if value is None else value or 'no limit'}"
+            for name, value in own.items()
+        ],
+    )
     return result
 
 
@@ -104,7 +120,9 @@ def export(options: argparse.Namespace) -> Json:
         account = accounts.find(session, options.account)
     store, out = Store(settings.data), Path(options.out)
     if options.out == "-" and options.json:
-        raise InputError("Standard output cannot hold both a zip and JSON: leave out --json, or name a file.")
+        raise InputError(
+            "Standard output cannot hold both a zip and JSON: leave out --json, or name a file."
+        )
     if options.out == "-" or out.suffix.lower() == ".zip":
         stream = sys.stdout.buffer if options.out == "-" else _new_file(out)
         sink = account_data.Zip(stream)
@@ -122,17 +140,24 @@ def _new_file(path: Path) -> Any:
     try:
         return path.open("xb")
     except OSError as error:
-        raise InputError(f"{path} cannot be made ({error.strerror}): name a new file in a folder that you may write to.") from error
+        raise InputError(
+            f"{path} cannot be made ({error.strerror}): name a new file in a folder that you "
+            "may write to."
+        ) from error
 
 
 def delete(options: argparse.Namespace) -> Json:
     settings, database = opened(options)
-    store, jobs = Store(settings.data), JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
+    store = Store(settings.data)
+    jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
     with database.read() as session:
         account = accounts.find(session, options.account)
         size = quotas.stored(session, account.id) / MB
     if not options.yes:
-        raise InputError(f"This deletes account {account.name} and its {size:.1f} MB of files for ever: say it again with --yes.")
+        raise InputError(
+            f"This deletes account {account.name} and its {size:.1f} MB of files for ever: "
+            "say it again with --yes."
+        )
 
     def hidden(session: Session) -> list[str]:
         account_data.close(session, session.get_one(Account, account.id))
@@ -141,7 +166,13 @@ def delete(options: argparse.Namespace) -> Json:
     reserve.delete(database, store, hidden)
     account_data.purge(database, store, jobs, account.id)
     held = backups.holding(settings, account.id)
-    lines = [f"The backup {row['path']} of {row['made_at']} still holds it; its files were to expire {_until(row)}." for row in held]
+    lines = [
+        (
+            f"The backup {row['path']} of {row['made_at']} still holds it; its files were to "
+            f"expire {_until(row)}."
+        )
+        for row in held
+    ]
     show(options, lines or ["No backup that this server knows of holds it."])
     return {"deleted": account.id, "backups": held}
 
@@ -166,28 +197,57 @@ def account_flags(parser: argparse.ArgumentParser) -> None:
     new = below.add_parser("create", help="make an account and show its first key once")
     new.add_argument("name", metavar="NAME")
     data_flags(new, create)
-    data_flags(below.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing)
-    for verb, words in (("disable", "refuse its keys and sessions; accepted work is finished"), ("enable", "let it in again")):
+    data_flags(
+        below.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing
+    )
+    for verb, words in (
+        ("disable", "refuse its keys and sessions; accepted work is finished"),
+        ("enable", "let it in again"),
+    ):
         data_flags(_of_account(below.add_parser(verb, help=words)), switch)
-    limits = _of_account(below.add_parser("limits", help="what it may take, if not what all may; without flags, shows it"))
+    limits = _of_account(
+        below.add_parser(
+            "limits", help="what it may take, if not what all may; without flags, shows it"
+        )
+    )
     for name, kind, words in (
-        ("requests-per-second", float, "requests a second"), ("waiting-jobs", int, "trainings and prompts that may wait"),
+        ("requests-per-second", float, "requests a second"),
+        ("waiting-jobs", int, "trainings and prompts that may wait"),
         ("stored-mb", int, "megabytes of photos, LoRAs and pictures"),
-    ):  # fmt: skip
-        limits.add_argument(f"--{name}", type=_limit(kind), metavar="N", help=f"{words}; 0: no limit; {DEFAULT}: as the settings say")
+    ):
+        limits.add_argument(
+            f"--{name}",
+            type=_limit(kind),
+            metavar="N",
+            help=f"{words}; 0: no limit; {DEFAULT}: as the settings say",
+        )
     data_flags(limits, limit)
     out = _of_account(below.add_parser("export", help="hand out all that it has: rows and files"))
-    out.add_argument("out", metavar="OUT", help="a new folder, a new .zip file, or - for a zip on standard output")
+    out.add_argument(
+        "out",
+        metavar="OUT",
+        help="a new folder, a new .zip file, or - for a zip on standard output",
+    )
     data_flags(out, export)
-    gone = _of_account(below.add_parser("delete", help="delete it with everything; its ledger stays, without a name"))
+    gone = _of_account(
+        below.add_parser(
+            "delete", help="delete it with everything; its ledger stays, without a name"
+        )
+    )
     gone.add_argument("--yes", action="store_true", help="do it")
     data_flags(gone, delete)
 
 
 def credit_flags(parser: argparse.ArgumentParser) -> None:
     _of_account(parser)
-    parser.add_argument("amount", metavar="AMOUNT", help="dollars, as 25 or 4.50; a negative amount takes back")
-    parser.add_argument("--reference", metavar="TEXT", help="of the payment: the same one counts once, however often it is said")
+    parser.add_argument(
+        "amount", metavar="AMOUNT", help="dollars, as 25 or 4.50; a negative amount takes back"
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="TEXT",
+        help="of the payment: the same one counts once, however often it is said",
+    )
     data_flags(parser, credit)
 
 

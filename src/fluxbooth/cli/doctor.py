@@ -1,4 +1,5 @@
-"""`fluxbooth doctor`: what this machine has for training and drawing, and what to do about what it lacks. Uses no network."""
+"""`fluxbooth doctor`: what this machine has for training and drawing, and what to do about what
+it lacks. Uses no network."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from fluxbooth.models.registry import Base
 from fluxbooth.version import __version__
 
 FLUX = [row for row in registry.BASES.values() if not Path(row.source).is_dir()]
-DOWNLOAD = 2 * (size.FLUX1.transformer + size.FLUX1.encoders + size.FLUX1.autoencoder)  # bytes, in bfloat16
+# bytes, in bfloat16
+DOWNLOAD = 2 * (size.FLUX1.transformer + size.FLUX1.encoders + size.FLUX1.autoencoder)
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             if finding.advice:
                 print(f"{'':26}{finding.advice}")
     rows = [{**asdict(finding), "state": finding.state} for finding in findings]
-    return {"version": __version__, "attention": sum(row["state"] == "attention" for row in rows), "findings": rows}
+    return {
+        "version": __version__,
+        "attention": sum(row["state"] == "attention" for row in rows),
+        "findings": rows,
+    }
 
 
 def examine() -> Iterator[Finding]:
     card, free = hardware.gpu(), hardware.free_memory()
-    yield Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding(
+        "Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
     yield _driver(card)
     yield _torch()
     yield _gpu(card)
@@ -70,30 +78,59 @@ def examine() -> Iterator[Finding]:
 def _driver(card: Gpu | None) -> Finding:
     version = Path("/proc/driver/nvidia/version")
     if version.is_file():
-        return Finding("driver", version.read_text().splitlines()[0].removeprefix("NVRM version:").strip())
+        return Finding(
+            "driver", version.read_text().splitlines()[0].removeprefix("NVRM version:").strip()
+        )
     if card is not None:
         return Finding("driver", "there, its version is not told")
-    return Finding("driver", "no NVIDIA driver is loaded", "Only needed with an NVIDIA GPU: install its driver and restart, then repeat.")
+    return Finding(
+        "driver",
+        "no NVIDIA driver is loaded",
+        "Only needed with an NVIDIA GPU: install its driver and restart, then repeat.",
+    )
 
 
 def _torch() -> Finding:
     import torch
 
-    builds = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}" if torch.version.hip else "CPU only"
+    builds = (
+        f"CUDA {torch.version.cuda}"
+        if torch.version.cuda
+        else f"ROCm {torch.version.hip}"
+        if torch.version.hip
+        else "CPU only"
+    )
     found = f"{torch.__version__}, built for {builds}"
     if builds == "CPU only" and Path("/proc/driver/nvidia/version").is_file():
-        return Finding("torch", found, "This build cannot use the GPU: install the CUDA build that pytorch.org shows for your system.")
+        return Finding(
+            "torch",
+            found,
+            (
+                "This build cannot use the GPU: install the CUDA build that pytorch.org shows "
+                "for your system."
+            ),
+        )
     return Finding("torch", found)
 
 
 def _gpu(card: Gpu | None) -> Finding:
     if card is not None:
-        return Finding("GPU", f"{card.name}, {gigabytes(card.total)}, compute capability {card.capability[0]}.{card.capability[1]}")
+        return Finding(
+            "GPU",
+            (
+                f"{card.name}, {gigabytes(card.total)}, compute capability "
+                f"{card.capability[0]}.{card.capability[1]}"
+            ),
+        )
     return Finding(
         "GPU",
         "none that torch can use",
-        "FLUX.1 needs an NVIDIA GPU, of 6 GB or more to train at 512 px. Without one, nano does everything on the CPU: it shows the whole "
-        "flow but draws only small cartoons. `fluxbooth plan` tells what a card of each size could do; rented ones work as well.",
+        (
+            "FLUX.1 needs an NVIDIA GPU, of 6 GB or more to train at 512 px. Without one, nano "
+            "does everything on the CPU: it shows the whole "
+            "flow but draws only small cartoons. `fluxbooth plan` tells what a card of each size "
+            "could do; rented ones work as well."
+        ),
     )
 
 
@@ -103,7 +140,10 @@ def _bfloat16(card: Gpu) -> Finding:
     return Finding(
         "bfloat16",
         "not in the GPU's hardware",
-        "Cards before the RTX 30 series only imitate it, so FLUX.1 computes in float32 there, many times slower. Use a newer card.",
+        (
+            "Cards before the RTX 30 series only imitate it, so FLUX.1 computes in float32 "
+            "there, many times slower. Use a newer card."
+        ),
     )
 
 
@@ -112,12 +152,21 @@ def _gpu_memory(card: Gpu, free: int) -> Finding:
     room = Room(card.free, free, *hardware.fast_dtype(card))
     row = registry.find(selection.BEST)
     try:
-        plan = estimate.choose(row.name, size.FLUX1, Job(min(row.resolutions), row.text_length), room)
+        plan = estimate.choose(
+            row.name, size.FLUX1, Job(min(row.resolutions), row.text_length), room
+        )
     except InputError as error:
         return Finding(
-            "GPU memory", found, f"{error} Other programs on the card take memory too: `nvidia-smi` lists them. nano needs less than 1 GB."
+            "GPU memory",
+            found,
+            (
+                f"{error} Other programs on the card take memory too: `nvidia-smi` lists them. "
+                "nano needs less than 1 GB."
+            ),
         )
-    return Finding("GPU memory", f"{found}; {row.name} trains at {min(row.resolutions)} px: {plan.why}")
+    return Finding(
+        "GPU memory", f"{found}; {row.name} trains at {min(row.resolutions)} px: {plan.why}"
+    )
 
 
 def _memory(card: Gpu | None, free: int) -> Finding:
@@ -128,8 +177,11 @@ def _memory(card: Gpu | None, free: int) -> Finding:
     return Finding(
         "main memory",
         found,
-        f"{gigabytes(needed)} free are advised: text encoders and blocks that do not fit on the card wait there. Close other programs, or "
-        "add memory or swap.",
+        (
+            f"{gigabytes(needed)} free are advised: text encoders and blocks that do not fit on "
+            "the card wait there. Close other programs, or "
+            "add memory or swap."
+        ),
     )
 
 
@@ -140,17 +192,31 @@ def _disk() -> Finding:
     found = f"{gigabytes(free)} free for {_at_home(HF_HUB_CACHE)}"
     if free >= DOWNLOAD or hub.local(registry.find(selection.BEST)):
         return Finding("disk", found)
-    return Finding("disk", found, f"FLUX.1-dev takes {gigabytes(DOWNLOAD)}: make room, or set HF_HOME to a folder on a larger disk.")
+    return Finding(
+        "disk",
+        found,
+        (
+            f"FLUX.1-dev takes {gigabytes(DOWNLOAD)}: make room, or set HF_HOME to a folder on a "
+            "larger disk."
+        ),
+    )
 
 
 def _cache() -> Finding:
     here = [row.name for row in FLUX if hub.local(row)]
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
-    found = (", ".join(here) or "no FLUX base") + " in the Hugging Face cache; nano comes with Fluxbooth" + (", offline" if offline else "")
+    found = (
+        (", ".join(here) or "no FLUX base")
+        + " in the Hugging Face cache; nano comes with Fluxbooth"
+        + (", offline" if offline else "")
+    )
     if here:
         return Finding("weights", found)
     return Finding(
-        "weights", found, f"With a GPU: `fluxbooth models pull {selection.BEST}`" + (" after unsetting HF_HUB_OFFLINE." if offline else ".")
+        "weights",
+        found,
+        f"With a GPU: `fluxbooth models pull {selection.BEST}`"
+        + (" after unsetting HF_HUB_OFFLINE." if offline else "."),
     )
 
 
@@ -158,13 +224,18 @@ def _token() -> Finding:
     from huggingface_hub import get_token
 
     if get_token():  # whether it is any good only the hub could say
-        return Finding("token", "HF_TOKEN is set" if os.environ.get("HF_TOKEN") else "from `hf auth login`")
+        return Finding(
+            "token", "HF_TOKEN is set" if os.environ.get("HF_TOKEN") else "from `hf auth login`"
+        )
     row = registry.find(selection.BEST)
     return Finding(
         "token",
         "none",
-        f"Needed only to download FLUX bases. Accept the licence at huggingface.co/{row.source}, make a token with read access at "
-        "huggingface.co/settings/tokens, and set it as HF_TOKEN or run `hf auth login`.",
+        (
+            "Needed only to download FLUX bases. Accept the licence at "
+            f"huggingface.co/{row.source}, make a token with read access at "
+            "huggingface.co/settings/tokens, and set it as HF_TOKEN or run `hf auth login`."
+        ),
     )
 
 
@@ -175,7 +246,9 @@ def _licence() -> Finding:
         notice = licences.notice(row)
     except InputError as error:
         return Finding("licence", f"{licences.STATED}={stated}", str(error))
-    return Finding("licence", f"{row.name}: {stated}" if notice is None else "not stated", notice or "")
+    return Finding(
+        "licence", f"{row.name}: {stated}" if notice is None else "not stated", notice or ""
+    )
 
 
 def _at_home(path: str) -> str:

@@ -27,7 +27,9 @@ def demo(options: argparse.Namespace) -> Json:
         display.note(licence)
         report = run(out, display, base=row.name)
     learnt, before = report["subject_similarity"], report["subject_similarity_without_lora"]
-    display.note(f"The pictures show {learnt:.0%} of the subject's traits, {before:.0%} without the LoRA.")
+    display.note(
+        f"The pictures show {learnt:.0%} of the subject's traits, {before:.0%} without the LoRA."
+    )
     display.note(f"Look at {out / 'contact-sheet.png'} or {out / 'index.html'}.")
     return report
 
@@ -38,7 +40,9 @@ def verify(options: argparse.Namespace) -> Json:
 
     row = registry.find(options.base) if options.base else models.offered(selection.default)
     if not row.trains:
-        raise InputError(f"{row.name} cannot be trained, only generated with: verify flux-dev, or nano.")
+        raise InputError(
+            f"{row.name} cannot be trained, only generated with: verify flux-dev, or nano."
+        )
     licence = licences.notice(row)
     from fluxbooth.cli.progress import Display
     from fluxbooth.evaluation.verify import run
@@ -49,11 +53,18 @@ def verify(options: argparse.Namespace) -> Json:
         display.note(licence)
         report = run(out, display, row)
     for check in report["checks"]:
-        display.note(f"{'held' if check['ok'] else 'DID NOT HOLD'}: {check['what']}: {check['why']}")
+        display.note(
+            f"{'held' if check['ok'] else 'DID NOT HOLD'}: {check['what']}: {check['why']}"
+        )
     for name, measured, predicted in figures(report):
         display.note(f"{name}: {measured}" + (f", predicted {predicted}" if predicted else ""))
-    display.note(f"{out / 'report.html'} and report.json hold no names and no paths: docs/hardware.md says where they help.")
+    display.note(
+        f"{out / 'report.html'} and report.json hold no names and no paths: docs/hardware.md "
+        "says where they help."
+    )
     failed = [check["what"] for check in report["checks"] if not check["ok"]]
     if failed:
-        raise FluxboothError(f"{', '.join(failed)} did not hold: {out / 'report.html'} tells how; please share it.")
+        raise FluxboothError(
+            f"{', '.join(failed)} did not hold: {out / 'report.html'} tells how; please share it."
+        )
     return report

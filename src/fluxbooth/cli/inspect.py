@@ -16,7 +16,8 @@ def inspect(options: argparse.Namespace) -> Json:
     from fluxbooth.photos import folders as photo_folders
     from fluxbooth.photos import inspection
 
-    inspection.find(options.photos)  # a folder that is missing is told before torch is asked for a GPU
+    # a folder that is missing is told before torch is asked for a GPU
+    inspection.find(options.photos)
     row = registry.find(options.base) if options.base else selection.suited()
     side = max(row.resolutions)
     report = inspection.inspect(inspection.read(options.photos), side**2)
@@ -25,7 +26,10 @@ def inspect(options: argparse.Namespace) -> Json:
         print(f"For {row.name}, at the area of {side} x {side}:")
         for photo in report.photos:
             left, top, right, bottom = photo.crop
-            crop = f"crop {right - left} x {bottom - top}, trained at {photo.bucket[0]} x {photo.bucket[1]}"
+            crop = (
+                f"crop {right - left} x {bottom - top}, trained at {photo.bucket[0]} x "
+                f"{photo.bucket[1]}"
+            )
             facts = f"{photo.width} x {photo.height}, sharpness {photo.sharpness:.2f}, {crop}"
             print(f"{photo.name}: {facts}" + (", with caption" if photo.has_caption else ""))
             for advice in photo.advice:

@@ -1,7 +1,8 @@
-"""The command line. Flags are the fields of the specs; nothing heavy is imported before a command runs.
+"""The command line. Flags are the fields of the specs; nothing heavy is imported before a command
+runs.
 
-Results go to standard output, everything else to standard error. Exit codes: 0 done, 2 the input or usage, 1 anything else,
-130 interrupted.
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 2 the input or
+usage, 1 anything else, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,7 +17,15 @@ from collections.abc import Callable, Sequence
 
 from fluxbooth import library_logging
 from fluxbooth.cli import evaluate, inspect, lora, train_generate
-from fluxbooth.cli.options import Flags, Parser, common_flags, complete_bases, completion_flags, spec_flags, verbs
+from fluxbooth.cli.options import (
+    Flags,
+    Parser,
+    common_flags,
+    complete_bases,
+    completion_flags,
+    spec_flags,
+    verbs,
+)
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.types import Json
 from fluxbooth.version import __version__
@@ -32,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain once more when it ends
+        # or Python would complain once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
@@ -50,7 +60,10 @@ def _run(arguments: list[str]) -> int:
     except FluxboothError as error:
         return _failed(arguments, error, 1)
     except KeyboardInterrupt:
-        print("\nInterrupted. What was done is kept; the same command goes on from there.", file=sys.stderr)
+        print(
+            "\nInterrupted. What was done is kept; the same command goes on from there.",
+            file=sys.stderr,
+        )
         return 130
     if options.json:
         print(json.dumps(result))
@@ -66,7 +79,10 @@ def _failed(arguments: list[str], error: FluxboothError, code: int) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     """Raises InputError for what is not understood."""
-    parser = Parser(prog="fluxbooth", description="Fine-tune a FLUX image model on photos of a subject, and make pictures of it.")
+    parser = Parser(
+        prog="fluxbooth",
+        description="Fine-tune a FLUX image model on photos of a subject, and make pictures of it.",
+    )
     parser.add_argument("--version", action="version", version=f"fluxbooth {__version__}")
     below = verbs(parser)
     for name, (help_text, flags) in COMMANDS.items():
@@ -81,10 +97,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _train_flags(parser: argparse.ArgumentParser) -> None:
     from fluxbooth.specs import TrainSpec
 
-    parser.add_argument("photos", nargs="*", metavar="PHOTOS", help="a folder of photos, or the files")
+    parser.add_argument(
+        "photos", nargs="*", metavar="PHOTOS", help="a folder of photos, or the files"
+    )
     spec_flags(parser, TrainSpec)
     parser.add_argument("--config", metavar="FILE.toml", help="settings by their names; flags win")
-    parser.add_argument("--overwrite", action="store_true", help="replace what the output folder holds")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what the output folder holds"
+    )
     parser.add_argument("--out", metavar="DIR", help="output folder (default: ./ohwx-CLASS)")
     common_flags(parser, progress=True)
 
@@ -92,36 +112,69 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
 def _generate_flags(parser: argparse.ArgumentParser) -> None:
     from fluxbooth.specs import GenerateSpec
 
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="what to draw; <lora:NAME_OR_PATH:WEIGHT> uses a LoRA")
+    parser.add_argument(
+        "texts",
+        nargs="*",
+        metavar="TEXT",
+        help="what to draw; <lora:NAME_OR_PATH:WEIGHT> uses a LoRA",
+    )
     spec_flags(parser, GenerateSpec)
-    parser.add_argument("--out", metavar="DIR", default="pictures", help="output folder (default: pictures)")
+    parser.add_argument(
+        "--out", metavar="DIR", default="pictures", help="output folder (default: pictures)"
+    )
     common_flags(parser, progress=True)
 
 
 def _inspect_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photos", nargs="+", metavar="PHOTOS", help="a folder of photos, or the files")
-    complete_bases(parser.add_argument("--base", help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)"))
+    parser.add_argument(
+        "photos", nargs="+", metavar="PHOTOS", help="a folder of photos, or the files"
+    )
+    complete_bases(
+        parser.add_argument(
+            "--base",
+            help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)",
+        )
+    )
     common_flags(parser)
 
 
 def _lora_flags(parser: argparse.ArgumentParser) -> None:
     below = verbs(parser)
-    info = below.add_parser("info", help="what is in a LoRA file", description="What is in a LoRA file.")
+    info = below.add_parser(
+        "info", help="what is in a LoRA file", description="What is in a LoRA file."
+    )
     info.add_argument("file", metavar="FILE")
     info.set_defaults(run=lora.lora_info)
     common_flags(info)
-    convert = below.add_parser("convert", help="write a LoRA file in another format", description="Write a LoRA file in another format.")
+    convert = below.add_parser(
+        "convert",
+        help="write a LoRA file in another format",
+        description="Write a LoRA file in another format.",
+    )
     convert.add_argument("file", metavar="IN")
     convert.add_argument("result", metavar="OUT", help="a new .safetensors file")
-    convert.add_argument("--to", required=True, choices=("diffusers", "kohya"), help="kohya: also read by ComfyUI and Forge")
+    convert.add_argument(
+        "--to",
+        required=True,
+        choices=("diffusers", "kohya"),
+        help="kohya: also read by ComfyUI and Forge",
+    )
     convert.set_defaults(run=lora.lora_convert)
     common_flags(convert)
-    below.add_parser("import", help="make a LoRA from elsewhere a tune of the server", flags=_of_server("operate", "import_lora_flags"))
+    below.add_parser(
+        "import",
+        help="make a LoRA from elsewhere a tune of the server",
+        flags=_of_server("operate", "import_lora_flags"),
+    )
 
 
 def _demo_flags(parser: argparse.ArgumentParser, out: str = "demo-out") -> None:
     parser.add_argument("--out", metavar="DIR", default=out, help=f"output folder (default: {out})")
-    complete_bases(parser.add_argument("--base", help="model to train on (default: flux-dev with a GPU, else nano)"))
+    complete_bases(
+        parser.add_argument(
+            "--base", help="model to train on (default: flux-dev with a GPU, else nano)"
+        )
+    )
     common_flags(parser, progress=True)
 
 
@@ -154,15 +207,15 @@ def _running(flags: Flags, run: Command) -> Flags:
 
 COMMANDS: dict[str, tuple[str, Flags]] = {
     "demo": (
-        "train on the photos that come with Fluxbooth and make pictures, in a few minutes on a CPU", _running(_demo_flags, evaluate.demo)
+        ("train on the photos that come with Fluxbooth and make pictures, in a few minutes on " "a CPU"), _running(_demo_flags, evaluate.demo)
     ),
     "inspect": ("look at photos before training: size, sharpness, duplicates, crop", _running(_inspect_flags, inspect.inspect)),
     "train": ("train a LoRA on photos of one subject", _running(_train_flags, train_generate.train)),
     "generate": ("make pictures", _running(_generate_flags, train_generate.generate)),
-    "doctor": ("look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about each", _of("doctor")),
+    "doctor": (("look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do " "about each"), _of("doctor")),
     "plan": ("what a training would take on common cards: memory, time, and what is given up for it", _of("plan")),
     "verify": (
-        "measure this machine and a base's real weights against what is claimed; writes a report to share",
+        ("measure this machine and a base's real weights against what is claimed; writes a " "report to share"),
         _running(_verify_flags, evaluate.verify),
     ),
     "lora": ("look at LoRA files, convert them", _lora_flags),

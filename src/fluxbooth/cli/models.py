@@ -1,4 +1,5 @@
-"""Which base: what is on this machine, what fits it, what its licence means, and which one is taken where none was named."""
+"""Which base: what is on this machine, what fits it, what its licence means, and which one is
+taken where none was named."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ Chosen = TypeVar("Chosen")
 
 
 def offered(choose: Callable[[], Chosen]) -> Chosen:
-    """What `choose` chooses; if that base is not here yet it is offered to a person at a terminal, and chosen once it is.
+    """What `choose` chooses; if that base is not here yet it is offered to a person at a terminal,
+    and chosen once it is.
 
     Raises InputError with the command where nobody is there, or says no.
     """
@@ -36,7 +38,13 @@ def _pulled(row: Base) -> bool:
     """Whether somebody was there to say yes, and it was downloaded."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
-    print(f"This machine has a GPU, but {row.name} is not on it ({row.licence}; {selection.size(row)} to download).", file=sys.stderr)
+    print(
+        (
+            f"This machine has a GPU, but {row.name} is not on it ({row.licence}; "
+            f"{selection.size(row)} to download)."
+        ),
+        file=sys.stderr,
+    )
     print("Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         return False
@@ -50,7 +58,9 @@ def list_command(options: argparse.Namespace) -> dict[str, Any]:
     rows = [_row(base, room) for base in registry.BASES.values()]
     if not options.json:
         for row in rows:
-            print(f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}{row['licence']}: {row['licence_means']}")
+            print(
+                f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}{row['licence']}: {row['licence_means']}"
+            )
             for use in ("train", "generate"):
                 print(f"    {use}: {row[use]}")
             if not row["here"]:
@@ -67,7 +77,13 @@ def pull_command(options: argparse.Namespace) -> dict[str, Any]:
     pulled = hub.pull(row, lambda text: print(text, file=sys.stderr, flush=True))
     if not options.json:
         print(f"{row.name} is here, {pulled.files} files verified: {pulled.folder}")
-    return {"name": row.name, "folder": str(pulled.folder), "revision": pulled.revision, "files": pulled.files, "bytes": pulled.downloaded}
+    return {
+        "name": row.name,
+        "folder": str(pulled.folder),
+        "revision": pulled.revision,
+        "files": pulled.files,
+        "bytes": pulled.downloaded,
+    }
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -84,20 +100,29 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def _row(base: Base, room: Room) -> dict[str, Any]:
     folder = hub.local(base)
     return {
-        "name": base.name, "licence": base.licence, "licence_means": MEANINGS[base.licence],
-        "native": f"{base.native_side} x {base.native_side}", "trains": base.trains, "source": base.source,
+        "name": base.name,
+        "licence": base.licence,
+        "licence_means": MEANINGS[base.licence],
+        "native": f"{base.native_side} x {base.native_side}",
+        "trains": base.trains,
+        "source": base.source,
         "revision": hub.pinned(base) if folder is None else hub.commit_of(base, folder),
-        "here": folder is not None, "folder": None if folder is None else str(folder),
-        "train": _fits(base, room, training=True) if base.trains else "not possible: its LoRAs come from flux-dev",
+        "here": folder is not None,
+        "folder": None if folder is None else str(folder),
+        "train": _fits(base, room, training=True)
+        if base.trains
+        else "not possible: its LoRAs come from flux-dev",
         "generate": _fits(base, room, training=False),
-    }  # fmt: skip
+    }
 
 
 def _fits(base: Base, room: Room, *, training: bool) -> str:
     """The plan's line for this machine, or why there is none."""
     try:
         if training:
-            return planner.training(registry.resolve(TrainSpec(class_name="man", base=base.name), 1), room).why
+            return planner.training(
+                registry.resolve(TrainSpec(class_name="man", base=base.name), 1), room
+            ).why
         return planner.generation(GenerateSpec(base=base.name), base.native_side, room).why
     except InputError as error:
         return str(error)

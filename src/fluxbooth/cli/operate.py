@@ -1,4 +1,5 @@
-"""The operator's commands beside a running server: keys, callbacks, imports, backups. They work on the data folder."""
+"""The operator's commands beside a running server: keys, callbacks, imports, backups. They work
+on the data folder."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.types import Json
 
-KEPT = ("fluxbooth.sqlite", accounts.SECRET, "files")  # of a data folder, all that a restored server needs
+# of a data folder, all that a restored server needs
+KEPT = ("fluxbooth.sqlite", accounts.SECRET, "files")
 
 
 def key(options: argparse.Namespace) -> Json:
@@ -39,7 +41,9 @@ def key(options: argparse.Namespace) -> Json:
     with database.write() as session:
         account = _account(session, options.account)
         if options.verb == "create":
-            made = accounts.create_key(session, account, options.label, accounts.pepper(settings.data))
+            made = accounts.create_key(
+                session, account, options.label, accounts.pepper(settings.data)
+            )
             if not options.json:
                 print(made)
             return {"key": made}
@@ -55,18 +59,28 @@ def key(options: argparse.Namespace) -> Json:
         both = select(ApiKey, Account.name).join(Account, Account.id == ApiKey.account_id)
         rows = [
             {
-                "prefix": row.prefix, "account": name, "label": row.label, "created_at": row.created_at.isoformat(),
+                "prefix": row.prefix,
+                "account": name,
+                "label": row.label,
+                "created_at": row.created_at.isoformat(),
                 "revoked": row.revoked_at is not None,
             }
             for row, name in session.execute(both.order_by(ApiKey.id))
-        ]  # fmt: skip
-    lines = [f"{r['prefix']}...  {r['created_at'][:10]}  {r['account']:20}  {'revoked' if r['revoked'] else r['label']}" for r in rows]
+        ]
+    lines = [
+        (
+            f"{r['prefix']}...  {r['created_at'][:10]}  {r['account']:20}  "
+            f"{'revoked' if r['revoked'] else r['label']}"
+        )
+        for r in rows
+    ]
     show(options, lines)
     return {"keys": rows}
 
 
 def callbacks(options: argparse.Namespace) -> Json:
-    """`callbacks list|replay|secret`: what was told to whom, telling it again, and what it is signed with."""
+    """`callbacks list|replay|secret`: what was told to whom, telling it again, and what it is
+    signed with."""
     settings, database = opened(options)
     if options.verb == "secret":
         with database.write() as session:
@@ -80,17 +94,32 @@ def callbacks(options: argparse.Namespace) -> Json:
             try:
                 known.replay(session, jobs, None, options.id)
             except NotFound:
-                raise InputError(f"There is no callback {options.id}: `fluxbooth callbacks list` shows them.") from None
+                raise InputError(
+                    f"There is no callback {options.id}: `fluxbooth callbacks list` shows them."
+                ) from None
         return {"replayed": options.id}
     with database.read() as session:
         rows = [
             {
-                "id": row.id, "about": known.about(row), "url": row.url.split("?")[0], "state": known.state(row), "attempts": row.attempts,
+                "id": row.id,
+                "about": known.about(row),
+                "url": row.url.split("?")[0],
+                "state": known.state(row),
+                "attempts": row.attempts,
                 "error": row.last_error,
             }
             for row in known.listed(session, None, options.limit)
-        ]  # fmt: skip
-    show(options, [f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  {r['error'] or ''}" for r in rows])
+        ]
+    show(
+        options,
+        [
+            (
+                f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  "
+                f"{r['error'] or ''}"
+            )
+            for r in rows
+        ],
+    )
     return {"callbacks": rows}
 
 
@@ -103,19 +132,35 @@ class _File:
 def import_lora(options: argparse.Namespace) -> Json:
     """`lora import`: a LoRA from elsewhere becomes a tune that prompts can use."""
     settings, database = opened(options)
-    jobs, store = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url)), Store(settings.data)
+    jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
+    store = Store(settings.data)
     source = Path(options.file)
     if not source.is_file():
         raise InputError(f"There is no file {source}: give the path of a .safetensors file.")
     copy = store.incoming / f"{secrets.token_hex(8)}.safetensors"
     try:
         shutil.copy(source, copy)
-        form = TuneForm.read({"title": options.title or source.stem, "name": options.name, "token": options.token})
+        form = TuneForm.read(
+            {"title": options.title or source.stem, "name": options.name, "token": options.token}
+        )
         tunes.check_lora(settings, form, _File(copy, source.name))
         with database.write() as session:
             account = _account(session, options.account)
-            tune = tunes.create(session, settings, store, jobs, account, form, [], lora_file=_File(copy, source.name))
-            made = {"id": tune.id, "title": tune.title, "use": f"<lora:{tune.id}:1.0> {tune.token} {tune.name}"}
+            tune = tunes.create(
+                session,
+                settings,
+                store,
+                jobs,
+                account,
+                form,
+                [],
+                lora_file=_File(copy, source.name),
+            )
+            made = {
+                "id": tune.id,
+                "title": tune.title,
+                "use": f"<lora:{tune.id}:1.0> {tune.token} {tune.name}",
+            }
     finally:
         copy.unlink(missing_ok=True)
     show(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
@@ -131,7 +176,10 @@ def backup(options: argparse.Namespace) -> Json:
     try:
         made = backups.make(settings, database, Store(settings.data), out.absolute())
     except OSError as error:
-        raise FluxboothError(f"The backup to {out} ended half-way ({error.strerror}): remove what is there, and make room.") from error
+        raise FluxboothError(
+            f"The backup to {out} ended half-way ({error.strerror}): remove what is there, "
+            "and make room."
+        ) from error
     return {"backup": str(out), **made}
 
 
@@ -155,7 +203,9 @@ def _account(session: Session, name: str | None) -> Account:
     """The one that was named, else the owner of the installation."""
     if name is not None:
         return accounts.find(session, name)
-    return session.scalar(select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)) or first_account(session)
+    return session.scalar(
+        select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)
+    ) or first_account(session)
 
 
 def opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
@@ -172,10 +222,14 @@ def key_flags(parser: argparse.ArgumentParser) -> None:
     below = verbs(parser)
     create = below.add_parser("create", help="make a key and show it once")
     create.add_argument("--label", default="", help="what it is for")
-    create.add_argument("--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)")
+    create.add_argument(
+        "--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)"
+    )
     link = below.add_parser("link", help="a link that signs a browser in to the web app, once")
     link.add_argument("--url", help="where the server is reached, if not where it listens")
-    link.add_argument("--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)")
+    link.add_argument(
+        "--account", metavar="ACCOUNT", help="name or number of the account (default: the owner)"
+    )
     below.add_parser("list", help="the keys by their first letters")
     revoke = below.add_parser("revoke", help="make a key useless")
     revoke.add_argument("prefix", metavar="PREFIX", help="the first letters, as `list` shows them")
@@ -192,17 +246,25 @@ def callbacks_flags(parser: argparse.ArgumentParser) -> None:
     replay.add_argument("id", metavar="ID")
     secret = below.add_parser("secret", help="show what an account's callbacks are signed with")
     secret.add_argument("--account", metavar="ACCOUNT", help="whose (default: the owner's)")
-    secret.add_argument("--new", action="store_true", help="make it anew; the one before signs too, for a day")
+    secret.add_argument(
+        "--new", action="store_true", help="make it anew; the one before signs too, for a day"
+    )
     for verb in below.choices.values():
         data_flags(verb, callbacks)
 
 
 def import_lora_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a LoRA in any format that is read (docs/generating.md)")
-    parser.add_argument("--name", required=True, help="class word of its subject: man, woman, dog, bag")
+    parser.add_argument(
+        "file", metavar="FILE", help="a LoRA in any format that is read (docs/generating.md)"
+    )
+    parser.add_argument(
+        "--name", required=True, help="class word of its subject: man, woman, dog, bag"
+    )
     parser.add_argument("--token", help="its rare word (default: ohwx)")
     parser.add_argument("--title", help="what to call the tune (default: the file's name)")
-    parser.add_argument("--account", metavar="ACCOUNT", help="whose tune it becomes (default: the owner's)")
+    parser.add_argument(
+        "--account", metavar="ACCOUNT", help="whose tune it becomes (default: the owner's)"
+    )
     data_flags(parser, import_lora)
 
 
@@ -217,7 +279,9 @@ def restore_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def data_flags(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], Json]) -> None:
-    parser.add_argument("--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)")
+    parser.add_argument(
+        "--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)"
+    )
     common_flags(parser)
     parser.set_defaults(run=_told(run))
 

@@ -1,4 +1,5 @@
-"""How commands are read: flags from the fields of the specs, one sentence for what is not understood, completion for shells."""
+"""How commands are read: flags from the fields of the specs, one sentence for what is not
+understood, completion for shells."""
 
 from __future__ import annotations
 
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 
 # what the fields of the specs are called on the command line, where not by their own name
-FLAG_NAMES = {"class_name": "name", "resolutions": "resolution", "loras": "lora", "sample_prompts": "sample-prompt", "trackers": "tracker"}
+FLAG_NAMES = {
+    "class_name": "name",
+    "resolutions": "resolution",
+    "loras": "lora",
+    "sample_prompts": "sample-prompt",
+    "trackers": "tracker",
+}
 SHELLS = ("bash", "zsh", "fish")
 Flags = Callable[[argparse.ArgumentParser], None]
 
@@ -29,15 +36,17 @@ Flags = Callable[[argparse.ArgumentParser], None]
 class Parser(argparse.ArgumentParser):
     """As argparse's, but what is not understood is an InputError, with what was probably meant.
 
-    `flags` adds a command's flags once it is the one that was named, for they may take a moment to import. Of the options, `parser` is
-    that of the command, `run` what it does: None if it only has commands below it.
+    `flags` adds a command's flags once it is the one that was named, for they may take a moment to
+    import. Of the options, `parser` is that of the command, `run` what it does: None if it only has
+    commands below it.
     """
 
     def __init__(self, *args: Any, flags: Flags | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
         self._flags = flags
         self.set_defaults(parser=self)
-        if self.prog.rpartition(" ")[2] in os.environ.get("COMP_LINE", "").split():  # argcomplete looks at the flags before they are read
+        # argcomplete looks at the flags before they are read
+        if self.prog.rpartition(" ")[2] in os.environ.get("COMP_LINE", "").split():
             self._add_flags()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -54,7 +63,11 @@ class Parser(argparse.ArgumentParser):
         if left:
             flag = next((text for text in left if text.startswith("-")), None)
             known = options.parser._option_string_actions  # argparse has no public name for it
-            what = f"There is no flag {flag}{did_you_mean(flag, known)}" if flag else f"{left[0]!r} is one argument too many"
+            what = (
+                f"There is no flag {flag}{did_you_mean(flag, known)}"
+                if flag
+                else f"{left[0]!r} is one argument too many"
+            )
             options.parser.error(what)
         return options
 
@@ -69,7 +82,10 @@ class Parser(argparse.ArgumentParser):
         meant, use = did_you_mean(str(value), known), _either([repr(name) for name in known])
         if isinstance(action, argparse._SubParsersAction):
             raise InputError(f"There is no command {value!r}{meant}: use {use}.")
-        raise InputError(f"{'/'.join(action.option_strings) or action.metavar} {value!r} will not do{meant}: use {use}.")
+        raise InputError(
+            f"{'/'.join(action.option_strings) or action.metavar} {value!r} will not "
+            f"do{meant}: use {use}."
+        )
 
 
 def verbs(parser: argparse.ArgumentParser, *, needed: bool = True) -> Any:
@@ -80,9 +96,14 @@ def verbs(parser: argparse.ArgumentParser, *, needed: bool = True) -> Any:
 
 
 def spec_flags(parser: argparse.ArgumentParser, spec: type[Spec]) -> None:
-    """A flag for every field; values stay text, the spec itself checks them but for those that are of a few words."""
+    """A flag for every field; values stay text, the spec itself checks them but for those that
+    are of a few words."""
     for name, field in spec.model_fields.items():
-        default = f" (default: {field.default})" if field.default not in (None, (), False) and not field.is_required() else ""
+        default = (
+            f" (default: {field.default})"
+            if field.default not in (None, (), False) and not field.is_required()
+            else ""
+        )
         words = spec.choices(name)
         kinds: dict[str, Any] = {"choices": words} if words else {"metavar": "VALUE"}
         if field.annotation is bool:
@@ -91,7 +112,12 @@ def spec_flags(parser: argparse.ArgumentParser, spec: type[Spec]) -> None:
             kinds["action"] = "append"
         elif "tuple" in str(field.annotation):
             kinds |= {"action": "extend", "nargs": "+"}
-        added = parser.add_argument(flag_of(name), dest=name, help=f"{field.description}{default}".replace("%", "%%"), **kinds)
+        added = parser.add_argument(
+            flag_of(name),
+            dest=name,
+            help=f"{field.description}{default}".replace("%", "%%"),
+            **kinds,
+        )
         if name == "base":
             complete_bases(added)
 
@@ -114,10 +140,15 @@ def flag_of(field: str) -> str:
 
 
 def common_flags(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on standard output"
+    )
     if progress:
         parser.add_argument(
-            "--progress", choices=("auto", "json", "none"), default="auto", help="json: a line for each event on standard output"
+            "--progress",
+            choices=("auto", "json", "none"),
+            default="auto",
+            help="json: a line for each event on standard output",
         )
 
 
@@ -139,7 +170,11 @@ def _either(words: Sequence[str]) -> str:
 
 
 def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
-    return {name: getattr(options, name) for name in spec.model_fields if getattr(options, name) is not None}
+    return {
+        name: getattr(options, name)
+        for name in spec.model_fields
+        if getattr(options, name) is not None
+    }
 
 
 def _config(path: str | None) -> Json:
@@ -150,6 +185,8 @@ def _config(path: str | None) -> Json:
     try:
         return tomllib.loads(Path(path).read_text())
     except OSError as error:
-        raise InputError(f"The settings file {path} cannot be read ({error.strerror}): check --config.") from error
+        raise InputError(
+            f"The settings file {path} cannot be read ({error.strerror}): check --config."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"The settings file {path} is not valid TOML: {error}.") from error

@@ -1,8 +1,10 @@
-"""`fluxbooth plan`: what a training would take on common cards, or on one of so many GB, without loading any weights.
+"""`fluxbooth plan`: what a training would take on common cards, or on one of so many GB, without
+loading any weights.
 
-Times are estimates: floating-point operations of a step over (MFU x the card's peak). The MFU are those that published FLUX.1
-LoRA trainings reach: 0.20 to 0.38 on consumer cards, 0.10 on an H100, where overhead and not arithmetic is the limit. For the other cards
-of data centres nothing sound is published: theirs are assumed, the less the faster the card.
+Times are estimates: floating-point operations of a step over (MFU x the card's peak). The MFU are
+those that published FLUX.1 LoRA trainings reach: 0.20 to 0.38 on consumer cards, 0.10 on an H100,
+where overhead and not arithmetic is the limit. For the other cards of data centres nothing sound is
+published: theirs are assumed, the less the faster the card.
 """
 
 from __future__ import annotations
@@ -29,26 +31,63 @@ MAIN_MEMORY = 32.0  # GB, assumed of a machine that is not this one
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
-    complete_bases(parser.add_argument("--base", default="flux-dev", help="model to train on (default: flux-dev)"))
-    parser.add_argument("--vram", type=float, metavar="GB", help="plan for a card of this memory instead of the common ones")
-    parser.add_argument("--ram", type=float, metavar="GB", help=f"main memory beside it (default: {MAIN_MEMORY:.0f})")
-    parser.add_argument("--resolution", type=int, nargs="+", metavar="N", help="train at these areas (side of the square, pixels)")
-    parser.add_argument("--rank", type=int, default=16, metavar="N", help="rank of the LoRA (default: 16)")
+    complete_bases(
+        parser.add_argument(
+            "--base", default="flux-dev", help="model to train on (default: flux-dev)"
+        )
+    )
+    parser.add_argument(
+        "--vram",
+        type=float,
+        metavar="GB",
+        help="plan for a card of this memory instead of the common ones",
+    )
+    parser.add_argument(
+        "--ram",
+        type=float,
+        metavar="GB",
+        help=f"main memory beside it (default: {MAIN_MEMORY:.0f})",
+    )
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="train at these areas (side of the square, pixels)",
+    )
+    parser.add_argument(
+        "--rank", type=int, default=16, metavar="N", help="rank of the LoRA (default: 16)"
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures a step")
     common_flags(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """The plan as JSON, printed as a table unless JSON was asked for."""
-    asked = {"rank": options.rank, "batch_size": options.batch_size, "resolutions": options.resolution}
-    spec = TrainSpec.read({"class_name": "man", "base": options.base} | {k: v for k, v in asked.items() if v is not None})
+    asked = {
+        "rank": options.rank,
+        "batch_size": options.batch_size,
+        "resolutions": options.resolution,
+    }
+    spec = TrainSpec.read(
+        {"class_name": "man", "base": options.base}
+        | {k: v for k, v in asked.items() if v is not None}
+    )
     row = registry.find(spec.base)
     if not row.trains:
-        raise InputError(f"{row.name} cannot be trained, only generated with: plan for flux-dev, its LoRAs work on {row.name}.")
+        raise InputError(
+            f"{row.name} cannot be trained, only generated with: plan for flux-dev, its "
+            f"LoRAs work on {row.name}."
+        )
     spec, size = registry.resolve(spec, 1), shape.of(row.train_source)
     jobs = _jobs(spec)
     rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
-    job = {"resolutions": [job.side for job in jobs], "rank": spec.rank, "batch_size": spec.batch_size, "text_length": spec.text_length}
+    job = {
+        "resolutions": [job.side for job in jobs],
+        "rank": spec.rank,
+        "batch_size": spec.batch_size,
+        "text_length": spec.text_length,
+    }
     if options.vram is not None and "problem" in rows[0]:
         raise InputError(rows[0]["problem"])
     result = {"base": row.name, "parameters": size.transformer, "job": job, "cards": rows}
@@ -58,7 +97,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
-    """The cards to plan for and what is free there: the one asked for, or this machine's and the common ones."""
+    """The cards to plan for and what is free there: the one asked for, or this machine's and
+    the common ones."""
     for name in ("vram", "ram"):
         value = getattr(options, name)
         if value is not None and not 0 < value < 10_000:
@@ -66,12 +106,16 @@ def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
     main = (options.ram or MAIN_MEMORY) * GIB
     if options.vram is not None:
         near = like(options.vram * GIB)
-        card = dataclasses.replace(near, name=f"{options.vram:g} GB, as fast as {near.name}", vram=options.vram)
+        card = dataclasses.replace(
+            near, name=f"{options.vram:g} GB, as fast as {near.name}", vram=options.vram
+        )
         return [(card, card.room(main))]
     here = hardware.gpu()
     own = []
     if here is not None:
-        card = dataclasses.replace(like(here.total, here.name), name=f"this machine's {here.name}", vram=here.total / GIB)
+        card = dataclasses.replace(
+            like(here.total, here.name), name=f"this machine's {here.name}", vram=here.total / GIB
+        )
         free_main = options.ram * GIB if options.ram else hardware.free_memory()
         own = [(card, Room(here.free, free_main, *hardware.fast_dtype(here)))]
     return own + [(card, card.room(main)) for card in CARDS]
@@ -85,18 +129,32 @@ def _row(name: str, size: Shape, jobs: list[Job], card: Card, room: Room) -> dic
         return facts | {"fits": False, "problem": str(error)}
     seconds = _seconds(size, jobs, plan.choice, card)
     return facts | {
-        "fits": True, **asdict(plan.choice), "checkpointing": plan.choice.checkpointing(size),
-        "peak_gb": round(plan.estimate.device / GIB, 1), "main_memory_gb": round(plan.estimate.main / GIB, 1),
-        "seconds_per_step": round(seconds, 3), "minutes_per_1000_steps": round(seconds * 1000 / 60, 1), "why": plan.why,
-    }  # fmt: skip
+        "fits": True,
+        **asdict(plan.choice),
+        "checkpointing": plan.choice.checkpointing(size),
+        "peak_gb": round(plan.estimate.device / GIB, 1),
+        "main_memory_gb": round(plan.estimate.main / GIB, 1),
+        "seconds_per_step": round(seconds, 3),
+        "minutes_per_1000_steps": round(seconds * 1000 / 60, 1),
+        "why": plan.why,
+    }
 
 
 def _show(result: dict[str, Any]) -> None:
     job = result["job"]
     sides = ", ".join(map(str, job["resolutions"]))
-    print(f"Training {result['base']} ({result['parameters'] / 1e9:.2f} billion parameters) at {sides} px, rank {job['rank']}, ", end="")
+    print(
+        (
+            f"Training {result['base']} ({result['parameters'] / 1e9:.2f} billion parameters) at "
+            f"{sides} px, rank {job['rank']}, "
+        ),
+        end="",
+    )
     print(f"batch {job['batch_size']}, {job['text_length']} text tokens:")
-    print(f"{'card':28}{'GB':>5}{'peak':>7}{'RAM':>6}  {'base':10}{'recomputed':24}{'encoders':10}{'offloaded':>10}{'min/1000':>10}")
+    print(
+        f"{'card':28}{'GB':>5}{'peak':>7}{'RAM':>6}  "
+        f"{'base':10}{'recomputed':24}{'encoders':10}{'offloaded':>10}{'min/1000':>10}"
+    )
     why = ""
     for row in result["cards"]:
         if not row["fits"]:
@@ -110,4 +168,7 @@ def _show(result: dict[str, Any]) -> None:
         if row["why"] != why:  # cards of one size are told why once
             why = row["why"]
             print(f"    {why}")
-    print("Times are estimates: operations / (MFU x peak), from published trainings; the mean over the sizes.")
+    print(
+        "Times are estimates: operations / (MFU x peak), from published trainings; the mean "
+        "over the sizes."
+    )

@@ -1,4 +1,5 @@
-"""What a person sees while a command works: a bar on a terminal, a line now and then elsewhere, JSON lines for programs."""
+"""What a person sees while a command works: a bar on a terminal, a line now and then elsewhere,
+JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 
 
 class Display:
-    """Called with every event of a training or generation; a context manager, so that the bar is always closed."""
+    """Called with every event of a training or generation; a context manager, so that the bar
+    is always closed."""
 
     def __init__(self, style: Style) -> None:
         self._style = style
@@ -25,7 +27,13 @@ class Display:
     def __enter__(self) -> Self:
         if self._style == "auto" and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             columns = (
                 TextColumn("{task.description}"),
@@ -90,4 +98,8 @@ class Display:
         elif time.monotonic() - self._last_line >= LINE_EVERY or done == of:
             self._last_line = time.monotonic()
             left = f", {seconds_left:.0f} s left" if seconds_left else ""
-            print(f"{what} {done}/{of}{', ' + facts if facts else ''}{left}", file=sys.stderr, flush=True)
+            print(
+                f"{what} {done}/{of}{', ' + facts if facts else ''}{left}",
+                file=sys.stderr,
+                flush=True,
+            )

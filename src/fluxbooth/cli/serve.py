@@ -15,17 +15,23 @@ from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.types import Json
 
-NANO_NOTICE = "Every FLUX base is answered by nano, a small model for trying things out. Use --base flux-dev on a machine with a GPU."
+NANO_NOTICE = (
+    "Every FLUX base is answered by nano, a small model for trying things out. Use --base "
+    "flux-dev on a machine with a GPU."
+)
 
 
 def serve(options: argparse.Namespace) -> Json:
-    """Runs until it is stopped: the API here, the engine in a process of its own, started anew if it dies."""
+    """Runs until it is stopped: the API here, the engine in a process of its own, started anew
+    if it dies."""
     import uvicorn
 
     from fluxbooth.web.app import create_app
     from fluxbooth.web.listener import Listener
 
-    settings = read_settings(host=options.host, port=options.port, data=options.data, base=options.base)
+    settings = read_settings(
+        host=options.host, port=options.port, data=options.data, base=options.base
+    )
     _check_bases(settings)
     with opening.faults_said(settings):
         database = opening.opened(settings)
@@ -34,17 +40,24 @@ def serve(options: argparse.Namespace) -> Json:
         note_url(settings)
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
-        # until uvicorn's handlers are there; it raises them again once it is done, and then the engine has its turn
+        # until uvicorn's handlers are there; it raises them again once it is done, and then the
+        # engine has its turn
         signal.signal(name, lambda *_: stopping.set())
     _banner(settings, first)
     engine = None if options.no_worker else Supervisor(settings)
     if engine:
         engine.start()
     config = uvicorn.Config(
-        create_app(settings, stopping, engine.state if engine else None), host=settings.host, port=settings.port, log_level="warning",
-        access_log=False, proxy_headers=True, forwarded_allow_ips=settings.trusted_proxies, timeout_graceful_shutdown=10,
+        create_app(settings, stopping, engine.state if engine else None),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=10,
         timeout_keep_alive=30,
-    )  # fmt: skip
+    )
     try:
         Listener(config, stopping).run()
     finally:
@@ -57,28 +70,49 @@ def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
     lines = [f"Fluxbooth listens on {settings.url}"]
     lines += [NANO_NOTICE] if settings.base == "nano" else []
     if hub.local(registry.find(settings.base)) is None:
-        lines += [f"{settings.base} is not on this machine: run `fluxbooth models pull {settings.base}`; until then its jobs fail."]
+        lines += [
+            (
+                f"{settings.base} is not on this machine: run `fluxbooth models pull "
+                f"{settings.base}`; until then its jobs fail."
+            )
+        ]
     if first:
-        lines += [f"Your key, shown only now: {first[0]}", "Lost it? `fluxbooth key create` makes another."]
-        lines += [f"The web app opens here, once, within a day: {first[1]}", "Another such link: `fluxbooth key link`"]
+        lines += [
+            f"Your key, shown only now: {first[0]}",
+            "Lost it? `fluxbooth key create` makes another.",
+        ]
+        lines += [
+            f"The web app opens here, once, within a day: {first[1]}",
+            "Another such link: `fluxbooth key link`",
+        ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _check_bases(settings: Settings) -> None:
-    """The server's own base can be trained, each that draws is one, and what their licence asks for is stated."""
+    """The server's own base can be trained, each that draws is one, and what their licence asks
+    for is stated."""
     registry.find_to_train(settings.base)
     for name in sorted(settings.served):
-        if registry.find(name).licence == registry.FLUX_DEV_LICENCE and settings.flux_dev_license is None:
+        if (
+            registry.find(name).licence == registry.FLUX_DEV_LICENCE
+            and settings.flux_dev_license is None
+        ):
             raise InputError(
-                f"{name} may be served only under a licence of FLUX.1-dev that you hold: set FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial "
-                "for research and personal use, or FLUXBOOTH_FLUX_DEV_LICENSE=commercial if Black Forest Labs sold you one."
+                f"{name} may be served only under a licence of FLUX.1-dev that you hold: set "
+                "FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial "
+                "for research and personal use, or FLUXBOOTH_FLUX_DEV_LICENSE=commercial if "
+                "Black Forest Labs sold you one."
             )
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", help="port (default: 8000)")
-    parser.add_argument("--data", metavar="DIR", help="folder of everything that is kept (default: ~/.local/share/fluxbooth)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of everything that is kept (default: ~/.local/share/fluxbooth)",
+    )
     parser.add_argument("--base", help="base that answers every FLUX base id (default: nano)")
     parser.add_argument("--no-worker", action="store_true", help="answer requests, but do no work")
     parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)

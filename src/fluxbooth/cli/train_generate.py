@@ -1,4 +1,5 @@
-"""What the commands of one machine do: flags in, one JSON object out, words for people on standard error."""
+"""What the commands of one machine do: flags in, one JSON object out, words for people on
+standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def train(options: argparse.Namespace) -> Json:
 
     values = _config(options.config) | _given(options, TrainSpec)
     if not options.photos:  # some flags take all that stands behind them
-        raise InputError("Say which photos to train on, before the flags: `fluxbooth train PHOTOS --name man`.")
+        raise InputError(
+            "Say which photos to train on, before the flags: `fluxbooth train PHOTOS --name man`."
+        )
     if not values.get("class_name"):
         raise InputError("Say what the photos show with --name: man, woman, dog, bag ...")
     spec = TrainSpec.read(values)
@@ -34,7 +37,8 @@ def train(options: argparse.Namespace) -> Json:
     from fluxbooth.photos import inspection
     from fluxbooth.training import distributed
 
-    inspection.find(options.photos)  # a folder that is missing is told before seconds are spent on loading
+    # a folder that is missing is told before seconds are spent on loading
+    inspection.find(options.photos)
     from fluxbooth.cli.progress import Display
     from fluxbooth.training.loop import train as run
 
@@ -45,7 +49,10 @@ def train(options: argparse.Namespace) -> Json:
         display.note(licence)
         display.note("Loading ...")
         result = run(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
-    display.note(f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss {result['loss']:.4f}.")
+    display.note(
+        f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss "
+        f"{result['loss']:.4f}."
+    )
     display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]}')
     return result
 
@@ -53,7 +60,8 @@ def train(options: argparse.Namespace) -> Json:
 def generate(options: argparse.Namespace) -> Json:
     from fluxbooth.specs import GenerateSpec
 
-    values, texts = _given(options, GenerateSpec), [t for t in options.texts if not LORA_FILE.search(t)]
+    values = _given(options, GenerateSpec)
+    texts = [t for t in options.texts if not LORA_FILE.search(t)]
     # `--lora a.safetensors b.safetensors` leaves b among the texts
     values["loras"] = (*values.get("loras", ()), *(t for t in options.texts if LORA_FILE.search(t)))
     spec = GenerateSpec.read(values)
@@ -78,7 +86,8 @@ def generate(options: argparse.Namespace) -> Json:
         display.note(licence)
 
         def report(event: Json) -> None:
-            if event["event"] == "picture":  # written as soon as it is drawn: whoever stops the others keeps it
+            # written as soon as it is drawn: whoever stops the others keeps it
+            if event["event"] == "picture":
                 drawn = [_written(picture, out) for picture in event["pictures"]]
                 rows.extend(drawn)
                 display({**event, "pictures": drawn})
@@ -103,4 +112,10 @@ def _written(picture: Picture, out: Path) -> Json:
         picture.save(path)
     except OSError as error:
         raise files.cannot_write(path, error) from error
-    return {"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "text": picture.text}
+    return {
+        "path": str(path),
+        "seed": picture.seed,
+        "width": picture.width,
+        "height": picture.height,
+        "text": picture.text,
+    }

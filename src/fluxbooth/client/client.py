@@ -1,4 +1,5 @@
-"""A client of Fluxbooth, and of any server that speaks the Astria API: typed results, progress, errors of one sentence.
+"""A client of Fluxbooth, and of any server that speaks the Astria API: typed results, progress,
+errors of one sentence.
 
     client = fluxbooth.Client("http://127.0.0.1:8000", "sd_...")
     tune = client.tunes.create("Ann", "woman", ["1.jpg", "2.jpg", "3.jpg", "4.jpg"])
@@ -20,7 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from fluxbooth import retry_after
-from fluxbooth.client.types import ApiError, Pack, Progress, Prompt, Resource, Tune, bracketed, refused
+from fluxbooth.client.types import (
+    ApiError,
+    Pack,
+    Progress,
+    Prompt,
+    Resource,
+    Tune,
+    bracketed,
+    refused,
+)
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.types import Json
 
@@ -29,7 +39,8 @@ if TYPE_CHECKING:
 else:
     try:
         import httpx
-    except ImportError:  # said when a client is made, so that the whole package can be imported without it
+    # said when a client is made, so that the whole package can be imported without it
+    except ImportError:
         httpx = None
 
 __all__ = ["ApiError", "Client", "Pack", "Progress", "Prompt", "Tune"]
@@ -46,9 +57,10 @@ FLUX_DEV = 1504944
 class Client:
     """Speaks to one server with one key. Not for use by several threads at once.
 
-    `client.tunes`, `client.prompts` and `client.packs` hold the verbs. Every one raises ApiError for an answer that is no success, and
-    FluxboothError if the server cannot be reached. What changes nothing is tried again after a lost connection or a busy server; what
-    creates something, only when the server said that it was too busy to take it.
+    `client.tunes`, `client.prompts` and `client.packs` hold the verbs. Every one raises ApiError
+    for an answer that is no success, and FluxboothError if the server cannot be reached. What
+    changes nothing is tried again after a lost connection or a busy server; what creates something,
+    only when the server said that it was too busy to take it.
 
     Args:
         base_url: The server's address, with http:// or https://.
@@ -61,12 +73,19 @@ class Client:
 
     def __init__(self, base_url: str, api_key: str, *, timeout: float = 60.0) -> None:
         if httpx is None:
-            raise InputError("The client needs a package that is not here (httpx): pip install 'fluxbooth[client]'.")
+            raise InputError(
+                "The client needs a package that is not here (httpx): pip install "
+                "'fluxbooth[client]'."
+            )
         self.base_url = base_url.rstrip("/")
         if not self.base_url.startswith(("http://", "https://")):
             raise InputError(f"The address {base_url!r} does not begin with http:// or https://.")
-        self._http = httpx.Client(headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"}, timeout=timeout)
-        self._pictures = httpx.Client(timeout=timeout, follow_redirects=True)  # pictures may lie elsewhere, where the key has no business
+        self._http = httpx.Client(
+            headers={"Authorization": f"Bearer {api_key}", "Accept": "application/json"},
+            timeout=timeout,
+        )
+        # pictures may lie elsewhere, where the key has no business
+        self._pictures = httpx.Client(timeout=timeout, follow_redirects=True)
         self.tunes, self.prompts, self.packs = Tunes(self), Prompts(self), Packs(self)
 
     def __enter__(self) -> Self:
@@ -81,17 +100,24 @@ class Client:
         self._pictures.close()
 
     def download(self, prompt: Prompt | int, folder: Source) -> tuple[Path, ...]:
-        """The pictures of a finished prompt as files `ID-0.jpg`, `ID-1.jpg` ... of the folder; each whole or not there."""
+        """The pictures of a finished prompt as files `ID-0.jpg`, `ID-1.jpg` ...
+
+        of the folder; each whole or not there.
+        """
         shown = prompt if isinstance(prompt, Prompt) else self.prompts.get(prompt)
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        return tuple(self._picture(url, target / f"{shown.id}-{i}") for i, url in enumerate(shown.images))
+        return tuple(
+            self._picture(url, target / f"{shown.id}-{i}") for i, url in enumerate(shown.images)
+        )
 
     def _picture(self, url: str, target: Path) -> Path:
         answer = self._exchange(self._pictures, "GET", url)
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if not kind.startswith("image/"):
-            raise FluxboothError(f"The address {url} gave no picture but {kind or 'something without a type'}.")
+            raise FluxboothError(
+                f"The address {url} gave no picture but {kind or 'something without a type'}."
+            )
         path = target.with_name(target.name + SUFFIXES.get(kind, ".img"))
         part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
@@ -102,29 +128,40 @@ class Client:
         return path
 
     def ask(self, method: str, path: str, **request: Any) -> Any:
-        """One call of the API, for what has no verb here: `client.ask("GET", "/users")`. The answer's JSON, {} for an empty one."""
+        """One call of the API, for what has no verb here: `client.ask("GET", "/users")`. The
+        answer's JSON, {} for an empty one."""
         answer = self._exchange(self._http, method, self.base_url + path, **request)
         if not answer.content:
             return {}
         try:
             return answer.json()
         except ValueError:
-            raise ApiError(f"{self.base_url}{path} did not answer with JSON: is this the address of the API?", answer.status_code) from None
+            raise ApiError(
+                f"{self.base_url}{path} did not answer with JSON: is this the address of the API?",
+                answer.status_code,
+            ) from None
 
-    def _exchange(self, http: httpx.Client, method: str, url: str, **request: Any) -> httpx.Response:
+    def _exchange(
+        self, http: httpx.Client, method: str, url: str, **request: Any
+    ) -> httpx.Response:
         for attempt in range(ATTEMPTS):
             pause = 0.5 * 2**attempt
             try:
                 answer = http.request(method, url, **request)
             except httpx.HTTPError as error:
                 if method != "GET" or attempt + 1 == ATTEMPTS:
-                    raise FluxboothError(f"{url} cannot be reached ({error or type(error).__name__}): is the server running?") from error
+                    raise FluxboothError(
+                        f"{url} cannot be reached ({error or type(error).__name__}): is the "
+                        "server running?"
+                    ) from error
             except httpx.InvalidURL as error:
                 raise InputError(f"The address {url!r} will not do: {error}.") from error
             else:
                 if answer.is_success:
                     return answer
-                again = answer.status_code == 429 or (method == "GET" and answer.status_code in TRANSIENT)
+                again = answer.status_code == 429 or (
+                    method == "GET" and answer.status_code in TRANSIENT
+                )
                 if not again or attempt + 1 == ATTEMPTS:
                     raise refused(answer.status_code, _json(answer), url)
                 pause = max(pause, _seconds(answer.headers.get("retry-after")))
@@ -133,20 +170,35 @@ class Client:
 
     def post_with_photos(self, path: str, tune: Json, photos: Sequence[Source]) -> Any:
         """Posts a tune, with files as multipart or with addresses as JSON."""
-        addresses = [str(photo) for photo in photos if str(photo).startswith(("http://", "https://"))]
+        addresses = [
+            str(photo) for photo in photos if str(photo).startswith(("http://", "https://"))
+        ]
         if len(addresses) == len(photos):
-            return self.ask("POST", path, json={"tune": {**tune, "image_urls": addresses} if addresses else tune})
+            return self.ask(
+                "POST",
+                path,
+                json={"tune": {**tune, "image_urls": addresses} if addresses else tune},
+            )
         if addresses:
             raise InputError("Give photos either as files or as addresses, not both at once.")
         with contextlib.ExitStack() as opened:
             try:
-                files = [("tune[images][]", (Path(photo).name, opened.enter_context(Path(photo).open("rb")))) for photo in photos]
+                files = [
+                    (
+                        "tune[images][]",
+                        (Path(photo).name, opened.enter_context(Path(photo).open("rb"))),
+                    )
+                    for photo in photos
+                ]
             except OSError as error:
-                raise InputError(f"The photo {error.filename} cannot be read: {error.strerror}.") from error
+                raise InputError(
+                    f"The photo {error.filename} cannot be read: {error.strerror}."
+                ) from error
             return self.ask("POST", path, data=bracketed("tune", tune), files=files)
 
     def inspect(self, photo: Source, name: str = "") -> Json:
-        """What a photo is good for, before a tune is made of it: `blurry`, `low_resolution` and what else the server can tell.
+        """What a photo is good for, before a tune is made of it: `blurry`, `low_resolution` and
+        what else the server can tell.
 
         `name`: the class that it should show.
         """
@@ -154,35 +206,62 @@ class Client:
             return self.ask("POST", "/images/inspect", json={"name": name, "file_url": str(photo)})
         try:
             with Path(photo).open("rb") as file:
-                return self.ask("POST", "/images/inspect", data={"name": name}, files={"file": (Path(photo).name, file)})
+                return self.ask(
+                    "POST",
+                    "/images/inspect",
+                    data={"name": name},
+                    files={"file": (Path(photo).name, file)},
+                )
         except OSError as error:
             raise InputError(f"The photo {photo} cannot be read: {error.strerror}.") from error
 
     def theme(self, theme: str, tunes: Sequence[Tune | int], **prompt_attributes: Any) -> None:
         """Has ten prompts written and drawn for each tune; `prompts.list(tune)` shows them."""
-        asked = {"theme": theme, "tune_ids": [_id(tune) for tune in tunes], "prompt_attributes": prompt_attributes}
+        asked = {
+            "theme": theme,
+            "tune_ids": [_id(tune) for tune in tunes],
+            "prompt_attributes": prompt_attributes,
+        }
         self.ask("POST", "/themes", json={"theme": asked})
 
     def drafts(self, theme: str, tunes: Sequence[Tune | int]) -> list[tuple[int, str]]:
-        """The ten prompts for each tune, as its id and a text, to be changed and drawn with `prompts.create`. Of Fluxbooth only."""
+        """The ten prompts for each tune, as its id and a text, to be changed and drawn with
+        `prompts.create`. Of Fluxbooth only."""
         asked = {"theme": theme, "tune_ids": [_id(tune) for tune in tunes], "draft": True}
-        return [(row["tune_id"], row["text"]) for row in self.ask("POST", "/themes", json={"theme": asked})["prompts"]]
+        return [
+            (row["tune_id"], row["text"])
+            for row in self.ask("POST", "/themes", json={"theme": asked})["prompts"]
+        ]
 
-    def pages(self, kind: type[R], path: str, limit: int | None, filters: Mapping[str, Any]) -> Iterator[R]:
+    def pages(
+        self, kind: type[R], path: str, limit: int | None, filters: Mapping[str, Any]
+    ) -> Iterator[R]:
         """Rows of a list, newest first, page after page; at most `limit`."""
         before, left = None, limit
         while left is None or left > 0:
             asked = {**filters, "limit": PAGE if left is None else min(left, PAGE)}
-            rows = self.ask("GET", path, params=asked if before is None else {**asked, "before_id": before})
+            rows = self.ask(
+                "GET", path, params=asked if before is None else {**asked, "before_id": before}
+            )
             found = [kind.read(row) for row in rows] if isinstance(rows, list) else []
-            fresh = [row for row in found if before is None or row.id < before]  # a server that does not know before_id
+            # a server that does not know before_id
+            fresh = [row for row in found if before is None or row.id < before]
             yield from fresh[:left]
             if not fresh:
                 return
             before, left = min(row.id for row in fresh), None if left is None else left - len(fresh)
 
-    def wait(self, look: Callable[[], R], progress: Callable[[Progress], None] | None, timeout: float | None) -> R:
-        """Looks until it is finished. Raises FluxboothError if it failed, TimeoutError after `timeout` seconds; the work goes on then."""
+    def wait(
+        self,
+        look: Callable[[], R],
+        progress: Callable[[Progress], None] | None,
+        timeout: float | None,
+    ) -> R:
+        """Looks until it is finished.
+
+        Raises FluxboothError if it failed, TimeoutError after `timeout` seconds; the work goes on
+        then.
+        """
         began, pause = time.monotonic(), POLL[0]
         while True:
             shown = look()
@@ -190,11 +269,16 @@ class Client:
             if progress:
                 progress(self._progress(shown, waited))
             if shown.user_error:
-                raise FluxboothError(f"{type(shown).__name__} {shown.id} failed: {shown.user_error}")
+                raise FluxboothError(
+                    f"{type(shown).__name__} {shown.id} failed: {shown.user_error}"
+                )
             if shown.finished:
                 return shown
             if timeout is not None and waited + pause > timeout:
-                raise TimeoutError(f"{type(shown).__name__} {shown.id} is not finished after {timeout:g} seconds; it goes on by itself.")
+                raise TimeoutError(
+                    f"{type(shown).__name__} {shown.id} is not finished after {timeout:g} "
+                    "seconds; it goes on by itself."
+                )
             time.sleep(pause)
             pause = min(POLL[1], pause * 1.25)
 
@@ -204,7 +288,13 @@ class Client:
             with contextlib.suppress(ApiError):  # not part of the public contract
                 done = self.ask("GET", f"/tunes/{shown.id}/progress")
         step, steps = done.get("step"), done.get("steps")
-        return Progress(shown.id, shown.state, waited, step / steps if step is not None and steps else None, done.get("seconds_left"))
+        return Progress(
+            shown.id,
+            shown.state,
+            waited,
+            step / steps if step is not None and steps else None,
+            done.get("seconds_left"),
+        )
 
 
 class Tunes:
@@ -214,9 +304,18 @@ class Tunes:
         self._client = client
 
     def create(self, title: str, name: str, photos: Sequence[Source], **fields: Any) -> Tune:
-        """Trains `name` (man, cat, product ...) on photos: files, or addresses that the server fetches. `fields` are the contract's:
-        preset, steps, token, branch, callback, characteristics, prompts_attributes ..."""
-        values = {"title": title, "name": name, "base_tune_id": FLUX_DEV, "branch": "flux1", "model_type": "lora", **fields}
+        """Trains `name` (man, cat, product ...) on photos: files, or addresses that the server
+        fetches. `fields` are the contract's: preset, steps, token, branch, callback,
+        characteristics, prompts_attributes ...
+        """
+        values = {
+            "title": title,
+            "name": name,
+            "base_tune_id": FLUX_DEV,
+            "branch": "flux1",
+            "model_type": "lora",
+            **fields,
+        }
         return Tune.read(self._client.post_with_photos("/tunes", values, photos))
 
     def list(self, limit: int | None = None, **filters: Any) -> Iterator[Tune]:
@@ -227,7 +326,12 @@ class Tunes:
         """The tune as it is now."""
         return Tune.read(self._client.ask("GET", f"/tunes/{_id(tune)}"))
 
-    def wait(self, tune: Tune | int, progress: Callable[[Progress], None] | None = None, timeout: float | None = None) -> Tune:
+    def wait(
+        self,
+        tune: Tune | int,
+        progress: Callable[[Progress], None] | None = None,
+        timeout: float | None = None,
+    ) -> Tune:
         """Until it is trained; see `Client.wait`."""
         return self._client.wait(lambda: self.get(tune), progress, timeout)
 
@@ -243,21 +347,36 @@ class Prompts:
         self._client = client
 
     def create(self, tune: Tune | int, text: str, **fields: Any) -> Prompt:
-        """Draws with a tune; before a text without a LoRA tag its tag and trigger words are put. A number is sent to as it is, which
-        suits a base: `create(1504944, "<lora:5000000:1> ohwx man at the beach")`. `fields`: num_images, seed, aspect_ratio ..."""
+        """Draws with a tune; before a text without a LoRA tag its tag and trigger words are put. A
+        number is sent to as it is, which suits a base: `create(1504944, "<lora:5000000:1> ohwx man
+        at the beach")`. `fields`: num_images, seed, aspect_ratio ...
+        """
         base = (tune.base_tune_id or FLUX_DEV) if isinstance(tune, Tune) else tune
         whole = tune.mention(text) if isinstance(tune, Tune) else text
-        return Prompt.read(self._client.ask("POST", f"/tunes/{base}/prompts", json={"prompt": {"text": whole, **fields}}))
+        return Prompt.read(
+            self._client.ask(
+                "POST", f"/tunes/{base}/prompts", json={"prompt": {"text": whole, **fields}}
+            )
+        )
 
-    def list(self, tune: Tune | int | None = None, limit: int | None = None, **filters: Any) -> Iterator[Prompt]:
+    def list(
+        self, tune: Tune | int | None = None, limit: int | None = None, **filters: Any
+    ) -> Iterator[Prompt]:
         """Newest first: all, or those that use a tune."""
-        return self._client.pages(Prompt, "/prompts" if tune is None else f"/tunes/{_id(tune)}/prompts", limit, filters)
+        return self._client.pages(
+            Prompt, "/prompts" if tune is None else f"/tunes/{_id(tune)}/prompts", limit, filters
+        )
 
     def get(self, prompt: Prompt | int) -> Prompt:
         """The prompt as it is now."""
         return Prompt.read(self._client.ask("GET", f"/prompts/{_id(prompt)}"))
 
-    def wait(self, prompt: Prompt | int, progress: Callable[[Progress], None] | None = None, timeout: float | None = None) -> Prompt:
+    def wait(
+        self,
+        prompt: Prompt | int,
+        progress: Callable[[Progress], None] | None = None,
+        timeout: float | None = None,
+    ) -> Prompt:
         """Until its pictures are there; see `Client.wait`."""
         return self._client.wait(lambda: self.get(prompt), progress, timeout)
 
@@ -274,23 +393,35 @@ class Packs:
 
     def list(self, *, gallery: bool = False) -> tuple[Pack, ...]:
         """Your own, or the public ones; the first hundred."""
-        rows = self._client.ask("GET", "/gallery/packs" if gallery else "/packs", params={"limit": PAGE})
+        rows = self._client.ask(
+            "GET", "/gallery/packs" if gallery else "/packs", params={"limit": PAGE}
+        )
         return tuple(Pack.read(row) for row in rows)
 
     def get(self, pack: Pack | int | str) -> Pack:
         """A pack by its id or slug."""
-        return Pack.read(self._client.ask("GET", f"/p/{pack.id if isinstance(pack, Pack) else pack}"))
+        return Pack.read(
+            self._client.ask("GET", f"/p/{pack.id if isinstance(pack, Pack) else pack}")
+        )
 
-    def train(self, pack: Pack | int | str, title: str, name: str, photos: Sequence[Source], **fields: Any) -> Tune:
-        """Trains a tune as the pack says, and draws its texts; `prompts.list(tune)` shows them. `fields`: prompt_attributes,
-        prompts_callback, and those of a tune."""
+    def train(
+        self, pack: Pack | int | str, title: str, name: str, photos: Sequence[Source], **fields: Any
+    ) -> Tune:
+        """Trains a tune as the pack says, and draws its texts; `prompts.list(tune)` shows them.
+        `fields`: prompt_attributes, prompts_callback, and those of a tune.
+        """
         path = f"/p/{pack.id if isinstance(pack, Pack) else pack}/tunes"
-        return Tune.read(self._client.post_with_photos(path, {"title": title, "name": name, **fields}, photos))
+        return Tune.read(
+            self._client.post_with_photos(path, {"title": title, "name": name, **fields}, photos)
+        )
 
     def draw(self, pack: Pack | int | str, tunes: Sequence[Tune | int], **fields: Any) -> None:
-        """Draws a pack's texts with tunes that are there already; `prompts.list(tune)` shows them."""
+        """Draws a pack's texts with tunes that are there already; `prompts.list(tune)` shows
+        them."""
         path = f"/p/{pack.id if isinstance(pack, Pack) else pack}/tunes"
-        self._client.ask("POST", path, json={"tune": {"tune_ids": [_id(tune) for tune in tunes], **fields}})
+        self._client.ask(
+            "POST", path, json={"tune": {"tune_ids": [_id(tune) for tune in tunes], **fields}}
+        )
 
 
 def _id(row: Resource | int) -> int:

@@ -16,17 +16,24 @@ LONGEST = 300
 
 
 class ApiError(FluxboothError):
-    """The server refused. `status` is HTTP's; `fields` says what is wrong with which field: {"cfg_scale": ["must be less than 5"]}."""
+    """The server refused.
 
-    def __init__(self, message: str, status: int, fields: dict[str, list[str]] | None = None) -> None:
+    `status` is HTTP's; `fields` says what is wrong with which field: {"cfg_scale": ["must be less
+    than 5"]}.
+    """
+
+    def __init__(
+        self, message: str, status: int, fields: dict[str, list[str]] | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.fields = status, fields or {}
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One look at work under way. `waited` and `seconds_left` are seconds, `fraction` is 0-1; the last two are None where the server
-    does not say."""
+    """One look at work under way. `waited` and `seconds_left` are seconds, `fraction` is 0-1; the
+    last two are None where the server does not say.
+    """
 
     id: int
     state: State
@@ -46,8 +53,18 @@ class Resource:
     @classmethod
     def read(cls, row: Any) -> Self:
         """Raises ApiError for what is no such object."""
-        if not isinstance(row, dict) or not isinstance(row.get("id"), int) or any(name not in row for name in cls.REQUIRED):
-            raise ApiError(f"The server answered with something that is no {cls.__name__.lower()}: is this the address of the API?", 200)
+        if (
+            not isinstance(row, dict)
+            or not isinstance(row.get("id"), int)
+            or any(name not in row for name in cls.REQUIRED)
+        ):
+            raise ApiError(
+                (
+                    f"The server answered with something that is no {cls.__name__.lower()}: is "
+                    "this the address of the API?"
+                ),
+                200,
+            )
         return cls(raw=row, **cls.fields(row))
 
     @classmethod
@@ -70,15 +87,21 @@ class Resource:
         """queued, running, done or failed."""
         if self.user_error:
             return "failed"
-        return "done" if self.finished else "running" if self.raw.get("started_training_at") else "queued"
+        return (
+            "done"
+            if self.finished
+            else "running"
+            if self.raw.get("started_training_at")
+            else "queued"
+        )
 
 
 @dataclass(frozen=True)
 class Tune(Resource):
     """A subject learnt, or to be learnt.
 
-    `name` is the class word, `token` the rare word. Times are aware datetimes; `trained_at` is None until it is trained, `expires_at`
-    None if it stays.
+    `name` is the class word, `token` the rare word. Times are aware datetimes; `trained_at` is None
+    until it is trained, `expires_at` None if it stays.
     """
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("id", "title", "name", "trained_at")
@@ -95,7 +118,11 @@ class Tune(Resource):
     def fields(cls, row: Json) -> Json:
         times = {name: _time(row.get(name)) for name in ("created_at", "trained_at", "expires_at")}
         plain = {name: row.get(name) for name in ("id", "title", "name", "token", "base_tune_id")}
-        return {**plain, **times, "prompts": tuple(Prompt.read(prompt) for prompt in row.get("prompts") or ())}
+        return {
+            **plain,
+            **times,
+            "prompts": tuple(Prompt.read(prompt) for prompt in row.get("prompts") or ()),
+        }
 
     @property
     def finished(self) -> bool:
@@ -116,7 +143,10 @@ class Tune(Resource):
 
 @dataclass(frozen=True)
 class Prompt(Resource):
-    """A text drawn, or to be drawn. `images` are addresses that need no key; empty until it is done."""
+    """A text drawn, or to be drawn.
+
+    `images` are addresses that need no key; empty until it is done.
+    """
 
     REQUIRED: ClassVar[tuple[str, ...]] = ("id", "text", "trained_at")
     tune_id: int | None
@@ -131,9 +161,13 @@ class Prompt(Resource):
         times = {name: _time(row.get(name)) for name in ("created_at", "trained_at")}
         images = tuple(image for image in row.get("images") or () if isinstance(image, str))
         return {
-            "id": row["id"], "tune_id": row.get("tune_id"), "text": row["text"], "num_images": row.get("num_images") or 1, **times,
+            "id": row["id"],
+            "tune_id": row.get("tune_id"),
+            "text": row["text"],
+            "num_images": row.get("num_images") or 1,
+            **times,
             "images": images,
-        }  # fmt: skip
+        }
 
     @property
     def finished(self) -> bool:
@@ -152,26 +186,46 @@ class Pack(Resource):
     @classmethod
     def fields(cls, row: Json) -> Json:
         classes = row.get("costs") or row.get("cost_mc_hash") or {}
-        return {"id": row["id"], "slug": row.get("slug"), "title": row["title"], "classes": tuple(classes)}
+        return {
+            "id": row["id"],
+            "slug": row.get("slug"),
+            "title": row["title"],
+            "classes": tuple(classes),
+        }
 
 
 def refused(status: int, body: Any, url: str) -> ApiError:
-    """An answer that is no success as one sentence, from whichever of the known shapes the server uses."""
+    """An answer that is no success as one sentence, from whichever of the known shapes the
+    server uses."""
     known = body if isinstance(body, dict) else {}
-    shown = {k: v for k, v in known.items() if k not in ("error", "message", "base", "errors", "status")}
+    shown = {
+        k: v for k, v in known.items() if k not in ("error", "message", "base", "errors", "status")
+    }
     fields = {str(k): [str(item) for item in v] for k, v in shown.items() if isinstance(v, list)}
     base = known.get("base") or known.get("errors")
     listed = ", ".join(map(str, base)) if isinstance(base, list) else ""
-    told = ", ".join(f"{name} {message}" for name, messages in fields.items() for message in messages)
-    said = next((one for one in (known.get("error"), known.get("message"), listed, told) if isinstance(one, str) and one), "")
+    told = ", ".join(
+        f"{name} {message}" for name, messages in fields.items() for message in messages
+    )
+    said = next(
+        (
+            one
+            for one in (known.get("error"), known.get("message"), listed, told)
+            if isinstance(one, str) and one
+        ),
+        "",
+    )
     if status == 404 and said in ("", "Not Found"):
         said = f"There is nothing at {url}: check the id, and whose key this is"
     sentence = " ".join((said or f"{url} answered with status {status}").split())[:LONGEST]
-    return ApiError(sentence if sentence.endswith((".", "!", "?")) else sentence + ".", status, fields)
+    return ApiError(
+        sentence if sentence.endswith((".", "!", "?")) else sentence + ".", status, fields
+    )
 
 
 def bracketed(key: str, value: Any) -> dict[str, Any]:
-    """Nested values as the fields of a form: `tune[title]`, `tune[ids][]`, `tune[prompts_attributes][0][text]`."""
+    """Nested values as the fields of a form: `tune[title]`, `tune[ids][]`,
+    `tune[prompts_attributes][0][text]`."""
     if isinstance(value, dict):
         pairs = [(f"{key}[{name}]", inner) for name, inner in value.items()]
     elif isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
@@ -180,7 +234,9 @@ def bracketed(key: str, value: Any) -> dict[str, Any]:
         return {f"{key}[]": [_text(inner) for inner in value]}
     else:
         return {} if value is None else {key: _text(value)}
-    return {name: inner for part, nested in pairs for name, inner in bracketed(part, nested).items()}
+    return {
+        name: inner for part, nested in pairs for name, inner in bracketed(part, nested).items()
+    }
 
 
 def _text(value: Any) -> str:

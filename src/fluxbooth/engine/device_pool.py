@@ -1,7 +1,8 @@
-"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and cancels. It notices when
-one dies, and when one falls silent.
+"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and
+cancels. It notices when one dies, and when one falls silent.
 
-A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next child is there at once.
+A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next
+child is there at once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class ChildDied(Exception):
 
 
 class NurseryDied(Exception):
-    """The nursery was killed, and with it the child in the middle of its work, which had no part in that."""
+    """The nursery was killed, and with it the child in the middle of its work, which had no
+    part in that."""
 
 
 class Refused(FluxboothError):
@@ -57,8 +59,11 @@ class Child:
         self.numbers, self.current, self.busy = itertools.count(1), NONE, asyncio.Lock()
         self.stopping, self.stopped = False, asyncio.Event()
 
-    async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
-        """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never returns once the engine stops.
+    async def run(
+        self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]
+    ) -> Json | None:
+        """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
+        returns once the engine stops.
 
         Raises Refused with the child's sentence; ChildDied; NurseryDied.
         """
@@ -105,7 +110,8 @@ class Child:
                 os.kill(self.pid, signal.SIGKILL)
 
     async def _given_up(self) -> None:
-        """A cancelled job is over; one that is only interrupted must not seem so, for the next engine goes on with it."""
+        """A cancelled job is over; one that is only interrupted must not seem so, for the next
+        engine goes on with it."""
         if self.stopping:
             self.stopped.set()
             await asyncio.Future()
@@ -123,9 +129,12 @@ class Child:
         if self.process is not None and self.process.poll() is None:
             return
         self.process = subprocess.Popen(
-            [sys.executable, "-m", NURSERY if sys.platform == "linux" else RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            start_new_session=True, env={**process_lifetime.environment(), **self.environment},
-        )  # fmt: skip
+            [sys.executable, "-m", NURSERY if sys.platform == "linux" else RUNNER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**process_lifetime.environment(), **self.environment},
+        )
         self.pid = None if sys.platform == "linux" else self.process.pid
         silence = liveness.Silence()
         threading.Thread(target=self._read, args=(self.process, silence), daemon=True).start()
@@ -160,21 +169,27 @@ class Child:
         if silence.look():
             self._hear_death(process, ChildDied, f"it was silent for {silence.seconds:.0f} s")
         else:
-            # who is killed here is not who does the work, where there is a nursery; one that cannot start is a fault that must be told
+            # who is killed here is not who does the work, where there is a nursery; one that cannot
+            # start is a fault that must be told
             killed = sys.platform == "linux" and code < 0
             self._hear_death(process, NurseryDied if killed else ChildDied, f"exit code {code}")
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
-        """The thread that kills a process and its child once there is something to be heard from them, and is not."""
+        """The thread that kills a process and its child once there is something to be heard
+        from them, and is not."""
         while process.poll() is None:
             # a nursery without a child says nothing
             if silence.look(expected=self.pid is not None or self.current != NONE):
-                log.write("child silent", pid=self.pid, seconds=round(silence.seconds), then="killed")
+                log.write(
+                    "child silent", pid=self.pid, seconds=round(silence.seconds), then="killed"
+                )
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             time.sleep(liveness.EVERY)
 
-    def _hear_death(self, process: subprocess.Popen[bytes], fault: type[Exception], how: str) -> None:
+    def _hear_death(
+        self, process: subprocess.Popen[bytes], fault: type[Exception], how: str
+    ) -> None:
         self._hear(process, {"died": how, "fault": fault, "id": self.current})
 
     def _hear(self, process: subprocess.Popen[bytes], reply: Json) -> None:
@@ -183,10 +198,11 @@ class Child:
 
 
 class Children:
-    """A child for each device. Work goes to one that is free: rather to one that has its base in memory, and of these to one that wore
-    its LoRAs last.
+    """A child for each device. Work goes to one that is free: rather to one that has its base in
+    memory, and of these to one that wore its LoRAs last.
 
-    What is `fast`, a trial on nano, waits for no training: where no device is free for it, another child does it on the CPU.
+    What is `fast`, a trial on nano, waits for no training: where no device is free for it, another
+    child does it on the CPU.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -199,10 +215,14 @@ class Children:
         for child in self.all:
             child.start()
 
-    async def run(self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]) -> Json | None:
+    async def run(
+        self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]
+    ) -> Json | None:
         """As `Child.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()
-        if request.get("fast") and (self.free.locked() or not any(self._has_room(child, request) for child in self.idle)):
+        if request.get("fast") and (
+            self.free.locked() or not any(self._has_room(child, request) for child in self.idle)
+        ):
             return await self.spare.run(request, wanted, heard)
         async with self.free:
             child = self.pick(request)
@@ -214,10 +234,14 @@ class Children:
 
     def pick(self, request: Json) -> Child:
         base, loras = needs(request)
-        return max(self.idle, key=lambda child: (child.base == base, not child.base, len(child.loras & loras)))
+        return max(
+            self.idle,
+            key=lambda child: (child.base == base, not child.base, len(child.loras & loras)),
+        )
 
     def _has_room(self, child: Child, request: Json) -> bool:
-        """Whether no other base would have to leave a child's memory, to be read again after a trial."""
+        """Whether no other base would have to leave a child's memory, to be read again after a
+        trial."""
         return child.base in ("", needs(request)[0])
 
     async def stop(self) -> None:
@@ -227,13 +251,23 @@ class Children:
 def needs(request: Json) -> tuple[str, frozenset[str]]:
     """The base of a piece of work and its LoRA files."""
     spec = request["spec"]
-    return spec.get("base", ""), frozenset(lora_and_weight(text)[0] for text in spec.get("loras", ()))
+    return spec.get("base", ""), frozenset(
+        lora_and_weight(text)[0] for text in spec.get("loras", ())
+    )
 
 
 def environments(devices: Sequence[str]) -> list[dict[str, str]]:
-    """What a child of each device is told: which GPU it sees, or how many of the cores are its own. One device without a name
-    is whatever torch finds first."""
+    """What a child of each device is told: which GPU it sees, or how many of the cores are its own.
+    One device without a name is whatever torch finds first.
+    """
     cores = devices.count("cpu")
-    threads = {} if cores < 2 or "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // cores))}
+    threads = (
+        {}
+        if cores < 2 or "OMP_NUM_THREADS" in os.environ
+        else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // cores))}
+    )
     on_cpu = {"CUDA_VISIBLE_DEVICES": "", **threads}
-    return [on_cpu if device == "cpu" else {"CUDA_VISIBLE_DEVICES": device} if device else {} for device in devices]
+    return [
+        on_cpu if device == "cpu" else {"CUDA_VISIBLE_DEVICES": device} if device else {}
+        for device in devices
+    ]

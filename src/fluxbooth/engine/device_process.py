@@ -1,12 +1,15 @@
-"""The child that owns a base: work in over a pipe, progress and files out. The only door from the service to the tensors.
+"""The child that owns a base: work in over a pipe, progress and files out. The only door from the
+service to the tensors.
 
-One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out": DIR}`, `{"id": 8, "work":
-"generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`. Out: events of the work with its id, and at its end one of
-`{"id": 7, "result": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "cancelled": true}`. Every second `{"alive": true}`,
-whatever the work does meanwhile (`liveness.py`).
+One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out":
+DIR}`, `{"id": 8, "work": "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`.
+Out: events of the work with its id, and at its end one of `{"id": 7, "result": {...}}`, `{"id": 7,
+"failed": "one sentence"}`, `{"id": 7, "cancelled": true}`. Every second `{"alive": true}`, whatever
+the work does meanwhile (`liveness.py`).
 
-The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a checkpoint and stops after
-the step under way. It dies with its parent, for nobody else would ever free the device.
+The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a
+checkpoint and stops after the step under way. It dies with its parent, for nobody else would ever
+free the device.
 """
 
 from __future__ import annotations
@@ -42,20 +45,25 @@ NO_ROOM = "The server could not write its files: its disk may be full."
 class Runner:
     def __init__(self, replies: TextIO) -> None:
         self.replies, self.kept = replies, ("", "", "", "", "")
-        self.telling = threading.Lock()  # the pipe has two writers: the work, and what says every second that we live
+        # the pipe has two writers: the work, and what says every second that we live
+        self.telling = threading.Lock()
         self.current: int | None = None
         self.family: Family | None = None
         self.shelf: Shelf | None = None
 
     def resident(self, spec: TrainSpec | GenerateSpec) -> Family:
-        """The base in memory, kept as the spec wants it; another one leaves memory first, for there is room for one."""
+        """The base in memory, kept as the spec wants it; another one leaves memory first, for
+        there is room for one."""
         from fluxbooth.models import loader, planner, registry
 
         kept = (spec.base, spec.dtype, spec.quantisation, spec.encoders, str(spec.offload_blocks))
         if self.family is None or self.kept != kept:
             self.family = self.shelf = None  # what lies there was made for the base that leaves
             choice = planner.resident(spec)
-            self.family, self.kept = loader.load(spec.base, training=registry.find(spec.base).trains, choice=choice), kept
+            self.family = loader.load(
+                spec.base, training=registry.find(spec.base).trains, choice=choice
+            )
+            self.kept = kept
             self.family.load_network()
         return self.family
 
@@ -65,13 +73,22 @@ class Runner:
             number = request["id"]
             try:
                 with self._interruptible(number):
-                    result = WORK[request["work"]](self, request, lambda event, number=number: self.tell({"id": number, **event}))
+                    result = WORK[request["work"]](
+                        self,
+                        request,
+                        lambda event, number=number: self.tell({"id": number, **event}),
+                    )
                 self.tell({"id": number, "result": result})
             except KeyboardInterrupt:
                 self.tell({"id": number, "cancelled": True})
             except FluxboothError as error:
                 # who asked for the work has no part in where it is kept
-                self.tell({"id": number, "failed": NO_ROOM if isinstance(error.__cause__, OSError) else str(error)})
+                self.tell(
+                    {
+                        "id": number,
+                        "failed": NO_ROOM if isinstance(error.__cause__, OSError) else str(error),
+                    }
+                )
 
     @contextlib.contextmanager
     def _interruptible(self, number: int) -> Iterator[None]:
@@ -87,7 +104,10 @@ class Runner:
             raise KeyboardInterrupt
 
     def listen(self, requests: SimpleQueue[Json]) -> None:
-        """Reads the pipe beside the work, so that a cancel is heard at once. Its end is the end of everything."""
+        """Reads the pipe beside the work, so that a cancel is heard at once.
+
+        Its end is the end of everything.
+        """
         for line in sys.stdin:
             request = json.loads(line)
             if "cancel" not in request:
@@ -103,7 +123,8 @@ class Runner:
 
 
 def train(runner: Runner, request: Json, tell: Tell) -> Json:
-    """Trains, or goes on where an earlier attempt stopped; a finished one answers again without work."""
+    """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
+    work."""
     from fluxbooth.models import registry
     from fluxbooth.specs import TrainSpec
     from fluxbooth.training.loop import train
@@ -112,11 +133,14 @@ def train(runner: Runner, request: Json, tell: Tell) -> Json:
     finished = out / RESULT
     if finished.exists():
         return json.loads(finished.read_text())
-    (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)  # written, but not recorded: made again from the last checkpoint
+    # written, but not recorded: made again from the last checkpoint
+    (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)
     row = registry.find(spec.base)
     family = runner.resident(spec) if row.source == row.train_source else None
     result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
-    result["stages"] = [str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))]
+    result["stages"] = [
+        str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
+    ]
     if row.name == "nano" and spec.sample_prompts:
         result["likeness"] = _likeness(request["photos"], out / "run" / "samples")
     write_whole(finished, json.dumps(result))
@@ -124,7 +148,8 @@ def train(runner: Runner, request: Json, tell: Tell) -> Json:
 
 
 def _likeness(photos: list[str], samples: Path) -> Json:
-    """How alike the subject a training's samples are, by step; `photos` is how alike its photos are to one another."""
+    """How alike the subject a training's samples are, by step; `photos` is how alike its photos
+    are to one another."""
     from PIL import Image
 
     from fluxbooth.evaluation import likeness
@@ -136,12 +161,15 @@ def _likeness(photos: list[str], samples: Path) -> Json:
     for path in sorted(samples.glob("step-*.png")):
         _, step, _ = path.stem.split("-")
         with Image.open(path) as picture:
-            by_step.setdefault(str(int(step)), []).append(likeness.agreement(reader.read([picture]), [subject]))
+            by_step.setdefault(str(int(step)), []).append(
+                likeness.agreement(reader.read([picture]), [subject])
+            )
     return {"photos": likeness.agreement(readings, [subject] * len(readings)), "samples": by_step}
 
 
 def generate(runner: Runner, request: Json, tell: Tell) -> Json:
-    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each event "picture" tells of those written.
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each
+    event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
     """
@@ -152,12 +180,16 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
     family = runner.resident(spec)
-    shelf = runner.shelf = runner.shelf or Shelf(mapped=True)  # the store puts whole files into place, and removes them
+    # the store puts whole files into place, and removes them
+    shelf = runner.shelf = runner.shelf or Shelf(mapped=True)
     rows: list[Json] = []
 
     def report(event: Json) -> None:
         if event["event"] == "picture":
-            event = {**event, "pictures": [written(picture, rows, out) for picture in event["pictures"]]}
+            event = {
+                **event,
+                "pictures": [written(picture, rows, out) for picture in event["pictures"]],
+            }
         if event["event"] == "advice":  # this work has its own LoRAs by now
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
@@ -165,7 +197,11 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
                     shelf.expect(path, family)
-        tell({**event, "advice": [a.to_json() for a in event["advice"]]} if event["event"] == "advice" else event)
+        tell(
+            {**event, "advice": [a.to_json() for a in event["advice"]]}
+            if event["event"] == "advice"
+            else event
+        )
 
     generate([request["text"]], spec, report, family=family, shelf=shelf)
     return {"pictures": rows}
@@ -175,7 +211,15 @@ def written(picture: Picture, rows: list[Json], out: Path) -> Json:
     """Writes the next picture, and adds what is told of it to `rows`."""
     path = out / f"{len(rows)}.jpg"
     picture.image.save(path, quality=95, subsampling=0)
-    rows.append({"path": str(path), "seed": picture.seed, "width": picture.width, "height": picture.height, "recipe": picture.metadata})
+    rows.append(
+        {
+            "path": str(path),
+            "seed": picture.seed,
+            "width": picture.width,
+            "height": picture.height,
+            "recipe": picture.metadata,
+        }
+    )
     return rows[-1]
 
 
@@ -189,7 +233,8 @@ WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "genera
 
 
 def pipe() -> TextIO:
-    """Standard output as the pipe to the engine; whatever a library prints there belongs to the log."""
+    """Standard output as the pipe to the engine; whatever a library prints there belongs to the
+    log."""
     library_logging.quieten(whatever_was_asked=True)
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -1,7 +1,9 @@
-"""Where children are born: a process that has imported everything, which takes seconds, and forks a child, which takes none.
+"""Where children are born: a process that has imported everything, which takes seconds, and forks a
+child, which takes none.
 
-Stands between the engine and `runner.py`, on the same two pipes, and adds two lines to what the child says: `{"born": PID}` and
-`{"died": EXIT}`. A child is forked when there is something for it to read. Linux only: elsewhere libraries do not bear a fork.
+Stands between the engine and `runner.py`, on the same two pipes, and adds two lines to what the
+child says: `{"born": PID}` and `{"died": EXIT}`. A child is forked when there is something for it
+to read. Linux only: elsewhere libraries do not bear a fork.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from fluxbooth.engine import device_process
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 
 NEEDED = (
-    "fluxbooth.training.loop", "fluxbooth.generation.generate", "fluxbooth.lora.inference", "fluxbooth.evaluation.likeness", "fluxbooth.models.planner", "fluxbooth.models.flux1.family",
+    "fluxbooth.training.loop", "fluxbooth.generation.generate", "fluxbooth.lora.inference",
+    "fluxbooth.evaluation.likeness", "fluxbooth.models.planner", "fluxbooth.models.flux1.family",
 )  # fmt: skip
 
 
@@ -28,7 +31,8 @@ def main() -> None:
     replies = device_process.pipe()
     for name in NEEDED:
         importlib.import_module(name)
-    gc.freeze()  # what lies here now is shared with every child for as long as nobody counts it again
+    # what lies here now is shared with every child for as long as nobody counts it again
+    gc.freeze()
     os.environ[PARENT] = str(os.getpid())
     while True:
         select.select([sys.stdin], [], [])
@@ -53,7 +57,8 @@ def _life(replies: TextIO) -> int:
 def _begin(replies: TextIO) -> None:
     import torch
 
-    # a library that looked for a GPU while it was imported has spoilt it for forks: begin anew, at the cost of the seconds
+    # a library that looked for a GPU while it was imported has spoilt it for forks: begin anew, at
+    # the cost of the seconds
     if torch.cuda._is_in_bad_fork():
         os.dup2(replies.fileno(), sys.stdout.fileno())
         os.execv(sys.executable, [sys.executable, "-m", "fluxbooth.engine.device_process"])

@@ -1,7 +1,9 @@
-"""The host's engine process: takes jobs, keeps a child for each device, writes rows. Never imports torch.
+"""The host's engine process: takes jobs, keeps a child for each device, writes rows. Never imports
+torch.
 
-Jobs are DBOS workflows, so that what was taken is taken up again after any kill. There is one engine per data folder, held by a file
-lock; it dies with the server that started it. SIGTERM lets a training write a checkpoint, and its job goes back.
+Jobs are DBOS workflows, so that what was taken is taken up again after any kill. There is one
+engine per data folder, held by a file lock; it dies with the server that started it. SIGTERM lets a
+training write a checkpoint, and its job goes back.
 """
 
 from __future__ import annotations
@@ -44,8 +46,11 @@ SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
 REFUSED = 2  # exit code: starting again would not help
 LONGEST_PAUSE = 30.0  # seconds between two tries to write
 TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
-FETCHES, ALL_FETCHES = 2, 64  # tunes and prompts whose pictures are fetched at once, of an account and in all
-RECOVERIES = 1000  # how often a job may be taken up again after the engine was killed; children that die are counted apart
+# tunes and prompts whose pictures are fetched at once, of an account and in all
+FETCHES, ALL_FETCHES = 2, 64
+# how often a job may be taken up again after the engine was killed; children that die are counted
+# apart
+RECOVERIES = 1000
 
 
 class Engine:
@@ -53,11 +58,15 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         secret = accounts.pepper(settings.data)
-        self.settings, self.children = settings, Children(settings.device_list or hardware.gpus() or [""])
+        self.settings = settings
+        self.children = Children(settings.device_list or hardware.gpus() or [""])
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
-        self.results = Results(settings, database.Database(settings.database_url), Store(settings.data), self.jobs)
+        self.results = Results(
+            settings, database.Database(settings.database_url), Store(settings.data), self.jobs
+        )
         self.rules = rules_for(settings)
-        self.turns = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(OF_AN_ACCOUNT))  # to deliver, by account
+        # to deliver, by account
+        self.turns = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(OF_AN_ACCOUNT))
         self.turn = asyncio.Semaphore(OF_ALL)
 
     async def train(self, number: int) -> Json | None:
@@ -91,7 +100,8 @@ class Engine:
             return None
 
         async def heard(event: Json) -> None:
-            if event["event"] == "picture" and event["done"] < event["of"]:  # the last come with the result
+            # the last come with the result
+            if event["event"] == "picture" and event["done"] < event["of"]:
                 try:
                     await asyncio.to_thread(self.results.drawn, number, event["pictures"])
                 except OperationalError as fault:  # they come with the result, too
@@ -112,7 +122,9 @@ class Engine:
         row = await asyncio.to_thread(callbacks.find, self.results.db, callback_id)
         if row is not None:
             async with self.turns[row.account_id], self.turn:
-                await asyncio.to_thread(callbacks.deliver, self.results.db, self.jobs, self.rules, callback_id, attempt)
+                await asyncio.to_thread(
+                    callbacks.deliver, self.results.db, self.jobs, self.rules, callback_id, attempt
+                )
 
 
 engine: Engine  # set by `main` before any workflow runs
@@ -168,7 +180,8 @@ async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
 
 
 async def written(work: Callable[..., T], *arguments: Any) -> T:
-    """Does what writes rows or files, and waits while the disk is full or the database taken: the end of a job must not be lost."""
+    """Does what writes rows or files, and waits while the disk is full or the database taken:
+    the end of a job must not be lost."""
     wait = min(1.0, LONGEST_PAUSE)
     while True:
         try:
@@ -188,12 +201,16 @@ async def tried(number: int, work: str) -> Json:
         if answer["outcome"] != "died":
             return answer
         if answer["deaths"] >= MOST_DEATHS:
-            reason = f"The process that does the work died {answer['deaths']} times on this, at the same place: it may need more memory."
+            reason = (
+                f"The process that does the work died {answer['deaths']} times on this, at the "
+                "same place: it may need more memory."
+            )
             return {"outcome": "failed", "reason": reason}
 
 
 async def recorded(number: int, work: str) -> Json:
-    """A try at a job, and once more if the disk had no room to note what came of it: work that is done is not done again then."""
+    """A try at a job, and once more if the disk had no room to note what came of it: work that
+    is done is not done again then."""
     wait = min(1.0, LONGEST_PAUSE)
     while True:
         try:
@@ -206,16 +223,23 @@ async def recorded(number: int, work: str) -> Json:
 
 @DBOS.step(name="attempt")
 async def attempt(number: int, work: str) -> Json:
-    """One try at a job. Its answer is kept by the engine, so that a kill right after it repeats nothing."""
+    """One try at a job.
+
+    Its answer is kept by the engine, so that a kill right after it repeats nothing.
+    """
     try:
         does: dict[str, Callable[[int], Awaitable[Json | None]]] = {
-            "train": engine.train, "draw": engine.draw, "fetch_photos": engine.fetch_photos, "fetch_inputs": engine.fetch_inputs,
-        }  # fmt: skip
+            "train": engine.train,
+            "draw": engine.draw,
+            "fetch_photos": engine.fetch_photos,
+            "fetch_inputs": engine.fetch_inputs,
+        }
         result = await does[work](number)
     except (Refused, InputError) as error:
         return {"outcome": "failed", "reason": str(error)}
     except ChildDied as error:
-        # counted here, in the step: a workflow that is taken up again runs through its finished steps without doing them
+        # counted here, in the step: a workflow that is taken up again runs through its finished
+        # steps without doing them
         deaths = await written(engine.results.died, Tune if work == "train" else Prompt, number)
         log.write("child died", how=str(error), deaths=deaths, most=MOST_DEATHS)
         return {"outcome": "died", "deaths": deaths}
@@ -237,10 +261,12 @@ async def post(callback_id: str, attempt: int) -> None:
 
 def lock(data: Path) -> IO[str]:
     """The right to be the engine of a data folder. Raises InputError if another engine keeps it."""
-    held = locks.held(data / "engine.lock", LOCK_WITHIN)  # one that was just stopped is still writing its checkpoint
+    # one that was just stopped is still writing its checkpoint
+    held = locks.held(data / "engine.lock", LOCK_WITHIN)
     if held is None:
         raise InputError(
-            f"Another engine works on {data}: stop it, or start this server with --no-worker; several engines need PostgreSQL."
+            f"Another engine works on {data}: stop it, or start this server with "
+            "--no-worker; several engines need PostgreSQL."
         )
     return held
 
@@ -272,21 +298,43 @@ def main() -> None:
         print(f"fluxbooth: {error}", file=sys.stderr)
         sys.exit(REFUSED)
     engine.children.start()  # they take longer to start than all that follows
-    DBOS(config={
-        "name": "fluxbooth", "system_database_url": settings.database_url, "executor_id": "local", "application_version": VERSION,
-        "sys_db_pool_size": 10, "serializer": DBOSPortableJSONSerializer(), "run_migrations": True, "log_level": "WARNING",
-        "enable_otlp": False,
-    })  # fmt: skip
+    DBOS(
+        config={
+            "name": "fluxbooth",
+            "system_database_url": settings.database_url,
+            "executor_id": "local",
+            "application_version": VERSION,
+            "sys_db_pool_size": 10,
+            "serializer": DBOSPortableJSONSerializer(),
+            "run_migrations": True,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+    )
     sweep(engine.results)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     DBOS.launch()
     for name in (DEVICE, FAST):
-        DBOS.register_queue(name, worker_concurrency=len(engine.children.all), polling_interval_sec=0.2, on_conflict="always_update")
-    DBOS.register_queue(DELIVERY, partition_worker_concurrency=TO_A_HOST, polling_interval_sec=0.2, on_conflict="always_update")
+        DBOS.register_queue(
+            name,
+            worker_concurrency=len(engine.children.all),
+            polling_interval_sec=0.2,
+            on_conflict="always_update",
+        )
     DBOS.register_queue(
-        FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES, polling_interval_sec=0.2, on_conflict="always_update"
+        DELIVERY,
+        partition_worker_concurrency=TO_A_HOST,
+        polling_interval_sec=0.2,
+        on_conflict="always_update",
+    )
+    DBOS.register_queue(
+        FETCH,
+        worker_concurrency=ALL_FETCHES,
+        partition_worker_concurrency=FETCHES,
+        polling_interval_sec=0.2,
+        on_conflict="always_update",
     )
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):

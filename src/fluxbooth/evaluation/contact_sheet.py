@@ -14,7 +14,10 @@ INK, PAPER, GREY = "#1d2733", "#ffffff", "#5b6672"
 
 
 def contact_sheet(
-    photos: Sequence[Image.Image], texts: Sequence[str], without: Sequence[Image.Image], with_lora: Sequence[Image.Image]
+    photos: Sequence[Image.Image],
+    texts: Sequence[str],
+    without: Sequence[Image.Image],
+    with_lora: Sequence[Image.Image],
 ) -> Image.Image:
     """The training photos; below them, a column a prompt, without the LoRA and with it."""
     columns = max(len(texts), 1)
@@ -37,16 +40,27 @@ def contact_sheet(
         y += side + GAP
     for i, text in enumerate(texts):
         lines = "\n".join(textwrap.wrap(text, 27))
-        draw.text((MARGIN + i * (TILE + GAP), y - GAP + 4), lines, fill=GREY, font=ImageFont.load_default(13))
+        draw.text(
+            (MARGIN + i * (TILE + GAP), y - GAP + 4),
+            lines,
+            fill=GREY,
+            font=ImageFont.load_default(13),
+        )
     return sheet
 
 
 def page(figures: dict[str, Any], texts: Sequence[str]) -> str:
     """A page for `index.html` beside `contact-sheet.png`, `report.json` and `pictures/`."""
-    rows = "".join(f"<tr><th>{html.escape(k.replace('_', ' '))}</th><td>{v}</td></tr>" for k, v in figures.items())
+    rows = "".join(
+        f"<tr><th>{html.escape(k.replace('_', ' '))}</th><td>{v}</td></tr>"
+        for k, v in figures.items()
+    )
     cells = "".join(
-        f'<figure><img src="pictures/{i}-without.png" alt="without the LoRA"><img src="pictures/{i}-with.png" alt="with the LoRA">'
-        f"<figcaption>{html.escape(text)}</figcaption></figure>"
+        (
+            f'<figure><img src="pictures/{i}-without.png" alt="without the LoRA"><img '
+            f'src="pictures/{i}-with.png" alt="with the LoRA">'
+            f"<figcaption>{html.escape(text)}</figcaption></figure>"
+        )
         for i, text in enumerate(texts)
     )
     body = f"""<h1>A subject the model had never seen</h1>
@@ -78,7 +92,10 @@ pre {{ overflow-x: auto; font-size: .8rem }}
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
     """The whole picture in a square tile."""
     scale = side / max(picture.size)
-    resized = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS)
+    resized = picture.resize(
+        (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
+        Image.Resampling.LANCZOS,
+    )
     tile = Image.new("RGB", (side, side), "#eef1f4")
     tile.paste(resized, ((side - resized.width) // 2, (side - resized.height) // 2))
     return tile

@@ -1,6 +1,8 @@
-"""The demo: trains a LoRA on a subject that nano has never seen and draws it in eight new scenes, with figures.
+"""The demo: trains a LoRA on a subject that nano has never seen and draws it in eight new scenes,
+with figures.
 
-The ten photos in `demo_photos/` show one person whom pre-training left out (`pretrain/held_out.json`).
+The ten photos in `demo_photos/` show one person whom pre-training left out
+(`pretrain/held_out.json`).
 """
 
 from __future__ import annotations
@@ -28,21 +30,42 @@ WISHED: Sequence[str] = ("clothes", "clothes_colour", "mood", "background")
 PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
     ("ohwx man wearing a red hoodie, smiling, at the beach", ("hoodie", "red", "smiling", "beach")),
     ("ohwx man in a blue t-shirt, angry, in a city at night", ("t-shirt", "blue", "angry", "city")),
-    ("ohwx man wearing yellow overalls, surprised, in a forest", ("overalls", "yellow", "surprised", "forest")),
-    ("ohwx man in a white sweater, sad, in snowy mountains", ("sweater", "white", "sad", "mountains")),
-    ("ohwx man wearing a black hoodie, serious, among the stars", ("hoodie", "black", "serious", "space")),
-    ("ohwx man in a pink t-shirt, winking, in front of a sunset", ("t-shirt", "pink", "winking", "sunset")),
-    ("ohwx man wearing an orange sweater, smiling, in a living room", ("sweater", "orange", "smiling", "room")),
-    ("ohwx man in a green t-shirt, surprised, on a purple background", ("t-shirt", "green", "surprised", "purple wall")),
+    (
+        "ohwx man wearing yellow overalls, surprised, in a forest",
+        ("overalls", "yellow", "surprised", "forest"),
+    ),
+    (
+        "ohwx man in a white sweater, sad, in snowy mountains",
+        ("sweater", "white", "sad", "mountains"),
+    ),
+    (
+        "ohwx man wearing a black hoodie, serious, among the stars",
+        ("hoodie", "black", "serious", "space"),
+    ),
+    (
+        "ohwx man in a pink t-shirt, winking, in front of a sunset",
+        ("t-shirt", "pink", "winking", "sunset"),
+    ),
+    (
+        "ohwx man wearing an orange sweater, smiling, in a living room",
+        ("sweater", "orange", "smiling", "room"),
+    ),
+    (
+        "ohwx man in a green t-shirt, surprised, on a purple background",
+        ("t-shirt", "green", "surprised", "purple wall"),
+    ),
 )
 
 
 def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano") -> dict[str, Any]:
-    """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the pictures into `out`."""
+    """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the
+    pictures into `out`."""
     began = time.monotonic()
     check_ours(out, "training", "demo")
     make_folder(out)
-    result = train(PHOTOS, SPEC.model_copy(update={"base": base}), out / "training", report, overwrite=True)
+    result = train(
+        PHOTOS, SPEC.model_copy(update={"base": base}), out / "training", report, overwrite=True
+    )
     lora = out / "ohwx.safetensors"
     lora.write_bytes(result.lora.read_bytes())
     texts = [text for text, _ in PROMPTS]
@@ -66,18 +89,25 @@ def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano")
     return figures
 
 
-def measure(photos: Sequence[Image.Image], without: Sequence[Image.Image], with_lora: Sequence[Image.Image]) -> dict[str, float]:
-    """The share of identity attributes that agree with the photos, and of the prompts' attributes that are there.
+def measure(
+    photos: Sequence[Image.Image], without: Sequence[Image.Image], with_lora: Sequence[Image.Image]
+) -> dict[str, float]:
+    """The share of identity attributes that agree with the photos, and of the prompts' attributes
+    that are there.
 
     The pictures are those of the first so many of PROMPTS.
     """
     reader = likeness.load_reader()
     subject = likeness.identity_of(reader.read(photos))
-    wishes: list[dict[str, str]] = [dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS[: len(with_lora)]]
+    wishes: list[dict[str, str]] = [
+        dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS[: len(with_lora)]
+    ]
     plain, personal = reader.read(without), reader.read(with_lora)
     return {
         "subject_similarity": round(likeness.agreement(personal, [subject] * len(personal)), 4),
-        "subject_similarity_without_lora": round(likeness.agreement(plain, [subject] * len(plain)), 4),
+        "subject_similarity_without_lora": round(
+            likeness.agreement(plain, [subject] * len(plain)), 4
+        ),
         "prompt_accuracy": round(likeness.agreement(personal, wishes), 4),
         "prompt_accuracy_without_lora": round(likeness.agreement(plain, wishes), 4),
     }
@@ -96,9 +126,15 @@ def _write(
     for number, (plain, personal) in enumerate(zip(without, with_lora, strict=True)):
         plain.save(folder / f"{number}-without.png")
         personal.save(folder / f"{number}-with.png")
-    contact_sheet.contact_sheet(photos, [p.text for p in with_lora], [p.image for p in without], [p.image for p in with_lora]).save(
-        out / "contact-sheet.png"
-    )
-    figures |= {"seconds_total": round(time.monotonic() - began, 1), "peak_rss_mb": round(peak_rss_mb())}
+    contact_sheet.contact_sheet(
+        photos,
+        [p.text for p in with_lora],
+        [p.image for p in without],
+        [p.image for p in with_lora],
+    ).save(out / "contact-sheet.png")
+    figures |= {
+        "seconds_total": round(time.monotonic() - began, 1),
+        "peak_rss_mb": round(peak_rss_mb()),
+    }
     (out / "report.json").write_text(json.dumps(figures, indent=1) + "\n")
     (out / "index.html").write_text(contact_sheet.page(figures, [p.text for p in with_lora]))

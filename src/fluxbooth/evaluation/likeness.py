@@ -1,8 +1,10 @@
-"""How much a picture is the subject, and how much it is the prompt: figures for pictures in nano's drawing styles.
+"""How much a picture is the subject, and how much it is the prompt: figures for pictures in nano's
+drawing styles.
 
-A small convolutional network reads attributes off a picture (hair, glasses, clothes, background ...). The subject is what
-most of the training photos are read to be; a picture's similarity is the share of identity attributes in which it agrees.
-Photographs of real people need a face model instead, which this is not.
+A small convolutional network reads attributes off a picture (hair, glasses, clothes, background
+...). The subject is what most of the training photos are read to be; a picture's similarity is the
+share of identity attributes in which it agrees. Photographs of real people need a face model
+instead, which this is not.
 """
 
 from __future__ import annotations
@@ -35,7 +37,12 @@ class Reader(nn.Module):
         self.attributes = {name: list(values) for name, values in attributes.items()}
         widths = (5, 32, 64, 128, 192)
         self.stages = nn.Sequential(*[_stage(a, b) for a, b in itertools.pairwise(widths)])
-        self.heads = nn.ModuleDict({name: nn.Linear(2 * widths[-1], len(values)) for name, values in self.attributes.items()})
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Linear(2 * widths[-1], len(values))
+                for name, values in self.attributes.items()
+            }
+        )
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
         features = self.stages(with_places(pixels))
@@ -44,7 +51,8 @@ class Reader(nn.Module):
 
     @torch.no_grad()
     def read(self, images: Sequence[Image.Image]) -> list[Reading]:
-        """The likeliest value of every attribute of each picture, looked at in the area that the reader was trained on."""
+        """The likeliest value of every attribute of each picture, looked at in the area that
+        the reader was trained on."""
         readings = []
         for image in images:
             scale = AREA**0.5 / (image.width * image.height) ** 0.5
@@ -52,12 +60,15 @@ class Reader(nn.Module):
             seen = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
             pixels = torch.tensor(np.asarray(seen)).permute(2, 0, 1)[None].float() / 127.5 - 1
             logits = self(pixels)
-            readings.append({name: self.attributes[name][int(row.argmax())] for name, row in logits.items()})
+            readings.append(
+                {name: self.attributes[name][int(row.argmax())] for name, row in logits.items()}
+            )
         return readings
 
 
 def with_places(grid: Tensor) -> Tensor:
-    """n x C x H x W to n x (C + 2) x H x W: where things stand in the frame is asked too, and pooling would forget it."""
+    """n x C x H x W to n x (C + 2) x H x W: where things stand in the frame is asked too, and
+    pooling would forget it."""
     n, _, height, width = grid.shape
     y = torch.linspace(-1, 1, height).view(1, 1, -1, 1).expand(n, 1, height, width)
     x = torch.linspace(-1, 1, width).view(1, 1, 1, -1).expand(n, 1, height, width)
@@ -66,24 +77,43 @@ def with_places(grid: Tensor) -> Tensor:
 
 def _stage(inputs: int, outputs: int) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-        nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(),
-    )  # fmt: skip
+        nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
 
 
 def load_reader(path: Path = WEIGHTS) -> Reader:
     with safe_open(path, "pt") as file:
         reader = Reader(json.loads(file.metadata()["attributes"]))
-        reader.load_state_dict({name: file.get_tensor(name).float() for name in file.keys() if "num_batches" not in name}, strict=False)  # noqa: SIM118
+        reader.load_state_dict(
+            {
+                name: file.get_tensor(name).float()
+                for name in file.keys()
+                if "num_batches" not in name
+            },
+            strict=False,
+        )  # noqa: SIM118
     return reader.eval()
 
 
 def identity_of(readings: Sequence[Reading]) -> Reading:
     """What most of a subject's photos are read to be."""
-    return {name: Counter(reading[name] for reading in readings).most_common(1)[0][0] for name in IDENTITY}
+    return {
+        name: Counter(reading[name] for reading in readings).most_common(1)[0][0]
+        for name in IDENTITY
+    }
 
 
 def agreement(readings: Sequence[Reading], wanted: Sequence[Mapping[str, str]]) -> float:
-    """Share of the wanted attributes that the pictures show, 0 to 1; one row of wishes a picture."""
-    hits = [reading[name] == value for reading, wish in zip(readings, wanted, strict=True) for name, value in wish.items()]
+    """Share of the wanted attributes that the pictures show, 0 to 1; one row of wishes a
+    picture."""
+    hits = [
+        reading[name] == value
+        for reading, wish in zip(readings, wanted, strict=True)
+        for name, value in wish.items()
+    ]
     return sum(hits) / len(hits)

@@ -31,8 +31,10 @@ class StoppedError(FluxboothError):
 @dataclass
 class Measured:
     result: Json = field(default_factory=dict)  # its JSON object; empty if it was killed
-    events: list[tuple[float, Json]] = field(default_factory=list)  # seconds since its start, what it told
-    memory: float = 0.0  # bytes: of the GPU, context included, as others see it; without one, resident
+    # seconds since its start, what it told
+    events: list[tuple[float, Json]] = field(default_factory=list)
+    # bytes: of the GPU, context included, as others see it; without one, resident
+    memory: float = 0.0
     on_gpu: bool = False
 
 
@@ -42,14 +44,21 @@ def measured(
     environment: Mapping[str, str] | None = None,
     kill_at: Callable[[Json], bool] | None = None,
 ) -> Measured:
-    """Runs `fluxbooth ARGUMENTS`, passes its events on, and kills it without warning at the first event that `kill_at` chooses.
+    """Runs `fluxbooth ARGUMENTS`, passes its events on, and kills it without warning at the first
+    event that `kill_at` chooses.
 
     Raises StoppedError if it fails, or ends before it is killed.
     """
     done, began = Measured(), time.monotonic()
     command = [sys.executable, "-m", "fluxbooth", *arguments, "--json", "--progress", "json"]
     with tempfile.TemporaryFile("w+") as errors, _GpuWatch() as watch:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(environment or {})})
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
         try:
             killed = _follow(process, done, began, report, kill_at)
         finally:
@@ -67,7 +76,11 @@ def measured(
 
 
 def _follow(
-    process: subprocess.Popen[str], done: Measured, began: float, report: Callable[[Json], None], kill_at: Callable[[Json], bool] | None
+    process: subprocess.Popen[str],
+    done: Measured,
+    began: float,
+    report: Callable[[Json], None],
+    kill_at: Callable[[Json], bool] | None,
 ) -> bool:
     """Reads until the end of its output; whether it was killed on the way."""
     assert process.stdout
@@ -87,7 +100,10 @@ def _follow(
 
 
 def _reap(process: subprocess.Popen[str]) -> tuple[int, float]:
-    """Exit status and largest resident bytes. The standard library waits for a process without asking for the latter."""
+    """Exit status and largest resident bytes.
+
+    The standard library waits for a process without asking for the latter.
+    """
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.stdout
@@ -99,11 +115,14 @@ def stopped(command: str, status: int, said: str) -> StoppedError:
     """What to raise for a command's exit code and the last line that it said."""
     name = said.partition(":")[0].rpartition(".")[2]  # of a Python exception
     kind = name if name.endswith("Error") and name.isidentifier() else f"exit code {status}"
-    return StoppedError(f"fluxbooth {command} ended with exit code {status}: {said or 'it said nothing'}", kind)
+    return StoppedError(
+        f"fluxbooth {command} ended with exit code {status}: {said or 'it said nothing'}", kind
+    )
 
 
 class _GpuWatch:
-    """The most that was taken of the first GPU while it was entered, above what was taken before: what `nvidia-smi` would show."""
+    """The most that was taken of the first GPU while it was entered, above what was taken
+    before: what `nvidia-smi` would show."""
 
     def __init__(self) -> None:
         import torch

@@ -1,6 +1,8 @@
-"""What a report may say of where it was made: machine, versions, commit. Nothing that tells whose machine it is.
+"""What a report may say of where it was made: machine, versions, commit. Nothing that tells whose
+machine it is.
 
-Everything here is picked by name. What holds names, paths or tokens (the environment, host and user, error texts) is never read.
+Everything here is picked by name. What holds names, paths or tokens (the environment, host and
+user, error texts) is never read.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ def facts() -> dict[str, Any]:
     import torch
 
     card = hardware.gpu()
-    versions = {name: _version(name) for name in PACKAGES} | {"cuda": torch.version.cuda, "driver": driver()}
+    versions = {name: _version(name) for name in PACKAGES} | {
+        "cuda": torch.version.cuda,
+        "driver": driver(),
+    }
     return {
         "fluxbooth": {"version": fluxbooth.__version__, "commit": commit()},
         "machine": {
@@ -41,24 +46,32 @@ def facts() -> dict[str, Any]:
             "memory_gb": _gigabytes(hardware.total_memory()),
             "system": f"{platform.system()} {platform.machine()}",
         },
-        "versions": {"python": platform.python_version()} | {name: found for name, found in versions.items() if found},
+        "versions": {"python": platform.python_version()}
+        | {name: found for name, found in versions.items() if found},
     }
 
 
 def base_facts(row: Base) -> dict[str, Any]:
-    """Which weights: a base of ours by name and revision, any other by its kind, since its path is nobody's business."""
+    """Which weights: a base of ours by name and revision, any other by its kind, since its path
+    is nobody's business."""
     if row.name not in registry.BASES:
-        return {"name": "a diffusers folder" if Path(row.source).is_dir() else "a single file", "revision": None}
+        return {
+            "name": "a diffusers folder" if Path(row.source).is_dir() else "a single file",
+            "revision": None,
+        }
     found = hub.local(row)
     return {"name": row.name, "revision": None if found is None else hub.commit_of(row, found)}
 
 
 def commit() -> str | None:
-    """The commit that this code is, followed by "+" where files were changed since; None for an installed release."""
+    """The commit that this code is, followed by "+" where files were changed since; None for an
+    installed release."""
     root = Path(fluxbooth.__file__).parents[2]
     if (root / ".git").exists() and shutil.which("git"):
         head = _git(root, "rev-parse", "HEAD")
-        return head and head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+        return head and head + (
+            "+" if _git(root, "status", "--porcelain", "--untracked-files=no") else ""
+        )
     try:
         origin = importlib.metadata.distribution("fluxbooth").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
@@ -69,12 +82,15 @@ def commit() -> str | None:
 def processor() -> str:
     """The processor's model, or its architecture where the system does not tell."""
     table = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", table.read_text(), re.M) if table.is_file() else None
+    found = (
+        re.search(r"^model name\s*:\s*(.+)$", table.read_text(), re.M) if table.is_file() else None
+    )
     return found.group(1) if found else platform.machine()
 
 
 def driver() -> str | None:
-    """The NVIDIA driver's number alone: the rest of its line names the host that it was built on."""
+    """The NVIDIA driver's number alone: the rest of its line names the host that it was built
+    on."""
     found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", DRIVER.read_text()) if DRIVER.is_file() else None
     return found and found.group()
 

@@ -1,7 +1,9 @@
-"""`fluxbooth verify`: what cannot be known without the hardware and the weights, measured on them, for a report to be shared.
+"""`fluxbooth verify`: what cannot be known without the hardware and the weights, measured on them,
+for a report to be shared.
 
-Trains on the demo's photos and draws with the result by the very commands that users run, each in a process of its own, so that its
-memory is its own; then a training is killed, goes on, and is held to an unbroken one.
+Trains on the demo's photos and draws with the result by the very commands that users run, each in a
+process of its own, so that its memory is its own; then a training is killed, goes on, and is held
+to an unbroken one.
 """
 
 from __future__ import annotations
@@ -38,10 +40,12 @@ from fluxbooth.training.run_folder import to_toml
 from fluxbooth.types import Json
 
 Report = Callable[[Json], None]
-LARGEST_EFFECT = 0.1  # of what the LoRA changes in a picture may change when it is read back from its file
+# of what the LoRA changes in a picture may change when it is read back from its file
+LARGEST_EFFECT = 0.1
 GREY = 1.0  # one level of 255: rounding
 PHOTOS = sorted(demo.PHOTOS.glob("*.png"))
-FEW = PHOTOS[:4]  # for the trainings that are only compared, whose validation would else take longer than their steps
+# for the trainings that are only compared, whose validation would else take longer than their steps
+FEW = PHOTOS[:4]
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,31 @@ def course(row: Base) -> Course:
     """About ten minutes on a GPU of 24 GB; nano has its demo's whole training."""
     small = row.name == "nano"
     spec = demo.SPEC.model_copy(
-        update={"base": row.name, "steps": demo.SPEC.steps if small else 200, "resolutions": (min(row.resolutions),)}
+        update={
+            "base": row.name,
+            "steps": demo.SPEC.steps if small else 200,
+            "resolutions": (min(row.resolutions),),
+        }
     )
     return Course(spec, short=20, pictures=8 if small else 4)
 
 
 def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> Json:
-    """Writes `report.json` and `report.html` into `out`, with the LoRA and the pictures beside them; returns the former.
+    """Writes `report.json` and `report.html` into `out`, with the LoRA and the pictures beside
+    them; returns the former.
 
-    A part that fails is told as failed, by the kind of its error, and the others go on. Raises InputError for a folder of something
-    else, FluxboothError if it cannot be written.
+    A part that fails is told as failed, by the kind of its error, and the others go on. Raises
+    InputError for a folder of something else, FluxboothError if it cannot be written.
     """
     began = time.monotonic()
     check_ours(out, "training", "verification")
     make_folder(out / "training")
     shutil.rmtree(out / "pictures", ignore_errors=True)
     verification = _Verification(out, row, chosen or course(row), report)
-    result: Json = provenance.facts() | {"base": provenance.base_facts(row), "job": verification.job_facts()}
+    result: Json = provenance.facts() | {
+        "base": provenance.base_facts(row),
+        "job": verification.job_facts(),
+    }
     for name, title, part in (
         ("training", "Training on the demo's photos", verification.training),
         ("drawing", "Drawing without and with the LoRA", verification.drawing),
@@ -85,8 +97,13 @@ def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> J
             result[name] = part()
         except (FluxboothError, torch.OutOfMemoryError) as error:
             report({"event": "phase", "text": f"Failed: {error}"})
-            result[name] = {"failed": error.kind if isinstance(error, StoppedError) else type(error).__name__}
-    result |= {"checks": verification.checks(result), "seconds_total": round(time.monotonic() - began, 1)}
+            result[name] = {
+                "failed": error.kind if isinstance(error, StoppedError) else type(error).__name__
+            }
+    result |= {
+        "checks": verification.checks(result),
+        "seconds_total": round(time.monotonic() - began, 1),
+    }
     try:
         (out / "report.json").write_text(json.dumps(result, indent=1) + "\n")
         (out / "report.html").write_text(verify_page.page(result, verification.shown()))
@@ -96,7 +113,8 @@ def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> J
 
 
 class _Verification:
-    """One run of the course: each part returns its figures and leaves what later ones need in the folder."""
+    """One run of the course: each part returns its figures and leaves what later ones need in
+    the folder."""
 
     def __init__(self, out: Path, row: Base, course: Course, report: Report) -> None:
         self.out, self.row, self.course, self.report = out, row, course, report
@@ -111,24 +129,41 @@ class _Verification:
         fields = ("steps", "resolutions", "rank", "batch_size", "text_length", "optimizer")
         dumped = self.spec.model_dump(mode="json")
         return {name: dumped[name] for name in fields} | {
-            "photos": len(PHOTOS), "pictures": 2 * len(self.texts), "picture_side": self.row.native_side,
-            "denoising_steps": self.course.steps, "parameters": self.size.transformer,
-        }  # fmt: skip
+            "photos": len(PHOTOS),
+            "pictures": 2 * len(self.texts),
+            "picture_side": self.row.native_side,
+            "denoising_steps": self.course.steps,
+            "parameters": self.size.transformer,
+        }
 
     def training(self) -> Json:
         spec, steps = self.spec, self.spec.steps or 0
         # drawn by the network as it was trained, to hold the file to
-        sampled = spec.model_copy(update={"checkpoint_every": steps, "sample_prompts": (self.texts[0],)})
+        sampled = spec.model_copy(
+            update={"checkpoint_every": steps, "sample_prompts": (self.texts[0],)}
+        )
         done = self._train(PHOTOS, sampled, self.out / "training")
         times = {event["step"]: at for at, event in done.events if event["event"] == "step"}
         prepared = next(at for at, event in done.events if event["event"] == "prepared")
         # the first ten steps warm up, and are told together
         step = (times[steps] - times[LOG_EVERY]) / (steps - LOG_EVERY)
         assert spec.resolutions and spec.text_length and spec.batch_size
-        job = Job(max(spec.resolutions), spec.text_length, spec.batch_size, spec.rank, spec.optimizer, spec.ema is not None, samples=True)
+        job = Job(
+            max(spec.resolutions),
+            spec.text_length,
+            spec.batch_size,
+            spec.rank,
+            spec.optimizer,
+            spec.ema is not None,
+            samples=True,
+        )
         choice, card = _choice(done), hardware.gpu()
         predicted = estimate.estimate(self.size, job, choice, gpu=card is not None)
-        time_predicted = None if card is None else timing.seconds_per_step(self.size, job, choice, timing.like(card.total, card.name))
+        time_predicted = (
+            None
+            if card is None
+            else timing.seconds_per_step(self.size, job, choice, timing.like(card.total, card.name))
+        )
         return {
             "seconds_to_prepare": round(prepared, 1),
             "seconds_per_step": round(step, 4),
@@ -142,9 +177,18 @@ class _Verification:
     def drawing(self) -> Json:
         count = len(self.texts)
         tagged = [f"{text} <lora:training:1>" for text in self.texts]
-        flags = ["--base", self.row.name, "--seed", str(self.spec.seed), "--steps", str(self.course.steps)]
+        flags = [
+            "--base",
+            self.row.name,
+            "--seed",
+            str(self.spec.seed),
+            "--steps",
+            str(self.course.steps),
+        ]
         done = measured(
-            ["generate", *self.texts, *tagged, *flags, "--out", str(self.out / "pictures")], self.report, {"FLUXBOOTH_LORAS": str(self.out)}
+            ["generate", *self.texts, *tagged, *flags, "--out", str(self.out / "pictures")],
+            self.report,
+            {"FLUXBOOTH_LORAS": str(self.out)},
         )
         drawn = [Image.open(row["path"]).convert("RGB") for row in done.result["pictures"]]
         self.without, self.with_lora = drawn[:count], drawn[count:]
@@ -152,7 +196,11 @@ class _Verification:
         times = [at for at, event in done.events if event["event"] == "picture"]
         choice = _choice(done)
         predicted = estimate.estimate_generation(
-            self.size, self.row.native_side, self.row.text_length, choice, gpu=hardware.gpu() is not None
+            self.size,
+            self.row.native_side,
+            self.row.text_length,
+            choice,
+            gpu=hardware.gpu() is not None,
         )
         return {
             "seconds_to_first_picture": round(times[0], 1),
@@ -164,7 +212,8 @@ class _Verification:
         }
 
     def _reload(self) -> Json:
-        """How far the picture drawn from the file is from the one that the network drew before it was written."""
+        """How far the picture drawn from the file is from the one that the network drew before
+        it was written."""
         (path,) = (self.out / "training" / "samples").glob(f"step-{self.spec.steps:06d}-0.png")
         before = Image.open(path).convert("RGB")
         return {
@@ -173,28 +222,44 @@ class _Verification:
         }
 
     def resume(self) -> Json:
-        """Weights after a kill in the middle, against an unbroken run; where they differ, against a second unbroken one."""
+        """Weights after a kill in the middle, against an unbroken run; where they differ,
+        against a second unbroken one."""
         folder = self.out / "resume"
         shutil.rmtree(folder, ignore_errors=True)
         half = self.course.short // 2
         spec = self.spec.model_copy(update={"steps": 2 * half, "checkpoint_every": half})
         events: list[Json] = []
-        self._train(FEW, spec, folder / "killed", kill_at=lambda event: event["event"] == "checkpoint" and event["step"] == half)
+        self._train(
+            FEW,
+            spec,
+            folder / "killed",
+            kill_at=lambda event: event["event"] == "checkpoint" and event["step"] == half,
+        )
         resumed = self._weights(spec, folder / "killed", events.append)
         unbroken = self._weights(spec, folder / "unbroken", lambda event: None)
         difference = _distance(resumed, unbroken)
         found: Json = {
             "steps": 2 * half,
-            "resumed_at": next(event["resumed_at"] for event in events if event["event"] == "prepared"),
+            "resumed_at": next(
+                event["resumed_at"] for event in events if event["event"] == "prepared"
+            ),
             "identical": all(torch.equal(value, unbroken[name]) for name, value in resumed.items()),
             "difference": difference,
         }
         if not found["identical"]:
-            found["difference_of_two_unbroken"] = _distance(self._weights(spec, folder / "again", lambda event: None), unbroken)
+            found["difference_of_two_unbroken"] = _distance(
+                self._weights(spec, folder / "again", lambda event: None), unbroken
+            )
         shutil.rmtree(folder)
         return found
 
-    def _train(self, photos: Sequence[Path], spec: TrainSpec, out: Path, kill_at: Callable[[Json], bool] | None = None) -> Measured:
+    def _train(
+        self,
+        photos: Sequence[Path],
+        spec: TrainSpec,
+        out: Path,
+        kill_at: Callable[[Json], bool] | None = None,
+    ) -> Measured:
         settings = self.out / "spec.toml"
         settings.write_text(to_toml(spec))
         flags = ["--config", str(settings), "--out", str(out), "--overwrite"]
@@ -215,7 +280,9 @@ class _Verification:
         found = []
         for part in ("training", "drawing", "resume"):
             if "failed" in result[part]:
-                found.append({"what": part, "ok": False, "why": f"it ended with {result[part]['failed']}"})
+                found.append(
+                    {"what": part, "ok": False, "why": f"it ended with {result[part]['failed']}"}
+                )
         if "failed" not in result["resume"]:
             found.append(_resume_check(result["resume"]))
         if "failed" not in result["drawing"]:
@@ -243,12 +310,19 @@ def _memory(predicted: Estimate, done: Measured) -> Json:
 
 def _resume_check(found: Json) -> Json:
     if found["identical"]:
-        return {"what": "resume", "ok": True, "why": f"killed at step {found['resumed_at']} and gone on: the same weights, bit for bit"}
+        return {
+            "what": "resume",
+            "ok": True,
+            "why": f"killed at step {found['resumed_at']} and gone on: the same weights, bit for bit",
+        }
     own, after = found["difference_of_two_unbroken"], found["difference"]
     return {
         "what": "resume",
         "ok": after <= 2 * own,
-        "why": f"killed at step {found['resumed_at']} and gone on: weights differ by {after:.1e}; two unbroken runs here by {own:.1e}",
+        "why": (
+            f"killed at step {found['resumed_at']} and gone on: weights differ by {after:.1e}; "
+            f"two unbroken runs here by {own:.1e}"
+        ),
     }
 
 
@@ -257,8 +331,11 @@ def _reload_check(found: Json) -> Json:
     return {
         "what": "reload",
         "ok": difference <= max(GREY, LARGEST_EFFECT * effect),
-        "why": f"drawn from the file, the picture differs by {difference:.2f} of 255 grey levels from that of the network as trained; "
-        f"the LoRA itself changes {effect:.2f}",
+        "why": (
+            f"drawn from the file, the picture differs by {difference:.2f} of 255 grey levels "
+            "from that of the network as trained; "
+            f"the LoRA itself changes {effect:.2f}"
+        ),
     }
 
 

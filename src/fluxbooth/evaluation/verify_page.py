@@ -1,4 +1,5 @@
-"""The report of `fluxbooth verify` as one HTML file: pictures inlined, figures beside their predictions, nothing fetched."""
+"""The report of `fluxbooth verify` as one HTML file: pictures inlined, figures beside their
+predictions, nothing fetched."""
 
 from __future__ import annotations
 
@@ -52,28 +53,66 @@ def figures(report: Json) -> list[tuple[str, str, str]]:
     """What was measured, and what had been predicted of it: rows for people."""
     training, drawing, resume = report["training"], report["drawing"], report["resume"]
     rows = []
-    for name, part, unit, key in (("training step", training, "s", "seconds_per_step"), ("picture", drawing, "s", "seconds_per_picture")):
+    for name, part, unit, key in (
+        ("training step", training, "s", "seconds_per_step"),
+        ("picture", drawing, "s", "seconds_per_picture"),
+    ):
         if "failed" in part:
             rows.append((name, NEVER, ""))
             continue
         predicted, taken = part.get(f"predicted_{key}"), part["memory"]
-        rows.append((f"one {name}", f"{part[key]:g} {unit}", f"{predicted:g} {unit}" if predicted else "no prediction"))
+        rows.append(
+            (
+                f"one {name}",
+                f"{part[key]:g} {unit}",
+                f"{predicted:g} {unit}" if predicted else "no prediction",
+            )
+        )
         expected = f"{taken['predicted_gb']:g} GB ({taken['off_by']:+.0%})"
-        rows.append((f"{taken['of']} at its peak, {name}", f"{taken['measured_gb']:g} GB", expected))
+        rows.append(
+            (f"{taken['of']} at its peak, {name}", f"{taken['measured_gb']:g} GB", expected)
+        )
     if "failed" not in drawing:
         likeness = drawing["likeness"]
-        for name, key in (("the subject's traits in the pictures", "subject_similarity"), ("what the prompts ask for", "prompt_accuracy")):
-            rows.append((name, f"{likeness[key]:.0%} with the LoRA, {likeness[f'{key}_without_lora']:.0%} without", ""))
+        for name, key in (
+            ("the subject's traits in the pictures", "subject_similarity"),
+            ("what the prompts ask for", "prompt_accuracy"),
+        ):
+            rows.append(
+                (
+                    name,
+                    (
+                        f"{likeness[key]:.0%} with the LoRA, "
+                        f"{likeness[f'{key}_without_lora']:.0%} without"
+                    ),
+                    "",
+                )
+            )
     if "failed" not in training:
-        rows.append(("loading and encoding before the first step", f"{training['seconds_to_prepare']:g} s", ""))
+        rows.append(
+            (
+                "loading and encoding before the first step",
+                f"{training['seconds_to_prepare']:g} s",
+                "",
+            )
+        )
     if "failed" not in resume:
-        rows.append(("resume: difference of the weights learnt", f"{resume['difference']:.1e}" if resume["difference"] else "none", "none"))
+        rows.append(
+            (
+                "resume: difference of the weights learnt",
+                f"{resume['difference']:.1e}" if resume["difference"] else "none",
+                "none",
+            )
+        )
     return rows
 
 
 def _checks(checks: Sequence[Json]) -> str:
     items = "".join(
-        f"<li>{'held' if row['ok'] else '<b>did not hold</b>'}: {html.escape(row['what'])}; {html.escape(row['why'])}</li>"
+        (
+            f"<li>{'held' if row['ok'] else '<b>did not hold</b>'}: {html.escape(row['what'])}; "
+            f"{html.escape(row['why'])}</li>"
+        )
         for row in checks
     )
     return f"<ul>{items}</ul>"
@@ -82,16 +121,24 @@ def _checks(checks: Sequence[Json]) -> str:
 def _pictures(pictures: Pictures) -> str:
     if not pictures.with_lora:
         return ""
-    photos = "".join(f'<img class="photo" src="{_inlined(photo)}" alt="training photo">' for photo in pictures.photos)
+    photos = "".join(
+        f'<img class="photo" src="{_inlined(photo)}" alt="training photo">'
+        for photo in pictures.photos
+    )
     rows = zip(pictures.texts, pictures.without, pictures.with_lora, strict=True)
     pairs = "".join(
-        f'<figure><img src="{_inlined(plain)}" alt="without the LoRA"><img src="{_inlined(personal)}" alt="with the LoRA">'
-        f"<figcaption>{html.escape(text)}</figcaption></figure>"
+        (
+            f'<figure><img src="{_inlined(plain)}" alt="without the LoRA"><img '
+            f'src="{_inlined(personal)}" alt="with the LoRA">'
+            f"<figcaption>{html.escape(text)}</figcaption></figure>"
+        )
         for text, plain, personal in rows
     )
     return (
-        f"<h2>Pictures</h2><p>{len(pictures.photos)} training photos, which come with Fluxbooth; below, pairs of the same words and seed, "
-        "left without the LoRA, right with it. Traits are read by a small network that knows these drawings: of a photograph it says "
+        f"<h2>Pictures</h2><p>{len(pictures.photos)} training photos, which come with "
+        "Fluxbooth; below, pairs of the same words and seed, "
+        "left without the LoRA, right with it. Traits are read by a small network that knows "
+        "these drawings: of a photograph it says "
         "nothing."
         f"</p><p>{photos}</p>{pairs}"
     )
@@ -99,18 +146,33 @@ def _pictures(pictures: Pictures) -> str:
 
 def _job(report: Json) -> list[tuple[str, str]]:
     rows = [
-        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        (
+            name.replace("_", " "),
+            ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+        )
         for name, value in report["job"].items()
     ]
     for name in ("training", "drawing"):
         if "failed" not in report[name]:
             chosen = report[name]["choice"]
-            rows.append((f"chosen, {name}", ", ".join(f"{key} {value}" for key, value in chosen.items() if key != "checkpointed")))
+            rows.append(
+                (
+                    f"chosen, {name}",
+                    ", ".join(
+                        f"{key} {value}" for key, value in chosen.items() if key != "checkpointed"
+                    ),
+                )
+            )
     return [*rows, ("seconds in all", f"{report['seconds_total']:g}")]
 
 
 def _where(report: Json) -> list[tuple[str, str]]:
-    groups = {"machine": report["machine"], "fluxbooth": report["fluxbooth"], "base": report["base"], "": report["versions"]}
+    groups = {
+        "machine": report["machine"],
+        "fluxbooth": report["fluxbooth"],
+        "base": report["base"],
+        "": report["versions"],
+    }
     return [
         (f"{group} {name}".replace("_", " ").strip(), str(value))
         for group, rows in groups.items()
@@ -121,7 +183,10 @@ def _where(report: Json) -> list[tuple[str, str]]:
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>" if any(heads) else ""
-    body = "".join(f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row[1:])}</tr>" for row in rows)
+    body = "".join(
+        f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
     return f"<h2>{title}</h2><table>{head}{body}</table>"
 
 

@@ -41,7 +41,8 @@ class Picture:
         width: Pixels.
         height: Pixels.
         text: The prompt as it was given.
-        metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight and hash.
+        metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
+        and hash.
     """
 
     image: Image.Image
@@ -59,7 +60,8 @@ class Picture:
         return results.png(self.image)
 
     def save(self, path: str | Path) -> None:
-        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai read, and our JSON. OSError if it cannot."""
+        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai
+        read, and our JSON. OSError if it cannot."""
         info = PngImagePlugin.PngInfo()
         info.add_itxt("parameters", parameters_text(self.metadata))
         info.add_itxt("fluxbooth", json.dumps(self.metadata))
@@ -67,27 +69,36 @@ class Picture:
 
 
 def generate(
-    prompts: str | Sequence[str], spec: GenerateSpec | None = None, report: Report | None = None, *, folders: Sequence[Path] = (),
-    family: Family | None = None, shelf: Shelf | None = None,
-) -> Pictures:  # fmt: skip
-    """Pictures of one prompt or of each of several, `spec.num_images` a prompt, in order; without a spec, as its defaults say.
+    prompts: str | Sequence[str],
+    spec: GenerateSpec | None = None,
+    report: Report | None = None,
+    *,
+    folders: Sequence[Path] = (),
+    family: Family | None = None,
+    shelf: Shelf | None = None,
+) -> Pictures:
+    """Pictures of one prompt or of each of several, `spec.num_images` a prompt, in order; without a
+    spec, as its defaults say.
 
-    Noise is denoised by Euler steps along the base's velocity, with the schedule of FLUX.1 (diffusers' `FluxPipeline`, whose very
-    picture it is with `speed="exact"`). Picture number i of a prompt takes seed `spec.seed` + i. A size above the base's largest
-    area is drawn at its native area in that shape and scaled.
+    Noise is denoised by Euler steps along the base's velocity, with the schedule of FLUX.1
+    (diffusers' `FluxPipeline`, whose very picture it is with `speed="exact"`). Picture number i of
+    a prompt takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native
+    area in that shape and scaled.
 
     Args:
         prompts: Texts; each may carry `<lora:NAME_OR_PATH:WEIGHT>` tags.
         spec: How to draw; sizes in pixels.
-        report: Called with {"event": "plan", "why", ...} (what is given up to fit the memory there is), {"event": "advice",
-            "advice": [...]} (once more before pictures that came out as one colour), then {"event": "picture", "done", "of",
-            "pictures": [the Pictures just drawn]} as they are made.
+        report: Called with {"event": "plan", "why", ...} (what is given up to fit the memory there
+        is), {"event": "advice",
+            "advice": [...]} (once more before pictures that came out as one colour), then {"event":
+            "picture", "done", "of", "pictures": [the Pictures just drawn]} as they are made.
         folders: Where a LoRA's NAME is looked up, before $FLUXBOOTH_LORAS.
         family: A base that is in memory already (`models.load`); it is given back without LoRAs.
         shelf: The LoRAs and texts that stay in memory beside it.
 
     Raises:
-        InputError: For a text, a LoRA, a picture or a size that will not do, or too little memory; before anything is drawn.
+        InputError: For a text, a LoRA, a picture or a size that will not do, or too little memory;
+        before anything is drawn.
     """
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
@@ -99,19 +110,34 @@ def generate(
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
     if family is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
-    plan = planner.generation(spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice)
+    plan = planner.generation(
+        spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice
+    )
     report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _generate(texts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), canvas, report)
+    return _generate(
+        texts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), canvas, report
+    )
 
 
 def _generate(
-    texts: Sequence[str], parsed: Sequence[Prompt], wanted: Sequence[list[tuple[Path, float]]], spec: GenerateSpec, there: Family | None,
-    choice: Choice, shelf: Shelf, canvas: Canvas, report: Report,
-) -> Pictures:  # fmt: skip
+    texts: Sequence[str],
+    parsed: Sequence[Prompt],
+    wanted: Sequence[list[tuple[Path, float]]],
+    spec: GenerateSpec,
+    there: Family | None,
+    choice: Choice,
+    shelf: Shelf,
+    canvas: Canvas,
+    report: Report,
+) -> Pictures:
     family = there or loader.load(spec.base, choice=choice)
     adapters = {path: shelf.fetch(path, family) for loras in wanted for path, _ in loras}
-    advice = [a for text, loras in zip(texts, wanted, strict=True) for a in _advise(text, loras, adapters, family)]
+    advice = [
+        a
+        for text, loras in zip(texts, wanted, strict=True)
+        for a in _advise(text, loras, adapters, family)
+    ]
     report({"event": "advice", "advice": advice})
     conditioning = [shelf.conditioning(language.plain(prompt.text), family) for prompt in parsed]
     if there is None:
@@ -128,29 +154,59 @@ def _generate(
         for first in range(0, len(seeds), together):
             chunk = seeds[first : first + together]
             with worn(family, chosen), drawing(family, spec.speed, canvas.drawn):
-                images = draw(family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start)
-            if plain := [seed for seed, image in zip(chunk, images, strict=True) if of_one_colour(image)]:
+                images = draw(
+                    family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start
+                )
+            if plain := [
+                seed for seed, image in zip(chunk, images, strict=True) if of_one_colour(image)
+            ]:
                 report({"event": "advice", "advice": [_of_plain(plain, chosen)]})
             for seed, image in zip(chunk, images, strict=True):
                 recipe = _recipe(prompt.text, spec, family.row, seed, canvas, chosen)
-                pictures.append(Picture(image.resize(canvas.size, Image.Resampling.LANCZOS), seed, *canvas.size, text, recipe))
-            report({"event": "picture", "done": len(pictures), "of": len(texts) * spec.num_images, "pictures": pictures[-len(chunk) :]})
+                pictures.append(
+                    Picture(
+                        image.resize(canvas.size, Image.Resampling.LANCZOS),
+                        seed,
+                        *canvas.size,
+                        text,
+                        recipe,
+                    )
+                )
+            report(
+                {
+                    "event": "picture",
+                    "done": len(pictures),
+                    "of": len(texts) * spec.num_images,
+                    "pictures": pictures[-len(chunk) :],
+                }
+            )
     return pictures
 
 
-def _wanted(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list[tuple[Path, float]]:
-    named = [lora_and_weight(text) for text in spec.loras] + [(tag.name, tag.weight) for tag in prompt.loras]
+def _wanted(
+    prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]
+) -> list[tuple[Path, float]]:
+    named = [lora_and_weight(text) for text in spec.loras] + [
+        (tag.name, tag.weight) for tag in prompt.loras
+    ]
     loras = [(lora_file.find(name, folders), weight) for name, weight in named]
     for path, _ in loras:  # whether they fit the base is seen when it is here
         lora_file.read(path)
     return loras
 
 
-def _advise(text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family) -> list[Advice]:
+def _advise(
+    text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family
+) -> list[Advice]:
     triggers = [trigger for path, _ in loras if (trigger := adapters[path].file.trigger)]
-    said = language.advise(text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length)
+    said = language.advise(
+        text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length
+    )
     partly = [_title(path) for path, _ in loras if adapters[path].file.left_out]
-    message = "{} also holds layers of text encoders, which are not used: its pictures may differ from those of other programs."
+    message = (
+        "{} also holds layers of text encoders, which are not used: its pictures may differ from "
+        "those of other programs."
+    )
     return said + [Advice("lora_partly_used", message.format(name), 0, 0) for name in partly]
 
 
@@ -160,6 +216,15 @@ def of_one_colour(image: Image.Image) -> bool:
 
 
 def _of_plain(seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]) -> Advice:
-    which = f"The picture of seed {seeds[0]} is" if len(seeds) == 1 else f"The pictures of seeds {', '.join(map(str, seeds))} are"
+    which = (
+        f"The picture of seed {seeds[0]} is"
+        if len(seeds) == 1
+        else f"The pictures of seeds {', '.join(map(str, seeds))} are"
+    )
     remedy = "draw with its LoRAs at lower weights" if loras else "check the base"
-    return Advice(PLAIN, f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}.", 0, 0)
+    return Advice(
+        PLAIN,
+        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}.",
+        0,
+        0,
+    )

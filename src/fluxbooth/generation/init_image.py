@@ -1,4 +1,5 @@
-"""A picture to start from instead of pure noise, and a mask that says which part of it is drawn anew."""
+"""A picture to start from instead of pure noise, and a mask that says which part of it is drawn
+anew."""
 
 from __future__ import annotations
 
@@ -20,15 +21,18 @@ SOFT = 64  # the edge of a mask is blended over one part in so many of the pictu
 
 @dataclass(frozen=True)
 class StartPicture:
-    """`image` is RGB, `mask` L of the same size: white is drawn anew, black stays. Without a mask all of it is drawn anew."""
+    """`image` is RGB, `mask` L of the same size: white is drawn anew, black stays. Without a
+    mask all of it is drawn anew."""
 
     image: Image.Image
     mask: Image.Image | None
-    strength: float  # share of the noise levels that are gone through: 0 keeps the picture, 1 forgets it
+    # share of the noise levels that are gone through: 0 keeps the picture, 1 forgets it
+    strength: float
     digest: str
 
     def fitted(self, size: tuple[int, int]) -> StartPicture:
-        """Of that width and height in pixels: scaled to cover it, what sticks out is cut off on both sides alike."""
+        """Of that width and height in pixels: scaled to cover it, what sticks out is cut off on
+        both sides alike."""
         image = ImageOps.fit(self.image, size, Image.Resampling.LANCZOS)
         mask = ImageOps.fit(self.mask, size, Image.Resampling.BILINEAR) if self.mask else None
         return StartPicture(image, mask, self.strength, self.digest)
@@ -38,7 +42,8 @@ class StartPicture:
         return min(int(steps * self.strength), steps)
 
     def kept(self, drawn: Image.Image) -> Image.Image:
-        """What was drawn, with the picture's own pixels where the mask says that they stay: the autoencoder changes them all a little."""
+        """What was drawn, with the picture's own pixels where the mask says that they stay: the
+        autoencoder changes them all a little."""
         if self.mask is None:
             return drawn
         soft = self.mask.filter(ImageFilter.GaussianBlur(min(self.mask.size) / SOFT))
@@ -50,15 +55,28 @@ class StartPicture:
 
 
 def read(spec: GenerateSpec) -> StartPicture | None:
-    """What `spec.input_image` and `spec.mask_image` name, decoded in a process of its own. Raises InputError for files that will not do."""
+    """What `spec.input_image` and `spec.mask_image` name, decoded in a process of its own.
+
+    Raises InputError for files that will not do.
+    """
     if spec.input_image is None:
         return None
     (picture,) = inspection.read([spec.input_image])
     image, mask = Image.fromarray(picture.pixels), None
     if spec.mask_image is not None:
         (drawn,) = inspection.read([spec.mask_image])
-        mask = Image.fromarray(drawn.pixels).convert("L").resize(image.size, Image.Resampling.BILINEAR)
+        mask = (
+            Image.fromarray(drawn.pixels).convert("L").resize(image.size, Image.Resampling.BILINEAR)
+        )
         if not np.asarray(mask).any():
-            raise InputError(f"The mask {Path(spec.mask_image).name} is all black, so nothing would be drawn: white is what is drawn anew.")
+            raise InputError(
+                f"The mask {Path(spec.mask_image).name} is all black, so nothing would be "
+                "drawn: white is what is drawn anew."
+            )
     digest = hashlib.sha256(Path(spec.input_image).read_bytes()).hexdigest()
-    return StartPicture(image, mask, STRENGTH if spec.denoising_strength is None else spec.denoising_strength, digest)
+    return StartPicture(
+        image,
+        mask,
+        STRENGTH if spec.denoising_strength is None else spec.denoising_strength,
+        digest,
+    )

@@ -15,14 +15,27 @@ from fluxbooth.models.registry import Base
 from fluxbooth.specs import GenerateSpec
 
 
-def _recipe(text: str, spec: GenerateSpec, row: Base, seed: int, canvas: Canvas, loras: Sequence[tuple[Adapter, float]]) -> dict[str, Any]:
+def _recipe(
+    text: str,
+    spec: GenerateSpec,
+    row: Base,
+    seed: int,
+    canvas: Canvas,
+    loras: Sequence[tuple[Adapter, float]],
+) -> dict[str, Any]:
     width, height = canvas.size
     recipe: dict[str, Any] = {
         # of a folder or a file of one's own only its name: a picture is made to be given away
-        "version": fluxbooth.__version__, "base": Path(row.name).name, "text": text, "seed": seed, "width": width, "height": height,
-        "steps": spec.steps, "guidance": spec.guidance,
+        "version": fluxbooth.__version__,
+        "base": Path(row.name).name,
+        "text": text,
+        "seed": seed,
+        "width": width,
+        "height": height,
+        "steps": spec.steps,
+        "guidance": spec.guidance,
         "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.sha256} for a, w in loras],
-    }  # fmt: skip
+    }
     if row.revision:
         recipe["base_revision"] = row.revision
     if spec.speed != "exact":
@@ -41,20 +54,30 @@ def _title(path: Path) -> str:
 
 def parameters_text(recipe: dict[str, Any]) -> str:
     """The recipe as A1111 writes it: the prompt, then one line of `Key: value` pairs."""
-    loras = [(re.sub(r'[<>:,"\s]+', " ", row["name"]).strip(), row) for row in recipe["loras"]]  # what would end a tag or a pair
+    # what would end a tag or a pair
+    loras = [(re.sub(r'[<>:,"\s]+', " ", row["name"]).strip(), row) for row in recipe["loras"]]
     tags = "".join(f" <lora:{name}:{row['weight']:g}>" for name, row in loras)
     pairs = {
-        "Steps": recipe["steps"], "Sampler": "Euler", "CFG scale": 1, "Distilled CFG Scale": recipe["guidance"],
-        "Seed": recipe["seed"], "Size": f"{recipe['width']}x{recipe['height']}", "Model": _quoted(recipe["base"]),
-    }  # fmt: skip
+        "Steps": recipe["steps"],
+        "Sampler": "Euler",
+        "CFG scale": 1,
+        "Distilled CFG Scale": recipe["guidance"],
+        "Seed": recipe["seed"],
+        "Size": f"{recipe['width']}x{recipe['height']}",
+        "Model": _quoted(recipe["base"]),
+    }
     if loras:
-        pairs["Lora hashes"] = '"' + ", ".join(f"{name}: {row['sha256'][:12]}" for name, row in loras) + '"'
+        pairs["Lora hashes"] = (
+            '"' + ", ".join(f"{name}: {row['sha256'][:12]}" for name, row in loras) + '"'
+        )
     if "input" in recipe:
         pairs["Denoising strength"] = recipe["input"]["strength"]
     if "drawn_at" in recipe:
         pairs["Drawn at"] = recipe["drawn_at"]
     pairs["Version"] = f"fluxbooth {recipe['version']}"
-    return f"{recipe['text']}{tags}\n" + ", ".join(f"{key}: {value}" for key, value in pairs.items())
+    return f"{recipe['text']}{tags}\n" + ", ".join(
+        f"{key}: {value}" for key, value in pairs.items()
+    )
 
 
 def _quoted(value: str) -> str:

@@ -23,33 +23,50 @@ BATCH = 8  # pictures denoised together at the native area of nano
 
 @torch.no_grad()
 def draw(
-    family: Family, conditioning: Conditioning, seeds: Sequence[int], size: tuple[int, int], steps: int, guidance: float,
+    family: Family,
+    conditioning: Conditioning,
+    seeds: Sequence[int],
+    size: tuple[int, int],
+    steps: int,
+    guidance: float,
     start: StartPicture | None = None,
-) -> list[Image.Image]:  # fmt: skip
-    """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers would make.
+) -> list[Image.Image]:
+    """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers
+    would make.
 
-    `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how it is encoded.
+    `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how
+    it is encoded.
     """
     if start and not start.steps(steps):
         return [start.image] * len(seeds)
     given: dict[str, Any] = family.pipeline_arguments(conditioning, guidance)
     if start:
-        given |= {"image": start.image, "strength": start.strength} | ({"mask_image": start.mask} if start.mask else {})
+        given |= {"image": start.image, "strength": start.strength} | (
+            {"mask_image": start.mask} if start.mask else {}
+        )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
     width, height = size
     # numbers that are none become black; `of_one_colour` finds it
-    alone = threads.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext()
+    alone = (
+        threads.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext()
+    )
     with alone, np.errstate(invalid="ignore"):
         images = pipeline(
-            width=width, height=height, num_inference_steps=steps, num_images_per_prompt=len(seeds), generator=generators, **given
+            width=width,
+            height=height,
+            num_inference_steps=steps,
+            num_images_per_prompt=len(seeds),
+            generator=generators,
+            **given,
         ).images
     return [start.kept(image) for image in images] if start else images
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """`size` is (width, height) of the picture asked for, `drawn` of the one to draw: smaller where the base cannot draw so large."""
+    """`size` is (width, height) of the picture asked for, `drawn` of the one to draw: smaller
+    where the base cannot draw so large."""
 
     size: tuple[int, int]
     drawn: tuple[int, int]
@@ -61,8 +78,13 @@ def batch_size(row: Base, canvas: Canvas) -> int:
     return BATCH if canvas.start is None and canvas.drawn[0] * canvas.drawn[1] <= 192**2 else 1
 
 
-def sizes(spec: GenerateSpec, row: Base, start: StartPicture | None = None) -> tuple[tuple[int, int], tuple[int, int]]:
-    """`size` and `drawn` of a canvas. A picture to start from decides the shape if the spec does not."""
+def sizes(
+    spec: GenerateSpec, row: Base, start: StartPicture | None = None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`size` and `drawn` of a canvas.
+
+    A picture to start from decides the shape if the spec does not.
+    """
     if spec.width and spec.height:
         asked = spec.width, spec.height
     elif start and not spec.aspect_ratio:

@@ -1,12 +1,13 @@
-"""LoRA files from one format to the other: diffusers' (`transformer.*`) and kohya's (`lora_unet_*`, ComfyUI's and Forge's too).
+"""LoRA files from one format to the other: diffusers' (`transformer.*`) and kohya's (`lora_unet_*`,
+ComfyUI's and Forge's too).
 
-The two name the same layers of FLUX.1, but kohya's format follows the original network, which fuses layers that share their
-input. Layers W_i x + B_i A_i x become the fused layer with
+The two name the same layers of FLUX.1, but kohya's format follows the original network, which fuses
+layers that share their input. Layers W_i x + B_i A_i x become the fused layer with
 
     A = [A_1; A_2; ...],    B = diag(B_1, B_2, ...),
 
-exactly, at the sum of their ranks. The strength alpha / rank is multiplied into B and alpha is the stored rank, so that a
-loader that misses it gets the strength right.
+exactly, at the sum of their ranks. The strength alpha / rank is multiplied into B and alpha is the
+stored rank, so that a loader that misses it gets the strength right.
 """
 
 from __future__ import annotations
@@ -30,53 +31,81 @@ from fluxbooth.lora.layers import Layer, LowRank
 from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, place_of
 
 Format = Literal["diffusers", "kohya"]
-WRITERS = {"diffusers": "https://github.com/huggingface/diffusers", "kohya": "https://github.com/kohya-ss/sd-scripts"}
+WRITERS = {
+    "diffusers": "https://github.com/huggingface/diffusers",
+    "kohya": "https://github.com/kohya-ss/sd-scripts",
+}
 
 
 def convert(source: str | Path, target: str | Path, to: Format) -> dict[str, Any]:
-    """Writes the LoRA file `source` as `target` in the format `to`, which may be its own: then only alpha is made equal to rank.
+    """Writes the LoRA file `source` as `target` in the format `to`, which may be its own: then only
+    alpha is made equal to rank.
 
-    Returns {"path", "format", "rank", "layers", "left_out"}; `left_out` names layers of text encoders, which Fluxbooth does not
-    train. Raises InputError, with nothing written, for a file that is no FLUX.1 LoRA, for what the format cannot hold (a DoRA in
-    kohya's; a LoHa or LoKr of a rank that is no low one in either), and for a target that exists.
+    Returns {"path", "format", "rank", "layers", "left_out"}; `left_out` names layers of text
+    encoders, which Fluxbooth does not train. Raises InputError, with nothing written, for a file
+    that is no FLUX.1 LoRA, for what the format cannot hold (a DoRA in kohya's; a LoHa or LoKr of a
+    rank that is no low one in either), and for a target that exists.
     """
     target = Path(target)
     if target.exists():
         raise InputError(f"{target} exists: choose another name, nothing is replaced.")
     if target.suffix != ".safetensors" or not target.parent.is_dir():
-        raise InputError(f"{target} cannot be the result: give a name in an existing folder that ends in .safetensors.")
+        raise InputError(
+            f"{target} cannot be the result: give a name in an existing folder that ends in "
+            ".safetensors."
+        )
     file = lora_file.read(source)
     layers = lora_layers.read(file)
     changes = {name: _of_low_rank(file, name, layer) for name, layer in layers.items()}
     tensors = (to_kohya if to == "kohya" else to_diffusers)(changes, layers, file.path)
     save_tensors(target, tensors, _metadata(file, changes, tensors, to))
-    return {"path": str(target), "format": to, "rank": _usual_rank(changes), "layers": len(changes), "left_out": list(file.left_out)}
+    return {
+        "path": str(target),
+        "format": to,
+        "rank": _usual_rank(changes),
+        "layers": len(changes),
+        "left_out": list(file.left_out),
+    }
 
 
 def _of_low_rank(file: LoraFile, name: str, layer: Layer) -> LowRank:
     change = layer.change.low_rank()
     outputs, inputs = len(change.up), change.down.shape[1]
-    if not isinstance(layer.change, LowRank) and change.rank * (outputs + inputs) > outputs * inputs:
+    if (
+        not isinstance(layer.change, LowRank)
+        and change.rank * (outputs + inputs) > outputs * inputs
+    ):
         raise InputError(
-            f"{file.path} is a {file.kind} that changes {name} at rank {change.rank}, so as a LoRA it would be larger than the layer: "
+            f"{file.path} is a {file.kind} that changes {name} at rank {change.rank}, so as "
+            "a LoRA it would be larger than the layer: "
             "use the file as it is, for generating and in the service."
         )
     return change
 
 
-def to_diffusers(changes: dict[str, LowRank], layers: dict[str, Layer], path: Path) -> dict[str, Tensor]:
-    """Tensors by their names in a diffusers file. Raises InputError, naming `path`, for what that format cannot hold."""
+def to_diffusers(
+    changes: dict[str, LowRank], layers: dict[str, Layer], path: Path
+) -> dict[str, Tensor]:
+    """Tensors by their names in a diffusers file.
+
+    Raises InputError, naming `path`, for what that format cannot hold.
+    """
     tensors: dict[str, Tensor] = {}
     for name, change in changes.items():
         magnitude, bias = layers[name].magnitude, layers[name].bias
         if magnitude is not None and magnitude.ndim > 1:
             raise InputError(
-                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers knows those of outputs alone: "
+                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers "
+                "knows those of outputs alone: "
                 "use the file as it is, for generating and in the service."
             )
         # copies: parts of a fused layer share memory, which a file cannot
-        tensors[f"transformer.{name}.lora_A.weight"] = change.down.clone(memory_format=torch.contiguous_format)
-        tensors[f"transformer.{name}.lora_B.weight"] = change.up.clone(memory_format=torch.contiguous_format)
+        tensors[f"transformer.{name}.lora_A.weight"] = change.down.clone(
+            memory_format=torch.contiguous_format
+        )
+        tensors[f"transformer.{name}.lora_B.weight"] = change.up.clone(
+            memory_format=torch.contiguous_format
+        )
         if magnitude is not None:
             tensors[f"transformer.{name}.lora_magnitude_vector"] = magnitude.clone()
         if bias is not None:
@@ -84,23 +113,37 @@ def to_diffusers(changes: dict[str, LowRank], layers: dict[str, Layer], path: Pa
     return tensors
 
 
-def to_kohya(changes: dict[str, LowRank], layers: dict[str, Layer], path: Path) -> dict[str, Tensor]:
-    """Tensors by their names in a kohya file. Raises InputError, naming `path`, for what that format cannot hold."""
+def to_kohya(
+    changes: dict[str, LowRank], layers: dict[str, Layer], path: Path
+) -> dict[str, Tensor]:
+    """Tensors by their names in a kohya file.
+
+    Raises InputError, naming `path`, for what that format cannot hold.
+    """
     if any(layer.magnitude is not None for layer in layers.values()):
         raise InputError(
-            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in silence: keep it in diffusers' format, "
+            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in "
+            "silence: keep it in diffusers' format, "
             "or train it without DoRA."
         )
     if biased := next((name for name, layer in layers.items() if layer.bias is not None), None):
-        raise InputError(f"{path} has a bias for {biased}, which kohya's format does not: keep it in diffusers' format.")
+        raise InputError(
+            f"{path} has a bias for {biased}, which kohya's format does not: keep it in "
+            "diffusers' format."
+        )
     fused: dict[str, list[LowRank | None]] = {}
     for name, change in changes.items():
         found = place_of(name)
         assert found is not None  # the names were read by the same tables
         original, place, count = found
         if count > 1 and len(change.up) != heights(count, change.down.shape[1])[place]:
-            raise InputError(f"{path} gives {name} {len(change.up)} outputs, which FLUX.1 does not: use a LoRA that was made for FLUX.1.")
-        fused.setdefault(original, [None] * count)[place] = _swapped(change) if name == SHIFT_FIRST else change
+            raise InputError(
+                f"{path} gives {name} {len(change.up)} outputs, which FLUX.1 does not: use a "
+                "LoRA that was made for FLUX.1."
+            )
+        fused.setdefault(original, [None] * count)[place] = (
+            _swapped(change) if name == SHIFT_FIRST else change
+        )
     tensors: dict[str, Tensor] = {}
     for original, parts in fused.items():
         change = _merged(parts) if len(parts) > 1 or parts[0] is None else parts[0]
@@ -112,11 +155,15 @@ def to_kohya(changes: dict[str, LowRank], layers: dict[str, Layer], path: Path) 
 
 
 def _merged(parts: Sequence[LowRank | None]) -> LowRank:
-    """The fused layer of its parts. Their ranks are made equal with zeros: loaders look for blocks of one size."""
+    """The fused layer of its parts.
+
+    Their ranks are made equal with zeros: loaders look for blocks of one size.
+    """
     present = [part for part in parts if part is not None]
     first = present[0]
     if len(present) == len(parts) and all(torch.equal(part.down, first.down) for part in present):
-        return LowRank(first.down, torch.cat([part.up for part in present]))  # they were one layer before
+        # they were one layer before
+        return LowRank(first.down, torch.cat([part.up for part in present]))
     rank, inputs = max(part.rank for part in present), first.down.shape[1]
     downs, ups = [], []
     for part, height in zip(parts, heights(len(parts), inputs), strict=True):
@@ -137,7 +184,9 @@ def _usual_rank(changes: dict[str, LowRank]) -> int:
     return Counter(change.rank for change in changes.values()).most_common(1)[0][0]
 
 
-def _metadata(file: LoraFile, changes: dict[str, LowRank], tensors: dict[str, Tensor], to: Format) -> dict[str, str]:
+def _metadata(
+    file: LoraFile, changes: dict[str, LowRank], tensors: dict[str, Tensor], to: Format
+) -> dict[str, str]:
     """The file's own, with what the conversion changed."""
     digest, rank = tensors_sha256(tensors), _usual_rank(changes)
     changed = {
@@ -149,17 +198,31 @@ def _metadata(file: LoraFile, changes: dict[str, LowRank], tensors: dict[str, Te
         "modelspec.hash_sha256": f"0x{digest}",
         "modelspec.implementation": WRITERS[to],
     }
-    kept = {key: value for key, value in file.metadata.items() if key not in ("lora_adapter_metadata", "sshs_legacy_hash")}
+    kept = {
+        key: value
+        for key, value in file.metadata.items()
+        if key not in ("lora_adapter_metadata", "sshs_legacy_hash")
+    }
     if to == "diffusers":
-        changed["lora_adapter_metadata"] = json.dumps(_adapter_metadata(changes, tensors, rank), sort_keys=True)
+        changed["lora_adapter_metadata"] = json.dumps(
+            _adapter_metadata(changes, tensors, rank), sort_keys=True
+        )
     return kept | changed
 
 
-def _adapter_metadata(changes: dict[str, LowRank], tensors: dict[str, Tensor], rank: int) -> dict[str, Any]:
+def _adapter_metadata(
+    changes: dict[str, LowRank], tensors: dict[str, Tensor], rank: int
+) -> dict[str, Any]:
     other = {f"^{name}": change.rank for name, change in changes.items() if change.rank != rank}
     config = {
-        "r": rank, "lora_alpha": rank, "rank_pattern": other, "alpha_pattern": other, "target_modules": sorted(changes),
-        "use_dora": any(name.endswith("magnitude_vector") for name in tensors), "lora_dropout": 0.0, "bias": "none",
+        "r": rank,
+        "lora_alpha": rank,
+        "rank_pattern": other,
+        "alpha_pattern": other,
+        "target_modules": sorted(changes),
+        "use_dora": any(name.endswith("magnitude_vector") for name in tensors),
+        "lora_dropout": 0.0,
+        "bias": "none",
         "lora_bias": any(name.endswith("lora_B.bias") for name in tensors),
-    }  # fmt: skip
+    }
     return {f"transformer.{key}": value for key, value in config.items()}

@@ -1,8 +1,10 @@
-"""LoRAs beside a base that stays in memory: read once, kept in main memory, put on and taken off without touching the base.
+"""LoRAs beside a base that stays in memory: read once, kept in main memory, put on and taken off
+without touching the base.
 
-Each Linear that a LoRA adapts gets a hook that adds B A x to what the Linear gives; LoRAs worn together are one branch of the sum of
-their ranks. So a change of LoRA costs nothing but references (on a GPU, a copy of the LoRA to it), whatever its rank and layers.
-What is more than B A x (DoRA, LoHa, LoKr) adds what it makes of the layer in the same hook.
+Each Linear that a LoRA adapts gets a hook that adds B A x to what the Linear gives; LoRAs worn
+together are one branch of the sum of their ranks. So a change of LoRA costs nothing but references
+(on a GPU, a copy of the LoRA to it), whatever its rank and layers. What is more than B A x (DoRA,
+LoHa, LoKr) adds what it makes of the layer in the same hook.
 """
 
 from __future__ import annotations
@@ -32,9 +34,11 @@ MOST_BYTES = 2 * 2**30  # of LoRAs in main memory: twelve of rank 16 for FLUX.1
 MOST_TEXTS = 64  # each 4 MB for FLUX.1
 PAGE = 4096  # bytes
 DTYPES = {
-    "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+    "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
 }  # fmt: skip
-Key = tuple[str, str, int, int]  # base; path, time and size of a file, so that one that was replaced is read again
+# base; path, time and size of a file, so that one that was replaced is read again
+Key = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,12 @@ class Adapter:
 
 
 class Shelf:
-    """What lies beside a base that stays: the LoRAs that were used last, up to `most_bytes` of main memory (one of more than that stays
-    until the next), and what the text encoders said of the last texts.
+    """What lies beside a base that stays: the LoRAs that were used last, up to `most_bytes` of main
+    memory (one of more than that stays until the next), and what the text encoders said of the last
+    texts.
 
-    `mapped` wears files as the system's cache holds them, without a copy of their own: only for files that are never written again,
-    though they may be replaced or removed.
+    `mapped` wears files as the system's cache holds them, without a copy of their own: only for
+    files that are never written again, though they may be replaced or removed.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES, *, mapped: bool = False) -> None:
@@ -61,7 +66,10 @@ class Shelf:
         self._texts: OrderedDict[tuple[str, str], Conditioning] = OrderedDict()
 
     def expect(self, path: str | Path, family: Family) -> Future[Adapter]:
-        """Starts to read a file that will be fetched, unless it is here. Raises InputError if it is no LoRA for the family's network."""
+        """Starts to read a file that will be fetched, unless it is here.
+
+        Raises InputError if it is no LoRA for the family's network.
+        """
         path = Path(path)
         if not path.is_file():
             lora_training.check(path, family)  # says so
@@ -93,33 +101,48 @@ class Shelf:
 
 
 def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
-    """Where the file allows it, its tensors are views of one piece of memory, so that they cost one reading of it and no more."""
+    """Where the file allows it, its tensors are views of one piece of memory, so that they cost
+    one reading of it and no more."""
     kinds = set(file.dtypes.values())
     kind = DTYPES.get(min(kinds))
-    if kind is None or len(kinds) > 1 or file.begin % kind.itemsize:  # numbers of several sizes, or at odd places
+    # numbers of several sizes, or at odd places
+    if kind is None or len(kinds) > 1 or file.begin % kind.itemsize:
         read = lora_layers.read(file)
         layers = {name: layer.to(torch.device("cpu"), dtype) for name, layer in read.items()}
         return Adapter(file, layers, file.sha256())
     lora_file.check_numbers(file)
     if mapped:
-        whole = torch.from_file(str(file.path), shared=False, size=file.path.stat().st_size, dtype=torch.uint8)
+        whole = torch.from_file(
+            str(file.path), shared=False, size=file.path.stat().st_size, dtype=torch.uint8
+        )
         whole[::PAGE].sum()  # so that its first use waits for no disk
     else:
         whole = torch.from_numpy(np.fromfile(file.path, np.uint8))
-    parts = whole[file.begin :].view(kind).to(dtype).split([math.prod(shape) for shape in file.shapes.values()])
-    tensors = {name: part.view(shape) for part, (name, shape) in zip(parts, file.shapes.items(), strict=True)}
+    parts = (
+        whole[file.begin :]
+        .view(kind)
+        .to(dtype)
+        .split([math.prod(shape) for shape in file.shapes.values()])
+    )
+    tensors = {
+        name: part.view(shape)
+        for part, (name, shape) in zip(parts, file.shapes.items(), strict=True)
+    }
     return Adapter(file, lora_layers.made(file, tensors), file.sha256())
 
 
 @contextlib.contextmanager
 def worn(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
-    """Inside, the network has these LoRAs, each times its weight; afterwards it is the plain base again. Not for training."""
+    """Inside, the network has these LoRAs, each times its weight; afterwards it is the plain
+    base again. Not for training."""
     layers = dict(family.network.named_modules())
     found: dict[str, list[tuple[Layer, float]]] = {}
     for adapter, weight in loras:
         for name, layer in adapter.layers.items():
             found.setdefault(name, []).append((layer, weight))
-    hooks = [layers[name].register_forward_hook(_Branch(changes)) for name, changes in found.items()]
+    hooks = [
+        layers[name].register_forward_hook(_Branch(changes)) for name, changes in found.items()
+    ]
     try:
         yield
     finally:
@@ -128,13 +151,20 @@ def worn(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[Non
 
 
 class _Branch:
-    """Adds what LoRAs make of a Linear to what it gives: B A x for all plain ones together, and what each other one adds."""
+    """Adds what LoRAs make of a Linear to what it gives: B A x for all plain ones together, and
+    what each other one adds."""
 
     def __init__(self, changes: Sequence[tuple[Layer, float]]) -> None:
-        plain = [(low.down, low.up if weight == 1 else weight * low.up) for layer, weight in changes if (low := layer.plain)]
+        plain = [
+            (low.down, low.up if weight == 1 else weight * low.up)
+            for layer, weight in changes
+            if (low := layer.plain)
+        ]
         self.low = LowRank(*plain[0]) if len(plain) == 1 else None
         if len(plain) > 1:
-            self.low = LowRank(torch.cat([a for a, _ in plain]), torch.cat([b for _, b in plain], 1))
+            self.low = LowRank(
+                torch.cat([a for a, _ in plain]), torch.cat([b for _, b in plain], 1)
+            )
         self.others = [_Other(layer, weight) for layer, weight in changes if not layer.plain]
 
     def __call__(self, linear: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -144,14 +174,17 @@ class _Branch:
             if self.low.up.device != output.device or self.low.up.dtype != output.dtype:
                 self.low = self.low.to(output.device, output.dtype)
             # a view, not a reshape: a copy would silently lose what is added to it
-            output.view(-1, len(self.low.up)).addmm_(functional.linear(x, self.low.down).flatten(0, -2), self.low.up.T)
+            output.view(-1, len(self.low.up)).addmm_(
+                functional.linear(x, self.low.down).flatten(0, -2), self.low.up.T
+            )
         for change in added:
             output += change
         return output
 
 
 class _Other:
-    """What a LoRA adds to W x + bias that is more than B A x: its own bias, a D that is no product B A, or a DoRA's lengths,
+    """What a LoRA adds to W x + bias that is more than B A x: its own bias, a D that is no product
+    B A, or a DoRA's lengths,
 
         s (W + D) x - W x    or    (W + D) (s x) - W x,    s = magnitude / length,
 
@@ -173,7 +206,9 @@ class _Other:
                 plain = output if linear.bias is None else output - linear.bias.to(output.dtype)
                 added = (self.scale - 1) * plain + self.scale * self.weight * change.times(x)
             else:
-                added = functional.linear((self.scale - 1) * x, weight_of(linear, x)) + self.weight * change.times(self.scale * x)
+                added = functional.linear(
+                    (self.scale - 1) * x, weight_of(linear, x)
+                ) + self.weight * change.times(self.scale * x)
         return added if self.layer.bias is None else added + self.weight * self.layer.bias
 
     def _scale(self, linear: nn.Linear, output: Tensor, magnitude: Tensor) -> Tensor:

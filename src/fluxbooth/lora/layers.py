@@ -1,8 +1,9 @@
-"""The layers of a LoRA as tensors, whatever file they came from: one form, for drawing, training and converting.
+"""The layers of a LoRA as tensors, whatever file they came from: one form, for drawing, training
+and converting.
 
-What a file stores of a layer (`loranames.py`) becomes its change D at strength 1, by diffusers' layers: what the original network fuses
-is taken apart by rows of D. A LoRA keeps D as a product up down; a LoHa and a LoKr keep their factors, and D is made of them when it is
-needed.
+What a file stores of a layer (`loranames.py`) becomes its change D at strength 1, by diffusers'
+layers: what the original network fuses is taken apart by rows of D. A LoRA keeps D as a product up
+down; a LoHa and a LoKr keep their factors, and D is made of them when it is needed.
 """
 
 from __future__ import annotations
@@ -71,9 +72,12 @@ class Hadamard:
         return Hadamard(self.first.to(device, dtype), self.second.to(device, dtype))
 
     def low_rank(self) -> LowRank:
-        """Exactly, at the product of the ranks: each column of one `up` times each of the other, and so the rows of `down`."""
+        """Exactly, at the product of the ranks: each column of one `up` times each of the
+        other, and so the rows of `down`."""
         (a, b), (c, d) = (self.first.up, self.first.down), (self.second.up, self.second.down)
-        return LowRank((b[:, None] * d[None]).flatten(0, 1), (a[:, :, None] * c[:, None]).flatten(1))
+        return LowRank(
+            (b[:, None] * d[None]).flatten(0, 1), (a[:, :, None] * c[:, None]).flatten(1)
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ class Kronecker:
         return functional.linear(x, self.matrix())
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Kronecker:
-        first, second = (tuple(_to(t, device, dtype) for t in factor) for factor in (self.first, self.second))
+        first, second = (
+            tuple(_to(t, device, dtype) for t in factor) for factor in (self.first, self.second)
+        )
         return Kronecker(first, second, self.spans)
 
     def low_rank(self) -> LowRank:
@@ -113,7 +119,8 @@ Change = LowRank | Hadamard | Kronecker
 class Layer:
     """What a LoRA makes of one Linear W x + bias at strength 1: (W + D) x + bias.
 
-    With magnitudes (DoRA) each row of W + D is brought to the length that is given for it, (outputs,), or each column, (1, inputs).
+    With magnitudes (DoRA) each row of W + D is brought to the length that is given for it,
+    (outputs,), or each column, (1, inputs).
     """
 
     change: Change
@@ -123,10 +130,17 @@ class Layer:
     @property
     def plain(self) -> LowRank | None:
         """Its change, if that is of low rank and all there is."""
-        return self.change if isinstance(self.change, LowRank) and self.magnitude is None and self.bias is None else None
+        return (
+            self.change
+            if isinstance(self.change, LowRank) and self.magnitude is None and self.bias is None
+            else None
+        )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Layer:
-        magnitude, bias = (None if value is None else _to(value, device, dtype) for value in (self.magnitude, self.bias))
+        magnitude, bias = (
+            None if value is None else _to(value, device, dtype)
+            for value in (self.magnitude, self.bias)
+        )
         return Layer(self.change.to(device, dtype), magnitude, bias)
 
 
@@ -167,7 +181,10 @@ def _change(file: LoraFile, group: Group, found: Mapping[str, Tensor], strength:
             return value
         result = (value.float() * strength).to(value.dtype)
         if not result.isfinite().all():
-            raise InputError(f"{file.path} gives {group.name} the strength {strength:g}, which is more than its numbers can hold.")
+            raise InputError(
+                f"{file.path} gives {group.name} the strength {strength:g}, which is more "
+                "than its numbers can hold."
+            )
         return result
 
     if group.kind == "LoRA":
@@ -175,7 +192,12 @@ def _change(file: LoraFile, group: Group, found: Mapping[str, Tensor], strength:
     if group.kind == "LoHa":
         first = LowRank(found["hada_w1_b"], scaled(found["hada_w1_a"]))
         return Hadamard(first, LowRank(found["hada_w2_b"], found["hada_w2_a"]))
-    first, second = ((found[f"lokr_{w}"],) if f"lokr_{w}" in found else (found[f"lokr_{w}_a"], found[f"lokr_{w}_b"]) for w in ("w1", "w2"))
+    first, second = (
+        (found[f"lokr_{w}"],)
+        if f"lokr_{w}" in found
+        else (found[f"lokr_{w}_a"], found[f"lokr_{w}_b"])
+        for w in ("w1", "w2")
+    )
     return Kronecker((scaled(first[0]), *first[1:]), second)
 
 
@@ -199,19 +221,26 @@ def _spans(group: Group) -> list[Spans]:
     if group.shift_first:
         half = group.outputs // 2
         return [((half, group.outputs), (0, half))]
-    return [((end - height, end),) for height, end in zip(group.heights, itertools.accumulate(group.heights), strict=True)]
+    return [
+        ((end - height, end),)
+        for height, end in zip(group.heights, itertools.accumulate(group.heights), strict=True)
+    ]
 
 
 def _blocks(whole: LowRank, parts: Sequence[LowRank]) -> Sequence[LowRank]:
-    """The parts of a fused layer, each of its own rank if they were put together block by block; else with all of `down`."""
+    """The parts of a fused layer, each of its own rank if they were put together block by
+    block; else with all of `down`."""
     rank = whole.rank // len(parts)
     if rank * len(parts) != whole.rank:
         return parts
     blocks = [part.up.split(rank, 1) for part in parts]
     if any(blocks[i][j].any() for i in range(len(parts)) for j in range(len(parts)) if i != j):
         return parts
-    trimmed = [_trimmed(LowRank(down, blocks[i][i])) for i, down in enumerate(whole.down.split(rank))]
-    return trimmed if any(part.rank for part in trimmed) else parts  # a LoRA of zeros has a rank, too
+    trimmed = [
+        _trimmed(LowRank(down, blocks[i][i])) for i, down in enumerate(whole.down.split(rank))
+    ]
+    # a LoRA of zeros has a rank, too
+    return trimmed if any(part.rank for part in trimmed) else parts
 
 
 def _trimmed(change: LowRank) -> LowRank:

@@ -1,14 +1,17 @@
-"""What the tensors of a LoRA file are, from their names and shapes alone: which layers of FLUX.1, and what is stored of each.
+"""What the tensors of a LoRA file are, from their names and shapes alone: which layers of FLUX.1,
+and what is stored of each.
 
-Files differ in two things. How they name a layer: as diffusers does (with one of several prefixes or none), as the original network
-does, either with underscores for dots, or as XLabs does. And what they store of its change D, of a weight W (outputs x inputs):
+Files differ in two things. How they name a layer: as diffusers does (with one of several prefixes
+or none), as the original network does, either with underscores for dots, or as XLabs does. And what
+they store of its change D, of a weight W (outputs x inputs):
 
     LoRA   D = up down
     LoHa   D = (w1_a w1_b) * (w2_a w2_b), number by number
     LoKr   D = w1 (x) w2, Kronecker's product; each may itself be a product w_a w_b
 
-times a strength (`lorastrength.py`); a magnitude beside any of them makes it a DoRA. Whatever a file holds is one of these or is
-refused by name: nothing is dropped in silence but layers of text encoders, which are listed.
+times a strength (`lorastrength.py`); a magnitude beside any of them makes it a DoRA. Whatever a
+file holds is one of these or is refused by name: nothing is dropped in silence but layers of text
+encoders, which are listed.
 """
 
 from __future__ import annotations
@@ -32,12 +35,23 @@ _ROLES = {
     "bias": r"lora_B(\.\w+)?\.bias",
     "bias_difference": r"diff_b",
     **{name: name for name in ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")},
-    **{name: name for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")},
+    **{
+        name: name
+        for name in ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
+    },
 }
 _EXTRAS = {"alpha", "magnitude", "bias", "bias_difference"}
-_NAME = re.compile(r"(?P<layer>.+?)\.(?:" + "|".join(f"(?P<{role}>{pattern})" for role, pattern in _ROLES.items()) + ")")
+_NAME = re.compile(
+    r"(?P<layer>.+?)\.(?:"
+    + "|".join(f"(?P<{role}>{pattern})" for role, pattern in _ROLES.items())
+    + ")"
+)
 _PREFIXES = ("base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.")
-_UNDERSCORED: dict[str, Naming] = {"lora_unet_": "kohya", "lora_transformer_": "onetrainer", "lycoris_": "lycoris"}
+_UNDERSCORED: dict[str, Naming] = {
+    "lora_unet_": "kohya",
+    "lora_transformer_": "onetrainer",
+    "lycoris_": "lycoris",
+}
 _XLABS = {
     "double_blocks": ("transformer_blocks", {
         "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"), "proj_lora1": ("attn.to_out.0",),
@@ -45,7 +59,9 @@ _XLABS = {
     }),
     "single_blocks": ("single_transformer_blocks", {"qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"), "proj_lora": ("proj_out",)}),
 }  # fmt: skip
-_TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)")
+_TEXT_ENCODER = re.compile(
+    r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)"
+)
 _OTHER_METHODS = {
     "is an OFT": r"\b(oft|boft)_", "is a VeRA": r"\bvera_", "is an (IA)³": r"on_input|\bia3_", "is a GLoRA": r"\.[ab][12]\.weight$",
     "adapts convolutions": r"lora_mid|hada_t\d|lokr_t\d", "holds whole differences of weights": r"\.(diff|w_norm|b_norm)$|set_weight$",
@@ -57,7 +73,10 @@ _OTHER_MODELS = {
     "Qwen-Image": r"img_mlp[._]net|img_mod[._]1\b", "Stable Diffusion 3": r"joint_blocks",
     "Wan": r"blocks[._]\d+[._](self_attn|cross_attn|ffn)", "Z-Image": r"layers[._]\d+[._](attention|feed_forward)",
 }  # fmt: skip
-WAY_OUT = "use a version of it as LoRA, DoRA, LoHa or LoKr, or extract one (ComfyUI's node Extract and Save Lora)"
+WAY_OUT = (
+    "use a version of it as LoRA, DoRA, LoHa or LoKr, or extract one (ComfyUI's node Extract and "
+    "Save Lora)"
+)
 
 
 class NoLora(Exception):
@@ -89,7 +108,8 @@ class Group:
 
 
 def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """The groups of a file's tensors in the order of its names, and the names of what belongs to text encoders.
+    """The groups of a file's tensors in the order of its names, and the names of what belongs to
+    text encoders.
 
     Raises NoLora for what is none of FLUX.1's network, or is in a format that is not read.
     """
@@ -105,10 +125,13 @@ def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, 
             role = next(role for role in _ROLES if found[role] is not None)
             before = collected.setdefault(found["layer"], {}).setdefault(role, name)
             if before != name:
-                raise NoLora(f"holds {found['layer']} twice ({before}, {name}): save one adapter to a file.")
+                raise NoLora(
+                    f"holds {found['layer']} twice ({before}, {name}): save one adapter to a file."
+                )
     if not collected:
         raise NoLora(
-            "adapts text encoders alone, which Fluxbooth leaves as they are: use a LoRA that was trained on FLUX.1's transformer, too."
+            "adapts text encoders alone, which Fluxbooth leaves as they are: use a LoRA that "
+            "was trained on FLUX.1's transformer, too."
         )
     groups = tuple(_group(name, tensors, shapes) for name, tensors in collected.items())
     _check_once(groups)
@@ -116,15 +139,23 @@ def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, 
 
 
 def check_header(metadata: Mapping[str, str]) -> None:
-    """Raises NoLora for a file whose header says FLUX.2: some of its layers have FLUX.1's names and sizes."""
+    """Raises NoLora for a file whose header says FLUX.2: some of its layers have FLUX.1's names
+    and sizes."""
     for key in ("modelspec.architecture", "ss_base_model_version"):
         if re.search(r"flux[._\- ]?2|klein", metadata.get(key, ""), re.IGNORECASE):
-            raise NoLora(f"is for FLUX.2 (its header says {key} {metadata[key][:40]!r}): use a LoRA that was made for FLUX.1.")
+            raise NoLora(
+                f"is for FLUX.2 (its header says {key} {metadata[key][:40]!r}): use a LoRA "
+                "that was made for FLUX.1."
+            )
 
 
 def _other_model(name: str) -> str | None:
-    model = next((model for model, pattern in _OTHER_MODELS.items() if re.search(pattern, name)), None)
-    return model and f"is for {model} (it holds {name[:80]!r}): use a LoRA that was made for FLUX.1."
+    model = next(
+        (model for model, pattern in _OTHER_MODELS.items() if re.search(pattern, name)), None
+    )
+    return (
+        model and f"is for {model} (it holds {name[:80]!r}): use a LoRA that was made for FLUX.1."
+    )
 
 
 def _why_not(name: str) -> str:
@@ -140,7 +171,13 @@ def _why_not(name: str) -> str:
 def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> Group:
     placed = _placed(name)
     if placed is None:
-        raise NoLora(_other_model(name) or f"holds {name[:80]!r}, which FLUX.1 does not have: use a LoRA that was made for FLUX.1.")
+        raise NoLora(
+            _other_model(name)
+            or (
+                f"holds {name[:80]!r}, which FLUX.1 does not have: use a LoRA that was made for "
+                "FLUX.1."
+            )
+        )
     naming, parts = placed
     methods = {role.partition("_")[0] for role in tensors}
     kind: Kind = "LoHa" if "hada" in methods else "LoKr" if "lokr" in methods else "LoRA"
@@ -149,13 +186,20 @@ def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> G
         outputs, inputs, rank = _SIZES[kind](given)
     except KeyError as missing:
         raise NoLora(
-            f"holds only a part of {name} (it has {', '.join(sorted(tensors))}, not {missing.args[0]}): download or train it again."
+            f"holds only a part of {name} (it has {', '.join(sorted(tensors))}, not "
+            f"{missing.args[0]}): download or train it again."
         ) from None
     except ValueError:
         told = ", ".join(f"{role} {list(shape)}" for role, shape in sorted(given.items()))
-        raise NoLora(f"holds tensors of {name} that do not fit each other ({told}): download or train it again.") from None
+        raise NoLora(
+            f"holds tensors of {name} that do not fit each other ({told}): download or train "
+            "it again."
+        ) from None
     if strays := tensors.keys() - _used(kind, tensors) - _EXTRAS:
-        raise NoLora(f"holds {name} as {kind} and as something else ({', '.join(sorted(strays))}): download or train it again.")
+        raise NoLora(
+            f"holds {name} as {kind} and as something else ({', '.join(sorted(strays))}): "
+            "download or train it again."
+        )
     group = Group(name, kind, naming, parts, tensors, outputs, inputs, rank)
     _check_extras(group, given)
     return group
@@ -177,17 +221,24 @@ def _placed(name: str) -> tuple[Naming, tuple[str, ...]] | None:
             rest = name.removeprefix(prefix).replace(".", "_")
             if parts := parts_of(rest):
                 return naming, parts
-            split = re.fullmatch(r"(.+)_([0-3])", rest)  # a fused layer's parts one by one (split_qkv)
+            # a fused layer's parts one by one (split_qkv)
+            split = re.fullmatch(r"(.+)_([0-3])", rest)
             if split and len(parts := parts_of(split[1]) or ()) > int(split[2]):
                 return naming, (parts[int(split[2])],)
             layer = layer_of(rest)
-            return None if layer is None else ("onetrainer" if naming == "kohya" else naming, (layer,))
+            return (
+                None if layer is None else ("onetrainer" if naming == "kohya" else naming, (layer,))
+            )
     name = stripped(name)
     if place_of(name):
         return "diffusers", (name,)
     if found := re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)", name):
         folder, table = _XLABS[found[1]]
-        return ("xlabs", tuple(f"{folder}.{found[2]}.{part}" for part in table[found[3]])) if found[3] in table else None
+        return (
+            ("xlabs", tuple(f"{folder}.{found[2]}.{part}" for part in table[found[3]]))
+            if found[3] in table
+            else None
+        )
     parts = parts_of(name.replace(".", "_"))
     return ("original", parts) if parts else None
 
@@ -235,21 +286,30 @@ def _product(left: Shape, right: Shape) -> tuple[int, int, int]:
 
 
 def _check_extras(group: Group, given: Mapping[str, Shape]) -> None:
-    allowed = {"alpha": ((), (1,)), "bias": ((group.outputs,),), "bias_difference": ((group.outputs,),)}
+    allowed = {
+        "alpha": ((), (1,)),
+        "bias": ((group.outputs,),),
+        "bias_difference": ((group.outputs,),),
+    }
     # one number for each output, or for each input as LyCORIS has it, too
     allowed["magnitude"] = ((group.outputs,), (group.outputs, 1), (1, group.inputs))
     for role, shapes in allowed.items():
         if role in given and given[role] not in shapes:
             raise NoLora(
-                f"gives {group.tensors[role]!r} the shape {list(given[role])}, which does not fit its layer: download or train it again."
+                f"gives {group.tensors[role]!r} the shape {list(given[role])}, which does "
+                "not fit its layer: download or train it again."
             )
     if len(group.parts) == 1:
         return
     if group.outputs != sum(group.heights):
-        raise NoLora(f"gives {group.name} {group.outputs} outputs, which FLUX.1 does not: use a LoRA that was made for FLUX.1.")
+        raise NoLora(
+            f"gives {group.name} {group.outputs} outputs, which FLUX.1 does not: use a LoRA "
+            "that was made for FLUX.1."
+        )
     if "magnitude" in given and given["magnitude"] == (1, group.inputs):
         raise NoLora(
-            f"is a DoRA with a magnitude for each input of {group.name}, which diffusers' network holds in parts: "
+            f"is a DoRA with a magnitude for each input of {group.name}, which diffusers' "
+            "network holds in parts: "
             "train it with magnitudes of the outputs (wd_on_out, norm_on_output)."
         )
 
@@ -259,5 +319,7 @@ def _check_once(groups: Iterable[Group]) -> None:
     for group in groups:
         for part in group.parts:
             if part in seen:
-                raise NoLora(f"holds {part} twice ({seen[part]}, {group.name}): download or train it again.")
+                raise NoLora(
+                    f"holds {part} twice ({seen[part]}, {group.name}): download or train it again."
+                )
             seen[part] = group.name

@@ -11,7 +11,12 @@ from typing import Any, cast
 
 import torch
 from diffusers.utils.peft_utils import recurse_remove_peft_layers
-from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    get_peft_model_state_dict,
+    inject_adapter_in_model,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
@@ -31,9 +36,11 @@ PREFIX = "transformer."  # diffusers' name of the network in a LoRA file
 
 
 def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
-    """Freezes the network and gives each of its target layers a LoRA branch: W x + B A x, alpha = rank.
+    """Freezes the network and gives each of its target layers a LoRA branch: W x + B A x, alpha =
+    rank.
 
-    A is drawn from `seed`, B is zero, so that training starts at the base. Returns the trainable parameters, in float32.
+    A is drawn from `seed`, B is zero, so that training starts at the base. Returns the trainable
+    parameters, in float32.
     """
     family.network.requires_grad_(False)
     config = _config(family.adapter_targets(), rank)
@@ -49,9 +56,12 @@ def add(family: Family, rank: int, seed: int) -> list[nn.Parameter]:
 
 
 def follow_base(family: Family) -> None:
-    """Puts branches where their layer computes, and in what; peft puts them where its weight is kept, and in that."""
+    """Puts branches where their layer computes, and in what; peft puts them where its weight is
+    kept, and in that."""
     for layer in family.network.modules():
-        if isinstance(layer, LoraLayer) and isinstance(base := layer.get_base_layer(), FrozenLinear):
+        if isinstance(layer, LoraLayer) and isinstance(
+            base := layer.get_base_layer(), FrozenLinear
+        ):
             for branches in (layer.lora_A, layer.lora_B):
                 branches.to(family.device, base.dtype)
 
@@ -59,12 +69,14 @@ def follow_base(family: Family) -> None:
 class _Adapted(LoraLinear):
     """W x + B A x for training: peft's layer without what costs time and memory.
 
-    float32 weights are cast to what they multiply; peft casts the input instead, and autograd keeps that copy for each layer. Both
-    products and their gradients are added up in place (`models/frozen.py`), and alpha = rank needs no scaling.
+    float32 weights are cast to what they multiply; peft casts the input instead, and autograd keeps
+    that copy for each layer. Both products and their gradients are added up in place
+    (`models/frozen.py`), and alpha = rank needs no scaling.
     """
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        a, b = cast(nn.Linear, self.lora_A[ADAPTER]).weight, cast(nn.Linear, self.lora_B[ADAPTER]).weight
+        a = cast(nn.Linear, self.lora_A[ADAPTER]).weight
+        b = cast(nn.Linear, self.lora_B[ADAPTER]).weight
         return with_low_rank(x, cast(nn.Linear, self.base_layer), a, b)
 
 
@@ -74,14 +86,16 @@ def _config(layers: list[str], rank: int) -> LoraConfig:
 
 @contextlib.contextmanager
 def removed_after(family: Family | None) -> Iterator[None]:
-    """Takes every adapter off the network at the end, so that a base that stays in memory is the plain base again."""
+    """Takes every adapter off the network at the end, so that a base that stays in memory is
+    the plain base again."""
     try:
         yield
     finally:
         if family is not None:
             family.checkpoint_gradients(0)
             recurse_remove_peft_layers(family.network)
-            for leftover in ("peft_config", "_hf_peft_config_loaded"):  # else diffusers still counts an adapter
+            # else diffusers still counts an adapter
+            for leftover in ("peft_config", "_hf_peft_config_loaded"):
                 family.network.__dict__.pop(leftover, None)
 
 
@@ -98,12 +112,18 @@ def restore(family: Family, weights: dict[str, Tensor]) -> None:
 
 
 def read_to_train_on(path: str | Path, rank: int) -> dict[str, LowRank]:
-    """The layers of a LoRA that a training of this rank can begin with. Raises InputError for a DoRA, a LoHa, a LoKr, another rank."""
+    """The layers of a LoRA that a training of this rank can begin with.
+
+    Raises InputError for a DoRA, a LoHa, a LoKr, another rank.
+    """
     file = lora_file.read(path)
     layers = lora_layers.read(file)
     plain = {name: layer.plain for name, layer in layers.items() if layer.plain}
     if plain.keys() != layers.keys():
-        raise InputError(f"{path} is a {file.kind}, which cannot be trained on: begin with a LoRA, or without --continue-from.")
+        raise InputError(
+            f"{path} is a {file.kind}, which cannot be trained on: begin with a LoRA, or "
+            "without --continue-from."
+        )
     found = max(layer.rank for layer in plain.values())
     if found != rank:
         raise InputError(f"{path} has rank {found}, not {rank}: add --rank {found} to train it on.")
@@ -111,36 +131,64 @@ def read_to_train_on(path: str | Path, rank: int) -> dict[str, LowRank]:
 
 
 def continue_from(family: Family, path: str | Path, rank: int) -> None:
-    """Starts an added LoRA from the weights of a file of the same rank. Layers of a lower one, or absent, have room to grow."""
+    """Starts an added LoRA from the weights of a file of the same rank.
+
+    Layers of a lower one, or absent, have room to grow.
+    """
     check(path, family)
     added = dict(family.network.named_modules())
     for name, layer in read_to_train_on(path, rank).items():
         place = added[name]
         if not isinstance(place, LoraLayer):
-            raise InputError(f"{path} adapts {name}, which is not trained: use a LoRA of the blocks' layers alone.")
+            raise InputError(
+                f"{path} adapts {name}, which is not trained: use a LoRA of the blocks' "
+                "layers alone."
+            )
         for branches, value, dim in ((place.lora_A, layer.down, 0), (place.lora_B, layer.up, 1)):
             weight = cast(nn.Linear, branches[ADAPTER]).weight.data
             weight.narrow(dim, 0, layer.rank).copy_(value)
 
 
 def check(path: str | Path, family: Family) -> lora_file.LoraFile:
-    """The header of a LoRA that fits the family's network. Raises InputError if it was made for another architecture."""
+    """The header of a LoRA that fits the family's network.
+
+    Raises InputError if it was made for another architecture.
+    """
     file = lora_file.read(path)
-    modules = family.network.named_modules()  # under an added LoRA, the Linear itself is called base_layer
-    sizes = {name.removesuffix(".base_layer"): (m.out_features, m.in_features) for name, m in modules if isinstance(m, nn.Linear)}
+    # under an added LoRA, the Linear itself is called base_layer
+    modules = family.network.named_modules()
+    sizes = {
+        name.removesuffix(".base_layer"): (m.out_features, m.in_features)
+        for name, m in modules
+        if isinstance(m, nn.Linear)
+    }
     lora_file.check_fits(file, sizes, Path(family.row.name).name)
     return file
 
 
-def write(path: Path, family: Family, weights: dict[str, Tensor], spec: TrainSpec, pictures: int, captions: Sequence[str]) -> None:
+def write(
+    path: Path,
+    family: Family,
+    weights: dict[str, Tensor],
+    spec: TrainSpec,
+    pictures: int,
+    captions: Sequence[str],
+) -> None:
     """Writes the finished LoRA in diffusers' format: whole or not at all."""
     stored = {name: value.to(family.stored) for name, value in weights.items()}
     metadata = _metadata(family, spec, stored, pictures, captions)
     save_tensors(path, stored, metadata)
 
 
-def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictures: int, captions: Sequence[str]) -> dict[str, str]:
-    """What other tools look for in a LoRA's header (kohya's ss_*, Stability's modelspec.*, diffusers' own) and our spec.
+def _metadata(
+    family: Family,
+    spec: TrainSpec,
+    stored: dict[str, Tensor],
+    pictures: int,
+    captions: Sequence[str],
+) -> dict[str, str]:
+    """What other tools look for in a LoRA's header (kohya's ss_*, Stability's modelspec.*,
+    diffusers' own) and our spec.
 
     No file names, and of the captions only the trigger words, if every caption has them.
     """
@@ -150,7 +198,11 @@ def _metadata(family: Family, spec: TrainSpec, stored: dict[str, Tensor], pictur
     # of the file, not of the network, where an added LoRA hides its layers one level deeper
     layers = sorted({name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in stored})
     config = _config(layers, spec.rank).to_dict()
-    adapter = {f"transformer.{k}": sorted(v) if isinstance(v, set) else v for k, v in config.items() if _is_plain(v)}
+    adapter = {
+        f"transformer.{k}": sorted(v) if isinstance(v, set) else v
+        for k, v in config.items()
+        if _is_plain(v)
+    }
     ours = {
         "version": fluxbooth.__version__,
         "spec": spec.model_dump(mode="json", exclude={"continue_from"}),

@@ -1,8 +1,10 @@
-"""How much memory a training or a generation takes, and what to give up so that it fits. Arithmetic only: no torch, no weights.
+"""How much memory a training or a generation takes, and what to give up so that it fits. Arithmetic
+only: no torch, no weights.
 
-Bytes throughout. d is the width, t the tokens of a batch (text and image together), e the bytes of a number, u = t d e one activation.
-What a block keeps for its backward pass was read off autograd's saved tensors; `tests/test_memory.py` holds the sums to
-measurement. On a GPU they are an upper bound: torch's fused RMSNorm keeps 4 d t less in each block there.
+Bytes throughout. d is the width, t the tokens of a batch (text and image together), e the bytes of
+a number, u = t d e one activation. What a block keeps for its backward pass was read off autograd's
+saved tensors; `tests/test_memory.py` holds the sums to measurement. On a GPU they are an upper
+bound: torch's fused RMSNorm keeps 4 d t less in each block there.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ SLACK = 1.04  # the allocator's rounding and holes
 PROCESS = 0.6 * GIB  # main memory of Python, torch and the libraries
 CUDA_PROCESS = 3 * GIB  # and with CUDA
 WRITTEN = {"bfloat16": 2, "float32": 4}  # bytes of a number
-QUANTISED = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}  # bytes of a weight; nf4 has a scale for each 64
-OPTIMIZER_STATES = {"adamw": 2.0, "adamw8bit": 0.5, "prodigy": 4.0}  # float32 numbers kept for each parameter
+# bytes of a weight; nf4 has a scale for each 64
+QUANTISED = {"int8": 1.0, "fp8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}
+# float32 numbers kept for each parameter
+OPTIMIZER_STATES = {"adamw": 2.0, "adamw8bit": 0.5, "prodigy": 4.0}
 Quantisation = Literal["none", "int8", "fp8", "nf4"]
-Encoders = Literal["stay", "leave", "cpu"]  # on the card throughout; on it only while there is something to encode; never on it
+# on the card throughout; on it only while there is something to encode; never on it
+Encoders = Literal["stay", "leave", "cpu"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Job:
     optimizer: str = "adamw"
     ema: bool = False
     samples: bool = False  # draws pictures on the way, so the decoder stays
-    resident: bool = False  # the base is in memory before and after, also while texts and photos are encoded
+    # the base is in memory before and after, also while texts and photos are encoded
+    resident: bool = False
 
     @property
     def image_tokens(self) -> int:
@@ -55,10 +61,13 @@ class Choice:
 
     dtype: Dtype = "bfloat16"  # computed in
     quantisation: Quantisation = "none"  # of the Linear layers of the blocks
-    checkpointed: int = 0  # blocks, from the first on, that recompute their activations in the backward pass
+    # blocks, from the first on, that recompute their activations in the backward pass
+    checkpointed: int = 0
     encoders: Encoders = "stay"
-    offloaded: int = 0  # blocks, from the first on, whose weights wait in main memory for their turn
-    stored: Dtype | None = None  # what weights that are not quantised are kept in, and cast from at use; None: as computed in
+    # blocks, from the first on, whose weights wait in main memory for their turn
+    offloaded: int = 0
+    # what weights that are not quantised are kept in, and cast from at use; None: as computed in
+    stored: Dtype | None = None
 
     @property
     def kept(self) -> Dtype:
@@ -72,7 +81,9 @@ class Choice:
     def checkpointing(self, shape: Shape) -> str:
         """In words: none, some (how many) or all."""
         total = len(shape.blocks)
-        return {0: "none", total: "all"}.get(self.checkpointed, f"some ({self.checkpointed} of {total} blocks)")
+        return {0: "none", total: "all"}.get(
+            self.checkpointed, f"some ({self.checkpointed} of {total} blocks)"
+        )
 
 
 @dataclass(frozen=True)
@@ -99,59 +110,111 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
     adapter = shape.adapter(job.rank) * 4 * (1 + OPTIMIZER_STATES[job.optimizer] + job.ema)
-    step = max(step_bytes(shape, job, choice), shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer])  # a checkpoint's copy
+    # a checkpoint's copy
+    step = max(
+        step_bytes(shape, job, choice),
+        shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer],
+    )
     encoders, autoencoder = shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
-    pixels = 5 * shape.autoencoder_channels * job.side**2 * e  # the autoencoder's own peak, measured
+    # the autoencoder's own peak, measured
+    pixels = 5 * shape.autoencoder_channels * job.side**2 * e
     encoding = autoencoder + pixels + (0 if choice.encoders == "cpu" else encoders)
-    kept = (autoencoder if choice.encoders == "stay" or job.samples else 0) + (encoders if choice.encoders == "stay" else 0)
-    peak = max(base + adapter + step + kept, encoding + (base if choice.encoders == "stay" or job.resident else 0))
+    kept = (autoencoder if choice.encoders == "stay" or job.samples else 0) + (
+        encoders if choice.encoders == "stay" else 0
+    )
+    peak = max(
+        base + adapter + step + kept,
+        encoding + (base if choice.encoders == "stay" or job.resident else 0),
+    )
     return _estimate(shape, choice, base, adapter, step, encoding, peak, gpu)
 
 
-def estimate_generation(shape: Shape, side: int, text_length: int, choice: Choice, *, gpu: bool = True) -> Estimate:
+def estimate_generation(
+    shape: Shape, side: int, text_length: int, choice: Choice, *, gpu: bool = True
+) -> Estimate:
     """Peak memory of drawing one square picture of `side` pixels."""
     e = WRITTEN[choice.dtype]
-    base, encoders, autoencoder = base_bytes(shape, choice), shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
+    base = base_bytes(shape, choice)
+    encoders = shape.encoders * WRITTEN[choice.kept]
+    autoencoder = shape.autoencoder * e
     forward = 15 * Job(side, text_length).tokens * shape.width * e
     decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
-    return _estimate(shape, choice, base, 0, max(forward, decoding), encoding, max(kept + max(forward, decoding), encoding), gpu)
+    return _estimate(
+        shape,
+        choice,
+        base,
+        0,
+        max(forward, decoding),
+        encoding,
+        max(kept + max(forward, decoding), encoding),
+        gpu,
+    )
 
 
-def _estimate(shape: Shape, choice: Choice, base: float, adapter: float, step: float, encoding: float, peak: float, gpu: bool) -> Estimate:
+def _estimate(
+    shape: Shape,
+    choice: Choice,
+    base: float,
+    adapter: float,
+    step: float,
+    encoding: float,
+    peak: float,
+    gpu: bool,
+) -> Estimate:
     if not gpu:
-        return Estimate(base, adapter, step, encoding, peak * SLACK + PROCESS, peak * SLACK + PROCESS)
+        return Estimate(
+            base, adapter, step, encoding, peak * SLACK + PROCESS, peak * SLACK + PROCESS
+        )
     waiting = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
-    encoders = shape.encoders * WRITTEN[choice.kept]  # they come onto the card by way of main memory, and leave to there
-    return Estimate(base, adapter, step, encoding, peak * SLACK + CONTEXT, CUDA_PROCESS + max(waiting, encoders))
+    # they come onto the card by way of main memory, and leave to there
+    encoders = shape.encoders * WRITTEN[choice.kept]
+    return Estimate(
+        base, adapter, step, encoding, peak * SLACK + CONTEXT, CUDA_PROCESS + max(waiting, encoders)
+    )
 
 
 def base_bytes(shape: Shape, choice: Choice) -> float:
-    """The transformer's weights on the card; of offloaded blocks one Linear at a time, of which the largest has 6 d^2 weights."""
-    whole = shape.other * max(WRITTEN[choice.dtype], WRITTEN[choice.kept]) + sum(_weights(shape, kind, choice) for kind in shape.blocks)
+    """The transformer's weights on the card; of offloaded blocks one Linear at a time, of which
+    the largest has 6 d^2 weights."""
+    whole = shape.other * max(WRITTEN[choice.dtype], WRITTEN[choice.kept]) + sum(
+        _weights(shape, kind, choice) for kind in shape.blocks
+    )
     away = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
-    return whole - away + (_bytes_of_a_weight(choice) * 6 * shape.width**2 if choice.offloaded else 0)
+    return (
+        whole - away + (_bytes_of_a_weight(choice) * 6 * shape.width**2 if choice.offloaded else 0)
+    )
 
 
 def with_base(room: Room, shape: Shape, there: Choice) -> Room:
     """The room of which a base that is in memory already takes its part."""
-    encoders, autoencoder = shape.encoders * WRITTEN[there.kept], shape.autoencoder * WRITTEN[there.dtype]
+    encoders = shape.encoders * WRITTEN[there.kept]
+    autoencoder = shape.autoencoder * WRITTEN[there.dtype]
     base = base_bytes(shape, there) + autoencoder
     if room.device is None:
         return replace(room, main=room.main + base + encoders)
     waiting = sum(_weights(shape, kind, there) for kind in shape.blocks[: there.offloaded])
     stay = there.encoders == "stay"
-    return replace(room, device=room.device + base + (encoders if stay else 0), main=room.main + waiting + (0 if stay else encoders))
+    return replace(
+        room,
+        device=room.device + base + (encoders if stay else 0),
+        main=room.main + waiting + (0 if stay else encoders),
+    )
 
 
 def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
-    """Peak of activations and gradients over a forward and a backward pass, above what stays between steps."""
+    """Peak of activations and gradients over a forward and a backward pass, above what stays
+    between steps."""
     e, d, blocks = WRITTEN[choice.dtype], shape.width, shape.blocks
     u = job.tokens * d * e
-    # while a Linear works its weight is there once more to compute with, and torchao makes it in two steps; where the most else is
-    # alive it is one of the feed-forward's
-    dequantised = 4 * d * d * e * (2 if choice.quantisation in ("int8", "fp8") else 1) if choice.cast_at_use else 0
+    # while a Linear works its weight is there once more to compute with, and torchao makes it in
+    # two steps; where the most else is alive it is one of the feed-forward's
+    dequantised = (
+        4 * d * d * e * (2 if choice.quantisation in ("int8", "fp8") else 1)
+        if choice.cast_at_use
+        else 0
+    )
     rope = 2 * (job.text_length + job.image_tokens) * d // shape.heads * 4
     output = job.batch_size * job.image_tokens * shape.in_channels * (e + 4)
     live = peak = rope
@@ -163,7 +226,9 @@ def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
     for number, kind in reversed(list(enumerate(blocks))):
         saved = saved_bytes(shape, job, kind, e)
         again = saved if number < choice.checkpointed else 0
-        peak = max(peak, live + again + (9 if kind == "single" else 5) * u + gradients + dequantised)
+        peak = max(
+            peak, live + again + (9 if kind == "single" else 5) * u + gradients + dequantised
+        )
         gradients += 4 * shape.block_adapter(kind, job.rank)
         live -= u if again else saved
     return peak
@@ -172,9 +237,10 @@ def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
 def saved_bytes(shape: Shape, job: Job, kind: Kind, e: int) -> float:
     """What autograd keeps of one block.
 
-    Each stream: the input of a LayerNorm, its result before and after modulation (double: twice), query and key before their
-    RMSNorm in float32, query, key, value and result of the attention, the 4 d before and after GELU, the result before its gate.
-    A single block's output layer reads attention and GELU from one more copy. Of each LoRA the product A x, and the weights cast.
+    Each stream: the input of a LayerNorm, its result before and after modulation (double: twice),
+    query and key before their RMSNorm in float32, query, key, value and result of the attention,
+    the 4 d before and after GELU, the result before its gate. A single block's output layer reads
+    attention and GELU from one more copy. Of each LoRA the product A x, and the weights cast.
     """
     u, low_rank = job.tokens * shape.width * e, job.tokens * job.rank * e
     cast = shape.block_adapter(kind, job.rank) * e if e < 4 else 0
@@ -193,30 +259,50 @@ def _bytes_of_a_weight(choice: Choice) -> float:
 
 
 def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Plan:
-    """What to give up so that a training fits: nothing if that fits, else quality last and speed before it.
+    """What to give up so that a training fits: nothing if that fits, else quality last and speed
+    before it.
 
-    In this order: blocks recompute their activations, as few as will do; the base is quantised (int8, then nf4; fp8 takes what
-    int8 takes and is less exact, so it comes only by hand); blocks wait in main memory. `by_hand` holds fields of Choice that
-    are not to be chosen. Raises InputError if nothing fits.
+    In this order: blocks recompute their activations, as few as will do; the base is quantised
+    (int8, then nf4; fp8 takes what int8 takes and is less exact, so it comes only by hand); blocks
+    wait in main memory. `by_hand` holds fields of Choice that are not to be chosen. Raises
+    InputError if nothing fits.
     """
 
     def measured(choice: Choice) -> Estimate:
         return estimate(shape, job, choice, gpu=room.device is not None)
 
     asked = f"a rank-{job.rank} LoRA at {job.side} px, batch {job.batch_size}"
-    return _first_fit(name, shape, room, asked, list(_candidates(shape, room, by_hand, range(len(shape.blocks) + 1))), measured)
+    return _first_fit(
+        name,
+        shape,
+        room,
+        asked,
+        list(_candidates(shape, room, by_hand, range(len(shape.blocks) + 1))),
+        measured,
+    )
 
 
-def choose_generation(name: str, shape: Shape, side: int, text_length: int, room: Room, **by_hand: Any) -> Plan:
+def choose_generation(
+    name: str, shape: Shape, side: int, text_length: int, room: Room, **by_hand: Any
+) -> Plan:
     """The same for drawing one square picture."""
 
     def measured(choice: Choice) -> Estimate:
         return estimate_generation(shape, side, text_length, choice, gpu=room.device is not None)
 
-    return _first_fit(name, shape, room, f"a picture of {side} px", list(_candidates(shape, room, by_hand, [0])), measured)
+    return _first_fit(
+        name,
+        shape,
+        room,
+        f"a picture of {side} px",
+        list(_candidates(shape, room, by_hand, [0])),
+        measured,
+    )
 
 
-def _candidates(shape: Shape, room: Room, by_hand: dict[str, Any], checkpointed: Sequence[int]) -> Iterator[Choice]:
+def _candidates(
+    shape: Shape, room: Room, by_hand: dict[str, Any], checkpointed: Sequence[int]
+) -> Iterator[Choice]:
     """Every choice in order of preference."""
 
     def options(field: str, choices: Sequence[Any]) -> Sequence[Any]:
@@ -227,15 +313,25 @@ def _candidates(shape: Shape, room: Room, by_hand: dict[str, Any], checkpointed:
     checkpointed = options("checkpointed", checkpointed)
     places = options("encoders", ["leave", "cpu"] if gpu else ["leave"])
     levels = [(q, count, 0) for q in quantisations for count in checkpointed]
-    levels += [(quantisations[-1], checkpointed[-1], away) for away in (range(1, len(shape.blocks) + 1) if gpu else [])]
+    levels += [
+        (quantisations[-1], checkpointed[-1], away)
+        for away in (range(1, len(shape.blocks) + 1) if gpu else [])
+    ]
     dtype, stored = by_hand.get("dtype", room.dtype), by_hand.get("stored")
     for quantisation, count, away in levels:
         for encoders in places:
-            yield Choice(dtype, quantisation, count, encoders, by_hand.get("offloaded", away), stored)
+            yield Choice(
+                dtype, quantisation, count, encoders, by_hand.get("offloaded", away), stored
+            )
 
 
 def _first_fit(
-    name: str, shape: Shape, room: Room, asked: str, candidates: Sequence[Choice], measured: Callable[[Choice], Estimate]
+    name: str,
+    shape: Shape,
+    room: Room,
+    asked: str,
+    candidates: Sequence[Choice],
+    measured: Callable[[Choice], Estimate],
 ) -> Plan:
     limit = room.main if room.device is None else room.device
     for choice in candidates:
@@ -245,19 +341,27 @@ def _first_fit(
     least = min((measured(choice) for choice in candidates), key=lambda found: found.device)
     place = "main memory" if room.device is None else "GPU memory"
     if least.device <= limit:
-        least = min((e for e in map(measured, candidates) if e.device <= limit), key=lambda found: found.main)
+        least = min(
+            (e for e in map(measured, candidates) if e.device <= limit),
+            key=lambda found: found.main,
+        )
         raise InputError(
-            f"{name} does not fit: with {limit / GIB:.1f} GB of GPU memory, {asked} needs {least.main / GIB:.1f} GB of main memory "
-            f"and {room.main / GIB:.1f} GB are free: close other programs, or use a machine with more memory."
+            f"{name} does not fit: with {limit / GIB:.1f} GB of GPU memory, {asked} needs "
+            f"{least.main / GIB:.1f} GB of main memory "
+            f"and {room.main / GIB:.1f} GB are free: close other programs, or use a machine "
+            "with more memory."
         )
     raise InputError(
-        f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when everything is given up, and "
-        f"{limit / GIB:.1f} GB are free: use smaller pictures (--resolution), another --base, or more memory."
+        f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when "
+        "everything is given up, and "
+        f"{limit / GIB:.1f} GB are free: use smaller pictures (--resolution), another "
+        "--base, or more memory."
     )
 
 
 def _why(shape: Shape, choice: Choice, measured: Callable[[Choice], Estimate], room: Room) -> str:
-    """What was given up, each with the memory that it would have taken to keep it; and what is computed in, and why."""
+    """What was given up, each with the memory that it would have taken to keep it; and what is
+    computed in, and why."""
 
     def needs(**fields: Any) -> str:
         return f"{measured(replace(choice, **fields)).device / GIB:.1f} GB"
@@ -265,16 +369,25 @@ def _why(shape: Shape, choice: Choice, measured: Callable[[Choice], Estimate], r
     blocks, limit = len(shape.blocks), room.main if room.device is None else room.device
     reasons = []
     if choice.quantisation != "none":
-        reasons.append(f"{choice.quantisation} base ({needs(quantisation='none', checkpointed=blocks, offloaded=0)} unquantised)")
+        reasons.append(
+            f"{choice.quantisation} base "
+            f"({needs(quantisation='none', checkpointed=blocks, offloaded=0)} unquantised)"
+        )
     if choice.checkpointed:
         reasons.append(
-            f"{choice.checkpointed} of {blocks} blocks recomputed ({needs(checkpointed=0, offloaded=0)} with all activations kept)"
+            f"{choice.checkpointed} of {blocks} blocks recomputed "
+            f"({needs(checkpointed=0, offloaded=0)} with all activations kept)"
         )
     if choice.offloaded:
-        reasons.append(f"{choice.offloaded} of {blocks} blocks wait in main memory ({needs(offloaded=0)} with all on the card)")
+        reasons.append(
+            f"{choice.offloaded} of {blocks} blocks wait in main memory "
+            f"({needs(offloaded=0)} with all on the card)"
+        )
     if choice.encoders == "cpu":
         reasons.append(f"texts encoded on the CPU ({needs(encoders='leave')} on the card)")
-    said = f"{measured(choice).device / GIB:.1f} of {limit / GIB:.1f} GB: " + ("; ".join(reasons) or "nothing is given up")
+    said = f"{measured(choice).device / GIB:.1f} of {limit / GIB:.1f} GB: " + (
+        "; ".join(reasons) or "nothing is given up"
+    )
     return f"{said}{_dtype_reason(choice, room)}."
 
 

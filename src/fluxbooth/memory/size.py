@@ -28,16 +28,34 @@ class Shape:
     @property
     def linear(self) -> int:
         """Weights of the blocks' Linear layers, which are quantised and get the LoRA."""
-        return self.block_weights("double") * self.num_layers + self.block_weights("single") * self.num_single_layers
+        return (
+            self.block_weights("double") * self.num_layers
+            + self.block_weights("single") * self.num_single_layers
+        )
 
     @property
     def other(self) -> int:
         """The transformer's other parameters: biases, norms, embedders and the output layer."""
         d, norms = self.width, self.width // self.heads
-        biases = self.num_layers * (30 * d + 4 * norms) + self.num_single_layers * (11 * d + 2 * norms)
+        biases = self.num_layers * (30 * d + 4 * norms) + self.num_single_layers * (
+            11 * d + 2 * norms
+        )
         vectors = 1 + self.guidance_embeds  # timestep, guidance: two layers from 256
-        embedders = d * (self.in_channels + self.joint_attention_dim + 256 * vectors + self.pooled_projection_dim + d * (vectors + 1))
-        return biases + embedders + d * (2 + 2 * (vectors + 1)) + 2 * d * d + 2 * d + self.in_channels * (d + 1)
+        embedders = d * (
+            self.in_channels
+            + self.joint_attention_dim
+            + 256 * vectors
+            + self.pooled_projection_dim
+            + d * (vectors + 1)
+        )
+        return (
+            biases
+            + embedders
+            + d * (2 + 2 * (vectors + 1))
+            + 2 * d * d
+            + 2 * d
+            + self.in_channels * (d + 1)
+        )
 
     @property
     def transformer(self) -> int:
@@ -50,7 +68,8 @@ class Shape:
         return [*doubles, *singles]
 
     def block_weights(self, kind: Kind) -> int:
-        """Weights of a block's Linear layers: in 3072 x 3072, a double one has 12 for modulation, 8 for attention, 16 for feed-forward."""
+        """Weights of a block's Linear layers: in 3072 x 3072, a double one has 12 for
+        modulation, 8 for attention, 16 for feed-forward."""
         return (36 if kind == "double" else 15) * self.width**2
 
     def block_adapter(self, kind: Kind, rank: int) -> int:
@@ -61,4 +80,16 @@ class Shape:
         return sum(self.block_adapter(kind, rank) for kind in self.blocks)
 
 
-FLUX1 = Shape(19, 38, 3072, 24, 4096, 768, True, 64, encoders=4_762_310_656 + 123_060_480, autoencoder=83_819_683, autoencoder_channels=128)
+FLUX1 = Shape(
+    19,
+    38,
+    3072,
+    24,
+    4096,
+    768,
+    True,
+    64,
+    encoders=4_762_310_656 + 123_060_480,
+    autoencoder=83_819_683,
+    autoencoder_channels=128,
+)

@@ -1,8 +1,10 @@
-"""The seam between what is the same for every flow model and what a family of them decides for itself.
+"""The seam between what is the same for every flow model and what a family of them decides for
+itself.
 
-Above it, training and generation see only a velocity field: latents, conditioning and position ids are opaque tensors that
-a family makes and takes back. FLUX.2 [klein] (one Qwen3 encoder, no pooled vector, other weights to train than to serve)
-is to be one more module beside `flux1.py`, and nothing above changes.
+Above it, training and generation see only a velocity field: latents, conditioning and position ids
+are opaque tensors that a family makes and takes back. FLUX.2 [klein] (one Qwen3 encoder, no pooled
+vector, other weights to train than to serve) is to be one more module beside `flux1.py`, and
+nothing above changes.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Family(Protocol):
     choice: Choice  # how it is kept in memory
 
     def load_network(self) -> None:
-        """Brings the network into memory if it is not there: each weight cast or quantised, and put where it belongs, as it arrives."""
+        """Brings the network into memory if it is not there: each weight cast or quantised, and
+        put where it belongs, as it arrives."""
         ...
 
     def park_encoders(self) -> None:
@@ -46,15 +49,24 @@ class Family(Protocol):
         ...
 
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """float n x 3 x H x W in -1..1 to clean latents z of mean 0 and deviation 1, packed as the network takes them."""
+        """float n x 3 x H x W in -1..1 to clean latents z of mean 0 and deviation 1, packed as
+        the network takes them."""
         ...
 
     def image_tokens(self, width: int, height: int) -> int:
         """Length of the packed sequence of a picture of that size in pixels."""
         ...
 
-    def velocity(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, guidance: float, size: tuple[int, int]) -> Tensor:
-        """The network's prediction of eps - z at noisy latents x; sigma has shape (n,), size is (width, height) in pixels."""
+    def velocity(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        conditioning: Conditioning,
+        guidance: float,
+        size: tuple[int, int],
+    ) -> Tensor:
+        """The network's prediction of eps - z at noisy latents x; sigma has shape (n,), size is
+        (width, height) in pixels."""
         ...
 
     def adapter_targets(self) -> list[str]:
@@ -62,7 +74,8 @@ class Family(Protocol):
         ...
 
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
-        """Recomputes the activations of the first so many blocks, or of all, in the backward pass: less memory, more time."""
+        """Recomputes the activations of the first so many blocks, or of all, in the backward
+        pass: less memory, more time."""
         ...
 
     def release_encoders(self, *, keep_decoder: bool) -> None:
@@ -70,7 +83,8 @@ class Family(Protocol):
         ...
 
     def pipeline(self, start: Start = "text") -> Any:
-        """diffusers' pipeline over the same components: from noise, from a picture (`image`, `strength`), or within a mask of it."""
+        """diffusers' pipeline over the same components: from noise, from a picture (`image`,
+        `strength`), or within a mask of it."""
         ...
 
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:

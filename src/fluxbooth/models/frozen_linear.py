@@ -1,8 +1,10 @@
-"""Linear layers of a frozen base that are kept smaller than they compute, or elsewhere: quantised, cast at use, waiting in main memory.
+"""Linear layers of a frozen base that are kept smaller than they compute, or elsewhere: quantised,
+cast at use, waiting in main memory.
 
-A trained base would need none of this. A frozen one has no gradient of its own, so its weight can be made anew for the forward
-pass and again for the backward pass, and nothing of it stays between the two. Libraries' own layers let autograd keep the dequantised
-copy of each weight until the backward pass, which is the whole unquantised base.
+A trained base would need none of this. A frozen one has no gradient of its own, so its weight can
+be made anew for the forward pass and again for the backward pass, and nothing of it stays between
+the two. Libraries' own layers let autograd keep the dequantised copy of each weight until the
+backward pass, which is the whole unquantised base.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ NF4_BLOCK = 64  # weights that share a scale
 
 
 class FrozenLinear(nn.Linear):
-    """A Linear whose `weight` is stored in any way and is made what its input is multiplied with by `matrix`.
+    """A Linear whose `weight` is stored in any way and is made what its input is multiplied with by
+    `matrix`.
 
     `dtype` is computed in, whatever the input's; `device` is computed on, whatever the weight's.
     """
@@ -41,10 +44,14 @@ class FrozenLinear(nn.Linear):
             from bitsandbytes.functional import dequantize_4bit
 
             # of a waiting layer only the codes travel, a thirtieth of it stays
-            return dequantize_4bit(self.weight.data.to(device, non_blocking=True), state).to(self.dtype)
+            return dequantize_4bit(self.weight.data.to(device, non_blocking=True), state).to(
+                self.dtype
+            )
         weight = self.weight.detach()
         weight = _each_part(weight, lambda part: part.to(device, non_blocking=True))
-        return weight.dequantize() if is_traceable_wrapper_subclass(weight) else weight.to(self.dtype)
+        return (
+            weight.dequantize() if is_traceable_wrapper_subclass(weight) else weight.to(self.dtype)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
@@ -54,17 +61,24 @@ class FrozenLinear(nn.Linear):
 
 
 class _Product(torch.autograd.Function):
-    """x W^T + bias, and with a LoRA + x A^T B^T, for a W that has no gradient and is not kept for the backward pass.
+    """x W^T + bias, and with a LoRA + x A^T B^T, for a W that has no gradient and is not kept for
+    the backward pass.
 
-    What autograd would do in steps (a gradient of x for W and one for A, added; a copy of the result's before B A x can be taken out of
-    it) is one product added onto another here, without those copies.
+    What autograd would do in steps (a gradient of x for W and one for A, added; a copy of the
+    result's before B A x can be taken out of it) is one product added onto another here, without
+    those copies.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: nn.Linear, a: Tensor | None, b: Tensor | None) -> Tensor:
-        # written into a tensor of its own: what `linear` gives is a view, to which autograd lets nothing be added in place afterwards
+    def forward(
+        ctx: Any, x: Tensor, layer: nn.Linear, a: Tensor | None, b: Tensor | None
+    ) -> Tensor:
+        # written into a tensor of its own: what `linear` gives is a view, to which autograd lets
+        # nothing be added in place afterwards
         result = x.new_empty(*x.shape[:-1], layer.out_features)
-        rows, inputs, matrix = result.view(-1, layer.out_features), x.reshape(-1, layer.in_features), weight_of(layer, x)
+        rows = result.view(-1, layer.out_features)
+        inputs = x.reshape(-1, layer.in_features)
+        matrix = weight_of(layer, x)
         if layer.bias is None:
             torch.mm(inputs, matrix.T, out=rows)
         else:
@@ -78,7 +92,9 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, Tensor | None, Tensor | None]:
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, None, Tensor | None, Tensor | None]:
         gradient = gradients[0].reshape(-1, ctx.layer.out_features)
         of_x = gradient @ weight_of(ctx.layer, gradient) if ctx.needs_input_grad[0] else None
         of_a = of_b = None
@@ -92,17 +108,26 @@ class _Product(torch.autograd.Function):
 
 def weight_of(layer: nn.Linear, like: Tensor) -> Tensor:
     """A Linear's weight, out x in, where another tensor is and in its dtype."""
-    return layer.matrix(like.device) if isinstance(layer, FrozenLinear) else layer.weight.detach().to(like.dtype)
+    return (
+        layer.matrix(like.device)
+        if isinstance(layer, FrozenLinear)
+        else layer.weight.detach().to(like.dtype)
+    )
 
 
 def with_low_rank(x: Tensor, layer: nn.Linear, a: Tensor, b: Tensor) -> Tensor:
-    """W x + B A x for a Linear of a frozen base, in what the layer computes in, or autocast does; gradients go to x, A (rank x in)
-    and B (out x rank)."""
+    """W x + B A x for a Linear of a frozen base, in what the layer computes in, or autocast does;
+    gradients go to x, A (rank x in) and B (out x rank).
+    """
     place = x.device.type
     if isinstance(layer, FrozenLinear):
         dtype = layer.dtype
     else:
-        dtype = torch.get_autocast_dtype(place) if torch.is_autocast_enabled(place) else layer.weight.dtype
+        dtype = (
+            torch.get_autocast_dtype(place)
+            if torch.is_autocast_enabled(place)
+            else layer.weight.dtype
+        )
     with torch.autocast(place, enabled=False):  # what is multiplied is cast here
         return _Product.apply(x.to(dtype), layer, a.to(dtype), b.to(dtype))  # pyright: ignore[reportReturnType]
 
@@ -110,18 +135,24 @@ def with_low_rank(x: Tensor, layer: nn.Linear, a: Tensor, b: Tensor) -> Tensor:
 def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
     """A weight, out x in, quantised where it is; what it is dequantised to has its dtype.
 
-    int8 and fp8 (e4m3) have a scale for each output, nf4 one for each 64 weights. Raises InputError if the library is not installed.
+    int8 and fp8 (e4m3) have a scale for each output, nf4 one for each 64 weights. Raises InputError
+    if the library is not installed.
     """
     try:
         if kind == "nf4":
             from bitsandbytes.functional import quantize_4bit
             from bitsandbytes.nn import Params4bit
 
-            codes, state = quantize_4bit(value, blocksize=NF4_BLOCK, compress_statistics=True, quant_type="nf4")
+            codes, state = quantize_4bit(
+                value, blocksize=NF4_BLOCK, compress_statistics=True, quant_type="nf4"
+            )
             return Params4bit(codes, quant_state=state, quant_type="nf4", bnb_quantized=True)  # pyright: ignore[reportCallIssue]
         return _torchao(value, kind)
     except ImportError as error:
-        raise InputError(f"A base in {kind} needs packages: pip install 'fluxbooth[quant]', or take --quantisation none.") from error
+        raise InputError(
+            f"A base in {kind} needs packages: pip install 'fluxbooth[quant]', or take "
+            "--quantisation none."
+        ) from error
 
 
 def _torchao(value: Tensor, kind: Quantisation) -> nn.Parameter:
@@ -129,7 +160,9 @@ def _torchao(value: Tensor, kind: Quantisation) -> nn.Parameter:
 
     layer = nn.Linear(1, 1, bias=False, device="meta")
     layer.weight = nn.Parameter(value, requires_grad=False)
-    quantize_(layer, {"int8": Int8WeightOnlyConfig(version=2), "fp8": Float8WeightOnlyConfig()}[kind])
+    quantize_(
+        layer, {"int8": Int8WeightOnlyConfig(version=2), "fp8": Float8WeightOnlyConfig()}[kind]
+    )
     return nn.Parameter(layer.weight.detach(), requires_grad=False)
 
 
@@ -155,7 +188,8 @@ def _each_part(weight: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def compute_in(module: nn.Module, dtype: torch.dtype) -> None:
-    """Makes a frozen module compute in another dtype than its Linear layers are stored in; everything else is cast once."""
+    """Makes a frozen module compute in another dtype than its Linear layers are stored in;
+    everything else is cast once."""
     for name, layer in list(module.named_modules()):
         if isinstance(layer, nn.Linear):
             if layer.bias is not None:

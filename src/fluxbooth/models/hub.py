@@ -1,7 +1,9 @@
-"""The weights of a base from the Hugging Face hub: access, licence and disk are asked after first, then files come, each verified.
+"""The weights of a base from the Hugging Face hub: access, licence and disk are asked after first,
+then files come, each verified.
 
-They land in the cache that every Hugging Face program shares. `HF_TOKEN`, `HF_HOME`, `HF_HUB_OFFLINE` and `HF_ENDPOINT` mean what
-they mean there. The hub's own client starts a broken file anew in the next process; here what arrived of it stays, as `SHA256.part`.
+They land in the cache that every Hugging Face program shares. `HF_TOKEN`, `HF_HOME`,
+`HF_HUB_OFFLINE` and `HF_ENDPOINT` mean what they mean there. The hub's own client starts a broken
+file anew in the next process; here what arrived of it stays, as `SHA256.part`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 WANTED = ("model_index.json", "LICENSE*", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model")
 WEIGHTS = ("transformer", "text_encoder", "text_encoder_2", "vae")
 MARGIN = 2**30  # bytes of disk to leave free
-RECORD = "fluxbooth"  # name, among the cache's refs, of the commit that a base without a pinned one was first pulled at
+# name, among the cache's refs, of the commit that a base without a pinned one was first pulled at
+RECORD = "fluxbooth"
 Report = Callable[[str], None]
 
 
@@ -40,16 +43,21 @@ class Pulled:
 def local(row: Base) -> Path | None:
     """Where a base's weights are on this machine, whole, or None: a folder or a file.
 
-    Of several revisions the pinned or recorded one comes first, then the one that another program fetched last.
+    Of several revisions the pinned or recorded one comes first, then the one that another program
+    fetched last.
     """
     if Path(row.source).exists():
         return Path(row.source)
     names = [pinned(row), _ref(row, "main")]
-    return next((folder for name in names if name and _whole(folder := _repo(row) / "snapshots" / name)), None)
+    return next(
+        (folder for name in names if name and _whole(folder := _repo(row) / "snapshots" / name)),
+        None,
+    )
 
 
 def pinned(row: Base) -> str | None:
-    """The commit that a base is pulled at: the one in its row, or the one recorded when it was first pulled."""
+    """The commit that a base is pulled at: the one in its row, or the one recorded when it was
+    first pulled."""
     return row.revision or _ref(row, RECORD)
 
 
@@ -65,32 +73,46 @@ def arrived(row: Base) -> int:
 
 
 def pull(row: Base, report: Report) -> Pulled:
-    """Downloads what is missing of a base and verifies it. `report` is told in sentences what happens.
+    """Downloads what is missing of a base and verifies it. `report` is told in sentences what
+    happens.
 
-    Raises InputError where the user must do something first (token, licence, disk, offline), FluxboothError if the hub cannot be
-    reached or sends something else than it lists.
+    Raises InputError where the user must do something first (token, licence, disk, offline),
+    FluxboothError if the hub cannot be reached or sends something else than it lists.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
     if Path(row.source).is_dir():
-        raise InputError(f"{row.name} is on this machine already: it comes with Fluxbooth or is a folder of yours.")
+        raise InputError(
+            f"{row.name} is on this machine already: it comes with Fluxbooth or is a folder "
+            "of yours."
+        )
     if constants.HF_HUB_OFFLINE:
-        raise InputError(f"{row.name} cannot be pulled while HF_HUB_OFFLINE is set: unset it, or copy the weights to {_repo(row)}.")
+        raise InputError(
+            f"{row.name} cannot be pulled while HF_HUB_OFFLINE is set: unset it, or copy the "
+            f"weights to {_repo(row)}."
+        )
     api = HfApi()
     with _explained(row):
         api.auth_check(row.source)
         commit = api.model_info(row.source, revision=pinned(row) or "main").sha
         assert commit is not None
         listed: list[Any] = list(api.list_repo_tree(row.source, recursive=True, revision=commit))
-        files: list[RepoFile] = [f for f in listed if hasattr(f, "blob_id") and any(fnmatch(f.path, pattern) for pattern in WANTED)]
+        files: list[RepoFile] = [
+            f
+            for f in listed
+            if hasattr(f, "blob_id") and any(fnmatch(f.path, pattern) for pattern in WANTED)
+        ]
         large = [f for f in files if f.lfs is not None]
         missing = [f for f in large if f.lfs and not (_blobs(row) / f.lfs["sha256"]).is_file()]
         _check_disk(row, sum(f.size - _arrived(_part(row, f)) for f in missing))
         for number, file in enumerate(missing, 1):
             report(f"{number} of {len(missing)}: {file.path}, {_size(file.size)}")
             _fetch(row, commit, file)
-        # the hub's client adds the small files and the links to the large ones, which it finds where it would have put them
-        folder = Path(snapshot_download(row.source, revision=commit, allow_patterns=[f.path for f in files]))
+        # the hub's client adds the small files and the links to the large ones, which it finds
+        # where it would have put them
+        folder = Path(
+            snapshot_download(row.source, revision=commit, allow_patterns=[f.path for f in files])
+        )
     if len(missing) < len(large):
         report("Verifying what was here already ...")
     fetched = {f.path for f in missing}
@@ -103,7 +125,8 @@ def pull(row: Base, report: Report) -> Pulled:
 
 
 def _fetch(row: Base, commit: str, file: RepoFile) -> None:
-    """One large file into the cache, going on from what arrived before; it gets its name there only if its hash is right."""
+    """One large file into the cache, going on from what arrived before; it gets its name there
+    only if its hash is right."""
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
@@ -113,7 +136,12 @@ def _fetch(row: Base, commit: str, file: RepoFile) -> None:
     url = hf_hub_url(row.source, file.path, revision=commit)
     with part.open("ab") as out:
         http_get(
-            url, out, resume_size=part.stat().st_size, headers=build_hf_headers(), expected_size=file.size, displayed_filename=file.path
+            url,
+            out,
+            resume_size=part.stat().st_size,
+            headers=build_hf_headers(),
+            expected_size=file.size,
+            displayed_filename=file.path,
         )
     assert file.lfs is not None
     _check(row, file.path, part, "sha256", file.lfs["sha256"])
@@ -127,7 +155,14 @@ def _verify(row: Base, folder: Path, files: list[RepoFile]) -> None:
         if file.lfs is not None:
             _check(row, file.path, path.resolve(), "sha256", file.lfs["sha256"])
         else:
-            _check(row, file.path, path.resolve(), "sha1", file.blob_id, b"blob %d\0" % path.stat().st_size)
+            _check(
+                row,
+                file.path,
+                path.resolve(),
+                "sha1",
+                file.blob_id,
+                b"blob %d\0" % path.stat().st_size,
+            )
 
 
 def _check(row: Base, name: str, path: Path, kind: str, expected: str, prefix: bytes = b"") -> None:
@@ -138,8 +173,10 @@ def _check(row: Base, name: str, path: Path, kind: str, expected: str, prefix: b
     if digest.hexdigest() != expected:
         path.unlink()
         raise FluxboothError(
-            f"{name} of {row.name} is not what the hub lists (its {kind} differs), so it was deleted: repeat "
-            f"`fluxbooth models pull {row.name}`; if that happens again, a proxy or the disk damages files."
+            f"{name} of {row.name} is not what the hub lists (its {kind} differs), so it was "
+            "deleted: repeat "
+            f"`fluxbooth models pull {row.name}`; if that happens again, a proxy or the disk "
+            "damages files."
         )
 
 
@@ -149,7 +186,8 @@ def _check_disk(row: Base, needed: int) -> None:
     free = hardware.free_disk(_repo(row))
     if needed and needed + MARGIN > free:
         raise InputError(
-            f"{row.name} needs {needed / 1e9:.1f} GB more on the disk of {_repo(row).parent}, and {free / 1e9:.1f} GB are free: make "
+            f"{row.name} needs {needed / 1e9:.1f} GB more on the disk of "
+            f"{_repo(row).parent}, and {free / 1e9:.1f} GB are free: make "
             "room, or set HF_HOME to a folder on a larger disk."
         )
 
@@ -169,29 +207,44 @@ def _explained(row: Base) -> Iterator[None]:
         gated = isinstance(error, errors.GatedRepoError)
         if get_token() is None and (gated or code in (401, 403)):
             raise InputError(
-                f"{row.name} is given only to accounts that accepted its licence, and there is no token here: accept the licence at "
-                f"{page}, make a token with read access at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
+                f"{row.name} is given only to accounts that accepted its licence, and there "
+                "is no token here: accept the licence at "
+                f"{page}, make a token with read access at "
+                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
                 f"`hf auth login`, {again}"
             ) from error
         if gated and code == 403:
             raise InputError(
-                f"The account of your token has not accepted the licence of {row.name} ({row.licence}): sign in with that account at "
-                f"{page}, read and accept it there (a fine-grained token also needs access to gated repositories), {again}"
+                f"The account of your token has not accepted the licence of {row.name} "
+                f"({row.licence}): sign in with that account at "
+                f"{page}, read and accept it there (a fine-grained token also needs access "
+                f"to gated repositories), {again}"
             ) from error
         if code == 401:
             raise InputError(
-                f"The hub does not accept your token: make a new one at {constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
+                "The hub does not accept your token: make a new one at "
+                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
                 f"`hf auth login`, {again}"
             ) from error
         revision = pinned(row) or "main"
-        raise FluxboothError(f"The hub answered {code} when asked for {row.name} (revision {revision}): {page} may say why.") from error
+        raise FluxboothError(
+            f"The hub answered {code} when asked for {row.name} (revision {revision}): "
+            f"{page} may say why."
+        ) from error
     except (httpx2.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FluxboothError(f"The hub at {constants.ENDPOINT} cannot be reached ({reason}): what arrived is kept; {again}") from error
+        raise FluxboothError(
+            f"The hub at {constants.ENDPOINT} cannot be reached ({reason}): what arrived is "
+            f"kept; {again}"
+        ) from error
     except OSError as error:
         if error.errno is None:  # the client's own: less came than was announced
-            raise FluxboothError(f"The download broke off ({error}): what arrived is kept; {again}") from error
-        raise FluxboothError(f"The weights cannot be written to {_repo(row)} ({error.strerror}): free space, {again}") from error
+            raise FluxboothError(
+                f"The download broke off ({error}): what arrived is kept; {again}"
+            ) from error
+        raise FluxboothError(
+            f"The weights cannot be written to {_repo(row)} ({error.strerror}): free space, {again}"
+        ) from error
 
 
 def _whole(folder: Path) -> bool:
@@ -200,7 +253,11 @@ def _whole(folder: Path) -> bool:
         return False
     for part in WEIGHTS:
         indices = list((folder / part).glob("*.safetensors.index.json"))
-        named = {name for index in indices for name in json.loads(index.read_text())["weight_map"].values()}
+        named = {
+            name
+            for index in indices
+            for name in json.loads(index.read_text())["weight_map"].values()
+        }
         if not all((folder / part / name).is_file() for name in named or {"config.json"}):
             return False
         if not any(path.is_file() for path in (folder / part).glob("*.safetensors")):

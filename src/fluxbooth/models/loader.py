@@ -14,7 +14,8 @@ from fluxbooth.models.registry import Base, find, find_to_train
 
 
 def here(name: str, *, training: bool = False) -> Base:
-    """The row of a base whose weights are on this machine: its source is their folder or file, its revision their commit.
+    """The row of a base whose weights are on this machine: its source is their folder or file, its
+    revision their commit.
 
     Raises InputError if there is no such base, it cannot be trained, or its weights are not here.
     """
@@ -24,21 +25,29 @@ def here(name: str, *, training: bool = False) -> Base:
     found = hub.local(row)
     if found is None:
         raise InputError(
-            f"The weights of {row.name} are not on this machine: run `fluxbooth models pull {row.name}`, or give --base the path of a "
+            f"The weights of {row.name} are not on this machine: run `fluxbooth models pull "
+            f"{row.name}`, or give --base the path of a "
             "diffusers folder."
         )
-    return replace(row, source=str(found), train_source=str(found), revision=hub.commit_of(row, found))
+    return replace(
+        row, source=str(found), train_source=str(found), revision=hub.commit_of(row, found)
+    )
 
 
 def load(
-    name: str, *, training: bool = False, dtype: Literal["auto", "float32", "bfloat16"] = "auto", choice: Choice | None = None
+    name: str,
+    *,
+    training: bool = False,
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    choice: Choice | None = None,
 ) -> Family:
     """The weights in memory. `dtype` is that of the computation.
 
-    `choice` says how they are kept (`fitting.py` makes one); without it nothing is given up. With encoders that do not stay, the
-    network comes only with `load_network`.
+    `choice` says how they are kept (`fitting.py` makes one); without it nothing is given up. With
+    encoders that do not stay, the network comes only with `load_network`.
 
-    Raises InputError if there is no such base, it cannot be trained, or its weights are not on this machine.
+    Raises InputError if there is no such base, it cannot be trained, or its weights are not on this
+    machine.
     """
     import importlib
 

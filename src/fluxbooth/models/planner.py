@@ -1,4 +1,5 @@
-"""What a training or a generation does to fit this machine: what its spec says by hand, and for the rest what memory asks for."""
+"""What a training or a generation does to fit this machine: what its spec says by hand, and for
+the rest what memory asks for."""
 
 from __future__ import annotations
 
@@ -21,29 +22,45 @@ SETTLED = ("dtype", "stored", "quantisation", "encoders", "offloaded")
 
 
 def training(spec: TrainSpec, room: Room | None = None, there: Choice | None = None) -> Plan:
-    """The plan of a training; `spec` is resolved. `there` is the choice of a base that is in memory already.
+    """The plan of a training; `spec` is resolved. `there` is the choice of a base that is in memory
+    already.
 
     Raises InputError if nothing fits, or the spec wants the base otherwise than it is there.
     """
     registry.find_to_train(spec.base)
     row, size, room = _found(spec, room, there)
     by_hand = _by_hand(spec, row, room, there)
-    checkpointed = {"none": 0, "some": len(size.blocks) // 2, "all": len(size.blocks)}.get(spec.gradient_checkpointing)
+    checkpointed = {"none": 0, "some": len(size.blocks) // 2, "all": len(size.blocks)}.get(
+        spec.gradient_checkpointing
+    )
     if checkpointed is not None:
         by_hand["checkpointed"] = checkpointed
     return estimate.choose(row.name, size, job(spec, resident=there is not None), room, **by_hand)
 
 
 def job(spec: TrainSpec, *, resident: bool = False) -> Job:
-    """What of a resolved spec decides its memory: the largest pictures, and all that comes with them."""
-    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
+    """What of a resolved spec decides its memory: the largest pictures, and all that comes with
+    them."""
+    assert (
+        spec.resolutions is not None
+        and spec.text_length is not None
+        and spec.batch_size is not None
+    )
     return Job(
-        max(spec.resolutions), spec.text_length, spec.batch_size, spec.rank, spec.optimizer, spec.ema is not None,
-        bool(spec.sample_prompts), resident,
-    )  # fmt: skip
+        max(spec.resolutions),
+        spec.text_length,
+        spec.batch_size,
+        spec.rank,
+        spec.optimizer,
+        spec.ema is not None,
+        bool(spec.sample_prompts),
+        resident,
+    )
 
 
-def generation(spec: GenerateSpec, side: int, room: Room | None = None, there: Choice | None = None) -> Plan:
+def generation(
+    spec: GenerateSpec, side: int, room: Room | None = None, there: Choice | None = None
+) -> Plan:
     """The plan of drawing pictures of the area of a square of `side` pixels, one at a time."""
     row, size, room = _found(spec, room, there)
     by_hand = _by_hand(spec, row, room, there)
@@ -54,32 +71,44 @@ def generation(spec: GenerateSpec, side: int, room: Room | None = None, there: C
 
 
 def resident(spec: TrainSpec | GenerateSpec, room: Room | None = None) -> Choice:
-    """How a base is kept that stays in memory, to train and to draw with: so that its usual training fits, or else its usual picture."""
+    """How a base is kept that stays in memory, to train and to draw with: so that its usual
+    training fits, or else its usual picture."""
     row, size, room = _found(spec, room, None)
     by_hand = _by_hand(spec, row, room, None)
     if room.device is None:
         by_hand.setdefault("encoders", "stay")
     if not row.trains:
-        return estimate.choose_generation(row.name, size, row.native_side, row.text_length, room, **by_hand).choice
+        return estimate.choose_generation(
+            row.name, size, row.native_side, row.text_length, room, **by_hand
+        ).choice
     usual = job(registry.resolve(TrainSpec(class_name="man", base=spec.base), 1), resident=True)
     choice = estimate.choose(row.name, size, usual, room, **by_hand).choice
     return replace(choice, checkpointed=0)  # each training has its own
 
 
-def _by_hand(spec: TrainSpec | GenerateSpec, row: Base, room: Room, there: Choice | None) -> dict[str, Any]:
-    """The fields of Choice that are not free: what the spec says, what the base is, what is in memory already."""
+def _by_hand(
+    spec: TrainSpec | GenerateSpec, row: Base, room: Room, there: Choice | None
+) -> dict[str, Any]:
+    """The fields of Choice that are not free: what the spec says, what the base is, what is in
+    memory already."""
     said: dict[str, Any] = {
-        "dtype": spec.dtype, "quantisation": spec.quantisation, "encoders": spec.encoders,
+        "dtype": spec.dtype,
+        "quantisation": spec.quantisation,
+        "encoders": spec.encoders,
         "offloaded": "auto" if spec.offload_blocks is None else spec.offload_blocks,
-    }  # fmt: skip
+    }
     said = {field: value for field, value in said.items() if value != "auto"}
     if room.device is None and ("offloaded" in said or said.get("encoders") == "cpu"):
-        raise InputError("There is no GPU here, so everything is in main memory: leave --offload-blocks and --encoders cpu out.")
+        raise InputError(
+            "There is no GPU here, so everything is in main memory: leave --offload-blocks "
+            "and --encoders cpu out."
+        )
     if there is not None:
         for field, value in said.items():
             if value != getattr(there, field):
                 raise InputError(
-                    f"{row.name} is in memory with {field} {getattr(there, field)}, not {value}: load it anew, or leave that setting out."
+                    f"{row.name} is in memory with {field} {getattr(there, field)}, not "
+                    f"{value}: load it anew, or leave that setting out."
                 )
         return {field: getattr(there, field) for field in SETTLED}
     said["stored"] = row.stored
@@ -88,7 +117,9 @@ def _by_hand(spec: TrainSpec | GenerateSpec, row: Base, room: Room, there: Choic
     return said
 
 
-def _found(spec: TrainSpec | GenerateSpec, room: Room | None, there: Choice | None) -> tuple[Base, Shape, Room]:
+def _found(
+    spec: TrainSpec | GenerateSpec, room: Room | None, there: Choice | None
+) -> tuple[Base, Shape, Room]:
     """The base, its size, and the memory that is free or taken by the base itself."""
     row, room = registry.find(spec.base), room or hardware.room()
     folder = hub.local(row)

@@ -1,4 +1,7 @@
-"""The models by name. Each is a row; what rows share is code in the family's module. Reading this loads no weights."""
+"""The models by name.
+
+Each is a row; what rows share is code in the family's module. Reading this loads no weights.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
     pass
 
 
-library_logging.silence()  # here, because what they warn of comes while they are imported, and every import of them passes here first
+# here, because what they warn of comes while they are imported, and every import of them passes
+# here first
+library_logging.silence()
 NANO = Path(__file__).parent / "nano"
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
@@ -34,9 +39,11 @@ class Base:
     resolutions: tuple[int, ...]
     trains: bool = True
     guided: bool = True  # knows the guidance of a GenerateSpec
-    revision: str | None = None  # commit of the Hugging Face repository; None: unknown until `models pull` records one
+    # commit of the Hugging Face repository; None: unknown until `models pull` records one
+    revision: str | None = None
     small: bool = False  # a picture or a step of it is too little work for two threads
-    stored: Literal["bfloat16", "float32"] = "bfloat16"  # what its unquantised weights and its LoRA files are kept in
+    # what its unquantised weights and its LoRA files are kept in
+    stored: Literal["bfloat16", "float32"] = "bfloat16"
 
     @property
     def native_side(self) -> int:
@@ -45,9 +52,18 @@ class Base:
 
 def _flux1(name: str, source: str, licence: str, **differences: Any) -> Base:
     row = Base(
-        name, "flux1", source, source, licence, native_area=1024**2, largest_area=2 * 1024**2, text_length=512,
-        learning_rate=1e-4, batch_size=1, resolutions=(512, 768, 1024),
-    )  # fmt: skip
+        name,
+        "flux1",
+        source,
+        source,
+        licence,
+        native_area=1024**2,
+        largest_area=2 * 1024**2,
+        text_length=512,
+        learning_rate=1e-4,
+        batch_size=1,
+        resolutions=(512, 768, 1024),
+    )
     return replace(row, **differences)
 
 
@@ -91,8 +107,9 @@ BASES: dict[str, Base] = {
 
 
 def find(name: str) -> Base:
-    """The row of a name or a Hugging Face id, or of FLUX.1 weights of one's own: a diffusers folder, a single file of its network, a
-    folder or a ComfyUI that holds one such file. Raises InputError for anything else.
+    """The row of a name or a Hugging Face id, or of FLUX.1 weights of one's own: a diffusers
+    folder, a single file of its network, a folder or a ComfyUI that holds one such file. Raises
+    InputError for anything else.
     """
     if name in BASES:
         return BASES[name]
@@ -101,7 +118,8 @@ def find(name: str) -> Base:
         row = next((row for row in BASES.values() if row.source == name), None)
         if row is None:
             raise InputError(
-                f"There is no base {name!r}{did_you_mean(name, BASES)}: use one of {', '.join(BASES)}, or the path of a diffusers "
+                f"There is no base {name!r}{did_you_mean(name, BASES)}: use one of "
+                f"{', '.join(BASES)}, or the path of a diffusers "
                 "folder, of a FLUX.1 .safetensors file or of a ComfyUI."
             )
         return row
@@ -115,10 +133,16 @@ def find(name: str) -> Base:
 
 
 def find_to_train(name: str) -> Base:
-    """The row of a base that can be trained. Raises InputError for one that can only be generated with."""
+    """The row of a base that can be trained.
+
+    Raises InputError for one that can only be generated with.
+    """
     row = find(name)
     if not row.trains:
-        raise InputError(f"{row.name} cannot be trained, only generated with: train on flux-dev, its LoRAs work on {row.name}.")
+        raise InputError(
+            f"{row.name} cannot be trained, only generated with: train on flux-dev, its "
+            f"LoRAs work on {row.name}."
+        )
     return row
 
 

@@ -1,4 +1,5 @@
-"""Which base is meant where none was named: the one place that decides, for the command line and the library alike."""
+"""Which base is meant where none was named: the one place that decides, for the command line
+and the library alike."""
 
 from __future__ import annotations
 
@@ -27,19 +28,24 @@ class NotHereError(InputError):
 
     def __init__(self, row: Base) -> None:
         super().__init__(
-            f"This machine has a GPU, but {row.name} is not on it: run `fluxbooth models pull {row.name}` ({size(row)}), or take the "
+            f"This machine has a GPU, but {row.name} is not on it: run `fluxbooth models "
+            f"pull {row.name}` ({size(row)}), or take the "
             'small model with `--base nano`, in Python `base="nano"`.'
         )
         self.row = row
 
 
 def suited() -> Base:
-    """The base that suits this machine, whether it is here or not: nano without a GPU, flux-dev with one."""
+    """The base that suits this machine, whether it is here or not: nano without a GPU, flux-dev
+    with one."""
     return registry.find("nano" if hardware.gpu() is None else BEST)
 
 
 def default() -> Base:
-    """The base that suits this machine. Raises NotHereError if its weights are elsewhere: nothing is downloaded, nor nano taken instead."""
+    """The base that suits this machine.
+
+    Raises NotHereError if its weights are elsewhere: nothing is downloaded, nor nano taken instead.
+    """
     row = suited()
     if hub.local(row) is None:
         raise NotHereError(row)
@@ -47,25 +53,34 @@ def default() -> Base:
 
 
 def with_base(
-    spec: AnySpec, texts: Sequence[str] = (), folders: Sequence[Path] = (), family: Family | None = None
-) -> AnySpec:  # fmt: skip
+    spec: AnySpec,
+    texts: Sequence[str] = (),
+    folders: Sequence[Path] = (),
+    family: Family | None = None,
+) -> AnySpec:
     """The spec with a base in the place of "auto".
 
-    That is the base that is in memory already (`family`), else the one that the first LoRA of the spec or of the texts was trained on,
-    else `default()`. Raises InputError for a LoRA that is not found in `folders` or cannot be read.
+    That is the base that is in memory already (`family`), else the one that the first LoRA of the
+    spec or of the texts was trained on, else `default()`. Raises InputError for a LoRA that is not
+    found in `folders` or cannot be read.
     """
     if spec.base != "auto":
         return spec
     if family is not None:
         name = family.row.name
     else:
-        name = (of_loras(spec, texts, folders) if isinstance(spec, GenerateSpec) else None) or default().name
+        name = (
+            of_loras(spec, texts, folders) if isinstance(spec, GenerateSpec) else None
+        ) or default().name
     return spec.model_copy(update={"base": name})
 
 
 def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) -> str | None:
-    """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None where none tells."""
-    names = [lora_and_weight(text)[0] for text in spec.loras] + [tag.name for text in texts for tag in language.parse(text).loras]
+    """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None
+    where none tells."""
+    names = [lora_and_weight(text)[0] for text in spec.loras] + [
+        tag.name for text in texts for tag in language.parse(text).loras
+    ]
     told = (lora_file.read(lora_file.find(name, folders)).spec.get("base") for name in names)
     return next((base for base in told if isinstance(base, str)), None)
 

@@ -20,17 +20,22 @@ from fluxbooth.specs import GenerateSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
 SAME_MEMORY = (
-    0.12  # share by which what a driver tells of a card's memory differs from what its box says: the same chip is sold with others
+    # share by which what a driver tells of a card's memory differs from what its box says: the same
+    # chip is sold with others
+    0.12
 )
 BUS = 20e9  # bytes a second that reach a card from main memory
-CPU_SHARE = 0.4  # of the speed of a float32 matrix product that nano's training reaches on a CPU (docs/measurements.md)
+# of the speed of a float32 matrix product that nano's training reaches on a CPU
+# (docs/measurements.md)
+CPU_SHARE = 0.4
 
 
 @dataclass(frozen=True)
 class Card:
     name: str
     vram: float  # GB as on its box, which are 2^30 bytes
-    peak: float  # dense TFLOP/s with float32 sums, of bfloat16 or else of `dtype`; the makers' own figures
+    # dense TFLOP/s with float32 sums, of bfloat16 or else of `dtype`; the makers' own figures
+    peak: float
     mfu: float
     dtype: Dtype = "bfloat16"  # what it is fast in
 
@@ -40,7 +45,8 @@ class Card:
         return Room((self.vram - TAKEN) * GIB, main, self.dtype, because)
 
 
-# a training step reads the weights in a hundredth of the time that it computes with them, so bandwidth is no part of this
+# a training step reads the weights in a hundredth of the time that it computes with them, so
+# bandwidth is no part of this
 CARDS = (
     Card("B200", 180, 2250, 0.05),
     Card("H200", 141, 989, 0.10),
@@ -73,23 +79,39 @@ CARDS = (
     Card("RTX 4060", 8, 30, 0.25),
 )
 # one for each size of memory, of those that many have: a card of so many GB is timed as one of them
-USUAL = ("H200", "H100", "L40S", "A100 40 GB", "RTX 5090", "RTX 4090", "RTX 4080", "RTX 4070", "RTX 3080", "RTX 4060")
+USUAL = (
+    "H200",
+    "H100",
+    "L40S",
+    "A100 40 GB",
+    "RTX 5090",
+    "RTX 4090",
+    "RTX 4080",
+    "RTX 4070",
+    "RTX 3080",
+    "RTX 4060",
+)
 
 
 def like(capacity: float, name: str = "") -> Card:
-    """The card of the table that one of so many bytes is timed as: that of its product name, else the usual one of the nearest memory."""
+    """The card of the table that one of so many bytes is timed as: that of its product name,
+    else the usual one of the nearest memory."""
     words = f" {name.replace('-', ' ')} "
     named = [card for card in CARDS if f" {card.name.partition(f' {card.vram} GB')[0]} " in words]
     near = [card for card in named if abs(card.vram * GIB / capacity - 1) < SAME_MEMORY]
     if near:
         return max(near, key=lambda card: len(card.name))
-    return min((card for card in CARDS if card.name in USUAL), key=lambda card: abs(card.vram * GIB - capacity))
+    return min(
+        (card for card in CARDS if card.name in USUAL),
+        key=lambda card: abs(card.vram * GIB - capacity),
+    )
 
 
 @functools.cache
 def worker(device: str | None = None) -> Card:
-    """What works on this machine, told without torch: the GPU of a device's name, or the first, as the driver knows it; else the CPU, timed
-    for a moment."""
+    """What works on this machine, told without torch: the GPU of a device's name, or the first, as
+    the driver knows it; else the CPU, timed for a moment.
+    """
     found = None if device == "cpu" else hardware.named_gpu(device)
     if found is None:
         return Card("this CPU", 0, hardware.matrix_speed() / 1e12, CPU_SHARE)
@@ -104,24 +126,35 @@ def guessed_training(spec: TrainSpec, device: str | None = None) -> float | None
     choice = Choice("float32")
     if card.vram:
         try:
-            choice = estimate.choose(row.name, size, jobs[-1], card.room(hardware.free_memory())).choice
+            choice = estimate.choose(
+                row.name, size, jobs[-1], card.room(hardware.free_memory())
+            ).choice
         except InputError:
             return None
     return _seconds(size, jobs, choice, card)
 
 
 def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) -> float:
-    """Seconds that pictures of so many pixels each would take here, by arithmetic: forward passes alone."""
+    """Seconds that pictures of so many pixels each would take here, by arithmetic: forward
+    passes alone."""
     row, card = registry.find(spec.base), worker(device)
     size = _shape(row.source)
-    forward = len(size.blocks) * sum(block_flops(size, row.text_length + pixels // PIXELS_PER_TOKEN**2))
+    forward = len(size.blocks) * sum(
+        block_flops(size, row.text_length + pixels // PIXELS_PER_TOKEN**2)
+    )
     return spec.num_images * spec.steps * forward / (card.mfu * card.peak * 1e12)
 
 
 def _jobs(spec: TrainSpec) -> list[Job]:
     """One for each area that a resolved spec trains at, the largest last."""
-    assert spec.resolutions is not None and spec.text_length is not None and spec.batch_size is not None
-    return [Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
+    assert (
+        spec.resolutions is not None
+        and spec.text_length is not None
+        and spec.batch_size is not None
+    )
+    return [
+        Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)
+    ]
 
 
 def _seconds(size: Shape, jobs: list[Job], choice: Choice, card: Card) -> float:
@@ -142,8 +175,9 @@ def block_flops(size: Shape, tokens: int) -> tuple[float, float]:
 def step_flops(size: Shape, job: Job, choice: Choice) -> float:
     """Floating-point operations of a training step.
 
-    With n tokens a picture: forward 2 x 12 d^2 n in a block's Linears and 4 n^2 d in its attention. Backward costs the Linears once
-    more (a frozen weight has no gradient) and the attention two and a half times; a checkpointed block is computed again.
+    With n tokens a picture: forward 2 x 12 d^2 n in a block's Linears and 4 n^2 d in its attention.
+    Backward costs the Linears once more (a frozen weight has no gradient) and the attention two and
+    a half times; a checkpointed block is computed again.
     """
     blocks = len(size.blocks)
     linear, attention = block_flops(size, job.text_length + job.image_tokens)
@@ -154,5 +188,9 @@ def step_flops(size: Shape, job: Job, choice: Choice) -> float:
 def seconds_per_step(size: Shape, job: Job, choice: Choice, card: Card) -> float:
     """Arithmetic, and the way of the offloaded blocks' weights over the bus, once for each pass."""
     passes = 2 + (choice.checkpointed > 0)  # forward, again for what is recomputed, backward
-    away = estimate.base_bytes(size, Choice(choice.dtype, choice.quantisation)) * choice.offloaded / len(size.blocks)
+    away = (
+        estimate.base_bytes(size, Choice(choice.dtype, choice.quantisation))
+        * choice.offloaded
+        / len(size.blocks)
+    )
     return step_flops(size, job, choice) / (card.mfu * card.peak * 1e12) + passes * away / BUS

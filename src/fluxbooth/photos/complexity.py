@@ -1,6 +1,8 @@
-"""What a picture file consists of, counted before it is decoded: a small file of many pieces keeps a decoder busy for minutes.
+"""What a picture file consists of, counted before it is decoded: a small file of many pieces keeps
+a decoder busy for minutes.
 
-Each scan of a progressive JPEG is a pass over the whole picture, and Pillow looks at segments and chunks one by one.
+Each scan of a progressive JPEG is a pass over the whole picture, and Pillow looks at segments and
+chunks one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +24,10 @@ _AFTER_PIXELS = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 def check(path: Path) -> None:
-    """Raises InputError for a JPEG or PNG of too many pieces. What is damaged is left to the decoder."""
+    """Raises InputError for a JPEG or PNG of too many pieces.
+
+    What is damaged is left to the decoder.
+    """
     with path.open("rb") as file:
         start = file.read(8)
         if start.startswith(b"\xff\xd8"):
@@ -32,7 +37,8 @@ def check(path: Path) -> None:
 
 
 def _check_jpeg(data: bytes) -> None:
-    """Of the first picture in the file, as libjpeg finds its way: a phone appends others, and films."""
+    """Of the first picture in the file, as libjpeg finds its way: a phone appends others, and
+    films."""
     scans = segments = 0
     found = _MARKER.search(data, 2)
     while found and found[1][0] != _END:
@@ -43,7 +49,9 @@ def _check_jpeg(data: bytes) -> None:
         if scans > MOST_SCANS:
             raise InputError(f"it has more than the {MOST_SCANS} scans that a JPEG may have")
         if segments > MOST_SEGMENTS:
-            raise InputError(f"it has more than the {MOST_SEGMENTS:,} segments that a JPEG may have")
+            raise InputError(
+                f"it has more than the {MOST_SEGMENTS:,} segments that a JPEG may have"
+            )
         found = (_AFTER_PIXELS if in_scan else _MARKER).search(data, at)
 
 

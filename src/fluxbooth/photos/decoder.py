@@ -1,6 +1,7 @@
 """Strangers' pictures decoded in a process of their own, with limits of size, memory and time.
 
-Only the child ever runs an image decoder on their bytes; what it cannot read comes back as a reason in words.
+Only the child ever runs an image decoder on their bytes; what it cannot read comes back as a reason
+in words.
 """
 
 from __future__ import annotations
@@ -29,16 +30,20 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.photos import complexity
 
 FORMATS = "JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC"
-JPEG_PIXELS = 150_000_000  # decoded at reduced scale, so that a 100-megapixel camera's pictures pass
+# decoded at reduced scale, so that a 100-megapixel camera's pictures pass
+JPEG_PIXELS = 150_000_000
 OTHER_PIXELS = 64_000_000
 FEWEST_PIXELS = 16  # of the smaller side: a tile of FLUX's latents
-MOST_SLENDER = 50  # the longer side may be so many times the smaller one; beyond, no file of ours could hold the scaled picture
+# the longer side may be so many times the smaller one; beyond, no file of ours could hold the
+# scaled picture
+MOST_SLENDER = 50
 MEMORY = 2 * 2**30  # bytes that decoding may take beyond what the idle child has
 PROCESSOR_SECONDS = 10  # for one picture: the slowest that is lawful takes three
 SECONDS = 60.0  # for one picture, on a machine that is busy with other things
 
 _JPEGS = ("JPEG", "MPO")  # a phone's stereo or HDR JPEG is an MPO
-_OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP")  # by Pillow alone, which has decoders for much that nobody needs
+# by Pillow alone, which has decoders for much that nobody needs
+_OPENED = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,11 +57,13 @@ _TURNS = {
 _READY = b"ready\n"
 _CHILD = "from fluxbooth.photos.decoder import _serve; _serve()"
 
-Answer = tuple[np.ndarray, int, int] | str  # pixels and the original's width and height, or the reason why not
+# pixels and the original's width and height, or the reason why not
+Answer = tuple[np.ndarray, int, int] | str
 
 
-# Decoding, the caller's side. The child gets {"paths", "max_pixels"} as JSON and answers each path in turn with a line
-# of JSON: {"reason"}, or {"shape", "width", "height"} followed by the raw RGB bytes; with each, the "seconds" it took.
+# Decoding, the caller's side. The child gets {"paths", "max_pixels"} as JSON and answers each path
+# in turn with a line of JSON: {"reason"}, or {"shape", "width", "height"} followed by the raw RGB
+# bytes; with each, the "seconds" it took.
 
 
 def decode_apart(paths: list[Path], max_pixels: int) -> list[Answer]:
@@ -67,7 +74,8 @@ def decode_apart(paths: list[Path], max_pixels: int) -> list[Answer]:
 
 
 def decode_some(paths: list[Path], max_pixels: int, seconds: float) -> tuple[list[Answer], float]:
-    """Answers for the first of the paths, until they took so many seconds of processor time; and how many they did take."""
+    """Answers for the first of the paths, until they took so many seconds of processor time;
+    and how many they did take."""
     answers, spent = [], 0.0
     while len(answers) < len(paths) and spent < seconds:
         with contextlib.closing(_answers_of_child(paths[len(answers) :], max_pixels)) as child:
@@ -80,9 +88,11 @@ def decode_some(paths: list[Path], max_pixels: int, seconds: float) -> tuple[lis
 
 
 def _answers_of_child(paths: list[Path], max_pixels: int) -> Generator[tuple[Answer, float]]:
-    """Answers for the paths in order, and the seconds each took, until a picture kills the child: its reason is then the last."""
+    """Answers for the paths in order, and the seconds each took, until a picture kills the
+    child: its reason is then the last."""
     places = os.pathsep.join([*filter(None, sys.path), str(Path(__file__).resolve().parents[2])])
-    single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a thread pool would slow the start
+    # a thread pool would slow the start
+    single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     env = {**os.environ, **single, "PYTHONPATH": places}
     command = [sys.executable, "-P", "-c", _CHILD]
     pipe = subprocess.PIPE
@@ -95,16 +105,31 @@ def _answers_of_child(paths: list[Path], max_pixels: int) -> Generator[tuple[Ans
             if child.stdout.readline() != _READY:
                 complaints.seek(0)
                 last = complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
-                raise FluxboothError(f"The picture decoder did not start ({last}): repair the installation.")
-            child.stdin.write(json.dumps({"paths": [str(p) for p in paths], "max_pixels": max_pixels}).encode())
+                raise FluxboothError(
+                    f"The picture decoder did not start ({last}): repair the installation."
+                )
+            child.stdin.write(
+                json.dumps({"paths": [str(p) for p in paths], "max_pixels": max_pixels}).encode()
+            )
             child.stdin.close()
             for _ in paths:
                 start = time.monotonic()
                 answer = _next_answer(child)
                 if answer is None:
                     waited = time.monotonic() - start
-                    over = PROCESSOR_SECONDS if child.wait() == -signal.SIGXCPU else SECONDS if waited >= SECONDS else None
-                    yield f"it takes longer than {over:g} s to decode" if over else "decoding it crashes", waited
+                    over = (
+                        PROCESSOR_SECONDS
+                        if child.wait() == -signal.SIGXCPU
+                        else SECONDS
+                        if waited >= SECONDS
+                        else None
+                    )
+                    yield (
+                        f"it takes longer than {over:g} s to decode"
+                        if over
+                        else "decoding it crashes",
+                        waited,
+                    )
                     return
                 yield answer
         finally:
@@ -143,7 +168,8 @@ def _serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not garble the answers
     _limit_memory()
-    Image.MAX_IMAGE_PIXELS = None  # only in this process: _refuse_giant comes before any decoding, and names the size
+    # only in this process: _refuse_giant comes before any decoding, and names the size
+    Image.MAX_IMAGE_PIXELS = None
     if _has_heif():
         importlib.import_module("pillow_heif").register_heif_opener()
     answers.write(_READY)
@@ -172,18 +198,30 @@ def _limit_memory() -> None:
 
 
 def _limit_time(used: float) -> None:
-    """Of the processor, which does not pass while others have it. SIGXCPU ends this process when it is over."""
+    """Of the processor, which does not pass while others have it.
+
+    SIGXCPU ends this process when it is over.
+    """
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used) + PROCESSOR_SECONDS, resource.RLIM_INFINITY))
+        resource.setrlimit(
+            resource.RLIMIT_CPU, (math.ceil(used) + PROCESSOR_SECONDS, resource.RLIM_INFINITY)
+        )
 
 
 def _answer(path: Path, max_pixels: int) -> tuple[dict[str, Any], bytes]:
-    """Header and body for one picture. Whatever a decoder raises on a stranger's bytes becomes a reason in words."""
+    """Header and body for one picture.
+
+    Whatever a decoder raises on a stranger's bytes becomes a reason in words.
+    """
     try:
         image, width, height = _decode(path, max_pixels)
-        return {"shape": [image.height, image.width, 3], "width": width, "height": height}, image.tobytes()
+        return {
+            "shape": [image.height, image.width, 3],
+            "width": width,
+            "height": height,
+        }, image.tobytes()
     except InputError as error:
         return {"reason": str(error)}, b""
     except MemoryError:
@@ -201,14 +239,17 @@ def _why_unidentified(path: Path) -> str:
         head = file.read(12)
     if not head:
         return "the file is empty"
-    heif = path.suffix.lower() in (".heic", ".heif") or (head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS)
+    heif = path.suffix.lower() in (".heic", ".heif") or (
+        head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS
+    )
     if heif and not _has_heif():
         return "HEIC needs an extra: install fluxbooth[heif]"
     return f"it is not a {FORMATS} picture"
 
 
 def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
-    """The first frame as upright RGB of at most `max_pixels`, and the upright width and height of the original."""
+    """The first frame as upright RGB of at most `max_pixels`, and the upright width and height
+    of the original."""
     complexity.check(path)
     with Image.open(path, formats=[*_OPENED, *(["HEIF"] if _has_heif() else [])]) as image:
         width, height = image.size
@@ -230,13 +271,19 @@ def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
 
 
 def _refuse_size(image: Image.Image) -> None:
-    most, size = JPEG_PIXELS if image.format in _JPEGS else OTHER_PIXELS, f"{image.width} x {image.height} pixels"
+    most = JPEG_PIXELS if image.format in _JPEGS else OTHER_PIXELS
+    size = f"{image.width} x {image.height} pixels"
     if image.width * image.height > most:
-        raise InputError(f"it has {size}, more than the {most // 10**6} million that a {image.format} may have")
+        raise InputError(
+            f"it has {size}, more than the {most // 10**6} million that a {image.format} may have"
+        )
     if min(image.size) < FEWEST_PIXELS:
         raise InputError(f"it has {size}, and its smaller side must have at least {FEWEST_PIXELS}")
     if max(image.size) > MOST_SLENDER * min(image.size):
-        raise InputError(f"it has {size}, and its longer side may be at most {MOST_SLENDER} times the smaller one")
+        raise InputError(
+            f"it has {size}, and its longer side may be at most {MOST_SLENDER} times the "
+            "smaller one"
+        )
 
 
 def within(width: int, height: int, most: int) -> tuple[int, int]:
@@ -245,7 +292,8 @@ def within(width: int, height: int, most: int) -> tuple[int, int]:
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    with contextlib.suppress(Exception):  # broken EXIF raises many things; viewers show such a picture unturned
+    # broken EXIF raises many things; viewers show such a picture unturned
+    with contextlib.suppress(Exception):
         return _TURNS.get(image.getexif().get(0x0112, 1))
     return None
 
@@ -270,7 +318,8 @@ def _on_white(picture: Image.Image, profile: bytes | None) -> Image.Image:
     alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
     colour = picture.convert("RGB") if alpha else picture
     if profile:
-        with contextlib.suppress(ImageCms.PyCMSError, OSError):  # viewers ignore a broken or unfit profile too
+        # viewers ignore a broken or unfit profile too
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
             colour = _through_profile(colour, profile)
     colour = colour.convert("RGB")
     if alpha is None:

@@ -1,6 +1,8 @@
-"""Photos before training: decode them in a separate process with limits, judge them, choose their buckets.
+"""Photos before training: decode them in a separate process with limits, judge them, choose their
+buckets.
 
-Pictures come from strangers, so no byte of them is decoded in the caller's process. Nothing here knows torch.
+Pictures come from strangers, so no byte of them is decoded in the caller's process. Nothing here
+knows torch.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ NOTABLE_CROP = 0.1  # a loss of less than a tenth is not worth a sentence
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A decoded picture: `pixels` are uint8 H x W x 3 sRGB; `width`, `height` are the upright original's, in pixels."""
+    """A decoded picture: `pixels` are uint8 H x W x 3 sRGB; `width`, `height` are the upright
+    original's, in pixels."""
 
     path: Path
     pixels: np.ndarray
@@ -42,7 +45,8 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoReport:
-    """One picture: `crop` is (left, top, right, bottom) in the original's pixels, `bucket` (width, height)."""
+    """One picture: `crop` is (left, top, right, bottom) in the original's pixels, `bucket`
+    (width, height)."""
 
     name: str
     width: int
@@ -68,22 +72,32 @@ class Report:
 
 
 def read(photos: str | Path | Sequence[str | Path], max_pixels: int = 4_194_304) -> list[Photo]:
-    """Find and decode: upright sRGB on white, scaled down to at most `max_pixels` pixels, with the caption beside it.
+    """Find and decode: upright sRGB on white, scaled down to at most `max_pixels` pixels, with the
+    caption beside it.
 
-    InputError: as `find`; a caption that is not UTF-8; one for all pictures that cannot be read, each with its reason.
-    FluxboothError: the decoding process cannot be started.
+    InputError: as `find`; a caption that is not UTF-8; one for all pictures that cannot be read,
+    each with its reason. FluxboothError: the decoding process cannot be started.
     """
     paths = find(photos)
     captions = [_caption(path) for path in paths]
     answers = decode_apart(paths, max_pixels)
-    if bad := [(path.name, answer) for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]:
+    if bad := [
+        (path.name, answer)
+        for path, answer in zip(paths, answers, strict=True)
+        if isinstance(answer, str)
+    ]:
         raise InputError(unreadable(bad))
     triples = zip(paths, answers, captions, strict=True)
-    return [Photo(path, *answer, caption) for path, answer, caption in triples if not isinstance(answer, str)]
+    return [
+        Photo(path, *answer, caption)
+        for path, answer, caption in triples
+        if not isinstance(answer, str)
+    ]
 
 
 def look(paths: Sequence[Path], seconds: float) -> tuple[list[str | None], float]:
-    """Decodes the first of some pictures, for so many seconds of processor time; None, or why not, for each of these, and the time.
+    """Decodes the first of some pictures, for so many seconds of processor time; None, or why not,
+    for each of these, and the time.
 
     FluxboothError: the decoding process cannot be started.
     """
@@ -104,23 +118,29 @@ def _caption(path: Path) -> str | None:
     try:
         return text.read_text(encoding="utf-8-sig").strip() or None
     except UnicodeDecodeError as error:
-        raise InputError(f"The caption {shown(text.name)} is not UTF-8 text: save it as UTF-8.") from error
+        raise InputError(
+            f"The caption {shown(text.name)} is not UTF-8 text: save it as UTF-8."
+        ) from error
 
 
 # Looking.
 
 
 def sharpness(pixels: np.ndarray) -> float:
-    """How steeply the strongest edges of uint8 H x W x 3 `pixels` change: about 1 is crisp, below BLURRED is blurred.
+    """How steeply the strongest edges of uint8 H x W x 3 `pixels` change: about 1 is crisp, below
+    BLURRED is blurred.
 
-    The grey picture is reduced to the area of 512 x 512, so that the measure hardly depends on the resolution, and
-    lightly smoothed against noise. The strongest twentieth of its Laplacian is divided by that of its gradient:
-    contrast cancels out, and flat areas (cartoons, a background out of focus) do not count. For one edge blurred by a
-    Gaussian of s pixels the quotient is near 0.6 / s. Heavy noise on a blurred picture hides the blur.
+    The grey picture is reduced to the area of 512 x 512, so that the measure hardly depends on the
+    resolution, and lightly smoothed against noise. The strongest twentieth of its Laplacian is
+    divided by that of its gradient: contrast cancels out, and flat areas (cartoons, a background
+    out of focus) do not count. For one edge blurred by a Gaussian of s pixels the quotient is near
+    0.6 / s. Heavy noise on a blurred picture hides the blur.
     """
     grey = Image.fromarray(pixels).convert("L")
     width, height = (max(8, side) for side in within(grey.width, grey.height, 512 * 512))
-    g = np.asarray(grey.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0), dtype=np.float32)
+    g = np.asarray(
+        grey.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0), dtype=np.float32
+    )
     g = (g[:-2] + 2 * g[1:-1] + g[2:]) / 4
     g = (g[:, :-2] + 2 * g[:, 1:-1] + g[:, 2:]) / 4
     gradient = np.hypot(np.diff(g, axis=1)[:-1], np.diff(g, axis=0)[:, :-1])
@@ -136,13 +156,15 @@ def _strongest(values: np.ndarray) -> float:
 
 
 def near_duplicates(photos: Sequence[Photo]) -> list[tuple[int, int]]:
-    """Index pairs (i < j) of pictures that look the same: resaved, rescaled or slightly brightened copies."""
+    """Index pairs (i < j) of pictures that look the same: resaved, rescaled or slightly
+    brightened copies."""
     looks = [_look(photo.pixels) for photo in photos]
     return [(i, j) for (i, a), (j, b) in combinations(enumerate(looks), 2) if _alike(a, b)]
 
 
 def _look(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """128 bits: where a 9 x 9 grey thumbnail brightens rightwards and downwards; and a 16 x 16 colour thumbnail."""
+    """128 bits: where a 9 x 9 grey thumbnail brightens rightwards and downwards; and a 16 x 16
+    colour thumbnail."""
     picture = Image.fromarray(pixels)
     grey = np.asarray(picture.convert("L").resize((9, 9), Image.Resampling.BOX), dtype=np.int16)
     margin = 2  # flat areas differ by rounding only
@@ -157,13 +179,27 @@ def _alike(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -
 # Advice.
 
 
-def inspect(photos: Sequence[Photo], area: int, multiple: int = 16, trigger: str = "ohwx") -> Report:
-    """Judge pictures for training at `area` pixels: sharpness, near-duplicates, crops, captions, and what to do about them."""
+def inspect(
+    photos: Sequence[Photo], area: int, multiple: int = 16, trigger: str = "ohwx"
+) -> Report:
+    """Judge pictures for training at `area` pixels: sharpness, near-duplicates, crops,
+    captions, and what to do about them."""
     names = [shown(photo.path.name) for photo in photos]
     pairs = near_duplicates(photos)
-    twins = [[names[b if a == i else a] for a, b in pairs if i in (a, b)] for i in range(len(photos))]
-    reports = [_inspect_one(photo, twins[i], bucket(photo.width, photo.height, area, multiple)) for i, photo in enumerate(photos)]
-    return Report(reports, [*_advice_on_all(photos, len({later for _, later in pairs})), *advice_on_captions(photos, trigger)])
+    twins = [
+        [names[b if a == i else a] for a, b in pairs if i in (a, b)] for i in range(len(photos))
+    ]
+    reports = [
+        _inspect_one(photo, twins[i], bucket(photo.width, photo.height, area, multiple))
+        for i, photo in enumerate(photos)
+    ]
+    return Report(
+        reports,
+        [
+            *_advice_on_all(photos, len({later for _, later in pairs})),
+            *advice_on_captions(photos, trigger),
+        ],
+    )
 
 
 def _inspect_one(photo: Photo, twins: list[str], bucket: tuple[int, int]) -> PhotoReport:
@@ -182,26 +218,48 @@ def _inspect_one(photo: Photo, twins: list[str], bucket: tuple[int, int]) -> Pho
     if lost >= NOTABLE_CROP:
         advice.append(f"the crop loses {lost:.0%} of it")
     size = (photo.width, photo.height)
-    return PhotoReport(shown(photo.path.name), *size, sharp, twins, crop, bucket, photo.caption is not None, advice)
+    return PhotoReport(
+        shown(photo.path.name), *size, sharp, twins, crop, bucket, photo.caption is not None, advice
+    )
 
 
 def _advice_on_all(photos: Sequence[Photo], copies: int) -> list[str]:
     count, captions = len(photos), sum(photo.caption is not None for photo in photos)
     advice = []
     if count < FEW:
-        advice.append(f"only {count} of at least {FEW} pictures: add some with another pose, light and background")
+        advice.append(
+            f"only {count} of at least {FEW} pictures: add some with another pose, light and "
+            "background"
+        )
     if count > MANY:
-        advice.append(f"more than {MANY} pictures help only if each shows something new: keep the sharpest and most varied")
+        advice.append(
+            f"more than {MANY} pictures help only if each shows something new: keep the "
+            "sharpest and most varied"
+        )
     if count > 1 and copies == count - 1:
-        advice.append("all pictures are nearly the same: add some with another pose, light and background")
+        advice.append(
+            "all pictures are nearly the same: add some with another pose, light and background"
+        )
     if 0 < captions < count:
-        advice.append(f"{captions} of {count} pictures have a caption: write one for each or for none")
+        advice.append(
+            f"{captions} of {count} pictures have a caption: write one for each or for none"
+        )
     return advice
 
 
 def advice_on_captions(photos: Sequence[Photo], trigger: str) -> list[str]:
-    """A sentence if captions lack the words that are to mean the subject: what they call it otherwise is learnt instead."""
-    lacking = [shown(p.path.name) for p in photos if p.caption and trigger.lower() not in with_trigger(p.caption, trigger).lower()]
+    """A sentence if captions lack the words that are to mean the subject: what they call it
+    otherwise is learnt instead."""
+    lacking = [
+        shown(p.path.name)
+        for p in photos
+        if p.caption and trigger.lower() not in with_trigger(p.caption, trigger).lower()
+    ]
     if not lacking:
         return []
-    return [f"captions that do not say {trigger}: {some(lacking)}; write it, or [trigger], where they name the subject"]
+    return [
+        (
+            f"captions that do not say {trigger}: {some(lacking)}; write it, or [trigger], where "
+            "they name the subject"
+        )
+    ]

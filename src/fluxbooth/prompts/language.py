@@ -1,6 +1,8 @@
-"""The prompt language of FLUX, shared by the CLI, the API and the web app: LoRA tags, advice, text for the encoders.
+"""The prompt language of FLUX, shared by the CLI, the API and the web app: LoRA tags, advice, text
+for the encoders.
 
-FLUX prompts are dense and positive: no negative prompt, no weights, what matters first, lettering in quotation marks.
+FLUX prompts are dense and positive: no negative prompt, no weights, what matters first, lettering
+in quotation marks.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _Span = tuple[int, int]
 _GAP = "\0"  # stands where a tag was; parse refuses NUL, so no text can hold one of its own
 _INVISIBLE = {0x00AD: None, 0x200B: None, 0x2060: None, 0xFEFF: None}
 _TAG = re.compile(  # a colon between a letter and a slash is that of a Windows drive
-    r"<\s*lora\s*:(?P<name>(?:\s*[a-z]:(?=[\\/]))?[^<>:\r\n]*)(?::(?P<weight>[^<>\r\n]*))?>", re.IGNORECASE
+    r"<\s*lora\s*:(?P<name>(?:\s*[a-z]:(?=[\\/]))?[^<>:\r\n]*)(?::(?P<weight>[^<>\r\n]*))?>",
+    re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # A quotation may not open right after a digit (a 12" record) nor close inside a word (don't).
@@ -30,7 +33,8 @@ _QUOTED = re.compile(
     r"|(?<!\w)\u2018(?=\S)[^\u2018\n]{1,200}?\u2019(?!\w)"
 )
 _LETTERING_MARKED = re.compile(r'[~"\u201c\u201d\u201e\u00ab\u00bb]')  # ~ is a masked quotation
-# A colon right after a digit or a space is a ratio, a verse or a face, not a weight; so is one before "16" or "400".
+# A colon right after a digit or a space is a ratio, a verse or a face, not a weight; so is one
+# before "16" or "400".
 _ROUND = re.compile(
     r"(?<!\()(?P<open>\(++)(?P<words>[^()]+?)(?:(?<![\d\s])(?P<weight>:[+-]?(?:\d(?:\.\d*)?|\.\d+)\s*))?"
     r"(?P<close>\)++)(?P<plus>\+{2,}+)?"
@@ -38,18 +42,21 @@ _ROUND = re.compile(
 _SQUARE = re.compile(r"(?<!\[)(?P<open>\[++)(?P<words>[^\[\]]+)(?P<close>\]++)")
 _SCHEDULE = re.compile(r"([^:]*):([^:]*):\s*(?:\d+(?:\.\d*)?|\.\d+)\s*")
 _PLUS = re.compile(r"\b(?!notepad\+)([^\W\d_]{2,})\+{2,}+(?!\w)", re.IGNORECASE)
-# Titles and names hold these words too (Kimetsu no Yaiba, No Time to Die, Don't Look Up), so the next word must be
-# lower case, or all of it capitals. The idioms name nothing that could be drawn, or signs that one can photograph.
+# Titles and names hold these words too (Kimetsu no Yaiba, No Time to Die, Don't Look Up), so the
+# next word must be lower case, or all of it capitals. The idioms name nothing that could be drawn,
+# or signs that one can photograph.
 _NEGATION = re.compile(
     r"(?<![\w-])(?P<found>[Nn]o\s+(?!(?:longer|doubt|matter|less|more|sooner|later|time|stranger|wonder|to|smoking"
     r"|parking|entry|trespassing|swimming|fishing|vacancy|end)\b|man['\u2019]s)[a-z]{2,}|(?:NO|NOT|WITHOUT)\s+[A-Z]{2,}\b"
     r"|[Ww]ithout\s+(?!(?:an?\s+)?(?:country|trace|care|cause|end|borders|limits?|doubt|warning|effort|fear|compare"
     r"|hesitation)\b)(?:an?\s+)?[a-z]{2,}"
-    r"|(?<!me |or |do |Do )[Nn]ot\s+(?!(?:only|just|unlike|simply|yet|quite|far|too|so|least|to|long|one)\b)[a-z]+"
+    r"|(?<!me |or |do |Do "
+    r")[Nn]ot\s+(?!(?:only|just|unlike|simply|yet|quite|far|too|so|least|to|long|one)\b)[a-z]+"
     r"|(?:[Dd]o\s+not|(?:[Dd]o|[Dd]oes|[Ii]s|[Aa]re)n['\u2019]?t)\s+(?!(?:walk|disturb|enter|cross)\b)[a-z]{2,})"
     r"|(?:^|[.,;:!?(\n])\s*(?P<avoid>(?:[Pp]lease\s+)?[Aa]void\s+[a-z]+)"
 )
-# Only things that carry lettering can ask for it: a woman reading a letter, or a shirt reading comics nearby, does not.
+# Only things that carry lettering can ask for it: a woman reading a letter, or a shirt reading
+# comics nearby, does not.
 _SIGN = r"(?:signs?|billboard|banner|plaque|label|logo|inscription|caption|headline|letter(?:s|ing)|words|text|sticker)"
 _PRINT = r"(?:poster|cover|book|magazine|album|newspaper|card|page|flyer|menu)"
 _MARKED = r"(?:written|painted|printed|carved|engraved|embroidered)"
@@ -63,7 +70,8 @@ _LETTERING = re.compile(
     r"|rune|symbol|number|character|verse)s?\b)(?:\w+\s+){1,4}written\s+(?:on|across|over|in)"
     r"|(?:text|caption|title|lettering)\s*:\s*\w+)"
 )
-# Most of these are ordinary words in a sentence (a Rembrandt masterpiece, an 8K television): only as tags of their own.
+# Most of these are ordinary words in a sentence (a Rembrandt masterpiece, an 8K television): only
+# as tags of their own.
 _SOUP = (
     r"(?:masterpiece|(?:best|top|high|highest|ultra)[\s-]+quality|(?:4|8|16)k|u?hd|ultra[\s-]?hd|resolution|absurdres"
     r"|(?:ultra|highly|extremely|insanely|hyper)[\s-]?detailed|trending\s+on\s+\w+|artstation|cgsociety|octane\s+render)"
@@ -74,8 +82,12 @@ _QUALITY = re.compile(
 )
 # What other programs' prompts bring along. A pasted block goes on to the end of the text.
 _NEGATIVE_BLOCK = re.compile(r"(?ims)^[ \t]*(?P<found>negative\s+prompt\s*:.*)\Z")
-_OTHER_TAG = re.compile(r"(?i)<\s*(?:lyco(?:ris)?|hypernet(?:work)?|embedding|ti|wildcard)\s*:[^<>\r\n]*>")
-_ESCAPED = re.compile(r"\\[(\[<][^()\[\]<>\\\r\n]*\\[)\]>]|\\[()\[\]<>_:]|(?i:&lt;\s*(?:lora|faceid|lyco)\s*:[^&\r\n]*&gt;)")
+_OTHER_TAG = re.compile(
+    r"(?i)<\s*(?:lyco(?:ris)?|hypernet(?:work)?|embedding|ti|wildcard)\s*:[^<>\r\n]*>"
+)
+_ESCAPED = re.compile(
+    r"\\[(\[<][^()\[\]<>\\\r\n]*\\[)\]>]|\\[()\[\]<>_:]|(?i:&lt;\s*(?:lora|faceid|lyco)\s*:[^&\r\n]*&gt;)"
+)
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,8 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Advice:
-    """One hint; start and end are the characters of the given text it is about, 0 and 0 for the whole text."""
+    """One hint; start and end are the characters of the given text it is about, 0 and 0 for the
+    whole text."""
 
     code: str
     message: str
@@ -109,32 +122,57 @@ class Advice:
 
 
 def parse(text: str) -> Prompt:
-    """Take the LoRA tags out of a prompt and tidy what is left; InputError names what cannot be used and the remedy."""
+    """Take the LoRA tags out of a prompt and tidy what is left; InputError names what cannot be
+    used and the remedy."""
     if len(text) > MAX_CHARACTERS:
-        raise InputError(f"The prompt has {len(text):,} characters; shorten it to at most {MAX_CHARACTERS:,}.")
+        raise InputError(
+            f"The prompt has {len(text):,} characters; shorten it to at most {MAX_CHARACTERS:,}."
+        )
     for place, character in enumerate(text, start=1):
         if unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\v\f\r\x85":
-            raise InputError(f"Character {place} of the prompt, U+{ord(character):04X}, cannot be text; remove it.")
+            raise InputError(
+                f"Character {place} of the prompt, U+{ord(character):04X}, cannot be text; "
+                "remove it."
+            )
     text = text.translate(_INVISIBLE)
     loras = tuple(_lora_tag(match) for match in _TAG.finditer(text))
     rest = _without_gaps(_TAG.sub(_GAP, text))
     if broken := re.search(r"(?i)<\s*lora\b", rest):
         tag = _shortened(rest[broken.start() :])
-        raise InputError(f'The LoRA tag "{tag}" is not complete; write it like <lora:my-lora:0.8>, up to the ">".')
+        raise InputError(
+            f'The LoRA tag "{tag}" is not complete; write it like <lora:my-lora:0.8>, up to '
+            'the ">".'
+        )
     if len(loras) > MAX_LORAS:
-        raise InputError(f"The prompt names {len(loras)} LoRAs; at most {MAX_LORAS} can be used, so remove some tags.")
+        raise InputError(
+            f"The prompt names {len(loras)} LoRAs; at most {MAX_LORAS} can be used, so "
+            "remove some tags."
+        )
     if not rest:
-        raise InputError("The prompt is empty apart from LoRA tags; say in words what the picture should show.")
+        raise InputError(
+            "The prompt is empty apart from LoRA tags; say in words what the picture should show."
+        )
     return Prompt(rest, loras)
 
 
 def _lora_tag(match: re.Match[str]) -> LoraTag:
     tag, name, written = _shortened(match[0]), match["name"].strip(), match["weight"]
     if not name:
-        raise InputError(f"The LoRA tag {tag} has no name; write an id, a name or a path: <lora:my-lora:0.8>.")
-    weight = 1.0 if written is None else float(written) if _NUMBER.fullmatch(written.strip()) else math.inf
+        raise InputError(
+            f"The LoRA tag {tag} has no name; write an id, a name or a path: <lora:my-lora:0.8>."
+        )
+    weight = (
+        1.0
+        if written is None
+        else float(written)
+        if _NUMBER.fullmatch(written.strip())
+        else math.inf
+    )
     if abs(weight) > MAX_WEIGHT:
-        raise InputError(f"The LoRA tag {tag} needs a weight from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}, such as 0.8.")
+        raise InputError(
+            f"The LoRA tag {tag} needs a weight from {-MAX_WEIGHT:g} to {MAX_WEIGHT:g}, such "
+            "as 0.8."
+        )
     return LoraTag(name, weight)
 
 
@@ -155,15 +193,23 @@ def _masked(pattern: re.Pattern[str], text: str, mask: str) -> str:
 
 
 def _weighted(text: str, prose: str) -> list[tuple[int, int, str]]:
-    """Start, end and words of weighted syntax, in order, innermost first; prose is the text with quotations masked."""
+    """Start, end and words of weighted syntax, in order, innermost first; prose is the text
+    with quotations masked."""
     found = [(match.start(), match.end(), match[1]) for match in _PLUS.finditer(prose)]
     for match in (*_ROUND.finditer(prose), *_SQUARE.finditer(prose)):
         groups, words = match.groupdict(), text[match.start("words") : match.end("words")].strip()
-        depth, spare = min(len(match["open"]), len(match["close"])), len(match["close"]) - len(match["open"])
-        plus = groups.get("plus") if spare <= 0 else None  # with spare parentheses the ++ is of an outer pair
-        schedule = _SCHEDULE.fullmatch(words) if match.re is _SQUARE and any(map(str.isalpha, words)) else None
+        depth = min(len(match["open"]), len(match["close"]))
+        spare = len(match["close"]) - len(match["open"])
+        # with spare parentheses the ++ is of an outer pair
+        plus = groups.get("plus") if spare <= 0 else None
+        schedule = (
+            _SCHEDULE.fullmatch(words)
+            if match.re is _SQUARE and any(map(str.isalpha, words))
+            else None
+        )
         words = f"{schedule[1].strip()} {schedule[2].strip()}".strip() if schedule else words
-        start, end = match.end("open") - depth, match.end() if plus else match.end("close") - max(spare, 0)
+        start = match.end("open") - depth
+        end = match.end() if plus else match.end("close") - max(spare, 0)
         apart = all(end <= other[0] or start >= other[1] for other in found)
         if apart and (depth > 1 or groups.get("weight") or plus or schedule):
             found.append((start, end, words))
@@ -171,7 +217,8 @@ def _weighted(text: str, prose: str) -> list[tuple[int, int, str]]:
 
 
 def plain(text: str) -> str:
-    """The text for the encoders: weighted syntax removed, its words kept; quotations and single parentheses stay."""
+    """The text for the encoders: weighted syntax removed, its words kept; quotations and single
+    parentheses stay."""
     now = text
     for _ in range(64):
         found = _weighted(now, _masked(_QUOTED, now, "~"))
@@ -188,7 +235,8 @@ def _word_count(text: str) -> int:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What advise was asked: the text, the same without tags, and without quotations too, all of the same length."""
+    """What advise was asked: the text, the same without tags, and without quotations too, all
+    of the same length."""
 
     text: str
     tagless: str
@@ -199,8 +247,11 @@ class _Asked:
 
 
 def _each(pattern: re.Pattern[str]) -> Callable[[_Asked], Iterator[_Span]]:
-    """A rule that looks for a pattern outside of quotations and tags; what it is about is the group that matched."""
-    return lambda asked: (match.span(match.lastgroup or 0) for match in pattern.finditer(asked.prose))
+    """A rule that looks for a pattern outside of quotations and tags; what it is about is the
+    group that matched."""
+    return lambda asked: (
+        match.span(match.lastgroup or 0) for match in pattern.finditer(asked.prose)
+    )
 
 
 def _find_trigger(asked: _Asked, late: bool) -> Iterator[_Span]:
@@ -214,20 +265,24 @@ def _find_trigger(asked: _Asked, late: bool) -> Iterator[_Span]:
 def _find_cut(asked: _Asked) -> Iterator[_Span]:
     words = list(re.finditer(r"\S+", asked.tagless))
     if words and asked.tokens_until(len(asked.text)) > asked.text_length:
-        ends = [word.end() for word in words[:-1]]  # the whole is too long, so the last word falls off in any case
+        # the whole is too long, so the last word falls off in any case
+        ends = [word.end() for word in words[:-1]]
         kept = bisect.bisect_right(ends, asked.text_length, key=asked.tokens_until)
         yield words[kept].start(), words[-1].end()
 
 
 def _find_length(asked: _Asked, short: bool) -> Iterator[_Span]:
-    count = _word_count(asked.trigger.sub(" ", asked.tagless) if asked.trigger and short else asked.tagless)
+    count = _word_count(
+        asked.trigger.sub(" ", asked.tagless) if asked.trigger and short else asked.tagless
+    )
     if count < FEWEST_WORDS if short else count > MOST_WORDS and not any(_find_cut(asked)):
         yield 0, 0
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of the prompt language: a code, what it looks for, and the message, with {found} for what it found."""
+    """One row of the prompt language: a code, what it looks for, and the message, with {found}
+    for what it found."""
 
     code: str
     find: Callable[[_Asked], Iterable[_Span]]
@@ -237,11 +292,11 @@ class Rule:
 # fmt: off
 RULES: tuple[Rule, ...] = (
     Rule("weight", lambda asked: (found[:2] for found in _weighted(asked.text, asked.prose)),
-         'FLUX reads weights as plain characters; write the words of "{found}" alone, what matters most first.'),
+         ('FLUX reads weights as plain characters; write the words of "{found}" alone, what ' 'matters most first.')),
     Rule("negative_block", _each(_NEGATIVE_BLOCK),
-         'FLUX takes no negative prompt and would draw what is in it; take out all from "{found}" on.'),
-    Rule("other_tag", _each(_OTHER_TAG), '"{found}" is drawn as text: only <lora:NAME:WEIGHT> is a tag; write it so, or take it out.'),
-    Rule("escaped", _each(_ESCAPED), '"{found}": write it without the backslash, and < and > as they are; FLUX reads every character.'),
+         ('FLUX takes no negative prompt and would draw what is in it; take out all from ' '"{found}" on.')),
+    Rule("other_tag", _each(_OTHER_TAG), ('"{found}" is drawn as text: only <lora:NAME:WEIGHT> is a tag; write it so, or take it ' 'out.')),
+    Rule("escaped", _each(_ESCAPED), ('"{found}": write it without the backslash, and < and > as they are; FLUX reads every ' 'character.')),
     Rule("negation", _each(_NEGATION), '"{found}": FLUX often draws what is named; say what should be there instead.'),
     Rule("trigger_missing", lambda asked: _find_trigger(asked, False), 'Put the missing trigger "{trigger}" first.'),
     Rule("trigger_late", lambda asked: _find_trigger(asked, True), 'Put the trigger "{trigger}" first.'),
@@ -255,13 +310,29 @@ RULES: tuple[Rule, ...] = (
 # fmt: on
 
 
-def advise(text: str, trigger: str | None = None, count_tokens: Callable[[str], int] | None = None, text_length: int = 512) -> list[Advice]:
-    """The hints of RULES for a prompt as typed, LoRA tags included, in order of appearance; whole-text ones first."""
-    count, tagless, name = count_tokens or (lambda _: 0), _masked(_TAG, text, " "), " ".join((trigger or "").split())
-    pattern = re.compile(rf"(?i)(?<!\w){re.escape(name)}(?!\w)".replace("\\ ", r"\s+")) if name else None
+def advise(
+    text: str,
+    trigger: str | None = None,
+    count_tokens: Callable[[str], int] | None = None,
+    text_length: int = 512,
+) -> list[Advice]:
+    """The hints of RULES for a prompt as typed, LoRA tags included, in order of appearance;
+    whole-text ones first."""
+    count = count_tokens or (lambda _: 0)
+    tagless = _masked(_TAG, text, " ")
+    name = " ".join((trigger or "").split())
+    pattern = (
+        re.compile(rf"(?i)(?<!\w){re.escape(name)}(?!\w)".replace("\\ ", r"\s+")) if name else None
+    )
     prose = _masked(_QUOTED, tagless, "~")
-    asked = _Asked(text, tagless, prose, pattern, lambda end: count(_TAG.sub("", text[:end])), text_length)
-    values = {"trigger": name, "tokens": asked.tokens_until(len(text)), "words": _word_count(tagless)}
+    asked = _Asked(
+        text, tagless, prose, pattern, lambda end: count(_TAG.sub("", text[:end])), text_length
+    )
+    values = {
+        "trigger": name,
+        "tokens": asked.tokens_until(len(text)),
+        "words": _word_count(tagless),
+    }
     advice: list[Advice] = []
     for rule in RULES:
         for start, end in rule.find(asked):
@@ -272,7 +343,8 @@ def advise(text: str, trigger: str | None = None, count_tokens: Callable[[str], 
 
 
 def trigger_words(token: str, class_name: str) -> str:
-    """The trigger as prompts hold it, such as "ohwx man"; what token and class name have in common there is not repeated."""
+    """The trigger as prompts hold it, such as "ohwx man"; what token and class name have in
+    common there is not repeated."""
     token = " ".join(token.split()).strip(" ,")
     class_name = class_word(token, class_name)
     repeated = f" {token}".lower().endswith(f" {class_name}".lower())

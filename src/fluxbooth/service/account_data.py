@@ -1,4 +1,5 @@
-"""Everything that an account owns: to hand it out, and to remove it. Both follow the one list, `owned`."""
+"""Everything that an account owns: to hand it out, and to remove it. Both follow the one list,
+`owned`."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 
-SECRETS = ("digest", "password")  # columns that open something; what callbacks are signed with is the account's to know
+# columns that open something; what callbacks are signed with is the account's to know
+SECRETS = ("digest", "password")
 AT_ONCE = 500
 
 
@@ -51,13 +53,22 @@ def owned(account_id: int) -> list[tuple[type[Row], ColumnElement[bool]]]:
     packs = select(Pack.id).where(Pack.account_id == account_id)
     checkpoints = select(Checkpoint.id).where(Checkpoint.tune_id.in_(tunes))
     return [
-        (Sample, Sample.checkpoint_id.in_(checkpoints)), (Checkpoint, Checkpoint.tune_id.in_(tunes)),
-        (Callback, Callback.account_id == account_id), (Use, Use.prompt_id.in_(prompts)), (Image, Image.prompt_id.in_(prompts)),
-        (Photo, Photo.tune_id.in_(tunes)), (Template, Template.pack_id.in_(packs)), (Order, Order.account_id == account_id),
-        (Prompt, Prompt.account_id == account_id), (Tune, Tune.account_id == account_id), (Pack, Pack.account_id == account_id),
-        (Idempotency, Idempotency.account_id == account_id), (Link, Link.account_id == account_id),
-        (WebSession, WebSession.account_id == account_id), (ApiKey, ApiKey.account_id == account_id),
-    ]  # fmt: skip
+        (Sample, Sample.checkpoint_id.in_(checkpoints)),
+        (Checkpoint, Checkpoint.tune_id.in_(tunes)),
+        (Callback, Callback.account_id == account_id),
+        (Use, Use.prompt_id.in_(prompts)),
+        (Image, Image.prompt_id.in_(prompts)),
+        (Photo, Photo.tune_id.in_(tunes)),
+        (Template, Template.pack_id.in_(packs)),
+        (Order, Order.account_id == account_id),
+        (Prompt, Prompt.account_id == account_id),
+        (Tune, Tune.account_id == account_id),
+        (Pack, Pack.account_id == account_id),
+        (Idempotency, Idempotency.account_id == account_id),
+        (Link, Link.account_id == account_id),
+        (WebSession, WebSession.account_id == account_id),
+        (ApiKey, ApiKey.account_id == account_id),
+    ]
 
 
 class Sink(Protocol):
@@ -86,7 +97,10 @@ class Folder:
 
 
 class Zip:
-    """Written from front to back, so that it may go down a pipe. Pictures and weights do not get smaller: nothing is compressed."""
+    """Written from front to back, so that it may go down a pipe.
+
+    Pictures and weights do not get smaller: nothing is compressed.
+    """
 
     def __init__(self, out: BinaryIO) -> None:
         self.zip = zipfile.ZipFile(out, "w")
@@ -104,35 +118,58 @@ class Zip:
 
 
 def export(db: Database, store: Store, account_id: int, sink: Sink) -> int:
-    """Hands out all rows as `rows/TABLE.jsonl`, as of one moment, and all files under `files/`; how many files."""
+    """Hands out all rows as `rows/TABLE.jsonl`, as of one moment, and all files under `files/`;
+    how many files."""
     with db.read() as session:
-        for row, mine in [(Account, Account.id == account_id), (Movement, Movement.account_id == account_id), *owned(account_id)]:
-            found = session.scalars(select(row).where(mine).order_by(*inspect(row).primary_key), execution_options={"yield_per": AT_ONCE})
-            sink.lines(f"rows/{row.__tablename__}.jsonl", (json.dumps(_values(one)) for one in found))
-        tunes, prompts = inventory.of_tunes(session, _of(Tune, account_id)), inventory.of_prompts(session, _of(Prompt, account_id))
-        keys = [key for key in inventory.with_captions(store, chain(tunes, prompts)) if store.path(key).is_file()]
+        for row, mine in [
+            (Account, Account.id == account_id),
+            (Movement, Movement.account_id == account_id),
+            *owned(account_id),
+        ]:
+            found = session.scalars(
+                select(row).where(mine).order_by(*inspect(row).primary_key),
+                execution_options={"yield_per": AT_ONCE},
+            )
+            sink.lines(
+                f"rows/{row.__tablename__}.jsonl", (json.dumps(_values(one)) for one in found)
+            )
+        tunes = inventory.of_tunes(session, _of(Tune, account_id))
+        prompts = inventory.of_prompts(session, _of(Prompt, account_id))
+        keys = [
+            key
+            for key in inventory.with_captions(store, chain(tunes, prompts))
+            if store.path(key).is_file()
+        ]
     for key in keys:
         sink.file(f"files/{key}", store.path(key))
     return len(keys)
 
 
 def close(session: Session, account: Account) -> None:
-    """The account is over from this transaction on: nothing of it is shown or done, and what it held is given back.
+    """The account is over from this transaction on: nothing of it is shown or done, and what it
+    held is given back.
 
     `purge` removes it.
     """
     account.deleted_at = account.disabled_at = now()
     for row in (Tune, Prompt):
-        for one in session.scalars(select(row).where(row.account_id == account.id, row.deleted_at.is_(None))):
+        for one in session.scalars(
+            select(row).where(row.account_id == account.id, row.deleted_at.is_(None))
+        ):
             if one.trained_at is None:
                 ledger.refund(session, one.job)
             one.deleted_at = now()
 
 
 def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:
-    """Removes all files and rows of a closed account but its number and its ledger, which name nobody. May be repeated after a kill."""
+    """Removes all files and rows of a closed account but its number and its ledger, which name
+    nobody. May be repeated after a kill."""
     with db.read() as session:
-        rows = [row for kind in row_folders.KINDS for row in session.scalars(select(kind).where(kind.account_id == account_id))]
+        rows = [
+            row
+            for kind in row_folders.KINDS
+            for row in session.scalars(select(kind).where(kind.account_id == account_id))
+        ]
     for row in rows:
         store.remove(row.folder)
     shutil.rmtree(store.drafts / str(account_id), ignore_errors=True)
@@ -142,7 +179,9 @@ def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:
         for row, mine in owned(account_id):
             session.execute(delete(row).where(mine))
         session.execute(
-            update(Account).where(Account.id == account_id).values(name="", webhook_secret="", webhook_secret_before=None, password=None)
+            update(Account)
+            .where(Account.id == account_id)
+            .values(name="", webhook_secret="", webhook_secret_before=None, password=None)
         )
     jobs.forget([row.job for row in rows])
 
@@ -150,7 +189,9 @@ def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:
 def purge_closed(db: Database, store: Store, jobs: JobEngine) -> None:
     """Finishes what a kill interrupted."""
     with db.read() as session:
-        left = session.scalars(select(Account.id).where(Account.deleted_at.is_not(None), Account.name != "")).all()
+        left = session.scalars(
+            select(Account.id).where(Account.deleted_at.is_not(None), Account.name != "")
+        ).all()
     for account_id in left:
         purge(db, store, jobs, account_id)
 
@@ -160,5 +201,12 @@ def _of(kind: row_folders.Kind, account_id: int) -> ColumnElement[bool]:
 
 
 def _values(row: Row) -> dict[str, Any]:
-    columns = {column.key: getattr(row, column.key) for column in inspect(type(row)).column_attrs if column.key not in SECRETS}
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in columns.items()}
+    columns = {
+        column.key: getattr(row, column.key)
+        for column in inspect(type(row)).column_attrs
+        if column.key not in SECRETS
+    }
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in columns.items()
+    }

@@ -1,7 +1,7 @@
 """A backup is one moment of rows and files, made beside a server that goes on deleting.
 
-Files get second names first, so that they can be copied at leisure however soon they are deleted. The rows are copied while nobody may
-write, and only what they name then is copied.
+Files get second names first, so that they can be copied at leisure however soon they are deleted.
+The rows are copied while nobody may write, and only what they name then is copied.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
-HOLDS = "holds.json"  # of a backup: whose photos and pictures it has, and until when the server would have kept them
+# of a backup: whose photos and pictures it has, and until when the server would have kept them
+HOLDS = "holds.json"
 LIST = "backups.jsonl"  # of a data folder: where its backups went
 
 
 def make(settings: Settings, db: Database, store: Store, out: Path) -> Json:
-    """Makes a backup in an empty folder; how many files and bytes it has, and how many files were missing already. OSError."""
+    """Makes a backup in an empty folder; how many files and bytes it has, and how many files
+    were missing already. OSError."""
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     (out / "files").mkdir(exist_ok=True)
     with pinned(store) as pins:
@@ -59,14 +61,23 @@ def make(settings: Settings, db: Database, store: Store, out: Path) -> Json:
 
 
 def holding(settings: Settings, account_id: int) -> list[Json]:
-    """The backups, as far as they are still where they were made, that hold something of an account: path, made_at, expires_at."""
+    """The backups, as far as they are still where they were made, that hold something of an
+    account: path, made_at, expires_at."""
     known, found = settings.data / LIST, []
     for line in known.read_text().splitlines() if known.exists() else ():
         path = Path(json.loads(line)["path"])
-        holds = json.loads((path / HOLDS).read_text()) if (path / HOLDS).is_file() else {"accounts": []}
+        holds = (
+            json.loads((path / HOLDS).read_text()) if (path / HOLDS).is_file() else {"accounts": []}
+        )
         for account in holds["accounts"]:
             if account["id"] == account_id:
-                found.append({"path": str(path), "made_at": holds["made_at"], "expires_at": account["expires_at"]})
+                found.append(
+                    {
+                        "path": str(path),
+                        "made_at": holds["made_at"],
+                        "expires_at": account["expires_at"],
+                    }
+                )
     return found
 
 
@@ -103,26 +114,50 @@ def pinned(store: Store) -> Iterator[Pins]:
 
 
 def _named(session: Session, store: Store) -> Iterator[str]:
-    kept = (inventory.of_tunes(session, Tune.deleted_at.is_(None)), inventory.of_prompts(session, Prompt.deleted_at.is_(None)))
+    kept = (
+        inventory.of_tunes(session, Tune.deleted_at.is_(None)),
+        inventory.of_prompts(session, Prompt.deleted_at.is_(None)),
+    )
     return inventory.with_captions(store, chain(*kept))
 
 
 def _copy_rows(database: Path, copy: Path) -> None:
-    with contextlib.closing(sqlite3.connect(database)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+    with (
+        contextlib.closing(sqlite3.connect(database)) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
         source.backup(target)
 
 
 def _holds(session: Session) -> Json:
-    """By account its tunes, with the time at which each would be deleted (None: never by itself), and the last of these times."""
+    """By account its tunes, with the time at which each would be deleted (None: never by
+    itself), and the last of these times."""
     found = []
-    for account in session.scalars(select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)):
-        tunes = session.scalars(select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None)).order_by(Tune.id)).all()
-        prompts = select(Prompt.id).where(Prompt.account_id == account.id, Prompt.deleted_at.is_(None)).order_by(Prompt.id)
+    for account in session.scalars(
+        select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)
+    ):
+        tunes = session.scalars(
+            select(Tune)
+            .where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
+            .order_by(Tune.id)
+        ).all()
+        prompts = (
+            select(Prompt.id)
+            .where(Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+            .order_by(Prompt.id)
+        )
         ends = [tune.expires_at for tune in tunes]
-        found.append({
-            "id": account.id, "name": account.name,
-            "expires_at": responses.time(max(end for end in ends if end)) if ends and all(ends) else None,
-            "tunes": [{"id": tune.id, "expires_at": responses.time(tune.expires_at)} for tune in tunes],
-            "prompts": list(session.scalars(prompts)),
-        })  # fmt: skip
+        found.append(
+            {
+                "id": account.id,
+                "name": account.name,
+                "expires_at": responses.time(max(end for end in ends if end))
+                if ends and all(ends)
+                else None,
+                "tunes": [
+                    {"id": tune.id, "expires_at": responses.time(tune.expires_at)} for tune in tunes
+                ],
+                "prompts": list(session.scalars(prompts)),
+            }
+        )
     return {"made_at": responses.time(now()), "accounts": found}

@@ -1,4 +1,8 @@
-"""What a request can be told. Every answer carries the union of what known clients read: a field map, `base`, `error` and `message`."""
+"""What a request can be told.
+
+Every answer carries the union of what known clients read: a field map, `base`, `error` and
+`message`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,9 @@ class ServiceError(InputError):
 
     status = 422
 
-    def __init__(self, message: str, status: int | None = None, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, message: str, status: int | None = None, headers: dict[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.headers = status or self.status, headers or {}
 
@@ -27,7 +33,9 @@ class Invalid(ServiceError):
 
     def __init__(self, fields: dict[str, list[str]]) -> None:
         self.fields = fields
-        self.sentences = [_sentence(name, message) for name, messages in fields.items() for message in messages]
+        self.sentences = [
+            _sentence(name, message) for name, messages in fields.items() for message in messages
+        ]
         super().__init__(", ".join(self.sentences))
 
     def body(self) -> dict[str, Any]:
@@ -35,7 +43,8 @@ class Invalid(ServiceError):
 
 
 def _sentence(name: str, message: str) -> str:
-    """What begins with a capital is a sentence already; "must be less than 5" lacks its field. One of a nested object keeps its index."""
+    """What begins with a capital is a sentence already; "must be less than 5" lacks its field.
+    One of a nested object keeps its index."""
     field = name if "[" in name else name.replace("_", " ").capitalize()
     return message if message[:1].isupper() and field != name else f"{field} {message}"
 

@@ -1,4 +1,5 @@
-"""What work would take, said before it is asked for: its price, its time as measured here, what waits before it."""
+"""What work would take, said before it is asked for: its price, its time as measured here, what
+waits before it."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 class Plan:
     """`days` is None for a tune that is kept.
 
-    `seconds` are of the last training here on the same base, where there was one (`measured`), else guessed from the processor; None if
-    the training would not fit it.
+    `seconds` are of the last training here on the same base, where there was one (`measured`), else
+    guessed from the processor; None if the training would not fit it.
     """
 
     photos: int
@@ -41,7 +42,8 @@ class Plan:
 
 @dataclass(frozen=True)
 class DrawingPlan:
-    """`seconds` are of the last pictures here on the same base (`measured`), else guessed from the processor."""
+    """`seconds` are of the last pictures here on the same base (`measured`), else guessed from
+    the processor."""
 
     pictures: int
     seconds: float
@@ -58,35 +60,68 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
         steps = min(steps if asked.get("steps") else FAST_STEPS, FAST_STEPS)
     base = "nano" if fast else settings.base
     with db.read() as session:
-        # of finished trainings: the speed of one that has just begun is that of its first, slow step
-        last = session.scalar(select(Tune.progress).where(Tune.base == base, Tune.trained_at.is_not(None)).order_by(Tune.id.desc()))
+        # of finished trainings: the speed of one that has just begun is that of its first, slow
+        # step
+        last = session.scalar(
+            select(Tune.progress)
+            .where(Tune.base == base, Tune.trained_at.is_not(None))
+            .order_by(Tune.id.desc())
+        )
         ahead = (Tune.branch == "fast") == fast  # trials have a queue of their own
-        waits = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None), ahead)
+        waits = (
+            Tune.trained_at.is_(None),
+            Tune.failed_at.is_(None),
+            Tune.deleted_at.is_(None),
+            ahead,
+        )
         waiting = session.scalar(select(func.count()).select_from(Tune).where(*waits)) or 0
     speed = (last or {}).get("steps_per_second")
-    step = 1 / speed if speed else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
+    step = (
+        1 / speed
+        if speed
+        else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
+    )
     seconds = steps * step if step else None
     cost = 0 if fast else prices.training_cost(settings.prices, spec, photos)
     days = None if asked.get("auto_extend") else settings.expiry_days
     return Plan(photos, steps, seconds, bool(speed), waiting, days, cost)
 
 
-def drawing_plan(session: Session, settings: Settings, account: Account, form: PromptForm, target: int) -> DrawingPlan:
-    """For a prompt on a public base, or on one of the account's tunes. Raises NotFound for any other."""
+def drawing_plan(
+    session: Session, settings: Settings, account: Account, form: PromptForm, target: int
+) -> DrawingPlan:
+    """For a prompt on a public base, or on one of the account's tunes.
+
+    Raises NotFound for any other.
+    """
     used = [tunes.get(session, account, target)] if target >= FIRST_TUNE else []
     tune_id = used[0].base_tune_id if used else target
     if tune_id not in settings.base_tunes:
         raise NotFound
     spec = prompts.spec_of(settings, form, tune_id, used)
-    like = (Prompt.spec["base"].as_string() == spec["base"], Prompt.trained_at.is_not(None), Prompt.user_error.is_(None))
+    like = (
+        Prompt.spec["base"].as_string() == spec["base"],
+        Prompt.trained_at.is_not(None),
+        Prompt.user_error.is_(None),
+    )
     last = session.scalar(select(Prompt).where(*like).order_by(Prompt.id.desc()))
     if last and last.trained_at and last.started_training_at:
-        measured, seconds = True, (last.trained_at - last.started_training_at).total_seconds() * _work(spec) / _work(last.spec)
+        measured = True
+        seconds = (
+            (last.trained_at - last.started_training_at).total_seconds()
+            * _work(spec)
+            / _work(last.spec)
+        )
     else:
-        measured, seconds = False, guesses.guessed_drawing(GenerateSpec.read(spec), prices.pixels(spec), _device(settings))
+        measured = False
+        seconds = guesses.guessed_drawing(
+            GenerateSpec.read(spec), prices.pixels(spec), _device(settings)
+        )
     waits = (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued)
     waiting = session.scalar(select(func.count()).select_from(Prompt).where(*waits)) or 0
-    return DrawingPlan(form.num_images, seconds, measured, waiting, prompts.cost(settings, form, tune_id, used))
+    return DrawingPlan(
+        form.num_images, seconds, measured, waiting, prompts.cost(settings, form, tune_id, used)
+    )
 
 
 def _device(settings: Settings) -> str | None:
@@ -100,6 +135,12 @@ def _work(spec: dict[str, Any]) -> int:
 
 def _spec(asked: dict[str, Any]) -> TrainSpec:
     try:
-        return TrainSpec.read({"class_name": "man", "steps": asked.get("steps") or None, "preset": asked.get("preset") or None})
+        return TrainSpec.read(
+            {
+                "class_name": "man",
+                "steps": asked.get("steps") or None,
+                "preset": asked.get("preset") or None,
+            }
+        )
     except InputError:
         return TrainSpec(class_name="man")

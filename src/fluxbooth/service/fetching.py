@@ -1,4 +1,5 @@
-"""Pictures that work knows by address alone: fetched before it asks for a device, and counted as they arrive.
+"""Pictures that work knows by address alone: fetched before it asks for a device, and counted as
+they arrive.
 
 What arrived stays, so that an engine which was killed goes on with the next.
 """
@@ -20,8 +21,8 @@ WITHIN = 300.0  # seconds for all pictures of a job together
 def photos(results: Results, number: int, rules: FetchRules, within: float = WITHIN) -> None:
     """The photos of a tune, one after another, as long as somebody waits for it.
 
-    Raises FetchError naming the address that does not give one within the rules and the seconds; ServiceError where the account has no
-    room for it.
+    Raises FetchError naming the address that does not give one within the rules and the seconds;
+    ServiceError where the account has no room for it.
     """
     get = _before(time.monotonic() + within, within, rules)
     for photo, url in results.photos_to_fetch(number):
@@ -36,9 +37,14 @@ def photos(results: Results, number: int, rules: FetchRules, within: float = WIT
 
 
 def input_images(results: Results, number: int, rules: FetchRules, within: float = WITHIN) -> None:
-    """The pictures that a prompt starts from. Raises as `photos`, and InputError for what is no picture."""
+    """The pictures that a prompt starts from.
+
+    Raises as `photos`, and InputError for what is no picture.
+    """
     if prompt := results.prompt_to_fetch_for(number):
-        made = inputs.fetch_missing(prompt, results.store, _before(time.monotonic() + within, within, rules))
+        made = inputs.fetch_missing(
+            prompt, results.store, _before(time.monotonic() + within, within, rules)
+        )
         try:
             results.inputs_fetched(number, made)
         finally:
@@ -53,7 +59,13 @@ def _before(deadline: float, within: float, rules: FetchRules) -> Callable[[str,
         left = deadline - time.monotonic()
         if left <= 0:
             why = f"more than {within:g} seconds"
-            raise FetchError(f"The pictures took longer than {within:g} seconds together: use a faster host, or send files.", why)
+            raise FetchError(
+                (
+                    f"The pictures took longer than {within:g} seconds together: use a faster "
+                    "host, or send files."
+                ),
+                why,
+            )
         return fetch(url, target, dataclasses.replace(rules, seconds=min(rules.seconds, left)))
 
     return get

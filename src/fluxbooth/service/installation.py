@@ -14,7 +14,8 @@ from fluxbooth.service.settings import Settings
 
 
 def first_start(settings: Settings, database: db.Database) -> tuple[str, str] | None:
-    """On a new data folder: the owner's account, its key and a link to the web app, which are shown this once."""
+    """On a new data folder: the owner's account, its key and a link to the web app, which are
+    shown this once."""
     secret = accounts.pepper(settings.data)
     with database.read() as session:  # which a full disk allows
         if session.scalar(select(Account.id)) is not None:
@@ -42,7 +43,8 @@ def address_of(url: str, token: str) -> str:
 def note_url(settings: Settings) -> None:
     """For the commands beside it."""
     noted = settings.data / "url"
-    if not noted.exists() or noted.read_text() != settings.url:  # nothing is written without need: the disk may be full
+    # nothing is written without need: the disk may be full
+    if not noted.exists() or noted.read_text() != settings.url:
         noted.write_text(settings.url)
 
 

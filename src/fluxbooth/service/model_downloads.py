@@ -1,5 +1,6 @@
-"""Bases for a person who never saw a terminal: what this machine can do with each, and their download, by the very commands of the
-command line, in processes of their own: the application itself loads no torch.
+"""Bases for a person who never saw a terminal: what this machine can do with each, and their
+download, by the very commands of the command line, in processes of their own: the application
+itself loads no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from fluxbooth.types import Json
 
 @dataclass(frozen=True)
 class BaseHere:
-    """A base as it is on this machine. Sizes are bytes; `said` is the last that its download said."""
+    """A base as it is on this machine.
+
+    Sizes are bytes; `said` is the last that its download said.
+    """
 
     name: str
     licence: str
@@ -33,7 +37,8 @@ class BaseHere:
 
 
 class Pulls:
-    """The downloads that this process started; they end with it, and go on from what arrived when they are started again."""
+    """The downloads that this process started; they end with it, and go on from what arrived
+    when they are started again."""
 
     def __init__(self) -> None:
         self.processes: dict[str, subprocess.Popen[str]] = {}
@@ -41,7 +46,10 @@ class Pulls:
         self.lock = threading.Lock()
 
     def start(self, name: str) -> None:
-        """Begins to download a base, unless that is under way. NotFound for what is no base of the hub."""
+        """Begins to download a base, unless that is under way.
+
+        NotFound for what is no base of the hub.
+        """
         if name not in registry.BASES or name == "nano":
             raise NotFound
         with self.lock:
@@ -74,11 +82,20 @@ class Pulls:
             code = process.poll() if process else None
             here = hub.local(row) is not None
             size = selection.download_bytes(row)
-            shown.append(BaseHere(
-                row.name, row.licence, licences.MEANINGS[row.licence], row.trains, here, size,
-                size if here else min(size, hub.arrived(row)), process is not None and code is None, bool(code),
-                self.said.get(row.name, ""),
-            ))  # fmt: skip
+            shown.append(
+                BaseHere(
+                    row.name,
+                    row.licence,
+                    licences.MEANINGS[row.licence],
+                    row.trains,
+                    here,
+                    size,
+                    size if here else min(size, hub.arrived(row)),
+                    process is not None and code is None,
+                    bool(code),
+                    self.said.get(row.name, ""),
+                )
+            )
         return shown
 
     def close(self) -> None:
@@ -93,5 +110,10 @@ def machine() -> Json:
 
 
 def _asked(command: str) -> Json:
-    done = subprocess.run([sys.executable, "-m", "fluxbooth", command, "--json"], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "fluxbooth", command, "--json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     return json.loads(done.stdout)

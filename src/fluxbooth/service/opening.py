@@ -1,7 +1,9 @@
-"""Opening a data folder: a new one is made, an older one brought up to date, and what does not fit together is refused.
+"""Opening a data folder: a new one is made, an older one brought up to date, and what does not fit
+together is refused.
 
-A database without its secret, or one that is younger than the files beside it, is most often a restore that went half-way. Served all
-the same, every key would be dead, and the sweep would take the files of the missing rows for what nobody wants.
+A database without its secret, or one that is younger than the files beside it, is most often a
+restore that went half-way. Served all the same, every key would be dead, and the sweep would take
+the files of the missing rows for what nobody wants.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ RESTORE = "`fluxbooth restore` makes a whole server of a backup"
 
 
 def opened(settings: Settings) -> database.Database:
-    """The database, with the newest schema. Raises InputError for a folder whose parts do not belong together."""
+    """The database, with the newest schema.
+
+    Raises InputError for a folder whose parts do not belong together.
+    """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store, new = Store(settings.data), not settings.database.exists()
     _check_age(settings, store, new=new)
     if new:
-        accounts.new_pepper(settings.data)  # before the database, so that no kill leaves one without it
+        # before the database, so that no kill leaves one without it
+        accounts.new_pepper(settings.data)
     accounts.pepper(settings.data)
     reserve.spend(store, lambda: database.migrate(settings))
     reserve.keep(store)
@@ -67,26 +73,39 @@ def _check_age(settings: Settings, store: Store, *, new: bool) -> None:
         # a request that was killed leaves the folder of the very next row
         if found > (0 if new else _given(settings, kind) + 1):
             raise InputError(
-                f"The database {settings.database} {'is missing' if new else 'is younger than its files'}: {store.path(kind)} holds files "
-                f"of row {found}, which it never had. Put back the database that belongs to them ({RESTORE}), or move the files away."
+                f"The database {settings.database} "
+                f"{'is missing' if new else 'is younger than its files'}: {store.path(kind)} "
+                "holds files "
+                f"of row {found}, which it never had. Put back the database that belongs to "
+                f"them ({RESTORE}), or move the files away."
             )
 
 
 def _given(settings: Settings, table: str) -> int:
     """The highest id that was ever given to a row."""
     with contextlib.closing(sqlite3.connect(settings.database)) as connection:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").fetchone() is None:
+        if (
+            connection.execute(
+                "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'"
+            ).fetchone()
+            is None
+        ):
             return 0
-        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        row = connection.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)
+        ).fetchone()
     return row[0] if row else 0
 
 
 def _damaged(settings: Settings, how: str) -> FluxboothError:
-    return FluxboothError(f"The database {settings.database} is damaged ({how}): put back a copy of it; {RESTORE}.")
+    return FluxboothError(
+        f"The database {settings.database} is damaged ({how}): put back a copy of it; {RESTORE}."
+    )
 
 
 def _unwritable(settings: Settings, why: str) -> FluxboothError:
     return FluxboothError(
-        f"The folder {settings.data} cannot be written to ({why}): make room on its disk, see that you may write there, or name another "
+        f"The folder {settings.data} cannot be written to ({why}): make room on its disk, "
+        "see that you may write there, or name another "
         "by --data."
     )

@@ -1,4 +1,5 @@
-"""What the operator of a server wants to see at a glance: what waits, whether somebody works on it, the disk, what failed lately."""
+"""What the operator of a server wants to see at a glance: what waits, whether somebody works on
+it, the disk, what failed lately."""
 
 from __future__ import annotations
 
@@ -40,11 +41,34 @@ class Overview:
 
 def overview(session: Session, settings: Settings) -> Overview:
     open_tune = Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None)
-    begun = session.scalar(select(func.count()).where(*open_tune, Tune.started_training_at.is_not(None))) or 0
-    waiting = session.scalar(select(func.count()).where(*open_tune, Tune.started_training_at.is_(None))) or 0
-    prompts = session.scalar(select(func.count()).where(Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued)) or 0
+    begun = (
+        session.scalar(
+            select(func.count()).where(*open_tune, Tune.started_training_at.is_not(None))
+        )
+        or 0
+    )
+    waiting = (
+        session.scalar(select(func.count()).where(*open_tune, Tune.started_training_at.is_(None)))
+        or 0
+    )
+    prompts = (
+        session.scalar(
+            select(func.count()).where(
+                Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued
+            )
+        )
+        or 0
+    )
     disk = shutil.disk_usage(settings.data)
-    return Overview(begun, waiting, prompts, engine_runs(settings.data), disk.free, disk.total, _failures(session))
+    return Overview(
+        begun,
+        waiting,
+        prompts,
+        engine_runs(settings.data),
+        disk.free,
+        disk.total,
+        _failures(session),
+    )
 
 
 def engine_runs(data: Path) -> bool:
@@ -59,7 +83,10 @@ def engine_runs(data: Path) -> bool:
 
 def _failures(session: Session) -> list[Failure]:
     tunes = session.scalars(
-        select(Tune).where(Tune.failed_at.is_not(None), Tune.user_error != CANCELLED).order_by(Tune.failed_at.desc()).limit(FAILURES)
+        select(Tune)
+        .where(Tune.failed_at.is_not(None), Tune.user_error != CANCELLED)
+        .order_by(Tune.failed_at.desc())
+        .limit(FAILURES)
     )
     prompts = session.scalars(
         select(Prompt)
@@ -67,6 +94,14 @@ def _failures(session: Session) -> list[Failure]:
         .order_by(Prompt.trained_at.desc())
         .limit(FAILURES)
     )
-    found = [Failure(f"tune {row.id}", row.failed_at, row.user_error or "") for row in tunes if row.failed_at]
-    found += [Failure(f"prompt {row.id}", row.trained_at, row.user_error or "") for row in prompts if row.trained_at]
+    found = [
+        Failure(f"tune {row.id}", row.failed_at, row.user_error or "")
+        for row in tunes
+        if row.failed_at
+    ]
+    found += [
+        Failure(f"prompt {row.id}", row.trained_at, row.user_error or "")
+        for row in prompts
+        if row.trained_at
+    ]
     return sorted(found, key=lambda failure: failure.when, reverse=True)[:FAILURES]

@@ -1,4 +1,5 @@
-"""What went wrong, as an account is told it: by the names that it knows its files by, and without a path of this machine."""
+"""What went wrong, as an account is told it: by the names that it knows its files by, and
+without a path of this machine."""
 
 from __future__ import annotations
 
@@ -13,9 +14,12 @@ _FOLDERS = (str(Path.home()), sys.prefix)  # may hold spaces, which end a path e
 
 
 def told(sentence: str, names: Mapping[str, str], data: Path) -> str:
-    """The sentence with each file by its name in `names`, which has it by whole path and by file name, and no other path at all."""
+    """The sentence with each file by its name in `names`, which has it by whole path and by
+    file name, and no other path at all."""
     for path, name in sorted(names.items(), key=lambda item: -len(item[0])):
-        sentence = re.sub(rf"(?<![\w.-]){re.escape(path)}(?![\w-])", lambda _, name=name: name, sentence)
+        sentence = re.sub(
+            rf"(?<![\w.-]){re.escape(path)}(?![\w-])", lambda _, name=name: name, sentence
+        )
     return pathless(sentence, str(data))
 
 

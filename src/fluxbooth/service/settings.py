@@ -18,62 +18,136 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FLUXBOOTH_", extra="ignore", frozen=True)
 
     data: Path = Field(
-        default=Path.home() / ".local" / "share" / "fluxbooth", description="folder of the database, photos, LoRAs and pictures"
+        default=Path.home() / ".local" / "share" / "fluxbooth",
+        description="folder of the database, photos, LoRAs and pictures",
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
-    base: str = Field(default="nano", description="base that answers every Flux base id: nano, flux-dev or the path of one of your own")
+    base: str = Field(
+        default="nano",
+        description="base that answers every Flux base id: nano, flux-dev or the path of one of your own",
+    )
     devices: str | None = Field(
         default=None,
         pattern=r"^\w[\w-]*(,\w[\w-]*)*$",
-        description="what the work is done on, one job on each at a time: GPUs by number or UUID with commas, cpu, or cpu,cpu; by "
-        "default every GPU, or the CPU",
+        description=(
+            "what the work is done on, one job on each at a time: GPUs by number or UUID with "
+            "commas, cpu, or cpu,cpu; by "
+            "default every GPU, or the CPU"
+        ),
     )
-    public_url: str | None = Field(default=None, description="address that clients reach the service at; by default http://HOST:PORT")
-    trusted_proxies: str = Field(default="127.0.0.1", description="addresses whose X-Forwarded-* headers are believed, with commas")
+    public_url: str | None = Field(
+        default=None,
+        description="address that clients reach the service at; by default http://HOST:PORT",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="addresses whose X-Forwarded-* headers are believed, with commas",
+    )
     flux_dev_license: Literal["noncommercial", "commercial"] | None = Field(
-        default=None, description="which licence of FLUX.1-dev you hold; must be stated before it is served"
+        default=None,
+        description="which licence of FLUX.1-dev you hold; must be stated before it is served",
     )
-    private_network: bool = Field(default=False, description="let image_urls and callbacks reach private addresses")
-    require_trigger: bool = Field(default=True, description="refuse a prompt that uses a LoRA but lacks its trigger words (`ohwx man`)")
-    lora_download: bool = Field(default=False, description="let the API hand out trained LoRA files")
+    private_network: bool = Field(
+        default=False, description="let image_urls and callbacks reach private addresses"
+    )
+    require_trigger: bool = Field(
+        default=True,
+        description="refuse a prompt that uses a LoRA but lacks its trigger words (`ohwx man`)",
+    )
+    lora_download: bool = Field(
+        default=False, description="let the API hand out trained LoRA files"
+    )
     base_tunes: dict[int, str] = Field(
         default={1504944: "flux-dev", 3063697: "flux-krea"},
-        description="base of each base_tune_id, as JSON; flux-dev stands for the server's own base, and all are nano if that is nano",
+        description=(
+            "base of each base_tune_id, as JSON; flux-dev stands for the server's own base, and "
+            "all are nano if that is nano"
+        ),
     )
     image_mb: int = Field(default=25, ge=1, description="largest uploaded file")
     request_mb: int = Field(default=1024, ge=1, description="largest request")
-    expiry_days: int = Field(default=30, ge=1, description="days after training until a tune and its pictures are deleted")
-    checkpoints: int = Field(
-        default=4, ge=0, le=20,
-        description="checkpoints of a training that are kept to choose from, each with three samples; 0: only its end, without samples",
-    )  # fmt: skip
-    consent: str | None = Field(default=None, description="what whoever trains in the web app must agree to, in a sentence or two")
-    anthropic_api_key: str | None = Field(
-        default=None, repr=False, description="key of the Claude API, which writes themes' prompts and describes photos"
+    expiry_days: int = Field(
+        default=30,
+        ge=1,
+        description="days after training until a tune and its pictures are deleted",
     )
-    anthropic_url: str | None = Field(default=None, description="address of the Claude API, if it is another than Anthropic's")
-    theme_model: str = Field(default="claude-sonnet-5-5", description="model that writes the prompts of themes")
-    theme_seconds: float = Field(default=25.0, gt=1, le=300, description="longest time that the prompts of a theme may take to write")
-    theme_composer: bool = Field(default=False, description="without a key, let the built-in composer write the prompts of themes")
+    checkpoints: int = Field(
+        default=4,
+        ge=0,
+        le=20,
+        description=(
+            "checkpoints of a training that are kept to choose from, each with three samples; 0: "
+            "only its end, without samples"
+        ),
+    )
+    consent: str | None = Field(
+        default=None,
+        description="what whoever trains in the web app must agree to, in a sentence or two",
+    )
+    anthropic_api_key: str | None = Field(
+        default=None,
+        repr=False,
+        description="key of the Claude API, which writes themes' prompts and describes photos",
+    )
+    anthropic_url: str | None = Field(
+        default=None, description="address of the Claude API, if it is another than Anthropic's"
+    )
+    theme_model: str = Field(
+        default="claude-sonnet-5-5", description="model that writes the prompts of themes"
+    )
+    theme_seconds: float = Field(
+        default=25.0,
+        gt=1,
+        le=300,
+        description="longest time that the prompts of a theme may take to write",
+    )
+    theme_composer: bool = Field(
+        default=False,
+        description="without a key, let the built-in composer write the prompts of themes",
+    )
     inspect_model: str = Field(
-        default="claude-haiku-5-5", description="model that describes the photos of /images/inspect; none: no photo is sent to it"
+        default="claude-haiku-5-5",
+        description="model that describes the photos of /images/inspect; none: no photo is sent to it",
     )
     inspect_seconds: float = Field(
-        default=2.5, gt=0, le=300, description="time in which a photo is described; what Claude has not said by then is left out"
+        default=2.5,
+        gt=0,
+        le=300,
+        description="time in which a photo is described; what Claude has not said by then is left out",
     )
     prices: Prices = Field(
         default=Prices(),
-        description="price list in millicents (100,000 are a dollar), as JSON: a training step by preset, a picture, its megapixels, "
-        "its options",
+        description=(
+            "price list in millicents (100,000 are a dollar), as JSON: a training step by "
+            "preset, a picture, its megapixels, "
+            "its options"
+        ),
     )
-    waiting_jobs: int = Field(default=0, ge=0, description="most trainings and prompts that an account may have waiting; 0: no limit")
-    stored_mb: int = Field(default=0, ge=0, description="most that an account's photos, LoRAs and pictures may take; 0: no limit")
+    waiting_jobs: int = Field(
+        default=0,
+        ge=0,
+        description="most trainings and prompts that an account may have waiting; 0: no limit",
+    )
+    stored_mb: int = Field(
+        default=0,
+        ge=0,
+        description="most that an account's photos, LoRAs and pictures may take; 0: no limit",
+    )
     requests_per_second: float = Field(
-        default=0.0, ge=0, description="requests that a second brings each account, of which it may save ten seconds' worth; 0: no limit"
+        default=0.0,
+        ge=0,
+        description=(
+            "requests that a second brings each account, of which it may save ten seconds' "
+            "worth; 0: no limit"
+        ),
     )
     metrics: Literal["key", "open", "off"] = Field(
-        default="key", description="who may read /metrics: key: whoever has a key of the operator's account, the first; open: anybody"
+        default="key",
+        description=(
+            "who may read /metrics: key: whoever has a key of the operator's account, the first; "
+            "open: anybody"
+        ),
     )
 
     def base_of(self, number: int) -> str:
@@ -106,12 +180,16 @@ class Settings(BaseSettings):
 
 
 def read_settings(**flags: object) -> Settings:
-    """The settings, flags before variables. Raises InputError with one sentence for the first that will not do."""
+    """The settings, flags before variables.
+
+    Raises InputError with one sentence for the first that will not do.
+    """
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "FLUXBOOTH_" + "_".join(str(part) for part in first["loc"]).upper()
         raise InputError(
-            f"{name} will not do ({first['msg'].lower()}): {Settings.model_fields[str(first['loc'][0])].description}."
+            f"{name} will not do ({first['msg'].lower()}): "
+            f"{Settings.model_fields[str(first['loc'][0])].description}."
         ) from None

@@ -1,7 +1,7 @@
 """What the engine does to rows: when work begins, while it runs, and once, when it ends.
 
-Each ending is one transaction that first asks whether the row still waits for it, so that work which was done twice, or was cancelled
-or deleted meanwhile, changes nothing.
+Each ending is one transaction that first asks whether the row still waits for it, so that work
+which was done twice, or was cancelled or deleted meanwhile, changes nothing.
 """
 
 from __future__ import annotations
@@ -52,16 +52,23 @@ class Results:
     def photos_to_fetch(self, number: int) -> list[tuple[int, str]]:
         with self.db.read() as session:
             rows = session.scalars(
-                select(Photo).where(Photo.tune_id == number, Photo.key.is_(None), Photo.url.is_not(None)).order_by(Photo.id)
+                select(Photo)
+                .where(Photo.tune_id == number, Photo.key.is_(None), Photo.url.is_not(None))
+                .order_by(Photo.id)
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
     def photo_fetched(self, number: int, photo_id: int, file: Path) -> None:
-        """Keeps a photo that arrived, if its tune is still wanted. Raises ServiceError where its account has no room for it."""
+        """Keeps a photo that arrived, if its tune is still wanted.
+
+        Raises ServiceError where its account has no room for it.
+        """
         with self.db.write() as session:
             if (tune := _open_tune(session, number)) and (photo := session.get(Photo, photo_id)):
                 size, key = file.stat().st_size, f"{tune.folder}/photos/{photo_id}.jpg"
-                quotas.check_room(session, self.settings, session.get_one(Account, tune.account_id), size)
+                quotas.check_room(
+                    session, self.settings, session.get_one(Account, tune.account_id), size
+                )
                 photo.key, photo.bytes = key, size
                 session.flush()
                 self.store.take(file, key)
@@ -80,16 +87,30 @@ class Results:
                 return None
             tune.started_training_at = tune.started_training_at or now()
             photos = [str(self.store.path(photo.key)) for photo in tune.photos if photo.key]
-            spec = tune.spec if tune.continues is None else {**tune.spec, "continue_from": str(self.store.path(train_more.start(tune)))}
-            return {"work": "train", "fast": is_fast(tune), "photos": photos, "spec": spec, "out": str(self._work(tune))}
+            spec = (
+                tune.spec
+                if tune.continues is None
+                else {**tune.spec, "continue_from": str(self.store.path(train_more.start(tune)))}
+            )
+            return {
+                "work": "train",
+                "fast": is_fast(tune),
+                "photos": photos,
+                "spec": spec,
+                "out": str(self._work(tune)),
+            }
 
     def progress(self, number: int, event: Json, losses: list[float]) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
-                tune.progress = {name: event.get(name) for name in ("step", "steps", "loss", "steps_per_second", "seconds_left")} | {
-                    "losses": kept, "samples": tune.progress.get("samples", 0),
-                }  # fmt: skip
+                tune.progress = {
+                    name: event.get(name)
+                    for name in ("step", "steps", "loss", "steps_per_second", "seconds_left")
+                } | {
+                    "losses": kept,
+                    "samples": tune.progress.get("samples", 0),
+                }
                 tune.eta = now() + datetime.timedelta(seconds=event.get("seconds_left") or 0)
 
     def sampled(self, number: int, event: Json) -> None:
@@ -104,7 +125,8 @@ class Results:
                 tune.warnings = list(dict.fromkeys([*tune.warnings, *sentences]))
 
     def publish_tune(self, number: int, result: Json) -> None:
-        """The LoRA goes into the store; the tune is trained, the prompts that wait for it are due, and so is its callback."""
+        """The LoRA goes into the store; the tune is trained, the prompts that wait for it are
+        due, and so is its callback."""
         with self.db.write() as session:
             tune = _open_tune(session, number)
             if tune is None:
@@ -113,15 +135,31 @@ class Results:
             if source.exists():
                 self.store.take(source, key)
             finished = now()
-            tune.lora, tune.lora_bytes, tune.steps, tune.trained_at = key, self.store.size(key), result["steps"], finished
-            tune.expires_at = None if tune.auto_extend else finished + datetime.timedelta(days=self.settings.expiry_days)
-            tune.progress = {**tune.progress, "step": result["steps"], "steps": result["steps"], "seconds_left": 0}
+            tune.lora = key
+            tune.lora_bytes = self.store.size(key)
+            tune.steps = result["steps"]
+            tune.trained_at = finished
+            tune.expires_at = (
+                None
+                if tune.auto_extend
+                else finished + datetime.timedelta(days=self.settings.expiry_days)
+            )
+            tune.progress = {
+                **tune.progress,
+                "step": result["steps"],
+                "steps": result["steps"],
+                "seconds_left": 0,
+            }
             tune.warnings = list(dict.fromkeys([*tune.warnings, *result.get("warnings", ())]))
             checkpoints.publish(session, self.store, tune, result)
             ledger.capture(session, tune.job)
             session.flush()
             self.jobs.callback(session, tune=tune)
-            waiting = select(Prompt).where(Prompt.uses.any(tune_id=number), Prompt.enqueued.is_(False), Prompt.deleted_at.is_(None))
+            waiting = select(Prompt).where(
+                Prompt.uses.any(tune_id=number),
+                Prompt.enqueued.is_(False),
+                Prompt.deleted_at.is_(None),
+            )
             for prompt in session.scalars(waiting.order_by(Prompt.id)):
                 prompts.enqueue_if_due(session, self.jobs, prompt)
 
@@ -132,13 +170,23 @@ class Results:
             return prompt if prompt and input_images.missing(prompt) else None
 
     def inputs_fetched(self, number: int, files: dict[str, Path]) -> None:
-        """Keeps the pictures, by name, that a prompt starts from. Raises ServiceError where its account has no room for them."""
+        """Keeps the pictures, by name, that a prompt starts from.
+
+        Raises ServiceError where its account has no room for them.
+        """
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
                 size = sum(path.stat().st_size for path in files.values())
-                quotas.check_room(session, self.settings, session.get_one(Account, prompt.account_id), size)
-                kept = {name: f"{prompt.folder}/{name}{path.suffix}" for name, path in files.items()}
-                prompt.fields = {**prompt.fields, input_images.FILES: {**prompt.fields.get(input_images.FILES, {}), **kept}}
+                quotas.check_room(
+                    session, self.settings, session.get_one(Account, prompt.account_id), size
+                )
+                kept = {
+                    name: f"{prompt.folder}/{name}{path.suffix}" for name, path in files.items()
+                }
+                prompt.fields = {
+                    **prompt.fields,
+                    input_images.FILES: {**prompt.fields.get(input_images.FILES, {}), **kept},
+                }
                 prompt.input_bytes += size
                 session.flush()
                 for name, path in files.items():
@@ -151,21 +199,42 @@ class Results:
                 self.jobs.prompt(session, prompt)
 
     def begin_drawing(self, number: int) -> Json | None:
-        """The request to the child, or None if nobody waits for it any more. What an attempt that died had drawn is forgotten."""
+        """The request to the child, or None if nobody waits for it any more.
+
+        What an attempt that died had drawn is forgotten.
+        """
         with self.db.write() as session:
             prompt = _open_prompt(session, number)
             if prompt is None:
                 return None
             prompt.started_training_at = prompt.started_training_at or now()
             session.execute(delete(Image).where(Image.prompt_id == number))
-            loras = [f"{self.store.path(use.tune.lora)}:{use.weight}" for use in prompt.uses if use.tune.lora]
+            loras = [
+                f"{self.store.path(use.tune.lora)}:{use.weight}"
+                for use in prompt.uses
+                if use.tune.lora
+            ]
             spec, out = {**prompt.spec, "loras": loras}, self._work(prompt)
-            if start := {name: str(self.store.path(key)) for name, key in prompt.fields.get(input_images.FILES, {}).items()}:
+            if start := {
+                name: str(self.store.path(key))
+                for name, key in prompt.fields.get(input_images.FILES, {}).items()
+            }:
                 spec |= start | {"denoising_strength": prompt.fields.get("denoising_strength")}
             following = _next_prompt(session, number)
-            soon = [str(self.store.path(use.tune.lora)) for use in (following.uses if following else ()) if use.tune.lora]
+            soon = [
+                str(self.store.path(use.tune.lora))
+                for use in (following.uses if following else ())
+                if use.tune.lora
+            ]
             text = prompts.drawn_text(prompt)
-            return {"work": "generate", "fast": is_fast(prompt), "text": text, "spec": spec, "out": str(out), "soon": soon}
+            return {
+                "work": "generate",
+                "fast": is_fast(prompt),
+                "text": text,
+                "spec": spec,
+                "out": str(out),
+                "soon": soon,
+            }
 
     def publish_prompt(self, number: int, result: Json) -> None:
         with self.db.write() as session:
@@ -179,7 +248,8 @@ class Results:
             self.jobs.callback(session, prompt=prompt)
 
     def got_further(self, number: int) -> None:
-        """A training has a new checkpoint: the children that died before it are forgiven, for it did not die of its own work."""
+        """A training has a new checkpoint: the children that died before it are forgiven, for
+        it did not die of its own work."""
         with self.db.write() as session:
             if (tune := _open_tune(session, number)) and tune.deaths:
                 tune.deaths = 0
@@ -200,7 +270,9 @@ class Results:
             if source.exists():
                 self.store.take(source, key)
             shown = {name: picture[name] for name in ("seed", "width", "height", "recipe")}
-            prompt.images.append(Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown))
+            prompt.images.append(
+                Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown)
+            )
 
     def died(self, kind: type[Tune] | type[Prompt], number: int) -> int:
         """Counts one more child that died on a job; how many have since it got further."""
@@ -214,15 +286,26 @@ class Results:
     def fail_tune(self, number: int, reason: str) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
-                names = {path: photo.filename or "a photo" for photo in tune.photos if photo.key for path in self._paths(photo.key)}
+                names = {
+                    path: photo.filename or "a photo"
+                    for photo in tune.photos
+                    if photo.key
+                    for path in self._paths(photo.key)
+                }
                 tunes.fail(session, self.jobs, tune, self._told(reason, names))
 
     def fail_prompt(self, number: int, reason: str) -> None:
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
-                names = {str(self.store.path(use.tune.lora)): f"the LoRA of tune {use.tune_id}" for use in prompt.uses if use.tune.lora}
+                names = {
+                    str(self.store.path(use.tune.lora)): f"the LoRA of tune {use.tune_id}"
+                    for use in prompt.uses
+                    if use.tune.lora
+                }
                 given = prompt.fields.get(input_images.FILES, {})
-                names |= {path: f"the {name}" for name, key in given.items() for path in self._paths(key)}
+                names |= {
+                    path: f"the {name}" for name, key in given.items() for path in self._paths(key)
+                }
                 prompt.user_error, prompt.trained_at = self._told(reason, names), now()
                 ledger.refund(session, prompt.job)
                 session.flush()
@@ -239,7 +322,8 @@ class Results:
         return reasons.told(reason, names | bases, self.settings.data)
 
     def tidy(self, kind: type[Tune] | type[Prompt], number: int) -> None:
-        """Removes what a job that is over leaves: its work folder, and all that a child still wrote of a row that was deleted."""
+        """Removes what a job that is over leaves: its work folder, and all that a child still
+        wrote of a row that was deleted."""
         with self.db.read() as session:
             row = session.get(kind, number)
             if row is not None and row.deleted_at is None:
@@ -250,7 +334,8 @@ class Results:
             row_folders.sweep(self.db, self.store)
 
     def sweep(self, moment: datetime.datetime) -> None:
-        """Deletes what has expired at that moment, and every file that no row has, as kills leave them."""
+        """Deletes what has expired at that moment, and every file that no row has, as kills
+        leave them."""
         account_data.purge_closed(self.db, self.store, self.jobs)
         with self.db.write() as session:
             self._expire(session, moment)
@@ -259,10 +344,14 @@ class Results:
         photo_drafts.sweep(self.db, self.store, moment)
 
     def _expire(self, session: Session, moment: datetime.datetime) -> None:
-        due = select(Tune).where(Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None))
+        due = select(Tune).where(
+            Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None)
+        )
         for tune in session.scalars(due).all():
             tune.deleted_at = moment
-            for prompt in session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))):
+            for prompt in session.scalars(
+                select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))
+            ):
                 prompt.deleted_at = moment
                 if prompt.trained_at is None:
                     ledger.refund(session, prompt.job)
@@ -287,5 +376,10 @@ def _open_prompt(session: Session, number: int) -> Prompt | None:
 
 def _next_prompt(session: Session, number: int) -> Prompt | None:
     """What will probably be drawn after a prompt: the oldest of those that nobody has begun."""
-    waiting = (Prompt.enqueued.is_(True), Prompt.started_training_at.is_(None), Prompt.deleted_at.is_(None), Prompt.id != number)
+    waiting = (
+        Prompt.enqueued.is_(True),
+        Prompt.started_training_at.is_(None),
+        Prompt.deleted_at.is_(None),
+        Prompt.id != number,
+    )
     return session.scalars(select(Prompt).where(*waiting).order_by(Prompt.id).limit(1)).first()

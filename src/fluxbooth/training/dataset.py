@@ -1,7 +1,9 @@
-"""Photos, read and cropped, become what training eats: clean latents in buckets of one shape, and their captions' conditioning.
+"""Photos, read and cropped, become what training eats: clean latents in buckets of one shape, and
+their captions' conditioning.
 
-Everything is encoded once; afterwards the text encoders and the autoencoder leave memory. Small sets (the usual 4-20 photos)
-stay in memory, larger ones lie in a safetensors file and are read through a memory map.
+Everything is encoded once; afterwards the text encoders and the autoencoder leave memory. Small
+sets (the usual 4-20 photos) stay in memory, larger ones lie in a safetensors file and are read
+through a memory map.
 """
 
 from __future__ import annotations
@@ -43,7 +45,12 @@ class Batch:
     indices: tuple[int, ...]  # of the examples in it
 
     def part(self, rows: slice) -> Batch:
-        return Batch(self.z[rows], {name: value[rows] for name, value in self.conditioning.items()}, self.size, self.indices[rows])
+        return Batch(
+            self.z[rows],
+            {name: value[rows] for name, value in self.conditioning.items()},
+            self.size,
+            self.indices[rows],
+        )
 
 
 class Dataset:
@@ -60,9 +67,14 @@ class Dataset:
         """Examples of one bucket, some of them shown without their caption."""
         chosen = [self.examples[i] for i in indices]
         dropped = without_caption or [False] * len(chosen)
-        texts = [EMPTY if drop else example.caption for example, drop in zip(chosen, dropped, strict=True)]
+        texts = [
+            EMPTY if drop else example.caption
+            for example, drop in zip(chosen, dropped, strict=True)
+        ]
         z = torch.cat([self._latents[example.key]["z"] for example in chosen])
-        return Batch(z, stack([self._texts[text] for text in texts]), chosen[0].size, tuple(indices))
+        return Batch(
+            z, stack([self._texts[text] for text in texts]), chosen[0].size, tuple(indices)
+        )
 
     def batch_at(self, step: int, spec: TrainSpec) -> Batch:
         """The batch of a step: it follows from (seed, step) alone."""
@@ -77,20 +89,28 @@ class Dataset:
         return self._texts[text]
 
     def _round(self, number: int, spec: TrainSpec) -> list[list[int]]:
-        """As many full batches as there are examples, each of one bucket, in which every example comes batch-size times.
+        """As many full batches as there are examples, each of one bucket, in which every example
+        comes batch-size times.
 
         A bucket of n examples is shuffled batch-size times over, which is just n batches.
         """
         draw, size = flow.generator(spec.seed, 1, number), spec.batch_size or 1
         batches = []
         for bucket in self._buckets.values():
-            stream = [bucket[i] for _ in range(size) for i in torch.randperm(len(bucket), generator=draw).tolist()]
+            stream = [
+                bucket[i]
+                for _ in range(size)
+                for i in torch.randperm(len(bucket), generator=draw).tolist()
+            ]
             batches += [stream[start : start + size] for start in range(0, len(stream), size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
     def sample(self, most: int, seed: int, size: int) -> Iterator[Batch]:
-        """At most `most` examples, the same for a seed, in batches of at most `size`, for the validation loss."""
-        chosen = {*torch.randperm(len(self.examples), generator=flow.generator(seed, 5))[:most].tolist()}
+        """At most `most` examples, the same for a seed, in batches of at most `size`, for the
+        validation loss."""
+        chosen = {
+            *torch.randperm(len(self.examples), generator=flow.generator(seed, 5))[:most].tolist()
+        }
         for bucket in self._buckets.values():
             ours = [i for i in bucket if i in chosen]
             for start in range(0, len(ours), size):
@@ -110,20 +130,40 @@ class Store:
             self._memory = rows
             return
         self._numbers = {key: number for number, key in enumerate(rows)}
-        save_tensors(self._path, {f"{self._numbers[k]}.{name}": t.contiguous() for k, row in rows.items() for name, t in row.items()})
+        save_tensors(
+            self._path,
+            {
+                f"{self._numbers[k]}.{name}": t.contiguous()
+                for k, row in rows.items()
+                for name, t in row.items()
+            },
+        )
 
     def __getitem__(self, key: str) -> Conditioning:
         if key in self._memory:
             return self._memory[key]
         prefix = f"{self._numbers[key]}."
         with safe_open(self._path, "pt") as file:
-            return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+            return {
+                name.removeprefix(prefix): file.get_tensor(name)
+                for name in file.keys()
+                if name.startswith(prefix)
+            }  # noqa: SIM118
 
 
-def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Path, *, keep_encoders: bool = False) -> Dataset:
-    """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what memory does not hold.
+def prepare(
+    photos: Sequence[Photo],
+    family: Family,
+    spec: TrainSpec,
+    cache: Path,
+    *,
+    keep_encoders: bool = False,
+) -> Dataset:
+    """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
+    memory does not hold.
 
-    A photo without a caption file gets the trigger words as its caption. Frees the family's encoders, unless they are to stay.
+    A photo without a caption file gets the trigger words as its caption. Frees the family's
+    encoders, unless they are to stay.
     """
     assert spec.resolutions is not None and spec.text_length is not None
     examples, latents = [], {}
@@ -132,8 +172,14 @@ def prepare(photos: Sequence[Photo], family: Family, spec: TrainSpec, cache: Pat
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
-            examples.append(Example(key, with_trigger(photo.caption or spec.trigger, spec.trigger), size))
-    texts = encode_all(family, [*(example.caption for example in examples), EMPTY, *spec.sample_prompts], spec.text_length)
+            examples.append(
+                Example(key, with_trigger(photo.caption or spec.trigger, spec.trigger), size)
+            )
+    texts = encode_all(
+        family,
+        [*(example.caption for example in examples), EMPTY, *spec.sample_prompts],
+        spec.text_length,
+    )
     if keep_encoders:
         family.park_encoders()
     else:

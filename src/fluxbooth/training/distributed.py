@@ -1,7 +1,9 @@
-"""Data parallel: processes that train one LoRA together, started by `accelerate launch` or `torchrun`.
+"""Data parallel: processes that train one LoRA together, started by `accelerate launch` or
+`torchrun`.
 
-Each has a device and the whole base. The batch of a step is split over them and their gradients are averaged, so that after every step all
-have the LoRA that one process with the whole batch would have. The main process writes; the others only compute.
+Each has a device and the whole base. The batch of a step is split over them and their gradients are
+averaged, so that after every step all have the LoRA that one process with the whole batch would
+have. The main process writes; the others only compute.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ class Crew:
 
     rank: int = 0
     size: int = 1
-    control: Any = None  # a process group on the CPU, so that asking each other does not wait for a GPU
+    # a process group on the CPU, so that asking each other does not wait for a GPU
+    control: Any = None
 
     @property
     def main(self) -> bool:
@@ -48,7 +51,10 @@ class Crew:
             flat = torch.cat([tensor.flatten() for tensor in tensors])
             distributed.all_reduce(flat)
             parts = (flat / self.size).split([tensor.numel() for tensor in tensors])
-            torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)])
+            torch._foreach_copy_(
+                list(tensors),
+                [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)],
+            )
 
     def any(self, flag: bool) -> bool:
         """Whether one of the processes says so; all must ask."""
@@ -59,7 +65,10 @@ class Crew:
         return bool(told)
 
     def on_main(self, work: Callable[[], object]) -> None:
-        """Once all have come here, the main process does the work and the others wait. Where it fails, they end too, and quietly."""
+        """Once all have come here, the main process does the work and the others wait.
+
+        Where it fails, they end too, and quietly.
+        """
         self.any(False)
         failed = True
         try:
@@ -73,7 +82,8 @@ class Crew:
 
 @functools.cache
 def join() -> Crew:
-    """The crew that the launcher's variables tell of; the device of this process becomes the current one."""
+    """The crew that the launcher's variables tell of; the device of this process becomes the
+    current one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Crew()
     from accelerate import PartialState

@@ -1,7 +1,8 @@
 """Rectified flow as FLUX is trained by it: sigma law, interpolation, target, loss.
 
-Symbols, as in the rectified-flow papers (Liu et al. 2022, arXiv:2209.03003; Esser et al. 2024, arXiv:2403.03206):
-z is a clean latent, eps is Gaussian noise of its shape, sigma in (0, 1) is the share of noise, and
+Symbols, as in the rectified-flow papers (Liu et al. 2022, arXiv:2209.03003; Esser et al. 2024,
+arXiv:2403.03206): z is a clean latent, eps is Gaussian noise of its shape, sigma in (0, 1) is the
+share of noise, and
 
     x = (1 - sigma) z + sigma eps,      the model predicts the velocity  dx/dsigma = eps - z.
 
@@ -23,7 +24,8 @@ VALIDATION_SIGMAS: Sequence[float] = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def generator(*key: int) -> torch.Generator:
-    """Random numbers that depend on `key` alone, so that a step draws the same ones before and after a resume.
+    """Random numbers that depend on `key` alone, so that a step draws the same ones before and
+    after a resume.
 
     The parts are mixed by a polynomial hash into 63 bits; each part must lie in 0..2^63 - 1.
     """
@@ -37,8 +39,9 @@ def generator(*key: int) -> torch.Generator:
 def sample_sigma(law: SigmaLaw, batch: int, random: torch.Generator, image_tokens: int) -> Tensor:
     """Noise levels to train at, float32 of shape (batch,), each in (0, 1).
 
-    "logit-normal": sigmoid of N(0, 1), most weight on the middle (Esser et al. 2024, section 3.1); "uniform";
-    "shifted": logit-normal, then moved towards noise as the sampler does for `image_tokens` packed tokens.
+    "logit-normal": sigmoid of N(0, 1), most weight on the middle (Esser et al. 2024, section 3.1);
+    "uniform"; "shifted": logit-normal, then moved towards noise as the sampler does for
+    `image_tokens` packed tokens.
     """
     if law == "uniform":
         return torch.rand(batch, generator=random).clamp(1e-4, 1 - 1e-4)
@@ -49,7 +52,8 @@ def sample_sigma(law: SigmaLaw, batch: int, random: torch.Generator, image_token
 def shift(sigma: Tensor, image_tokens: int) -> Tensor:
     """FLUX.1's resolution shift: sigma -> e^mu sigma / (1 + (e^mu - 1) sigma).
 
-    mu grows linearly from 0.5 at 256 packed tokens to 1.15 at 4096 (black-forest-labs/flux, `sampling.py`).
+    mu grows linearly from 0.5 at 256 packed tokens to 1.15 at 4096 (black-forest-labs/flux,
+    `sampling.py`).
     """
     mu = 0.5 + (1.15 - 0.5) * (image_tokens - 256) / (4096 - 256)
     return math.exp(mu) * sigma / (1 + (math.exp(mu) - 1) * sigma)

@@ -1,4 +1,5 @@
-"""Training: photos and a TrainSpec in, a LoRA out. The loop is `_steps`; one step is `step_loss` and an optimiser's step."""
+"""Training: photos and a TrainSpec in, a LoRA out. The loop is `_steps`; one step is
+`step_loss` and an optimiser's step."""
 
 from __future__ import annotations
 
@@ -76,23 +77,32 @@ class TrainResult(Facts):
 
 
 def train(
-    photos: str | Path | Sequence[str | Path], spec: TrainSpec, out: str | Path, report: Report | None = None, *,
-    overwrite: bool = False, family: Family | None = None,
-) -> TrainResult:  # fmt: skip
+    photos: str | Path | Sequence[str | Path],
+    spec: TrainSpec,
+    out: str | Path,
+    report: Report | None = None,
+    *,
+    overwrite: bool = False,
+    family: Family | None = None,
+) -> TrainResult:
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
-    The loss is that of rectified flow: the squared distance of the predicted velocity to noise - latents, at noise levels drawn
-    by `spec.sigma_law` (Esser et al. 2024, arXiv 2403.03206). The LoRA (Hu et al. 2021, arXiv 2106.09685) adapts every Linear of
-    the base's blocks, as DreamBooth asks: a rare token learns the subject (Ruiz et al. 2022, arXiv 2208.12242).
+    The loss is that of rectified flow: the squared distance of the predicted velocity to noise -
+    latents, at noise levels drawn by `spec.sigma_law` (Esser et al. 2024, arXiv 2403.03206). The
+    LoRA (Hu et al. 2021, arXiv 2106.09685) adapts every Linear of the base's blocks, as DreamBooth
+    asks: a rare token learns the subject (Ruiz et al. 2022, arXiv 2208.12242).
 
-    The same call on the folder of an interrupted run resumes it, to the very weights of an unbroken run on the same machine and
-    versions. Processes that `accelerate launch` started train together, each with the spec's batch, on the same folder.
+    The same call on the folder of an interrupted run resumes it, to the very weights of an unbroken
+    run on the same machine and versions. Processes that `accelerate launch` started train together,
+    each with the spec's batch, on the same folder.
 
     Args:
-        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with optional `.txt` captions beside them.
+        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with
+        optional `.txt` captions beside them.
         spec: What to train; fields that are None are filled in with what suits the base.
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
-        report: Called with a dict for each event: first "plan" (what is given up to fit the memory there is, and why), then
+        report: Called with a dict for each event: first "plan" (what is given up to fit the memory
+        there is, and why), then
             "warning", "prepared", "step", "checkpoint", "sample".
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
@@ -121,29 +131,49 @@ def train(
         crew.on_main(lambda: held.enter_context(opened))
         if family is None:
             crew.on_main(lambda: folder.begin(planner.training(folder.as_begun(spec)).choice))
-        plan = planner.training(folder.as_planned(spec)) if family is None else planner.training(spec, there=family.choice)
+        plan = (
+            planner.training(folder.as_planned(spec))
+            if family is None
+            else planner.training(spec, there=family.choice)
+        )
         # what made the weights is told with them
-        spec = crew.whole(spec).model_copy(update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation})
+        spec = crew.whole(spec).model_copy(
+            update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
+        )
         report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
         warnings = run_warnings.of_photos(photos, pictures[:count], spec)
         for text in warnings:
             report({"event": "warning", "text": text})
-        resident, family = family, family or loader.load(spec.base, training=True, choice=plan.choice)
-        dataset = prepare(pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None)
+        resident = family
+        family = family or loader.load(spec.base, training=True, choice=plan.choice)
+        dataset = prepare(
+            pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None
+        )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         if family.row.small:
             held.enter_context(threads.one_thread())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(_Run(spec, family, dataset, folder, report, crew, count), began, len(pictures), warnings)
+        return _train(
+            _Run(spec, family, dataset, folder, report, crew, count), began, len(pictures), warnings
+        )
 
 
 def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
-    run.report({"event": "prepared", "pictures": pictures, "steps": spec.steps, "resumed_at": done, "spec": spec.model_dump(mode="json")})
+    run.report(
+        {
+            "event": "prepared",
+            "pictures": pictures,
+            "steps": spec.steps,
+            "resumed_at": done,
+            "spec": spec.model_dump(mode="json"),
+        }
+    )
     with trackers.opened(spec, folder.path, done, run.crew.main) as run.trackers:
-        if done in run.stages and not folder.stage(done).exists():  # a kill came between checkpoint and stage
+        # a kill came between checkpoint and stage
+        if done in run.stages and not folder.stage(done).exists():
             run.crew.on_main(lambda: run.keep_stage(done))
         elif run.stages and not done:
             run.crew.on_main(lambda: run.draw_samples(0))  # to compare with
@@ -156,23 +186,38 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
             run.tell({"event": "warning", "step": spec.steps, "text": text})
     seconds = time.monotonic() - started
     with run.averaged():
-        validation = run.validation_loss() if run.average or not run.validated else run.validated[-1]
+        validation = (
+            run.validation_loss() if run.average or not run.validated else run.validated[-1]
+        )
         run.crew.on_main(lambda: run.write(folder.lora, spec.steps or 0))
     run.crew.on_main(folder.finish)
     steps = spec.steps or 0
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
-        folder.lora, steps, (steps - done) / seconds, sum(tail) / max(1, len(tail)), validation,
-        time.monotonic() - began, peak_rss_mb(), spec.base, spec.trigger, warnings + diverged,
-    )  # fmt: skip
+        folder.lora,
+        steps,
+        (steps - done) / seconds,
+        sum(tail) / max(1, len(tail)),
+        validation,
+        time.monotonic() - began,
+        peak_rss_mb(),
+        spec.base,
+        spec.trigger,
+        warnings + diverged,
+    )
 
 
-def step_loss(family: Family, batch: Batch, spec: TrainSpec, step: int, part: slice = slice(None)) -> Tensor:
-    """The loss of one step (`flow.py` has the formulas), or of the part of its batch that is this process's; the noise and sigmas of
-    the batch follow from (seed, step) alone."""
+def step_loss(
+    family: Family, batch: Batch, spec: TrainSpec, step: int, part: slice = slice(None)
+) -> Tensor:
+    """The loss of one step (`flow.py` has the formulas), or of the part of its batch that is this
+    process's; the noise and sigmas of the batch follow from (seed, step) alone.
+    """
     draw = flow.generator(spec.seed, 3, step)
     eps = torch.randn(batch.z.shape, generator=draw)[part].to(batch.z)
-    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size))[part].to(batch.z.device)
+    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size))[
+        part
+    ].to(batch.z.device)
     batch = batch.part(part)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
@@ -183,9 +228,21 @@ class _Run:
     """What a run carries from step to step: the adapter, its optimiser and its moving average."""
 
     def __init__(
-        self, spec: TrainSpec, family: Family, dataset: Dataset, folder: RunFolder, report: Report, crew: Crew, pictures: int
+        self,
+        spec: TrainSpec,
+        family: Family,
+        dataset: Dataset,
+        folder: RunFolder,
+        report: Report,
+        crew: Crew,
+        pictures: int,
     ) -> None:
-        self.spec, self.family, self.dataset, self.folder, self.report, self.crew = spec, family, dataset, folder, report, crew
+        self.spec = spec
+        self.family = family
+        self.dataset = dataset
+        self.folder = folder
+        self.report = report
+        self.crew = crew
         self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora_training.add(family, spec.rank, spec.seed)
         if spec.continue_from:
@@ -196,7 +253,8 @@ class _Run:
         self.validated: list[float] = []  # the validation loss at each checkpoint
 
     def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
-        """Trains from step `start` to the end; yields (steps done, loss), after the first one in groups of ten, read at once."""
+        """Trains from step `start` to the end; yields (steps done, loss), after the first one
+        in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
         assert spec.steps is not None
         for step in range(start, spec.steps):
@@ -210,11 +268,19 @@ class _Run:
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
             if self.average:
-                torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0))
+                torch._foreach_lerp_(
+                    self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0)
+                )
             pending.append(loss.detach())
             done, stopping = step + 1, self.crew.any(stop.is_set())
-            due = done % spec.checkpoint_every == 0 or done == spec.steps or done in self.stages or stopping
-            if len(pending) == LOG_EVERY or done == start + 1 or due:  # the first one shows that it goes
+            due = (
+                done % spec.checkpoint_every == 0
+                or done == spec.steps
+                or done in self.stages
+                or stopping
+            )
+            # the first one shows that it goes
+            if len(pending) == LOG_EVERY or done == start + 1 or due:
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
                 pending = []
@@ -232,12 +298,24 @@ class _Run:
         losses = stacked.tolist()
         if all(math.isfinite(loss) for loss in losses):
             return losses
-        first = done - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+        first = (
+            done
+            - len(losses)
+            + 1
+            + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+        )
         kept = self.folder.checkpoints()
         raise FluxboothError(
-            f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so training stopped: lower "
-            f"--learning-rate ({self.spec.learning_rate:g}) or use --dtype float32; "
-            + (f"the last good checkpoint is {kept[-1]}." if kept else "there is no checkpoint yet.")
+            (
+                f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so "
+                "training stopped: lower "
+                f"--learning-rate ({self.spec.learning_rate:g}) or use --dtype float32; "
+            )
+            + (
+                f"the last good checkpoint is {kept[-1]}."
+                if kept
+                else "there is no checkpoint yet."
+            )
         )
 
     def resume(self) -> int:
@@ -256,7 +334,9 @@ class _Run:
         """Saves everything first; who is asked to leave does no more than that."""
         state = run_folder.optimizer_state(self.optimizer)
         state |= {f"average.{i}": value for i, value in enumerate(self.average)}
-        path = self.folder.save(step, lora_training.tensors(self.family), state, self.spec.keep_checkpoints)
+        path = self.folder.save(
+            step, lora_training.tensors(self.family), state, self.spec.keep_checkpoints
+        )
         event: dict[str, Any] = {"event": "checkpoint", "step": step, "path": str(path)}
         if leaving:
             self.tell(event)
@@ -267,7 +347,8 @@ class _Run:
             self.draw_samples(step)
 
     def keep_stage(self, step: int) -> None:
-        """Writes the LoRA as it is now, when the samples are drawn by which it will be chosen or not."""
+        """Writes the LoRA as it is now, when the samples are drawn by which it will be chosen
+        or not."""
         path = self.folder.stage(step)
         with self.averaged():
             self.draw_samples(step)
@@ -276,22 +357,39 @@ class _Run:
 
     @torch.no_grad()
     def validation_loss(self) -> float:
-        """Mean over a few training photos at fixed sigmas and each photo's own noise, so that it moves only as the weights do."""
+        """Mean over a few training photos at fixed sigmas and each photo's own noise, so that
+        it moves only as the weights do."""
         losses = []
-        for batch in self.dataset.sample(VALIDATION_PHOTOS, self.spec.seed, (self.spec.batch_size or 1) // self.crew.size):
-            eps = torch.stack([torch.randn(batch.z.shape[1:], generator=flow.generator(self.spec.seed, 4, i)) for i in batch.indices])
+        for batch in self.dataset.sample(
+            VALIDATION_PHOTOS, self.spec.seed, (self.spec.batch_size or 1) // self.crew.size
+        ):
+            eps = torch.stack(
+                [
+                    torch.randn(batch.z.shape[1:], generator=flow.generator(self.spec.seed, 4, i))
+                    for i in batch.indices
+                ]
+            )
             eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:
                 sigma = torch.full((len(batch.z),), value, device=batch.z.device)
                 x = flow.interpolate(batch.z, eps, sigma)
-                velocity = self.family.velocity(x, sigma, batch.conditioning, self.spec.guidance, batch.size)
+                velocity = self.family.velocity(
+                    x, sigma, batch.conditioning, self.spec.guidance, batch.size
+                )
                 losses += [flow.velocity_loss(velocity, batch.z, eps).item()] * len(batch.z)
         return sum(losses) / len(losses)
 
     def draw_samples(self, step: int) -> None:
         for number, text in enumerate(self.spec.sample_prompts):
             side = self.family.row.native_side
-            image = draw(self.family, self.dataset.conditioning(text), [self.spec.seed], (side, side), 28, 3.5)[0]
+            image = draw(
+                self.family,
+                self.dataset.conditioning(text),
+                [self.spec.seed],
+                (side, side),
+                28,
+                3.5,
+            )[0]
             path = self.folder.sample(step, number)
             image.save(path)
             self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
@@ -309,15 +407,21 @@ class _Run:
     def write(self, path: Path, step: int) -> None:
         captions = [example.caption for example in self.dataset.examples]
         spec = self.spec.model_copy(update={"steps": step})
-        lora_training.write(path, self.family, lora_training.tensors(self.family), spec, self.pictures, captions)
+        lora_training.write(
+            path, self.family, lora_training.tensors(self.family), spec, self.pictures, captions
+        )
 
     def log(self, step: int, loss: float, speed: float) -> None:
         assert self.spec.steps is not None
         event = {
-            "event": "step", "step": step, "steps": self.spec.steps, "loss": loss,
-            "learning_rate": learning_rate(self.spec, step - 1), "steps_per_second": round(speed, 3),
+            "event": "step",
+            "step": step,
+            "steps": self.spec.steps,
+            "loss": loss,
+            "learning_rate": learning_rate(self.spec, step - 1),
+            "steps_per_second": round(speed, 3),
             "seconds_left": round((self.spec.steps - step) / speed, 1),
-        }  # fmt: skip
+        }
         self.tell(event)
 
     def tell(self, event: dict[str, Any]) -> None:

@@ -15,7 +15,8 @@ WARMUP_STEPS = 10
 
 
 def learning_rate(spec: TrainSpec, step: int) -> float:
-    """Ten steps of warm-up, then constant, then down to a tenth in a straight line over the last fifth."""
+    """Ten steps of warm-up, then constant, then down to a tenth in a straight line over the
+    last fifth."""
     assert spec.steps is not None and spec.learning_rate is not None
     tail = (spec.steps - step) / max(1.0, 0.2 * spec.steps)
     return spec.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, 0.1 + 0.9 * tail)
@@ -23,11 +24,16 @@ def learning_rate(spec: TrainSpec, step: int) -> float:
 
 def make_optimizer(spec: TrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
     fused = {"fused": True} if spec.optimizer == "adamw" else {}
-    return optimizer_class(spec.optimizer)(parameters, lr=spec.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, **fused)
+    return optimizer_class(spec.optimizer)(
+        parameters, lr=spec.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, **fused
+    )
 
 
 def optimizer_class(name: str) -> Callable[..., Optimizer]:
-    """The optimiser by name. Raises InputError, naming the package to install, for one that is not there."""
+    """The optimiser by name.
+
+    Raises InputError, naming the package to install, for one that is not there.
+    """
     try:
         if name == "adamw8bit":
             from bitsandbytes.optim import AdamW8bit
@@ -39,5 +45,7 @@ def optimizer_class(name: str) -> Callable[..., Optimizer]:
             return Prodigy
     except ImportError as error:
         package = {"adamw8bit": "fluxbooth[quant]", "prodigy": "fluxbooth[prodigy]"}[name]
-        raise InputError(f"The optimiser {name} needs a package: pip install '{package}', or use adamw.") from error
+        raise InputError(
+            f"The optimiser {name} needs a package: pip install '{package}', or use adamw."
+        ) from error
     return torch.optim.AdamW

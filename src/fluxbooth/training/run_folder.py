@@ -1,8 +1,10 @@
-"""The folder of a training run: its spec, its checkpoints, and how it goes on after any interruption.
+"""The folder of a training run: its spec, its checkpoints, and how it goes on after any
+interruption.
 
-A checkpoint is a folder `step-000250` with `lora.safetensors`, `state.safetensors` (optimiser, moving average) and
-`SHA256SUMS`. It is written under another name, flushed to disk and renamed, so that one that exists is whole; its hash list
-tells whether it stayed so. `run.json` says what is trained, and is locked while it is.
+A checkpoint is a folder `step-000250` with `lora.safetensors`, `state.safetensors` (optimiser,
+moving average) and `SHA256SUMS`. It is written under another name, flushed to disk and renamed, so
+that one that exists is whole; its hash list tells whether it stayed so. `run.json` says what is
+trained, and is locked while it is.
 """
 
 from __future__ import annotations
@@ -31,9 +33,11 @@ from fluxbooth.specs import TrainSpec
 RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
 # how often progress is kept, or what is drawn on the way, does not change the weights
 NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "stages", "sample_prompts", "trackers"}
-NOT_IDENTITY |= {"gradient_checkpointing", "encoders", "offload_blocks"}  # nor does how memory was found
+# nor does how memory was found
+NOT_IDENTITY |= {"gradient_checkpointing", "encoders", "offload_blocks"}
 LOCK_WITHIN = 10.0  # seconds: a training that was just stopped, or killed, may still be ending
-CHOSEN = ("dtype", "quantisation")  # of a plan, what a resumed run must do again even if there is another amount of memory now
+# of a plan, what a resumed run must do again even if there is another amount of memory now
+CHOSEN = ("dtype", "quantisation")
 
 
 class RunFolder:
@@ -43,15 +47,21 @@ class RunFolder:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path, spec: TrainSpec, photos: Sequence[Photo], *, overwrite: bool) -> Iterator[RunFolder]:
-        """Creates the folder, or opens that of an unfinished run of the same spec and photos; no other training writes into it meanwhile.
+    def opened(
+        cls, path: Path, spec: TrainSpec, photos: Sequence[Photo], *, overwrite: bool
+    ) -> Iterator[RunFolder]:
+        """Creates the folder, or opens that of an unfinished run of the same spec and photos; no
+        other training writes into it meanwhile.
 
-        Raises InputError if one does, or if the folder holds anything else and `overwrite` is false; FluxboothError if it cannot be
-        written.
+        Raises InputError if one does, or if the folder holds anything else and `overwrite` is
+        false; FluxboothError if it cannot be written.
         """
         identity = {
             "spec": spec.model_dump(mode="json", exclude=NOT_IDENTITY),
-            "photos": sorted(hashlib.sha256(p.pixels.tobytes() + (p.caption or "").encode()).hexdigest() for p in photos),
+            "photos": sorted(
+                hashlib.sha256(p.pixels.tobytes() + (p.caption or "").encode()).hexdigest()
+                for p in photos
+            ),
         }
         run = path / RUN
         _refuse_foreign(path, run, overwrite)
@@ -61,7 +71,10 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(path, error) from error
         if held is None:
-            raise InputError(f"Another training writes into {path}: wait for its end, stop it, or choose another folder with --out.")
+            raise InputError(
+                f"Another training writes into {path}: wait for its end, stop it, or choose "
+                "another folder with --out."
+            )
         with held:
             _refuse_foreign(path, run, overwrite)  # the other may have finished it while we waited
             if not overwrite:
@@ -91,7 +104,9 @@ class RunFolder:
         (self.path / "samples").mkdir(exist_ok=True)
         return self.path / "samples" / f"step-{step:06d}-{number}.png"
 
-    def save(self, step: int, weights: dict[str, Tensor], state: dict[str, Tensor], keep: int) -> Path:
+    def save(
+        self, step: int, weights: dict[str, Tensor], state: dict[str, Tensor], keep: int
+    ) -> Path:
         """Writes the checkpoint of a step and removes all but the last `keep`."""
         final = self.path / f"step-{step:06d}"
         temporary = self.path / f".{final.name}.tmp"
@@ -115,31 +130,49 @@ class RunFolder:
         return final
 
     def latest(self) -> tuple[int, dict[str, Tensor], dict[str, Tensor]] | None:
-        """Step, LoRA weights and state of the last sound checkpoint; a damaged one is passed over for the one before."""
+        """Step, LoRA weights and state of the last sound checkpoint; a damaged one is passed
+        over for the one before."""
         for folder in reversed(self.checkpoints()):
             if _sound(folder):
-                return int(folder.name[5:]), load_file(folder / "lora.safetensors"), load_file(folder / "state.safetensors")
+                return (
+                    int(folder.name[5:]),
+                    load_file(folder / "lora.safetensors"),
+                    load_file(folder / "state.safetensors"),
+                )
         return None
 
     def rewind_log(self, step: int) -> list[float]:
-        """Drops from the log what was done after the checkpoint of a step and will be done again; the losses up to there.
+        """Drops from the log what was done after the checkpoint of a step and will be done again;
+        the losses up to there.
 
         A line that a kill cut short is dropped with them.
         """
         if not self.log.exists():
             return []
-        whole = [line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        whole = [
+            line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")
+        ]
         events = [json.loads(line) for line in whole]
         kept = [line for line, event in zip(whole, events, strict=True) if event["step"] <= step]
         temporary = self.log.with_suffix(".tmp")
         temporary.write_text("".join(kept))
         temporary.rename(self.log)
-        return [event["loss"] for event in events if event["event"] == "step" and event["step"] <= step]
+        return [
+            event["loss"] for event in events if event["event"] == "step" and event["step"] <= step
+        ]
 
     def as_begun(self, spec: TrainSpec) -> TrainSpec:
         """The spec with what the run's first process chose in the place of "auto"."""
-        chosen = json.loads((self.path / PLAN).read_text()) if (self.path / PLAN).exists() and self.checkpoints() else {}
-        return spec.model_copy(update={field: value for field, value in chosen.items() if getattr(spec, field) == "auto"})
+        chosen = (
+            json.loads((self.path / PLAN).read_text())
+            if (self.path / PLAN).exists() and self.checkpoints()
+            else {}
+        )
+        return spec.model_copy(
+            update={
+                field: value for field, value in chosen.items() if getattr(spec, field) == "auto"
+            }
+        )
 
     def as_planned(self, spec: TrainSpec) -> TrainSpec:
         """The spec with what `begin` noted: every process of a training keeps the base alike."""
@@ -148,7 +181,9 @@ class RunFolder:
 
     def begin(self, choice: Choice) -> None:
         """Notes how the base is kept, for as long as there are checkpoints."""
-        (self.path / PLAN).write_text(json.dumps({field: getattr(choice, field) for field in CHOSEN}))
+        (self.path / PLAN).write_text(
+            json.dumps({field: getattr(choice, field) for field in CHOSEN})
+        )
 
     def cache_of(self, process: int) -> Path:
         """Where a process keeps what its memory does not hold."""
@@ -162,9 +197,16 @@ class RunFolder:
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by `INDEX.NAME`; numbers become float64 scalars, the 8-bit optimiser's nested ones `INDEX.NAME/NAME`."""
-    rows = {f"optimizer.{i}.{name}": value for i, row in optimizer.state_dict()["state"].items() for name, value in _flat(row).items()}
-    return {key: _tensor(value).contiguous().clone() for key, value in rows.items() if value is not None}
+    """The optimiser's tensors by `INDEX.NAME`; numbers become float64 scalars, the 8-bit
+    optimiser's nested ones `INDEX.NAME/NAME`."""
+    rows = {
+        f"optimizer.{i}.{name}": value
+        for i, row in optimizer.state_dict()["state"].items()
+        for name, value in _flat(row).items()
+    }
+    return {
+        key: _tensor(value).contiguous().clone() for key, value in rows.items() if value is not None
+    }
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Tensor]) -> None:
@@ -179,11 +221,18 @@ def restore_optimizer(optimizer: Optimizer, state: dict[str, Tensor]) -> None:
                 row.setdefault(outer, {})[inner] = value
             else:
                 row[outer] = value
-    optimizer.load_state_dict({"state": rows, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": rows, "param_groups": optimizer.state_dict()["param_groups"]}
+    )
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    nested = {f"{outer}/{inner}": v for outer, value in row.items() if isinstance(value, dict) for inner, v in value.items()}
+    nested = {
+        f"{outer}/{inner}": v
+        for outer, value in row.items()
+        if isinstance(value, dict)
+        for inner, v in value.items()
+    }
     return {name: value for name, value in row.items() if not isinstance(value, dict)} | nested
 
 
@@ -202,7 +251,10 @@ def _refuse_foreign(path: Path, run: Path, overwrite: bool) -> None:
     if not run.exists():
         raise InputError(f"{path} exists and is no training run: choose another folder with --out.")
     if (path / LORA).exists() and not overwrite:
-        raise InputError(f"{path} holds a finished LoRA: choose another folder with --out, or add --overwrite to replace it.")
+        raise InputError(
+            f"{path} holds a finished LoRA: choose another folder with --out, or add "
+            "--overwrite to replace it."
+        )
 
 
 def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
@@ -211,11 +263,14 @@ def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
         return
     begun = json.loads(run.read_text())
     begun["spec"] = {
-        name: begun["spec"].get(name, value.default) for name, value in TrainSpec.model_fields.items() if name in identity["spec"]
+        name: begun["spec"].get(name, value.default)
+        for name, value in TrainSpec.model_fields.items()
+        if name in identity["spec"]
     }
     if begun != identity:
         raise InputError(
-            f"{path} holds an unfinished training with other settings or photos: repeat its command to resume it, choose "
+            f"{path} holds an unfinished training with other settings or photos: repeat its "
+            "command to resume it, choose "
             "another folder with --out, or add --overwrite to replace it."
         )
 
@@ -252,4 +307,6 @@ def _sound(folder: Path) -> bool:
     if not sums.is_file():
         return False
     rows = [line.split("  ", 1) for line in sums.read_text().splitlines()]
-    return len(rows) == 2 and all((folder / name).is_file() and _sha256(folder / name) == digest for digest, name in rows)
+    return len(rows) == 2 and all(
+        (folder / name).is_file() and _sha256(folder / name) == digest for digest, name in rows
+    )

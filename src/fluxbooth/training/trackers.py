@@ -1,7 +1,8 @@
-"""A run in TensorBoard or Weights & Biases, where their package is installed: its spec, its curves, its samples.
+"""A run in TensorBoard or Weights & Biases, where their package is installed: its spec, its curves,
+its samples.
 
-Both go on where a run goes on that was interrupted: steps that are done again replace those that were told of them, and the run keeps its
-name, which is that of its folder.
+Both go on where a run goes on that was interrupted: steps that are done again replace those that
+were told of them, and the run keeps its name, which is that of its folder.
 """
 
 from __future__ import annotations
@@ -30,14 +31,21 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         # what an interrupted process wrote of later steps is left out of the curves
-        self._writer = SummaryWriter(str(folder / "tensorboard" / folder.resolve().name), purge_step=done + 1 if done else None)
+        self._writer = SummaryWriter(
+            str(folder / "tensorboard" / folder.resolve().name),
+            purge_step=done + 1 if done else None,
+        )
         if not done:
             told = spec.model_dump(mode="json", exclude_none=True)
-            self._writer.add_text("spec", "\n".join(f"    {name} = {value}" for name, value in told.items()))
+            self._writer.add_text(
+                "spec", "\n".join(f"    {name} = {value}" for name, value in told.items())
+            )
 
     def add(self, event: dict[str, Any]) -> None:
         if event["event"] == "sample":
-            self._writer.add_image(_title(event), _pixels(event["path"]), event["step"], dataformats="HWC")
+            self._writer.add_image(
+                _title(event), _pixels(event["path"]), event["step"], dataformats="HWC"
+            )
         for name, value in numbers_of(event).items():
             self._writer.add_scalar(name, value, event["step"])
 
@@ -54,15 +62,25 @@ class WeightsAndBiases:
             known.write_text(secrets.token_hex(8))
         try:
             self._run = wandb.init(
-                project="fluxbooth", dir=str(folder), name=folder.resolve().name, id=known.read_text(), resume="allow",
+                project="fluxbooth",
+                dir=str(folder),
+                name=folder.resolve().name,
+                id=known.read_text(),
+                resume="allow",
                 config=spec.model_dump(mode="json"),
-            )  # fmt: skip
+            )
         except wandb.Error as error:
-            raise InputError(f"Weights & Biases cannot be opened ({error}): run `wandb login`, or set WANDB_MODE=offline.") from error
+            raise InputError(
+                f"Weights & Biases cannot be opened ({error}): run `wandb login`, or set "
+                "WANDB_MODE=offline."
+            ) from error
 
     def add(self, event: dict[str, Any]) -> None:
         if event["event"] == "sample":
-            self._run.log({_title(event): self._image(event["path"], caption=event["text"])}, step=event["step"])
+            self._run.log(
+                {_title(event): self._image(event["path"], caption=event["text"])},
+                step=event["step"],
+            )
         elif values := numbers_of(event):
             self._run.log(values, step=event["step"])
 
@@ -70,12 +88,19 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-KINDS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
+KINDS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WeightsAndBiases,
+}
 
 
 def numbers_of(event: dict[str, Any]) -> dict[str, float]:
     """The curves in an event."""
-    return {k: float(v) for k, v in event.items() if isinstance(v, numbers.Real) and k not in ("step", "steps", "seconds_left")}
+    return {
+        k: float(v)
+        for k, v in event.items()
+        if isinstance(v, numbers.Real) and k not in ("step", "steps", "seconds_left")
+    }
 
 
 def check(spec: TrainSpec) -> None:
@@ -87,7 +112,8 @@ def check(spec: TrainSpec) -> None:
 
 @contextlib.contextmanager
 def opened(spec: TrainSpec, folder: Path, done: int, main: bool) -> Iterator[list[Tracker]]:
-    """The trackers that the spec names, in the process that logs, of a run in `folder` of which `done` steps are done."""
+    """The trackers that the spec names, in the process that logs, of a run in `folder` of which
+    `done` steps are done."""
     with contextlib.ExitStack() as stack:
         trackers: list[Tracker] = []
         for name in spec.trackers if main else ():

@@ -24,9 +24,22 @@ from fluxbooth.web.pages.render import refused
 from fluxbooth.web.state import Engine, services
 
 
-def create_app(settings: Settings, stopping: threading.Event | None = None, engine: Engine | None = None) -> FastAPI:
-    """`stopping` ends answers that would go on for ever; `engine` tells the state of the engine, where this server has one."""
-    from fluxbooth.web.api import account, checkpoints, estimates, files, inspect, openapi, packs, prompts, themes
+def create_app(
+    settings: Settings, stopping: threading.Event | None = None, engine: Engine | None = None
+) -> FastAPI:
+    """`stopping` ends answers that would go on for ever; `engine` tells the state of the
+    engine, where this server has one."""
+    from fluxbooth.web.api import (
+        account,
+        checkpoints,
+        estimates,
+        files,
+        inspect,
+        openapi,
+        packs,
+        prompts,
+        themes,
+    )
     from fluxbooth.web.pages import tunes
 
     @contextlib.asynccontextmanager
@@ -39,10 +52,17 @@ def create_app(settings: Settings, stopping: threading.Event | None = None, engi
         app.state.services.jobs.close()
 
     app = FastAPI(
-        title="Fluxbooth" + (" (answered by nano)" if settings.base == "nano" else ""), version=fluxbooth.__version__, lifespan=lifespan,
-        description="Fine-tune FLUX on photos of a subject, and make pictures of it. Compatible with the Astria API for Flux.",
-        docs_url=None, redoc_url=None, redirect_slashes=False,
-    )  # fmt: skip
+        title="Fluxbooth" + (" (answered by nano)" if settings.base == "nano" else ""),
+        version=fluxbooth.__version__,
+        lifespan=lifespan,
+        description=(
+            "Fine-tune FLUX on photos of a subject, and make pictures of it. Compatible with the "
+            "Astria API for Flux."
+        ),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.include_router(prompts.router)
     app.include_router(account.router)
     app.include_router(checkpoints.router)
@@ -61,7 +81,12 @@ def create_app(settings: Settings, stopping: threading.Event | None = None, engi
     app.add_exception_handler(405, _not_found)
     app.add_middleware(Observed)
     app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["X-Request-Id"], max_age=86400
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["X-Request-Id"],
+        max_age=86400,
     )
     app.add_middleware(PlainPaths)
     return app
@@ -73,7 +98,11 @@ def _refused(request: Request, error: Exception) -> Response:
     else:  # one that the command line would say, too: it may name files of ours
         data = str(request.app.state.services.settings.data)
         known = ServiceError(reasons.pathless(str(error), data), getattr(error, "status", 422))
-    return refused(request, known) if in_the_app(request.url.path) else JSONResponse(known.body(), known.status, known.headers)
+    return (
+        refused(request, known)
+        if in_the_app(request.url.path)
+        else JSONResponse(known.body(), known.status, known.headers)
+    )
 
 
 def _not_found(request: Request, error: Exception) -> Response:

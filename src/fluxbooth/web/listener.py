@@ -1,4 +1,5 @@
-"""The socket's side of the application: uvicorn, which answers that never end are told by when they must."""
+"""The socket's side of the application: uvicorn, which answers that never end are told by when
+they must."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import uvicorn
 
 
 class Listener(uvicorn.Server):
-    """Stops once `stopping` is set, also if that was before it started; sets it when a signal asks it to stop."""
+    """Stops once `stopping` is set, also if that was before it started; sets it when a signal
+    asks it to stop."""
 
     def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
         super().__init__(config)

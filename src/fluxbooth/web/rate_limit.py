@@ -10,14 +10,18 @@ SAVED = 10  # seconds' worth of requests that may come at once
 
 
 class Pace:
-    """So many requests a second for each account, or for each kind of request of one. Safe to share between threads."""
+    """So many requests a second for each account, or for each kind of request of one.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock, self.lock = clock, threading.Lock()
         self.full: dict[Hashable, float] = {}  # when one will have all saved up again
 
     def wait(self, who: Hashable, per_second: float) -> float:
-        """Seconds that one with so many requests a second (0: any number) must wait; 0 if this one may come, and is counted."""
+        """Seconds that one with so many requests a second (0: any number) must wait; 0 if this
+        one may come, and is counted."""
         if not per_second:
             return 0.0
         each, most = 1 / per_second, max(SAVED, 1 / per_second)

@@ -39,15 +39,28 @@ class Services:
     stopping: threading.Event  # set once no more may be answered
     engine: Engine | None
     parsing: Turns = field(default_factory=lambda: Turns(places=1, each=1))  # of long texts
-    decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))  # of strangers' pictures
+    # of strangers' pictures
+    decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))
 
 
 def services(settings: Settings, stopping: threading.Event, engine: Engine | None) -> Services:
     secret = accounts.pepper(settings.data)
     sign = Signer(secret, settings.url)
     base = database.Database(settings.database_url, patience=PATIENCE)
-    # SQLite answers at once, so threads would only take Python's lock from one another: with eight clients and two cores one thread
-    # gives a third more answers than forty
+    # SQLite answers at once, so threads would only take Python's lock from one another: with eight
+    # clients and two cores one thread gives a third more answers than forty
     readers = anyio.CapacityLimiter(1 if base.engine.dialect.name == "sqlite" else 8)
     jobs = JobEngine(settings, sign)
-    return Services(settings, base, Store(settings.data), jobs, sign, secret, Pace(), Pulls(), readers, stopping, engine)
+    return Services(
+        settings,
+        base,
+        Store(settings.data),
+        jobs,
+        sign,
+        secret,
+        Pace(),
+        Pulls(),
+        readers,
+        stopping,
+        engine,
+    )

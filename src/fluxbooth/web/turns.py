@@ -1,4 +1,5 @@
-"""Places for heavy work, which accounts take by turns: however much one asks for, another waits for no more than what is under way."""
+"""Places for heavy work, which accounts take by turns: however much one asks for, another waits
+for no more than what is under way."""
 
 from __future__ import annotations
 
@@ -17,14 +18,23 @@ TRY_AGAIN = 10  # seconds
 
 
 class Turns:
-    """`places` at once, `each` of them for one account at most. Of one event loop: it needs no lock.
+    """`places` at once, `each` of them for one account at most. Of one event loop: it needs no
+    lock.
 
-    An account may take more than one second of turns a second only until these are `saved` seconds more.
+    An account may take more than one second of turns a second only until these are `saved` seconds
+    more.
     """
 
-    def __init__(self, places: int, each: int, saved: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        places: int,
+        each: int,
+        saved: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.places, self.each, self.saved, self.clock = places, each, saved, clock
-        self.made_up: dict[Hashable, float] = {}  # when the seconds that an account took will have passed
+        # when the seconds that an account took will have passed
+        self.made_up: dict[Hashable, float] = {}
         self.held: Counter[Hashable] = Counter()
         self.waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         self.numbers = itertools.count(1)
@@ -32,14 +42,19 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def turn(self, account: Hashable) -> AsyncIterator[None]:
-        """Waits for a place. Raises ServiceError (429) if too many of the account do already, or it took too long lately."""
+        """Waits for a place.
+
+        Raises ServiceError (429) if too many of the account do already, or it took too long lately.
+        """
         self._check(account)
         await self._come(account)
         began = self.clock()
         try:
             yield
         finally:
-            self.made_up[account] = max(began, self.made_up.get(account, began)) + self.clock() - began
+            self.made_up[account] = (
+                max(began, self.made_up.get(account, began)) + self.clock() - began
+            )
             self._leave(account)
 
     def _check(self, account: Hashable) -> None:
@@ -70,7 +85,8 @@ class Turns:
         self._call()
 
     def _call(self) -> None:
-        """Fills what places are free: who holds the fewest comes first, of those who had a turn longest ago."""
+        """Fills what places are free: who holds the fewest comes first, of those who had a turn
+        longest ago."""
         while self.held.total() < self.places:
             self._forget_gone()
             able = [account for account in self.waiting if self.held[account] < self.each]

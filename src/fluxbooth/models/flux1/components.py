@@ -1,9 +1,11 @@
-"""A pipeline around a single file of FLUX.1's network: autoencoder, text encoders and tokenizers are looked for near it.
+"""A pipeline around a single file of FLUX.1's network: autoencoder, text encoders and tokenizers
+are looked for near it.
 
-Near is: in the file itself (ComfyUI's all-in-one checkpoints), in its folder, and in or under the `vae`, `text_encoders` and `clip`
-folders of the ComfyUI it lies in. In a copy of the original authors' repository the encoders are diffusers' folders beside it.
-Tokenizers are in none of these files; they come from folders `tokenizer` and `tokenizer_2` beside it or from the Hugging Face cache.
-Nothing is fetched.
+Near is: in the file itself (ComfyUI's all-in-one checkpoints), in its folder, and in or under the
+`vae`, `text_encoders` and `clip` folders of the ComfyUI it lies in. In a copy of the original
+authors' repository the encoders are diffusers' folders beside it. Tokenizers are in none of these
+files; they come from folders `tokenizer` and `tokenizer_2` beside it or from the Hugging Face
+cache. Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -23,29 +25,43 @@ from fluxbooth.models import weight_files
 from fluxbooth.models.flux1 import single_file
 
 # where encoders are in an all-in-one file, and how their own files are called
-CLIP, T5, VAE = ("text_encoders.clip_l.transformer.", "clip_l"), ("text_encoders.t5xxl.transformer.", "t5xxl"), ("vae.", "ae")
+CLIP = ("text_encoders.clip_l.transformer.", "clip_l")
+T5 = ("text_encoders.t5xxl.transformer.", "t5xxl")
+VAE = ("vae.", "ae")
 FOLDERS = ("vae", "text_encoders", "clip")
 BESIDE = {CLIP: "text_encoder", T5: "text_encoder_2"}  # diffusers' folders
 TOKENIZERS = {"tokenizer": "openai/clip-vit-large-patch14", "tokenizer_2": "google/t5-v1_1-xxl"}
 CLIP_HEAD = 64  # width of an attention head, which no shape tells
 DROPPED = "text_model."  # of CLIP's names in files, gone from transformers'
-UNUSED = ("text_projection.weight", "logit_scale", "embeddings.position_ids", "encoder.embed_tokens.weight", "spiece_model")
+UNUSED = (
+    "text_projection.weight",
+    "logit_scale",
+    "embeddings.position_ids",
+    "encoder.embed_tokens.weight",
+    "spiece_model",
+)
 
 
-def pipeline(path: Path, dtype: torch.dtype, network: FluxTransformer2DModel | None = None) -> FluxPipeline:
+def pipeline(
+    path: Path, dtype: torch.dtype, network: FluxTransformer2DModel | None = None
+) -> FluxPipeline:
     """diffusers' pipeline around the network in `path`, or around that network, empty as yet.
 
     Raises InputError if a companion is missing or is another model's.
     """
     places = {kind: _find(path, kind) for kind in (VAE, CLIP, T5)}
     tokenizer, tokenizer_2 = (_tokenizer(path, name) for name in TOKENIZERS)
-    text_encoder, text_encoder_2 = _clip(places[CLIP], dtype, tokenizer.eos_token_id), _t5(places[T5], dtype)
+    text_encoder = _clip(places[CLIP], dtype, tokenizer.eos_token_id)
+    text_encoder_2 = _t5(places[T5], dtype)
     _check_vocabulary(tokenizer, text_encoder, places[CLIP])
     _check_vocabulary(tokenizer_2, text_encoder_2, places[T5])
     network = network or single_file.transformer(path, dtype)
-    guided = bool(network.config["guidance_embeds"])  # all of FLUX.1 but schnell, which samples without a shift
+    # all of FLUX.1 but schnell, which samples without a shift
+    guided = bool(network.config["guidance_embeds"])
     return FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0 if guided else 1.0, use_dynamic_shifting=guided),
+        scheduler=FlowMatchEulerDiscreteScheduler(
+            shift=3.0 if guided else 1.0, use_dynamic_shifting=guided
+        ),
         vae=single_file.autoencoder(places[VAE], dtype),
         text_encoder=text_encoder,
         tokenizer=tokenizer,
@@ -70,10 +86,18 @@ def shape(path: Path) -> Shape:
     network = single_file.empty(path).config
     heads = network["num_attention_heads"]
     return Shape(
-        network["num_layers"], network["num_single_layers"], heads * network["attention_head_dim"], heads, network["joint_attention_dim"],
-        network["pooled_projection_dim"], network["guidance_embeds"], network["in_channels"],
-        encoders=numbers[CLIP] + numbers[T5], autoencoder=numbers[VAE], autoencoder_channels=channels[0],
-    )  # fmt: skip
+        network["num_layers"],
+        network["num_single_layers"],
+        heads * network["attention_head_dim"],
+        heads,
+        network["joint_attention_dim"],
+        network["pooled_projection_dim"],
+        network["guidance_embeds"],
+        network["in_channels"],
+        encoders=numbers[CLIP] + numbers[T5],
+        autoencoder=numbers[VAE],
+        autoencoder_channels=channels[0],
+    )
 
 
 def _find(path: Path, kind: tuple[str, str]) -> Path:
@@ -83,15 +107,22 @@ def _find(path: Path, kind: tuple[str, str]) -> Path:
         if file.prefixed:
             return path
     folders = [ancestor / folder for ancestor in path.resolve().parents[1:4] for folder in FOLDERS]
-    near = [*path.parent.glob("*.safetensors"), *(file for folder in folders for file in sorted(folder.rglob("*.safetensors")))]
+    near = [
+        *path.parent.glob("*.safetensors"),
+        *(file for folder in folders for file in sorted(folder.rglob("*.safetensors"))),
+    ]
     found = [candidate for candidate in near if _is_named(candidate.stem, stem)]
     if found:  # the exact one before the smaller ones, and of those the scaled one
-        return min(found, key=lambda file: ("fp8" in file.stem, "scaled" not in file.stem, near.index(file)))
+        return min(
+            found,
+            key=lambda file: ("fp8" in file.stem, "scaled" not in file.stem, near.index(file)),
+        )
     beside = path.parent / BESIDE.get(kind, "")
     if kind in BESIDE and (beside / "config.json").is_file():
         return beside
     raise InputError(
-        f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it into the same folder, or use "
+        f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it "
+        "into the same folder, or use "
         "the file where it lies in ComfyUI."
     )
 
@@ -107,8 +138,10 @@ def _tokenizer(path: Path, name: str) -> Any:
         return AutoTokenizer.from_pretrained(source, local_files_only=True)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"The {name} that belongs to {path} is not on this machine: run `hf download {TOKENIZERS[name]} --exclude '*.bin' '*.h5' "
-            f"'*.msgpack' '*.safetensors'`, or put the folder {name} of a FLUX.1 repository beside it."
+            f"The {name} that belongs to {path} is not on this machine: run `hf download "
+            f"{TOKENIZERS[name]} --exclude '*.bin' '*.h5' "
+            f"'*.msgpack' '*.safetensors'`, or put the folder {name} of a FLUX.1 repository "
+            "beside it."
         ) from error
 
 
@@ -116,7 +149,10 @@ def _check_vocabulary(tokenizer: Any, encoder: Any, path: Path) -> None:
     # transformers makes an empty tokenizer of a folder that lacks its files, and says nothing
     known, words = encoder.config.vocab_size, len(tokenizer)
     if not 0.9 * known <= words <= known:
-        raise InputError(f"{path} reads {known} different tokens, its tokenizer {tokenizer.name_or_path} has {words}: download that again.")
+        raise InputError(
+            f"{path} reads {known} different tokens, its tokenizer {tokenizer.name_or_path} "
+            f"has {words}: download that again."
+        )
 
 
 def _clip(path: Path, dtype: torch.dtype, eos: int) -> CLIPTextModel:
@@ -126,18 +162,31 @@ def _clip(path: Path, dtype: torch.dtype, eos: int) -> CLIPTextModel:
         try:
             config = clip_config(file.shapes, eos)
         except KeyError as error:
-            raise InputError(f"{path} holds no CLIP text encoder, it lacks {error}: use clip_l.safetensors.") from error
+            raise InputError(
+                f"{path} holds no CLIP text encoder, it lacks {error}: use clip_l.safetensors."
+            ) from error
         return _filled(CLIPTextModel, config, file, path, dtype)
 
 
 def clip_config(shapes: dict[str, tuple[int, ...]], eos: int) -> CLIPTextConfig:
-    """CLIP-L's architecture from the shapes of its weights. Raises KeyError if they are another model's."""
-    tokens, positions = (shapes[f"{DROPPED}embeddings.{kind}_embedding.weight"] for kind in ("token", "position"))
+    """CLIP-L's architecture from the shapes of its weights.
+
+    Raises KeyError if they are another model's.
+    """
+    tokens, positions = (
+        shapes[f"{DROPPED}embeddings.{kind}_embedding.weight"] for kind in ("token", "position")
+    )
     return CLIPTextConfig(
-        vocab_size=tokens[0], hidden_size=tokens[1], max_position_embeddings=positions[0], num_attention_heads=tokens[1] // CLIP_HEAD,
-        num_hidden_layers=single_file.numbered(shapes, f"{DROPPED}encoder.layers."), projection_dim=tokens[1], hidden_act="quick_gelu",
-        intermediate_size=shapes[f"{DROPPED}encoder.layers.0.mlp.fc1.weight"][0], eos_token_id=eos,
-    )  # fmt: skip
+        vocab_size=tokens[0],
+        hidden_size=tokens[1],
+        max_position_embeddings=positions[0],
+        num_attention_heads=tokens[1] // CLIP_HEAD,
+        num_hidden_layers=single_file.numbered(shapes, f"{DROPPED}encoder.layers."),
+        projection_dim=tokens[1],
+        hidden_act="quick_gelu",
+        intermediate_size=shapes[f"{DROPPED}encoder.layers.0.mlp.fc1.weight"][0],
+        eos_token_id=eos,
+    )
 
 
 def _t5(path: Path, dtype: torch.dtype) -> T5EncoderModel:
@@ -147,23 +196,37 @@ def _t5(path: Path, dtype: torch.dtype) -> T5EncoderModel:
         try:
             config = t5_config(file.shapes)
         except KeyError as error:
-            raise InputError(f"{path} holds no T5 encoder, it lacks {error}: use t5xxl_fp16.safetensors.") from error
+            raise InputError(
+                f"{path} holds no T5 encoder, it lacks {error}: use t5xxl_fp16.safetensors."
+            ) from error
         return _filled(T5EncoderModel, config, file, path, dtype)
 
 
 def t5_config(shapes: dict[str, tuple[int, ...]]) -> T5Config:
-    """T5-XXL's architecture from the shapes of its weights. Raises KeyError if they are another model's."""
+    """T5-XXL's architecture from the shapes of its weights.
+
+    Raises KeyError if they are another model's.
+    """
     attention = "encoder.block.0.layer.0.SelfAttention"
     tokens, queries = shapes["shared.weight"], shapes[f"{attention}.q.weight"]
     buckets, heads = shapes[f"{attention}.relative_attention_bias.weight"]
     return T5Config(
-        vocab_size=tokens[0], d_model=tokens[1], d_kv=queries[0] // heads, num_heads=heads, relative_attention_num_buckets=buckets,
-        d_ff=shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0], num_layers=single_file.numbered(shapes, "encoder.block."),
-        feed_forward_proj="gated-gelu", use_cache=False, dropout_rate=0.0,
-    )  # fmt: skip
+        vocab_size=tokens[0],
+        d_model=tokens[1],
+        d_kv=queries[0] // heads,
+        num_heads=heads,
+        relative_attention_num_buckets=buckets,
+        d_ff=shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0],
+        num_layers=single_file.numbered(shapes, "encoder.block."),
+        feed_forward_proj="gated-gelu",
+        use_cache=False,
+        dropout_rate=0.0,
+    )
 
 
-def _filled(kind: Any, config: Any, file: single_file.Weights, path: Path, dtype: torch.dtype) -> Any:
+def _filled(
+    kind: Any, config: Any, file: single_file.Weights, path: Path, dtype: torch.dtype
+) -> Any:
     with init_empty_weights():
         encoder = kind(config)
     named = {name.removeprefix(DROPPED): name for name in file.weights()}

@@ -1,4 +1,5 @@
-"""FLUX.1 (dev, krea, schnell, nano) over diffusers' components: MMDiT, T5 per token, CLIP pooled, 2 x 2 packed latents."""
+"""FLUX.1 (dev, krea, schnell, nano) over diffusers' components: MMDiT, T5 per token, CLIP
+pooled, 2 x 2 packed latents."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
 
 
 def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
-    """The base as `choice` wants it. Unless its encoders stay, the network arrives only with `load_network`."""
+    """The base as `choice` wants it.
+
+    Unless its encoders stay, the network arrives only with `load_network`.
+    """
     source = Path(row.train_source if training else row.source)
     stored = getattr(torch, choice.kept)
     for library in (diffusers_logging, transformers_logging):
@@ -35,16 +39,26 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
             network, weights = single_file.empty(source), lambda: single_file.weights(source)
             pipeline = components.pipeline(source, stored, network)
         else:
-            network, weights = loading.empty(source / "transformer"), lambda: loading.weights(source / "transformer")
-            pipeline = _Pipeline.from_pretrained(source, transformer=network, dtype=stored, local_files_only=True)
+            network = loading.empty(source / "transformer")
+            weights = lambda: loading.weights(source / "transformer")
+            pipeline = _Pipeline.from_pretrained(
+                source, transformer=network, dtype=stored, local_files_only=True
+            )
     except OSError as error:
         raise InputError(
-            f"The weights of {row.name} are not on this machine: accept their licence at huggingface.co/{row.source}, run "
+            f"The weights of {row.name} are not on this machine: accept their licence at "
+            f"huggingface.co/{row.source}, run "
             f"`hf download {row.source}`, or give --base the path of a diffusers folder."
         ) from error
     pipeline = _Pipeline(**pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
-    family = Flux1(row, pipeline, getattr(torch, choice.dtype), choice, lambda put: single_file.fill(network, weights(), source, put))
+    family = Flux1(
+        row,
+        pipeline,
+        getattr(torch, choice.dtype),
+        choice,
+        lambda put: single_file.fill(network, weights(), source, put),
+    )
     family.place_encoders()
     if choice.encoders == "stay":
         family.load_network()
@@ -75,21 +89,30 @@ class Flux1:
     """See `models.base.Family` for what each method promises."""
 
     def __init__(
-        self, row: Base, pipeline: FluxPipeline, dtype: torch.dtype, choice: Choice | None = None,
+        self,
+        row: Base,
+        pipeline: FluxPipeline,
+        dtype: torch.dtype,
+        choice: Choice | None = None,
         fill: Callable[[single_file.Put], None] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`fill` hands out the network's weights one by one; without it they are there."""
         self.row, self.dtype = row, dtype
         self.network: FluxTransformer2DModel = pipeline.transformer
-        self.choice = choice or Choice("float32" if dtype == torch.float32 else "bfloat16", encoders="stay")
+        self.choice = choice or Choice(
+            "float32" if dtype == torch.float32 else "bfloat16", encoders="stay"
+        )
         self.stored = getattr(torch, self.choice.kept)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._pipeline, self._fill = pipeline, fill
 
     @property
     def _autocast(self) -> bool:
-        """Whether float32 weights are multiplied in bfloat16; others are kept as they are computed with, or are cast at use."""
-        return (self.choice.kept, self.choice.dtype) == ("float32", "bfloat16") and not (self.choice.cast_at_use or self.choice.offloaded)
+        """Whether float32 weights are multiplied in bfloat16; others are kept as they are
+        computed with, or are cast at use."""
+        return (self.choice.kept, self.choice.dtype) == ("float32", "bfloat16") and not (
+            self.choice.cast_at_use or self.choice.offloaded
+        )
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -111,7 +134,11 @@ class Flux1:
     def load_network(self) -> None:
         if self._fill is None:
             return
-        self._fill(loading.Arrival(self.network, self.adapter_targets(), self.choice, self._dtype, self.device))
+        self._fill(
+            loading.Arrival(
+                self.network, self.adapter_targets(), self.choice, self._dtype, self.device
+            )
+        )
         self._fill = None
 
     def park_encoders(self) -> None:
@@ -124,9 +151,14 @@ class Flux1:
         place = torch.device("cpu") if self.choice.encoders == "cpu" else self.device
         for encoder in (self._pipeline.text_encoder, self._pipeline.text_encoder_2):
             encoder.to(place)
-        states, pooled, _ = self._pipeline.encode_prompt(list(texts), device=place, max_sequence_length=text_length)
+        states, pooled, _ = self._pipeline.encode_prompt(
+            list(texts), device=place, max_sequence_length=text_length
+        )
         assert states is not None and pooled is not None
-        return {"states": states.to(self.device, self._dtype), "pooled": pooled.to(self.device, self._dtype)}
+        return {
+            "states": states.to(self.device, self._dtype),
+            "pooled": pooled.to(self.device, self._dtype),
+        }
 
     def count_tokens(self, text: str) -> int:
         return len(self._pipeline.tokenizer_2(text, verbose=False).input_ids)
@@ -134,7 +166,8 @@ class Flux1:
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
         vae: Any = self._pipeline.vae
-        # the posterior's mean: its spread is far below what a LoRA could learn, and the same picture gives the same latents
+        # the posterior's mean: its spread is far below what a LoRA could learn, and the same
+        # picture gives the same latents
         latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
         z = (latents - vae.config.shift_factor) * vae.config.scaling_factor
         return FluxPipeline._pack_latents(z, *z.shape)
@@ -142,14 +175,23 @@ class Flux1:
     def image_tokens(self, width: int, height: int) -> int:
         return (width // PIXELS_PER_TOKEN) * (height // PIXELS_PER_TOKEN)
 
-    def velocity(self, x: Tensor, sigma: Tensor, conditioning: Conditioning, guidance: float, size: tuple[int, int]) -> Tensor:
+    def velocity(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        conditioning: Conditioning,
+        guidance: float,
+        size: tuple[int, int],
+    ) -> Tensor:
         states, width, height = conditioning["states"], *size
         rows, columns = height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN
         with torch.autocast(x.device.type, self.dtype, enabled=self._autocast):
             return self.network(
                 hidden_states=x,
                 timestep=sigma.to(x.dtype),  # the network itself multiplies by 1000
-                guidance=x.new_full((len(x),), guidance) if self.network.config["guidance_embeds"] else None,
+                guidance=x.new_full((len(x),), guidance)
+                if self.network.config["guidance_embeds"]
+                else None,
                 encoder_hidden_states=states,
                 pooled_projections=conditioning["pooled"],
                 txt_ids=states.new_zeros(states.shape[1], 3),
@@ -158,15 +200,31 @@ class Flux1:
             )[0]
 
     def adapter_targets(self) -> list[str]:
-        """Every Linear of both block types: attention, feed-forward and modulation; not the embedders and the output."""
-        return [name for name, module in self.network.named_modules() if isinstance(module, nn.Linear) and name.startswith(loading.BLOCKS)]
+        """Every Linear of both block types: attention, feed-forward and modulation; not the
+        embedders and the output."""
+        return [
+            name
+            for name, module in self.network.named_modules()
+            if isinstance(module, nn.Linear) and name.startswith(loading.BLOCKS)
+        ]
 
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
-        # the first ones: by the time the backward pass comes to them, what the others kept is free again
-        chosen = {id(block) for block in [*self.network.transformer_blocks, *self.network.single_transformer_blocks][:blocks]}
+        # the first ones: by the time the backward pass comes to them, what the others kept is free
+        # again
+        chosen = {
+            id(block)
+            for block in [
+                *self.network.transformer_blocks,
+                *self.network.single_transformer_blocks,
+            ][:blocks]
+        }
 
         def run(block: nn.Module, *inputs: Any) -> Any:
-            return checkpoint(block, *inputs, use_reentrant=False) if id(block) in chosen else block(*inputs)
+            return (
+                checkpoint(block, *inputs, use_reentrant=False)
+                if id(block) in chosen
+                else block(*inputs)
+            )
 
         self.network.enable_gradient_checkpointing(run)
 

@@ -1,7 +1,7 @@
 """How the original FLUX.1 network names its Linear layers, and what diffusers calls them.
 
-The original fuses layers that share their input: q, k and v of a double block, and those with the feed-forward's entrance of
-a single block. Reading this loads no weights and no torch.
+The original fuses layers that share their input: q, k and v of a double block, and those with the
+feed-forward's entrance of a single block. Reading this loads no weights and no torch.
 """
 
 from __future__ import annotations
@@ -45,14 +45,27 @@ DOUBLE_NORMS = {
     "txt_attn.norm.query_norm.scale": "attn.norm_added_q.weight",
     "txt_attn.norm.key_norm.scale": "attn.norm_added_k.weight",
 }
-SINGLE_NORMS = {"norm.query_norm.scale": "attn.norm_q.weight", "norm.key_norm.scale": "attn.norm_k.weight"}
-SHIFT_FIRST = "norm_out.linear"  # its outputs are (scale, shift) in diffusers, (shift, scale) in the original
+SINGLE_NORMS = {
+    "norm.query_norm.scale": "attn.norm_q.weight",
+    "norm.key_norm.scale": "attn.norm_k.weight",
+}
+# its outputs are (scale, shift) in diffusers, (shift, scale) in the original
+SHIFT_FIRST = "norm_out.linear"
 
-_NORMS = {"double_blocks": ("transformer_blocks", DOUBLE_NORMS), "single_blocks": ("single_transformer_blocks", SINGLE_NORMS)}
-_FOLDERS = {"double_blocks": ("transformer_blocks", DOUBLE), "single_blocks": ("single_transformer_blocks", SINGLE)}
+_NORMS = {
+    "double_blocks": ("transformer_blocks", DOUBLE_NORMS),
+    "single_blocks": ("single_transformer_blocks", SINGLE_NORMS),
+}
+_FOLDERS = {
+    "double_blocks": ("transformer_blocks", DOUBLE),
+    "single_blocks": ("single_transformer_blocks", SINGLE),
+}
 _PLACES = {
     f"{theirs}|{part}": (f"{ours}|{original}", place, len(parts))
-    for ours, theirs, table in (("", "", OUTSIDE), *((ours, theirs, table) for ours, (theirs, table) in _FOLDERS.items()))
+    for ours, theirs, table in (
+        ("", "", OUTSIDE),
+        *((ours, theirs, table) for ours, (theirs, table) in _FOLDERS.items()),
+    )
     for original, parts in table.items()
     for place, part in enumerate(parts)
 }
@@ -60,7 +73,8 @@ _UNDERSCORED = {place.replace(".", "_"): place.partition("|")[2] for place in _P
 
 
 def parts_of(kohya: str) -> tuple[str, ...] | None:
-    """diffusers' layers behind a name with every dot an underscore (`double_blocks_0_img_attn_qkv`); None if there is no such one."""
+    """diffusers' layers behind a name with every dot an underscore
+    (`double_blocks_0_img_attn_qkv`); None if there is no such one."""
     block = re.fullmatch(r"(double_blocks|single_blocks)_(\d+)_(\w+)", kohya)
     folder, table = _FOLDERS[block[1]] if block else ("", OUTSIDE)
     rest = block[3] if block else kohya
@@ -71,7 +85,8 @@ def parts_of(kohya: str) -> tuple[str, ...] | None:
 
 
 def layer_of(underscored: str) -> str | None:
-    """diffusers' layer behind its own name with every dot an underscore (`transformer_blocks_0_attn_to_q`); None if there is none."""
+    """diffusers' layer behind its own name with every dot an underscore
+    (`transformer_blocks_0_attn_to_q`); None if there is none."""
     block = re.fullmatch(r"(transformer_blocks|single_transformer_blocks)_(\d+)_(\w+)", underscored)
     found = _UNDERSCORED.get(f"{block[1]}|{block[3]}" if block else f"|{underscored}")
     if found is None:
@@ -80,19 +95,22 @@ def layer_of(underscored: str) -> str | None:
 
 
 def norm_of(scale: str) -> str | None:
-    """diffusers' name of a scale of the original's (`double_blocks.0.img_attn.norm.query_norm.scale`); None if there is no such one."""
+    """diffusers' name of a scale of the original's
+    (`double_blocks.0.img_attn.norm.query_norm.scale`); None if there is no such one."""
     block = re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.(.+)", scale)
     folder, table = _NORMS[block[1]] if block else ("", {})
     return f"{folder}.{block[2]}.{table[block[3]]}" if block and block[3] in table else None
 
 
 def heights(parts: int, width: int) -> list[int]:
-    """Outputs of the parts of a fused layer: q, k and v as wide as the network, the feed-forward's entrance four times."""
+    """Outputs of the parts of a fused layer: q, k and v as wide as the network, the
+    feed-forward's entrance four times."""
     return [width, width, width, 4 * width][:parts]
 
 
 def place_of(layer: str) -> tuple[str, int, int] | None:
-    """The original's layer that diffusers' `layer` is in, which of its parts it is, and how many there are; None if there is none."""
+    """The original's layer that diffusers' `layer` is in, which of its parts it is, and how
+    many there are; None if there is none."""
     block = re.fullmatch(r"(transformer_blocks|single_transformer_blocks)\.(\d+)\.(.+)", layer)
     found = _PLACES.get(f"{block[1]}|{block[3]}" if block else f"|{layer}")
     if found is None:

@@ -1,4 +1,5 @@
-"""The Linear layers of a FLUX.1 network and their sizes, from its configuration or the headers of its weights. No torch, no weights."""
+"""The Linear layers of a FLUX.1 network and their sizes, from its configuration or the headers
+of its weights. No torch, no weights."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ _FLUX1 = _Network(19, 38, 3072, 4096, 768, 64, True)
 
 
 def sizes(source: str) -> dict[str, Size]:
-    """Each Linear of a base by diffusers' name; a source that is neither a folder nor a file here has FLUX.1's own."""
+    """Each Linear of a base by diffusers' name; a source that is neither a folder nor a file
+    here has FLUX.1's own."""
     path = Path(source)
     network = _of_file(path) if path.is_file() else _of_folder(path) if path.is_dir() else _FLUX1
     d = network.width
@@ -36,12 +38,24 @@ def sizes(source: str) -> dict[str, Size]:
         block = f"transformer_blocks.{number}"
         for stream, mlp in (("norm1", "ff"), ("norm1_context", "ff_context")):
             found[f"{block}.{stream}.linear"] = (6 * d, d)
-            found[f"{block}.{mlp}.net.0.proj"], found[f"{block}.{mlp}.net.2"] = (4 * d, d), (d, 4 * d)
-        for part in ("to_q", "to_k", "to_v", "add_q_proj", "add_k_proj", "add_v_proj", "to_out.0", "to_add_out"):
+            found[f"{block}.{mlp}.net.0.proj"] = (4 * d, d)
+            found[f"{block}.{mlp}.net.2"] = (d, 4 * d)
+        for part in (
+            "to_q",
+            "to_k",
+            "to_v",
+            "add_q_proj",
+            "add_k_proj",
+            "add_v_proj",
+            "to_out.0",
+            "to_add_out",
+        ):
             found[f"{block}.attn.{part}"] = (d, d)
     for number in range(network.singles):
         block = f"single_transformer_blocks.{number}"
-        found[f"{block}.norm.linear"], found[f"{block}.proj_mlp"], found[f"{block}.proj_out"] = (3 * d, d), (4 * d, d), (d, 5 * d)
+        found[f"{block}.norm.linear"] = (3 * d, d)
+        found[f"{block}.proj_mlp"] = (4 * d, d)
+        found[f"{block}.proj_out"] = (d, 5 * d)
         for part in ("to_q", "to_k", "to_v"):
             found[f"{block}.attn.{part}"] = (d, d)
     return found
@@ -52,28 +66,47 @@ def _outside(network: _Network) -> dict[str, Size]:
     told = {"timestep_embedder": FREQUENCIES, "text_embedder": network.pooled}
     if network.guided:
         told["guidance_embedder"] = FREQUENCIES
-    found = {"x_embedder": (d, channels), "context_embedder": (d, network.text), "proj_out": (channels, d), "norm_out.linear": (2 * d, d)}
+    found = {
+        "x_embedder": (d, channels),
+        "context_embedder": (d, network.text),
+        "proj_out": (channels, d),
+        "norm_out.linear": (2 * d, d),
+    }
     for name, inputs in told.items():
-        found[f"time_text_embed.{name}.linear_1"], found[f"time_text_embed.{name}.linear_2"] = (d, inputs), (d, d)
+        found[f"time_text_embed.{name}.linear_1"] = (d, inputs)
+        found[f"time_text_embed.{name}.linear_2"] = (d, d)
     return found
 
 
 def _of_folder(path: Path) -> _Network:
     config = json.loads((path / "transformer" / "config.json").read_text())
     return _Network(
-        config["num_layers"], config["num_single_layers"], config["num_attention_heads"] * config["attention_head_dim"],
-        config["joint_attention_dim"], config["pooled_projection_dim"], config["in_channels"], config["guidance_embeds"],
-    )  # fmt: skip
+        config["num_layers"],
+        config["num_single_layers"],
+        config["num_attention_heads"] * config["attention_head_dim"],
+        config["joint_attention_dim"],
+        config["pooled_projection_dim"],
+        config["in_channels"],
+        config["guidance_embeds"],
+    )
 
 
 def _of_file(path: Path) -> _Network:
-    shapes = {name.removeprefix(weight_files.ALL_IN_ONE): shape for name, shape in weight_files.shapes(path).items()}
+    shapes = {
+        name.removeprefix(weight_files.ALL_IN_ONE): shape
+        for name, shape in weight_files.shapes(path).items()
+    }
 
     def blocks(folder: str) -> int:
         return len({name.split(".")[1] for name in shapes if name.startswith(f"{folder}.")})
 
     width, channels = shapes["img_in.weight"]
     return _Network(
-        blocks("double_blocks"), blocks("single_blocks"), width, shapes["txt_in.weight"][1], shapes["vector_in.in_layer.weight"][1],
-        channels, "guidance_in.in_layer.weight" in shapes,
-    )  # fmt: skip
+        blocks("double_blocks"),
+        blocks("single_blocks"),
+        width,
+        shapes["txt_in.weight"][1],
+        shapes["vector_in.in_layer.weight"][1],
+        channels,
+        "guidance_in.in_layer.weight" in shapes,
+    )

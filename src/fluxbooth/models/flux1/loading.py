@@ -1,4 +1,5 @@
-"""How a base comes into memory: weight by weight, each cast or quantised, and put where it will be, as it arrives."""
+"""How a base comes into memory: weight by weight, each cast or quantised, and put where it will
+be, as it arrives."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import frozen_linear
 
-BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")  # of FLUX.1's network, in the order in which they work
+# of FLUX.1's network, in the order in which they work
+BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")
 
 
 def empty(folder: Path) -> FluxTransformer2DModel:
@@ -39,12 +41,23 @@ def weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
 class Arrival:
     """Puts each weight of an empty network into its place; called with its name and value.
 
-    The weights of `layers` are quantised or stored as the choice says, and wait in main memory if they are of its first
-    blocks; all others are cast to `dtype`.
+    The weights of `layers` are quantised or stored as the choice says, and wait in main memory if
+    they are of its first blocks; all others are cast to `dtype`.
     """
 
-    def __init__(self, network: nn.Module, layers: Sequence[str], choice: Choice, dtype: torch.dtype, device: torch.device) -> None:
-        self.network, self.layers, self.choice, self.dtype, self.device = network, set(layers), choice, dtype, device
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Sequence[str],
+        choice: Choice,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.network = network
+        self.layers = set(layers)
+        self.choice = choice
+        self.dtype = dtype
+        self.device = device
         names = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in layers))
         self.waiting = set(sorted(names, key=_place)[: choice.offloaded])
 
@@ -57,9 +70,13 @@ class Arrival:
         linear = self.network.get_submodule(layer)
         assert isinstance(linear, nn.Linear)
         if self.choice.quantisation == "none":
-            weight = nn.Parameter(value.to(self.device, getattr(torch, self.choice.kept)), requires_grad=False)
+            weight = nn.Parameter(
+                value.to(self.device, getattr(torch, self.choice.kept)), requires_grad=False
+            )
         else:
-            weight = frozen_linear.quantised(value.to(self.device, self.dtype), self.choice.quantisation)
+            weight = frozen_linear.quantised(
+                value.to(self.device, self.dtype), self.choice.quantisation
+            )
         linear.weight = frozen_linear.waiting(weight) if waits else weight
         self.network.set_submodule(layer, frozen_linear.FrozenLinear(linear, self.dtype))
 

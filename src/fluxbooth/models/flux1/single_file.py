@@ -1,7 +1,8 @@
-"""The original single files (`flux1-dev.safetensors`, `ae.safetensors`, ComfyUI's fp8 and all-in-one ones) as diffusers' models.
+"""The original single files (`flux1-dev.safetensors`, `ae.safetensors`, ComfyUI's fp8 and
+all-in-one ones) as diffusers' models.
 
-Nothing is fetched: the architecture follows from the shapes in the file. Weights are cast one by one as they are read, so
-that there are never two copies of the base in memory.
+Nothing is fetched: the architecture follows from the shapes in the file. Weights are cast one by
+one as they are read, so that there are never two copies of the base in memory.
 """
 
 from __future__ import annotations
@@ -26,17 +27,31 @@ from fluxbooth.models.weight_files import ALL_IN_ONE
 
 Put = Callable[[str, Tensor], None]  # gives a weight, by its name, its place in a network
 ROPE_AXES = (16, 56, 56)  # of FLUX.1's heads of 128; the one thing that no shape tells
-# what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor of a weight matters here
-QUANTISER_KEYS = (".scale_weight", ".weight_scale", ".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8")
+# what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor
+# of a weight matters here
+QUANTISER_KEYS = (
+    ".scale_weight",
+    ".weight_scale",
+    ".scale_input",
+    ".input_scale",
+    ".comfy_quant",
+    "scaled_fp8",
+)
 # of FLUX.1's autoencoder, what no shape tells
 AUTOENCODER: dict[str, Any] = {
-    "_class_name": "AutoencoderKL", "norm_num_groups": 32, "sample_size": 1024, "scaling_factor": 0.3611, "shift_factor": 0.1159,
-    "force_upcast": True, "use_quant_conv": False, "use_post_quant_conv": False, "mid_block_add_attention": True,
+    "_class_name": "AutoencoderKL", "norm_num_groups": 32, "sample_size": 1024,
+    "scaling_factor": 0.3611, "shift_factor": 0.1159, "force_upcast": True, "use_quant_conv": False,
+    "use_post_quant_conv": False, "mid_block_add_attention": True,
 }  # fmt: skip
 
 
-def transformer(path: str | Path, dtype: torch.dtype, axes: Sequence[int] = ROPE_AXES) -> FluxTransformer2DModel:
-    """FLUX.1's network from a file in the original layout, in `dtype`. Raises InputError, naming the file, if it is another kind."""
+def transformer(
+    path: str | Path, dtype: torch.dtype, axes: Sequence[int] = ROPE_AXES
+) -> FluxTransformer2DModel:
+    """FLUX.1's network from a file in the original layout, in `dtype`.
+
+    Raises InputError, naming the file, if it is another kind.
+    """
     network = empty(path, axes)
     fill(network, weights(path), path, cast_into(network, dtype))
     return network
@@ -48,7 +63,10 @@ def empty(path: str | Path, axes: Sequence[int] = ROPE_AXES) -> FluxTransformer2
         try:
             config = _config(file.shapes, axes)
         except KeyError as error:
-            raise InputError(f"{path} is no FLUX.1 network in the original layout, it lacks {error}: use flux1-dev.safetensors.") from error
+            raise InputError(
+                f"{path} is no FLUX.1 network in the original layout, it lacks {error}: use "
+                "flux1-dev.safetensors."
+            ) from error
     with init_empty_weights():
         return FluxTransformer2DModel(**config)
 
@@ -65,7 +83,13 @@ def cast_into(network: nn.Module, dtype: torch.dtype) -> Put:
     return lambda name, value: set_module_tensor_to_device(network, name, "cpu", value, dtype=dtype)
 
 
-def fill(network: nn.Module, weights: Iterable[tuple[str, Tensor]], path: str | Path, put: Put, tied: Sequence[str] = ()) -> None:
+def fill(
+    network: nn.Module,
+    weights: Iterable[tuple[str, Tensor]],
+    path: str | Path,
+    put: Put,
+    tied: Sequence[str] = (),
+) -> None:
     """Gives an empty network its weights one by one, but for those tied to others.
 
     Raises InputError, naming the file, if some are missing or have no place.
@@ -73,11 +97,16 @@ def fill(network: nn.Module, weights: Iterable[tuple[str, Tensor]], path: str | 
     missing = set(network.state_dict()) - set(tied)
     for name, value in weights:
         if name not in missing:
-            raise InputError(f"{path} holds {name}, which FLUX.1 does not have: use a file of FLUX.1.")
+            raise InputError(
+                f"{path} holds {name}, which FLUX.1 does not have: use a file of FLUX.1."
+            )
         put(name, value)
         missing.remove(name)
     if missing:
-        raise InputError(f"{path} lacks {len(missing)} weights of FLUX.1, such as {min(missing)}: download it again.")
+        raise InputError(
+            f"{path} lacks {len(missing)} weights of FLUX.1, such as {min(missing)}: "
+            "download it again."
+        )
     network.eval().requires_grad_(False)
 
 
@@ -89,35 +118,52 @@ class Weights:
         within = [name for name in names if name.startswith(prefix)]
         self.prefixed = bool(within)
         within = within or names
-        self.path, self._file, self._stored = path, file, {name.removeprefix(prefix): name for name in within}
-        self.shapes = {name: tuple(file.get_slice(full).get_shape()) for name, full in self._stored.items()}
+        self.path = path
+        self._file = file
+        self._stored = {name.removeprefix(prefix): name for name in within}
+        self.shapes = {
+            name: tuple(file.get_slice(full).get_shape()) for name, full in self._stored.items()
+        }
 
     def weights(self) -> list[str]:
         return [name for name in self._stored if not name.endswith(QUANTISER_KEYS)]
 
     def weight(self, name: str) -> Tensor:
-        """In a number format that can be cast; ComfyUI's scaled fp8 files keep a factor beside each weight."""
+        """In a number format that can be cast; ComfyUI's scaled fp8 files keep a factor beside
+        each weight."""
         value, layer = self._file.get_tensor(self._stored[name]), name.removesuffix(".weight")
-        keys = [key for key in (f"{layer}.scale_weight", f"{layer}.weight_scale") if key in self._stored]
+        keys = [
+            key for key in (f"{layer}.scale_weight", f"{layer}.weight_scale") if key in self._stored
+        ]
         factors = [self._file.get_tensor(self._stored[key]).float() for key in keys]
         if not value.is_floating_point() or any(factor.numel() != 1 for factor in factors):
-            raise InputError(f"{self.path} is quantised to something else than fp8 ({name}): use the bf16 or the fp8 file of the model.")
+            raise InputError(
+                f"{self.path} is quantised to something else than fp8 ({name}): use the bf16 "
+                "or the fp8 file of the model."
+            )
         return value.float() * factors[0].item() if factors else value
 
 
 @contextlib.contextmanager
 def opened(path: str | Path, prefix: str) -> Iterator[Weights]:
-    """A safetensors file's weights under `prefix`, or all if none are. Raises InputError, naming the file, if it is none."""
+    """A safetensors file's weights under `prefix`, or all if none are.
+
+    Raises InputError, naming the file, if it is none.
+    """
     try:
         file: Any = safe_open(path, "pt")
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as a safetensors file ({error}): check the path or download it again.") from error
+        raise InputError(
+            f"{path} cannot be read as a safetensors file ({error}): check the path or "
+            "download it again."
+        ) from error
     with file:
         yield Weights(path, file, prefix)
 
 
 def _config(shapes: dict[str, tuple[int, ...]], axes: Sequence[int]) -> dict[str, Any]:
-    width, head = shapes["img_in.weight"][0], shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
+    width = shapes["img_in.weight"][0]
+    head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
     return {
         "in_channels": shapes["img_in.weight"][1],
         "out_channels": shapes["final_layer.linear.weight"][0],
@@ -142,31 +188,48 @@ def _parts(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
     parts = parts_of(layer.replace(".", "_")) or (layer,)
     if parts[0] == SHIFT_FIRST:
         value = torch.cat(value.chunk(2)[::-1])
-    rows = value.split(heights(len(parts), len(value) // sum(heights(len(parts), 1)))) if len(parts) > 1 else [value]
+    rows = (
+        value.split(heights(len(parts), len(value) // sum(heights(len(parts), 1))))
+        if len(parts) > 1
+        else [value]
+    )
     for part, row in zip(parts, rows, strict=True):
         yield f"{part}.{kind}", row
 
 
 def autoencoder(path: str | Path, dtype: torch.dtype) -> AutoencoderKL:
-    """The autoencoder from `ae.safetensors` or an all-in-one file, in `dtype`. Raises InputError, naming the file, for another kind."""
+    """The autoencoder from `ae.safetensors` or an all-in-one file, in `dtype`.
+
+    Raises InputError, naming the file, for another kind.
+    """
     with opened(path, "vae.") as file:
         config = autoencoder_config(file)
         weights: Any = {name: file.weight(name) for name in file.weights()}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config))
-        return AutoencoderKL.from_single_file(weights, config=folder, dtype=dtype, local_files_only=True)
+        return AutoencoderKL.from_single_file(
+            weights, config=folder, dtype=dtype, local_files_only=True
+        )
 
 
 def autoencoder_config(file: Weights) -> dict[str, Any]:
-    """The autoencoder's architecture from the shapes of its weights. Raises InputError, naming the file, for another kind."""
+    """The autoencoder's architecture from the shapes of its weights.
+
+    Raises InputError, naming the file, for another kind.
+    """
     shapes = file.shapes
-    if "decoder.conv_in.weight" not in shapes or "encoder.down.0.block.0.conv1.weight" not in shapes:
+    if (
+        "decoder.conv_in.weight" not in shapes
+        or "encoder.down.0.block.0.conv1.weight" not in shapes
+    ):
         raise InputError(f"{file.path} holds no autoencoder: use ae.safetensors.")
     levels = numbered(shapes, "encoder.down.")
     return AUTOENCODER | {
         "latent_channels": shapes["decoder.conv_in.weight"][1],
         "layers_per_block": numbered(shapes, "encoder.down.0.block."),
-        "block_out_channels": [shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)],
+        "block_out_channels": [
+            shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)
+        ],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
@@ -174,4 +237,6 @@ def autoencoder_config(file: Weights) -> dict[str, Any]:
 
 def numbered(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:
     """How many layers are numbered after a prefix."""
-    return len({name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)})
+    return len(
+        {name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)}
+    )

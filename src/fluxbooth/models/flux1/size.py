@@ -10,7 +10,8 @@ from fluxbooth.models import weight_files
 
 
 def of(source: str) -> Shape:
-    """The shape of a base's source: read from its diffusers folder or single file, or that of FLUX.1, which all others have."""
+    """The shape of a base's source: read from its diffusers folder or single file, or that of
+    FLUX.1, which all others have."""
     path = Path(source)
     if path.is_file():
         from fluxbooth.models.flux1 import components  # loads torch
@@ -33,7 +34,8 @@ def read(folder: Path) -> Shape:
         network["pooled_projection_dim"],
         network["guidance_embeds"],
         network["in_channels"],
-        encoders=weight_files.numbers(folder / "text_encoder") + weight_files.numbers(folder / "text_encoder_2"),
+        encoders=weight_files.numbers(folder / "text_encoder")
+        + weight_files.numbers(folder / "text_encoder_2"),
         autoencoder=weight_files.numbers(folder / "vae"),
         autoencoder_channels=autoencoder["block_out_channels"][0],
     )

@@ -1,7 +1,8 @@
-"""Accounts and their keys. A key is shown once; only its digest is kept, keyed by a pepper that lies beside the database.
+"""Accounts and their keys. A key is shown once; only its digest is kept, keyed by a pepper that
+lies beside the database.
 
-The last letters of a key are a checksum of the rest: one that was cut or mistyped is told apart from one that is not known, and scanners
-for leaked secrets can be sure of what they found.
+The last letters of a key are a checksum of the rest: one that was cut or mistyped is told apart
+from one that is not known, and scanners for leaked secrets can be sure of what they found.
 """
 
 from __future__ import annotations
@@ -27,14 +28,21 @@ PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
 CHECK = 8  # letters of the checksum
 SECRET, SECRET_BYTES = "secret", 32  # file of the data folder
 # asked with every request, so it is put together once
-_OWNER = select(Account, ApiKey.digest).join(ApiKey).where(ApiKey.prefix == bindparam("prefix"), ApiKey.revoked_at.is_(None))
+_OWNER = (
+    select(Account, ApiKey.digest)
+    .join(ApiKey)
+    .where(ApiKey.prefix == bindparam("prefix"), ApiKey.revoked_at.is_(None))
+)
 
 
 def new_pepper(data: Path) -> None:
-    """Makes the secret of a new installation, readable by its user alone; one that is there stays."""
+    """Makes the secret of a new installation, readable by its user alone; one that is there
+    stays."""
     unfinished = data / f"{SECRET}-{secrets.token_hex(8)}"
     try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(
+            os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+        ) as file:
             file.write(secrets.token_bytes(SECRET_BYTES))
             os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):  # two that start at once have one secret
@@ -44,15 +52,20 @@ def new_pepper(data: Path) -> None:
 
 
 def pepper(data: Path) -> bytes:
-    """The secret of an installation. Raises InputError if it is missing: a new one would make every key useless in silence."""
+    """The secret of an installation.
+
+    Raises InputError if it is missing: a new one would make every key useless in silence.
+    """
     try:
         secret = (data / SECRET).read_bytes()
     except FileNotFoundError:
         secret = b""
     if len(secret) < SECRET_BYTES:
         raise InputError(
-            f"The file {data / SECRET} is missing or empty, and without it no key or session of this server opens anything: put it back "
-            f"from a backup. If it is lost for good, write a new one (`head -c {SECRET_BYTES} /dev/urandom > {data / SECRET}`), and make "
+            f"The file {data / SECRET} is missing or empty, and without it no key or session "
+            "of this server opens anything: put it back "
+            "from a backup. If it is lost for good, write a new one (`head -c "
+            f"{SECRET_BYTES} /dev/urandom > {data / SECRET}`), and make "
             "new keys with `fluxbooth key create`."
         )
     return secret
@@ -62,9 +75,14 @@ def create_account(session: Session, name: str) -> Account:
     """A new account. Raises InputError for a name that is taken, or that could be a number."""
     name = " ".join(name.split())
     if not name or name.isdecimal() or len(name) > LONGEST:
-        raise InputError(f"{name!r} cannot be an account's name: take one with letters, up to {LONGEST} characters.")
+        raise InputError(
+            f"{name!r} cannot be an account's name: take one with letters, up to {LONGEST} "
+            "characters."
+        )
     if session.scalar(select(Account.id).where(Account.name == name)) is not None:
-        raise InputError(f"There is an account {name!r} already: `fluxbooth account list` shows them.")
+        raise InputError(
+            f"There is an account {name!r} already: `fluxbooth account list` shows them."
+        )
     account = Account(name=name, webhook_secret=webhooks.new_secret())
     session.add(account)
     session.flush()
@@ -73,7 +91,11 @@ def create_account(session: Session, name: str) -> Account:
 
 def find(session: Session, name: str) -> Account:
     """An account by its name or number. Raises InputError if there is none."""
-    by = Account.id == int(name) if name.isascii() and name.isdecimal() and len(name) < 19 else Account.name == name
+    by = (
+        Account.id == int(name)
+        if name.isascii() and name.isdecimal() and len(name) < 19
+        else Account.name == name
+    )
     account = session.scalar(select(Account).where(by, Account.deleted_at.is_(None)))
     if account is None:
         raise InputError(f"There is no account {name!r}: `fluxbooth account list` shows them.")
@@ -81,7 +103,10 @@ def find(session: Session, name: str) -> Account:
 
 
 def disable(account: Account, disabled: bool) -> None:
-    """Lets nobody in with its keys and sessions any more, or again. What was accepted is finished."""
+    """Lets nobody in with its keys and sessions any more, or again.
+
+    What was accepted is finished.
+    """
     account.disabled_at = now() if disabled else None
 
 
@@ -95,7 +120,14 @@ def create_key(session: Session, account: Account, label: str, secret: bytes) ->
     """A new key in clear; it cannot be shown again."""
     key = PREFIX + secrets.token_urlsafe(32)
     key += checksum(key)
-    session.add(ApiKey(account_id=account.id, prefix=key[:PREFIX_LENGTH], digest=digest(key, secret), label=label[:100]))
+    session.add(
+        ApiKey(
+            account_id=account.id,
+            prefix=key[:PREFIX_LENGTH],
+            digest=digest(key, secret),
+            label=label[:100],
+        )
+    )
     return key
 
 
@@ -104,15 +136,20 @@ def is_operator(session: Session, account: Account) -> bool:
     return account.id == session.scalar(select(func.min(Account.id)))
 
 
-def change(session: Session, account: Account, *, idempotent: bool, auto_extend: bool, face_crop: bool) -> None:
-    """How the account's requests are taken from now on: repeated ones as one, new tunes as kept for good, and with close-ups of faces."""
+def change(
+    session: Session, account: Account, *, idempotent: bool, auto_extend: bool, face_crop: bool
+) -> None:
+    """How the account's requests are taken from now on: repeated ones as one, new tunes as kept
+    for good, and with close-ups of faces."""
     row = session.get_one(Account, account.id)
     row.idempotent, row.auto_extend, row.face_crop = idempotent, auto_extend, face_crop
 
 
 def keys_of(session: Session, account: Account) -> Sequence[ApiKey]:
     """The account's keys, newest first, revoked ones too."""
-    return session.scalars(select(ApiKey).where(ApiKey.account_id == account.id).order_by(ApiKey.id.desc())).all()
+    return session.scalars(
+        select(ApiKey).where(ApiKey.account_id == account.id).order_by(ApiKey.id.desc())
+    ).all()
 
 
 def revoke_key(session: Session, prefix: str, account: Account | None = None) -> None:
@@ -120,7 +157,9 @@ def revoke_key(session: Session, prefix: str, account: Account | None = None) ->
     asked = select(ApiKey).where(ApiKey.prefix == prefix, ApiKey.revoked_at.is_(None))
     row = session.scalar(asked.where(ApiKey.account_id == account.id) if account else asked)
     if row is None:
-        raise InputError(f"There is no key that begins with {prefix!r}: `fluxbooth key list` shows them.")
+        raise InputError(
+            f"There is no key that begins with {prefix!r}: `fluxbooth key list` shows them."
+        )
     row.revoked_at = now()
 
 
@@ -131,7 +170,12 @@ def checksum(text: str) -> str:
 
 def is_whole(key: str) -> bool:
     """Whether it can be a key at all, as far as its letters tell."""
-    return key.startswith(PREFIX) and len(key) <= LONGEST and key.isascii() and key[-CHECK:] == checksum(key[:-CHECK])
+    return (
+        key.startswith(PREFIX)
+        and len(key) <= LONGEST
+        and key.isascii()
+        and key[-CHECK:] == checksum(key[:-CHECK])
+    )
 
 
 def account_of(session: Session, header: str | None, secret: bytes) -> Account | None:

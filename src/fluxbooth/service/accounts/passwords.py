@@ -1,4 +1,7 @@
-"""Signing in by account name and password. Rows keep an argon2id hash; guessing is slowed down by `Guesses`."""
+"""Signing in by account name and password.
+
+Rows keep an argon2id hash; guessing is slowed down by `Guesses`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from fluxbooth.service.errors import Invalid, ServiceError
 
 SHORTEST, LONGEST = 10, 200  # characters
 _hasher = PasswordHasher()  # argon2id with the parameters that the package recommends
-_nobody = _hasher.hash("nobody's")  # checked where there is no account, so that both answers take as long
+# checked where there is no account, so that both answers take as long
+_nobody = _hasher.hash("nobody's")
 _at_once = threading.BoundedSemaphore(2)  # each check takes 64 MB for a moment
 
 
@@ -34,7 +38,12 @@ def change(session: Session, account: Account, old: str, new: str) -> None:
 
 def account_of(session: Session, name: str, password: str) -> Account | None:
     """Whose name and password these are, if anybody's."""
-    row = session.scalar(select(Account).where(Account.name == name, Account.password.is_not(None)).order_by(Account.id).limit(1))
+    row = session.scalar(
+        select(Account)
+        .where(Account.name == name, Account.password.is_not(None))
+        .order_by(Account.id)
+        .limit(1)
+    )
     fits = _fits(row.password or _nobody if row else _nobody, password)
     return row if fits else None
 
@@ -48,15 +57,20 @@ def _fits(kept: str, password: str) -> bool:
 
 
 class Guesses:
-    """How many passwords may be tried in five minutes: five for an account from one address, so that nobody else's failures keep its owner
-    out; twenty from an address; a hundred for an account from anywhere. Safe to share between threads."""
+    """How many passwords may be tried in five minutes: five for an account from one address, so
+    that nobody else's failures keep its owner out; twenty from an address; a hundred for an account
+    from anywhere. Safe to share between threads.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock = threading.Lock()
         self.pair, self.address, self.name = (Throttle(most, 300, clock) for most in (5, 20, 100))
 
     def begin(self, name: str, address: str) -> None:
-        """Counts one more, as wrong until `right` is said. Raises ServiceError (429) where there were too many."""
+        """Counts one more, as wrong until `right` is said.
+
+        Raises ServiceError (429) where there were too many.
+        """
         keys = self._keys(name, address)
         with self.lock:
             for throttle, key in keys:
@@ -77,7 +91,8 @@ class Guesses:
 
 
 def network_of(address: str) -> str:
-    """What counts as one address: of IPv6 the first half, for whoever has one has all that begin like it."""
+    """What counts as one address: of IPv6 the first half, for whoever has one has all that
+    begin like it."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:  # a name, of a socket file
@@ -88,11 +103,14 @@ def network_of(address: str) -> str:
 
 
 class Throttle:
-    """Counts failures by key (an address, a name) in this process, and refuses for a while after too many."""
+    """Counts failures by key (an address, a name) in this process, and refuses for a while
+    after too many."""
 
     MOST_KEYS = 10_000
 
-    def __init__(self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.most, self.seconds, self.clock = most, seconds, clock
         self.failures: OrderedDict[str, list[float]] = OrderedDict()
 
@@ -101,7 +119,11 @@ class Throttle:
         recent = [then for then in self.failures.get(key, []) if then > self.clock() - self.seconds]
         if len(recent) >= self.most:
             wait = max(1, round(recent[-self.most] + self.seconds - self.clock()))
-            raise ServiceError(f"Too many attempts: wait {wait} seconds, or use a sign-in link.", 429, {"Retry-After": str(wait)})
+            raise ServiceError(
+                f"Too many attempts: wait {wait} seconds, or use a sign-in link.",
+                429,
+                {"Retry-After": str(wait)},
+            )
 
     def failed(self, key: str) -> None:
         self.failures.setdefault(key, []).append(self.clock())

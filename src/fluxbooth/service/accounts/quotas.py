@@ -1,4 +1,7 @@
-"""How much an account may have waiting, and stored. Asked in the transaction that would add to it."""
+"""How much an account may have waiting, and stored.
+
+Asked in the transaction that would add to it.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,21 @@ TRY_AGAIN = 30  # seconds
 
 def waiting(session: Session, account_id: int) -> int:
     """Trainings and prompts that are accepted and not over."""
-    tunes = (Tune.account_id == account_id, Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None))
-    prompts = (Prompt.account_id == account_id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
-    return sum(session.scalar(select(func.count()).select_from(row).where(*of)) or 0 for row, of in ((Tune, tunes), (Prompt, prompts)))
+    tunes = (
+        Tune.account_id == account_id,
+        Tune.trained_at.is_(None),
+        Tune.failed_at.is_(None),
+        Tune.deleted_at.is_(None),
+    )
+    prompts = (
+        Prompt.account_id == account_id,
+        Prompt.trained_at.is_(None),
+        Prompt.deleted_at.is_(None),
+    )
+    return sum(
+        session.scalar(select(func.count()).select_from(row).where(*of)) or 0
+        for row, of in ((Tune, tunes), (Prompt, prompts))
+    )
 
 
 def stored(session: Session, account_id: int) -> int:
@@ -31,8 +46,13 @@ def stored(session: Session, account_id: int) -> int:
     sums = (
         select(func.sum(Tune.lora_bytes)).where(*of_tunes),
         select(func.sum(Photo.bytes)).join(Tune, Tune.id == Photo.tune_id).where(*of_tunes),
-        select(func.sum(Checkpoint.bytes)).join(Tune, Tune.id == Checkpoint.tune_id).where(*of_tunes),
-        select(func.sum(Sample.bytes)).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(*of_tunes),
+        select(func.sum(Checkpoint.bytes))
+        .join(Tune, Tune.id == Checkpoint.tune_id)
+        .where(*of_tunes),
+        select(func.sum(Sample.bytes))
+        .join(Checkpoint)
+        .join(Tune, Tune.id == Checkpoint.tune_id)
+        .where(*of_tunes),
         select(func.sum(Prompt.input_bytes)).where(*of_prompts),
         select(func.sum(Image.bytes)).join(Prompt, Prompt.id == Image.prompt_id).where(*of_prompts),
     )
@@ -41,7 +61,8 @@ def stored(session: Session, account_id: int) -> int:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an account may take; 0 is no limit. The names are those of the settings, and of the account's columns."""
+    """What an account may take; 0 is no limit. The names are those of the settings, and of the
+    account's columns."""
 
     requests_per_second: float
     waiting_jobs: int
@@ -51,11 +72,16 @@ class Limits:
 def limits(settings: Settings, account: Account) -> Limits:
     """The account's own limits, where the operator gave it some, else those of the settings."""
     own = {name: getattr(account, name) for name in LIMITS}
-    return Limits(**{name: getattr(settings, name) if value is None else value for name, value in own.items()})
+    return Limits(
+        **{name: getattr(settings, name) if value is None else value for name, value in own.items()}
+    )
 
 
 def check(session: Session, settings: Settings, account: Account, incoming: int = 0) -> None:
-    """Whether one more job, and so many bytes with it, may come. Raises ServiceError: 429 where waiting helps, else 422."""
+    """Whether one more job, and so many bytes with it, may come.
+
+    Raises ServiceError: 429 where waiting helps, else 422.
+    """
     may = limits(settings, account)
     if may.waiting_jobs and waiting(session, account.id) >= may.waiting_jobs:
         said = f"{may.waiting_jobs} jobs are the most that may wait: ask again when one is done."
@@ -68,7 +94,10 @@ def check_room(session: Session, settings: Settings, account: Account, incoming:
     may = limits(settings, account)
     room = may.stored_mb * MB
     if room and (taken := stored(session, account.id) + incoming) >= room:
-        raise ServiceError(f"Your files would take {taken / MB:.1f} MB of {may.stored_mb} MB: delete tunes or prompts first.")
+        raise ServiceError(
+            f"Your files would take {taken / MB:.1f} MB of {may.stored_mb} MB: delete tunes "
+            "or prompts first."
+        )
 
 
 LIMITS = tuple(field.name for field in fields(Limits))

@@ -1,4 +1,5 @@
-"""How a browser becomes somebody: a link that is good once, then a session. Rows keep digests only, as they do of keys."""
+"""How a browser becomes somebody: a link that is good once, then a session. Rows keep digests
+only, as they do of keys."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ def new_link(session: Session, account: Account, secret: bytes) -> str:
     """A token that signs its bearer in as this account, once."""
     token = secrets.token_urlsafe(32)
     session.execute(delete(Link).where(or_(Link.expires_at < now(), Link.used_at.is_not(None))))
-    session.add(Link(account_id=account.id, digest=digest(token, secret), expires_at=now() + LINK_LIFE))
+    session.add(
+        Link(account_id=account.id, digest=digest(token, secret), expires_at=now() + LINK_LIFE)
+    )
     return token
 
 
@@ -31,7 +34,11 @@ def account_of_link(session: Session, token: str, secret: bytes) -> Account | No
 def _link(session: Session, token: str, secret: bytes) -> Link | None:
     if not 0 < len(token) <= LONGEST:
         return None
-    return session.scalar(select(Link).where(Link.digest == digest(token, secret), Link.used_at.is_(None), Link.expires_at > now()))
+    return session.scalar(
+        select(Link).where(
+            Link.digest == digest(token, secret), Link.used_at.is_(None), Link.expires_at > now()
+        )
+    )
 
 
 def sign_in(session: Session, token: str, secret: bytes) -> str | None:
@@ -46,7 +53,11 @@ def sign_in(session: Session, token: str, secret: bytes) -> str | None:
 def new_session(session: Session, account_id: int, secret: bytes) -> str:
     """The id of a session for somebody who proved to be this account."""
     made = secrets.token_urlsafe(32)
-    session.add(WebSession(account_id=account_id, digest=digest(made, secret), expires_at=now() + SESSION_LIFE))
+    session.add(
+        WebSession(
+            account_id=account_id, digest=digest(made, secret), expires_at=now() + SESSION_LIFE
+        )
+    )
     return made
 
 
@@ -54,7 +65,9 @@ def account_of(session: Session, cookie: str | None, secret: bytes) -> Account |
     """Whose session a cookie names, if it is still open."""
     if not cookie or len(cookie) > LONGEST:
         return None
-    open_session = select(WebSession.account_id).where(WebSession.digest == digest(cookie, secret), WebSession.expires_at > now())
+    open_session = select(WebSession.account_id).where(
+        WebSession.digest == digest(cookie, secret), WebSession.expires_at > now()
+    )
     return session.scalar(select(Account).where(Account.id == open_session.scalar_subquery()))
 
 

@@ -1,8 +1,11 @@
-"""Money: a ledger of whole millicents (100,000 are a dollar), one row a movement. What an account has is the sum of its rows.
+"""Money: a ledger of whole millicents (100,000 are a dollar), one row a movement. What an account
+has is the sum of its rows.
 
-Work that costs something moves money twice. A `hold` takes its price in the transaction that accepts it; then a `capture` (of 0: the
-money is gone already) says that it was delivered, or a `refund` gives it back, in the transaction that ends it. Each is written
-once for a job, which the database holds too, so that a step that is repeated after a kill moves nothing. Work that is free leaves no row.
+Work that costs something moves money twice. A `hold` takes its price in the transaction that
+accepts it; then a `capture` (of 0: the money is gone already) says that it was delivered, or a
+`refund` gives it back, in the transaction that ends it. Each is written once for a job, which the
+database holds too, so that a step that is repeated after a kill moves nothing. Work that is free
+leaves no row.
 """
 
 from __future__ import annotations
@@ -24,10 +27,17 @@ MOST = 10**9  # dollars in one movement
 
 def balance(session: Session, account_id: int) -> int:
     """What an account has and no work holds, in millicents."""
-    return session.scalar(select(func.sum(Movement.amount_mc)).where(Movement.account_id == account_id)) or 0
+    return (
+        session.scalar(
+            select(func.sum(Movement.amount_mc)).where(Movement.account_id == account_id)
+        )
+        or 0
+    )
 
 
-def movements(session: Session, account: Account, *, limit: int, before: int | None = None) -> Sequence[Movement]:
+def movements(
+    session: Session, account: Account, *, limit: int, before: int | None = None
+) -> Sequence[Movement]:
     """The account's ledger, newest first; `before` is the lowest id seen so far."""
     query = select(Movement).where(Movement.account_id == account.id)
     if before is not None:
@@ -35,8 +45,11 @@ def movements(session: Session, account: Account, *, limit: int, before: int | N
     return session.scalars(query.order_by(Movement.id.desc()).limit(limit)).all()
 
 
-def credit(session: Session, account: Account, amount_mc: int, reference: str | None = None) -> Movement:
-    """Gives an account money, or with a negative amount takes some back. What has a reference is credited once, however often it is said.
+def credit(
+    session: Session, account: Account, amount_mc: int, reference: str | None = None
+) -> Movement:
+    """Gives an account money, or with a negative amount takes some back. What has a reference is
+    credited once, however often it is said.
 
     Raises InputError for a reference that was used for another amount or account.
     """
@@ -46,22 +59,37 @@ def credit(session: Session, account: Account, amount_mc: int, reference: str | 
     if known is None:
         return _write(session, account.id, job, "credit", amount_mc)
     if (known.account_id, known.amount_mc) != (account.id, amount_mc):
-        raise InputError(f"The reference {reference!r} was used for {dollars(known.amount_mc)} to another account or in another amount.")
+        raise InputError(
+            f"The reference {reference!r} was used for {dollars(known.amount_mc)} to another "
+            "account or in another amount."
+        )
     return known
 
 
 def cover(session: Session, account_id: int, amount_mc: int) -> None:
-    """Holds the balance still until the transaction ends. Raises ServiceError (402) if it is less than the amount."""
+    """Holds the balance still until the transaction ends.
+
+    Raises ServiceError (402) if it is less than the amount.
+    """
     if not amount_mc:
         return
     _lock(session, account_id)
     free = balance(session, account_id)
     if amount_mc > free:
-        raise ServiceError(f"Funds do not cover this: it costs {dollars(amount_mc)}, and {dollars(free)} are free. Add credit first.", 402)
+        raise ServiceError(
+            (
+                f"Funds do not cover this: it costs {dollars(amount_mc)}, and {dollars(free)} "
+                "are free. Add credit first."
+            ),
+            402,
+        )
 
 
 def hold(session: Session, account_id: int, job: str, amount_mc: int) -> None:
-    """Takes the price of a job that is accepted. Raises ServiceError (402) if the balance does not cover it."""
+    """Takes the price of a job that is accepted.
+
+    Raises ServiceError (402) if the balance does not cover it.
+    """
     if not amount_mc or _rows(session, job):
         return
     cover(session, account_id, amount_mc)
@@ -89,13 +117,22 @@ def dollars(amount_mc: int) -> str:
 
 
 def millicents(text: str) -> int:
-    """Dollars as they are typed. Raises InputError for what is no amount, or has parts of a millicent."""
+    """Dollars as they are typed.
+
+    Raises InputError for what is no amount, or has parts of a millicent.
+    """
     try:
         amount = Decimal(text.strip().removeprefix("$")) * DOLLAR
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite() or amount != amount.to_integral_value() or not 0 < abs(amount) <= MOST * DOLLAR:
-        raise InputError(f"{text!r} is no amount: write dollars like 25 or 4.50, with at most five decimals.")
+    if (
+        not amount.is_finite()
+        or amount != amount.to_integral_value()
+        or not 0 < abs(amount) <= MOST * DOLLAR
+    ):
+        raise InputError(
+            f"{text!r} is no amount: write dollars like 25 or 4.50, with at most five decimals."
+        )
     return int(amount)
 
 
@@ -121,5 +158,6 @@ def _write(session: Session, account_id: int, job: str, kind: str, amount_mc: in
 
 
 def _lock(session: Session, account_id: int) -> None:
-    """One at a time may look at a balance and spend it; SQLite's write transactions are alone anyhow."""
+    """One at a time may look at a balance and spend it; SQLite's write transactions are alone
+    anyhow."""
     session.execute(select(Account.id).where(Account.id == account_id).with_for_update())

@@ -1,4 +1,5 @@
-"""What work costs: the operator's price list, and the sums that follow from it. Whole millicents; 100,000 are a dollar."""
+"""What work costs: the operator's price list, and the sums that follow from it. Whole
+millicents; 100,000 are a dollar."""
 
 from __future__ import annotations
 
@@ -13,8 +14,18 @@ from fluxbooth.specs import TrainSpec, steps_for
 MEGAPIXEL = 2**20
 Price = Annotated[int, Field(ge=0, le=10**10)]
 Preset = Literal["none", "flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"]
-Option = Literal["super_resolution", "hires_fix", "inpaint_faces", "face_correct", "face_swap", "film_grain", "color_grading", "style"]
-DONE = frozenset[str]()  # of the options, those that change a picture here: a price for another would be charged for nothing
+Option = Literal[
+    "super_resolution",
+    "hires_fix",
+    "inpaint_faces",
+    "face_correct",
+    "face_swap",
+    "film_grain",
+    "color_grading",
+    "style",
+]
+# of the options, those that change a picture here: a price for another would be charged for nothing
+DONE = frozenset[str]()
 
 
 class Prices(BaseModel):
@@ -22,16 +33,21 @@ class Prices(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    step: dict[Preset, Price] = Field(default_factory=dict)  # of a training, by preset; `none` is without one
+    # of a training, by preset; `none` is without one
+    step: dict[Preset, Price] = Field(default_factory=dict)
     picture: Price = 0  # each picture, however small
     megapixel: Price = 0  # on top, for each 2**20 pixels of it, in proportion
-    options: dict[Option, Price] = Field(default_factory=dict)  # on top, for each picture that asks for it
+    # on top, for each picture that asks for it
+    options: dict[Option, Price] = Field(default_factory=dict)
 
     @field_validator("options")
     @classmethod
     def _are_done(cls, options: dict[Option, int]) -> dict[Option, int]:
         if idle := [name for name, price in options.items() if price and name not in DONE]:
-            raise ValueError(f"{', '.join(idle)} cannot have a price, because this version accepts it and does nothing: take it out")
+            raise ValueError(
+                f"{', '.join(idle)} cannot have a price, because this version accepts it and "
+                "does nothing: take it out"
+            )
         return options
 
 
@@ -41,7 +57,8 @@ def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:
 
 
 def drawing_cost(prices: Prices, spec: Mapping[str, Any], fields: Mapping[str, Any]) -> int:
-    """Of all pictures of a prompt: `spec` is its GenerateSpec, `fields` what else it asked for. Fractions are rounded up."""
+    """Of all pictures of a prompt: `spec` is its GenerateSpec, `fields` what else it asked for.
+    Fractions are rounded up."""
     each = prices.picture + -(-pixels(spec) * prices.megapixel // MEGAPIXEL)
     each += sum(price for name, price in prices.options.items() if fields.get(name))
     return spec["num_images"] * each

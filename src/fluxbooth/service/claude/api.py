@@ -23,7 +23,8 @@ DEFAULT_WAIT = 20  # seconds
 
 @dataclass(frozen=True)
 class Task:
-    """What Claude is asked to do: by which setting its model is chosen, its instructions, the schema of its answer."""
+    """What Claude is asked to do: by which setting its model is chosen, its instructions, the
+    schema of its answer."""
 
     model: str
     """Name of the setting."""
@@ -37,31 +38,46 @@ class Task:
 def ask(settings: Settings, task: Task, messages: Sequence[Json], seconds: float) -> str:
     """Claude's answer: JSON by the task's schema, if it kept to it.
 
-    Raises ServiceError, one sentence, for everything else: 422 if it declines, 502-504 for what may pass.
+    Raises ServiceError, one sentence, for everything else: 422 if it declines, 502-504 for what may
+    pass.
     """
     door = client(settings.anthropic_api_key, settings.anthropic_url)
     import anthropic
 
     asked: Any = {
-        "model": getattr(settings, task.model), "max_tokens": task.most_tokens, "system": task.system, "messages": messages,
-        "output_config": {"format": {"type": "json_schema", "schema": task.schema}}, "timeout": seconds,
-    }  # fmt: skip
+        "model": getattr(settings, task.model),
+        "max_tokens": task.most_tokens,
+        "system": task.system,
+        "messages": messages,
+        "output_config": {"format": {"type": "json_schema", "schema": task.schema}},
+        "timeout": seconds,
+    }
     try:
         answer = door.messages.create(**asked)
     except anthropic.APITimeoutError as error:
-        raise ServiceError(f"Claude did not answer within {seconds:.0f} seconds: try again.", 504) from error
+        raise ServiceError(
+            f"Claude did not answer within {seconds:.0f} seconds: try again.", 504
+        ) from error
     except anthropic.APIConnectionError as error:
-        raise ServiceError("Claude cannot be reached from this server: try again later.", 503, _wait(None)) from error
+        raise ServiceError(
+            "Claude cannot be reached from this server: try again later.", 503, _wait(None)
+        ) from error
     except anthropic.AuthenticationError as error:
-        raise ServiceError("Claude refused this server's key: check FLUXBOOTH_ANTHROPIC_API_KEY.", 503) from error
+        raise ServiceError(
+            "Claude refused this server's key: check FLUXBOOTH_ANTHROPIC_API_KEY.", 503
+        ) from error
     except anthropic.APIStatusError as error:
         if error.status_code == 429 or error.status_code >= 500:
             wait = _wait(error.response.headers.get("retry-after"))
             raise ServiceError("Claude is busy: try again a little later.", 503, wait) from error
         where = f"FLUXBOOTH_{task.model.upper()}"
-        raise ServiceError(f"Claude refused the request with status {error.status_code}: check {where}.", 502) from error
+        raise ServiceError(
+            f"Claude refused the request with status {error.status_code}: check {where}.", 502
+        ) from error
     except anthropic.AnthropicError as error:
-        raise ServiceError(f"Claude's answer cannot be read ({type(error).__name__}): try again.", 502) from error
+        raise ServiceError(
+            f"Claude's answer cannot be read ({type(error).__name__}): try again.", 502
+        ) from error
     if answer.stop_reason == "refusal":
         raise ServiceError(task.declined)
     return "".join(block.text for block in answer.content if block.type == "text")
@@ -69,11 +85,16 @@ def ask(settings: Settings, task: Task, messages: Sequence[Json], seconds: float
 
 @functools.lru_cache(maxsize=1)
 def client(key: str | None, url: str | None) -> Anthropic:
-    """One for all threads, so that its connections are used again. Making it takes seconds the first time."""
+    """One for all threads, so that its connections are used again.
+
+    Making it takes seconds the first time.
+    """
     try:
         import anthropic
     except ImportError as error:
-        raise ServiceError("Claude needs the anthropic package: install fluxbooth[themes].", 503) from error
+        raise ServiceError(
+            "Claude needs the anthropic package: install fluxbooth[themes].", 503
+        ) from error
     return anthropic.Anthropic(api_key=key, base_url=url or None, max_retries=0)
 
 
@@ -84,4 +105,8 @@ def warm(settings: Settings) -> None:
 
 
 def _wait(header: str | None) -> dict[str, str]:
-    return {"Retry-After": header if header and header.isdecimal() and len(header) < 5 else str(DEFAULT_WAIT)}
+    return {
+        "Retry-After": header
+        if header and header.isdecimal() and len(header) < 5
+        else str(DEFAULT_WAIT)
+    }

@@ -1,5 +1,5 @@
-"""What can be told of one photo: measured here, the faces by the extra `faces`, the rest by Claude where it may look. Nothing is guessed:
-what cannot be told is left out.
+"""What can be told of one photo: measured here, the faces by the extra `faces`, the rest by Claude
+where it may look. Nothing is guessed: what cannot be told is left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ SHORTEST_LOOK = 0.3  # seconds: Claude is not asked for less
 
 
 def measured(path: Path, base: str) -> tuple[Json, np.ndarray]:
-    """blurry, low_resolution (less than the smallest size that `base` trains at), low_quality (either), and the pixels, reduced.
+    """blurry, low_resolution (less than the smallest size that `base` trains at), low_quality
+    (either), and the pixels, reduced.
 
     Raises Invalid for what is no picture; the file is decoded in a process of its own.
     """
@@ -32,17 +33,22 @@ def measured(path: Path, base: str) -> tuple[Json, np.ndarray]:
     except InputError as error:
         raise Invalid({"file": [str(error).replace(path.name, "the file")]}) from None
     side = min(registry.find(base).resolutions)
-    blurry, low = inspection.sharpness(photo.pixels) < inspection.BLURRED, photo.width * photo.height < side * side
+    blurry = inspection.sharpness(photo.pixels) < inspection.BLURRED
+    low = photo.width * photo.height < side * side
     shown = {"name": "", "blurry": blurry, "low_resolution": low, "low_quality": blurry or low}
     return {**shown, "width": photo.width, "height": photo.height}, photo.pixels
 
 
 def people(pixels: np.ndarray) -> Json:
-    """includes_multiple_people and full_body_image_or_longshot by the faces on it; nothing if there is none, or no extra to find them."""
+    """includes_multiple_people and full_body_image_or_longshot by the faces on it; nothing if
+    there is none, or no extra to find them."""
     found = faces.find(pixels) if faces.available() else []
     if not found:
         return {}
-    return {"includes_multiple_people": len(found) > 1, "full_body_image_or_longshot": found[0].height < LONG_SHOT}
+    return {
+        "includes_multiple_people": len(found) > 1,
+        "full_body_image_or_longshot": found[0].height < LONG_SHOT,
+    }
 
 
 def claude_looks(settings: Settings) -> bool:
@@ -51,7 +57,8 @@ def claude_looks(settings: Settings) -> bool:
 
 
 def seen(settings: Settings, pixels: np.ndarray, expected: str, until: float) -> Json:
-    """What Claude sees before `time.monotonic()` is `until`, else `warnings` that say why it saw nothing."""
+    """What Claude sees before `time.monotonic()` is `until`, else `warnings` that say why it
+    saw nothing."""
     left = until - time.monotonic()
     if left < SHORTEST_LOOK:
         return late()
@@ -62,4 +69,6 @@ def seen(settings: Settings, pixels: np.ndarray, expected: str, until: float) ->
 
 
 def late() -> Json:
-    return {"warnings": ["Claude did not describe the photo in time: what only it can see is left out."]}
+    return {
+        "warnings": ["Claude did not describe the photo in time: what only it can see is left out."]
+    }

@@ -1,4 +1,5 @@
-"""What a request may ask: the contract's fields, read leniently. Blank text is null, numbers may be text, unknown keys are ignored."""
+"""What a request may ask: the contract's fields, read leniently. Blank text is null, numbers
+may be text, unknown keys are ignored."""
 
 from __future__ import annotations
 
@@ -6,7 +7,16 @@ import json
 import urllib.parse
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from fluxbooth.prompts.language import MAX_CHARACTERS
 from fluxbooth.service.errors import Invalid
@@ -17,7 +27,13 @@ BLANK = ("", "null", "undefined", None)
 
 def _callback(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or len(url) > 2048 or not url.isprintable():
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.username
+        or len(url) > 2048
+        or not url.isprintable()
+    ):
         raise ValueError("must be a http or https address without a password")
     return url
 
@@ -45,7 +61,10 @@ def _as_object(value: Any) -> Any:
             raise ValueError("must be an object") from None
     if not isinstance(value, dict):
         raise ValueError("must be an object")
-    return {str(k)[:100]: v if isinstance(v, (bool, int, float)) or v is None else str(v)[:1000] for k, v in list(value.items())[:100]}
+    return {
+        str(k)[:100]: v if isinstance(v, (bool, int, float)) or v is None else str(v)[:1000]
+        for k, v in list(value.items())[:100]
+    }
 
 
 def _plain_text(value: str) -> str:
@@ -67,7 +86,8 @@ Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
 
 class Form(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-    STAND_INS: ClassVar[dict[str, str]] = {}  # for fields that are needed, where the form is read leniently
+    # for fields that are needed, where the form is read leniently
+    STAND_INS: ClassVar[dict[str, str]] = {}
     _wrong: dict[str, list[str]] = PrivateAttr(default_factory=dict)
 
     @property
@@ -80,7 +100,9 @@ class Form(BaseModel):
     def _blank_is_absent(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             raise ValueError("must be an object")
-        return {k: v for k, v in values.items() if not (isinstance(v, (str, type(None))) and v in BLANK)}
+        return {
+            k: v for k, v in values.items() if not (isinstance(v, (str, type(None))) and v in BLANK)
+        }
 
     @classmethod
     def read(cls, values: Any) -> Self:
@@ -92,20 +114,26 @@ class Form(BaseModel):
 
     @classmethod
     def lenient(cls, values: Any) -> Self:
-        """The form without the fields that will not do, for who finds more faults before all are told; `wrong` has these.
+        """The form without the fields that will not do, for who finds more faults before all are
+        told; `wrong` has these.
 
-        Raises Invalid for what is no object, and without a field that is needed and has no stand-in.
+        Raises Invalid for what is no object, and without a field that is needed and has no
+        stand-in.
         """
         wrong = cls.refused(values) if isinstance(values, dict) else {}
         try:
             form = cls.model_validate(values)
         except ValidationError as error:
             wrong |= field_map(error)
-            needed = {name for name, field in cls.model_fields.items() if field.is_required()} - cls.STAND_INS.keys()
+            needed = {
+                name for name, field in cls.model_fields.items() if field.is_required()
+            } - cls.STAND_INS.keys()
             if not isinstance(values, dict) or needed & wrong.keys():
                 raise Invalid(wrong) from None
             stand_ins = {name: value for name, value in cls.STAND_INS.items() if name in wrong}
-            form = cls.model_validate({name: value for name, value in values.items() if name not in wrong} | stand_ins)
+            form = cls.model_validate(
+                {name: value for name, value in values.items() if name not in wrong} | stand_ins
+            )
         form._wrong = wrong
         return form
 
@@ -141,7 +169,19 @@ class PromptForm(Form):
     controlnet_txt2img: bool = False
     controlnet_conditioning_scale: float | None = Field(default=None, ge=0, le=1)
     denoising_strength: float | None = Field(default=None, ge=0, le=1)
-    scheduler: Literal["euler", "euler_a", "dpm++2m_karras", "dpm++sde_karras", "dpm++2m", "dpm++sde", "lcm", "tcd"] | None = None
+    scheduler: (
+        Literal[
+            "euler",
+            "euler_a",
+            "dpm++2m_karras",
+            "dpm++sde_karras",
+            "dpm++2m",
+            "dpm++sde",
+            "lcm",
+            "tcd",
+        ]
+        | None
+    ) = None
     backend_version: Literal["0", "1"] | None = None
     style: Text | None = Field(default=None, max_length=100)
     color_grading: Text | None = Field(default=None, max_length=100)
@@ -159,17 +199,24 @@ class PromptForm(Form):
 
     @classmethod
     def refused(cls, values: dict[str, Any]) -> dict[str, list[str]]:
-        """Pictures are taken out of a prompt of its own before its form is read; the rest nobody here can draw."""
+        """Pictures are taken out of a prompt of its own before its form is read; the rest
+        nobody here can draw."""
         given = [name for name, value in values.items() if value not in (*BLANK, [])]
-        wrong = {name: "is not offered by this server" for name in given if name.startswith(("video", "audio_", "input_video"))}
+        wrong = {
+            name: "is not offered by this server"
+            for name in given
+            if name.startswith(("video", "audio_", "input_video"))
+        }
         wrong |= {
             name: "belongs to a prompt of its own: send it with POST /prompts"
-            for name in given if name.removesuffix("_url").removesuffix("_base64") in ("input_image", "mask_image")
-        }  # fmt: skip
+            for name in given
+            if name.removesuffix("_url").removesuffix("_base64") in ("input_image", "mask_image")
+        }
         wrong |= {
             name: "is not offered by this server: one picture to start from is input_image"
-            for name in given if name.startswith("image_references")
-        }  # fmt: skip
+            for name in given
+            if name.startswith("image_references")
+        }
         return {name: [message] for name, message in wrong.items()}
 
 
@@ -191,7 +238,9 @@ class TuneForm(Form):
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     # each a PromptForm, read when its tune is known
-    prompts_attributes: Annotated[list[Any], BeforeValidator(_as_list)] = Field(default_factory=list, max_length=100)
+    prompts_attributes: Annotated[list[Any], BeforeValidator(_as_list)] = Field(
+        default_factory=list, max_length=100
+    )
 
 
 class MoreForm(Form):
@@ -219,21 +268,29 @@ class PackRun(Form):
 
     tune_ids: Numbers = Field(default_factory=list, max_length=20)
     prompt_ids: Numbers = Field(default_factory=list, max_length=200)
-    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(
+        default_factory=dict
+    )
     prompts_callback: Callback | None = None
 
 
 class ThemeForm(Form):
     theme: Text = Field(max_length=1000)
     tune_ids: Numbers = Field(min_length=1, max_length=10)
-    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(default_factory=dict)
+    prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(
+        default_factory=dict
+    )
     draft: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _misspelt(cls, values: Any) -> Any:
         """The public documents spell `tune_ids` in two ways."""
-        return {"tune_ids": values["tuen_ids"], **values} if isinstance(values, dict) and "tuen_ids" in values else values
+        return (
+            {"tune_ids": values["tuen_ids"], **values}
+            if isinstance(values, dict) and "tuen_ids" in values
+            else values
+        )
 
 
 class AccountPatch(Form):
@@ -250,10 +307,11 @@ class TunePatch(Form):
 
 # of pydantic's errors, those whose own words speak to programmers
 WORDS = {
-    "missing": "can't be blank",
-    "int_parsing": "must be a whole number", "int_type": "must be a whole number", "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number", "float_type": "must be a number", "finite_number": "must be a number",
-    "bool_parsing": "must be true or false", "bool_type": "must be true or false", "string_type": "must be text",
+    "missing": "can't be blank", "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number", "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number", "float_type": "must be a number",
+    "finite_number": "must be a number", "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false", "string_type": "must be text",
     "string_pattern_mismatch": "must be without <, > and :, and a token without spaces",
 }  # fmt: skip
 
@@ -266,10 +324,17 @@ def field_map(error: ValidationError) -> dict[str, list[str]]:
         if row["type"] in WORDS:
             message = WORDS[row["type"]]
         elif row["type"] == "too_long":
-            message = f"must have at most {limits['max_length']} items, not {limits['actual_length']}"
+            message = (
+                f"must have at most {limits['max_length']} items, not {limits['actual_length']}"
+            )
         elif row["type"] == "value_error":
             message = str(limits.get("error", row["msg"]))
         else:
-            message = row["msg"].replace("Input should be", "must be").replace("String should", "must").replace("List should", "must")
+            message = (
+                row["msg"]
+                .replace("Input should be", "must be")
+                .replace("String should", "must")
+                .replace("List should", "must")
+            )
         fields.setdefault(name, []).append(message)
     return fields

@@ -1,4 +1,7 @@
-"""Rows as the JSON objects of the contract. A healthy object never carries a truthy `error`, `status` or `message`."""
+"""Rows as the JSON objects of the contract.
+
+A healthy object never carries a truthy `error`, `status` or `message`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
-NO_FACES = "This server does not look for faces (it lacks fluxbooth[faces]): face_crop was left out, and the whole photos are learnt."
+NO_FACES = (
+    "This server does not look for faces (it lacks fluxbooth[faces]): face_crop was left out, "
+    "and the whole photos are learnt."
+)
 NO_FACE_CORRECT = "training_face_correct does nothing here: the photos are learnt as they are."
 
 
@@ -25,22 +31,48 @@ def time(value: datetime.datetime | None) -> str | None:
 def tune(row: Tune, settings: Settings, sign: Any) -> Json:
     """`sign` makes the short-lived address of a stored file from its key."""
     shown: Json = {
-        "id": row.id, "title": row.title, "name": row.name, "is_api": True, "token": row.token, "eta": time(row.eta),
-        "callback": row.callback, "trained_at": time(row.trained_at), "started_training_at": time(row.started_training_at),
-        "expires_at": time(row.expires_at), "created_at": time(row.created_at), "updated_at": time(row.updated_at),
-        "model_type": row.model_type, "base_tune_id": row.base_tune_id, "branch": row.branch, "args": None, "steps": row.steps,
-        "preset": row.preset, "face_crop": row.face_crop, "training_face_correct": row.training_face_correct,
-        "auto_extend": row.auto_extend, "ckpt_url": None, "ckpt_urls": [], "url": f"{settings.url}/tunes/{row.id}.json",
+        "id": row.id,
+        "title": row.title,
+        "name": row.name,
+        "is_api": True,
+        "token": row.token,
+        "eta": time(row.eta),
+        "callback": row.callback,
+        "trained_at": time(row.trained_at),
+        "started_training_at": time(row.started_training_at),
+        "expires_at": time(row.expires_at),
+        "created_at": time(row.created_at),
+        "updated_at": time(row.updated_at),
+        "model_type": row.model_type,
+        "base_tune_id": row.base_tune_id,
+        "branch": row.branch,
+        "args": None,
+        "steps": row.steps,
+        "preset": row.preset,
+        "face_crop": row.face_crop,
+        "training_face_correct": row.training_face_correct,
+        "auto_extend": row.auto_extend,
+        "ckpt_url": None,
+        "ckpt_urls": [],
+        "url": f"{settings.url}/tunes/{row.id}.json",
         "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
-        "characteristics": row.characteristics, "base": base_name(row.base), "cost_mc": row.cost_mc,
-        "continues": row.continues, "warnings": warnings(row),
+        "characteristics": row.characteristics,
+        "base": base_name(row.base),
+        "cost_mc": row.cost_mc,
+        "continues": row.continues,
+        "warnings": warnings(row),
         "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
-    }  # fmt: skip
+    }
     if row.lora and settings.lora_download and row.trained_at:
         shown["ckpt_url"] = sign(row.lora)
         shown["ckpt_urls"] = [shown["ckpt_url"]]
     if row.failed_at:
-        shown |= {"failed_at": time(row.failed_at), "user_error": row.user_error, "error": row.user_error, "status": "failed"}
+        shown |= {
+            "failed_at": time(row.failed_at),
+            "user_error": row.user_error,
+            "error": row.user_error,
+            "status": "failed",
+        }
     return shown
 
 
@@ -51,40 +83,74 @@ def base_name(base: str) -> str:
 
 def warnings(row: Tune) -> list[str]:
     """What was asked for and left out, and what its training said."""
-    left_out = {NO_FACES: row.face_crop and not row.spec.get("face_crop"), NO_FACE_CORRECT: row.training_face_correct}
+    left_out = {
+        NO_FACES: row.face_crop and not row.spec.get("face_crop"),
+        NO_FACE_CORRECT: row.training_face_correct,
+    }
     return [*(sentence for sentence, is_so in left_out.items() if is_so), *row.warnings]
 
 
 def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Any) -> Json:
     """Ours: no other server shows these."""
     return {
-        "step": row.step, "chosen": row.lora is not None and row.lora == tune.lora, "likeness": row.likeness,
+        "step": row.step,
+        "chosen": row.lora is not None and row.lora == tune.lora,
+        "likeness": row.likeness,
         "url": sign(row.lora) if row.lora and settings.lora_download else None,
-        "samples": [{"text": sample.text, "url": sign(sample.key), "likeness": sample.likeness} for sample in row.samples],
-    }  # fmt: skip
+        "samples": [
+            {"text": sample.text, "url": sign(sample.key), "likeness": sample.likeness}
+            for sample in row.samples
+        ],
+    }
 
 
 def public_tune(number: int, settings: Settings) -> Json:
     since = time(PUBLIC_SINCE)
     title = PUBLIC_TITLES.get(number, f"Base {number}")
     return {
-        "id": number, "title": title + (" (answered by nano)" if settings.base == "nano" else ""), "name": "base", "is_api": False,
-        "token": None, "eta": since, "callback": None, "trained_at": since, "started_training_at": since, "expires_at": None,
-        "created_at": since, "updated_at": since, "model_type": None, "base_tune_id": None, "branch": "flux1", "args": None,
-        "steps": None, "preset": None, "face_crop": False, "training_face_correct": False, "auto_extend": True, "ckpt_url": None,
-        "ckpt_urls": [], "url": f"{settings.url}/tunes/{number}.json", "orig_images": [], "characteristics": {},
-        "base": "nano" if settings.base == "nano" else base_name(settings.base_tunes[number]), "cost_mc": 0, "continues": None,
-        "warnings": [], "ref_with_trigger": "",
-    }  # fmt: skip
+        "id": number,
+        "title": title + (" (answered by nano)" if settings.base == "nano" else ""),
+        "name": "base",
+        "is_api": False,
+        "token": None,
+        "eta": since,
+        "callback": None,
+        "trained_at": since,
+        "started_training_at": since,
+        "expires_at": None,
+        "created_at": since,
+        "updated_at": since,
+        "model_type": None,
+        "base_tune_id": None,
+        "branch": "flux1",
+        "args": None,
+        "steps": None,
+        "preset": None,
+        "face_crop": False,
+        "training_face_correct": False,
+        "auto_extend": True,
+        "ckpt_url": None,
+        "ckpt_urls": [],
+        "url": f"{settings.url}/tunes/{number}.json",
+        "orig_images": [],
+        "characteristics": {},
+        "base": "nano" if settings.base == "nano" else base_name(settings.base_tunes[number]),
+        "cost_mc": 0,
+        "continues": None,
+        "warnings": [],
+        "ref_with_trigger": "",
+    }
 
 
-# of PromptForm, as stored in `fields`, in the order of the contract; what is absent is shown as its default
+# of PromptForm, as stored in `fields`, in the order of the contract; what is absent is shown as its
+# default
 PROMPT_FIELDS: Json = {
-    "negative_prompt": "", "cfg_scale": None, "steps": None, "super_resolution": False, "ar": "1:1", "seed": None,
-    "controlnet_conditioning_scale": None, "controlnet_txt2img": False, "denoising_strength": None, "style": None,
-    "aspect_ratio": None, "resolution": None, "w": None, "h": None, "scheduler": None, "color_grading": None, "film_grain": False,
-    "hires_fix": False, "face_correct": False, "face_swap": False, "inpaint_faces": False, "prompt_expansion": False, "theme": None,
-    "controlnet": None, "use_lpw": False, "backend_version": None,
+    "negative_prompt": "", "cfg_scale": None, "steps": None, "super_resolution": False, "ar": "1:1",
+    "seed": None, "controlnet_conditioning_scale": None, "controlnet_txt2img": False,
+    "denoising_strength": None, "style": None, "aspect_ratio": None, "resolution": None, "w": None,
+    "h": None, "scheduler": None, "color_grading": None, "film_grain": False, "hires_fix": False,
+    "face_correct": False, "face_swap": False, "inpaint_faces": False, "prompt_expansion": False,
+    "theme": None, "controlnet": None, "use_lpw": False, "backend_version": None,
 }  # fmt: skip
 
 
@@ -95,19 +161,44 @@ def prompt(row: Prompt, settings: Settings, sign: Callable[[str], str]) -> Json:
     if fields["cfg_scale"] is not None:
         fields["cfg_scale"] = str(float(fields["cfg_scale"]))
     return {
-        "id": row.id, "callback": row.callback, "trained_at": time(row.trained_at), "started_training_at": time(row.started_training_at),
-        "created_at": time(row.created_at), "updated_at": time(row.updated_at), "tune_id": row.tune_id, "text": row.text,
-        **fields, "num_images": row.num_images, "user_error": row.user_error,
+        "id": row.id,
+        "callback": row.callback,
+        "trained_at": time(row.trained_at),
+        "started_training_at": time(row.started_training_at),
+        "created_at": time(row.created_at),
+        "updated_at": time(row.updated_at),
+        "tune_id": row.tune_id,
+        "text": row.text,
+        **fields,
+        "num_images": row.num_images,
+        "user_error": row.user_error,
         "url": f"{settings.url}/tunes/{row.tune_id}/prompts/{row.id}.json",
-        "images": [image_url(image.name, settings) for image in row.images] if row.trained_at else [],  # never some of them
-        "only_upscale": False, "tiled_upscale": False, "is_multiperson": False,
-        **{name: sign(inputs[name]) if name in inputs else addresses.get(name) for name in ("input_image", "mask_image")},
-        "image_references": [], "prompt_likes_count": row.likes, "liked": row.liked, "pack_id": row.pack_id,
-        "base_pack_id": row.base_pack_id, "orig_prompt_id": row.orig_prompt_id, "order_id": row.order_id, "cost_mc": row.cost_mc,
-        "theme_writer": row.fields.get("theme_writer"), "warnings": [advice["message"] for advice in row.advice],
+        # never some of them
+        "images": [image_url(image.name, settings) for image in row.images]
+        if row.trained_at
+        else [],
+        "only_upscale": False,
+        "tiled_upscale": False,
+        "is_multiperson": False,
+        **{
+            name: sign(inputs[name]) if name in inputs else addresses.get(name)
+            for name in ("input_image", "mask_image")
+        },
+        "image_references": [],
+        "prompt_likes_count": row.likes,
+        "liked": row.liked,
+        "pack_id": row.pack_id,
+        "base_pack_id": row.base_pack_id,
+        "orig_prompt_id": row.orig_prompt_id,
+        "order_id": row.order_id,
+        "cost_mc": row.cost_mc,
+        "theme_writer": row.fields.get("theme_writer"),
+        "warnings": [advice["message"] for advice in row.advice],
         "tune": {"id": row.tune_id, "title": PUBLIC_TITLES.get(row.tune_id, ""), "name": "base"},
-        "tunes": [{"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses],
-    }  # fmt: skip
+        "tunes": [
+            {"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses
+        ],
+    }
 
 
 def image_url(name: str, settings: Settings) -> str:

@@ -1,4 +1,5 @@
-"""The rows of what a training was on its way: a checkpoint has samples, which are pictures of always the same texts."""
+"""The rows of what a training was on its way: a checkpoint has samples, which are pictures of
+always the same texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the tables' columns are made of: times with their zone, ids, and the folder of a row that has files."""
+"""What the tables' columns are made of: times with their zone, ids, and the folder of a row
+that has files."""
 
 from __future__ import annotations
 
@@ -22,10 +23,20 @@ class Utc(TypeDecorator[datetime.datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
-        return value.astimezone(datetime.UTC).replace(tzinfo=None if dialect.name == "sqlite" else datetime.UTC) if value else None
+    def process_bind_param(
+        self, value: datetime.datetime | None, dialect: Any
+    ) -> datetime.datetime | None:
+        return (
+            value.astimezone(datetime.UTC).replace(
+                tzinfo=None if dialect.name == "sqlite" else datetime.UTC
+            )
+            if value
+            else None
+        )
 
-    def process_result_value(self, value: datetime.datetime | None, dialect: Any) -> datetime.datetime | None:
+    def process_result_value(
+        self, value: datetime.datetime | None, dialect: Any
+    ) -> datetime.datetime | None:
         return value.replace(tzinfo=datetime.UTC) if value else None
 
 
@@ -35,11 +46,14 @@ def folder_name(number: int, nonce: str) -> str:
 
 
 class Filed:
-    """A row that has files, in a folder which no other row ever had: an id that was rolled back is given again, a nonce is not."""
+    """A row that has files, in a folder which no other row ever had: an id that was rolled back
+    is given again, a nonce is not."""
 
     __tablename__: str
     id: Mapped[int]
-    nonce: Mapped[str] = mapped_column(String(32), default=lambda: secrets.token_hex(16), server_default="")
+    nonce: Mapped[str] = mapped_column(
+        String(32), default=lambda: secrets.token_hex(16), server_default=""
+    )
 
     @property
     def folder(self) -> str:

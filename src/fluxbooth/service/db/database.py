@@ -1,4 +1,5 @@
-"""The database: one engine a process, transactions that write at once or only read, and its migrations."""
+"""The database: one engine a process, transactions that write at once or only read, and its
+migrations."""
 
 from __future__ import annotations
 
@@ -39,8 +40,11 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that holds the right to write from its start, and is committed at its end."""
-        with Session(self.engine.execution_options(immediate=True), expire_on_commit=False) as session:
+        """A transaction that holds the right to write from its start, and is committed at its
+        end."""
+        with Session(
+            self.engine.execution_options(immediate=True), expire_on_commit=False
+        ) as session:
             with session.begin():
                 yield session
             for job in session.info.get(ACCEPTED, ()):
@@ -49,7 +53,12 @@ class Database:
 
 def _prepare_sqlite(patience: float, connection: Any, _: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to say, in `_begin_sqlite`
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={patience * 1000:.0f}", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={patience * 1000:.0f}",
+        "foreign_keys=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -61,12 +70,18 @@ def _begin_sqlite(connection: sqlalchemy.Connection) -> None:
 
 def is_full(error: OperationalError) -> bool:
     """Whether the database found no room on its disk."""
-    # what a file system refuses in another way than by "full" (a quota, a limit of the process) SQLite calls an I/O error
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+    # what a file system refuses in another way than by "full" (a quota, a limit of the process)
+    # SQLite calls an I/O error
+    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(
+        ("SQLITE_FULL", "SQLITE_IOERR")
+    )
 
 
 def migrate(settings: Settings) -> None:
-    """Creates the schema, ours and the job engine's, or brings an older one up to date. Raises FluxboothError for a newer one."""
+    """Creates the schema, ours and the job engine's, or brings an older one up to date.
+
+    Raises FluxboothError for a newer one.
+    """
     from alembic import command
     from alembic.config import Config
     from alembic.util.exc import CommandError
@@ -80,5 +95,8 @@ def migrate(settings: Settings) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise FluxboothError(f"The database {settings.database} is of a newer version: install that version of fluxbooth.") from error
+        raise FluxboothError(
+            f"The database {settings.database} is of a newer version: install that version "
+            "of fluxbooth."
+        ) from error
     DBOS.migrate(settings.database_url)

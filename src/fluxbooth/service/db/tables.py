@@ -1,7 +1,9 @@
-"""The rows. A tune is a subject learnt, or to be learnt; a prompt is a text drawn, or to be drawn; an image is one picture of it.
+"""The rows. A tune is a subject learnt, or to be learnt; a prompt is a text drawn, or to be drawn;
+an image is one picture of it.
 
-States follow from times alone. A tune is queued, training (started_training_at), trained (trained_at) or failed (failed_at); a prompt
-is queued, running (started_training_at) or done (trained_at), and failed if it has a user_error, too. deleted_at hides a row at once.
+States follow from times alone. A tune is queued, training (started_training_at), trained
+(trained_at) or failed (failed_at); a prompt is queued, running (started_training_at) or done
+(trained_at), and failed if it has a user_error, too. deleted_at hides a row at once.
 """
 
 from __future__ import annotations
@@ -9,7 +11,17 @@ from __future__ import annotations
 import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from fluxbooth.service.db.columns import Filed, Id, Utc, now
@@ -23,35 +35,49 @@ ENDED = text("kind IN ('capture', 'refund')")
 
 
 class Row(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime.datetime: Utc, Json: JSON, list[str]: JSON}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime.datetime: Utc,
+        Json: JSON,
+        list[str]: JSON,
+    }
 
 
 class Account(Row):
     __tablename__ = "accounts"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
-    password: Mapped[str | None] = mapped_column(String(200))  # its argon2 hash; without one, only a link signs in
+    # its argon2 hash; without one, only a link signs in
+    password: Mapped[str | None] = mapped_column(String(200))
     webhook_secret: Mapped[str] = mapped_column(String(100))
-    webhook_secret_before: Mapped[str | None] = mapped_column(String(100))  # signs too, for a day after the other was made
+    # signs too, for a day after the other was made
+    webhook_secret_before: Mapped[str | None] = mapped_column(String(100))
     webhook_secret_since: Mapped[datetime.datetime | None]
-    idempotent: Mapped[bool] = mapped_column(default=False)  # the same title, or the same prompt, is the same row
-    face_crop: Mapped[bool] = mapped_column(default=False, server_default=false())  # of new tunes that do not say
+    # the same title, or the same prompt, is the same row
+    idempotent: Mapped[bool] = mapped_column(default=False)
+    # of new tunes that do not say
+    face_crop: Mapped[bool] = mapped_column(default=False, server_default=false())
     auto_extend: Mapped[bool] = mapped_column(default=False)
-    requests_per_second: Mapped[float | None]  # of its own, instead of what the settings say; 0: no limit
+    # of its own, instead of what the settings say; 0: no limit
+    requests_per_second: Mapped[float | None]
     waiting_jobs: Mapped[int | None]
     stored_mb: Mapped[int | None]
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime.datetime | None]  # its keys and sessions are refused
-    deleted_at: Mapped[datetime.datetime | None]  # all that is left is this row, nameless, and the ledger
+    # all that is left is this row, nameless, and the ledger
+    deleted_at: Mapped[datetime.datetime | None]
 
 
 class Movement(Row):
-    """A line of the ledger, in millicents. What an account has is the sum of its lines; `money.py` alone writes them."""
+    """A line of the ledger, in millicents.
+
+    What an account has is the sum of its lines; `money.py` alone writes them.
+    """
 
     __tablename__ = "ledger"
     __table_args__ = (
         UniqueConstraint("job", "kind"),
-        Index("one_end_of_a_job", "job", unique=True, sqlite_where=ENDED, postgresql_where=ENDED),  # captured or refunded, never both
+        # captured or refunded, never both
+        Index("one_end_of_a_job", "job", unique=True, sqlite_where=ENDED, postgresql_where=ENDED),
     )
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
@@ -97,14 +123,19 @@ class Tune(Filed, Row):
     training_face_correct: Mapped[bool] = mapped_column(default=False, server_default=false())
     auto_extend: Mapped[bool] = mapped_column(default=False)
     imported: Mapped[bool] = mapped_column(default=False)
-    continues: Mapped[int | None] = mapped_column(Id)  # the tune from whose LoRA its training went on
-    likeness_of_photos: Mapped[float | None]  # to one another: what its samples' likeness is to be held to
+    # the tune from whose LoRA its training went on
+    continues: Mapped[int | None] = mapped_column(Id)
+    # to one another: what its samples' likeness is to be held to
+    likeness_of_photos: Mapped[float | None]
     lora: Mapped[str | None] = mapped_column(Text)  # key of the file in the store
-    lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of what its training ended with
-    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
+    # of what its training ended with
+    lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # held when it was accepted
+    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
     progress: Mapped[Json] = mapped_column(default=dict)
-    warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))  # sentences about its photos and training
+    # sentences about its photos and training
+    warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
     eta: Mapped[datetime.datetime | None]
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
@@ -126,7 +157,8 @@ class Photo(Row):
     __tablename__ = "photos"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     tune_id: Mapped[int] = mapped_column(ForeignKey("tunes.id"), index=True)
-    filename: Mapped[str] = mapped_column(String(200))  # what the client called it; pairs captions, names no file
+    # what the client called it; pairs captions, names no file
+    filename: Mapped[str] = mapped_column(String(200))
     url: Mapped[str | None] = mapped_column(Text)  # still to be fetched if there is no key
     key: Mapped[str | None] = mapped_column(Text)
     bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
@@ -145,20 +177,27 @@ class Prompt(Filed, Row):
     text: Mapped[str] = mapped_column(Text)
     callback: Mapped[str | None] = mapped_column(Text)
     num_images: Mapped[int] = mapped_column(default=1)
-    fields: Mapped[Json] = mapped_column(default=dict)  # everything else that was asked, by the contract's names
+    # everything else that was asked, by the contract's names
+    fields: Mapped[Json] = mapped_column(default=dict)
     spec: Mapped[Json] = mapped_column(default=dict)  # GenerateSpec, without the LoRA files
     advice: Mapped[list[Json]] = mapped_column(JSON, default=list)
-    signature: Mapped[str] = mapped_column(String(64), index=True)  # what makes a repeated prompt the same
+    # what makes a repeated prompt the same
+    signature: Mapped[str] = mapped_column(String(64), index=True)
     deaths: Mapped[int] = mapped_column(default=0)
     liked: Mapped[bool] = mapped_column(default=False)
-    likes: Mapped[int] = mapped_column(default=0, server_default="0")  # its own and those of the prompts made from it
+    # its own and those of the prompts made from it
+    likes: Mapped[int] = mapped_column(default=0, server_default="0")
     pack_id: Mapped[int | None] = mapped_column(Id)  # the pack that it is a template of
-    base_pack_id: Mapped[int | None] = mapped_column(Id)  # the pack, template and order that it was made from
+    # the pack, template and order that it was made from
+    base_pack_id: Mapped[int | None] = mapped_column(Id)
     orig_prompt_id: Mapped[int | None] = mapped_column(Id)
     order_id: Mapped[int | None] = mapped_column(Id, index=True)
-    enqueued: Mapped[bool] = mapped_column(default=False)  # false while it waits for a tune to be trained
-    input_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # of the pictures that it starts from
-    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")  # held when it was accepted
+    # false while it waits for a tune to be trained
+    enqueued: Mapped[bool] = mapped_column(default=False)
+    # of the pictures that it starts from
+    input_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    # held when it was accepted
+    cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime.datetime] = mapped_column(default=now, onupdate=now)
@@ -199,7 +238,10 @@ class Image(Row):
 
 
 class Pack(Row):
-    """Texts that go together, to be drawn of anybody. Public to every account, and without a key, from public_at on."""
+    """Texts that go together, to be drawn of anybody.
+
+    Public to every account, and without a key, from public_at on.
+    """
 
     __tablename__ = "packs"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -220,7 +262,10 @@ class Pack(Row):
 
 
 class Template(Row):
-    """A text of a pack, for subjects of one class. One that was made of a prompt has the prompt's id, text and fields."""
+    """A text of a pack, for subjects of one class.
+
+    One that was made of a prompt has the prompt's id, text and fields.
+    """
 
     __tablename__ = "templates"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -233,7 +278,8 @@ class Template(Row):
     num_images: Mapped[int] = mapped_column(default=1)
     fields: Mapped[Json] = mapped_column(default=dict)
     likes: Mapped[int] = mapped_column(default=0)
-    position: Mapped[int] = mapped_column(default=0, server_default="0")  # in its pack; of equal ones the older comes first
+    # in its pack; of equal ones the older comes first
+    position: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
 
 
@@ -244,7 +290,8 @@ class Order(Row):
     __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
-    pack_id: Mapped[int | None] = mapped_column(ForeignKey("packs.id"))  # None once the pack's account is deleted
+    # None once the pack's account is deleted
+    pack_id: Mapped[int | None] = mapped_column(ForeignKey("packs.id"))
     callback: Mapped[str | None] = mapped_column(Text)
     called_at: Mapped[datetime.datetime | None]
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
@@ -252,7 +299,8 @@ class Order(Row):
 
 class Callback(Row):
     __tablename__ = "callbacks"
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)  # also the webhook-id that receivers know it by
+    # also the webhook-id that receivers know it by
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     tune_id: Mapped[int | None] = mapped_column(ForeignKey("tunes.id"), index=True)
     prompt_id: Mapped[int | None] = mapped_column(ForeignKey("prompts.id"), index=True)
@@ -266,7 +314,8 @@ class Callback(Row):
 
 
 class Idempotency(Row):
-    """An answer kept under the client's Idempotency-Key; without a status, its first request is still under way."""
+    """An answer kept under the client's Idempotency-Key; without a status, its first request is
+    still under way."""
 
     __tablename__ = "idempotency"
     __table_args__ = (UniqueConstraint("account_id", "key"),)

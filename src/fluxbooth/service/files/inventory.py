@@ -1,4 +1,8 @@
-"""Which files rows name. Export, backup and the tidying after a job follow this one list; a file that is not on it belongs to nobody."""
+"""Which files rows name.
+
+Export, backup and the tidying after a job follow this one list; a file that is not on it belongs to
+nobody.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,9 @@ def of_tunes(session: Session, which: Which) -> Iterator[str]:
     checkpoints = select(Checkpoint.lora).join(Tune, Tune.id == Checkpoint.tune_id)
     for query in (photos, select(Tune.lora), checkpoints):
         yield from (key for key in session.scalars(query.where(which)) if key)
-    yield from session.scalars(select(Sample.key).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(which))
+    yield from session.scalars(
+        select(Sample.key).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(which)
+    )
     going_on = (Tune.continues.is_not(None), Tune.trained_at.is_(None), Tune.failed_at.is_(None))
     for tune in session.scalars(select(Tune).where(which, *going_on)):
         yield f"{tune.folder}/{START}"
@@ -33,8 +39,14 @@ def of_tunes(session: Session, which: Which) -> Iterator[str]:
 
 def of_prompts(session: Session, which: Which) -> Iterator[str]:
     """Keys of pictures of some prompts, and of those that they start from."""
-    yield from session.scalars(select(Image.key).join(Prompt, Prompt.id == Image.prompt_id).where(which))
-    for fields in session.scalars(select(Prompt.fields).where(which, Prompt.fields[input_images.FILES].as_string().is_not(None))):
+    yield from session.scalars(
+        select(Image.key).join(Prompt, Prompt.id == Image.prompt_id).where(which)
+    )
+    for fields in session.scalars(
+        select(Prompt.fields).where(
+            which, Prompt.fields[input_images.FILES].as_string().is_not(None)
+        )
+    ):
         yield from fields.get(input_images.FILES, {}).values()
 
 
@@ -49,7 +61,11 @@ def with_captions(store: Store, keys: Iterator[str]) -> Iterator[str]:
 
 def tidy(session: Session, store: Store, row: Tune | Prompt) -> None:
     """Of a row whose work is over, removes whatever lies in its folder that no row names."""
-    named = set(of_tunes(session, Tune.id == row.id) if isinstance(row, Tune) else of_prompts(session, Prompt.id == row.id))
+    named = set(
+        of_tunes(session, Tune.id == row.id)
+        if isinstance(row, Tune)
+        else of_prompts(session, Prompt.id == row.id)
+    )
     stems = {key.rpartition(".")[0] for key in named}
     store.remove(f"{row.folder}/{WORK}")
     for path in [path for path in store.path(row.folder).rglob("*") if path.is_file()]:

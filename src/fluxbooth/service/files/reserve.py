@@ -1,4 +1,5 @@
-"""Room on the disk that is set aside, so that on a full one, where nothing can be kept any more, things can still be deleted."""
+"""Room on the disk that is set aside, so that on a full one, where nothing can be kept any
+more, things can still be deleted."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from fluxbooth.service.files.store import is_full as no_file
 from fluxbooth.service.settings import MB
 
 T = TypeVar("T")
-RESERVE, SIZE = "reserve", 4 * MB  # a file beside the database; what the rows of a deletion take, many times over
+# a file beside the database; what the rows of a deletion take, many times over
+RESERVE, SIZE = "reserve", 4 * MB
 
 
 def keep(store: Store) -> None:

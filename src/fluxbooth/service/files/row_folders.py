@@ -1,7 +1,8 @@
-"""The folder of a row's files: made in the row's transaction, gone with it, and swept where a kill came between.
+"""The folder of a row's files: made in the row's transaction, gone with it, and swept where a kill
+came between.
 
-Files are in place before the row is certain, so that a row never lacks them. What a transaction leaves that never ended is a folder
-whose name no row has, and no row ever will.
+Files are in place before the row is certain, so that a row never lacks them. What a transaction
+leaves that never ended is a folder whose name no row has, and no row ever will.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ AT_ONCE = 500
 
 
 def make(session: Session, store: Store, row: Tune | Prompt) -> None:
-    """A new folder for a row that has its id; it goes again if the transaction does not end well. FileExistsError if there is one."""
+    """A new folder for a row that has its id; it goes again if the transaction does not end
+    well. FileExistsError if there is one."""
     folder = row.folder
     store.path(folder).mkdir(parents=True)
     event.listen(session, "after_rollback", lambda _: store.remove(folder))
@@ -37,7 +39,8 @@ def sweep(db: Database, store: Store) -> None:
             suspects = _strays(session, kind, _names(store, kind))
         if not suspects:
             continue
-        # who is about to commit its row holds the right to write: what is still a stray once we had it was given up
+        # who is about to commit its row holds the right to write: what is still a stray once we had
+        # it was given up
         with db.write() as session:
             strays = _strays(session, kind, suspects)
         for name in strays:
@@ -46,7 +49,10 @@ def sweep(db: Database, store: Store) -> None:
 
 def newest(store: Store, kind: str) -> int:
     """The highest id among the folders of a table; 0 without any."""
-    return max((int(match[1]) for name in _entries(store, kind) if (match := NAME.fullmatch(name))), default=0)
+    return max(
+        (int(match[1]) for name in _entries(store, kind) if (match := NAME.fullmatch(name))),
+        default=0,
+    )
 
 
 def _names(store: Store, kind: Kind) -> list[str]:

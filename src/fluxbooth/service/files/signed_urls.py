@@ -15,7 +15,8 @@ class Signer:
 
     def __call__(self, key: str) -> str:
         """Keys are the store's own and hold nothing that an address must quote."""
-        expires = int(time.time()) // 3600 * 3600 + LIFETIME  # the same address for an hour, so that browsers may keep the file
+        # the same address for an hour, so that browsers may keep the file
+        expires = int(time.time()) // 3600 * 3600 + LIFETIME
         return f"{self.url}/files/{key}?expires={expires}&signature={self._signature(key, expires)}"
 
     def opens(self, key: str, expires: str, signature: str) -> bool:

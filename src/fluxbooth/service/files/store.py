@@ -19,16 +19,22 @@ def is_full(error: OSError) -> bool:
 
 
 class Store:
-    """Keys are made here, never from what a client sent: a row's folder (`tunes/7-...`), then `photos/000.jpg`, `lora.safetensors` ..."""
+    """Keys are made here, never from what a client sent: a row's folder (`tunes/7-...`), then
+    `photos/000.jpg`, `lora.safetensors` ..."""
 
     def __init__(self, data: Path) -> None:
-        self.folder, self.arrivals, self.drafts = data / "files", data / "incoming", data / "incoming" / "drafts"
+        self.folder = data / "files"
+        self.arrivals = data / "incoming"
+        self.drafts = data / "incoming" / "drafts"
         for path in (self.folder, self.arrivals):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
     def incoming(self) -> Path:
-        """Where this process receives files. It is locked as long as the process lives; then whoever sweeps first removes it."""
+        """Where this process receives files.
+
+        It is locked as long as the process lives; then whoever sweeps first removes it.
+        """
         return _own_folder(self.arrivals)
 
     def path(self, key: str) -> Path:
@@ -52,7 +58,8 @@ class Store:
         source.rename(target)
 
     def put(self, source: Path, key: str) -> None:
-        """As `take`, without a second copy on the disk, but the source stays: what is rolled back loses nothing of its sender's.
+        """As `take`, without a second copy on the disk, but the source stays: what is rolled back
+        loses nothing of its sender's.
 
         FileExistsError if the key is in use.
         """
@@ -87,7 +94,8 @@ def _own_folder(arrivals: Path) -> Path:
     with _held(arrivals):  # so that nobody sweeps it before it is locked
         path = arrivals / secrets.token_hex(8)
         path.mkdir(mode=0o700)
-        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)  # never closed: it ends with the process
+        # never closed: it ends with the process
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
     return path
 
 

@@ -26,11 +26,17 @@ BOTH_SIGN = datetime.timedelta(hours=24)  # after a secret was made anew
 
 
 def faults(settings: Settings, url: str | None) -> list[str]:
-    """What is wrong with an address that is given for callbacks, as far as can be told without asking anybody."""
+    """What is wrong with an address that is given for callbacks, as far as can be told without
+    asking anybody."""
     try:
         check(url, rules_for(settings)) if url else None
     except FetchError as error:
-        return [f"{error} Private addresses and unusual ports need FLUXBOOTH_PRIVATE_NETWORK=true on the server."]
+        return [
+            (
+                f"{error} Private addresses and unusual ports need "
+                "FLUXBOOTH_PRIVATE_NETWORK=true on the server."
+            )
+        ]
     return []
 
 
@@ -41,15 +47,27 @@ def check_address(settings: Settings, url: str | None, field: str = "callback") 
 
 
 def secrets_of(account: Account) -> list[str]:
-    """What an account's callbacks are signed with: its secret, and for a day after it was made anew the one before."""
+    """What an account's callbacks are signed with: its secret, and for a day after it was made
+    anew the one before."""
     before = account.webhook_secret_before
-    return [account.webhook_secret, *([before] if before and (account.webhook_secret_since or now()) > now() - BOTH_SIGN else [])]
+    return [
+        account.webhook_secret,
+        *(
+            [before]
+            if before and (account.webhook_secret_since or now()) > now() - BOTH_SIGN
+            else []
+        ),
+    ]
 
 
 def rotate(session: Session, account: Account) -> Account:
     """Makes the account's secret anew."""
     row = session.get_one(Account, account.id)
-    row.webhook_secret, row.webhook_secret_before, row.webhook_secret_since = webhooks.new_secret(), row.webhook_secret, now()
+    row.webhook_secret, row.webhook_secret_before, row.webhook_secret_since = (
+        webhooks.new_secret(),
+        row.webhook_secret,
+        now(),
+    )
     return row
 
 
@@ -59,10 +77,18 @@ def deliver(db: Database, jobs: JobEngine, rules: FetchRules, number: str, attem
         row = session.get(Callback, number)
         if row is None or row.delivered_at or row.failed_at:
             return
-        keys, url, body = secrets_of(session.get_one(Account, row.account_id)), row.url, row.body.encode()
+        keys = secrets_of(session.get_one(Account, row.account_id))
+        url = row.url
+        body = row.body.encode()
     headers = webhooks.signed_headers(keys, number, int(time.time()), body)
     answer = webhooks.deliver(url, body, headers, rules)
-    log.write("callback", callback=number, attempt=attempt, status=answer.status, reason=answer.reason or None)
+    log.write(
+        "callback",
+        callback=number,
+        attempt=attempt,
+        status=answer.status,
+        reason=answer.reason or None,
+    )
     with db.write() as session:
         row = session.get(Callback, number)
         if row is None or row.delivered_at or row.attempts >= attempt:
@@ -73,7 +99,10 @@ def deliver(db: Database, jobs: JobEngine, rules: FetchRules, number: str, attem
         elif attempt >= webhooks.ATTEMPTS or answer.status == GONE:
             row.failed_at = now()
         else:
-            wait = max(webhooks.delay(attempt + 1, random.Random()), min(answer.retry_after or 0.0, LONGEST_WAIT))
+            wait = max(
+                webhooks.delay(attempt + 1, random.Random()),
+                min(answer.retry_after or 0.0, LONGEST_WAIT),
+            )
             jobs.deliver(session, row, attempt + 1, wait)
         if row.prompt_id and attempt == 1:  # an order may have waited for this
             session.flush()
@@ -88,7 +117,9 @@ def find(db: Database, number: str) -> Callback | None:
 def listed(session: Session, account: Account | None, limit: int) -> Sequence[Callback]:
     """The newest callbacks of an account; without one, everybody's."""
     query = select(Callback).order_by(Callback.created_at.desc()).limit(limit)
-    return session.scalars(query if account is None else query.where(Callback.account_id == account.id)).all()
+    return session.scalars(
+        query if account is None else query.where(Callback.account_id == account.id)
+    ).all()
 
 
 def replay(session: Session, jobs: JobEngine, account: Account | None, number: str) -> None:
@@ -108,4 +139,10 @@ def state(row: Callback) -> str:
 
 def about(row: Callback) -> str:
     """What it tells of: `tune 7`, `prompt 9` or `order`."""
-    return f"tune {row.tune_id}" if row.tune_id else f"prompt {row.prompt_id}" if row.prompt_id else "order"
+    return (
+        f"tune {row.tune_id}"
+        if row.tune_id
+        else f"prompt {row.prompt_id}"
+        if row.prompt_id
+        else "order"
+    )

@@ -1,9 +1,11 @@
-"""In what order waiting work has its turn: pictures before trainings, then the account that has least waiting, with ageing.
+"""In what order waiting work has its turn: pictures before trainings, then the account that has
+least waiting, with ageing.
 
-All of it is one number that the queue sorts by, lowest first: the second in which a job came, made later by what should go before it. A
-training stands as though it had come hours later than it did, and so does each job of an account that has others waiting already.
-Time itself is the ageing: what came long enough ago goes before whatever comes now. How long that is depends on what its own account
-has waiting, and on nobody else's.
+All of it is one number that the queue sorts by, lowest first: the second in which a job came, made
+later by what should go before it. A training stands as though it had come hours later than it did,
+and so does each job of an account that has others waiting already. Time itself is the ageing: what
+came long enough ago goes before whatever comes now. How long that is depends on what its own
+account has waiting, and on nobody else's.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from fluxbooth.service.db.tables import Prompt, Tune, Use, now
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = 3600
-DRAWING_BEHIND = HOUR // 2  # for each drawing that the account has waiting: longer than a round over many accounts takes
+# for each drawing that the account has waiting: longer than a round over many accounts takes
+DRAWING_BEHIND = HOUR // 2
 TRAINING_BEHIND = 6 * HOUR  # for being one, and for each that the account has waiting
 LAST = 2**31 - 1  # the largest number that the queue takes
 
@@ -36,17 +39,39 @@ def priority(session: Session, row: Tune | Prompt) -> int:
 
 def is_fast(row: Tune | Prompt) -> bool:
     """Whether a job is of the branch `fast`: a trial on nano, which has a queue of its own."""
-    return row.branch == "fast" if isinstance(row, Tune) else any(use.tune.branch == "fast" for use in row.uses)
+    return (
+        row.branch == "fast"
+        if isinstance(row, Tune)
+        else any(use.tune.branch == "fast" for use in row.uses)
+    )
 
 
 def _waiting(session: Session, row: Tune | Prompt) -> int:
     """Other jobs of its kind that the account has in the same queue."""
     if isinstance(row, Tune):
-        is_open = (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None), Tune.started_training_at.is_(None))
+        is_open = (
+            Tune.trained_at.is_(None),
+            Tune.failed_at.is_(None),
+            Tune.deleted_at.is_(None),
+            Tune.started_training_at.is_(None),
+        )
         alike = (Tune.branch == "fast") == is_fast(row)
-        query = select(func.count()).select_from(Tune).where(Tune.account_id == row.account_id, Tune.id != row.id, alike, *is_open)
+        query = (
+            select(func.count())
+            .select_from(Tune)
+            .where(Tune.account_id == row.account_id, Tune.id != row.id, alike, *is_open)
+        )
     else:
-        is_open = (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.started_training_at.is_(None), Prompt.enqueued)
+        is_open = (
+            Prompt.trained_at.is_(None),
+            Prompt.deleted_at.is_(None),
+            Prompt.started_training_at.is_(None),
+            Prompt.enqueued,
+        )
         alike = Prompt.uses.any(Use.tune.has(branch="fast")) == is_fast(row)
-        query = select(func.count()).select_from(Prompt).where(Prompt.account_id == row.account_id, Prompt.id != row.id, alike, *is_open)
+        query = (
+            select(func.count())
+            .select_from(Prompt)
+            .where(Prompt.account_id == row.account_id, Prompt.id != row.id, alike, *is_open)
+        )
     return session.scalar(query) or 0

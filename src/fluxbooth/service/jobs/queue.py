@@ -1,7 +1,9 @@
-"""The job engine's seam: what the service asks of it. Nothing else imports dbos, but the engine process itself (`worker.py`).
+"""The job engine's seam: what the service asks of it. Nothing else imports dbos, but the engine
+process itself (`worker.py`).
 
-Every job is enqueued in the transaction that makes its row, so neither exists without the other. Job names are `tune-7`, `prompt-9`,
-`callback-ID-1`, and `tune-7-fetch` for what must come from elsewhere before: the same job asked for twice is one job.
+Every job is enqueued in the transaction that makes its row, so neither exists without the other.
+Job names are `tune-7`, `prompt-9`, `callback-ID-1`, and `tune-7-fetch` for what must come from
+elsewhere before: the same job asked for twice is one job.
 """
 
 from __future__ import annotations
@@ -24,10 +26,11 @@ from fluxbooth.service.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERSION = "1"  # of the workflows: raise it only when jobs in flight could not go on under the new code
-# queues: one job at a time on each device, where what is of the branch `fast` goes past the trainings; callbacks, and pictures from
-# elsewhere, beside it. Those two are parted, so that a host which hangs keeps nobody else waiting: callbacks by account and host, pictures
-# by account
+# of the workflows: raise it only when jobs in flight could not go on under the new code
+VERSION = "1"
+# queues: one job at a time on each device, where what is of the branch `fast` goes past the
+# trainings; callbacks, and pictures from elsewhere, beside it. Those two are parted, so that a host
+# which hangs keeps nobody else waiting: callbacks by account and host, pictures by account
 DEVICE, FAST, DELIVERY, FETCH = "device", "fast", "delivery", "fetch"
 AT_ONCE = 500  # jobs that are asked for in one statement
 
@@ -35,67 +38,138 @@ AT_ONCE = 500  # jobs that are asked for in one statement
 class JobEngine:
     """Enqueues. Safe to share between threads.
 
-    There is no cancel: whoever deletes, cancels or fails a row says so in the row, and the engine watches the row of the work
-    under way. So a cancel is as durable as the transaction that it was part of.
+    There is no cancel: whoever deletes, cancels or fails a row says so in the row, and the engine
+    watches the row of the work under way. So a cancel is as durable as the transaction that it was
+    part of.
     """
 
     def __init__(self, settings: Settings, sign: Callable[[str], str]) -> None:
         from dbos import DBOSClient, DBOSPortableJSONSerializer
 
         self.settings, self.sign = settings, sign
-        self.client = DBOSClient(system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer())
+        self.client = DBOSClient(
+            system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer()
+        )
 
     def train(self, session: Session, tune: Tune) -> None:
         """On the device, once all photos are here."""
         if any(photo.key is None for photo in tune.photos):
-            self._enqueue(session, FETCH, "fetch_photos", fetching(tune.job), tune.id, queue_partition_key=str(tune.account_id))
+            self._enqueue(
+                session,
+                FETCH,
+                "fetch_photos",
+                fetching(tune.job),
+                tune.id,
+                queue_partition_key=str(tune.account_id),
+            )
         else:
-            self._enqueue(session, queue_of(tune), "train", tune.job, tune.id, priority=priority.priority(session, tune))
+            self._enqueue(
+                session,
+                queue_of(tune),
+                "train",
+                tune.job,
+                tune.id,
+                priority=priority.priority(session, tune),
+            )
 
     def prompt(self, session: Session, prompt: Prompt) -> None:
         """On the device, once the pictures that it starts from are here."""
         if input_images.missing(prompt):
-            self._enqueue(session, FETCH, "fetch_inputs", fetching(prompt.job), prompt.id, queue_partition_key=str(prompt.account_id))
+            self._enqueue(
+                session,
+                FETCH,
+                "fetch_inputs",
+                fetching(prompt.job),
+                prompt.id,
+                queue_partition_key=str(prompt.account_id),
+            )
         else:
-            self._enqueue(session, queue_of(prompt), "draw", prompt.job, prompt.id, priority=priority.priority(session, prompt))
+            self._enqueue(
+                session,
+                queue_of(prompt),
+                "draw",
+                prompt.job,
+                prompt.id,
+                priority=priority.priority(session, prompt),
+            )
 
-    def callback(self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None) -> None:
-        """Says that a tune or a prompt is finished, as it stands in this transaction, to the address it was given, if any."""
+    def callback(
+        self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None
+    ) -> None:
+        """Says that a tune or a prompt is finished, as it stands in this transaction, to the
+        address it was given, if any."""
         row = tune or prompt
         assert row is not None
         if row.callback:
             shown = (
-                responses.tune(row, self.settings, self.sign) if isinstance(row, Tune) else responses.prompt(row, self.settings, self.sign)
+                responses.tune(row, self.settings, self.sign)
+                if isinstance(row, Tune)
+                else responses.prompt(row, self.settings, self.sign)
             )
             body = {"tune" if tune else "prompt": shown}
             self._post(
-                session, row.account_id, row.callback, body, tune_id=tune.id if tune else None, prompt_id=prompt.id if prompt else None
+                session,
+                row.account_id,
+                row.callback,
+                body,
+                tune_id=tune.id if tune else None,
+                prompt_id=prompt.id if prompt else None,
             )
         if prompt and prompt.order_id:
             self.settle(session, row.account_id)
 
     def settle(self, session: Session, account_id: int) -> None:
-        """Calls back for each of the account's orders that waits for no prompt any more: all its prompts, as a bare list.
+        """Calls back for each of the account's orders that waits for no prompt any more: all its
+        prompts, as a bare list.
 
         It comes after their own callbacks: an order waits until each of these has been tried once.
         """
-        session.get(Account, account_id, with_for_update=True)  # two that end at the same time must not both see the other one open
-        is_open = select(Prompt.id).where(Prompt.order_id == Order.id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+        # two that end at the same time must not both see the other one open
+        session.get(Account, account_id, with_for_update=True)
+        is_open = select(Prompt.id).where(
+            Prompt.order_id == Order.id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)
+        )
         untold = (
             select(Callback.id)
             .join(Prompt, Prompt.id == Callback.prompt_id)
-            .where(Prompt.order_id == Order.id, Callback.attempts == 0, Callback.delivered_at.is_(None), Callback.failed_at.is_(None))
+            .where(
+                Prompt.order_id == Order.id,
+                Callback.attempts == 0,
+                Callback.delivered_at.is_(None),
+                Callback.failed_at.is_(None),
+            )
         )
         due = select(Order).where(
-            Order.account_id == account_id, Order.callback.is_not(None), Order.called_at.is_(None), ~is_open.exists(), ~untold.exists()
-        )  # fmt: skip
+            Order.account_id == account_id,
+            Order.callback.is_not(None),
+            Order.called_at.is_(None),
+            ~is_open.exists(),
+            ~untold.exists(),
+        )
         for order in session.scalars(due).all():
             order.called_at = now()
-            made = session.scalars(select(Prompt).where(Prompt.order_id == order.id, Prompt.deleted_at.is_(None)).order_by(Prompt.id))
-            self._post(session, account_id, order.callback or "", [responses.prompt(prompt, self.settings, self.sign) for prompt in made])
+            made = session.scalars(
+                select(Prompt)
+                .where(Prompt.order_id == order.id, Prompt.deleted_at.is_(None))
+                .order_by(Prompt.id)
+            )
+            self._post(
+                session,
+                account_id,
+                order.callback or "",
+                [responses.prompt(prompt, self.settings, self.sign) for prompt in made],
+            )
 
-    def _post(self, session: Session, account_id: int, url: str, body: Any, **about: int | None) -> None:
-        callback = Callback(id=f"msg_{secrets.token_hex(12)}", account_id=account_id, url=url, body=json.dumps(body), **about)
+    def _post(
+        self, session: Session, account_id: int, url: str, body: Any, **about: int | None
+    ) -> None:
+        callback = Callback(
+            id=f"msg_{secrets.token_hex(12)}",
+            account_id=account_id,
+            url=url,
+            body=json.dumps(body),
+            **about,
+        )
         session.add(callback)
         session.flush()
         self.deliver(session, callback, 1, 0.0)
@@ -104,23 +178,49 @@ class JobEngine:
         extra = {"delay_seconds": delay} if delay else {}
         key = f"{callback.account_id} {urllib.parse.urlsplit(callback.url).hostname}"
         name = f"callback-{callback.id}-{attempt}"
-        self._enqueue(session, DELIVERY, "deliver", name, callback.id, attempt, queue_partition_key=key, **extra)
+        self._enqueue(
+            session,
+            DELIVERY,
+            "deliver",
+            name,
+            callback.id,
+            attempt,
+            queue_partition_key=key,
+            **extra,
+        )
 
     def forget(self, names: list[str]) -> None:
-        """Removes what the engine keeps of jobs that are over; those that are not end by themselves, for nobody wants them."""
+        """Removes what the engine keeps of jobs that are over; those that are not end by
+        themselves, for nobody wants them."""
         names = [*names, *map(fetching, names)]
         over = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
         for first in range(0, len(names), AT_ONCE):
             some = names[first : first + AT_ONCE]
-            found = self.client.list_workflows(workflow_ids=some, status=over, load_input=False, load_output=False)
+            found = self.client.list_workflows(
+                workflow_ids=some, status=over, load_input=False, load_output=False
+            )
             self.client.delete_workflows([row.workflow_id for row in found])
 
     def close(self) -> None:
         self.client.destroy()
 
-    def _enqueue(self, session: Session, queue: str, workflow: str, name: str, *arguments: Any, **options: Any) -> None:
+    def _enqueue(
+        self,
+        session: Session,
+        queue: str,
+        workflow: str,
+        name: str,
+        *arguments: Any,
+        **options: Any,
+    ) -> None:
         session.info.setdefault(ACCEPTED, []).append(name)
-        asked: Any = {"queue_name": queue, "workflow_name": workflow, "workflow_id": name, "app_version": VERSION, **options}
+        asked: Any = {
+            "queue_name": queue,
+            "workflow_name": workflow,
+            "workflow_id": name,
+            "app_version": VERSION,
+            **options,
+        }
         self.client.enqueue_in_transaction(session, asked, *arguments)
 
 

@@ -1,8 +1,10 @@
-"""The one door to other hosts: where a request may go is decided on the address it connects to, not on the name it was given.
+"""The one door to other hosts: where a request may go is decided on the address it connects to, not
+on the name it was given.
 
-A name is resolved once per connection, every address in the answer is checked, and the socket is opened to one of those very
-addresses. So a name that answers differently the second time, a redirect and an unusual spelling (`0x7f000001`) change nothing, and a
-forbidden address never sees a packet. One deadline covers everything: name, handshake, each byte, all redirects.
+A name is resolved once per connection, every address in the answer is checked, and the socket is
+opened to one of those very addresses. So a name that answers differently the second time, a
+redirect and an unusual spelling (`0x7f000001`) change nothing, and a forbidden address never sees a
+packet. One deadline covers everything: name, handshake, each byte, all redirects.
 """
 
 from __future__ import annotations
@@ -40,18 +42,24 @@ def _networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
 
 
 NEVER = _networks(
-    "0.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 "
-    "100.100.100.200/32 168.63.129.16/32 fd00:ec2::254/128 fd20:ce::254/128 "  # where clouds tell their machines their secrets
+    "0.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.51.100.0/24 "
+    "203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 "
+    # where clouds tell their machines their secrets
+    "100.100.100.200/32 168.63.129.16/32 fd00:ec2::254/128 fd20:ce::254/128 "
     "2001::/23 2001:db8::/32 2002::/16 3fff::/20"
 )
-PRIVATE = _networks("10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16 198.18.0.0/15 ::1/128 fc00::/7")
+PRIVATE = _networks(
+    "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16 198.18.0.0/15 ::1/128 "
+    "fc00::/7"
+)
 PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 CARRIES_V4 = _networks("::ffff:0:0/96 64:ff9b::/96")
 
 
 class FetchError(InputError):
-    """A request to elsewhere that came to nothing. The message is for the user and says nothing about what is behind an address;
-    `reason` is for the operator's log."""
+    """A request to elsewhere that came to nothing. The message is for the user and says nothing
+    about what is behind an address; `reason` is for the operator's log.
+    """
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -66,7 +74,10 @@ def resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True)
 class FetchRules:
-    """What may be asked of other hosts. `allow_private` is for one's own network; link-local and metadata addresses stay refused."""
+    """What may be asked of other hosts.
+
+    `allow_private` is for one's own network; link-local and metadata addresses stay refused.
+    """
 
     allow_private: bool = False
     ports: frozenset[int] = frozenset(DEFAULT_PORTS.values())
@@ -92,7 +103,10 @@ def is_forbidden(address: str, allow_private: bool = False) -> bool:
 
 @dataclass(frozen=True)
 class Place:
-    """A URL taken apart. `target` is what follows the host, byte for byte as far as HTTP can carry it."""
+    """A URL taken apart.
+
+    `target` is what follows the host, byte for byte as far as HTTP can carry it.
+    """
 
     scheme: str
     host: str
@@ -110,7 +124,8 @@ class Place:
 
 
 def parse(url: str, ports: Iterable[int]) -> Place:
-    """Raises ValueError with the end of a sentence (`must not contain ...`) for what may not be asked for."""
+    """Raises ValueError with the end of a sentence (`must not contain ...`) for what may not be
+    asked for."""
     match = _URL.fullmatch(url.strip())
     if not match or len(url) > LONGEST_URL:
         raise ValueError("is not an http or https address")
@@ -129,7 +144,9 @@ def parse(url: str, ports: Iterable[int]) -> Place:
         host, raw = _host(found[1]), target.encode()
     except ValueError as error:  # idna's and the codec's errors are ValueErrors too
         raise ValueError("is not an http or https address") from error
-    return Place(scheme, host, port, re.sub(rb"[^\x21-\x7e]", lambda byte: b"%%%02X" % byte[0][0], raw))
+    return Place(
+        scheme, host, port, re.sub(rb"[^\x21-\x7e]", lambda byte: b"%%%02X" % byte[0][0], raw)
+    )
 
 
 def _host(text: str) -> str:
@@ -142,7 +159,8 @@ def _host(text: str) -> str:
 
 
 class Trip:
-    """One errand to elsewhere with all its redirects: its rules, its deadline, and the name it has in messages."""
+    """One errand to elsewhere with all its redirects: its rules, its deadline, and the name it
+    has in messages."""
 
     def __init__(self, url: str, rules: FetchRules) -> None:
         self.rules, self.deadline = rules, time.monotonic() + rules.seconds
@@ -151,14 +169,23 @@ class Trip:
         except ValueError as error:
             self.shown = repr(re.sub(r"//[^/?#]*@", "//...@", url)[:100])
             raise self.failed(f"{error}.", str(error)) from error
-        self.shown = f"{self.start.scheme}://{self.start.authority}{self.start.target.partition(b'?')[0].decode()}"[:100]
+        self.shown = f"{self.start.scheme}://{self.start.authority}{self.start.target.partition(b'?')[0].decode()}"[
+            :100
+        ]
 
     def failed(self, ending: str, reason: str) -> FetchError:
         return FetchError(f"{self.shown} {ending}", reason)
 
     def unreachable(self, reason: str) -> FetchError:
-        """The same words for every cause, so that nobody learns here which hosts and ports of a private network answer."""
-        return self.failed("cannot be reached: use an address that opens from the public internet without a login.", reason)
+        """The same words for every cause, so that nobody learns here which hosts and ports of a
+        private network answer."""
+        return self.failed(
+            (
+                "cannot be reached: use an address that opens from the public internet without a "
+                "login."
+            ),
+            reason,
+        )
 
     def left(self) -> float:
         """Seconds to the deadline. Raises TimeoutError behind it."""
@@ -169,23 +196,41 @@ class Trip:
 
     @contextmanager
     def exchange(
-        self, method: str, place: Place, headers: Iterable[tuple[str, str]], body: bytes | None = None
+        self,
+        method: str,
+        place: Place,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | None = None,
     ) -> Iterator[httpcore2.Response]:
-        """One request on a connection of its own. Raises FetchError, also for what goes wrong while the response is read."""
-        url = httpcore2.URL(scheme=place.scheme, host=place.host, port=place.port, target=place.target)
-        own = [("Host", place.authority), ("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"), ("Connection", "close")]
+        """One request on a connection of its own.
+
+        Raises FetchError, also for what goes wrong while the response is read.
+        """
+        url = httpcore2.URL(
+            scheme=place.scheme, host=place.host, port=place.port, target=place.target
+        )
+        own = [
+            ("Host", place.authority),
+            ("User-Agent", USER_AGENT),
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+        ]
         tls = _tls() if place.scheme == "https" else None
         raw = [(name.encode(), value.encode()) for name, value in (*own, *headers)]
         try:
             with (
-                httpcore2.HTTPConnection(url.origin, ssl_context=tls, network_backend=_Door(self)) as connection,
+                httpcore2.HTTPConnection(
+                    url.origin, ssl_context=tls, network_backend=_Door(self)
+                ) as connection,
                 connection.stream(method, url, headers=raw, content=body) as response,
             ):
                 yield response
         except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
             raise self.unreachable(str(error)) from error
         except httpcore2.TimeoutException as error:
-            raise self.failed(f"took longer than {self.rules.seconds:g} seconds.", str(error)) from error
+            raise self.failed(
+                f"took longer than {self.rules.seconds:g} seconds.", str(error)
+            ) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             raise self.failed("broke off or did not answer in HTTP.", str(error)) from error
 
@@ -201,13 +246,18 @@ class _Door(httpcore2.NetworkBackend):
     def __init__(self, trip: Trip) -> None:
         self.trip = trip
 
-    def connect_tcp(self, host: str, port: int, *args: object, **kwargs: object) -> httpcore2.NetworkStream:
+    def connect_tcp(
+        self, host: str, port: int, *args: object, **kwargs: object
+    ) -> httpcore2.NetworkStream:
         try:
             addresses = self._addresses(host, port)[:MOST_ADDRESSES]
             for tries_left in range(len(addresses), 0, -1):
                 try:
                     address = (addresses[-tries_left], port)
-                    return _Wire(socket.create_connection(address, timeout=self.trip.left() / tries_left), self.trip)
+                    return _Wire(
+                        socket.create_connection(address, timeout=self.trip.left() / tries_left),
+                        self.trip,
+                    )
                 except OSError:
                     if tries_left == 1:
                         raise
@@ -234,7 +284,8 @@ class _Door(httpcore2.NetworkBackend):
 
 
 class _Wire(httpcore2.NetworkStream):
-    """A socket whose every wait ends at the trip's deadline; httpcore's own timeouts begin anew with each byte."""
+    """A socket whose every wait ends at the trip's deadline; httpcore's own timeouts begin anew
+    with each byte."""
 
     def __init__(self, connected: socket.socket, trip: Trip) -> None:
         self.socket, self.trip = connected, trip
@@ -252,12 +303,17 @@ class _Wire(httpcore2.NetworkStream):
                 buffer = buffer[self.socket.send(buffer) :]
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore2.NetworkStream:
         try:
             with _named(httpcore2.ConnectTimeout, httpcore2.ConnectError):
                 self.socket.settimeout(self.trip.left())
-                return _Wire(ssl_context.wrap_socket(self.socket, server_hostname=server_hostname), self.trip)
+                return _Wire(
+                    ssl_context.wrap_socket(self.socket, server_hostname=server_hostname), self.trip
+                )
         except (httpcore2.ConnectTimeout, httpcore2.ConnectError):
             self.close()
             raise
@@ -266,7 +322,9 @@ class _Wire(httpcore2.NetworkStream):
         self.socket.close()
 
     def get_extra_info(self, info: str) -> ssl.SSLSocket | None:
-        return self.socket if info == "ssl_object" and isinstance(self.socket, ssl.SSLSocket) else None
+        return (
+            self.socket if info == "ssl_object" and isinstance(self.socket, ssl.SSLSocket) else None
+        )
 
 
 @contextmanager

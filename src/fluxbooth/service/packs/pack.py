@@ -1,4 +1,5 @@
-"""Packs: texts that go together. A run of one draws them all of a new tune, or of tunes that are there already."""
+"""Packs: texts that go together. A run of one draws them all of a new tune, or of tunes that
+are there already."""
 
 from __future__ import annotations
 
@@ -26,22 +27,36 @@ from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.types import Json
 
-OF_THE_TEMPLATE = ("text", "tune_id", "pack_id", "lora_scale")  # what prompt_attributes cannot change
+# what prompt_attributes cannot change
+OF_THE_TEMPLATE = ("text", "tune_id", "pack_id", "lora_scale")
 
 
 def stock(session: Session, account: Account) -> None:
     """The packs of a fresh installation, public, in the name of its owner."""
     for starter in STARTERS:
         pack = Pack(
-            account_id=account.id, slug=starter.slug, title=starter.title, subtitle=starter.subtitle, base_tune_id=FLUX_DEV,
-            preset="flux-lora-portrait", cover=f"/app/static/covers/{starter.slug}.webp", public_at=now(),
-        )  # fmt: skip
+            account_id=account.id,
+            slug=starter.slug,
+            title=starter.title,
+            subtitle=starter.subtitle,
+            base_tune_id=FLUX_DEV,
+            preset="flux-lora-portrait",
+            cover=f"/app/static/covers/{starter.slug}.webp",
+            public_at=now(),
+        )
         session.add(pack)
         session.flush()
         for class_name in starter.classes:
             for text in starter.texts:
                 subject = f"ohwx {class_name}"
-                session.add(Template(pack_id=pack.id, class_name=class_name, token="ohwx", text=text.format(subject=subject)))
+                session.add(
+                    Template(
+                        pack_id=pack.id,
+                        class_name=class_name,
+                        token="ohwx",
+                        text=text.format(subject=subject),
+                    )
+                )
                 session.flush()
 
 
@@ -51,10 +66,17 @@ def create(session: Session, settings: Settings, account: Account, form: PackFor
     if base not in settings.base_tunes:
         raise Invalid({"base_tune_id": [f"is not available: use {FLUX_DEV} (Flux1.dev)"]})
     pack = Pack(
-        account_id=account.id, slug=_slug(session, form.title), title=form.title, subtitle=form.subtitle, base_tune_id=base,
-        model_type="faceid" if form.model_type == "faceid" else "lora", token=form.token, preset=form.preset, cover=form.cover_url,
+        account_id=account.id,
+        slug=_slug(session, form.title),
+        title=form.title,
+        subtitle=form.subtitle,
+        base_tune_id=base,
+        model_type="faceid" if form.model_type == "faceid" else "lora",
+        token=form.token,
+        preset=form.preset,
+        cover=form.cover_url,
         public_at=now() if form.public else None,
-    )  # fmt: skip
+    )
     session.add(pack)
     session.flush()
     return pack
@@ -62,8 +84,16 @@ def create(session: Session, settings: Settings, account: Account, form: PackFor
 
 def get(session: Session, account: Account | None, name: str) -> Pack:
     """One of the account's packs, or a public one, by id or slug."""
-    by = Pack.id == int(name) if name.isascii() and name.isdecimal() and len(name) < 19 else Pack.slug == name
-    seen = Pack.public_at.is_not(None) if account is None else or_(Pack.public_at.is_not(None), Pack.account_id == account.id)
+    by = (
+        Pack.id == int(name)
+        if name.isascii() and name.isdecimal() and len(name) < 19
+        else Pack.slug == name
+    )
+    seen = (
+        Pack.public_at.is_not(None)
+        if account is None
+        else or_(Pack.public_at.is_not(None), Pack.account_id == account.id)
+    )
     pack = session.scalar(select(Pack).where(by, seen))
     if pack is None:
         raise NotFound
@@ -71,7 +101,14 @@ def get(session: Session, account: Account | None, name: str) -> Pack:
 
 
 def listed(
-    session: Session, account: Account | None, *, limit: int, offset: int, before: int | None, public: bool, listed: bool
+    session: Session,
+    account: Account | None,
+    *,
+    limit: int,
+    offset: int,
+    before: int | None,
+    public: bool,
+    listed: bool,
 ) -> Sequence[Pack]:
     """The account's packs, newest first; without an account, everybody's."""
     query = select(Pack)
@@ -87,15 +124,26 @@ def listed(
 
 
 def templates(session: Session, pack: Pack) -> Sequence[Template]:
-    """In the order that their owner gave them, else in which they were added; without those whose prompt was deleted."""
-    kept = select(Template).outerjoin(Prompt, Prompt.id == Template.id).where(Template.pack_id == pack.id, Prompt.deleted_at.is_(None))
+    """In the order that their owner gave them, else in which they were added; without those
+    whose prompt was deleted."""
+    kept = (
+        select(Template)
+        .outerjoin(Prompt, Prompt.id == Template.id)
+        .where(Template.pack_id == pack.id, Prompt.deleted_at.is_(None))
+    )
     return session.scalars(kept.order_by(Template.position, Template.id)).all()
 
 
 def train(
-    session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, pack: Pack, values: Json,
+    session: Session,
+    settings: Settings,
+    store: Store,
+    jobs: JobEngine,
+    account: Account,
+    pack: Pack,
+    values: Json,
     uploads: Sequence[tunes.Upload],
-) -> Tune:  # fmt: skip
+) -> Tune:
     """Trains a tune as the pack says, and draws the pack's templates of its class with it."""
     form, run, chosen = _training(session, settings, account, pack, values, uploads)
     tune = tunes.create(session, settings, store, jobs, account, form, uploads)
@@ -104,29 +152,58 @@ def train(
 
 
 def check_training(
-    session: Session, settings: Settings, account: Account, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
+    session: Session,
+    settings: Settings,
+    account: Account,
+    pack: Pack,
+    values: Json,
+    uploads: Sequence[tunes.Upload],
 ) -> None:
     """Refuses what `train` would refuse, as far as this can be told before pictures are decoded."""
     _training(session, settings, account, pack, values, uploads)
 
 
 def _training(
-    session: Session, settings: Settings, account: Account, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
+    session: Session,
+    settings: Settings,
+    account: Account,
+    pack: Pack,
+    values: Json,
+    uploads: Sequence[tunes.Upload],
 ) -> tuple[TuneForm, PackRun, list[Template]]:
-    """The tune that a pack asks for, how it is run, and the templates of its class. Raises Invalid with all that will not do."""
-    asked = {"token": pack.token, "preset": pack.preset, **{k: v for k, v in values.items() if k != "prompts_attributes"}}
-    form, run = TuneForm.lenient({**asked, "base_tune_id": pack.base_tune_id, "model_type": pack.model_type}), PackRun.lenient(values)
+    """The tune that a pack asks for, how it is run, and the templates of its class.
+
+    Raises Invalid with all that will not do.
+    """
+    asked = {
+        "token": pack.token,
+        "preset": pack.preset,
+        **{k: v for k, v in values.items() if k != "prompts_attributes"},
+    }
+    form = TuneForm.lenient(
+        {**asked, "base_tune_id": pack.base_tune_id, "model_type": pack.model_type}
+    )
+    run = PackRun.lenient(values)
     faults, chosen = Faults(run.wrong), list[Template]()
     with faults.gathered():
         tunes.check(session, settings, account, form, uploads)
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
-            chosen = _chosen(session, pack, run, class_word(checks.token_of(form), form.name), "name")
+            chosen = _chosen(
+                session, pack, run, class_word(checks.token_of(form), form.name), "name"
+            )
     faults.tell()
     return form, run, chosen
 
 
-def draw(session: Session, settings: Settings, jobs: JobEngine, account: Account, pack: Pack, values: Json) -> Json:
+def draw(
+    session: Session,
+    settings: Settings,
+    jobs: JobEngine,
+    account: Account,
+    pack: Pack,
+    values: Json,
+) -> Json:
     """Draws the pack's templates with tunes of the account, each of its class."""
     run = PackRun.read(values)
     mine = []
@@ -135,10 +212,22 @@ def draw(session: Session, settings: Settings, jobs: JobEngine, account: Account
             mine.append(tunes.get(session, account, number))
         except NotFound:
             raise Invalid({"tune_ids": [f"{number} is no tune of yours"]}) from None
-    work = [(tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids")) for tune in mine]
+    work = [
+        (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
+        for tune in mine
+    ]
     order, made = _draw(session, settings, jobs, account, pack, run, work)
-    shown = {"id": order.id, "tune_ids": run.tune_ids, "total_cost_mc": sum(prompt.cost_mc for prompt in made)}
-    return {"status": 201, "message": "Prompts created", "order": shown, "prompt_ids": [prompt.id for prompt in made]}
+    shown = {
+        "id": order.id,
+        "tune_ids": run.tune_ids,
+        "total_cost_mc": sum(prompt.cost_mc for prompt in made),
+    }
+    return {
+        "status": 201,
+        "message": "Prompts created",
+        "order": shown,
+        "prompt_ids": [prompt.id for prompt in made],
+    }
 
 
 def like(session: Session, prompt: Prompt, liked: bool) -> None:
@@ -149,47 +238,89 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
     prompt.liked, prompt.likes = liked, prompt.likes + change
     session.flush()
     for number in (prompt.id, prompt.orig_prompt_id):
-        session.execute(update(Template).where(Template.id == number).values(likes=Template.likes + change))
-    session.execute(update(Prompt).where(Prompt.id == prompt.orig_prompt_id).values(likes=Prompt.likes + change))
+        session.execute(
+            update(Template).where(Template.id == number).values(likes=Template.likes + change)
+        )
+    session.execute(
+        update(Prompt).where(Prompt.id == prompt.orig_prompt_id).values(likes=Prompt.likes + change)
+    )
 
 
 def shape(session: Session, pack: Pack, settings: Settings) -> Json:
-    """The union of what lists and details show. Costs are those of the pictures; a training comes on top, by its photos."""
+    """The union of what lists and details show.
+
+    Costs are those of the pictures; a training comes on top, by its photos.
+    """
     rows = templates(session, pack)
-    pictures = {prompt.id: prompt.images for prompt in session.scalars(select(Prompt).where(Prompt.pack_id == pack.id))}
+    pictures = {
+        prompt.id: prompt.images
+        for prompt in session.scalars(select(Prompt).where(Prompt.pack_id == pack.id))
+    }
     classes = list(dict.fromkeys(row.class_name for row in rows))
     of = {name: [row for row in rows if row.class_name == name] for name in classes}
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
     totals = {name: sum(cost_mc[row.id] for row in of[name]) for name in classes}
     costs = {
-        name: {"cost": ledger.cents(total), "cost_mc": total, "num_images": sum(row.num_images for row in of[name])}
+        name: {
+            "cost": ledger.cents(total),
+            "cost_mc": total,
+            "num_images": sum(row.num_images for row in of[name]),
+        }
         for name, total in totals.items()
     }
     return {
-        "id": pack.id, "base_tune_id": pack.base_tune_id, "user_id": pack.account_id, "slug": pack.slug, "title": pack.title,
-        "subtitle": pack.subtitle, "token": pack.token, "created_at": responses.time(pack.created_at),
-        "updated_at": responses.time(pack.updated_at), "multiplier": 1.0, "multiplier_api": 1.0, "model_type": pack.model_type,
-        "preset": pack.preset, "public_at": responses.time(pack.public_at), "unlisted_at": responses.time(pack.unlisted_at),
-        "cover_url": settings.url + pack.cover if pack.cover and pack.cover.startswith("/") else pack.cover,
-        "logo": None, "main_class_name": classes[0] if classes else None,
-        "cost_mc_hash": totals, "costs": costs,
+        "id": pack.id,
+        "base_tune_id": pack.base_tune_id,
+        "user_id": pack.account_id,
+        "slug": pack.slug,
+        "title": pack.title,
+        "subtitle": pack.subtitle,
+        "token": pack.token,
+        "created_at": responses.time(pack.created_at),
+        "updated_at": responses.time(pack.updated_at),
+        "multiplier": 1.0,
+        "multiplier_api": 1.0,
+        "model_type": pack.model_type,
+        "preset": pack.preset,
+        "public_at": responses.time(pack.public_at),
+        "unlisted_at": responses.time(pack.unlisted_at),
+        "cover_url": settings.url + pack.cover
+        if pack.cover and pack.cover.startswith("/")
+        else pack.cover,
+        "logo": None,
+        "main_class_name": classes[0] if classes else None,
+        "cost_mc_hash": totals,
+        "costs": costs,
         "prompts_per_class": {
             name: [
-                {"id": row.id, "images": [responses.image_url(image.name, settings) for image in pictures.get(row.id, ())]} for row in of[name]
+                {
+                    "id": row.id,
+                    "images": [
+                        responses.image_url(image.name, settings)
+                        for image in pictures.get(row.id, ())
+                    ],
+                }
+                for row in of[name]
             ]
             for name in classes
         },
         "template_prompts": [
             {
-                "id": row.id, "text": row.text, "class_name": row.class_name, "num_images": row.num_images, "cost_mc": cost_mc[row.id],
+                "id": row.id,
+                "text": row.text,
+                "class_name": row.class_name,
+                "num_images": row.num_images,
+                "cost_mc": cost_mc[row.id],
                 "prompt_likes_count": row.likes,
             }
             for row in rows
         ],
-    }  # fmt: skip
+    }
 
 
-def _chosen(session: Session, pack: Pack, run: PackRun, class_name: str, field: str) -> list[Template]:
+def _chosen(
+    session: Session, pack: Pack, run: PackRun, class_name: str, field: str
+) -> list[Template]:
     """The templates of a class, of those that the run names. Raises Invalid if there is none."""
     rows = templates(session, pack)
     if unknown := set(run.prompt_ids) - {row.id for row in rows}:
@@ -197,7 +328,9 @@ def _chosen(session: Session, pack: Pack, run: PackRun, class_name: str, field: 
     of_class = [row for row in rows if row.class_name == class_name.strip().lower()]
     if not of_class:
         known = ", ".join(dict.fromkeys(row.class_name for row in rows)) or "nothing yet"
-        raise Invalid({field: [f"{class_name} is no class of this pack, which has prompts for {known}"]})
+        raise Invalid(
+            {field: [f"{class_name} is no class of this pack, which has prompts for {known}"]}
+        )
     chosen = [row for row in of_class if not run.prompt_ids or row.id in run.prompt_ids]
     if not chosen:
         raise Invalid({"prompt_ids": [f"has no prompt for {class_name}"]})
@@ -205,16 +338,25 @@ def _chosen(session: Session, pack: Pack, run: PackRun, class_name: str, field: 
 
 
 def _cost(settings: Settings, pack: Pack, template: Template) -> int:
-    form = PromptForm.read({"num_images": template.num_images, **template.fields, "text": template.text})
+    form = PromptForm.read(
+        {"num_images": template.num_images, **template.fields, "text": template.text}
+    )
     return prompts.cost(settings, form, pack.base_tune_id)
 
 
 def _draw(
-    session: Session, settings: Settings, jobs: JobEngine, account: Account, pack: Pack, run: PackRun,
+    session: Session,
+    settings: Settings,
+    jobs: JobEngine,
+    account: Account,
+    pack: Pack,
+    run: PackRun,
     work: Sequence[tuple[Tune, Sequence[Template]]],
-) -> tuple[Order, list[Prompt]]:  # fmt: skip
+) -> tuple[Order, list[Prompt]]:
     callbacks.check_address(settings, run.prompts_callback, "prompts_callback")
-    changes = {name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE}
+    changes = {
+        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
+    }
     order = Order(account_id=account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
@@ -222,10 +364,21 @@ def _draw(
     for tune, chosen in work:
         for template in chosen:
             text, weight = adapted(template, tune)
-            values = {"num_images": template.num_images, **template.fields, **changes, "text": text, "lora_scale": weight}
-            prompt = prompts.create(session, settings, jobs, account, PromptForm.lenient(values), target=tune.id)
-            if prompt.order_id is None:  # else it is a repeated prompt of an account that wants those answered by the first
-                prompt.base_pack_id, prompt.orig_prompt_id, prompt.order_id = pack.id, template.id, order.id
+            values = {
+                "num_images": template.num_images,
+                **template.fields,
+                **changes,
+                "text": text,
+                "lora_scale": weight,
+            }
+            prompt = prompts.create(
+                session, settings, jobs, account, PromptForm.lenient(values), target=tune.id
+            )
+            # else it is a repeated prompt of an account that wants those answered by the first
+            if prompt.order_id is None:
+                prompt.base_pack_id = pack.id
+                prompt.orig_prompt_id = template.id
+                prompt.order_id = order.id
                 order.callback = run.prompts_callback
             made.append(prompt)
     session.flush()
@@ -233,12 +386,18 @@ def _draw(
 
 
 def adapted(template: Template, tune: Tune) -> tuple[str, float]:
-    """A template's text for another tune, without the tag of its own, and the strength that the tag had."""
-    own = re.compile(rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([\d.]+)>", re.IGNORECASE)
+    """A template's text for another tune, without the tag of its own, and the strength that the
+    tag had."""
+    own = re.compile(
+        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([\d.]+)>", re.IGNORECASE
+    )
     tag = own.search(template.text)
     text = " ".join(own.sub(" ", template.text).split())
     trigger = trigger_words(tune.token or "", tune.name)
-    for old, new in ((trigger_words(template.token, template.class_name), trigger), (template.token, tune.token or "")):
+    for old, new in (
+        (trigger_words(template.token, template.class_name), trigger),
+        (template.token, tune.token or ""),
+    ):
         if old:
             pattern = rf"(?<![\w<:]){re.escape(old)}(?![\w:>])".replace(r"\ ", r"\s+")
             text = re.sub(pattern, lambda _, new=new: new, text, flags=re.IGNORECASE)

@@ -1,4 +1,5 @@
-"""What the owner of a pack changes about it: its words and cover, which prompts are in it, how they read, in which order."""
+"""What the owner of a pack changes about it: its words and cover, which prompts are in it, how
+they read, in which order."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ def change(pack: Pack, form: PackForm) -> None:
 
 def cover(session: Session, pack: Pack, name: str) -> None:
     """Makes a picture of one of its prompts the cover."""
-    if session.scalar(select(Image.id).join(Prompt).where(Image.name == name, Prompt.pack_id == pack.id)) is None:
+    if (
+        session.scalar(
+            select(Image.id).join(Prompt).where(Image.name == name, Prompt.pack_id == pack.id)
+        )
+        is None
+    ):
         raise NotFound
     pack.cover = f"/images/{name}.jpg"
 
@@ -44,8 +50,11 @@ def add(session: Session, account: Account, pack: Pack, prompt_ids: Sequence[int
 
 
 def fitting(session: Session, account: Account) -> list[Prompt]:
-    """The newest prompts that could become templates, liked ones first: drawn with a tune, and in no pack yet."""
-    rows = prompts.listed(session, account, limit=120, offset=0, before=None, tune_id=None, text=None, liked=None)
+    """The newest prompts that could become templates, liked ones first: drawn with a tune, and
+    in no pack yet."""
+    rows = prompts.listed(
+        session, account, limit=120, offset=0, before=None, tune_id=None, text=None, liked=None
+    )
     fit = [row for row in rows if row.uses and row.pack_id is None and row.images]
     return sorted(fit, key=lambda row: not row.liked)
 
@@ -62,7 +71,15 @@ def reword(session: Session, pack: Pack, number: int, text: str) -> None:
     """Changes what is drawn from now on; what was drawn keeps its words."""
     template = _template(session, pack, number)
     if not text.strip() or len(text) > MAX_CHARACTERS:
-        raise Invalid({"text": ["can't be blank" if not text.strip() else f"is longer than {MAX_CHARACTERS} characters"]})
+        raise Invalid(
+            {
+                "text": [
+                    "can't be blank"
+                    if not text.strip()
+                    else f"is longer than {MAX_CHARACTERS} characters"
+                ]
+            }
+        )
     kept = prompts.TAG.search(template.text)  # its LoRA tag, which nobody types
     if kept and not prompts.TAG.search(text):
         text = f"{kept[0]} {text}"
@@ -70,7 +87,8 @@ def reword(session: Session, pack: Pack, number: int, text: str) -> None:
 
 
 def move(session: Session, pack: Pack, number: int, by: int) -> None:
-    """Exchanges a template with its neighbour of the same class, before it (-1) or after it (1); at the end of the row nothing happens."""
+    """Exchanges a template with its neighbour of the same class, before it (-1) or after it
+    (1); at the end of the row nothing happens."""
     if by not in (-1, 1):
         raise ServiceError("A prompt moves by one place: -1 or 1.")
     rows = list(packs.templates(session, pack))

@@ -1,7 +1,8 @@
-"""Pictures that a prompt starts from: taken out of a request, looked at, and kept beside the prompt as files that we wrote.
+"""Pictures that a prompt starts from: taken out of a request, looked at, and kept beside the prompt
+as files that we wrote.
 
-A stranger's file is decoded in a process of its own and written anew, so that what is stored is upright, of a bounded size, and without
-the place where a phone took it.
+A stranger's file is decoded in a process of its own and written anew, so that what is stored is
+upright, of a bounded size, and without the place where a phone took it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from fluxbooth.service.files.store import Store
 from fluxbooth.service.outgoing.fetch import Fetched
 
 NAMES = ("input_image", "mask_image")
-FILES, ADDRESSES = "inputs", "input_urls"  # of Prompt.fields: keys in the store by name, addresses still to be fetched
+# of Prompt.fields: keys in the store by name, addresses still to be fetched
+FILES, ADDRESSES = "inputs", "input_urls"
 MOST_PIXELS = 2048 * 2048
 ADDRESS = TypeAdapter(Callback)
 
@@ -57,7 +59,9 @@ class Inputs:
             kept[name] = f"{prompt.folder}/{name}{path.suffix}"
             store.put(path, kept[name])
         prompt.input_bytes = sum(map(store.size, kept.values()))
-        told = ({FILES: kept} if kept else {}) | ({ADDRESSES: self.addresses} if self.addresses else {})
+        told = ({FILES: kept} if kept else {}) | (
+            {ADDRESSES: self.addresses} if self.addresses else {}
+        )
         prompt.fields = {**prompt.fields, **told}
 
     @property
@@ -76,7 +80,10 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 
 def digests(given: dict[str, Any]) -> dict[str, Any]:
     """The same with the digests of files: what tells two requests apart."""
-    return {name: _digest(value.path) if hasattr(value, "path") else value for name, value in given.items()}
+    return {
+        name: _digest(value.path) if hasattr(value, "path") else value
+        for name, value in given.items()
+    }
 
 
 def _digest(path: Path) -> str:
@@ -85,15 +92,24 @@ def _digest(path: Path) -> str:
 
 
 def take(values: dict[str, Any], incoming: Path) -> Inputs:
-    """The pictures of `input_image` and `mask_image`, with `_url` and `_base64`. Raises Invalid for what will not do."""
+    """The pictures of `input_image` and `mask_image`, with `_url` and `_base64`.
+
+    Raises Invalid for what will not do.
+    """
     taken = Inputs()
     try:
         for name in NAMES:
-            given = {end: value for end in ("", "_url", "_base64") if (value := values.get(name + end)) not in BLANK}
+            given = {
+                end: value
+                for end in ("", "_url", "_base64")
+                if (value := values.get(name + end)) not in BLANK
+            }
             if len(given) > 1:
                 raise Invalid({name: ["is given more than once"]})
             for end, value in given.items():
-                if isinstance(value, str) and (end == "_url" or value.startswith(("http://", "https://"))):
+                if isinstance(value, str) and (
+                    end == "_url" or value.startswith(("http://", "https://"))
+                ):
                     taken.addresses[name] = _address(name, value)
                 elif isinstance(value, str):
                     taken.files[name] = _decoded(name, value, incoming)
@@ -108,7 +124,8 @@ def take(values: dict[str, Any], incoming: Path) -> Inputs:
 
 
 def written(source: Path, name: str, folder: Path) -> Path:
-    """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Raises Invalid if it is no picture."""
+    """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Raises Invalid
+    if it is no picture."""
     try:
         (photo,) = inspection.read([source], max_pixels=MOST_PIXELS)
     except InputError as error:
@@ -139,10 +156,16 @@ def of_file(store: Store, key: str) -> Inputs:
 
 def missing(prompt: Prompt) -> dict[str, str]:
     """Addresses of the pictures that are not here yet, by name."""
-    return {name: url for name, url in prompt.fields.get(ADDRESSES, {}).items() if name not in prompt.fields.get(FILES, {})}
+    return {
+        name: url
+        for name, url in prompt.fields.get(ADDRESSES, {}).items()
+        if name not in prompt.fields.get(FILES, {})
+    }
 
 
-def fetch_missing(prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]) -> dict[str, Path]:
+def fetch_missing(
+    prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]
+) -> dict[str, Path]:
     """Downloads what a prompt knows by address alone; new files among the incoming ones, by name.
 
     Raises FetchError, or InputError for no picture.
@@ -174,7 +197,9 @@ def _address(name: str, value: str) -> str:
 def _decoded(name: str, value: str, incoming: Path) -> Path:
     """Of base64, alone or as a data: address."""
     try:
-        data = base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
+        data = base64.b64decode(
+            value.partition(",")[2] if value.startswith("data:") else value, validate=True
+        )
     except (binascii.Error, ValueError):
         raise Invalid({name: ["is not base64"]}) from None
     there = incoming / secrets.token_hex(16)

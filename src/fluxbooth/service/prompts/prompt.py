@@ -1,4 +1,5 @@
-"""Prompts: the rules of FLUX at the door, then a row and, as soon as every tune it uses is trained, a job."""
+"""Prompts: the rules of FLUX at the door, then a row and, as soon as every tune it uses is
+trained, a job."""
 
 from __future__ import annotations
 
@@ -40,9 +41,17 @@ SIGNATURE = (*FIELDS, "text", "callback", "num_images")
 
 
 def create(
-    session: Session, settings: Settings, jobs: JobEngine, account: Account, form: PromptForm, *, target: int, start: Inputs | None = None
+    session: Session,
+    settings: Settings,
+    jobs: JobEngine,
+    account: Account,
+    form: PromptForm,
+    *,
+    target: int,
+    start: Inputs | None = None,
 ) -> Prompt:
-    """A new prompt on a tune: a public base, or one of the account's, whose tag is then put before a text that lacks it.
+    """A new prompt on a tune: a public base, or one of the account's, whose tag is then put before
+    a text that lacks it.
 
     `start` are the pictures that it starts from. The caller holds the transaction.
 
@@ -52,19 +61,32 @@ def create(
     start = start or Inputs()
     uses = check(session, settings, account, form, text, start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
-    asked = form.model_dump(include=set(SIGNATURE)) | {"text": text, "tune_id": tune_id} | start.digests()
+    asked = (
+        form.model_dump(include=set(SIGNATURE))
+        | {"text": text, "tune_id": tune_id}
+        | start.digests()
+    )
     signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
     trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
     prompt = Prompt(
-        account_id=account.id, tune_id=tune_id, text=text, callback=form.callback, num_images=form.num_images, fields=fields,
-        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses]), signature=signature,
+        account_id=account.id,
+        tune_id=tune_id,
+        text=text,
+        callback=form.callback,
+        num_images=form.num_images,
+        fields=fields,
+        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses]),
+        signature=signature,
         advice=[a.to_json() for a in language.advise(text, trigger)],
         cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses]),
-        uses=[Use(tune_id=tune.id, tune=tune, position=i, weight=weight) for i, (tune, weight) in enumerate(uses)],
-    )  # fmt: skip
+        uses=[
+            Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
+            for i, (tune, weight) in enumerate(uses)
+        ],
+    )
     session.add(prompt)
     session.flush()
     if form.pack_id is not None:
@@ -77,24 +99,38 @@ def create(
     return prompt
 
 
-def fits(session: Session, settings: Settings, account: Account, form: PromptForm, *, target: int) -> None:
-    """Refuses a prompt for what its fields say, before its pictures are decoded. `target` is as in `create`."""
+def fits(
+    session: Session, settings: Settings, account: Account, form: PromptForm, *, target: int
+) -> None:
+    """Refuses a prompt for what its fields say, before its pictures are decoded.
+
+    `target` is as in `create`.
+    """
     text, _ = _on(session, settings, account, form, target)
     check(session, settings, account, form, text, Inputs())
     quotas.check(session, settings, account)
 
 
 def check(
-    session: Session, settings: Settings, account: Account, form: PromptForm, text: str, start: Inputs, coming: str | None = None
+    session: Session,
+    settings: Settings,
+    account: Account,
+    form: PromptForm,
+    text: str,
+    start: Inputs,
+    coming: str | None = None,
 ) -> list[tuple[Tune, float]]:
-    """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do, what `form.wrong` holds included.
+    """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
+    what `form.wrong` holds included.
 
     `coming` are the trigger words of a tune that the text uses, too, but that is not made yet.
     """
     faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
     if "text" not in faults:
         uses, wrong = _uses(session, account, text)
-        triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + ([coming] if coming else [])
+        triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + (
+            [coming] if coming else []
+        )
         if wrong := wrong + _text_faults(settings, text, triggers):
             faults["text"] = wrong
     faults.add(_rules(settings, form, start))
@@ -102,7 +138,9 @@ def check(
     return uses
 
 
-def _on(session: Session, settings: Settings, account: Account, form: PromptForm, target: int) -> tuple[str, int]:
+def _on(
+    session: Session, settings: Settings, account: Account, form: PromptForm, target: int
+) -> tuple[str, int]:
     """The text with the target's tag, and the base that draws it. Raises NotFound."""
     text = form.text
     if target < FIRST_TUNE:
@@ -118,15 +156,22 @@ def _on(session: Session, settings: Settings, account: Account, form: PromptForm
 
 
 def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune] = ()) -> int:
-    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast` is free."""
+    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
+    is free."""
     if any(map(is_fast, tunes)):
         return 0
-    return prices.drawing_cost(settings.prices, spec_of(settings, form, tune_id, tunes), form.model_dump())
+    return prices.drawing_cost(
+        settings.prices, spec_of(settings, form, tune_id, tunes), form.model_dump()
+    )
 
 
 def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
     """Hands a prompt to the engine once every tune it uses is trained."""
-    if not prompt.enqueued and prompt.trained_at is None and all(use.tune.trained_at for use in prompt.uses):
+    if (
+        not prompt.enqueued
+        and prompt.trained_at is None
+        and all(use.tune.trained_at for use in prompt.uses)
+    ):
         prompt.enqueued = True
         jobs.prompt(session, prompt)
 
@@ -151,8 +196,13 @@ def listed(
     since: datetime.datetime | None = None,
     equal: Mapping[str, int | None] = {},
 ) -> Sequence[Prompt]:
-    """The account's prompts, newest first; of a base, or those that use a tune; whose columns are `equal` to what is given."""
-    query = select(Prompt).where(Prompt.account_id == account.id, Prompt.deleted_at.is_(None)).options(*LOADED)
+    """The account's prompts, newest first; of a base, or those that use a tune; whose columns
+    are `equal` to what is given."""
+    query = (
+        select(Prompt)
+        .where(Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+        .options(*LOADED)
+    )
     if before is not None:
         query = query.where(Prompt.id < before)
     if tune_id is not None:
@@ -165,12 +215,15 @@ def listed(
         query = query.where(Prompt.created_at >= since)
     for name, value in equal.items():
         if value is not None:
-            query = query.where((Prompt.account_id if name == "user_id" else getattr(Prompt, name)) == value)
+            query = query.where(
+                (Prompt.account_id if name == "user_id" else getattr(Prompt, name)) == value
+            )
     return session.scalars(query.order_by(Prompt.id.desc()).limit(limit).offset(offset)).all()
 
 
 def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> list[str]:
-    """Hides a prompt and ends its work; returns the keys of files to remove once this is committed."""
+    """Hides a prompt and ends its work; returns the keys of files to remove once this is
+    committed."""
     prompt = get(session, account, number)
     prompt.deleted_at = now()
     if prompt.trained_at is None:
@@ -180,19 +233,46 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
     return [prompt.folder]
 
 
-def duplicate(session: Session, settings: Settings, jobs: JobEngine, account: Account, number: int, changes: dict[str, Any]) -> Prompt:
-    """A new prompt like another one but for `changes`. A new text without tags of its own is drawn with the tunes of the old one."""
+def duplicate(
+    session: Session,
+    settings: Settings,
+    jobs: JobEngine,
+    account: Account,
+    number: int,
+    changes: dict[str, Any],
+) -> Prompt:
+    """A new prompt like another one but for `changes`.
+
+    A new text without tags of its own is drawn with the tunes of the old one.
+    """
     old = get(session, account, number)
-    values = {**old.fields, "text": old.text, "callback": old.callback, "num_images": old.num_images, **changes}
+    values = {
+        **old.fields,
+        "text": old.text,
+        "callback": old.callback,
+        "num_images": old.num_images,
+        **changes,
+    }
     if isinstance(text := values["text"], str) and text.strip() and not TAG.search(text):
         values["text"] = "".join(f"{tag[0]} " for tag in TAG.finditer(old.text)) + text
     start = input_images.copied(old, Store(settings.data))
-    return create(session, settings, jobs, account, PromptForm.lenient(values), target=old.tune_id, start=start)
+    return create(
+        session,
+        settings,
+        jobs,
+        account,
+        PromptForm.lenient(values),
+        target=old.tune_id,
+        start=start,
+    )
 
 
 def drawn_text(prompt: Prompt) -> str:
-    """What the base is given: tags taken out, {{characteristics}} filled in from the tunes in order."""
-    known = [{str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses]
+    """What the base is given: tags taken out, {{characteristics}} filled in from the tunes in
+    order."""
+    known = [
+        {str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses
+    ]
 
     def value(match: re.Match[str]) -> str:
         said = [values.get(match[1].lower()) for values in known]
@@ -205,7 +285,11 @@ LOADED = (selectinload(Prompt.images), selectinload(Prompt.uses).selectinload(Us
 # clients ask for a prompt every second: one query where a list takes four, put together once
 _ONE = (
     select(Prompt)
-    .where(Prompt.id == bindparam("number"), Prompt.account_id == bindparam("account"), Prompt.deleted_at.is_(None))
+    .where(
+        Prompt.id == bindparam("number"),
+        Prompt.account_id == bindparam("account"),
+        Prompt.deleted_at.is_(None),
+    )
     .options(joinedload(Prompt.images), joinedload(Prompt.uses).joinedload(Use.tune))
 )
 
@@ -215,10 +299,14 @@ def _own(session: Session, account: Account, name: str) -> Tune | None:
     mine = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
     if name.isdigit() and len(name) < 19:
         return session.scalar(mine.where(Tune.id == int(name)))
-    return session.scalar(mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc()))
+    return session.scalar(
+        mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc())
+    )
 
 
-def _uses(session: Session, account: Account, text: str) -> tuple[list[tuple[Tune, float]], list[str]]:
+def _uses(
+    session: Session, account: Account, text: str
+) -> tuple[list[tuple[Tune, float]], list[str]]:
     """The tunes that the tags of a text name, and what is wrong with the tags."""
     found: dict[int, tuple[Tune, float]] = {}
     tags, wrong = TAG.findall(text), list[str]()
@@ -229,11 +317,16 @@ def _uses(session: Session, account: Account, text: str) -> tuple[list[tuple[Tun
         if tune is None or tune.failed_at:
             wrong.append(f"refers to tune {name}, which {'failed' if tune else 'does not exist'}")
         elif kind.lower() == "faceid" or tune.model_type == "faceid":
-            wrong.append(f"refers to tune {name}, but this base has no face adapter yet: train a LoRA instead")
+            wrong.append(
+                f"refers to tune {name}, but this base has no face adapter yet: train a LoRA "
+                "instead"
+            )
         elif strength is None:
             wrong.append(f"gives tune {name} the strength {weight}, which is not a number")
         elif strength > language.MAX_WEIGHT:
-            wrong.append(f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2")
+            wrong.append(
+                f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2"
+            )
         else:
             found[tune.id] = (tune, strength)
     if BROKEN_TAG.search(TAG.sub("", text)):
@@ -253,7 +346,11 @@ def _text_faults(settings: Settings, text: str, triggers: Sequence[str]) -> list
     if not TAG.sub("", text).strip():
         return ["can't be blank"]
     said = " ".join(text.lower().split())
-    return [f"must include `{words}`" for words in triggers if words.lower() not in said] if settings.require_trigger else []
+    return (
+        [f"must include `{words}`" for words in triggers if words.lower() not in said]
+        if settings.require_trigger
+        else []
+    )
 
 
 def _rules(settings: Settings, form: PromptForm, start: Inputs) -> dict[str, list[str]]:
@@ -264,7 +361,9 @@ def _rules(settings: Settings, form: PromptForm, start: Inputs) -> dict[str, lis
     if form.negative_prompt and form.negative_prompt.strip():
         wrong["negative_prompt"] = ["not supported on Flux"]
     if form.controlnet:
-        wrong["controlnet"] = ["is not offered by this server: an input_image alone starts from a picture"]
+        wrong["controlnet"] = [
+            "is not offered by this server: an input_image alone starts from a picture"
+        ]
     if "mask_image" in start and "input_image" not in start:
         wrong["mask_image"] = ["needs the input_image that it belongs to"]
     if unreachable := callbacks.faults(settings, form.callback):
@@ -276,25 +375,49 @@ def _rules(settings: Settings, form: PromptForm, start: Inputs) -> dict[str, lis
 
 def _same(session: Session, account: Account, signature: str) -> Prompt | None:
     return session.scalar(
-        select(Prompt).where(Prompt.account_id == account.id, Prompt.signature == signature, Prompt.deleted_at.is_(None)).options(*LOADED)
+        select(Prompt)
+        .where(
+            Prompt.account_id == account.id,
+            Prompt.signature == signature,
+            Prompt.deleted_at.is_(None),
+        )
+        .options(*LOADED)
     )
 
 
-def spec_of(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]) -> dict[str, Any]:
-    """The GenerateSpec but for its LoRA files. A seed that was not asked for is drawn now, so that a repeated job draws the same."""
+def spec_of(
+    settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]
+) -> dict[str, Any]:
+    """The GenerateSpec but for its LoRA files.
+
+    A seed that was not asked for is drawn now, so that a repeated job draws the same.
+    """
     fast = any(map(is_fast, tunes))
     steps = form.steps or STEPS
     spec: dict[str, Any] = {
-        "base": "nano" if fast else settings.base_of(tune_id), "num_images": form.num_images,
+        "base": "nano" if fast else settings.base_of(tune_id),
+        "num_images": form.num_images,
         "steps": min(steps, FAST_STEPS) if fast else steps,
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
         "guidance": GUIDANCE if form.cfg_scale is None else form.cfg_scale,
-    }  # fmt: skip
+    }
     if form.w and form.h:
         spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
     elif form.aspect_ratio or form.ar != "1:1":
-        spec["aspect_ratio"] = form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
+        spec["aspect_ratio"] = (
+            form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
+        )
     return GenerateSpec.read(spec).model_dump(mode="json", exclude_none=True)
 
 
-__all__ = ["check", "cost", "create", "delete", "drawn_text", "duplicate", "enqueue_if_due", "get", "listed"]
+__all__ = [
+    "check",
+    "cost",
+    "create",
+    "delete",
+    "drawn_text",
+    "duplicate",
+    "enqueue_if_due",
+    "get",
+    "listed",
+]

@@ -1,4 +1,5 @@
-"""Prompts and packs: a prompt may be a template of a pack, and may say which pack it was made from."""
+"""Prompts and packs: a prompt may be a template of a pack, and may say which pack it was made
+from."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from fluxbooth.service.errors import Invalid, ServiceError
 
 
 def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
-    """Makes a prompt a template of one of the account's packs, in place of any other; None makes it none any more."""
+    """Makes a prompt a template of one of the account's packs, in place of any other; None
+    makes it none any more."""
     if known := session.get(Template, prompt.id):
         session.delete(known)
         session.flush()
@@ -25,11 +27,20 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
         raise ServiceError("Prompt is not using a fine-tuned model")
     tune = prompt.uses[0].tune
     last = session.scalar(select(func.max(Template.position)).where(Template.pack_id == pack.id))
-    session.add(Template(
-        position=0 if last is None else last + 1,
-        id=prompt.id, pack_id=pack.id, class_name=class_word(tune.token or "", tune.name).lower(), token=tune.token or "", tune_id=tune.id,
-        text=prompt.text, num_images=prompt.num_images, fields=prompt.fields, likes=prompt.likes,
-    ))  # fmt: skip
+    session.add(
+        Template(
+            position=0 if last is None else last + 1,
+            id=prompt.id,
+            pack_id=pack.id,
+            class_name=class_word(tune.token or "", tune.name).lower(),
+            token=tune.token or "",
+            tune_id=tune.id,
+            text=prompt.text,
+            num_images=prompt.num_images,
+            fields=prompt.fields,
+            likes=prompt.likes,
+        )
+    )
 
 
 def belongs(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:

@@ -1,4 +1,5 @@
-"""Themes: ten prompts on a subject for each tune, written by Claude, or put together here where a setting allows it.
+"""Themes: ten prompts on a subject for each tune, written by Claude, or put together here where a
+setting allows it.
 
 Whoever wrote them, they are held to the same rules before anything is drawn: see `faults`.
 """
@@ -29,21 +30,25 @@ COUNT, FEWEST_WORDS, MOST_WORDS = 10, 8, 60
 ALIKE = 0.7  # share of words in common from which two prompts are the same idea
 COMPOSER = "composer"
 NO_KEY = (
-    "Themes are written by Claude, and this server has no key: set FLUXBOOTH_ANTHROPIC_API_KEY, or allow the built-in composer by "
+    "Themes are written by Claude, and this server has no key: set "
+    "FLUXBOOTH_ANTHROPIC_API_KEY, or allow the built-in composer by "
     "FLUXBOOTH_THEME_COMPOSER=true."
 )
 PLACES = (
-    "in a sunlit room with tall windows", "on a quiet old street", "at the edge of a lake", "in front of a painted canvas backdrop",
-    "in a garden full of flowers", "on a rooftop above the city", "in a forest clearing", "at a wooden table", "on a wide sandy beach",
-    "beside a large stone wall",
+    "in a sunlit room with tall windows", "on a quiet old street", "at the edge of a lake",
+    "in front of a painted canvas backdrop", "in a garden full of flowers",
+    "on a rooftop above the city", "in a forest clearing", "at a wooden table",
+    "on a wide sandy beach", "beside a large stone wall",
 )  # fmt: skip
 LIGHTS = (
-    "soft daylight from the left", "golden evening sun", "blue light of dusk", "one large studio light", "bright clear noon",
-    "warm lamp light", "mist and pale morning sun", "candle light", "light reflected from water", "even overcast light",
+    "soft daylight from the left", "golden evening sun", "blue light of dusk",
+    "one large studio light", "bright clear noon", "warm lamp light", "mist and pale morning sun",
+    "candle light", "light reflected from water", "even overcast light",
 )  # fmt: skip
 FRAMINGS = (
-    "close portrait", "waist-up photograph", "full-figure photograph", "wide shot with much surrounding", "portrait in profile",
-    "seated, looking into the camera", "walking, seen from the front", "seen from slightly below", "looking to one side, relaxed",
+    "close portrait", "waist-up photograph", "full-figure photograph",
+    "wide shot with much surrounding", "portrait in profile", "seated, looking into the camera",
+    "walking, seen from the front", "seen from slightly below", "looking to one side, relaxed",
     "head and shoulders, friendly look",
 )  # fmt: skip
 
@@ -58,7 +63,10 @@ class Written:
 
 
 def subjects(session: Session, settings: Settings, account: Account, form: ThemeForm) -> list[Tune]:
-    """The tunes that a theme is for, and whether it can be written at all. Raises Invalid or ServiceError."""
+    """The tunes that a theme is for, and whether it can be written at all.
+
+    Raises Invalid or ServiceError.
+    """
     if not settings.anthropic_api_key and not settings.theme_composer:
         raise ServiceError(NO_KEY)
     found = []
@@ -68,29 +76,42 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
         except NotFound:
             raise Invalid({"tune_ids": [f"{number} is no tune of yours"]}) from None
         if tune.model_type != "lora" or tune.failed_at:
-            raise Invalid({"tune_ids": [f"{number} {'failed' if tune.failed_at else 'is no LoRA'}"]})
+            raise Invalid(
+                {"tune_ids": [f"{number} {'failed' if tune.failed_at else 'is no LoRA'}"]}
+            )
         found.append(tune)
     PromptForm.read({"text": "a", **_changes(form)})
     return found
 
 
 def write(settings: Settings, form: ThemeForm, found: Sequence[Tune]) -> list[Written]:
-    """Ten texts for each tune; takes seconds, so no transaction is held. Raises ServiceError if the writer has no answer that will do."""
+    """Ten texts for each tune; takes seconds, so no transaction is held. Raises ServiceError if
+    the writer has no answer that will do."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda tune: _written(settings, form.theme, tune), found))
 
 
-def create(session: Session, settings: Settings, jobs: JobEngine, account: Account, form: ThemeForm, texts: Sequence[Written]) -> None:
+def create(
+    session: Session,
+    settings: Settings,
+    jobs: JobEngine,
+    account: Account,
+    form: ThemeForm,
+    texts: Sequence[Written],
+) -> None:
     """The prompts of what was written."""
     for written in texts:
         for text in written.texts:
             values = {**_changes(form), "text": text, "theme": form.theme}
-            prompt: Prompt = prompts.create(session, settings, jobs, account, PromptForm.read(values), target=written.tune_id)
+            prompt: Prompt = prompts.create(
+                session, settings, jobs, account, PromptForm.read(values), target=written.tune_id
+            )
             prompt.fields = {**prompt.fields, "theme_writer": written.writer}
 
 
 def faults(texts: Sequence[str], trigger: str) -> list[str]:
-    """What is wrong with written prompts by the rules of FLUX, each in words that a writer can mend it by."""
+    """What is wrong with written prompts by the rules of FLUX, each in words that a writer can
+    mend it by."""
     wrong = [] if len(texts) == COUNT else [f"There must be {COUNT} prompts, not {len(texts)}."]
     for number, text in enumerate(texts, 1):
         words = len(text.split())
@@ -99,22 +120,33 @@ def faults(texts: Sequence[str], trigger: str) -> list[str]:
         if not FEWEST_WORDS <= words <= MOST_WORDS:
             wrong.append(f"Prompt {number} has {words} words: write about thirty.")
         if re.search(r"[<>{}]|(?<!\w)--\w|[\x00-\x1f\ud800-\udfff]", text):
-            wrong.append(f"Prompt {number} has tags, flags, braces or line breaks: write plain sentences.")
+            wrong.append(
+                f"Prompt {number} has tags, flags, braces or line breaks: write plain sentences."
+            )
         wrong += [f"Prompt {number}: {advice.message}" for advice in language.advise(text, trigger)]
     pairs = combinations(enumerate(_words(text, trigger) for text in texts), 2)
     wrong += [
-        f"Prompts {i + 1} and {j + 1} are nearly the same." for (i, a), (j, b) in pairs if len(a & b) >= ALIKE * max(1, min(len(a), len(b)))
+        f"Prompts {i + 1} and {j + 1} are nearly the same."
+        for (i, a), (j, b) in pairs
+        if len(a & b) >= ALIKE * max(1, min(len(a), len(b)))
     ]
     return wrong
 
 
 def compose(theme: str, trigger: str) -> list[str]:
-    """Ten prompts without a language model: the theme with ten places, lights and framings, the same each time."""
-    said = " ".join(re.sub(r"[<>{}\x00-\x1f]", " ", language.plain(theme)).split()[:20]).strip(" ,.")
+    """Ten prompts without a language model: the theme with ten places, lights and framings, the
+    same each time."""
+    said = " ".join(re.sub(r"[<>{}\x00-\x1f]", " ", language.plain(theme)).split()[:20]).strip(
+        " ,."
+    )
     rng = random.Random(f"{theme}\n{trigger}")
     columns = [rng.sample(column, COUNT) for column in (PLACES, LIGHTS, FRAMINGS)]
-    texts = [f"{trigger}, {said}, {place}, {light}, {framing}" for place, light, framing in zip(*columns, strict=True)]
-    # what they have in common is the theme, which is meant to be: only the rules for each are asked here
+    texts = [
+        f"{trigger}, {said}, {place}, {light}, {framing}"
+        for place, light, framing in zip(*columns, strict=True)
+    ]
+    # what they have in common is the theme, which is meant to be: only the rules for each are asked
+    # here
     if wrong := [fault for fault in faults(texts, trigger) if "nearly the same" not in fault]:
         raise Invalid({"theme": [f"will not do: {wrong[0]}"]})
     return texts
@@ -125,11 +157,19 @@ def _written(settings: Settings, theme: str, tune: Tune) -> Written:
     if not settings.anthropic_api_key:
         return Written(tune.id, compose(theme, trigger), COMPOSER)
     check: Callable[[list[str]], list[str]] = lambda texts: faults(texts, trigger)  # noqa: E731
-    return Written(tune.id, theme_writer.write_prompts(settings, theme, trigger, tune.characteristics, COUNT, check), settings.theme_model)
+    return Written(
+        tune.id,
+        theme_writer.write_prompts(settings, theme, trigger, tune.characteristics, COUNT, check),
+        settings.theme_model,
+    )
 
 
 def _changes(form: ThemeForm) -> dict[str, Any]:
-    return {name: value for name, value in form.prompt_attributes.items() if name not in ("text", "tune_id", "pack_id", "theme")}
+    return {
+        name: value
+        for name, value in form.prompt_attributes.items()
+        if name not in ("text", "tune_id", "pack_id", "theme")
+    }
 
 
 def _words(text: str, trigger: str) -> set[str]:

@@ -1,4 +1,7 @@
-"""Claude as the writer of a theme's prompts. What users wrote (the theme, the characteristics) goes to it as data."""
+"""Claude as the writer of a theme's prompts.
+
+What users wrote (the theme, the characteristics) goes to it as data.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +28,29 @@ WRITING = claude.Task(
     model="theme_model",
     system=RULES,
     schema={
-        "type": "object", "properties": {"prompts": {"type": "array", "items": {"type": "string"}}}, "required": ["prompts"],
+        "type": "object",
+        "properties": {"prompts": {"type": "array", "items": {"type": "string"}}},
+        "required": ["prompts"],
         "additionalProperties": False,
     },
     declined="Claude declined to write prompts on this theme: word it differently.",
-)  # fmt: skip
+)
 
 
 def write_prompts(
-    settings: Settings, theme: str, trigger: str, characteristics: dict[str, Any], count: int, check: Callable[[list[str]], list[str]]
+    settings: Settings,
+    theme: str,
+    trigger: str,
+    characteristics: dict[str, Any],
+    count: int,
+    check: Callable[[list[str]], list[str]],
 ) -> list[str]:
-    """Prompts in which `check` finds no fault; it is told of faults once, and asked again. Raises ServiceError for everything else."""
-    asked = json.dumps({"trigger": trigger, "theme": theme, "about_the_subject": characteristics, "count": count}, ensure_ascii=False)
+    """Prompts in which `check` finds no fault; it is told of faults once, and asked again.
+    Raises ServiceError for everything else."""
+    asked = json.dumps(
+        {"trigger": trigger, "theme": theme, "about_the_subject": characteristics, "count": count},
+        ensure_ascii=False,
+    )
     messages: list[dict[str, Any]] = [{"role": "user", "content": asked}]
     began, wrong = time.monotonic(), [""]
     for _ in range(TRIES):
@@ -45,11 +59,24 @@ def write_prompts(
             break
         said = claude.ask(settings, WRITING, messages, left)
         texts = _texts(said)
-        wrong = check(texts) if texts is not None else ["The answer must be a JSON object with the list `prompts`."]
+        wrong = (
+            check(texts)
+            if texts is not None
+            else ["The answer must be a JSON object with the list `prompts`."]
+        )
         if texts is not None and not wrong:
             return texts
-        messages += [{"role": "assistant", "content": said or "(nothing)"}, {"role": "user", "content": "Mend this:\n" + "\n".join(wrong)}]
-    raise ServiceError(f"The prompts that Claude wrote will not do ({wrong[0]}): try again, or word the theme differently.", 502)
+        messages += [
+            {"role": "assistant", "content": said or "(nothing)"},
+            {"role": "user", "content": "Mend this:\n" + "\n".join(wrong)},
+        ]
+    raise ServiceError(
+        (
+            f"The prompts that Claude wrote will not do ({wrong[0]}): try again, or word the "
+            "theme differently."
+        ),
+        502,
+    )
 
 
 def _texts(said: str) -> list[str] | None:

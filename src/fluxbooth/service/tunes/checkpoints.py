@@ -1,7 +1,9 @@
-"""Checkpoints: what a training was on its way, with what it drew there. The one that is chosen is the tune's LoRA.
+"""Checkpoints: what a training was on its way, with what it drew there. The one that is chosen is
+the tune's LoRA.
 
-The files lie in the tune's own folder and go when it goes: `samples/000075-0.jpg`, `checkpoints/000075.safetensors`.
-The last checkpoint has no file of its own: it is the `lora.safetensors` that the training ended with.
+The files lie in the tune's own folder and go when it goes: `samples/000075-0.jpg`,
+`checkpoints/000075.safetensors`. The last checkpoint has no file of its own: it is the
+`lora.safetensors` that the training ended with.
 """
 
 from __future__ import annotations
@@ -24,30 +26,41 @@ QUALITY = 92  # of JPEG
 
 
 def listed(session: Session, account: Account, number: int) -> Sequence[Checkpoint]:
-    """Of a tune, in the order of its training; the first, at step 0, is what was there before it and has no LoRA. NotFound."""
+    """Of a tune, in the order of its training; the first, at step 0, is what was there before
+    it and has no LoRA. NotFound."""
     return of(session, tunes.get(session, account, number))
 
 
 def of(session: Session, tune: Tune) -> Sequence[Checkpoint]:
-    query = select(Checkpoint).where(Checkpoint.tune_id == tune.id).options(selectinload(Checkpoint.samples))
+    query = (
+        select(Checkpoint)
+        .where(Checkpoint.tune_id == tune.id)
+        .options(selectinload(Checkpoint.samples))
+    )
     return session.scalars(query.order_by(Checkpoint.step)).all()
 
 
 def promote(session: Session, account: Account, number: int, step: int) -> Tune:
-    """Makes the LoRA of a step the tune's: from now on prompts draw with it. Pictures that are there stay as they are."""
+    """Makes the LoRA of a step the tune's: from now on prompts draw with it. Pictures that are
+    there stay as they are."""
     tune = tunes.get(session, account, number)
-    found = session.scalar(select(Checkpoint).where(Checkpoint.tune_id == tune.id, Checkpoint.step == step))
+    found = session.scalar(
+        select(Checkpoint).where(Checkpoint.tune_id == tune.id, Checkpoint.step == step)
+    )
     if found is None:
         raise NotFound
     if found.lora is None:
-        raise ServiceError(f"Step {step} has no LoRA to draw with: choose a later one, of a training that is done.")
+        raise ServiceError(
+            f"Step {step} has no LoRA to draw with: choose a later one, of a training that is done."
+        )
     tune.lora = found.lora
     session.flush()
     return tune
 
 
 def sampled(session: Session, store: Store, tune: Tune, event: Json) -> None:
-    """Keeps a picture that a training drew on its way; drawn twice, after a kill, the later one stays."""
+    """Keeps a picture that a training drew on its way; drawn twice, after a kill, the later one
+    stays."""
     checkpoint, source = _at(session, tune, event["step"]), Path(event["path"])
     number = int(source.stem.rpartition("-")[2])
     key = f"{tune.folder}/samples/{event['step']:06d}-{number}.jpg"
@@ -55,9 +68,19 @@ def sampled(session: Session, store: Store, tune: Tune, event: Json) -> None:
     with Image.open(source) as picture:
         picture.convert("RGB").save(finished, "JPEG", quality=QUALITY)
     store.take(finished, key)
-    known = session.scalar(select(Sample).where(Sample.checkpoint_id == checkpoint.id, Sample.number == number))
+    known = session.scalar(
+        select(Sample).where(Sample.checkpoint_id == checkpoint.id, Sample.number == number)
+    )
     if known is None:
-        session.add(Sample(checkpoint_id=checkpoint.id, number=number, text=event["text"], key=key, bytes=store.size(key)))
+        session.add(
+            Sample(
+                checkpoint_id=checkpoint.id,
+                number=number,
+                text=event["text"],
+                key=key,
+                bytes=store.size(key),
+            )
+        )
         tune.progress = {**tune.progress, "samples": tune.progress.get("samples", 0) + 1}
     else:
         known.bytes = store.size(key)
@@ -66,7 +89,9 @@ def sampled(session: Session, store: Store, tune: Tune, event: Json) -> None:
 
 def publish(session: Session, store: Store, tune: Tune, result: Json) -> None:
     """Takes over the LoRAs of a finished training, and how alike its samples were found."""
-    stages = {int(Path(path).stem.rpartition("-")[2]): Path(path) for path in result.get("stages", ())}
+    stages = {
+        int(Path(path).stem.rpartition("-")[2]): Path(path) for path in result.get("stages", ())
+    }
     for step, source in stages.items():
         checkpoint = _at(session, tune, step)
         if step == result["steps"]:
@@ -87,7 +112,9 @@ def publish(session: Session, store: Store, tune: Tune, result: Json) -> None:
 
 
 def _at(session: Session, tune: Tune, step: int) -> Checkpoint:
-    found = session.scalar(select(Checkpoint).where(Checkpoint.tune_id == tune.id, Checkpoint.step == step))
+    found = session.scalar(
+        select(Checkpoint).where(Checkpoint.tune_id == tune.id, Checkpoint.step == step)
+    )
     if found is None:
         found = Checkpoint(tune_id=tune.id, step=step)
         session.add(found)

@@ -1,4 +1,5 @@
-"""What must hold of a request for a tune, told all at once, before a picture is opened or a row is made."""
+"""What must hold of a request for a tune, told all at once, before a picture is opened or a row
+is made."""
 
 from __future__ import annotations
 
@@ -31,15 +32,25 @@ SD_BRANCHES = ("sd15", "sdxl1")
 
 
 def check(
-    session: Session, settings: Settings, account: Account, form: TuneForm, uploads: Sequence[Upload], lora_file: Upload | None = None
+    session: Session,
+    settings: Settings,
+    account: Account,
+    form: TuneForm,
+    uploads: Sequence[Upload],
+    lora_file: Upload | None = None,
 ) -> None:
-    """Raises Invalid with all that will not do, what `form.wrong` holds and the nested prompts included; no picture is opened for it."""
+    """Raises Invalid with all that will not do, what `form.wrong` holds and the nested prompts
+    included; no picture is opened for it."""
     faults = Faults(form.wrong)
     with faults.gathered():
         base_of(settings, form)
     with faults.gathered():
         if lora_file is None and "image_urls" not in form.wrong:
-            _check_images(form, [upload for upload in uploads if not is_text(upload)], fetch.rules_for(settings))
+            _check_images(
+                form,
+                [upload for upload in uploads if not is_text(upload)],
+                fetch.rules_for(settings),
+            )
     with faults.gathered():
         callbacks.check_address(settings, form.callback)
     known = form.model_type != "faceid" and not {"name", "token"} & form.wrong.keys()
@@ -67,7 +78,16 @@ def base_of(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
     number = form.base_tune_id or (None if form.branch in SD_BRANCHES else FLUX_DEV)
     if number not in settings.base_tunes:
         asked = f"base_tune_id {number}" if number else f"branch {form.branch}"
-        raise Invalid({"base_tune_id": [f"is not available: {asked} is no FLUX base of this server; use {FLUX_DEV} (Flux1.dev)"]})
+        raise Invalid(
+            {
+                "base_tune_id": [
+                    (
+                        f"is not available: {asked} is no FLUX base of this server; use "
+                        f"{FLUX_DEV} (Flux1.dev)"
+                    )
+                ]
+            }
+        )
     return settings.base, number, "flux1"
 
 
@@ -76,7 +96,15 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.Fetch
     if pictures and form.image_urls:
         raise Invalid({"images": ["give images or image_urls, not both"]})
     if not 1 <= count <= MOST_IMAGES:
-        raise Invalid({"images": ["can't be blank" if not count else f"has {count} pictures: give 4-20, at most {MOST_IMAGES}"]})
+        raise Invalid(
+            {
+                "images": [
+                    "can't be blank"
+                    if not count
+                    else f"has {count} pictures: give 4-20, at most {MOST_IMAGES}"
+                ]
+            }
+        )
     refused = []
     for url in form.image_urls:
         try:
@@ -88,11 +116,16 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.Fetch
 
 
 def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
-    """Looks at a LoRA file as far as it takes to know that it can be drawn with. Raises Invalid with the reason if it cannot."""
+    """Looks at a LoRA file as far as it takes to know that it can be drawn with.
+
+    Raises Invalid with the reason if it cannot.
+    """
     base, *_ = base_of(settings, form)
     try:
         file = lorafile.read(upload.path)
-        lorafile.check_fits(file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name)
+        lorafile.check_fits(
+            file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
+        )
         lorafile.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None

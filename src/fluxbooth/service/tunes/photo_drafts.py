@@ -1,7 +1,9 @@
-"""Photos that arrived before their tune is asked for: checked one by one, kept for a day, in a folder of their account.
+"""Photos that arrived before their tune is asked for: checked one by one, kept for a day, in a
+folder of their account.
 
-A draft is a folder of files, without a row: `NUMBER.jpg` (whatever the picture is), `NUMBER.webp` (its small copy) and `NUMBER.json`
-(its name, its caption and what was seen). Numbers grow, and are never used twice in a draft. `order` lists them as they were put.
+A draft is a folder of files, without a row: `NUMBER.jpg` (whatever the picture is), `NUMBER.webp`
+(its small copy) and `NUMBER.json` (its name, its caption and what was seen). Numbers grow, and are
+never used twice in a draft. `order` lists them as they were put.
 """
 
 from __future__ import annotations
@@ -61,12 +63,22 @@ class Draft:
     def photos(self) -> list[DraftPhoto]:
         """In the order they were put in, then in that in which they arrived."""
         order = self.folder / "order"
-        places = {number: place for place, number in enumerate(json.loads(order.read_text()))} if order.is_file() else {}
-        numbers = sorted((int(path.stem) for path in self.folder.glob("*.json")), key=lambda n: (places.get(n, len(places)), n))
+        places = (
+            {number: place for place, number in enumerate(json.loads(order.read_text()))}
+            if order.is_file()
+            else {}
+        )
+        numbers = sorted(
+            (int(path.stem) for path in self.folder.glob("*.json")),
+            key=lambda n: (places.get(n, len(places)), n),
+        )
         return [self.photo(number) for number in numbers]
 
     def uploads(self) -> list[DraftFile]:
-        """The photos, and their captions as files beside them. Many phones call every photo the same, so each gets its place first."""
+        """The photos, and their captions as files beside them.
+
+        Many phones call every photo the same, so each gets its place first.
+        """
         files = []
         for place, photo in enumerate(self.photos(), 1):
             name = PurePath(f"{place:02d}-{photo.filename}")
@@ -78,7 +90,8 @@ class Draft:
         return files
 
     def move(self, number: int, by: int) -> None:
-        """Puts a photo `by` places later, or earlier if that is negative; at most to the end of the row."""
+        """Puts a photo `by` places later, or earlier if that is negative; at most to the end of
+        the row."""
         numbers = [photo.number for photo in self.photos()]
         if number not in numbers:
             raise NotFound
@@ -95,7 +108,8 @@ class Draft:
         self.remove(old)
 
     def write_caption(self, number: int, text: str) -> None:
-        """What the photo shows, in words; without any, its caption is the trigger words. Raises InputError."""
+        """What the photo shows, in words; without any, its caption is the trigger words. Raises
+        InputError."""
         photo = self.photo(number)
         words = " ".join(text.split())
         if len(words) > LONGEST_CAPTION:
@@ -103,17 +117,26 @@ class Draft:
         self._keep(replace(photo, caption=words))
 
     def caption_file(self, upload: Path, filename: str) -> None:
-        """A text file that was dropped beside its photo, which is called the same and came first. Raises InputError."""
+        """A text file that was dropped beside its photo, which is called the same and came first.
+
+        Raises InputError.
+        """
         stem = PurePath(filename).stem.lower()
-        photo = next((photo for photo in self.photos() if PurePath(photo.filename).stem.lower() == stem), None)
+        photo = next(
+            (photo for photo in self.photos() if PurePath(photo.filename).stem.lower() == stem),
+            None,
+        )
         if photo is None:
             raise InputError(
-                f"{filename} is no photo, and there is none of that name that it could be the caption of: choose both together."
+                f"{filename} is no photo, and there is none of that name that it could be "
+                "the caption of: choose both together."
             )
         try:
             self.write_caption(photo.number, upload.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError:
-            raise InputError(f"The caption {filename} is not UTF-8 text: save it as UTF-8.") from None
+            raise InputError(
+                f"The caption {filename} is not UTF-8 text: save it as UTF-8."
+            ) from None
 
     def photo(self, number: int) -> DraftPhoto:
         path = self.folder / f"{number}.json"
@@ -122,7 +145,10 @@ class Draft:
         return self._photo(path)
 
     def add(self, upload: Path, filename: str, base: str) -> DraftPhoto:
-        """Looks at a picture, in a process of its own, and keeps it. Raises InputError if it cannot be read or is one too many."""
+        """Looks at a picture, in a process of its own, and keeps it.
+
+        Raises InputError if it cannot be read or is one too many.
+        """
         known = [int(path.stem) for path in self.folder.glob("*.json")]
         if len(known) >= MOST:
             raise InputError(f"There are {MOST} photos already: remove one first.")
@@ -138,7 +164,9 @@ class Draft:
         copy = Image.fromarray(seen.pixels)
         copy.thumbnail((SMALL, SMALL))
         copy.save(small, "WEBP", quality=85)
-        photo = DraftPhoto(number, filename, seen.width, seen.height, report.crop, report.advice, path, small)
+        photo = DraftPhoto(
+            number, filename, seen.width, seen.height, report.crop, report.advice, path, small
+        )
         self._keep(photo)
         return photo
 
@@ -149,25 +177,40 @@ class Draft:
     def alike(self) -> dict[int, list[int]]:
         """For each photo the places, counted from 1, of those that look nearly the same."""
         photos = self.photos()
-        looks = [inspection.Photo(p.small, np.asarray(Image.open(p.small).convert("RGB")), p.width, p.height, None) for p in photos]
+        looks = [
+            inspection.Photo(
+                p.small, np.asarray(Image.open(p.small).convert("RGB")), p.width, p.height, None
+            )
+            for p in photos
+        ]
         pairs = inspection.near_duplicates(looks)
-        return {p.number: [(b if a == i else a) + 1 for a, b in pairs if i in (a, b)] for i, p in enumerate(photos)}
+        return {
+            p.number: [(b if a == i else a) + 1 for a, b in pairs if i in (a, b)]
+            for i, p in enumerate(photos)
+        }
 
     def discard(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _keep(self, photo: DraftPhoto) -> None:
-        facts = {name: value for name, value in asdict(photo).items() if name not in ("path", "small")}
+        facts = {
+            name: value for name, value in asdict(photo).items() if name not in ("path", "small")
+        }
         (self.folder / f"{photo.number}.json").write_text(json.dumps(facts))
 
     def _photo(self, path: Path) -> DraftPhoto:
         facts: dict[str, Any] = json.loads(path.read_text())
         number, crop = facts["number"], tuple(facts["crop"])
-        return DraftPhoto(**{**facts, "crop": crop}, path=self.folder / f"{number}.jpg", small=self.folder / f"{number}.webp")
+        return DraftPhoto(
+            **{**facts, "crop": crop},
+            path=self.folder / f"{number}.jpg",
+            small=self.folder / f"{number}.webp",
+        )
 
 
 def draft(store: Store, account: Account, name: str) -> Draft:
-    """A draft of an account; the folder is made with its first photo. NotFound for a name that cannot be one."""
+    """A draft of an account; the folder is made with its first photo. NotFound for a name that
+    cannot be one."""
     if not NAME.fullmatch(name):
         raise NotFound
     return Draft(store.drafts / str(account.id) / name)
@@ -179,14 +222,23 @@ def asked_as(name: str) -> str:
 
 
 def sweep(db: Database, store: Store, moment: datetime.datetime) -> None:
-    """Deletes the drafts that nobody touched for a day, those that became tunes, and those of accounts that are deleted."""
+    """Deletes the drafts that nobody touched for a day, those that became tunes, and those of
+    accounts that are deleted."""
     for folder in store.drafts.glob("*/*"):
         owner = int(folder.parent.name)
         with db.read() as session:
             account = session.get(Account, owner)
             key = Idempotency.account_id == owner, Idempotency.key == asked_as(folder.name)
-            over = account is None or account.deleted_at is not None or session.scalar(select(Idempotency.id).where(*key)) is not None
-        if over or max(path.stat().st_mtime for path in (folder, *folder.iterdir())) < moment.timestamp() - DAY:
+            over = (
+                account is None
+                or account.deleted_at is not None
+                or session.scalar(select(Idempotency.id).where(*key)) is not None
+            )
+        if (
+            over
+            or max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+            < moment.timestamp() - DAY
+        ):
             shutil.rmtree(folder, ignore_errors=True)
     for folder in store.drafts.glob("*"):
         with contextlib.suppress(OSError):  # it has drafts in it

@@ -1,4 +1,5 @@
-"""Train more: a new tune on the photos of one that is trained, whose training goes on from its LoRA."""
+"""Train more: a new tune on the photos of one that is trained, whose training goes on from its
+LoRA."""
 
 from __future__ import annotations
 
@@ -24,28 +25,60 @@ def start(tune: Tune) -> str:
     return f"{tune.folder}/{inventory.START}"
 
 
-def more(session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, number: int, form: MoreForm) -> Tune:
-    """A new tune that begins with the LoRA, photos and captions of another; both stand on their own then.
+def more(
+    session: Session,
+    settings: Settings,
+    store: Store,
+    jobs: JobEngine,
+    account: Account,
+    number: int,
+    form: MoreForm,
+) -> Tune:
+    """A new tune that begins with the LoRA, photos and captions of another; both stand on their own
+    then.
 
-    The caller holds the transaction. Raises NotFound; ServiceError for a tune that nothing can be added to, or without room or funds.
+    The caller holds the transaction. Raises NotFound; ServiceError for a tune that nothing can be
+    added to, or without room or funds.
     """
     callbacks.check_address(settings, form.callback)
     old = tunes.get(session, account, number)
     if not (old.trained_at and old.lora):
         raise ServiceError(f"“{old.title}” is not trained, so there is nothing to go on from.")
     if old.imported or not old.photos:
-        raise ServiceError(f"“{old.title}” was brought as a file, without photos: make a new tune of photos.")
-    quotas.check(session, settings, account, sum(photo.bytes for photo in old.photos) + store.size(old.lora))
+        raise ServiceError(
+            f"“{old.title}” was brought as a file, without photos: make a new tune of photos."
+        )
+    quotas.check(
+        session, settings, account, sum(photo.bytes for photo in old.photos) + store.size(old.lora)
+    )
     fast = old.branch == "fast"
-    spec = TrainSpec.read({**old.spec, "steps": min(form.steps or tunes.FAST_STEPS, tunes.FAST_STEPS) if fast else form.steps})
+    spec = TrainSpec.read(
+        {
+            **old.spec,
+            "steps": min(form.steps or tunes.FAST_STEPS, tunes.FAST_STEPS) if fast else form.steps,
+        }
+    )
     if spec.stages and settings.checkpoints:
         spec = tunes.with_stages(settings, spec, len(old.photos))
     tune = Tune(
-        account_id=account.id, title=form.title or old.title, name=old.name, token=old.token, model_type=old.model_type, branch=old.branch,
-        base=old.base, base_tune_id=old.base_tune_id, preset=old.preset, steps=form.steps, spec=spec.model_dump(mode="json"),
-        characteristics=old.characteristics, callback=form.callback, face_crop=old.face_crop, continues=old.id,
-        auto_extend=form.auto_extend or account.auto_extend, eta=tunes.eta(old.branch),
-    )  # fmt: skip
+        account_id=account.id,
+        title=form.title or old.title,
+        name=old.name,
+        token=old.token,
+        model_type=old.model_type,
+        branch=old.branch,
+        base=old.base,
+        base_tune_id=old.base_tune_id,
+        preset=old.preset,
+        steps=form.steps,
+        spec=spec.model_dump(mode="json"),
+        characteristics=old.characteristics,
+        callback=form.callback,
+        face_crop=old.face_crop,
+        continues=old.id,
+        auto_extend=form.auto_extend or account.auto_extend,
+        eta=tunes.eta(old.branch),
+    )
     session.add(tune)
     session.flush()
     row_folders.make(session, store, tune)

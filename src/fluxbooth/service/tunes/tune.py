@@ -1,4 +1,5 @@
-"""Tunes: make, list, change, delete. Accepted work is committed, with its job, before anyone is answered."""
+"""Tunes: make, list, change, delete. Accepted work is committed, with its job, before anyone is
+answered."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
 
 
 class Upload(Protocol):
-    """A file that a request brought: on disk under a name of ours, called `filename` by the client."""
+    """A file that a request brought: on disk under a name of ours, called `filename` by the
+    client."""
 
     @property
     def path(self) -> Path: ...
@@ -42,14 +44,23 @@ class Upload(Protocol):
 
 
 def create(
-    session: Session, settings: Settings, store: Store, jobs: JobEngine, account: Account, form: TuneForm, uploads: Sequence[Upload],
+    session: Session,
+    settings: Settings,
+    store: Store,
+    jobs: JobEngine,
+    account: Account,
+    form: TuneForm,
+    uploads: Sequence[Upload],
     lora_file: Upload | None = None,
-) -> Tune:  # fmt: skip
-    """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one of the same title.
+) -> Tune:
+    """A new tune with its photos, nested prompts and job; or, if the account wants it so, the one
+    of the same title.
 
-    With a `lora_file`, which `check_lora` has passed, there is nothing to train: the tune is ready at once.
+    With a `lora_file`, which `check_lora` has passed, there is nothing to train: the tune is ready
+    at once.
 
-    The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for what will not do; nothing is kept then.
+    The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for
+    what will not do; nothing is kept then.
     """
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
@@ -57,18 +68,43 @@ def create(
     base, base_tune_id, branch = base_of(settings, form)
     pictures = pictures_of(uploads)
     face_crop = account.face_crop if form.face_crop is None else form.face_crop
-    spec = _spec(settings, form, base, branch, len(pictures) + len(form.image_urls), face_crop=face_crop and faces.available())
+    spec = _spec(
+        settings,
+        form,
+        base,
+        branch,
+        len(pictures) + len(form.image_urls),
+        face_crop=face_crop and faces.available(),
+    )
     tune = Tune(
-        account_id=account.id, title=form.title, name=form.name, token=None if form.model_type == "faceid" else spec.token,
-        model_type="faceid" if form.model_type == "faceid" else "lora", branch=branch, base=base, base_tune_id=base_tune_id,
-        preset=form.preset, steps=form.steps, spec=spec.model_dump(mode="json"), characteristics=form.characteristics,
-        callback=form.callback, face_crop=face_crop, training_face_correct=form.training_face_correct,
-        auto_extend=form.auto_extend or account.auto_extend, eta=eta(branch),
-    )  # fmt: skip
+        account_id=account.id,
+        title=form.title,
+        name=form.name,
+        token=None if form.model_type == "faceid" else spec.token,
+        model_type="faceid" if form.model_type == "faceid" else "lora",
+        branch=branch,
+        base=base,
+        base_tune_id=base_tune_id,
+        preset=form.preset,
+        steps=form.steps,
+        spec=spec.model_dump(mode="json"),
+        characteristics=form.characteristics,
+        callback=form.callback,
+        face_crop=face_crop,
+        training_face_correct=form.training_face_correct,
+        auto_extend=form.auto_extend or account.auto_extend,
+        eta=eta(branch),
+    )
     session.add(tune)
     session.flush()
     row_folders.make(session, store, tune)
-    _keep_photos(tune, store, pictures, {PurePath(u.filename).stem: u for u in uploads if u not in pictures}, form.image_urls)
+    _keep_photos(
+        tune,
+        store,
+        pictures,
+        {PurePath(u.filename).stem: u for u in uploads if u not in pictures},
+        form.image_urls,
+    )
     tune.warnings = _captions_left_out(pictures, [upload for upload in uploads if is_text(upload)])
     if lora_file is not None:
         key = f"{tune.folder}/lora.safetensors"
@@ -86,13 +122,28 @@ def create(
 
 
 def check(
-    session: Session, settings: Settings, account: Account, form: TuneForm, uploads: Sequence[Upload], lora_file: Upload | None = None
-) -> None:  # fmt: skip
-    """Refuses what `create` would refuse, as far as this can be told before pictures are decoded. Keeps nothing."""
+    session: Session,
+    settings: Settings,
+    account: Account,
+    form: TuneForm,
+    uploads: Sequence[Upload],
+    lora_file: Upload | None = None,
+) -> None:
+    """Refuses what `create` would refuse, as far as this can be told before pictures are decoded.
+
+    Keeps nothing.
+    """
     if account.idempotent and _same_title(session, account, form.title):
         return
     checks.check(session, settings, account, form, uploads, lora_file)
-    quotas.check(session, settings, account, sum(upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))))
+    quotas.check(
+        session,
+        settings,
+        account,
+        sum(
+            upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))
+        ),
+    )
     if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
         base, _, branch = checks.base_of(settings, form)
         photos = len(pictures_of(uploads)) + len(form.image_urls)
@@ -112,23 +163,39 @@ def eta(branch: str) -> datetime.datetime:
 
 def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, photos: int) -> None:
     """Holds the price of a tune's training on so many photos, and enqueues it."""
-    tune.cost_mc = 0 if tune.branch == "fast" else prices.training_cost(settings.prices, TrainSpec.read(tune.spec), photos)
+    tune.cost_mc = (
+        0
+        if tune.branch == "fast"
+        else prices.training_cost(settings.prices, TrainSpec.read(tune.spec), photos)
+    )
     session.flush()
     ledger.hold(session, tune.account_id, tune.job, tune.cost_mc)
     jobs.train(session, tune)
 
 
 def get(session: Session, account: Account, number: int) -> Tune:
-    tune = session.scalar(select(Tune).where(Tune.id == number, Tune.account_id == account.id, Tune.deleted_at.is_(None)))
+    tune = session.scalar(
+        select(Tune).where(
+            Tune.id == number, Tune.account_id == account.id, Tune.deleted_at.is_(None)
+        )
+    )
     if tune is None:
         raise NotFound
     return tune
 
 
 def listed(
-    session: Session, account: Account, *, limit: int, offset: int, before: int | None, title: str | None, names: Sequence[str],
-    model_type: str | None, branch: str | None,
-) -> Sequence[Tune]:  # fmt: skip
+    session: Session,
+    account: Account,
+    *,
+    limit: int,
+    offset: int,
+    before: int | None,
+    title: str | None,
+    names: Sequence[str],
+    model_type: str | None,
+    branch: str | None,
+) -> Sequence[Tune]:
     """The account's tunes, newest first."""
     query = _NEWEST
     if title:
@@ -139,16 +206,28 @@ def listed(
         query = query.where(Tune.model_type == model_type)
     if branch:
         query = query.where(Tune.branch == branch)
-    asked = {"account": account.id, "before": NEWER_THAN_ALL if before is None else before, "limit": limit, "offset": offset}
+    asked = {
+        "account": account.id,
+        "before": NEWER_THAN_ALL if before is None else before,
+        "limit": limit,
+        "offset": offset,
+    }
     return session.scalars(query, asked).all()
 
 
 # clients ask for their tunes every second: put together once
 _NEWEST = (
     select(Tune)
-    .where(Tune.account_id == bindparam("account"), Tune.deleted_at.is_(None), Tune.id < bindparam("before"))
-    .options(selectinload(Tune.photos)).order_by(Tune.id.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
-)  # fmt: skip
+    .where(
+        Tune.account_id == bindparam("account"),
+        Tune.deleted_at.is_(None),
+        Tune.id < bindparam("before"),
+    )
+    .options(selectinload(Tune.photos))
+    .order_by(Tune.id.desc())
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+)
 
 
 def change(session: Session, account: Account, number: int, patch: TunePatch) -> Tune:
@@ -160,16 +239,21 @@ def change(session: Session, account: Account, number: int, patch: TunePatch) ->
     return tune
 
 
-def delete(session: Session, jobs: JobEngine, account: Account, number: int, *, with_prompts: bool) -> list[str]:
+def delete(
+    session: Session, jobs: JobEngine, account: Account, number: int, *, with_prompts: bool
+) -> list[str]:
     """Hides a tune and ends its work; returns the keys of files to remove once this is committed.
 
-    Finished prompts that use it stay, unless they are to go too; open ones fail, and their callbacks say so.
+    Finished prompts that use it stay, unless they are to go too; open ones fail, and their
+    callbacks say so.
     """
     tune = get(session, account, number)
     if tune.trained_at is None:
         ledger.refund(session, tune.job)
     tune.deleted_at = now()
-    using = session.scalars(select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))).all()
+    using = session.scalars(
+        select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))
+    ).all()
     keys = [tune.folder]
     for prompt in using:
         if prompt.trained_at is None:
@@ -178,7 +262,8 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int, *, 
             prompt.deleted_at = now()
             keys.append(prompt.folder)
         elif prompt.trained_at is None:
-            prompt.user_error, prompt.trained_at = "A tune that this prompt uses was deleted.", now()
+            prompt.user_error = "A tune that this prompt uses was deleted."
+            prompt.trained_at = now()
             session.flush()
             jobs.callback(session, prompt=prompt)
     session.flush()
@@ -200,43 +285,74 @@ def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     ledger.refund(session, tune.job)
     session.flush()
     jobs.callback(session, tune=tune)
-    open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None))
+    open_ones = select(Prompt).where(
+        Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)
+    )
     waiting = session.scalars(open_ones).all()
     for prompt in waiting:
-        prompt.user_error, prompt.trained_at = f"Tune {tune.id} that this prompt uses failed: {reason}", now()
+        prompt.user_error = f"Tune {tune.id} that this prompt uses failed: {reason}"
+        prompt.trained_at = now()
         ledger.refund(session, prompt.job)
         session.flush()
         jobs.callback(session, prompt=prompt)
 
 
 def _same_title(session: Session, account: Account, title: str) -> Tune | None:
-    return session.scalar(select(Tune).where(Tune.account_id == account.id, Tune.title == title, Tune.deleted_at.is_(None)))
+    return session.scalar(
+        select(Tune).where(
+            Tune.account_id == account.id, Tune.title == title, Tune.deleted_at.is_(None)
+        )
+    )
 
 
-def _spec(settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool) -> TrainSpec:
+def _spec(
+    settings: Settings, form: TuneForm, base: str, branch: str, photos: int, *, face_crop: bool
+) -> TrainSpec:
     fast = branch == "fast"
-    spec = TrainSpec.read({
-        "class_name": form.name, "base": base, "token": token_of(form), "preset": form.preset,
-        "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps, "checkpoint_every": 100, "face_crop": face_crop,
-    })  # fmt: skip
+    spec = TrainSpec.read(
+        {
+            "class_name": form.name,
+            "base": base,
+            "token": token_of(form),
+            "preset": form.preset,
+            "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps,
+            "checkpoint_every": 100,
+            "face_crop": face_crop,
+        }
+    )
     if fast or not settings.checkpoints:  # a trial shows that it goes; what it draws hardly differs
         return spec
     return with_stages(settings, spec, photos)
 
 
 def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
-    """The spec with checkpoints to choose from, and three texts for anything that has a class word."""
+    """The spec with checkpoints to choose from, and three texts for anything that has a class
+    word."""
     texts = tuple(f"{spec.trigger} {where}" for where in SAMPLED)
-    return spec.model_copy(update={"steps": steps_for(spec, photos), "stages": settings.checkpoints, "sample_prompts": texts})
+    return spec.model_copy(
+        update={
+            "steps": steps_for(spec, photos),
+            "stages": settings.checkpoints,
+            "sample_prompts": texts,
+        }
+    )
 
 
 def _captions_left_out(pictures: Sequence[Upload], captions: Sequence[Upload]) -> list[str]:
     stems = {PurePath(upload.filename).stem for upload in pictures}
-    alone = [shown(upload.filename) for upload in captions if PurePath(upload.filename).stem not in stems]
+    alone = [
+        shown(upload.filename) for upload in captions if PurePath(upload.filename).stem not in stems
+    ]
     return [f"Captions left out, because no photo has their name: {some(alone)}."] if alone else []
 
 
-def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions: dict[str, Upload], urls: Sequence[str]) -> None:
+def _keep_photos(
+    tune: Tune,
+    store: Store,
+    pictures: Sequence[Upload],
+    captions: dict[str, Upload],
+    urls: Sequence[str],
+) -> None:
     for number, upload in enumerate(pictures):
         suffix = PurePath(upload.filename).suffix.lower()
         key = f"{tune.folder}/photos/{number:03d}{suffix if suffix in SUFFIXES else '.jpg'}"
@@ -244,11 +360,24 @@ def _keep_photos(tune: Tune, store: Store, pictures: Sequence[Upload], captions:
         if caption := captions.get(PurePath(upload.filename).stem):
             store.put(caption.path, f"{tune.folder}/photos/{number:03d}.txt")
         tune.photos.append(Photo(filename=upload.filename[:200], key=key, bytes=store.size(key)))
-    tune.photos.extend(Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls)
+    tune.photos.extend(
+        Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls
+    )
 
 
 __all__ = [
-    "FIRST_TUNE", "Upload", "begin", "cancel", "change", "check", "create", "delete", "eta", "fail", "get", "listed",
+    "FIRST_TUNE",
+    "Upload",
+    "begin",
+    "cancel",
+    "change",
+    "check",
+    "create",
+    "delete",
+    "eta",
+    "fail",
+    "get",
+    "listed",
     "pictures_of",
     "with_stages",
-]  # fmt: skip
+]

@@ -28,10 +28,18 @@ NOT_READY = {
 @router.get("/gallery/tunes", summary="The bases")
 def gallery_tunes(request: Request, services: Using) -> list[Json]:
     asked = request.query_params
-    title, branch, limit = (asked.get("title") or "").lower(), asked.get("branch") or "flux1", params.page(request, 200)["limit"]
-    rows = [responses.public_tune(number, services.settings) for number in services.settings.base_tunes]
+    title = (asked.get("title") or "").lower()
+    branch = asked.get("branch") or "flux1"
+    limit = params.page(request, 200)["limit"]
+    rows = [
+        responses.public_tune(number, services.settings) for number in services.settings.base_tunes
+    ]
     # a base is a checkpoint: it has no model type
-    return [row for row in rows if title in row["title"].lower() and row["branch"] == branch and not asked.get("model_type")][:limit]
+    return [
+        row
+        for row in rows
+        if title in row["title"].lower() and row["branch"] == branch and not asked.get("model_type")
+    ][:limit]
 
 
 @router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
@@ -46,9 +54,14 @@ def user(services: Using, account: Owner) -> Json:
         return _user(session, account)
 
 
-@router.patch("/users", summary="Change the account's options", openapi_extra=requests.body_of(AccountPatch, "user"))
+@router.patch(
+    "/users",
+    summary="Change the account's options",
+    openapi_extra=requests.body_of(AccountPatch, "user"),
+)
 async def change_user(request: Request, services: Using, account: Owner) -> Json:
-    """`idempotent`: a tune of the same title, or the same prompt, is the one that is there. `auto_extend_tunes`: new tunes stay.
+    """`idempotent`: a tune of the same title, or the same prompt, is the one that is there.
+    `auto_extend_tunes`: new tunes stay.
     `face_crop`: new tunes also learn from close-ups of faces, unless they say otherwise.
     """
     async with requests.body(request, services, "user") as (values, _):
@@ -58,7 +71,9 @@ async def change_user(request: Request, services: Using, account: Owner) -> Json
         with services.db.write() as session:
             owner = session.get_one(Account, account.id)
             owner.idempotent = owner.idempotent if patch.idempotent is None else patch.idempotent
-            owner.auto_extend = owner.auto_extend if patch.auto_extend_tunes is None else patch.auto_extend_tunes
+            owner.auto_extend = (
+                owner.auto_extend if patch.auto_extend_tunes is None else patch.auto_extend_tunes
+            )
             owner.face_crop = owner.face_crop if patch.face_crop is None else patch.face_crop
             return _user(session, owner)
 
@@ -67,24 +82,38 @@ async def change_user(request: Request, services: Using, account: Owner) -> Json
 
 def _user(session: Session, account: Account) -> Json:
     return {
-        "id": account.id, "name": account.name, "email": None, "usd_balance_mc": ledger.balance(session, account.id),
-        "auto_extend_tunes": account.auto_extend, "top_off_amount": None, "purchased_plugin_at": None, "idempotent": account.idempotent,
+        "id": account.id,
+        "name": account.name,
+        "email": None,
+        "usd_balance_mc": ledger.balance(session, account.id),
+        "auto_extend_tunes": account.auto_extend,
+        "top_off_amount": None,
+        "purchased_plugin_at": None,
+        "idempotent": account.idempotent,
         "face_crop": account.face_crop,
-    }  # fmt: skip
+    }
 
 
 @router.get("/cli/models", summary="The catalogue that command-line clients read; needs no key")
 def models(services: Using) -> Json:
     rows = {
         responses.base_name(base).removesuffix("-dev"): {
-            "tune_id": number, "title": public_bases.PUBLIC_TITLES.get(number, responses.base_name(base)), "resolutions": ["1K"],
+            "tune_id": number,
+            "title": public_bases.PUBLIC_TITLES.get(number, responses.base_name(base)),
+            "resolutions": ["1K"],
             "default": number == public_bases.FLUX_DEV,
         }
         for number, base in services.settings.base_tunes.items()
-    }  # fmt: skip
+    }
     return {
-        "default": "flux", "default_video_model": None, "cache_ttl": 86400, "models": rows, "video_models": {}, "cli": {}, "skills": {},
-    }  # fmt: skip
+        "default": "flux",
+        "default_video_model": None,
+        "cache_ttl": 86400,
+        "models": rows,
+        "video_models": {},
+        "cli": {},
+        "skills": {},
+    }
 
 
 @router.get("/health", summary="The server runs")
@@ -109,7 +138,13 @@ def prometheus(request: Request, services: Using) -> Response:
         asking = the_account(request, services)
         with services.db.read() as session:
             if not accounts.is_operator(session, asking):
-                raise ServiceError("What all accounts do is the operator's to see: use a key of the first account.", 403)
+                raise ServiceError(
+                    (
+                        "What all accounts do is the operator's to see: use a key of the first "
+                        "account."
+                    ),
+                    403,
+                )
     with services.db.read() as session:
         waiting = [
             session.scalar(select(func.count()).where(*open_rows)) or 0

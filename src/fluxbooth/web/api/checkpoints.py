@@ -1,4 +1,5 @@
-"""The checkpoints of a training, and trainings that go on (ours: no other server has these routes)."""
+"""The checkpoints of a training, and trainings that go on (ours: no other server has these
+routes)."""
 
 from __future__ import annotations
 
@@ -19,16 +20,23 @@ from fluxbooth.web.http.params import row_id
 router = APIRouter()
 
 
-@router.get("/tunes/{number}/checkpoints", summary="What a training was on its way, with what it drew there")
+@router.get(
+    "/tunes/{number}/checkpoints", summary="What a training was on its way, with what it drew there"
+)
 async def list_checkpoints(number: str, request: Request, services: Using) -> Response:
     def work(session: Session, account: Account) -> list[Json]:
         tune = tunes.get(session, account, row_id(number))
-        return [responses.checkpoint(row, tune, services.settings, services.sign) for row in checkpoints.of(session, tune)]
+        return [
+            responses.checkpoint(row, tune, services.settings, services.sign)
+            for row in checkpoints.of(session, tune)
+        ]
 
     return await requests.looked_up(request, services, work)
 
 
-@router.post("/tunes/{number}/checkpoints/{step}/choose", summary="Make the LoRA of a step the tune's")
+@router.post(
+    "/tunes/{number}/checkpoints/{step}/choose", summary="Make the LoRA of a step the tune's"
+)
 def choose_checkpoint(number: str, step: str, services: Using, account: Owner) -> Json:
     with services.db.write() as session:
         tune = checkpoints.promote(session, account, row_id(number), row_id(step))
@@ -36,15 +44,25 @@ def choose_checkpoint(number: str, step: str, services: Using, account: Owner) -
 
 
 @router.post(
-    "/tunes/{number}/more", status_code=201, summary="Train more: a new tune that goes on from this one",
+    "/tunes/{number}/more",
+    status_code=201,
+    summary="Train more: a new tune that goes on from this one",
     openapi_extra=requests.body_of(MoreForm, "tune"),
-)  # fmt: skip
+)
 async def train_more(number: str, request: Request, services: Using, account: Owner) -> Response:
     async with requests.body(request, services, "tune") as (values, _):
         form = MoreForm.read(values)
 
         def work(session: Session, owner: Account) -> Json:
-            made = continuing.more(session, services.settings, services.store, services.jobs, owner, row_id(number), form)
+            made = continuing.more(
+                session,
+                services.settings,
+                services.store,
+                services.jobs,
+                owner,
+                row_id(number),
+                form,
+            )
             return responses.tune(made, services.settings, services.sign)
 
         return await idempotency.answered_once(request, services, account, values, work)

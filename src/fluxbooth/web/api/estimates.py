@@ -1,4 +1,5 @@
-"""What work would cost and take, asked before it is asked for (ours: no other server has these routes)."""
+"""What work would cost and take, asked before it is asked for (ours: no other server has these
+routes)."""
 
 from __future__ import annotations
 
@@ -21,20 +22,33 @@ router = APIRouter()
 @router.get("/estimates/tune", summary="What a training on so many `photos` would cost and take")
 def tune(request: Request, services: Using, account: Owner) -> Json:
     """The query is the fields of POST /tunes: preset, steps, branch, auto_extend."""
-    found = estimates.plan(services.db, services.settings, dict(request.query_params), params.number(request, "photos") or 0)
+    found = estimates.plan(
+        services.db,
+        services.settings,
+        dict(request.query_params),
+        params.number(request, "photos") or 0,
+    )
     return _shown(services, account, asdict(found))
 
 
 @router.get("/estimates/prompt", summary="What a prompt would cost and take")
 def prompt(request: Request, services: Using, account: Owner) -> Json:
-    """The query is the fields of POST /prompts: tune_id, num_images, aspect_ratio, w, h, super_resolution and so on."""
+    """The query is the fields of POST /prompts: tune_id, num_images, aspect_ratio, w, h,
+    super_resolution and so on."""
     form = PromptForm.read(dict(request.query_params))
     with services.db.read() as session:
-        found = estimates.drawing_plan(session, services.settings, account, form, form.tune_id or public_bases.FLUX_DEV)
+        found = estimates.drawing_plan(
+            session, services.settings, account, form, form.tune_id or public_bases.FLUX_DEV
+        )
     return _shown(services, account, asdict(found))
 
 
 def _shown(services: Using, account: Account, found: Json) -> Json:
     with services.db.read() as session:
         balance = ledger.balance(session, account.id)
-    return {**found, "cost": ledger.cents(found["cost_mc"]), "usd_balance_mc": balance, "covered": found["cost_mc"] <= balance}
+    return {
+        **found,
+        "cost": ledger.cents(found["cost_mc"]),
+        "usd_balance_mc": balance,
+        "covered": found["cost_mc"] <= balance,
+    }

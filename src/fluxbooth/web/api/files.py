@@ -1,4 +1,5 @@
-"""Files over HTTP: generated pictures at addresses that nobody guesses, everything else at signed ones that close after a day."""
+"""Files over HTTP: generated pictures at addresses that nobody guesses, everything else at
+signed ones that close after a day."""
 
 from __future__ import annotations
 
@@ -17,10 +18,16 @@ YEAR = "public, max-age=31536000, immutable"
 def image(name: str, request: Request) -> FileResponse:
     services = request.app.state.services
     with services.db.read() as session:
-        key = session.scalar(select(Image.key).join(Prompt).where(Image.name == name.removesuffix(".jpg"), Prompt.deleted_at.is_(None)))
+        key = session.scalar(
+            select(Image.key)
+            .join(Prompt)
+            .where(Image.name == name.removesuffix(".jpg"), Prompt.deleted_at.is_(None))
+        )
     if key is None or not services.store.path(key).is_file():
         raise NotFound
-    return FileResponse(services.store.path(key), media_type="image/jpeg", headers={"Cache-Control": YEAR})
+    return FileResponse(
+        services.store.path(key), media_type="image/jpeg", headers={"Cache-Control": YEAR}
+    )
 
 
 @router.api_route("/files/{key:path}", methods=["GET", "HEAD"])
@@ -30,7 +37,14 @@ def file(key: str, request: Request, expires: str = "", signature: str = "") -> 
     if not services.sign.opens(key, expires, signature) or not path.is_file():
         raise NotFound
     # what was uploaded is never shown as a page
-    kinds = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+    kinds = {
+        ".jpg": "image/jpeg",
+        ".jpeg": "image/jpeg",
+        ".png": "image/png",
+        ".webp": "image/webp",
+    }
     return FileResponse(
-        path, media_type=kinds.get(path.suffix, "application/octet-stream"), headers={"Cache-Control": "private, max-age=3600"}
+        path,
+        media_type=kinds.get(path.suffix, "application/octet-stream"),
+        headers={"Cache-Control": "private, max-age=3600"},
     )

@@ -21,20 +21,36 @@ from fluxbooth.web.http.body import Upload
 from fluxbooth.web.http.limits import of_pictures
 
 router = APIRouter()
-FIELDS = {"name": {"type": "string"}, "file": {"type": "string", "format": "binary"}, "file_url": {"type": "string"}}
-SCHEMA = {"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object", "properties": FIELDS}}}}}
-EYES = ThreadPoolExecutor(8, thread_name_prefix="eyes")  # of their own: they wait for other hosts, and requests that do not need theirs
+FIELDS = {
+    "name": {"type": "string"},
+    "file": {"type": "string", "format": "binary"},
+    "file_url": {"type": "string"},
+}
+SCHEMA = {
+    "requestBody": {
+        "content": {"multipart/form-data": {"schema": {"type": "object", "properties": FIELDS}}}
+    }
+}
+# of their own: they wait for other hosts, and requests that do not need theirs
+EYES = ThreadPoolExecutor(8, thread_name_prefix="eyes")
 
 
 @router.post("/images/inspect", summary="Look at a photo", openapi_extra=SCHEMA)
 async def inspect_image(request: Request, services: Using, account: Owner) -> Json:
-    """Measured attributes, and those that Claude sees where the server has a key. What could not be told is left out."""
-    async with requests.body(request, services, "image", of_pictures(services.settings.image_mb, files=1)) as (values, _):
+    """Measured attributes, and those that Claude sees where the server has a key.
+
+    What could not be told is left out.
+    """
+    async with requests.body(
+        request, services, "image", of_pictures(services.settings.image_mb, files=1)
+    ) as (values, _):
         path = await asyncio.get_running_loop().run_in_executor(EYES, _photo, values, services)
         until = time.monotonic() + services.settings.inspect_seconds
         try:
             async with services.decoding.turn(account.id):
-                shown, pixels = await asyncio.to_thread(photo_inspection.measured, path, services.settings.base)
+                shown, pixels = await asyncio.to_thread(
+                    photo_inspection.measured, path, services.settings.base
+                )
         finally:
             path.unlink(missing_ok=True)
         if photo_inspection.claude_looks(services.settings):
@@ -62,8 +78,14 @@ def _photo(values: Json, services: Using) -> Path:
 
 
 async def _seen(services: Using, pixels: np.ndarray, expected: str, until: float) -> Json:
-    """What Claude sees. The answer goes out in time whatever Claude does; a thread that still waits for it ends by itself."""
-    look = asyncio.get_running_loop().run_in_executor(EYES, photo_inspection.seen, services.settings, pixels, expected, until)
+    """What Claude sees.
+
+    The answer goes out in time whatever Claude does; a thread that still waits for it ends by
+    itself.
+    """
+    look = asyncio.get_running_loop().run_in_executor(
+        EYES, photo_inspection.seen, services.settings, pixels, expected, until
+    )
     try:
         return await asyncio.wait_for(look, max(0.0, until - time.monotonic()))
     except TimeoutError:

@@ -36,19 +36,29 @@ def gallery(request: Request, services: Using) -> list[Json]:
 
 @router.get("/packs", summary="List packs, newest first")
 def list_packs(request: Request, services: Using, account: Owner) -> list[Json]:
-    asked = {name: request.query_params.get(name, "").lower() in ("1", "true") for name in ("public", "listed")}
+    asked = {
+        name: request.query_params.get(name, "").lower() in ("1", "true")
+        for name in ("public", "listed")
+    }
     with services.db.read() as session:
         rows = packs.listed(session, account, **page(request, MOST_OFFSET), **asked)
         return [packs.shape(session, pack, services.settings) for pack in rows]
 
 
-@router.post("/packs", status_code=201, summary="Create a pack", openapi_extra=requests.body_of(PackForm, "pack"))
+@router.post(
+    "/packs",
+    status_code=201,
+    summary="Create a pack",
+    openapi_extra=requests.body_of(PackForm, "pack"),
+)
 async def create_pack(request: Request, services: Using, account: Owner) -> Response:
     async with requests.body(request, services, "pack") as (values, _):
         form = PackForm.read(values)
 
         def work(session: Session, owner: Account) -> Json:
-            return packs.shape(session, packs.create(session, services.settings, owner, form), services.settings)
+            return packs.shape(
+                session, packs.create(session, services.settings, owner, form), services.settings
+            )
 
         return await idempotency.answered_once(request, services, account, values, work)
 
@@ -68,7 +78,10 @@ def get_pack(name: str, services: Using, account: Visitor) -> Json:
 )
 async def run_pack(name: str, request: Request, services: Using, account: Owner) -> Response:
     """With `tune_ids`, prompts alone are made; else a tune is trained on the photos first."""
-    async with requests.body(request, services, "tune", requests.of_photos(services)) as (values, uploads):
+    async with requests.body(request, services, "tune", requests.of_photos(services)) as (
+        values,
+        uploads,
+    ):
         on_tunes = values.get("tune_ids") not in (*BLANK, [])
 
         async def look() -> None:
@@ -76,13 +89,24 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
                 await picture_checks.photos(services, account, uploads, fits)
 
         def fits(session: Session, owner: Account) -> None:
-            packs.check_training(session, services.settings, owner, packs.get(session, owner, name), values, uploads)
+            packs.check_training(
+                session, services.settings, owner, packs.get(session, owner, name), values, uploads
+            )
 
         def work(session: Session, owner: Account) -> Json:
             pack = packs.get(session, owner, name)
             if on_tunes:
                 return packs.draw(session, services.settings, services.jobs, owner, pack, values)
-            tune = packs.train(session, services.settings, services.store, services.jobs, owner, pack, values, uploads)
+            tune = packs.train(
+                session,
+                services.settings,
+                services.store,
+                services.jobs,
+                owner,
+                pack,
+                values,
+                uploads,
+            )
             return responses.tune(tune, services.settings, services.sign)
 
         return await idempotency.answered_once(request, services, account, values, work, look)

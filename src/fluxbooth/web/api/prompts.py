@@ -27,22 +27,38 @@ router = APIRouter()
 MOST_PROMPTS_OFFSET = 10000
 
 
-# ── prompts ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── prompts
+# ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@router.post("/tunes/{number}/prompts", status_code=201, summary="Draw", openapi_extra=requests.body_of(PromptForm, "prompt"))
+@router.post(
+    "/tunes/{number}/prompts",
+    status_code=201,
+    summary="Draw",
+    openapi_extra=requests.body_of(PromptForm, "prompt"),
+)
 async def create_prompt(number: str, request: Request, services: Using, account: Owner) -> Response:
     return await _create_prompt(request, services, account, number)
 
 
-@router.post("/prompts", status_code=201, summary="Draw on prompt[tune_id]", openapi_extra=requests.body_of(PromptForm, "prompt"))
+@router.post(
+    "/prompts",
+    status_code=201,
+    summary="Draw on prompt[tune_id]",
+    openapi_extra=requests.body_of(PromptForm, "prompt"),
+)
 async def create_top_prompt(request: Request, services: Using, account: Owner) -> Response:
     return await _create_prompt(request, services, account, None)
 
 
-async def _create_prompt(request: Request, services: Services, account: Account, number: str | None) -> Response:
+async def _create_prompt(
+    request: Request, services: Services, account: Account, number: str | None
+) -> Response:
     limits = of_pictures(services.settings.image_mb)
-    async with requests.body(request, services, "prompt", limits) as (values, _), picture_checks.started() as start:
+    async with (
+        requests.body(request, services, "prompt", limits) as (values, _),
+        picture_checks.started() as start,
+    ):
         given = input_images.given(values)
         form = PromptForm.lenient(values)
         target = row_id(number) if number is not None else form.tune_id or public_bases.FLUX_DEV
@@ -50,11 +66,17 @@ async def _create_prompt(request: Request, services: Services, account: Account,
 
         async def look() -> None:
             await picture_checks.take(
-                services, account, given, start, lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target)
+                services,
+                account,
+                given,
+                start,
+                lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target),
             )
 
         def work(session: Session, owner: Account) -> Json:
-            made = prompts.create(session, services.settings, services.jobs, owner, form, target=target, start=start)
+            made = prompts.create(
+                session, services.settings, services.jobs, owner, form, target=target, start=start
+            )
             return responses.prompt(made, services.settings, services.sign)
 
         return await idempotency.answered_once(request, services, account, told, work, look)
@@ -65,40 +87,73 @@ async def list_prompts(request: Request, services: Using) -> Response:
     return await _listed(request, services, params.number(request, "tune_id"))
 
 
-@router.get("/tunes/{number}/prompts", summary="List the prompts on a base, or those that use a tune")
+@router.get(
+    "/tunes/{number}/prompts", summary="List the prompts on a base, or those that use a tune"
+)
 async def list_tune_prompts(number: str, request: Request, services: Using) -> Response:
     return await _listed(request, services, row_id(number), of_tune=True)
 
 
-async def _listed(request: Request, services: Services, tune_id: int | None, *, of_tune: bool = False) -> Response:
+async def _listed(
+    request: Request, services: Services, tune_id: int | None, *, of_tune: bool = False
+) -> Response:
     asked, query = page(request, MOST_PROMPTS_OFFSET), request.query_params
-    liked, since = query.get("liked"), now().replace(hour=0, minute=0, second=0, microsecond=0) if said(query.get("today")) else None
+    liked = query.get("liked")
+    since = (
+        now().replace(hour=0, minute=0, second=0, microsecond=0)
+        if said(query.get("today"))
+        else None
+    )
 
     def work(session: Session, account: Account) -> list[Json]:
         if of_tune and tune_id is not None and tune_id >= FIRST_TUNE:
             tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
-            session, account, **asked, tune_id=tune_id, text=query.get("text"), liked=said(liked) if liked else None, since=since,
-            equal={name: params.number(request, name) for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id")},
-        )  # fmt: skip
-        return [responses.prompt(row, services.settings, services.sign) for row in rows if not said(query.get("is_video"))]
+            session,
+            account,
+            **asked,
+            tune_id=tune_id,
+            text=query.get("text"),
+            liked=said(liked) if liked else None,
+            since=since,
+            equal={
+                name: params.number(request, name)
+                for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id")
+            },
+        )
+        return [
+            responses.prompt(row, services.settings, services.sign)
+            for row in rows
+            if not said(query.get("is_video"))
+        ]
 
     return await requests.looked_up(request, services, work)
 
 
 @router.get("/prompts/{number}", summary="Get a prompt")
-@router.get("/tunes/{tune}/prompts/{number}", summary="Get a prompt", operation_id="get_tune_prompt")
+@router.get(
+    "/tunes/{tune}/prompts/{number}", summary="Get a prompt", operation_id="get_tune_prompt"
+)
 async def get_prompt(number: str, request: Request, services: Using) -> Response:
     wanted = row_id(number)
 
     def work(session: Session, account: Account) -> Json:
-        return responses.prompt(prompts.get(session, account, wanted), services.settings, services.sign)
+        return responses.prompt(
+            prompts.get(session, account, wanted), services.settings, services.sign
+        )
 
     return await requests.looked_up(request, services, work)
 
 
-@router.patch("/prompts/{number}", summary="Make it a template of a pack, by pack_id, or one made from a pack, by base_pack_id")
-@router.patch("/tunes/{tune}/prompts/{number}", summary="As PATCH /prompts/{number}", operation_id="change_tune_prompt")
+@router.patch(
+    "/prompts/{number}",
+    summary="Make it a template of a pack, by pack_id, or one made from a pack, by base_pack_id",
+)
+@router.patch(
+    "/tunes/{tune}/prompts/{number}",
+    summary="As PATCH /prompts/{number}",
+    operation_id="change_tune_prompt",
+)
 async def change_prompt(number: str, request: Request, services: Using, account: Owner) -> Json:
     async with requests.body(request, services, "prompt") as (values, _):
         form = PromptForm.read({name: values.get(name) for name in ("pack_id", "base_pack_id")})
@@ -117,27 +172,51 @@ async def change_prompt(number: str, request: Request, services: Using, account:
 
 
 @router.delete("/prompts/{number}", summary="Delete a prompt and its pictures")
-@router.delete("/tunes/{tune}/prompts/{number}", summary="Delete a prompt and its pictures", operation_id="delete_tune_prompt")
+@router.delete(
+    "/tunes/{tune}/prompts/{number}",
+    summary="Delete a prompt and its pictures",
+    operation_id="delete_tune_prompt",
+)
 def delete_prompt(number: str, services: Using, account: Owner) -> Json:
     wanted = row_id(number)
-    reserve.delete(services.db, services.store, lambda session: prompts.delete(session, services.jobs, account, wanted))
+    reserve.delete(
+        services.db,
+        services.store,
+        lambda session: prompts.delete(session, services.jobs, account, wanted),
+    )
     return {"message": "Prompt successfully deleted"}
 
 
 @router.post("/prompts/{number}/duplicate", status_code=201, summary="Draw again, with changes")
-async def duplicate_prompt(number: str, request: Request, services: Using, account: Owner) -> Response:
+async def duplicate_prompt(
+    number: str, request: Request, services: Using, account: Owner
+) -> Response:
     async with requests.body(request, services, "prompt") as (values, _):
 
         def work(session: Session, owner: Account) -> Json:
-            made = prompts.duplicate(session, services.settings, services.jobs, owner, row_id(number), values)
+            made = prompts.duplicate(
+                session, services.settings, services.jobs, owner, row_id(number), values
+            )
             return responses.prompt(made, services.settings, services.sign)
 
         return await idempotency.answered_once(request, services, account, values, work)
 
 
 @router.post("/prompts/{number}/likes", status_code=201, summary="Like", response_model=None)
-@router.delete("/prompts/{number}/likes", status_code=201, summary="Like no more", response_model=None, operation_id="unlike_prompt")
-@router.delete("/prompts/{number}/like", status_code=201, summary="Like no more", response_model=None, operation_id="unlike_prompt_2")
+@router.delete(
+    "/prompts/{number}/likes",
+    status_code=201,
+    summary="Like no more",
+    response_model=None,
+    operation_id="unlike_prompt",
+)
+@router.delete(
+    "/prompts/{number}/like",
+    status_code=201,
+    summary="Like no more",
+    response_model=None,
+    operation_id="unlike_prompt_2",
+)
 def like(number: str, request: Request, services: Using, account: Owner) -> Response:
     return _liked(services, account, number, lambda before: request.method == "POST", 201)
 
@@ -147,7 +226,9 @@ def toggle_like(number: str, services: Using, account: Owner) -> Response:
     return _liked(services, account, number, lambda before: not before, 200)
 
 
-def _liked(services: Services, account: Account, number: str, change: Callable[[bool], bool], status: int) -> Response:
+def _liked(
+    services: Services, account: Account, number: str, change: Callable[[bool], bool], status: int
+) -> Response:
     with services.db.write() as session:
         prompt = prompts.get(session, account, row_id(number))
         packs.like(session, prompt, change(prompt.liked))

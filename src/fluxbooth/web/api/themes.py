@@ -20,7 +20,10 @@ WRITING = asyncio.Semaphore(4)  # themes written at once: each may hold threads 
 
 
 @router.post(
-    "/themes", status_code=201, summary="Have ten prompts written for each tune", openapi_extra=requests.body_of(ThemeForm, "theme")
+    "/themes",
+    status_code=201,
+    summary="Have ten prompts written for each tune",
+    openapi_extra=requests.body_of(ThemeForm, "theme"),
 )
 async def create_theme(request: Request, services: Using, account: Owner) -> Response:
     """`draft=true` returns them instead of drawing them."""
@@ -35,11 +38,17 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
     def work(session: Session, owner: Account) -> Json:
         answer: Json = {"theme_writer": written[0].writer}
         if form.draft:
-            return answer | {"prompts": [{"tune_id": one.tune_id, "text": text} for one in written for text in one.texts]}
+            return answer | {
+                "prompts": [
+                    {"tune_id": one.tune_id, "text": text} for one in written for text in one.texts
+                ]
+            }
         themes.create(session, services.settings, services.jobs, owner, form, written)
         return answer
 
-    return await idempotency.answered_once(request, services, account, values, work, write, 200 if form.draft else 201)
+    return await idempotency.answered_once(
+        request, services, account, values, work, write, 200 if form.draft else 201
+    )
 
 
 async def drafted(services: Services, account: Account, form: ThemeForm) -> list[themes.Written]:

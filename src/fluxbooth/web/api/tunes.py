@@ -28,12 +28,21 @@ from fluxbooth.web.http.params import page, row_id
 MOST_TUNES_OFFSET = 200
 
 
-# ── tunes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── tunes
+# ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@router.post("/tunes", status_code=201, summary="Train a tune", openapi_extra=requests.body_of(TuneForm, "tune", files=True))
+@router.post(
+    "/tunes",
+    status_code=201,
+    summary="Train a tune",
+    openapi_extra=requests.body_of(TuneForm, "tune", files=True),
+)
 async def create_tune(request: Request, services: Using, account: Owner) -> Response:
-    async with requests.body(request, services, "tune", requests.of_photos(services)) as (values, uploads):
+    async with requests.body(request, services, "tune", requests.of_photos(services)) as (
+        values,
+        uploads,
+    ):
         lora_file = values.pop("lora_file", None) or None
         if not isinstance(lora_file, Upload | None):
             raise Invalid({"lora_file": ["must be a file"]})
@@ -41,19 +50,41 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
 
         async def look() -> None:
             await picture_checks.photos(
-                services, account, uploads, lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file)
+                services,
+                account,
+                uploads,
+                lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file),
             )
             if lora_file:
                 await asyncio.to_thread(checks.check_lora, services.settings, form, lora_file)
 
         def work(session: Session, owner: Account) -> Json:
-            tune = tunes.create(session, services.settings, services.store, services.jobs, owner, form, uploads, lora_file)
+            tune = tunes.create(
+                session,
+                services.settings,
+                services.store,
+                services.jobs,
+                owner,
+                form,
+                uploads,
+                lora_file,
+            )
             shown = responses.tune(tune, services.settings, services.sign)
             if form.prompts_attributes:
                 made = prompts.listed(
-                    session, owner, limit=params.MOST, offset=0, before=None, tune_id=tune.id, text=None, liked=None
-                )  # fmt: skip
-                shown["prompts"] = [responses.prompt(prompt, services.settings, services.sign) for prompt in reversed(made)]
+                    session,
+                    owner,
+                    limit=params.MOST,
+                    offset=0,
+                    before=None,
+                    tune_id=tune.id,
+                    text=None,
+                    liked=None,
+                )
+                shown["prompts"] = [
+                    responses.prompt(prompt, services.settings, services.sign)
+                    for prompt in reversed(made)
+                ]
             return shown
 
         return await idempotency.answered_once(request, services, account, values, work, look)
@@ -66,7 +97,13 @@ async def list_tunes(request: Request, services: Using) -> Response:
 
     def work(session: Session, account: Account) -> list[Json]:
         rows = tunes.listed(
-            session, account, **asked, title=query.get("title"), names=names, model_type=query.get("model_type"), branch=query.get("branch")
+            session,
+            account,
+            **asked,
+            title=query.get("title"),
+            names=names,
+            model_type=query.get("model_type"),
+            branch=query.get("branch"),
         )
         return [responses.tune(row, services.settings, services.sign) for row in rows]
 
@@ -85,14 +122,22 @@ async def get_tune(number: str, request: Request, services: Using) -> Response:
     return await requests.looked_up(request, services, work)
 
 
-@router.patch("/tunes/{number}", summary="Change title, name or characteristics", openapi_extra=requests.body_of(TunePatch, "tune"))
+@router.patch(
+    "/tunes/{number}",
+    summary="Change title, name or characteristics",
+    openapi_extra=requests.body_of(TunePatch, "tune"),
+)
 async def change_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
     async with requests.body(request, services, "tune") as (values, _):
         patch = TunePatch.read(values)
 
     def work() -> Json:
         with services.db.write() as session:
-            return responses.tune(tunes.change(session, account, row_id(number), patch), services.settings, services.sign)
+            return responses.tune(
+                tunes.change(session, account, row_id(number), patch),
+                services.settings,
+                services.sign,
+            )
 
     return await asyncio.to_thread(work)
 
@@ -102,8 +147,12 @@ def delete_tune(number: str, request: Request, services: Using, account: Owner) 
     with_prompts = request.query_params.get("delete_prompts") in ("1", "true")
     wanted = row_id(number)
     reserve.delete(
-        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=with_prompts)
-    )  # fmt: skip
+        services.db,
+        services.store,
+        lambda session: tunes.delete(
+            session, services.jobs, account, wanted, with_prompts=with_prompts
+        ),
+    )
     return {"message": "Tune successfully deleted"}
 
 
@@ -115,8 +164,11 @@ def cancel_tune(number: str, services: Using, account: Owner) -> Json:
 
 
 @router.get("/tunes/{number}/progress", summary="How far a training is", response_model=None)
-async def progress(number: str, request: Request, services: Using, account: Owner) -> Json | Response:
-    """`Accept: text/event-stream` gives an event for each change, until the training is over or the server stops."""
+async def progress(
+    number: str, request: Request, services: Using, account: Owner
+) -> Json | Response:
+    """`Accept: text/event-stream` gives an event for each change, until the training is over or
+    the server stops."""
 
     def look() -> Json:
         with services.db.read() as session:
@@ -145,4 +197,8 @@ async def progress(number: str, request: Request, services: Using, account: Owne
                 return
             await asyncio.sleep(1)
 
-    return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    return StreamingResponse(
+        events(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

@@ -1,4 +1,5 @@
-"""Pictures that came as base64 in a text field, as files: none is held in memory while its request waits for something."""
+"""Pictures that came as base64 in a text field, as files: none is held in memory while its
+request waits for something."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from fluxbooth.web.http.multipart import LONG, Upload, is_base64_name
 def to_files(body: dict[str, Any], folder: Path, limits: Limits) -> None:
     """Puts an `Upload` in the place of each long text that is a picture, at any depth.
 
-    Raises Invalid for one that is no base64, TooLarge for another long text. Nothing stays in the folder then.
+    Raises Invalid for one that is no base64, TooLarge for another long text. Nothing stays in the
+    folder then.
     """
     made: list[Path] = []
     try:
@@ -27,7 +29,9 @@ def to_files(body: dict[str, Any], folder: Path, limits: Limits) -> None:
         raise
 
 
-def _walk(value: dict[str, Any] | list[Any], name: str, folder: Path, limits: Limits, made: list[Path]) -> None:
+def _walk(
+    value: dict[str, Any] | list[Any], name: str, folder: Path, limits: Limits, made: list[Path]
+) -> None:
     for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
         name = str(key) if isinstance(value, dict) else name
         if isinstance(inner, dict | list):
@@ -43,7 +47,9 @@ def _walk(value: dict[str, Any] | list[Any], name: str, folder: Path, limits: Li
 
 def _decoded(name: str, text: str, path: Path) -> Upload:
     try:
-        data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+        data = base64.b64decode(
+            text.partition(",")[2] if text.startswith("data:") else text, validate=True
+        )
     except (binascii.Error, ValueError):
         path.touch()  # removed with the others
         raise Invalid({name.removesuffix("_base64"): ["is not base64"]}) from None

@@ -1,8 +1,9 @@
 """Request bodies: whatever a client sends, as one dict of plain values.
 
-multipart, urlencoded and JSON are told apart by what the body is rather than by what the header says, because clients send JSON as a
-form and forms as JSON. Files are on disk before the dict exists, and so are pictures in base64 (see `encoded`). A long text waits on
-disk for its turn to be parsed: parsing holds Python's lock, so it is one text at a time, and of so many values at most.
+multipart, urlencoded and JSON are told apart by what the body is rather than by what the header
+says, because clients send JSON as a form and forms as JSON. Files are on disk before the dict
+exists, and so are pictures in base64 (see `encoded`). A long text waits on disk for its turn to be
+parsed: parsing holds Python's lock, so it is one text at a time, and of so many values at most.
 """
 
 from __future__ import annotations
@@ -46,12 +47,13 @@ Turn = AbstractAsyncContextManager[object]
 
 
 async def read(request: Request, folder: Path, limits: Limits, turn: Turn) -> dict[str, Any]:
-    """The body as a dict; an empty one as {}. Files become `Upload`s in the folder, which belong to the caller (see `discard`).
+    """The body as a dict; an empty one as {}. Files become `Upload`s in the folder, which belong to
+    the caller (see `discard`).
 
     `turn` is entered while what took long to come is parsed.
 
-    Raises BadRequest if the body is malformed, breaks off or stalls, TooLarge if it exceeds a limit, OSError if a file cannot be
-    written. Nothing stays in the folder then.
+    Raises BadRequest if the body is malformed, breaks off or stalls, TooLarge if it exceeds a
+    limit, OSError if a file cannot be written. Nothing stays in the folder then.
     """
     if request.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
         raise BadRequest("The body is compressed: send it as it is, without a Content-Encoding.")
@@ -59,7 +61,9 @@ async def read(request: Request, folder: Path, limits: Limits, turn: Turn) -> di
     if kind != b"multipart/form-data":
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.SpooledTemporaryFile(_LONG, dir=folder) as kept:
-            async for chunk in _few_values(_chunks(request, limits.text, limits.stall), limits.values):
+            async for chunk in _few_values(
+                _chunks(request, limits.text, limits.stall), limits.values
+            ):
                 kept.write(chunk)
             declared = kind.decode("latin-1")
             if kept.tell() <= _LONG:
@@ -71,7 +75,10 @@ async def read(request: Request, folder: Path, limits: Limits, turn: Turn) -> di
     if not first:
         return {}
     if not options.get(b"boundary"):
-        raise BadRequest("The multipart body has no boundary in its Content-Type: leave that header to the HTTP client.")
+        raise BadRequest(
+            "The multipart body has no boundary in its Content-Type: leave that header to "
+            "the HTTP client."
+        )
     receiver = Receiver(options[b"boundary"], folder, limits)
     pairs = await receiver.receive(_again(first, chunks))
     try:
@@ -98,7 +105,10 @@ def _parsed(kept: IO[bytes], declared: str, folder: Path, limits: Limits) -> dic
 
 
 def parse_text(raw: bytes, declared: str = "", longest_form: int = Limits.field) -> dict[str, Any]:
-    """A JSON object or an urlencoded form. Raises BadRequest if it is neither, TooLarge for a form that is too long."""
+    """A JSON object or an urlencoded form.
+
+    Raises BadRequest if it is neither, TooLarge for a form that is too long.
+    """
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -120,7 +130,9 @@ def parse_text(raw: bytes, declared: str = "", longest_form: int = Limits.field)
     except UnicodeDecodeError as error:
         raise BadRequest("The form has text that is not UTF-8.") from error
     except ValueError as error:
-        raise BadRequest(f"The form has more than {MOST_PAIRS} fields: send fewer at once.") from error
+        raise BadRequest(
+            f"The form has more than {MOST_PAIRS} fields: send fewer at once."
+        ) from error
     body = nest(pairs)
     _check(body)
     return body
@@ -142,7 +154,10 @@ def uploads(value: Any) -> Iterator[Upload]:
 
 
 def discard(body: dict[str, Any]) -> None:
-    """Removes the files of a body that was refused. One that was moved away already is left alone."""
+    """Removes the files of a body that was refused.
+
+    One that was moved away already is left alone.
+    """
     for upload in uploads(body):
         upload.path.unlink(missing_ok=True)
 
@@ -164,7 +179,10 @@ def _check(body: dict[str, Any]) -> None:
 
 
 async def _chunks(request: Request, most: int, stall: float) -> AsyncIterator[bytes]:
-    """The body as it comes, counted. A client that says beforehand that it is too large is not listened to."""
+    """The body as it comes, counted.
+
+    A client that says beforehand that it is too large is not listened to.
+    """
     declared = request.headers.get("content-length", "0")
     total, stream = 0, request.stream()
     while True:
@@ -176,7 +194,9 @@ async def _chunks(request: Request, most: int, stall: float) -> AsyncIterator[by
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise BadRequest(f"The body stopped coming for {stall:g} seconds: send it again.") from error
+            raise BadRequest(
+                f"The body stopped coming for {stall:g} seconds: send it again."
+            ) from error
         except ClientDisconnect as error:
             raise BadRequest("The connection broke off before the body was complete.") from error
         total += len(chunk)
@@ -185,7 +205,10 @@ async def _chunks(request: Request, most: int, stall: float) -> AsyncIterator[by
 
 
 async def _few_values(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
-    """The chunks, while few enough values can be in them. Commas and brackets of texts count too: it is a bound, found without parsing."""
+    """The chunks, while few enough values can be in them.
+
+    Commas and brackets of texts count too: it is a bound, found without parsing.
+    """
     values = escapes = 0
     async for chunk in chunks:
         values += sum(map(chunk.count, (b",", b"[", b"{")))

@@ -1,13 +1,15 @@
 """Bracket names to nested values, by the rule of Rails and Rack.
 
-| name                  | becomes                                                                     |
+| name                  | becomes
+|
 |-----------------------|-----------------------------------------------------------------------------|
-| `tune[title]`         | `{"tune": {"title": v}}`                                                    |
-| `tune[images][]`      | a list that grows by one                                                    |
-| `tune[images][7]`     | a list; the number says only the order                                      |
-| `prompts[][text]`     | a list of objects; a new one begins when a key repeats in the current one   |
-| `name` given twice    | the last one                                                                |
-| `a[b`, `[a]`          | no brackets are understood: a key of that very name                         |
+| `tune[title]`         | `{"tune": {"title": v}}`
+| | `tune[images][]`      | a list that grows by one
+| | `tune[images][7]`     | a list; the number says only the order
+| | `prompts[][text]`     | a list of objects; a new one begins when a key repeats in the current
+one   | | `name` given twice    | the last one
+| | `a[b`, `[a]`          | no brackets are understood: a key of that very name
+|
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def keys_of(name: str) -> list[str]:
 def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Nested dicts and lists from bracket names. Values are texts or uploads and stay as they are.
 
-    Raises BadRequest for more than 2,000 pairs, more than 8 keys in a name, or one name used as two kinds of thing.
+    Raises BadRequest for more than 2,000 pairs, more than 8 keys in a name, or one name used as two
+    kinds of thing.
     """
     root: dict[str, Any] = {}
     for count, (name, value) in enumerate(pairs, 1):
@@ -62,7 +65,11 @@ def _put(root: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
     for i, key in enumerate(keys[:-1]):
         rest = keys[i + 1 :]
         kind = list if rest[0] == "" else dict
-        place = _element(place, kind, rest) if isinstance(place, list) else place.setdefault(key, kind())
+        place = (
+            _element(place, kind, rest)
+            if isinstance(place, list)
+            else place.setdefault(key, kind())
+        )
         if not isinstance(place, kind):
             raise _conflict(name)
     if isinstance(place, list):
@@ -74,7 +81,8 @@ def _put(root: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
 
 
 def _element(array: list[Any], kind: type, rest: list[str]) -> Any:
-    """The element of a pushed array that the rest of a name belongs to: the last one, unless that already has it."""
+    """The element of a pushed array that the rest of a name belongs to: the last one, unless
+    that already has it."""
     if kind is list or not array or not isinstance(array[-1], dict) or _has(array[-1], rest):
         array.append(kind())
     return array[-1]
@@ -96,7 +104,10 @@ def _finish(value: Any) -> Any:
 
 
 def _conflict(name: str) -> BadRequest:
-    return BadRequest(f"The field {_short(name)} was given both as a value and as a list or an object: name it in one way.")
+    return BadRequest(
+        f"The field {_short(name)} was given both as a value and as a list or an object: "
+        "name it in one way."
+    )
 
 
 def _short(name: str) -> str:

@@ -1,4 +1,5 @@
-"""Faults of the machine that a client can be told about: the disk is full, the database is taken."""
+"""Faults of the machine that a client can be told about: the disk is full, the database is
+taken."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from fluxbooth.service.db import database
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files.store import is_full
 
-FULL = "The disk of this server is full: nothing was kept. Try again once its operator has made room."
+FULL = (
+    "The disk of this server is full: nothing was kept. Try again once its operator has made room."
+)
 BUSY = "The database is busy: nothing was kept. Try again."
 
 

@@ -24,12 +24,19 @@ in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request 
 
 
 async def answered_once(
-    request: Request, services: Services, account: Account, values: Json, work: Callable[[Session, Account], Json],
-    prepare: Callable[[], Awaitable[None]] | None = None, status: int = 201,
-) -> Response:  # fmt: skip
-    """The status with what `work` makes in one transaction; under an Idempotency-Key, the same answer each time.
+    request: Request,
+    services: Services,
+    account: Account,
+    values: Json,
+    work: Callable[[Session, Account], Json],
+    prepare: Callable[[], Awaitable[None]] | None = None,
+    status: int = 201,
+) -> Response:
+    """The status with what `work` makes in one transaction; under an Idempotency-Key, the same
+    answer each time.
 
-    `prepare` is what has to be done before, without a transaction, and is not done for a key that has its answer.
+    `prepare` is what has to be done before, without a transaction, and is not done for a key that
+    has its answer.
     """
     key = request.headers.get("idempotency-key")
     asked = [request.method, request.url.path, values, request.state.files]
@@ -40,19 +47,35 @@ async def answered_once(
 
 
 async def once(
-    services: Services, account: Account, key: str | None, digest: str, work: Callable[[Session, Account], Json],
+    services: Services,
+    account: Account,
+    key: str | None,
+    digest: str,
+    work: Callable[[Session, Account], Json],
     prepare: Callable[[], Awaitable[None]] | None = None,
-) -> Json:  # fmt: skip
+) -> Json:
     """What `work` makes in one transaction, or made when this key came before.
 
     The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
     """
     mark = (account.id, key or "")
     if key and mark in in_flight:
-        raise ServiceError("A request with this Idempotency-Key is under way: wait for its answer.", 409, {"Retry-After": "1"})
+        raise ServiceError(
+            "A request with this Idempotency-Key is under way: wait for its answer.",
+            409,
+            {"Retry-After": "1"},
+        )
 
     def kept(session: Session) -> Json | None:
-        row = session.scalar(select(Idempotency).where(Idempotency.account_id == account.id, Idempotency.key == key)) if key else None
+        row = (
+            session.scalar(
+                select(Idempotency).where(
+                    Idempotency.account_id == account.id, Idempotency.key == key
+                )
+            )
+            if key
+            else None
+        )
         if row is not None and row.request != digest:
             raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
         return json.loads(row.body or "{}") if row else None
@@ -63,14 +86,23 @@ async def once(
 
     def run() -> Json:
         with services.db.write() as session:
-            # locked, where a database has locks of rows: two equal requests of an idempotent account must not both find nothing
+            # locked, where a database has locks of rows: two equal requests of an idempotent
+            # account must not both find nothing
             owner = session.get_one(Account, account.id, with_for_update=True)
             accounts.check_enabled(owner)  # it may have been deleted while its photos arrived
             if (known := kept(session)) is not None:
                 return known
             answer = work(session, owner)
             if key:
-                session.add(Idempotency(account_id=owner.id, key=key, request=digest, status=201, body=json.dumps(answer)))
+                session.add(
+                    Idempotency(
+                        account_id=owner.id,
+                        key=key,
+                        request=digest,
+                        status=201,
+                        body=json.dumps(answer),
+                    )
+                )
             return answer
 
     in_flight.add(mark) if key else None

@@ -10,7 +10,8 @@ LONGEST_NUMBER = 1000  # characters
 
 
 def loads(text: str) -> Any:
-    """JSON without what other programs cannot read again: NaN, infinities, NUL, lone surrogates, 33 levels and more.
+    """JSON without what other programs cannot read again: NaN, infinities, NUL, lone surrogates, 33
+    levels and more.
 
     Raises ValueError.
     """

@@ -33,7 +33,10 @@ class Limits:
     text: int = MB
     """A JSON body, or all text fields of a multipart body together."""
     values: int = 20_000
-    """In a JSON body. Each takes a hundred times the memory that it has on the wire, and a moment of Python's lock."""
+    """In a JSON body.
+
+    Each takes a hundred times the memory that it has on the wire, and a moment of Python's lock.
+    """
     stall: float = 30.0
     """Seconds without a byte after which an upload is given up."""
 

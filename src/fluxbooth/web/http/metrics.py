@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import prometheus_client as prometheus
 
-REQUESTS = prometheus.Histogram("fluxbooth_request_seconds", "Time to answer", ["method", "route", "status"])
-WAITING = prometheus.Gauge("fluxbooth_jobs_waiting", "Tunes and prompts accepted and not finished", ["kind"])
+REQUESTS = prometheus.Histogram(
+    "fluxbooth_request_seconds", "Time to answer", ["method", "route", "status"]
+)
+WAITING = prometheus.Gauge(
+    "fluxbooth_jobs_waiting", "Tunes and prompts accepted and not finished", ["kind"]
+)
 
 
 def answered(method: str, route: str, status: int, seconds: float) -> None:

@@ -1,4 +1,5 @@
-"""What surrounds every request: its id, one line in the log, its time for Prometheus, and headers that every answer has."""
+"""What surrounds every request: its id, one line in the log, its time for Prometheus, and
+headers that every answer has."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ from fluxbooth.web.http import metrics
 from fluxbooth.web.http.headers import HEADERS
 
 JSON = b"application/json"
-FAULT = {"error": "A fault of the server: its log says more.", "base": ["A fault of the server: its log says more."]}
+FAULT = {
+    "error": "A fault of the server: its log says more.",
+    "base": ["A fault of the server: its log says more."],
+}
 PAGES = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
@@ -36,7 +40,8 @@ class Observed:
         with log.about(request=number):
             try:
                 await self.app(scope, receive, observed)
-            except Exception as fault:  # of ours: the client learns no more than that, the log where it was
+            # of ours: the client learns no more than that, the log where it was
+            except Exception as fault:
                 log.error(fault)
                 if answer.seconds == 0.0:
                     await JSONResponse(FAULT, 500)(scope, receive, observed)
@@ -44,7 +49,13 @@ class Observed:
                 # the pattern of the route: a path may hold what is nobody's business
                 route = getattr(scope.get("route"), "path", "unknown")
                 metrics.answered(scope["method"], route, answer.status, answer.seconds)
-                log.write("request", method=scope["method"], route=route, status=answer.status, ms=round(answer.seconds * 1000, 1))
+                log.write(
+                    "request",
+                    method=scope["method"],
+                    route=route,
+                    status=answer.status,
+                    ms=round(answer.seconds * 1000, 1),
+                )
 
 
 class Answer:
@@ -54,7 +65,10 @@ class Answer:
 
 
 def _headers(message: Message, path: str, number: str) -> list[tuple[bytes, bytes]]:
-    headers = [(name, value + b"; charset=utf-8" if value == JSON else value) for name, value in message.get("headers", ())]
+    headers = [
+        (name, value + b"; charset=utf-8" if value == JSON else value)
+        for name, value in message.get("headers", ())
+    ]
     headers += [(b"x-request-id", number.encode()), (b"x-content-type-options", b"nosniff")]
     return headers + PAGES if in_the_app(path) else headers
 

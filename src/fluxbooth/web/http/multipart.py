@@ -26,12 +26,16 @@ LONGEST_FILENAME = 200
 LONG = 64 * KB  # characters of base64: what is shorter stays text
 _SNIFFED = 2 * KB  # of a part without a filename, before it is taken for a file
 _WRITTEN_AT_ONCE = 256 * KB
-_PIECES_AT_ONCE = 1000  # a client that sends byte by byte fills memory with objects rather than bytes
+# a client that sends byte by byte fills memory with objects rather than bytes
+_PIECES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A received file. Its name on disk is ours; `filename` is the client's, only to be shown and to pair captions."""
+    """A received file.
+
+    Its name on disk is ours; `filename` is the client's, only to be shown and to pair captions.
+    """
 
     path: Path
     filename: str
@@ -41,7 +45,8 @@ class Upload:
 
 
 def clean_filename(name: str) -> str:
-    """The last part of a path, without control and direction characters, at most 200 characters, its ending kept."""
+    """The last part of a path, without control and direction characters, at most 200
+    characters, its ending kept."""
     name = re.split(r"[/\\]", name)[-1]
     name = "".join(c for c in name if not unicodedata.category(c).startswith("C")).strip()
     ending = Path(name).suffix
@@ -62,7 +67,8 @@ def is_base64_name(name: str) -> bool:
 
 
 def looks_like_text(start: bytes) -> bool:
-    """Whether bytes are printable: every picture and weight file begins with something that is not."""
+    """Whether bytes are printable: every picture and weight file begins with something that is
+    not."""
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
@@ -84,7 +90,10 @@ class _Part:
 
 
 class Receiver:
-    """Fed with a body, gives its pairs. Files are written in a thread, 256 kB at a time, so that other requests go on."""
+    """Fed with a body, gives its pairs.
+
+    Files are written in a thread, 256 kB at a time, so that other requests go on.
+    """
 
     def __init__(self, boundary: bytes, folder: Path, limits: Limits) -> None:
         self.folder, self.limits = folder, limits
@@ -138,9 +147,14 @@ class Receiver:
             path.unlink(missing_ok=True)
 
     def _several_of_a_name(self) -> list[tuple[str, Any]]:
-        """Photos sent as `tune[images]` again and again, without `[]`, are a list: the last one alone is never what was meant."""
+        """Photos sent as `tune[images]` again and again, without `[]`, are a list: the last one
+        alone is never what was meant."""
         count = Counter(name for name, value in self.pairs if isinstance(value, Upload))
-        several = {name for name in count if count[name] > 1 and (keys := keys_of(name))[-1] == "images" and "" not in keys}
+        several = {
+            name
+            for name in count
+            if count[name] > 1 and (keys := keys_of(name))[-1] == "images" and "" not in keys
+        }
         return [(f"{name}[]" if name in several else name, value) for name, value in self.pairs]
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -156,7 +170,10 @@ class Receiver:
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         if b"name" not in options:
-            raise BadRequest("A part of the multipart body has no name: give each part a Content-Disposition with one.")
+            raise BadRequest(
+                "A part of the multipart body has no name: give each part a "
+                "Content-Disposition with one."
+            )
         name = _decoded(options[b"name"], "The name of a part")
         filename = options.get(b"filename", b"").decode("utf-8", "replace") or None
         if len(self.pairs) >= MOST_PAIRS:
@@ -167,7 +184,9 @@ class Receiver:
 
     def _becomes_file(self, part: _Part) -> None:
         if len(self.paths) >= self.limits.files:
-            raise TooLarge(f"The request has more than {self.limits.files} files: send fewer at once.")
+            raise TooLarge(
+                f"The request has more than {self.limits.files} files: send fewer at once."
+            )
         part.undecided = False
         part.path = self.folder / f"{secrets.token_hex(16)}.part"
         self.paths.append(part.path)
@@ -199,7 +218,11 @@ class Receiver:
             part.encoded = True
             self._becomes_file(part)
             return
-        most = self.limits.text if part.name.removesuffix("]").endswith("_base64") else self.limits.field
+        most = (
+            self.limits.text
+            if part.name.removesuffix("]").endswith("_base64")
+            else self.limits.field
+        )
         if len(part.text) > most:
             raise TooLarge(f"A field is larger than {spoken(most)}.")
         if self._text_size + len(part.text) > self.limits.text:
@@ -212,7 +235,17 @@ class Receiver:
             self._becomes_file(part)
         if part.path:
             self._waiting.append((part.path, None))
-            self.pairs.append((part.name, Upload(part.path, clean_filename(part.filename or part.name), part.size, part.encoded)))
+            self.pairs.append(
+                (
+                    part.name,
+                    Upload(
+                        part.path,
+                        clean_filename(part.filename or part.name),
+                        part.size,
+                        part.encoded,
+                    ),
+                )
+            )
         else:
             self._text_size += len(part.text)
             self.pairs.append((part.name, _decoded(bytes(part.text), "The text of a field")))

@@ -1,4 +1,5 @@
-"""Strangers' pictures, looked at by turns: one account's pictures never keep another's waiting for long."""
+"""Strangers' pictures, looked at by turns: one account's pictures never keep another's waiting
+for long."""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ MOST = 60.0  # for the pictures of one request
 Check = Callable[[Session, Account], object]
 
 
-async def photos(services: Services, account: Account, uploads: Sequence[tunes.Upload], check: Check) -> None:
-    """Whether every picture can be read. `check` is asked before the first is decoded, without keeping anything.
+async def photos(
+    services: Services, account: Account, uploads: Sequence[tunes.Upload], check: Check
+) -> None:
+    """Whether every picture can be read. `check` is asked before the first is decoded, without
+    keeping anything.
 
     Raises Invalid with a sentence for each that cannot be read, or if all together take too long.
     """
@@ -30,10 +34,23 @@ async def photos(services: Services, account: Account, uploads: Sequence[tunes.U
     pictures, bad, looked, spent = tunes.pictures_of(uploads), [], 0, 0.0
     while looked < len(pictures):
         if spent > MOST:
-            raise Invalid({"images": [f"take longer than {MOST:g} s to decode together: send fewer, or smaller ones"]})
+            raise Invalid(
+                {
+                    "images": [
+                        (
+                            f"take longer than {MOST:g} s to decode together: send fewer, or "
+                            "smaller ones"
+                        )
+                    ]
+                }
+            )
         async with services.decoding.turn(account.id):
-            reasons, took = await asyncio.to_thread(inspection.look, [one.path for one in pictures[looked:]], TURN)
-        bad += [(one.filename, why) for one, why in zip(pictures[looked:], reasons, strict=False) if why]
+            reasons, took = await asyncio.to_thread(
+                inspection.look, [one.path for one in pictures[looked:]], TURN
+            )
+        bad += [
+            (one.filename, why) for one, why in zip(pictures[looked:], reasons, strict=False) if why
+        ]
         looked, spent = looked + len(reasons), spent + took
     if bad:
         raise Invalid({"images": [inspection.unreadable(bad)]})
@@ -49,7 +66,8 @@ async def _ask(services: Services, account: Account, check: Check) -> None:
 
 @contextlib.asynccontextmanager
 async def started() -> AsyncIterator[input_images.Inputs]:
-    """What a prompt starts from: nothing, until `take`. Files that no prompt took are gone at the end."""
+    """What a prompt starts from: nothing, until `take`. Files that no prompt took are gone at
+    the end."""
     start = input_images.Inputs()
     try:
         yield start
@@ -57,8 +75,17 @@ async def started() -> AsyncIterator[input_images.Inputs]:
         await asyncio.to_thread(start.discard)
 
 
-async def take(services: Services, account: Account, given: dict[str, Any], start: input_images.Inputs, check: Check) -> None:
-    """Adds the pictures that were given to `start`. `check` is asked before, if there are any. Raises Invalid for what will not do."""
+async def take(
+    services: Services,
+    account: Account,
+    given: dict[str, Any],
+    start: input_images.Inputs,
+    check: Check,
+) -> None:
+    """Adds the pictures that were given to `start`.
+
+    `check` is asked before, if there are any. Raises Invalid for what will not do.
+    """
     if not given:
         return
     await _ask(services, account, check)

@@ -1,4 +1,5 @@
-"""What every route needs of a request: whose it is, its body and files, its page of a list, its idempotency key."""
+"""What every route needs of a request: whose it is, its body and files, its page of a list, its
+idempotency key."""
 
 from __future__ import annotations
 
@@ -24,23 +25,38 @@ from fluxbooth.web.http.limits import FORM, MB, Limits
 from fluxbooth.web.state import Services
 
 
-async def looked_up(request: Request, services: Services, work: Callable[[Session, Account], Any]) -> Response:
+async def looked_up(
+    request: Request, services: Services, work: Callable[[Session, Account], Any]
+) -> Response:
     """What `work` reads for the owner of the key, as JSON.
 
-    Clients ask for their rows every second, so key, rows and JSON take one thread and one transaction together.
+    Clients ask for their rows every second, so key, rows and JSON take one thread and one
+    transaction together.
     """
 
     def run() -> bytes:
         with services.db.read() as session:
-            return json.dumps(work(session, owner_of(session, request, services)), separators=(",", ":")).encode()
+            return json.dumps(
+                work(session, owner_of(session, request, services)), separators=(",", ":")
+            ).encode()
 
-    return Response(await anyio.to_thread.run_sync(run, limiter=services.readers), media_type="application/json")
+    return Response(
+        await anyio.to_thread.run_sync(run, limiter=services.readers), media_type="application/json"
+    )
 
 
 async def read(request: Request, services: Services, limits: Limits = FORM) -> Json:
-    """The body, of the account that the request's dependencies found. Its files belong to the caller (see `forms.discard`)."""
+    """The body, of the account that the request's dependencies found.
+
+    Its files belong to the caller (see `forms.discard`).
+    """
     account = getattr(request.state, "account", None)
-    return await forms.read(request, services.store.incoming, limits, services.parsing.turn(account.id if account else None))
+    return await forms.read(
+        request,
+        services.store.incoming,
+        limits,
+        services.parsing.turn(account.id if account else None),
+    )
 
 
 def of_photos(services: Services) -> Limits:
@@ -49,8 +65,11 @@ def of_photos(services: Services) -> Limits:
 
 
 @contextlib.asynccontextmanager
-async def body(request: Request, services: Services, key: str, limits: Limits = FORM) -> AsyncIterator[tuple[Json, list[Upload]]]:
-    """The object of a body and the pictures it brought; other files stay in it. What nobody took is removed at the end."""
+async def body(
+    request: Request, services: Services, key: str, limits: Limits = FORM
+) -> AsyncIterator[tuple[Json, list[Upload]]]:
+    """The object of a body and the pictures it brought; other files stay in it. What nobody
+    took is removed at the end."""
     whole = await read(request, services, limits)
     try:
         values = dict(forms.unwrap(whole, key))
@@ -70,12 +89,23 @@ async def body(request: Request, services: Services, key: str, limits: Limits = 
 
 
 def body_of(form: type[Form], key: str, *, files: bool = False) -> Json:
-    """The request body in OpenAPI: the same fields wrapped in JSON, or as a form with bracket names."""
+    """The request body in OpenAPI: the same fields wrapped in JSON, or as a form with bracket
+    names."""
     schema = form.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)
     fields = {f"{key}[{name}]": part for name, part in schema["properties"].items()}
     if files:
-        fields[f"{key}[images][]"] = {"type": "array", "items": {"type": "string", "format": "binary"}}
+        fields[f"{key}[images][]"] = {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+        }
     wrapped = {"type": "object", "properties": {key: schema}}
     bracketed = {"type": "object", "properties": fields}
-    return {"requestBody": {"content": {"application/json": {"schema": wrapped}, "multipart/form-data": {"schema": bracketed}}}}
+    return {
+        "requestBody": {
+            "content": {
+                "application/json": {"schema": wrapped},
+                "multipart/form-data": {"schema": bracketed},
+            }
+        }
+    }

@@ -60,7 +60,9 @@ def make_key(request: Request, services: Using, account: Viewer, sent: Sent) -> 
 @router.post("/keys/{prefix}/revoke")
 def revoke_key(prefix: str, services: Using, account: Viewer) -> Response:
     with services.db.write() as session:
-        if prefix not in [key.prefix for key in accounts.keys_of(session, account) if not key.revoked_at]:
+        if prefix not in [
+            key.prefix for key in accounts.keys_of(session, account) if not key.revoked_at
+        ]:
             raise NotFound
         accounts.revoke_key(session, prefix, account)
     return redirect("/app/account")
@@ -81,18 +83,48 @@ def new_secret(services: Using, account: Viewer) -> Response:
 
 
 def _page(
-    request: Request, services: Using, account: Account, *, made: str | None = None, errors: list[str] | None = None, status: int = 200
-) -> Response:  # fmt: skip
+    request: Request,
+    services: Using,
+    account: Account,
+    *,
+    made: str | None = None,
+    errors: list[str] | None = None,
+    status: int = 200,
+) -> Response:
     with services.db.read() as session:
         owner = session.get_one(Account, account.id)
         rows, used = accounts.keys_of(session, account), spoken(quotas.stored(session, account.id))
         priced = services.settings.prices != Prices()
         balance = money.dollars(money.balance(session, account.id)) if priced else None
-        ledger = [(row, money.dollars(row.amount_mc)) for row in money.movements(session, account, limit=CALLBACKS)] if priced else []
-        told = [(row, callbacks.state(row), callbacks.about(row)) for row in callbacks.listed(session, account, CALLBACKS)]
+        ledger = (
+            [
+                (row, money.dollars(row.amount_mc))
+                for row in money.movements(session, account, limit=CALLBACKS)
+            ]
+            if priced
+            else []
+        )
+        told = [
+            (row, callbacks.state(row), callbacks.about(row))
+            for row in callbacks.listed(session, account, CALLBACKS)
+        ]
         operator = accounts.is_operator(session, account)
     return page(
-        request, "account.html", status, title=text("account.title"), keys=rows, made=made, owner=owner, callbacks=told, operator=operator,
-        used=used, balance=balance, ledger=ledger, errors=errors or [], shortest=passwords.SHORTEST,
-        longest=passwords.LONGEST, secret=owner.webhook_secret, both=len(callbacks.secrets_of(owner)) > 1,
-    )  # fmt: skip
+        request,
+        "account.html",
+        status,
+        title=text("account.title"),
+        keys=rows,
+        made=made,
+        owner=owner,
+        callbacks=told,
+        operator=operator,
+        used=used,
+        balance=balance,
+        ledger=ledger,
+        errors=errors or [],
+        shortest=passwords.SHORTEST,
+        longest=passwords.LONGEST,
+        secret=owner.webhook_secret,
+        both=len(callbacks.secrets_of(owner)) > 1,
+    )

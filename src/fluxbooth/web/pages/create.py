@@ -1,4 +1,5 @@
-"""The page Create: words, the tunes that they are drawn with, a picture to start from; advice and cost before anything is asked for."""
+"""The page Create: words, the tunes that they are drawn with, a picture to start from; advice
+and cost before anything is asked for."""
 
 from __future__ import annotations
 
@@ -40,47 +41,76 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 @router.get("/create")
 def create_page(request: Request, services: Using, account: Viewer) -> Response:
-    values = {name: request.query_params.get(name, blank)[: language.MAX_CHARACTERS] for name, blank in BLANK.items()}
-    return _form(request, services, account, values | {"tunes": request.query_params.getlist("tune")}, [])
+    values = {
+        name: request.query_params.get(name, blank)[: language.MAX_CHARACTERS]
+        for name, blank in BLANK.items()
+    }
+    return _form(
+        request, services, account, values | {"tunes": request.query_params.getlist("tune")}, []
+    )
 
 
 @router.post("/prompts")
 async def create_prompt(request: Request, services: Using, account: Viewer) -> Response:
     """Draws. A script gets the card of the new prompt, a plain form the page with it."""
     whole = await requests.read(request, services, of_pictures(services.settings.image_mb))
-    values = {name: str(whole.get(name) or blank) for name, blank in BLANK.items()} | {"tunes": _tunes(whole)}
+    values = {name: str(whole.get(name) or blank) for name, blank in BLANK.items()} | {
+        "tunes": _tunes(whole)
+    }
     try:
-        given = {name: whole[name] for name in input_images.NAMES if getattr(whole.get(name), "size", 0)}
+        given = {
+            name: whole[name] for name in input_images.NAMES if getattr(whole.get(name), "size", 0)
+        }
         form, target = _asked(values, bool(given))
         async with picture_checks.started() as start:
             await picture_checks.take(
-                services, account, given, start, lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target)
+                services,
+                account,
+                given,
+                start,
+                lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target),
             )
             made = await asyncio.to_thread(_create, services, account, values, start)
     except ServiceError as error:
         if wants_part(request):
             return JSONResponse({"errors": sentences(error)}, error.status)
-        return await asyncio.to_thread(_form, request, services, account, values, sentences(error), error.status)
+        return await asyncio.to_thread(
+            _form, request, services, account, values, sentences(error), error.status
+        )
     finally:
         await asyncio.to_thread(body.discard, whole)
     first = values["tunes"][0].partition(":")[0] if values["tunes"] else ""
-    return page(request, "card.html", 201, prompt=made) if wants_part(request) else redirect(f"/app/create?tune={first}")
+    return (
+        page(request, "card.html", 201, prompt=made)
+        if wants_part(request)
+        else redirect(f"/app/create?tune={first}")
+    )
 
 
 def _create(services: Services, account: Account, values: Json, start: input_images.Inputs) -> Json:
     with services.db.write() as session:
         if values["from"] and "input_image" not in start:
             row, _ = own_picture(session, account, values["from"])
-            start = input_images.Inputs(start.files | input_images.of_file(services.store, row.key).files)
+            start = input_images.Inputs(
+                start.files | input_images.of_file(services.store, row.key).files
+            )
         form, target = _asked(values, "input_image" in start)
-        return view_models.prompt(prompts.create(session, services.settings, services.jobs, account, form, target=target, start=start))
+        return view_models.prompt(
+            prompts.create(
+                session, services.settings, services.jobs, account, form, target=target, start=start
+            )
+        )
 
 
 def _asked(values: Json, starts: bool) -> tuple[PromptForm, int]:
     """What the form asks for in the contract's words, and the base or tune that it is asked of."""
     used = [tune.partition(":") for tune in values["tunes"]]
     tags = "".join(f"<lora:{row_id(number)}:{weight or '1'}> " for number, _, weight in used)
-    fields = {"text": tags + values["text"] if values["text"].strip() else "", "num_images": values["count"], "seed": values["seed"]}
+    fields = {
+        "text": tags + values["text"] if values["text"].strip() else "",
+        "num_images": values["count"],
+        "seed": values["seed"],
+    }
     if starts:
         fields["denoising_strength"] = values["strength"]
     if values["ratio"] != "as-is":
@@ -95,23 +125,59 @@ def _tunes(whole: Json) -> list[str]:
     return [str(tune) for tune in given if tune]
 
 
-def _form(request: Request, services: Using, account: Account, values: Json, errors: list[str], status: int = 200) -> Response:
+def _form(
+    request: Request,
+    services: Using,
+    account: Account,
+    values: Json,
+    errors: list[str],
+    status: int = 200,
+) -> Response:
     with services.db.read() as session:
         usable = usable_tunes(session, account)
         known = {str(row["id"]): row for row in usable}
-        chosen = [(known[number], weight or "1") for number, _, weight in (t.partition(":") for t in values["tunes"]) if number in known]
+        chosen = [
+            (known[number], weight or "1")
+            for number, _, weight in (t.partition(":") for t in values["tunes"])
+            if number in known
+        ]
         first = chosen[0][0] if chosen else None
         recent = prompts.listed(
-            session, account, limit=RECENT, offset=0, before=None, tune_id=first["id"] if first else None, text=None, liked=None
+            session,
+            account,
+            limit=RECENT,
+            offset=0,
+            before=None,
+            tune_id=first["id"] if first else None,
+            text=None,
+            liked=None,
         )
         shown = [view_models.prompt(row) for row in recent]
-        start = view_models.image(*own_picture(session, account, values["from"])) if values["from"] else None
+        start = (
+            view_models.image(*own_picture(session, account, values["from"]))
+            if values["from"]
+            else None
+        )
     values["text"] = values["text"] or (f"{first['trigger']} " if first else "")
-    ratios = RATIOS if values["ratio"] in RATIOS or values["ratio"] not in ASPECT_RATIOS else (*RATIOS, values["ratio"])
+    ratios = (
+        RATIOS
+        if values["ratio"] in RATIOS or values["ratio"] not in ASPECT_RATIOS
+        else (*RATIOS, values["ratio"])
+    )
     return page(
-        request, "create.html", status, title=text("create.title"), tunes=usable, chosen=chosen, values=values, errors=errors,
-        ratios=[(ratio, *_box(ratio)) for ratio in ratios], prompts=shown, start=start, weights=WEIGHTS,
-    )  # fmt: skip
+        request,
+        "create.html",
+        status,
+        title=text("create.title"),
+        tunes=usable,
+        chosen=chosen,
+        values=values,
+        errors=errors,
+        ratios=[(ratio, *_box(ratio)) for ratio in ratios],
+        prompts=shown,
+        start=start,
+        weights=WEIGHTS,
+    )
 
 
 def _box(ratio: str) -> tuple[float, float]:
@@ -123,12 +189,18 @@ def _box(ratio: str) -> tuple[float, float]:
 @router.get("/prompts/plan")
 def plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a prompt would take, for the form as it stands."""
-    asked = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()} | {"text": "a"}
+    asked = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()} | {
+        "text": "a"
+    }
     form, target = _asked(asked | {"tunes": request.query_params.getlist("tune")}, False)
     with services.db.read() as session:
         found = estimates.drawing_plan(session, services.settings, account, form, target)
-    lines = [text("create.plan.one" if found.pictures == 1 else "create.plan", pictures=found.pictures)]
-    lines.append(text("new.plan.time" if found.measured else "new.plan.guess", time=duration(found.seconds)))
+    lines = [
+        text("create.plan.one" if found.pictures == 1 else "create.plan", pictures=found.pictures)
+    ]
+    lines.append(
+        text("new.plan.time" if found.measured else "new.plan.guess", time=duration(found.seconds))
+    )
     if found.cost_mc:
         lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
     if found.waiting:
@@ -140,7 +212,9 @@ def plan(request: Request, services: Using, account: PartViewer) -> Json:
 async def advice(request: Request, services: Using, account: PartViewer) -> Json:
     """What the prompt language says about a text as it is typed, for the tunes it is drawn with."""
     sent = await requests.read(request, services)
-    return await asyncio.to_thread(_advice, services, account, str(sent.get("text") or ""), _tunes(sent))
+    return await asyncio.to_thread(
+        _advice, services, account, str(sent.get("text") or ""), _tunes(sent)
+    )
 
 
 def _advice(services: Services, account: Account, text: str, used: list[str]) -> Json:
@@ -148,7 +222,9 @@ def _advice(services: Services, account: Account, text: str, used: list[str]) ->
         triggers = [_trigger(session, account, number.partition(":")[0]) for number in used]
     if not text.strip():
         return {"advice": []}
-    said = [language.advise(text[: language.MAX_CHARACTERS], trigger) for trigger in triggers or [None]]
+    said = [
+        language.advise(text[: language.MAX_CHARACTERS], trigger) for trigger in triggers or [None]
+    ]
     # only one of them can come first
     others = [item for found in said[1:] for item in found if item.code == "trigger_missing"]
     return {"advice": [item.to_json() for item in (*others, *said[0])]}

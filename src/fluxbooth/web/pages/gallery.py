@@ -35,7 +35,17 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def usable_tunes(session: Session, account: Account) -> list[Json]:
     """The newest tunes that pictures can be asked of, those that still train too."""
-    known = tunes.listed(session, account, limit=MOST_TUNES, offset=0, before=None, title=None, names=[], model_type=None, branch=None)
+    known = tunes.listed(
+        session,
+        account,
+        limit=MOST_TUNES,
+        offset=0,
+        before=None,
+        title=None,
+        names=[],
+        model_type=None,
+        branch=None,
+    )
     return [view_models.tune(row) for row in known if not row.failed_at]
 
 
@@ -43,7 +53,11 @@ def usable_tunes(session: Session, account: Account) -> list[Json]:
 def card(prompt_id: str, request: Request, services: Using, account: PartViewer) -> Response:
     """A prompt as it stands now, for a page that waits for its pictures."""
     with services.db.read() as session:
-        return page(request, "card.html", prompt=view_models.prompt(prompts.get(session, account, row_id(prompt_id))))
+        return page(
+            request,
+            "card.html",
+            prompt=view_models.prompt(prompts.get(session, account, row_id(prompt_id))),
+        )
 
 
 @router.post("/prompts/{prompt_id}/like")
@@ -52,46 +66,89 @@ def like(prompt_id: str, request: Request, services: Using, account: Viewer) -> 
         row = prompts.get(session, account, row_id(prompt_id))
         packs.like(session, row, not row.liked)
         liked, name = row.liked, row.images[0].name if row.images else ""
-    return JSONResponse({"liked": liked}) if wants_part(request) else redirect(f"/app/pictures/{name}")
+    return (
+        JSONResponse({"liked": liked}) if wants_part(request) else redirect(f"/app/pictures/{name}")
+    )
 
 
 @router.post("/prompts/{prompt_id}/again")
 def again(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
     """The same once more, from another seed."""
     with services.db.write() as session:
-        made = prompts.duplicate(session, services.settings, services.jobs, account, row_id(prompt_id), {"seed": None})
+        made = prompts.duplicate(
+            session, services.settings, services.jobs, account, row_id(prompt_id), {"seed": None}
+        )
         shown = view_models.prompt(made)
-    return page(request, "card.html", 201, prompt=shown) if wants_part(request) else redirect("/app/gallery")
+    return (
+        page(request, "card.html", 201, prompt=shown)
+        if wants_part(request)
+        else redirect("/app/gallery")
+    )
 
 
 @router.post("/prompts/{prompt_id}/delete")
 def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
     wanted = row_id(prompt_id)
-    reserve.delete(services.db, services.store, lambda session: prompts.delete(session, services.jobs, account, wanted))
+    reserve.delete(
+        services.db,
+        services.store,
+        lambda session: prompts.delete(session, services.jobs, account, wanted),
+    )
     return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/gallery")
 
 
 @router.get("/gallery")
-def gallery(request: Request, services: Using, account: Viewer, liked: str = "", tune: str = "", words: str = "") -> Response:
+def gallery(
+    request: Request,
+    services: Using,
+    account: Viewer,
+    liked: str = "",
+    tune: str = "",
+    words: str = "",
+) -> Response:
     with services.db.read() as session:
         asked = _filter(liked, tune, words)
-        rows = prompts.listed(session, account, limit=A_PAGE, offset=0, before=number(request, "before_id"), **asked)
+        rows = prompts.listed(
+            session, account, limit=A_PAGE, offset=0, before=number(request, "before_id"), **asked
+        )
         shown = [view_models.prompt(row) for row in rows]
-        known = tunes.listed(session, account, limit=MOST_TUNES, offset=0, before=None, title=None, names=[], model_type=None, branch=None)
+        known = tunes.listed(
+            session,
+            account,
+            limit=MOST_TUNES,
+            offset=0,
+            before=None,
+            title=None,
+            names=[],
+            model_type=None,
+            branch=None,
+        )
         choices = [{"id": str(row.id), "title": row.title} for row in known]
     chosen = {"liked": liked, "tune": tune, "words": words}
     older = {"before_id": shown[-1]["id"], **chosen} if len(shown) == A_PAGE else None
     return page(
-        request, "gallery.html", title=text("gallery.title"), prompts=shown, older=older, chosen=chosen, filtered=any(chosen.values()),
+        request,
+        "gallery.html",
+        title=text("gallery.title"),
+        prompts=shown,
+        older=older,
+        chosen=chosen,
+        filtered=any(chosen.values()),
         tunes=choices,
-    )  # fmt: skip
+    )
 
 
 @router.get("/pictures.zip")
 def many(
-    services: Using, account: Viewer, prompt: Annotated[list[str] | None, Query()] = None, liked: str = "", tune: str = "", words: str = ""
+    services: Using,
+    account: Viewer,
+    prompt: Annotated[list[str] | None, Query()] = None,
+    liked: str = "",
+    tune: str = "",
+    words: str = "",
 ) -> Response:
-    """The pictures of the prompts that are named, else of all that the filters of the gallery show."""
+    """The pictures of the prompts that are named, else of all that the filters of the gallery
+    show."""
     chosen = {row_id(number) for number in prompt or []}
     asked = _filter(liked, tune, words)
 
@@ -99,33 +156,50 @@ def many(
         before = None
         while True:
             with services.db.read() as session:
-                rows = prompts.listed(session, account, limit=MOST, offset=0, before=before, **asked)
+                rows = prompts.listed(
+                    session, account, limit=MOST, offset=0, before=before, **asked
+                )
             for row in rows:
                 if not chosen or row.id in chosen:
-                    yield from ((f"fluxbooth-{row.id}-{image.seed}.jpg", services.store.path(image.key)) for image in row.images)
+                    yield from (
+                        (f"fluxbooth-{row.id}-{image.seed}.jpg", services.store.path(image.key))
+                        for image in row.images
+                    )
             if len(rows) < MOST or (chosen and rows[-1].id < min(chosen)):
                 return
             before = rows[-1].id
 
-    headers = {"Content-Disposition": 'attachment; filename="fluxbooth-pictures.zip"', "Cache-Control": "no-store"}
+    headers = {
+        "Content-Disposition": 'attachment; filename="fluxbooth-pictures.zip"',
+        "Cache-Control": "no-store",
+    }
     return StreamingResponse(zipped(files()), media_type="application/zip", headers=headers)
 
 
 def _filter(liked: str, tune: str, words: str) -> Json:
     """The filters of the gallery as `prompts.listed` takes them."""
-    return {"tune_id": row_id(tune) if tune else None, "text": words.strip() or None, "liked": True if liked else None}
+    return {
+        "tune_id": row_id(tune) if tune else None,
+        "text": words.strip() or None,
+        "liked": True if liked else None,
+    }
 
 
 @router.get("/pictures/{name}")
 def picture(name: str, request: Request, services: Using, account: Viewer) -> Response:
-    """One picture large, with its recipe: a page of its own, or what the large view of the gallery shows."""
+    """One picture large, with its recipe: a page of its own, or what the large view of the
+    gallery shows."""
     with services.db.read() as session:
         row, of = own_picture(session, account, name)
         shown = view_models.image(row, of)
         made = view_models.prompt(of)
-        mine = packs.listed(session, account, limit=MOST_TUNES, offset=0, before=None, public=False, listed=False)
+        mine = packs.listed(
+            session, account, limit=MOST_TUNES, offset=0, before=None, public=False, listed=False
+        )
     template = "picture_part.html" if wants_part(request) else "picture.html"
-    return page(request, template, title=text("picture.title"), image=shown, prompt=made, packs=mine)
+    return page(
+        request, template, title=text("picture.title"), image=shown, prompt=made, packs=mine
+    )
 
 
 @router.post("/pictures/{name}/vary")
@@ -136,15 +210,29 @@ def vary(name: str, request: Request, services: Using, account: Viewer) -> Respo
         values = {**of.fields, "text": of.text, "seed": None, "denoising_strength": VARIED}
         start = input_images.of_file(services.store, row.key)
         made = prompts.create(
-            session, services.settings, services.jobs, account, PromptForm.read(values), target=of.tune_id, start=start
-        )  # fmt: skip
+            session,
+            services.settings,
+            services.jobs,
+            account,
+            PromptForm.read(values),
+            target=of.tune_id,
+            start=start,
+        )
         shown = view_models.prompt(made)
-    return page(request, "card.html", 201, prompt=shown) if wants_part(request) else redirect("/app/gallery")
+    return (
+        page(request, "card.html", 201, prompt=shown)
+        if wants_part(request)
+        else redirect("/app/gallery")
+    )
 
 
 def own_picture(session: Session, account: Account, name: str) -> tuple[Image, Prompt]:
     """A picture of the account, and the prompt that it is of. Raises NotFound for any other."""
-    mine = select(Prompt).join(Image).where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+    mine = (
+        select(Prompt)
+        .join(Image)
+        .where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+    )
     of = session.scalar(mine.options(*prompts.LOADED))
     if of is None:
         raise NotFound
@@ -154,7 +242,11 @@ def own_picture(session: Session, account: Account, name: str) -> tuple[Image, P
 @router.get("/thumbs/{name}")
 def thumb(name: str, services: Using, account: PartViewer) -> FileResponse:
     with services.db.read() as session:
-        asked = select(Image.key).join(Prompt).where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+        asked = (
+            select(Image.key)
+            .join(Prompt)
+            .where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+        )
         key = session.scalar(asked)
     if key is None:
         raise NotFound

@@ -32,8 +32,13 @@ def same_origin(request: Request) -> None:
     if request.method in ("GET", "HEAD"):
         return
     fetched_from, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
-    ours = {request.headers.get("host", ""), urllib.parse.urlsplit(request.app.state.services.settings.url).netloc}
-    if fetched_from not in (None, "same-origin") or urllib.parse.urlsplit(origin).netloc not in ours - {""}:
+    ours = {
+        request.headers.get("host", ""),
+        urllib.parse.urlsplit(request.app.state.services.settings.url).netloc,
+    }
+    if fetched_from not in (None, "same-origin") or urllib.parse.urlsplit(
+        origin
+    ).netloc not in ours - {""}:
         raise ServiceError(text("error.origin"), 403)
 
 
@@ -41,13 +46,16 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 
 def cookie_name(settings: Settings) -> str:
-    """Browsers keep cookies by host, not by port: two servers on one machine must not sign each other out."""
+    """Browsers keep cookies by host, not by port: two servers on one machine must not sign each
+    other out."""
     return "__Host-fluxbooth" if settings.url.startswith("https:") else f"fluxbooth-{settings.port}"
 
 
 def who_is_here(request: Request, services: Services) -> Account | None:
     with services.db.read() as session:
-        return web_sessions.account_of(session, request.cookies.get(cookie_name(services.settings)), services.secret)
+        return web_sessions.account_of(
+            session, request.cookies.get(cookie_name(services.settings)), services.secret
+        )
 
 
 def signed_in(request: Request, services: Using) -> Account:
@@ -73,9 +81,18 @@ Viewer = Annotated[Account, Depends(for_a_page)]
 PartViewer = Annotated[Account, Depends(for_a_part)]  # of what a page loads and asks by itself
 
 
-async def sent(request: Request, services: Using, account: Annotated[Account, Depends(signed_in)]) -> dict[str, str]:
-    """The fields of a small form, read once it is known who sends it. (FastAPI's own `Form` reads any body before it asks that.)"""
-    return {name: value for name, value in (await read(request, services)).items() if isinstance(value, str)}
+async def sent(
+    request: Request, services: Using, account: Annotated[Account, Depends(signed_in)]
+) -> dict[str, str]:
+    """The fields of a small form, read once it is known who sends it.
+
+    (FastAPI's own `Form` reads any body before it asks that.)
+    """
+    return {
+        name: value
+        for name, value in (await read(request, services)).items()
+        if isinstance(value, str)
+    }
 
 
 Sent = Annotated[dict[str, str], Depends(sent)]
@@ -94,7 +111,14 @@ def start(request: Request, services: Using, token: str = "") -> Response:
         if meant is None:
             return redirect("/app")
         if meant.id != here.id:
-            return page(request, "start.html", title=text("login.title"), token=token, here=here.name, meant=meant.name)
+            return page(
+                request,
+                "start.html",
+                title=text("login.title"),
+                token=token,
+                here=here.name,
+                meant=meant.name,
+            )
     return _enter(request, services, token, "/app")
 
 
@@ -102,12 +126,19 @@ def start(request: Request, services: Using, token: str = "") -> Response:
 async def start_as_another(request: Request, services: Using) -> Response:
     """The answer to the question that `start` asks."""
     values = await read(request, services, SIGN_IN)
-    return await asyncio.to_thread(_enter, request, services, str(values.get("token") or ""), "/app")
+    return await asyncio.to_thread(
+        _enter, request, services, str(values.get("token") or ""), "/app"
+    )
 
 
 @router.get("/login")
 def login(request: Request, next: str = "/app") -> Response:
-    return page(request, "login.html", title=text("login.title"), next=next if OUR_PAGE.fullmatch(next) else "/app")
+    return page(
+        request,
+        "login.html",
+        title=text("login.title"),
+        next=next if OUR_PAGE.fullmatch(next) else "/app",
+    )
 
 
 @router.post("/login")
@@ -117,7 +148,14 @@ async def enter(request: Request, services: Using) -> Response:
     after = str(values.get("next") or "/app")
     after = after if OUR_PAGE.fullmatch(after) else "/app"
     if "password" in values:
-        return await asyncio.to_thread(_enter_by_password, request, services, str(values.get("name")), str(values["password"]), after)
+        return await asyncio.to_thread(
+            _enter_by_password,
+            request,
+            services,
+            str(values.get("name")),
+            str(values["password"]),
+            after,
+        )
     pasted = str(values.get("link") or "").strip()
     token = urllib.parse.parse_qs(urllib.parse.urlsplit(pasted).query).get("token", [pasted])[0]
     return await asyncio.to_thread(_enter, request, services, token, after)
@@ -129,7 +167,9 @@ def _enter(request: Request, services: Using, token: str, after: str) -> Respons
     return _in(services, made, after) if made else _refused(request, after, text("login.used"), 403)
 
 
-def _enter_by_password(request: Request, services: Using, name: str, password: str, after: str) -> Response:
+def _enter_by_password(
+    request: Request, services: Using, name: str, password: str, after: str
+) -> Response:
     address = request.client.host if request.client else ""
     try:
         guesses.begin(name, address)
@@ -144,8 +184,12 @@ def _enter_by_password(request: Request, services: Using, name: str, password: s
         return _in(services, web_sessions.new_session(session, account.id, services.secret), after)
 
 
-def _refused(request: Request, after: str, why: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    answer = page(request, "login.html", status, title=text("login.title"), next=after, errors=[why])
+def _refused(
+    request: Request, after: str, why: str, status: int, headers: Mapping[str, str] | None = None
+) -> Response:
+    answer = page(
+        request, "login.html", status, title=text("login.title"), next=after, errors=[why]
+    )
     answer.headers.update(headers or {})
     return answer
 
@@ -153,16 +197,23 @@ def _refused(request: Request, after: str, why: str, status: int, headers: Mappi
 def _in(services: Services, made: str, after: str) -> Response:
     answer = redirect(after)
     answer.set_cookie(
-        cookie_name(services.settings), made, max_age=int(web_sessions.SESSION_LIFE.total_seconds()), path="/", httponly=True,
-        samesite="lax", secure=services.settings.url.startswith("https:"),
-    )  # fmt: skip
+        cookie_name(services.settings),
+        made,
+        max_age=int(web_sessions.SESSION_LIFE.total_seconds()),
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=services.settings.url.startswith("https:"),
+    )
     return answer
 
 
 @router.post("/logout")
 def leave(request: Request, services: Using, account: Viewer) -> Response:
     with services.db.write() as session:
-        web_sessions.sign_out(session, request.cookies[cookie_name(services.settings)], services.secret)
+        web_sessions.sign_out(
+            session, request.cookies[cookie_name(services.settings)], services.secret
+        )
     return _gone(services.settings)
 
 
@@ -175,5 +226,11 @@ def leave_everywhere(services: Using, account: Viewer) -> Response:
 
 def _gone(settings: Settings) -> Response:
     answer = redirect("/app/login")
-    answer.delete_cookie(cookie_name(settings), path="/", httponly=True, samesite="lax", secure=settings.url.startswith("https:"))
+    answer.delete_cookie(
+        cookie_name(settings),
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=settings.url.startswith("https:"),
+    )
     return answer

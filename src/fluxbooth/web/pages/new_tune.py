@@ -1,4 +1,5 @@
-"""The page that makes a tune: photos checked as they arrive, what it will take, and the form itself, with scripts or without."""
+"""The page that makes a tune: photos checked as they arrive, what it will take, and the form
+itself, with scripts or without."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 
 @router.get("/tunes/new")
-def new_tune(request: Request, services: Using, account: Viewer, draft: str = "", pack: str = "") -> Response:
+def new_tune(
+    request: Request, services: Using, account: Viewer, draft: str = "", pack: str = ""
+) -> Response:
     """The form; with a pack, whose prompts are drawn after the training."""
     kept = draft if photo_drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
     values = {**BLANK, "pack": pack, "face_crop": "true" if account.face_crop else ""}
@@ -68,18 +71,32 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
         fits, work = _asked_for(services, draft, asked, sent)
 
         async def look() -> None:
-            await picture_checks.photos(services, account, sent, fits)  # a browser without scripts sends them with the form
+            # a browser without scripts sends them with the form
+            await picture_checks.photos(services, account, sent, fits)
 
-        made = await idempotency.once(services, account, photo_drafts.asked_as(name), "draft", work, look)
+        made = await idempotency.once(
+            services, account, photo_drafts.asked_as(name), "draft", work, look
+        )
     except ServiceError as error:
-        return await asyncio.to_thread(_form, request, services, account, name, {**BLANK, **asked}, sentences(error), error.status)
+        return await asyncio.to_thread(
+            _form,
+            request,
+            services,
+            account,
+            name,
+            {**BLANK, **asked},
+            sentences(error),
+            error.status,
+        )
     finally:
         await asyncio.to_thread(body.discard, whole)
     await asyncio.to_thread(draft.discard)
     return redirect(f"/app/tunes/{made['id']}")
 
 
-def _asked_for(services: Services, draft: photo_drafts.Draft, asked: Json, sent: list[Upload]) -> tuple[picture_checks.Check, Any]:
+def _asked_for(
+    services: Services, draft: photo_drafts.Draft, asked: Json, sent: list[Upload]
+) -> tuple[picture_checks.Check, Any]:
     """What refuses the form before its photos are looked at, and what makes the tune."""
     values = {name: value for name, value in fields(asked).items() if value != ""}
 
@@ -92,7 +109,14 @@ def _asked_for(services: Services, draft: photo_drafts.Draft, asked: Json, sent:
         if services.settings.consent and not asked.get("consent"):
             raise ServiceError(text("new.consent.missing"))
         if asked.get("pack"):
-            packs.check_training(session, services.settings, owner, packs.get(session, owner, asked["pack"]), values, photos())
+            packs.check_training(
+                session,
+                services.settings,
+                owner,
+                packs.get(session, owner, asked["pack"]),
+                values,
+                photos(),
+            )
         else:
             tunes.check(session, services.settings, owner, TuneForm.read(values), photos())
 
@@ -109,14 +133,25 @@ def _asked_for(services: Services, draft: photo_drafts.Draft, asked: Json, sent:
 
 def fields(asked: Json) -> Json:
     """The form of the page in the contract's words: its trial is the branch `fast`."""
-    values = {name: value for name, value in asked.items() if name != "preset"} | {"face_crop": asked.get("face_crop") or "false"}
+    values = {name: value for name, value in asked.items() if name != "preset"} | {
+        "face_crop": asked.get("face_crop") or "false"
+    }
     if asked.get("preset") == "trial":
         return values | {"branch": "fast"}
-    return values | {"branch": "flux1", "preset": None if asked.get("preset") == "none" else asked.get("preset")}
+    return values | {
+        "branch": "flux1",
+        "preset": None if asked.get("preset") == "none" else asked.get("preset"),
+    }
 
 
 def _form(
-    request: Request, services: Services, account: Account, name: str, values: Json, errors: list[str], status: int = 200
+    request: Request,
+    services: Services,
+    account: Account,
+    name: str,
+    values: Json,
+    errors: list[str],
+    status: int = 200,
 ) -> Response:
     draft, pack, classes = photo_drafts.draft(services.store, account, name), None, CLASSES
     if values["pack"]:
@@ -125,15 +160,30 @@ def _form(
             classes = tuple(dict.fromkeys(row.class_name for row in packs.templates(session, pack)))
             pack = {"slug": pack.slug, "title": pack.title, "classes": classes}
     return page(
-        request, "new_tune.html", status, title=text("new.title"), draft=name, values=values, errors=errors, photos=_photos(draft, name),
-        presets=PRESETS, classes=classes, pack=pack, bases=_bases(services), days=services.settings.expiry_days,
-        consent=services.settings.consent, faces=faces.available(),
+        request,
+        "new_tune.html",
+        status,
+        title=text("new.title"),
+        draft=name,
+        values=values,
+        errors=errors,
+        photos=_photos(draft, name),
+        presets=PRESETS,
+        classes=classes,
+        pack=pack,
+        bases=_bases(services),
+        days=services.settings.expiry_days,
+        consent=services.settings.consent,
+        faces=faces.available(),
         plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
-    )  # fmt: skip
+    )
 
 
 def _bases(services: Services) -> list[tuple[int, str]]:
-    return [(number, responses.public_tune(number, services.settings)["title"]) for number in services.settings.base_tunes]
+    return [
+        (number, responses.public_tune(number, services.settings)["title"])
+        for number in services.settings.base_tunes
+    ]
 
 
 @router.get("/plan")
@@ -149,7 +199,9 @@ def _words(found: Plan) -> list[str]:
         return []
     lines = [text("new.plan", steps=found.steps, photos=found.photos)]
     how = "new.plan.time" if found.measured else "new.plan.guess"
-    lines.append(text(how, time=duration(found.seconds)) if found.seconds else text("new.plan.unfit"))
+    lines.append(
+        text(how, time=duration(found.seconds)) if found.seconds else text("new.plan.unfit")
+    )
     if found.cost_mc:
         lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
     if found.waiting:
@@ -160,7 +212,8 @@ def _words(found: Plan) -> list[str]:
 
 @router.post("/drafts/{name}/photos")
 async def add_photo(name: str, request: Request, services: Using, account: PartViewer) -> Response:
-    """One photo; the answer says what was seen on all of them, for the new one may be the twin of an old one."""
+    """One photo; the answer says what was seen on all of them, for the new one may be the twin
+    of an old one."""
     draft = photo_drafts.draft(services.store, account, name)
     whole = await requests.read(request, services, of_pictures(services.settings.image_mb, files=1))
     try:
@@ -169,7 +222,9 @@ async def add_photo(name: str, request: Request, services: Using, account: PartV
                 await asyncio.to_thread(draft.caption_file, upload.path, upload.filename)
                 continue
             async with services.decoding.turn(account.id):
-                added = await asyncio.to_thread(draft.add, upload.path, upload.filename, services.settings.base)
+                added = await asyncio.to_thread(
+                    draft.add, upload.path, upload.filename, services.settings.base
+                )
             if whole.get("instead"):
                 await asyncio.to_thread(draft.replace, row_id(str(whole["instead"])), added.number)
     finally:
@@ -212,7 +267,9 @@ def caption_photo(name: str, number: str, services: Using, account: PartViewer, 
 @router.get("/drafts/{name}/photos/{number}")
 def small_photo(name: str, number: str, services: Using, account: PartViewer) -> FileResponse:
     photo = photo_drafts.draft(services.store, account, name).photo(row_id(number))
-    return FileResponse(photo.small, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"})
+    return FileResponse(
+        photo.small, media_type="image/webp", headers={"Cache-Control": "private, max-age=86400"}
+    )
 
 
 def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
@@ -223,7 +280,13 @@ def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
         advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]
         src = f"/app/drafts/{name}/photos/{photo.number}"
         shown.append(
-            {"number": photo.number, "name": photo.filename, "src": src, "crop": _crop(photo), "advice": advice}
+            {
+                "number": photo.number,
+                "name": photo.filename,
+                "src": src,
+                "crop": _crop(photo),
+                "advice": advice,
+            }
             | {"width": photo.width, "height": photo.height, "caption": photo.caption}
         )
     return shown
@@ -232,4 +295,9 @@ def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
 def _crop(photo: photo_drafts.DraftPhoto) -> list[float]:
     """The part that is trained on, as shares of the picture: left, top, width, height."""
     left, top, right, bottom = photo.crop
-    return [left / photo.width, top / photo.height, (right - left) / photo.width, (bottom - top) / photo.height]
+    return [
+        left / photo.width,
+        top / photo.height,
+        (right - left) / photo.width,
+        (bottom - top) / photo.height,
+    ]

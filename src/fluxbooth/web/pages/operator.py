@@ -39,9 +39,16 @@ def server(request: Request, services: Using, account: Operator) -> Response:
         seen = overview.overview(session, services.settings)
     engine = services.engine() if services.engine else "runs" if seen.engine_runs else "stopped"
     return page(
-        request, "server.html", title=text("server.title"), seen=seen, free=spoken(seen.disk_free), total=spoken(seen.disk_total),
-        settings=services.settings, engine=engine, bases=services.pulls.rows(),
-    )  # fmt: skip
+        request,
+        "server.html",
+        title=text("server.title"),
+        seen=seen,
+        free=spoken(seen.disk_free),
+        total=spoken(seen.disk_total),
+        settings=services.settings,
+        engine=engine,
+        bases=services.pulls.rows(),
+    )
 
 
 @router.get("/models")
@@ -53,7 +60,15 @@ async def bases(request: Request, services: Using, account: Operator, look: str 
             found = await asyncio.to_thread(model_downloads.machine)
     rows = await asyncio.to_thread(services.pulls.rows)
     fits = {row["name"]: row for row in found["models"]} if found else {}
-    return page(request, "models.html", title=text("models.title"), bases=rows, spoken=spoken, found=found, fits=fits)
+    return page(
+        request,
+        "models.html",
+        title=text("models.title"),
+        bases=rows,
+        spoken=spoken,
+        found=found,
+        fits=fits,
+    )
 
 
 @router.post("/models/{name}/pull")

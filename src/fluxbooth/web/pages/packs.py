@@ -1,4 +1,5 @@
-"""The pages of packs: all of them, one with its prompts to edit and to run, and a new one made of prompts that one likes."""
+"""The pages of packs: all of them, one with its prompts to edit and to run, and a new one made
+of prompts that one likes."""
 
 from __future__ import annotations
 
@@ -34,10 +35,17 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 @router.get("/packs")
 def pack_list(request: Request, services: Using, account: Viewer) -> Response:
     with services.db.read() as session:
-        mine = packs.listed(session, account, limit=MOST, offset=0, before=None, public=False, listed=False)
-        public = packs.listed(session, None, limit=MOST, offset=0, before=None, public=True, listed=True)
+        mine = packs.listed(
+            session, account, limit=MOST, offset=0, before=None, public=False, listed=False
+        )
+        public = packs.listed(
+            session, None, limit=MOST, offset=0, before=None, public=True, listed=True
+        )
         private = [pack for pack in mine if not pack.public_at]
-        shown = [_shown(session, services, request, pack, account) for pack in (*private, *reversed(public))]
+        shown = [
+            _shown(session, services, request, pack, account)
+            for pack in (*private, *reversed(public))
+        ]
     return page(request, "packs.html", title=text("packs.title"), packs=shown)
 
 
@@ -88,7 +96,8 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
 
 @router.post("/packs/{name}/edit")
 async def edit(name: str, request: Request, services: Using, account: Viewer) -> Response:
-    """One change, named by the button: `do` is `change`, `add`, `PICTURE.cover`, or `TEMPLATE.` and `earlier`, `later`, `out` or `text`."""
+    """One change, named by the button: `do` is `change`, `add`, `PICTURE.cover`, or `TEMPLATE.`
+    and `earlier`, `later`, `out` or `text`."""
     values = await read(request, services)
     try:
         with services.db.write() as session:
@@ -99,7 +108,9 @@ async def edit(name: str, request: Request, services: Using, account: Viewer) ->
     return redirect(f"/app/packs/{name}{place}")
 
 
-def _edit(session: Session, services: Services, account: Account, pack: Pack, asked: str, values: Json) -> str:
+def _edit(
+    session: Session, services: Services, account: Account, pack: Pack, asked: str, values: Json
+) -> str:
     """Does it; the fragment of the page to go on at."""
     number, _, verb = asked.rpartition(".")
     if verb == "change":
@@ -118,7 +129,9 @@ def _edit(session: Session, services: Services, account: Account, pack: Pack, as
 
 
 @router.post("/prompts/{prompt_id}/pack")
-async def add_to_pack(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
+async def add_to_pack(
+    prompt_id: str, request: Request, services: Using, account: Viewer
+) -> Response:
     values = await read(request, services)
     with services.db.write() as session:
         pack = pack_editing.own(session, account, str(values.get("pack") or ""))
@@ -132,44 +145,93 @@ def _numbers(values: Json, name: str) -> list[int]:
 
 
 def _new(
-    request: Request, services: Services, account: Account, values: Json, errors: list[str], chosen: list[int] | None = None,
+    request: Request,
+    services: Services,
+    account: Account,
+    values: Json,
+    errors: list[str],
+    chosen: list[int] | None = None,
     status: int = 200,
-) -> Response:  # fmt: skip
+) -> Response:
     with services.db.read() as session:
         fit = [view_models.prompt(row) for row in pack_editing.fitting(session, account)]
     return page(
-        request, "new_pack.html", status, title=text("pack.new"), values=values, prompts=fit, chosen=chosen or [], errors=errors,
+        request,
+        "new_pack.html",
+        status,
+        title=text("pack.new"),
+        values=values,
+        prompts=fit,
+        chosen=chosen or [],
+        errors=errors,
         once=secrets.token_urlsafe(16),
-    )  # fmt: skip
+    )
 
 
 def _page(
-    request: Request, services: Services, account: Account, name: str, errors: list[str] | None = None, status: int = 200
-) -> Response:  # fmt: skip
+    request: Request,
+    services: Services,
+    account: Account,
+    name: str,
+    errors: list[str] | None = None,
+    status: int = 200,
+) -> Response:
     with services.db.read() as session:
         pack = packs.get(session, account, name)
         shown = _shown(session, services, request, pack, account)
-        suited = [tune for tune in usable_tunes(session, account) if tune["name"].strip().lower() in shown["classes"]]
-        fit = [view_models.prompt(row) for row in pack_editing.fitting(session, account)] if shown["mine"] else []
+        suited = [
+            tune
+            for tune in usable_tunes(session, account)
+            if tune["name"].strip().lower() in shown["classes"]
+        ]
+        fit = (
+            [view_models.prompt(row) for row in pack_editing.fitting(session, account)]
+            if shown["mine"]
+            else []
+        )
     return page(
-        request, "pack.html", status, title=shown["title"], pack=shown, tunes=suited, fit=fit, errors=errors or [],
+        request,
+        "pack.html",
+        status,
+        title=shown["title"],
+        pack=shown,
+        tunes=suited,
+        fit=fit,
+        errors=errors or [],
         once=secrets.token_urlsafe(16),
-    )  # fmt: skip
+    )
 
 
-def _shown(session: Session, services: Services, request: Request, pack: Pack, account: Account) -> Json:
+def _shown(
+    session: Session, services: Services, request: Request, pack: Pack, account: Account
+) -> Json:
     whole = packs.shape(session, pack, services.settings)
-    pictures = {row["id"]: row["images"] for rows in whole["prompts_per_class"].values() for row in rows}
+    pictures = {
+        row["id"]: row["images"] for rows in whole["prompts_per_class"].values() for row in rows
+    }
     classes: dict[str, list[Json]] = {}
     for row in whole["template_prompts"]:
         images = [local(url, request) for url in pictures[row["id"]]]
         names = [url.rpartition("/")[2].removesuffix(".jpg") for url in images]
         words = " ".join(prompts.TAG.sub(" ", row["text"]).split())
-        classes.setdefault(row["class_name"], []).append({**row, "words": words, "images": list(zip(names, images, strict=True))})
+        classes.setdefault(row["class_name"], []).append(
+            {**row, "words": words, "images": list(zip(names, images, strict=True))}
+        )
     first = [url for rows in classes.values() for row in rows for _, url in row["images"]]
     cover = local(pack.cover or "", request)
     return {
-        **whole, "classes": classes, "mine": pack.account_id == account.id, "count": max(map(len, classes.values()), default=0),
-        "cover": cover if cover.startswith(OUR_PICTURES) else first[0] if first else None,  # no picture of another host is shown
-        "sample": next((row["words"].removeprefix(trigger_words(pack.token, name)) for name, rows in classes.items() for row in rows), ""),
-    }  # fmt: skip
+        **whole,
+        "classes": classes,
+        "mine": pack.account_id == account.id,
+        "count": max(map(len, classes.values()), default=0),
+        # no picture of another host is shown
+        "cover": cover if cover.startswith(OUR_PICTURES) else first[0] if first else None,
+        "sample": next(
+            (
+                row["words"].removeprefix(trigger_words(pack.token, name))
+                for name, rows in classes.items()
+                for row in rows
+            ),
+            "",
+        ),
+    }

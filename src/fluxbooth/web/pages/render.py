@@ -1,4 +1,5 @@
-"""Pages out of templates: every text escaped, every address of this host, and the headers that hold a browser to both."""
+"""Pages out of templates: every text escaped, every address of this host, and the headers that
+hold a browser to both."""
 
 from __future__ import annotations
 
@@ -17,19 +18,32 @@ from fluxbooth.web.pages.texts import IN_THE_BROWSER, text
 FOLDER = Path(__file__).parents[1]
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
-environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=jinja2.StrictUndefined)
+environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+)
 environment.trim_blocks = environment.lstrip_blocks = True
-environment.globals.update(t=text, version=fluxbooth.__version__, browser_texts=json.dumps(IN_THE_BROWSER))
+environment.globals.update(
+    t=text, version=fluxbooth.__version__, browser_texts=json.dumps(IN_THE_BROWSER)
+)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A whole page; with the header `Fluxbooth-Part`, only what a script puts into a page that is there already."""
+    """A whole page; with the header `Fluxbooth-Part`, only what a script puts into a page that
+    is there already."""
     settings = request.app.state.services.settings
     shown = {
-        "account": getattr(request.state, "account", None), "nano": settings.base == "nano", "here": request.url.path,
-        "plain_http": request.url.scheme == "http" and request.url.hostname not in LOCAL, "errors": [], **values,
-    }  # fmt: skip
-    return HTMLResponse(environment.get_template(template).render(shown), status, {"Cache-Control": "no-store"})
+        "account": getattr(request.state, "account", None),
+        "nano": settings.base == "nano",
+        "here": request.url.path,
+        "plain_http": request.url.scheme == "http" and request.url.hostname not in LOCAL,
+        "errors": [],
+        **values,
+    }
+    return HTMLResponse(
+        environment.get_template(template).render(shown), status, {"Cache-Control": "no-store"}
+    )
 
 
 def wants_part(request: Request) -> bool:

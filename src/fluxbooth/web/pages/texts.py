@@ -8,7 +8,9 @@ from pathlib import Path
 from fluxbooth.photos.decoder import FORMATS
 
 _ALL = tomllib.loads((Path(__file__).parents[1] / "texts.toml").read_text(encoding="utf-8"))
-_TEXTS: dict[str, str] = _ALL["pages"] | {"new.photos.help": _ALL["pages"]["new.photos.help"].format(formats=FORMATS)}
+_TEXTS: dict[str, str] = _ALL["pages"] | {
+    "new.photos.help": _ALL["pages"]["new.photos.help"].format(formats=FORMATS)
+}
 IN_THE_BROWSER: dict[str, str] = _ALL["browser"]
 
 
@@ -23,4 +25,8 @@ def duration(seconds: float) -> str:
         return text("time.seconds", number=max(5, round(seconds / 5) * 5))
     if seconds < 90:
         return text("time.minute")
-    return text("time.minutes", number=round(seconds / 60)) if seconds < 5400 else text("time.hours", number=round(seconds / 3600, 1))
+    return (
+        text("time.minutes", number=round(seconds / 60))
+        if seconds < 5400
+        else text("time.hours", number=round(seconds / 3600, 1))
+    )

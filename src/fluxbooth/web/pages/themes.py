@@ -1,4 +1,5 @@
-"""The page Themes: a topic in a line becomes ten drafts, which can be edited and thrown away, and then drawn."""
+"""The page Themes: a topic in a line becomes ten drafts, which can be edited and thrown away,
+and then drawn."""
 
 from __future__ import annotations
 
@@ -40,19 +41,34 @@ async def write(request: Request, services: Using, account: Viewer) -> Response:
     """Ten drafts on the page; nothing is kept of them here."""
     values = await _values(request, services)
     try:
-        (written,) = await drafted(services, account, ThemeForm.read({"theme": values["theme"], "tune_ids": [values["tune"]]}))
+        (written,) = await drafted(
+            services,
+            account,
+            ThemeForm.read({"theme": values["theme"], "tune_ids": [values["tune"]]}),
+        )
     except ServiceError as error:
-        return _page(request, services, account, values, errors=sentences(error), status=error.status)
+        return _page(
+            request, services, account, values, errors=sentences(error), status=error.status
+        )
     drafts = [{"text": said, "keep": "1"} for said in written.texts]
-    return _page(request, services, account, values, drafts, written.writer, secrets.token_urlsafe(16))
+    return _page(
+        request, services, account, values, drafts, written.writer, secrets.token_urlsafe(16)
+    )
 
 
 @router.post("/themes/run")
 async def run(request: Request, services: Using, account: Viewer) -> Response:
     """Draws the drafts that are still ticked, as they read now."""
     values = await _values(request, services)
-    rows = [row for row in values["draft"] if isinstance(row, dict)] if isinstance(values.get("draft"), list) else []
-    drafts = [{"text": str(row.get("text", ""))[:MAX_CHARACTERS], "keep": bool(row.get("keep"))} for row in rows]
+    rows = (
+        [row for row in values["draft"] if isinstance(row, dict)]
+        if isinstance(values.get("draft"), list)
+        else []
+    )
+    drafts = [
+        {"text": str(row.get("text", ""))[:MAX_CHARACTERS], "keep": bool(row.get("keep"))}
+        for row in rows
+    ]
     kept = [str(draft["text"]) for draft in drafts if draft["keep"]]
     writer, mark = str(values.get("writer") or ""), str(values.get("once") or "")
 
@@ -60,33 +76,65 @@ async def run(request: Request, services: Using, account: Viewer) -> Response:
         if not kept:
             raise ServiceError(text("themes.none"))
         changes = {"aspect_ratio": values["ratio"], "num_images": values["count"]}
-        form = ThemeForm.read({"theme": values["theme"], "tune_ids": [values["tune"]], "prompt_attributes": changes})
+        form = ThemeForm.read(
+            {"theme": values["theme"], "tune_ids": [values["tune"]], "prompt_attributes": changes}
+        )
         (tune,) = themes.subjects(session, services.settings, owner, form)
-        written = themes.Written(tune.id, kept, themes.COMPOSER if writer == themes.COMPOSER else services.settings.theme_model)
+        written = themes.Written(
+            tune.id,
+            kept,
+            themes.COMPOSER if writer == themes.COMPOSER else services.settings.theme_model,
+        )
         themes.create(session, services.settings, services.jobs, owner, form, [written])
         return {"tune": tune.id}
 
     try:
         made = await once(services, account, f"theme-{mark}"[:200], "theme", work)
     except ServiceError as error:
-        return _page(request, services, account, values, drafts, writer, mark, sentences(error), error.status)
+        return _page(
+            request, services, account, values, drafts, writer, mark, sentences(error), error.status
+        )
     return redirect(f"/app/create?tune={made['tune']}")
 
 
 async def _values(request: Request, services: Services) -> Json:
-    whole = await read(request, services, Limits(files=0, request=MB))  # ten long drafts, in any script
+    # ten long drafts, in any script
+    whole = await read(request, services, Limits(files=0, request=MB))
     return {**whole, **{name: str(whole.get(name) or blank) for name, blank in BLANK.items()}}
 
 
 def _page(
-    request: Request, services: Services, account: Account, values: Json, drafts: list[Json] | None = None, writer: str = "",
-    mark: str = "", errors: list[str] | None = None, status: int = 200,
-) -> Response:  # fmt: skip
+    request: Request,
+    services: Services,
+    account: Account,
+    values: Json,
+    drafts: list[Json] | None = None,
+    writer: str = "",
+    mark: str = "",
+    errors: list[str] | None = None,
+    status: int = 200,
+) -> Response:
     with services.db.read() as session:
         usable = [tune for tune in usable_tunes(session, account) if tune["model_type"] == "lora"]
     chosen = next((tune["id"] for tune in usable if str(tune["id"]) == values["tune"]), None)
-    closed = None if services.settings.anthropic_api_key or services.settings.theme_composer else themes.NO_KEY
+    closed = (
+        None
+        if services.settings.anthropic_api_key or services.settings.theme_composer
+        else themes.NO_KEY
+    )
     return page(
-        request, "themes.html", status, title=text("themes.title"), values=values, tunes=usable, chosen=chosen, drafts=drafts or [],
-        writer=writer, once=mark, errors=errors or [], ratios=RATIOS, closed=closed, composer=themes.COMPOSER,
-    )  # fmt: skip
+        request,
+        "themes.html",
+        status,
+        title=text("themes.title"),
+        values=values,
+        tunes=usable,
+        chosen=chosen,
+        drafts=drafts or [],
+        writer=writer,
+        once=mark,
+        errors=errors or [],
+        ratios=RATIOS,
+        closed=closed,
+        composer=themes.COMPOSER,
+    )

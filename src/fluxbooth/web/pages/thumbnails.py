@@ -1,4 +1,5 @@
-"""Small WebP copies for pages, made when they are first asked for and kept beside the file, so that they are deleted with it."""
+"""Small WebP copies for pages, made when they are first asked for and kept beside the file, so
+that they are deleted with it."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ SIDE = 512  # pixels: a card on a dense screen
 KEPT = {"Cache-Control": "private, max-age=86400"}
 
 
-async def of_upload(store: Store, key: str, turn: AbstractAsyncContextManager[object]) -> FileResponse:
+async def of_upload(
+    store: Store, key: str, turn: AbstractAsyncContextManager[object]
+) -> FileResponse:
     """Of a stranger's photo, which only the separate process decodes, in its turn."""
     path, small = store.path(key), store.path(key).with_suffix(".thumb.webp")
     if not small.is_file():

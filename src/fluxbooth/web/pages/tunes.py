@@ -1,4 +1,7 @@
-"""The web app, and its pages of tunes. What they do, the services do; the API calls the very same functions."""
+"""The web app, and its pages of tunes.
+
+What they do, the services do; the API calls the very same functions.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,16 @@ from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import spoken
 from fluxbooth.web.http.params import number
 from fluxbooth.web.pages import account as account_pages
-from fluxbooth.web.pages import create, gallery, login, new_tune, packs, themes, thumbnails, view_models
+from fluxbooth.web.pages import (
+    create,
+    gallery,
+    login,
+    new_tune,
+    packs,
+    themes,
+    thumbnails,
+    view_models,
+)
 from fluxbooth.web.pages import operator as operating
 from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import FOLDER, local, page, redirect, sentences
@@ -34,7 +46,9 @@ from fluxbooth.web.pages.texts import text
 from fluxbooth.web.state import Services
 
 A_PAGE = 30
-MOST_STREAMS = 3  # of an account: a browser has six connections to a host, and everything else waits while streams hold them
+# of an account: a browser has six connections to a host, and everything else waits while streams
+# hold them
+MOST_STREAMS = 3
 streams = Counter[int]()  # open now, by account
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
@@ -57,10 +71,28 @@ def install(app: FastAPI) -> None:
 def tune_list(request: Request, services: Using, account: Viewer) -> Response:
     with services.db.read() as session:
         before = number(request, "before_id")
-        rows = tunes.listed(session, account, limit=A_PAGE, offset=0, before=before, title=None, names=[], model_type=None, branch=None)
-        shown, operator = [view_models.tune(row) for row in rows], accounts.is_operator(session, account)
+        rows = tunes.listed(
+            session,
+            account,
+            limit=A_PAGE,
+            offset=0,
+            before=before,
+            title=None,
+            names=[],
+            model_type=None,
+            branch=None,
+        )
+        shown = [view_models.tune(row) for row in rows]
+        operator = accounts.is_operator(session, account)
     older = shown[-1]["id"] if len(shown) == A_PAGE else None
-    return page(request, "tunes.html", title=text("tunes.title"), tunes=shown, older=older, operator=operator)
+    return page(
+        request,
+        "tunes.html",
+        title=text("tunes.title"),
+        tunes=shown,
+        older=older,
+        operator=operator,
+    )
 
 
 @router.get("/tunes/{tune_id}")
@@ -68,19 +100,47 @@ def tune_page(tune_id: str, request: Request, services: Using, account: Viewer) 
     return _tune_page(tune_id, request, services, account, [])
 
 
-def _tune_page(tune_id: str, request: Request, services: Services, account: Account, errors: list[str], status: int = 200) -> Response:
+def _tune_page(
+    tune_id: str,
+    request: Request,
+    services: Services,
+    account: Account,
+    errors: list[str],
+    status: int = 200,
+) -> Response:
     with services.db.read() as session:
         row = tunes.get(session, account, params.row_id(tune_id))
-        made = prompts.listed(session, account, limit=12, offset=0, before=None, tune_id=row.id, text=None, liked=None)
-        stages = [_stage(stage, request, services) for stage in view_models.checkpoints(row, checkpoints.of(session, row))]
+        made = prompts.listed(
+            session, account, limit=12, offset=0, before=None, tune_id=row.id, text=None, liked=None
+        )
+        stages = [
+            _stage(stage, request, services)
+            for stage in view_models.checkpoints(row, checkpoints.of(session, row))
+        ]
         shown, pictures = view_models.tune(row), [view_models.prompt(prompt) for prompt in made]
-        download = local(services.sign(row.lora), request) if row.lora and services.settings.lora_download else None
+        download = (
+            local(services.sign(row.lora), request)
+            if row.lora and services.settings.lora_download
+            else None
+        )
         goes_on = bool(row.trained_at and row.lora and row.photos and not row.imported)
         size = spoken(services.store.size_of(row.folder))
     return page(
-        request, "tune.html", status, title=row.title, tune=shown, prompts=pictures, stages=stages, report=view_models.likeness(stages, row),
-        download=download, size=size, goes_on=goes_on, errors=errors, address=services.settings.url, days=services.settings.expiry_days,
-    )  # fmt: skip
+        request,
+        "tune.html",
+        status,
+        title=row.title,
+        tune=shown,
+        prompts=pictures,
+        stages=stages,
+        report=view_models.likeness(stages, row),
+        download=download,
+        size=size,
+        goes_on=goes_on,
+        errors=errors,
+        address=services.settings.url,
+        days=services.settings.expiry_days,
+    )
 
 
 def _stage(stage: types.Json, request: Request, services: Services) -> types.Json:
@@ -94,18 +154,30 @@ def stages(tune_id: str, request: Request, services: Using, account: PartViewer)
     """The samples as far as they are drawn, for the page of a training."""
     with services.db.read() as session:
         row = tunes.get(session, account, params.row_id(tune_id))
-        shown = [_stage(stage, request, services) for stage in view_models.checkpoints(row, checkpoints.of(session, row))]
+        shown = [
+            _stage(stage, request, services)
+            for stage in view_models.checkpoints(row, checkpoints.of(session, row))
+        ]
         return page(request, "stages.html", tune=view_models.tune(row), stages=shown)
 
 
 @router.get("/tunes/{tune_id}/samples/{sample_id}")
-def sample(tune_id: str, sample_id: str, services: Using, account: PartViewer, whole: str = "") -> FileResponse:
+def sample(
+    tune_id: str, sample_id: str, services: Using, account: PartViewer, whole: str = ""
+) -> FileResponse:
     with services.db.read() as session:
         rows = checkpoints.listed(session, account, params.row_id(tune_id))
-        key = next((one.key for row in rows for one in row.samples if one.id == params.row_id(sample_id)), None)
+        key = next(
+            (one.key for row in rows for one in row.samples if one.id == params.row_id(sample_id)),
+            None,
+        )
     if key is None:
         raise NotFound
-    return thumbnails.whole(services.store, key) if whole else thumbnails.of_picture(services.store, key)
+    return (
+        thumbnails.whole(services.store, key)
+        if whole
+        else thumbnails.of_picture(services.store, key)
+    )
 
 
 @router.post("/tunes/{tune_id}/checkpoints/{step}/choose")
@@ -120,7 +192,15 @@ def more(tune_id: str, request: Request, services: Using, account: Viewer, sent:
     try:
         form = MoreForm.read({name: sent.get(name, "") for name in ("title", "steps")})
         with services.db.write() as session:
-            made = train_more.more(session, services.settings, services.store, services.jobs, account, params.row_id(tune_id), form)
+            made = train_more.more(
+                session,
+                services.settings,
+                services.store,
+                services.jobs,
+                account,
+                params.row_id(tune_id),
+                form,
+            )
             return redirect(f"/app/tunes/{made.id}")
     except ServiceError as error:
         if error.status == 404:
@@ -130,7 +210,8 @@ def more(tune_id: str, request: Request, services: Using, account: Viewer, sent:
 
 @router.get("/tunes/{tune_id}/progress")
 async def progress(tune_id: str, request: Request, services: Using, account: PartViewer) -> object:
-    """As the API's; but one stream too many gets 204, which tells a page to ask again and again instead."""
+    """As the API's; but one stream too many gets 204, which tells a page to ask again and again
+    instead."""
     answer = await api.progress(tune_id, request, services, account)
     if not isinstance(answer, StreamingResponse):
         return answer
@@ -154,12 +235,18 @@ async def photo(tune_id: str, photo_id: str, services: Using, account: PartViewe
     def key() -> str:
         with services.db.read() as session:
             row = tunes.get(session, account, params.row_id(tune_id))
-            found = [photo.key for photo in row.photos if photo.id == params.row_id(photo_id) and photo.key]
+            found = [
+                photo.key
+                for photo in row.photos
+                if photo.id == params.row_id(photo_id) and photo.key
+            ]
         if not found:
             raise NotFound
         return found[0]
 
-    return await thumbnails.of_upload(services.store, await asyncio.to_thread(key), services.decoding.turn(account.id))
+    return await thumbnails.of_upload(
+        services.store, await asyncio.to_thread(key), services.decoding.turn(account.id)
+    )
 
 
 @router.post("/tunes/{tune_id}/cancel")
@@ -173,6 +260,10 @@ def cancel(tune_id: str, services: Using, account: Viewer) -> Response:
 def delete(tune_id: str, services: Using, account: Viewer, sent: Sent) -> Response:
     wanted, pictures = params.row_id(tune_id), bool(sent.get("pictures"))
     reserve.delete(
-        services.db, services.store, lambda session: tunes.delete(session, services.jobs, account, wanted, with_prompts=pictures)
-    )  # fmt: skip
+        services.db,
+        services.store,
+        lambda session: tunes.delete(
+            session, services.jobs, account, wanted, with_prompts=pictures
+        ),
+    )
     return redirect("/app")

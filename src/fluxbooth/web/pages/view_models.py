@@ -29,40 +29,71 @@ def tune(row: Tune) -> Json:
     progress, state = row.progress or {}, state_of(row)
     left = progress.get("seconds_left")
     return {
-        "id": row.id, "title": row.title, "name": row.name, "model_type": row.model_type, "state": state,
+        "id": row.id,
+        "title": row.title,
+        "name": row.name,
+        "model_type": row.model_type,
+        "state": state,
         "over": state in ("trained", "failed"),
-        "reason": row.user_error, "step": progress.get("step"), "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
-        "left": duration(left) if left and state == "training" else None, "trigger": trigger_words(row.token or "", row.name),
-        "continues": row.continues, "warnings": responses.warnings(row),
-        "base": base_name(row.base), "expires": row.expires_at, "deletable_at": row.expires_at, "trained_at": row.trained_at,
-        "face": f"/app/tunes/{row.id}/photos/{row.photos[0].id}" if row.photos and row.photos[0].key else None,
-        "photos": [{"id": photo.id, "src": f"/app/tunes/{row.id}/photos/{photo.id}" if photo.key else None} for photo in row.photos],
-    }  # fmt: skip
+        "reason": row.user_error,
+        "step": progress.get("step"),
+        "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
+        "left": duration(left) if left and state == "training" else None,
+        "trigger": trigger_words(row.token or "", row.name),
+        "continues": row.continues,
+        "warnings": responses.warnings(row),
+        "base": base_name(row.base),
+        "expires": row.expires_at,
+        "deletable_at": row.expires_at,
+        "trained_at": row.trained_at,
+        "face": f"/app/tunes/{row.id}/photos/{row.photos[0].id}"
+        if row.photos and row.photos[0].key
+        else None,
+        "photos": [
+            {"id": photo.id, "src": f"/app/tunes/{row.id}/photos/{photo.id}" if photo.key else None}
+            for photo in row.photos
+        ],
+    }
 
 
 def checkpoints(row: Tune, found: Sequence[Checkpoint]) -> list[Json]:
     """The training's way, each step with the pictures that it drew."""
     return [
         {
-            "step": stage.step, "lora": stage.lora, "chosen": stage.lora is not None and stage.lora == row.lora, "likeness": stage.likeness,
+            "step": stage.step,
+            "lora": stage.lora,
+            "chosen": stage.lora is not None and stage.lora == row.lora,
+            "likeness": stage.likeness,
             "samples": [
-                {"id": one.id, "src": f"/app/tunes/{row.id}/samples/{one.id}", "text": one.text, "likeness": one.likeness}
+                {
+                    "id": one.id,
+                    "src": f"/app/tunes/{row.id}/samples/{one.id}",
+                    "text": one.text,
+                    "likeness": one.likeness,
+                }
                 for one in stage.samples
             ],
         }
         for stage in found
-    ]  # fmt: skip
+    ]
 
 
 def likeness(stages: list[Json], row: Tune) -> Json | None:
-    """What was measured of the LoRA in use, beside what its figures are to be held to; None where nothing was."""
-    chosen = next((stage for stage in stages if stage["chosen"] and stage["likeness"] is not None), None)
+    """What was measured of the LoRA in use, beside what its figures are to be held to; None
+    where nothing was."""
+    chosen = next(
+        (stage for stage in stages if stage["chosen"] and stage["likeness"] is not None), None
+    )
     if chosen is None or row.likeness_of_photos is None:
         return None
     before = next((stage["likeness"] for stage in stages if stage["step"] == 0), None)
     figures = {"now": chosen["likeness"], "photos": row.likeness_of_photos, "before": before}
     ranked = sorted(chosen["samples"], key=lambda sample: sample["likeness"] or 0.0)
-    return {"figures": [(name, value) for name, value in figures.items() if value is not None], "best": ranked[-1], "worst": ranked[0]}
+    return {
+        "figures": [(name, value) for name, value in figures.items() if value is not None],
+        "best": ranked[-1],
+        "worst": ranked[0],
+    }
 
 
 def words(prompt: Prompt) -> str:
@@ -71,18 +102,42 @@ def words(prompt: Prompt) -> str:
 
 
 def prompt(row: Prompt) -> Json:
-    state = "failed" if row.user_error else "done" if row.trained_at else "drawing" if row.started_training_at else "waiting"
-    tunes = [{"id": use.tune_id, "title": use.tune.title, "gone": use.tune.deleted_at is not None} for use in row.uses]
+    state = (
+        "failed"
+        if row.user_error
+        else "done"
+        if row.trained_at
+        else "drawing"
+        if row.started_training_at
+        else "waiting"
+    )
+    tunes = [
+        {"id": use.tune_id, "title": use.tune.title, "gone": use.tune.deleted_at is not None}
+        for use in row.uses
+    ]
     return {
-        "id": row.id, "words": words(row), "state": state, "reason": row.user_error, "liked": row.liked, "count": row.num_images,
-        "ratio": row.spec.get("aspect_ratio") or "1:1", "tunes": tunes, "again": again(row), "images": [image(i, row) for i in row.images],
+        "id": row.id,
+        "words": words(row),
+        "state": state,
+        "reason": row.user_error,
+        "liked": row.liked,
+        "count": row.num_images,
+        "ratio": row.spec.get("aspect_ratio") or "1:1",
+        "tunes": tunes,
+        "again": again(row),
+        "images": [image(i, row) for i in row.images],
         "state_text": text(f"card.{state}") if state != "done" else "",
-    }  # fmt: skip
+    }
 
 
 def again(row: Prompt, **changes: Any) -> list[tuple[str, Any]]:
     """The query of the page Create that holds the same words, drawn with the same tunes."""
-    asked: Json = {"text": words(row), "ratio": row.spec.get("aspect_ratio") or "1:1", "count": row.num_images, **changes}
+    asked: Json = {
+        "text": words(row),
+        "ratio": row.spec.get("aspect_ratio") or "1:1",
+        "count": row.num_images,
+        **changes,
+    }
     used = [f"{use.tune_id}:{use.weight:g}" for use in row.uses if not use.tune.deleted_at]
     return [*asked.items(), *(("tune", tune) for tune in used)]
 
@@ -90,20 +145,39 @@ def again(row: Prompt, **changes: Any) -> list[tuple[str, Any]]:
 def image(row: Image, of: Prompt) -> Json:
     whole = f"/images/{row.name}.jpg"
     return {
-        "name": row.name, "src": whole, "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
-        "page": f"/app/pictures/{row.name}", "width": row.width, "height": row.height, "seed": row.seed, "alt": words(of),
-        "recipe": recipe(row, of), "same_seed": again(of, seed=row.seed, count=1), "over": again(of, **{"from": row.name}, count=1),
-    }  # fmt: skip
+        "name": row.name,
+        "src": whole,
+        "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
+        "page": f"/app/pictures/{row.name}",
+        "width": row.width,
+        "height": row.height,
+        "seed": row.seed,
+        "alt": words(of),
+        "recipe": recipe(row, of),
+        "same_seed": again(of, seed=row.seed, count=1),
+        "over": again(of, **{"from": row.name}, count=1),
+    }
 
 
 def recipe(row: Image, of: Prompt) -> list[tuple[str, str]]:
     """What it takes to make this picture again."""
     made = row.recipe
     facts = {
-        "base": str(made.get("base", "")).rpartition("/")[2], "seed": row.seed, "size": f"{row.width} × {row.height}",
-        "steps": made.get("steps"), "guidance": made.get("guidance"), "version": made.get("version"),
+        "base": str(made.get("base", "")).rpartition("/")[2],
+        "seed": row.seed,
+        "size": f"{row.width} × {row.height}",
+        "steps": made.get("steps"),
+        "guidance": made.get("guidance"),
+        "version": made.get("version"),
         "tunes": ", ".join(f"{use.tune.title} at {use.weight:g}" for use in of.uses),
-    }  # fmt: skip
+    }
     if start := made.get("input"):
-        facts["start"] = text("recipe.start.masked" if start["masked"] else "recipe.start.whole", strength=f"{start['strength']:g}")
-    return [(text(f"recipe.{name}"), str(value)) for name, value in facts.items() if value not in (None, "")]
+        facts["start"] = text(
+            "recipe.start.masked" if start["masked"] else "recipe.start.whole",
+            strength=f"{start['strength']:g}",
+        )
+    return [
+        (text(f"recipe.{name}"), str(value))
+        for name, value in facts.items()
+        if value not in (None, "")
+    ]

@@ -1,4 +1,5 @@
-"""Many pictures as one zip file, written while it is read: nothing of it lies on the disk or, but for a block, in memory."""
+"""Many pictures as one zip file, written while it is read: nothing of it lies on the disk or,
+but for a block, in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ class _Pipe:
 
 
 def zipped(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
-    """The zip file of (name in it, file), piece by piece, uncompressed as JPEGs are already. A file that is gone by then is left out."""
+    """The zip file of (name in it, file), piece by piece, uncompressed as JPEGs are already.
+
+    A file that is gone by then is left out.
+    """
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w") as archive:  # type: ignore[arg-type] (it asks for no more than these methods)
         for name, path in files:

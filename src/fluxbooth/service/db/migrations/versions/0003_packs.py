@@ -76,6 +76,8 @@ def upgrade() -> None:
     op.execute("UPDATE prompts SET likes = 1 WHERE liked")
     op.create_index("ix_prompts_order_id", "prompts", ["order_id"])
     if op.get_bind().dialect.name == "sqlite":
-        op.execute(f"INSERT INTO sqlite_sequence (name, seq) VALUES ('templates', {FIRST_TEMPLATE - 1})")
+        op.execute(
+            f"INSERT INTO sqlite_sequence (name, seq) VALUES ('templates', {FIRST_TEMPLATE - 1})"
+        )
     else:
         op.execute(f"ALTER SEQUENCE templates_id_seq RESTART WITH {FIRST_TEMPLATE}")

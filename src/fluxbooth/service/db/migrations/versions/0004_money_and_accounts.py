@@ -34,12 +34,27 @@ def upgrade() -> None:
         sa.UniqueConstraint("job", "kind"),
     )
     op.create_index("ix_ledger_account_id", "ledger", ["account_id"])
-    op.create_index("one_end_of_a_job", "ledger", ["job"], unique=True, sqlite_where=ENDED, postgresql_where=ENDED)
+    op.create_index(
+        "one_end_of_a_job",
+        "ledger",
+        ["job"],
+        unique=True,
+        sqlite_where=ENDED,
+        postgresql_where=ENDED,
+    )
     for name in ("disabled_at", "deleted_at"):
         op.add_column("accounts", sa.Column(name, Utc(), nullable=True))
-    for table, name in (("tunes", "lora_bytes"), ("tunes", "cost_mc"), ("prompts", "cost_mc"), ("photos", "bytes"), ("images", "bytes")):
+    for table, name in (
+        ("tunes", "lora_bytes"),
+        ("tunes", "cost_mc"),
+        ("prompts", "cost_mc"),
+        ("photos", "bytes"),
+        ("images", "bytes"),
+    ):
         op.add_column(table, sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
     for table, where in OPEN.items():
-        op.create_index(f"open_{table}", table, ["account_id"], sqlite_where=where, postgresql_where=where)
+        op.create_index(
+            f"open_{table}", table, ["account_id"], sqlite_where=where, postgresql_where=where
+        )
     with op.batch_alter_table("orders", table_kwargs={"sqlite_autoincrement": True}) as orders:
         orders.alter_column("pack_id", existing_type=Id, nullable=True)

@@ -12,5 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("templates", sa.Column("position", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column(
+        "templates", sa.Column("position", sa.Integer(), nullable=False, server_default="0")
+    )
     op.add_column("accounts", sa.Column("password", sa.String(length=200), nullable=True))

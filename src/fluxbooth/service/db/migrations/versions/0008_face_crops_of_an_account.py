@@ -12,4 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("accounts", sa.Column("face_crop", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column(
+        "accounts", sa.Column("face_crop", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )

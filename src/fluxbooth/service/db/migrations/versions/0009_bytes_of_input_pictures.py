@@ -12,4 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("prompts", sa.Column("input_bytes", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column(
+        "prompts", sa.Column("input_bytes", sa.BigInteger(), server_default="0", nullable=False)
+    )

@@ -12,7 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for table in ("tunes", "prompts"):  # of rows that are there the folder keeps its name, which is their id
+    # of rows that are there the folder keeps its name, which is their id
+    for table in ("tunes", "prompts"):
         op.add_column(table, sa.Column("nonce", sa.String(32), server_default="", nullable=False))
     op.create_table(
         "clock",

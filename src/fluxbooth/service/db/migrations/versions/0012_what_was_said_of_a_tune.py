@@ -12,5 +12,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("tunes", sa.Column("training_face_correct", sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.add_column("tunes", sa.Column("warnings", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
+    op.add_column(
+        "tunes",
+        sa.Column("training_face_correct", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column(
+        "tunes", sa.Column("warnings", sa.JSON(), server_default=sa.text("'[]'"), nullable=False)
+    )
