@@ -28,6 +28,7 @@ from fluxbooth.service.installation import address_of, first_account, last_url
 from fluxbooth.service.jobs import callbacks as known
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
+from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.types import Json
 
@@ -143,7 +144,7 @@ def import_lora(options: argparse.Namespace) -> Json:
         form = TuneForm.read(
             {"title": options.title or source.stem, "name": options.name, "token": options.token}
         )
-        tunes.check_lora(settings, form, _File(copy, source.name))
+        checks.check_lora(settings, form, _File(copy, source.name))
         with database.write() as session:
             account = _account(session, options.account)
             tune = tunes.create(

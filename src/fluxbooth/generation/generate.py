@@ -212,7 +212,8 @@ def _advise(
 
 def of_one_colour(image: Image.Image) -> bool:
     """Whether every pixel is the same, as in no picture that a network with sound numbers draws."""
-    return all(least == most for least, most in image.convert("RGB").getextrema())
+    extrema: Any = image.convert("RGB").getextrema()  # a pair for each channel
+    return all(least == most for least, most in extrema)
 
 
 def _of_plain(seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]) -> Advice:

@@ -29,9 +29,8 @@ def to_files(body: dict[str, Any], folder: Path, limits: Limits) -> None:
         raise
 
 
-def _walk(
-    value: dict[str, Any] | list[Any], name: str, folder: Path, limits: Limits, made: list[Path]
-) -> None:
+def _walk(value: Any, name: str, folder: Path, limits: Limits, made: list[Path]) -> None:
+    """Of a dict or a list."""
     for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
         name = str(key) if isinstance(value, dict) else name
         if isinstance(inner, dict | list):

@@ -60,7 +60,7 @@ async def read(request: Request, folder: Path, limits: Limits, turn: Turn) -> di
     kind, options = parse_options_header(request.headers.get("content-type"))
     if kind != b"multipart/form-data":
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.SpooledTemporaryFile(_LONG, dir=folder) as kept:
+        with tempfile.SpooledTemporaryFile(_LONG, dir=str(folder)) as kept:
             async for chunk in _few_values(
                 _chunks(request, limits.text, limits.stall), limits.values
             ):

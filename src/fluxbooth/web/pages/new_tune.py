@@ -118,14 +118,14 @@ def _asked_for(
                 photos(),
             )
         else:
-            tunes.check(session, services.settings, owner, TuneForm.read(values), photos())
+            tunes.check(session, services.settings, owner, TuneForm.lenient(values), photos())
 
     def work(session: Session, owner: Account) -> Json:
         working = session, services.settings, services.store, services.jobs, owner
         if asked.get("pack"):
             tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos())
         else:
-            tune = tunes.create(*working, TuneForm.lenient(values), photos)
+            tune = tunes.create(*working, TuneForm.lenient(values), photos())
         return responses.tune(tune, services.settings, services.sign)
 
     return fits, work
