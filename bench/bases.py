@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 
 POSITIONS = 77  # of CLIP in FLUX.1, which diffusers' script pads texts to; nano has 48
 

@@ -22,7 +22,7 @@ import torch
 
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation.likeness import Reader, load_reader
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 from pretrain import (
     agreement,
     data,

@@ -32,7 +32,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.evaluation import likeness
 from fluxbooth.evaluation.likeness import Reader
 from fluxbooth.models import loader
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.photos import inspection
 from fluxbooth.training import flow
 from pretrain import agreement, distill, things, vae

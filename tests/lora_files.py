@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 
 D, CHANNELS, TEXT = 256, 64, 192  # nano's width, channels of a packed latent, width of its text
 RANK = 4

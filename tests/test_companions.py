@@ -17,12 +17,14 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from fluxbooth import GenerateSpec, InputError, generate
 from fluxbooth.models import loader, registry
+from fluxbooth.models.flux1 import bases as flux1
 from fluxbooth.models.flux1 import components, layer_names, single_file
+from fluxbooth.models.flux1.bases import NANO
 from tests import flux_reference as reference
 
 # the tokenizers are nano's, so the encoders read as many words as nano's do
 WORDS = {
-    part: json.loads((registry.NANO / part / "config.json").read_text())["vocab_size"]
+    part: json.loads((NANO / part / "config.json").read_text())["vocab_size"]
     for part in ("text_encoder", "text_encoder_2")
 }
 
@@ -133,7 +135,7 @@ def comfy(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, torch.nn.Mo
     save_file(scaled_fp8(t5), root / "text_encoders" / "t5xxl_fp8_e4m3fn_scaled.safetensors")
     save_file(t5, root / "text_encoders" / "t5xxl_fp16.safetensors")
     for tokenizer in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(registry.NANO / tokenizer, root / "diffusion_models" / tokenizer)
+        shutil.copytree(NANO / tokenizer, root / "diffusion_models" / tokenizer)
     return root / "diffusion_models" / "flux1-dev.safetensors"
 
 
@@ -199,7 +201,7 @@ def test_the_authors_repository_has_its_encoders_in_folders(
     for name, part in (("text_encoder", "clip"), ("text_encoder_2", "t5")):
         parts[part].save_pretrained(tmp_path / name)
     for tokenizer in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(registry.NANO / tokenizer, tmp_path / tokenizer)
+        shutil.copytree(NANO / tokenizer, tmp_path / tokenizer)
     pipeline = components.pipeline(network, torch.float32)
     for found, part in ((pipeline.text_encoder, "clip"), (pipeline.text_encoder_2, "t5")):
         assert all(
@@ -227,9 +229,9 @@ def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path:
         }
         text = json.dumps(header).encode()
         file.write_bytes(len(text).to_bytes(8, "little") + text)
-        assert (registry.find(str(file)).licence == registry.FLUX_DEV_LICENCE) == guided
+        assert (registry.find(str(file)).licence == flux1.FLUX_DEV_LICENCE) == guided
     folder = shutil.copytree(
-        registry.NANO, tmp_path / "folder", ignore=shutil.ignore_patterns("*.safetensors")
+        NANO, tmp_path / "folder", ignore=shutil.ignore_patterns("*.safetensors")
     )
     config = json.loads((folder / "transformer" / "config.json").read_text())
     assert registry.find(str(folder)).licence.startswith("unknown")
@@ -240,7 +242,7 @@ def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path:
         "attention_head_dim": 128,
     }
     (folder / "transformer" / "config.json").write_text(json.dumps(config))
-    assert registry.find(str(folder)).licence == registry.FLUX_DEV_LICENCE
+    assert registry.find(str(folder)).licence == flux1.FLUX_DEV_LICENCE
     (tmp_path / "page.safetensors").write_text("<html>")
     with pytest.raises(InputError, match=r"page\.safetensors cannot be read"):
         registry.find(str(tmp_path / "page.safetensors"))
@@ -262,7 +264,7 @@ def test_one_file_may_hold_everything_in_fp8(
         stored |= {f"{prefix}{name}": value for name, value in tensors.items()}
     save_file(stored, tmp_path / "flux1-dev-fp8.safetensors")
     for tokenizer in ("tokenizer", "tokenizer_2"):
-        shutil.copytree(registry.NANO / tokenizer, tmp_path / tokenizer)
+        shutil.copytree(NANO / tokenizer, tmp_path / tokenizer)
     pipeline = components.pipeline(tmp_path / "flux1-dev-fp8.safetensors", torch.bfloat16)
     assert {
         p.dtype

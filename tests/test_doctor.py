@@ -18,6 +18,7 @@ from fluxbooth.cli import models, serve
 from fluxbooth.cli.main import main
 from fluxbooth.hardware import GIB, Gpu
 from fluxbooth.models import hub, licences, registry, selection
+from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, TrainSpec
 
@@ -227,10 +228,10 @@ def test_what_a_server_may_serve(tmp_path: Path) -> None:
 
     assert served() == {"nano"}
     assert served(base="flux-dev", flux_dev_license="noncommercial") == {"flux-dev", "flux-krea"}
-    assert served(base=str(registry.NANO), base_tunes={1504944: "flux-dev"}) == {str(registry.NANO)}
+    assert served(base=str(NANO), base_tunes={1504944: "flux-dev"}) == {str(NANO)}
     for settings, says in (
         ({"base": "flux-dev"}, "flux-dev may be served only under a licence"),
-        ({"base": str(registry.NANO)}, "flux-krea may be served only under a licence"),
+        ({"base": str(NANO)}, "flux-krea may be served only under a licence"),
         ({"base": "flux-schnell"}, "flux-schnell cannot be trained"),
         ({"base": "sdxl"}, "There is no base 'sdxl'"),
         (

@@ -287,7 +287,7 @@ def test_nanos_lora_comes_back_bit_for_bit_with_its_metadata(tmp_path: Path, lor
 
 
 def test_a_converted_lora_loads_in_diffusers_and_draws_the_same(tmp_path: Path, lora: Path) -> None:
-    from fluxbooth.models.registry import NANO
+    from fluxbooth.models.flux1.bases import NANO
 
     convert(lora, tmp_path / "k.safetensors", "kohya")
     convert(tmp_path / "k.safetensors", tmp_path / "d.safetensors", "diffusers")

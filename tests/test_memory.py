@@ -18,9 +18,10 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job, choose
 from fluxbooth.memory.size import FLUX1, Shape
 from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.models.flux1.loading import Arrival
-from fluxbooth.models.registry import BASES, NANO
+from fluxbooth.models.registry import BASES
 from fluxbooth.training import flow
 from tests.meter import Meter, without_memory
 
@@ -206,7 +207,7 @@ def test_flux1_at_its_full_size(name: str) -> None:
 def test_flux1_is_as_large_as_it_is() -> None:
     assert FLUX1.transformer == 11_901_408_320
     assert round(FLUX1.adapter(16) / 1e6) == 86
-    nano = shape.read(NANO)
+    nano = shape.of_folder(NANO)
     assert nano.transformer == sum(
         p.numel() for p in FluxTransformer2DModel.from_pretrained(NANO / "transformer").parameters()
     )

@@ -15,7 +15,7 @@ from diffusers import FluxPipeline
 from PIL import Image
 
 from fluxbooth import GenerateSpec, generate
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 
 TEXT = "a man with glasses, wearing a red hoodie, at the beach"
 # run in a folder of its own with an interpreter that finds no fluxbooth

@@ -18,7 +18,7 @@ from transformers import CLIPTokenizer
 
 from fluxbooth import InputError
 from fluxbooth.evaluation.likeness import load_reader
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.training import flow
 from pretrain import agreement, drawing, faces, hardening, leaves, people, text, things, vae, words
 from pretrain.__main__ import Work

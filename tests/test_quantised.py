@@ -25,6 +25,7 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.models.frozen_linear import FrozenLinear
 from fluxbooth.specs import GenerateSpec, TrainSpec
@@ -67,14 +68,14 @@ def write(folder: Path, heads: int, head_size: int) -> Base:
         **nano_widths(),
     )
     for part in ("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"):
-        shutil.copytree(registry.NANO / part, folder / part)
-    shutil.copy(registry.NANO / "model_index.json", folder)
+        shutil.copytree(NANO / part, folder / part)
+    shutil.copy(NANO / "model_index.json", folder)
     torch.nn.Module.to(network, torch.bfloat16).save_pretrained(folder / "transformer")
     return Base(folder)
 
 
 def nano_widths() -> dict[str, Any]:
-    config = FluxTransformer2DModel.load_config(registry.NANO / "transformer")
+    config = FluxTransformer2DModel.load_config(NANO / "transformer")
     return {name: config[name] for name in ("joint_attention_dim", "pooled_projection_dim")}
 
 

@@ -23,6 +23,7 @@ from fluxbooth.evaluation import provenance, verify, verify_page
 from fluxbooth.evaluation.measured_process import StoppedError, measured, stopped
 from fluxbooth.evaluation.verify import Course, run
 from fluxbooth.models import registry
+from fluxbooth.models.flux1.bases import NANO
 from tests.conftest import QUICK
 
 COURSE = Course(QUICK.model_copy(update={"steps": 12, "learning_rate": 5e-3}), short=4, pictures=1)
@@ -189,7 +190,7 @@ def test_the_drivers_number_is_told_without_its_builders_host(
 
 
 def test_a_base_of_ones_own_is_told_by_its_kind(tmp_path: Path) -> None:
-    shutil.copytree(registry.NANO, tmp_path / "secret")
+    shutil.copytree(NANO, tmp_path / "secret")
     assert provenance.base_facts(registry.find(str(tmp_path / "secret"))) == {
         "name": "a diffusers folder",
         "revision": None,

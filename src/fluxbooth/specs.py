@@ -220,6 +220,17 @@ class TrainSpec(Spec):
         return trigger_words(self.token, self.class_name)
 
 
+class ResolvedTrainSpec(TrainSpec):
+    """A TrainSpec whose base has filled in what was left to it: `models.registry.resolve` makes
+    it, and training sees no other."""
+
+    steps: int = Field(ge=1, le=100_000)
+    learning_rate: float = Field(gt=0, le=10)
+    batch_size: int = Field(ge=1)
+    resolutions: tuple[int, ...] = Field(min_length=1, max_length=8)
+    text_length: int = Field(ge=8)
+
+
 class GenerateSpec(Spec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the
     first picture.
@@ -254,8 +265,18 @@ class GenerateSpec(Spec):
     aspect_ratio: AspectRatio | None = Field(
         default=None, description="shape at the base's own area"
     )
-    steps: int = Field(default=28, ge=1, le=200, description="denoising steps")
-    guidance: float = Field(default=3.5, ge=0, le=20, description="how closely to follow the text")
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=200,
+        description="denoising steps; by default what suits the base: 28, of flux-schnell 4",
+    )
+    guidance: float | None = Field(
+        default=None,
+        ge=0,
+        le=20,
+        description="how closely to follow the text; by default 3.5; flux-schnell knows none",
+    )
     speed: Literal["exact", "fast"] = Field(
         default="exact", description="fast skips blocks whose work changes little: other details"
     )
@@ -301,6 +322,14 @@ class GenerateSpec(Spec):
         return self
 
 
+class ResolvedGenerateSpec(GenerateSpec):
+    """A GenerateSpec with the steps and the guidance of its base filled in: sampling sees no
+    other."""
+
+    steps: int = Field(ge=1, le=200)
+    guidance: float = Field(ge=0, le=20)
+
+
 def steps_for(spec: TrainSpec, pictures: int) -> int:
     """The number of training steps: an explicit one wins, else so many a picture by preset, at
     least 300."""
@@ -308,12 +337,10 @@ def steps_for(spec: TrainSpec, pictures: int) -> int:
     return spec.steps or max(FEWEST_STEPS, per_picture * pictures)
 
 
-def stage_steps(spec: TrainSpec) -> list[int]:
-    """The steps at which a stage is kept, of a spec whose number of steps is known; none
-    without `stages`."""
-    steps = spec.steps or 0
-    count = min(spec.stages, steps)
-    return [round(steps * i / count) for i in range(1, count + 1)]
+def stage_steps(spec: ResolvedTrainSpec) -> list[int]:
+    """The steps at which a stage is kept; none without `stages`."""
+    count = min(spec.stages, spec.steps)
+    return [round(spec.steps * i / count) for i in range(1, count + 1)]
 
 
 def lora_and_weight(text: str) -> tuple[str, float]:

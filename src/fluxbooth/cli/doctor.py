@@ -18,7 +18,7 @@ from fluxbooth.hardware import GIB, Gpu, Room, gigabytes
 from fluxbooth.memory import estimate, size
 from fluxbooth.memory.estimate import Job
 from fluxbooth.models import hub, licences, registry, selection
-from fluxbooth.models.registry import Base
+from fluxbooth.models.base import Base
 from fluxbooth.version import __version__
 
 FLUX = [row for row in registry.BASES.values() if not Path(row.source).is_dir()]

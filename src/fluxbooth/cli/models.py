@@ -13,8 +13,8 @@ from fluxbooth.cli.options import common_flags, complete_bases, verbs
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import Room
 from fluxbooth.models import hub, planner, registry, selection
+from fluxbooth.models.base import Base
 from fluxbooth.models.licences import MEANINGS, notice
-from fluxbooth.models.registry import Base
 from fluxbooth.specs import GenerateSpec, TrainSpec
 
 Chosen = TypeVar("Chosen")

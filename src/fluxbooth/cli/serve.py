@@ -10,6 +10,7 @@ import threading
 from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
+from fluxbooth.models.flux1 import bases as flux1
 from fluxbooth.service import opening
 from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
@@ -94,7 +95,7 @@ def _check_bases(settings: Settings) -> None:
     registry.find_to_train(settings.base)
     for name in sorted(settings.served):
         if (
-            registry.find(name).licence == registry.FLUX_DEV_LICENCE
+            registry.find(name).licence == flux1.FLUX_DEV_LICENCE
             and settings.flux_dev_license is None
         ):
             raise InputError(

@@ -21,7 +21,7 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from fluxbooth.models.registry import NANO
+from fluxbooth.models.flux1.bases import NANO
 
 IDENTITY = ("kind", "hair", "hair_colour", "skin", "glasses", "beard")
 AREA = 128**2  # pixels

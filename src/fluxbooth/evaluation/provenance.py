@@ -20,7 +20,7 @@ from typing import Any
 import fluxbooth
 from fluxbooth import hardware
 from fluxbooth.models import hub, registry
-from fluxbooth.models.registry import Base
+from fluxbooth.models.base import Base
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "bitsandbytes", "torchao")
 DRIVER = Path("/proc/driver/nvidia/version")

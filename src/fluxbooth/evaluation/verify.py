@@ -31,8 +31,8 @@ from fluxbooth.hardware import GIB
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Estimate, Job
 from fluxbooth.models import hub, registry, timing
+from fluxbooth.models.base import Base
 from fluxbooth.models.flux1 import size
-from fluxbooth.models.registry import Base
 from fluxbooth.photos import inspection
 from fluxbooth.specs import TrainSpec
 from fluxbooth.training.loop import LOG_EVERY, train
@@ -137,7 +137,7 @@ class _Verification:
         }
 
     def training(self) -> Json:
-        spec, steps = self.spec, self.spec.steps or 0
+        spec, steps = self.spec, self.spec.steps
         # drawn by the network as it was trained, to hold the file to
         sampled = spec.model_copy(
             update={"checkpoint_every": steps, "sample_prompts": (self.texts[0],)}
@@ -147,7 +147,6 @@ class _Verification:
         prepared = next(at for at, event in done.events if event["event"] == "prepared")
         # the first ten steps warm up, and are told together
         step = (times[steps] - times[LOG_EVERY]) / (steps - LOG_EVERY)
-        assert spec.resolutions and spec.text_length and spec.batch_size
         job = Job(
             max(spec.resolutions),
             spec.text_length,

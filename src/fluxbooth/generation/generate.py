@@ -25,7 +25,7 @@ from fluxbooth.models.family import Family
 from fluxbooth.prompts import language, negatives
 from fluxbooth.prompts.language import Advice, Prompt
 from fluxbooth.results import Pictures
-from fluxbooth.specs import GenerateSpec, lora_and_weight
+from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
 
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
 Report = Callable[[dict[str, Any]], None]
@@ -104,7 +104,7 @@ def generate(
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in texts]
-    spec = selection.with_base(spec, texts, folders, family)
+    spec = registry.resolve_drawing(selection.with_base(spec, texts, folders, family))
     start = init_image.read(spec)
     size, drawn = sizes(spec, registry.find(spec.base), start)
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
@@ -124,7 +124,7 @@ def _generate(
     texts: Sequence[str],
     parsed: Sequence[Prompt],
     wanted: Sequence[list[tuple[Path, float]]],
-    spec: GenerateSpec,
+    spec: ResolvedGenerateSpec,
     there: Family | None,
     choice: Choice,
     shelf: Shelf,

@@ -11,13 +11,13 @@ from typing import Any
 import fluxbooth
 from fluxbooth.generation.sampling import Canvas
 from fluxbooth.lora.inference import Adapter
-from fluxbooth.models.registry import Base
-from fluxbooth.specs import GenerateSpec
+from fluxbooth.models.base import Base
+from fluxbooth.specs import ResolvedGenerateSpec
 
 
 def _recipe(
     text: str,
-    spec: GenerateSpec,
+    spec: ResolvedGenerateSpec,
     row: Base,
     seed: int,
     canvas: Canvas,

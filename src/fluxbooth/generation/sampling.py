@@ -13,8 +13,8 @@ from PIL import Image
 
 from fluxbooth import threads
 from fluxbooth.generation.init_image import StartPicture
+from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Family
-from fluxbooth.models.registry import Base
 from fluxbooth.photos import buckets
 from fluxbooth.specs import GenerateSpec
 

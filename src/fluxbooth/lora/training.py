@@ -29,7 +29,7 @@ from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.layers import LowRank
 from fluxbooth.models.family import Family
 from fluxbooth.models.frozen_linear import FrozenLinear, with_low_rank
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import ResolvedTrainSpec
 
 ADAPTER = "default"
 PREFIX = "transformer."  # diffusers' name of the network in a LoRA file
@@ -170,7 +170,7 @@ def write(
     path: Path,
     family: Family,
     weights: dict[str, Tensor],
-    spec: TrainSpec,
+    spec: ResolvedTrainSpec,
     pictures: int,
     captions: Sequence[str],
 ) -> None:
@@ -182,7 +182,7 @@ def write(
 
 def _metadata(
     family: Family,
-    spec: TrainSpec,
+    spec: ResolvedTrainSpec,
     stored: dict[str, Tensor],
     pictures: int,
     captions: Sequence[str],
@@ -192,7 +192,7 @@ def _metadata(
 
     No file names, and of the captions only the trigger words, if every caption has them.
     """
-    side = max(spec.resolutions or ())
+    side = max(spec.resolutions)
     digest = tensors_sha256(stored)
     said = sum(spec.trigger in caption for caption in captions)
     # of the file, not of the network, where an added LoRA hides its layers one level deeper

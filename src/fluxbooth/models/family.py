@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models.registry import Base
+from fluxbooth.models.base import Base
 
 # What the text encoders say of captions: named tensors whose first axis is the caption.
 Conditioning = dict[str, Tensor]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.models.registry import Base
+from fluxbooth.models.base import Base
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile

@@ -10,7 +10,8 @@ from fluxbooth.errors import InputError
 if TYPE_CHECKING:
     from fluxbooth.memory.estimate import Choice
     from fluxbooth.models.family import Family
-from fluxbooth.models.registry import Base, find, find_to_train
+from fluxbooth.models.base import Base
+from fluxbooth.models.registry import find, find_to_train
 
 
 def here(name: str, *, training: bool = False) -> Base:

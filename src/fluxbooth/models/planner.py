@@ -13,15 +13,17 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job, Plan
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import hub, registry
+from fluxbooth.models.base import Base
 from fluxbooth.models.flux1 import size as shape
-from fluxbooth.models.registry import Base
-from fluxbooth.specs import GenerateSpec, TrainSpec
+from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 # what is settled when a base comes into memory, and holds for everything that is done with it there
 SETTLED = ("dtype", "stored", "quantisation", "encoders", "offloaded")
 
 
-def training(spec: TrainSpec, room: Room | None = None, there: Choice | None = None) -> Plan:
+def training(
+    spec: ResolvedTrainSpec, room: Room | None = None, there: Choice | None = None
+) -> Plan:
     """The plan of a training; `spec` is resolved. `there` is the choice of a base that is in memory
     already.
 
@@ -38,14 +40,9 @@ def training(spec: TrainSpec, room: Room | None = None, there: Choice | None = N
     return estimate.choose(row.name, size, job(spec, resident=there is not None), room, **by_hand)
 
 
-def job(spec: TrainSpec, *, resident: bool = False) -> Job:
+def job(spec: ResolvedTrainSpec, *, resident: bool = False) -> Job:
     """What of a resolved spec decides its memory: the largest pictures, and all that comes with
     them."""
-    assert (
-        spec.resolutions is not None
-        and spec.text_length is not None
-        and spec.batch_size is not None
-    )
     return Job(
         max(spec.resolutions),
         spec.text_length,

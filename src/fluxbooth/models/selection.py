@@ -11,8 +11,8 @@ from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import hub, registry
+from fluxbooth.models.base import Base
 from fluxbooth.models.flux1 import size as shape
-from fluxbooth.models.registry import Base
 from fluxbooth.prompts import language
 from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import GIB, Dtype, Room
 from fluxbooth.memory import estimate
-from fluxbooth.memory import size as shape
 from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, Choice, Job
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import registry
 from fluxbooth.models.flux1 import size as flux1_size
-from fluxbooth.specs import GenerateSpec, TrainSpec
+from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
 SAME_MEMORY = (
@@ -122,7 +120,7 @@ def worker(device: str | None = None) -> Card:
 def guessed_training(spec: TrainSpec, device: str | None = None) -> float | None:
     """Seconds a step would take here, by arithmetic; None where it would not fit."""
     row, card = registry.find(spec.base), worker(device)
-    size, jobs = _shape(row.train_source), _jobs(registry.resolve(spec, 1))
+    size, jobs = flux1_size.of(row.train_source), _jobs(registry.resolve(spec, 1))
     choice = Choice("float32")
     if card.vram:
         try:
@@ -138,20 +136,15 @@ def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) 
     """Seconds that pictures of so many pixels each would take here, by arithmetic: forward
     passes alone."""
     row, card = registry.find(spec.base), worker(device)
-    size = _shape(row.source)
+    steps, size = registry.resolve_drawing(spec).steps, flux1_size.of(row.source)
     forward = len(size.blocks) * sum(
         block_flops(size, row.text_length + pixels // PIXELS_PER_TOKEN**2)
     )
-    return spec.num_images * spec.steps * forward / (card.mfu * card.peak * 1e12)
+    return spec.num_images * steps * forward / (card.mfu * card.peak * 1e12)
 
 
-def _jobs(spec: TrainSpec) -> list[Job]:
+def _jobs(spec: ResolvedTrainSpec) -> list[Job]:
     """One for each area that a resolved spec trains at, the largest last."""
-    assert (
-        spec.resolutions is not None
-        and spec.text_length is not None
-        and spec.batch_size is not None
-    )
     return [
         Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)
     ]
@@ -160,11 +153,6 @@ def _jobs(spec: TrainSpec) -> list[Job]:
 def _seconds(size: Shape, jobs: list[Job], choice: Choice, card: Card) -> float:
     """A step, the mean over the areas."""
     return sum(seconds_per_step(size, job, choice, card) for job in jobs) / len(jobs)
-
-
-def _shape(source: str) -> Shape:
-    """Of a base's source; a single file's would take torch to read, and is FLUX.1's."""
-    return flux1_size.read(Path(source)) if Path(source).is_dir() else shape.FLUX1
 
 
 def block_flops(size: Shape, tokens: int) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from fluxbooth.models.family import Conditioning, Family, encode_all, stack
 from fluxbooth.photos import buckets
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.prompts.language import with_trigger
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import ResolvedTrainSpec
 from fluxbooth.training import flow
 
 LARGEST_IN_MEMORY = 2 * 2**30  # bytes
@@ -76,7 +76,7 @@ class Dataset:
             z, stack([self._texts[text] for text in texts]), chosen[0].size, tuple(indices)
         )
 
-    def batch_at(self, step: int, spec: TrainSpec) -> Batch:
+    def batch_at(self, step: int, spec: ResolvedTrainSpec) -> Batch:
         """The batch of a step: it follows from (seed, step) alone."""
         round_number, place = divmod(step, len(self.examples))
         indices = self._round(round_number, spec)[place]
@@ -88,13 +88,13 @@ class Dataset:
         """Of a caption or a sample prompt."""
         return self._texts[text]
 
-    def _round(self, number: int, spec: TrainSpec) -> list[list[int]]:
+    def _round(self, number: int, spec: ResolvedTrainSpec) -> list[list[int]]:
         """As many full batches as there are examples, each of one bucket, in which every example
         comes batch-size times.
 
         A bucket of n examples is shuffled batch-size times over, which is just n batches.
         """
-        draw, size = flow.generator(spec.seed, 1, number), spec.batch_size or 1
+        draw, size = flow.generator(spec.seed, 1, number), spec.batch_size
         batches = []
         for bucket in self._buckets.values():
             stream = [
@@ -154,7 +154,7 @@ class Store:
 def prepare(
     photos: Sequence[Photo],
     family: Family,
-    spec: TrainSpec,
+    spec: ResolvedTrainSpec,
     cache: Path,
     *,
     keep_encoders: bool = False,
@@ -165,7 +165,6 @@ def prepare(
     A photo without a caption file gets the trigger words as its caption. Frees the family's
     encoders, unless they are to stay.
     """
-    assert spec.resolutions is not None and spec.text_length is not None
     examples, latents = [], {}
     for number, photo in enumerate(photos):
         for side in spec.resolutions:

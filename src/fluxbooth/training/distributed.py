@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import ResolvedTrainSpec
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Crew:
     def main(self) -> bool:
         return self.rank == 0
 
-    def whole(self, spec: TrainSpec) -> TrainSpec:
+    def whole(self, spec: ResolvedTrainSpec) -> ResolvedTrainSpec:
         """The resolved spec of one device to that of all: its batch is the batch of a step."""
-        return spec.model_copy(update={"batch_size": (spec.batch_size or 1) * self.size})
+        return spec.model_copy(update={"batch_size": spec.batch_size * self.size})
 
     def part(self, batch: int) -> slice:
         """Which rows of a batch are this process's; they must come out even."""

@@ -30,7 +30,7 @@ from fluxbooth.models.family import Family
 from fluxbooth.photos import faces, inspection
 from fluxbooth.process_lifetime import stop_signals
 from fluxbooth.results import Facts
-from fluxbooth.specs import TrainSpec, stage_steps
+from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
 from fluxbooth.training import distributed, flow, run_folder, run_warnings, trackers
 from fluxbooth.training.dataset import Batch, Dataset, prepare
 from fluxbooth.training.distributed import Crew
@@ -119,35 +119,34 @@ def train(
     if spec.continue_from:
         lora_training.read_to_train_on(spec.continue_from, spec.rank)
     pictures = inspection.read(photos)
-    count, spec = len(pictures), registry.resolve(spec, len(pictures))
+    count, resolved = len(pictures), registry.resolve(spec, len(pictures))
     if family is None:
-        loader.here(spec.base, training=True)  # before anything is written
-    if spec.face_crop:
-        assert spec.resolutions
-        pictures += faces.close_ups(pictures, least=min(spec.resolutions) // 2)
+        loader.here(resolved.base, training=True)  # before anything is written
+    if resolved.face_crop:
+        pictures += faces.close_ups(pictures, least=min(resolved.resolutions) // 2)
     folder = RunFolder(Path(out))
     with contextlib.ExitStack() as held:
-        opened = RunFolder.opened(Path(out), crew.whole(spec), pictures, overwrite=overwrite)
+        opened = RunFolder.opened(Path(out), crew.whole(resolved), pictures, overwrite=overwrite)
         crew.on_main(lambda: held.enter_context(opened))
         if family is None:
-            crew.on_main(lambda: folder.begin(planner.training(folder.as_begun(spec)).choice))
+            crew.on_main(lambda: folder.begin(planner.training(folder.as_begun(resolved)).choice))
         plan = (
-            planner.training(folder.as_planned(spec))
+            planner.training(folder.as_planned(resolved))
             if family is None
-            else planner.training(spec, there=family.choice)
+            else planner.training(resolved, there=family.choice)
         )
         # what made the weights is told with them
-        spec = crew.whole(spec).model_copy(
+        told = crew.whole(resolved).model_copy(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
         )
         report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
-        warnings = run_warnings.of_photos(photos, pictures[:count], spec)
+        warnings = run_warnings.of_photos(photos, pictures[:count], told)
         for text in warnings:
             report({"event": "warning", "text": text})
         resident = family
-        family = family or loader.load(spec.base, training=True, choice=plan.choice)
+        family = family or loader.load(told.base, training=True, choice=plan.choice)
         dataset = prepare(
-            pictures, family, spec, folder.cache_of(crew.rank), keep_encoders=resident is not None
+            pictures, family, told, folder.cache_of(crew.rank), keep_encoders=resident is not None
         )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
@@ -155,7 +154,7 @@ def train(
             held.enter_context(threads.one_thread())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(
-            _Run(spec, family, dataset, folder, report, crew, count), began, len(pictures), warnings
+            _Run(told, family, dataset, folder, report, crew, count), began, len(pictures), warnings
         )
 
 
@@ -189,9 +188,9 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
         validation = (
             run.validation_loss() if run.average or not run.validated else run.validated[-1]
         )
-        run.crew.on_main(lambda: run.write(folder.lora, spec.steps or 0))
+        run.crew.on_main(lambda: run.write(folder.lora, spec.steps))
     run.crew.on_main(folder.finish)
-    steps = spec.steps or 0
+    steps = spec.steps
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
         folder.lora,
@@ -208,7 +207,7 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
 
 
 def step_loss(
-    family: Family, batch: Batch, spec: TrainSpec, step: int, part: slice = slice(None)
+    family: Family, batch: Batch, spec: ResolvedTrainSpec, step: int, part: slice = slice(None)
 ) -> Tensor:
     """The loss of one step (`flow.py` has the formulas), or of the part of its batch that is this
     process's; the noise and sigmas of the batch follow from (seed, step) alone.
@@ -229,7 +228,7 @@ class _Run:
 
     def __init__(
         self,
-        spec: TrainSpec,
+        spec: ResolvedTrainSpec,
         family: Family,
         dataset: Dataset,
         folder: RunFolder,
@@ -256,7 +255,6 @@ class _Run:
         """Trains from step `start` to the end; yields (steps done, loss), after the first one
         in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
-        assert spec.steps is not None
         for step in range(start, spec.steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
@@ -361,7 +359,7 @@ class _Run:
         it moves only as the weights do."""
         losses = []
         for batch in self.dataset.sample(
-            VALIDATION_PHOTOS, self.spec.seed, (self.spec.batch_size or 1) // self.crew.size
+            VALIDATION_PHOTOS, self.spec.seed, self.spec.batch_size // self.crew.size
         ):
             eps = torch.stack(
                 [
@@ -381,14 +379,14 @@ class _Run:
 
     def draw_samples(self, step: int) -> None:
         for number, text in enumerate(self.spec.sample_prompts):
-            side = self.family.row.native_side
+            row, side = self.family.row, self.family.row.native_side
             image = draw(
                 self.family,
                 self.dataset.conditioning(text),
                 [self.spec.seed],
                 (side, side),
-                28,
-                3.5,
+                row.steps,
+                row.guidance or 0.0,
             )[0]
             path = self.folder.sample(step, number)
             image.save(path)
@@ -412,7 +410,6 @@ class _Run:
         )
 
     def log(self, step: int, loss: float, speed: float) -> None:
-        assert self.spec.steps is not None
         event = {
             "event": "step",
             "step": step,

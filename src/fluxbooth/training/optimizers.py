@@ -9,20 +9,19 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fluxbooth.errors import InputError
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import ResolvedTrainSpec
 
 WARMUP_STEPS = 10
 
 
-def learning_rate(spec: TrainSpec, step: int) -> float:
+def learning_rate(spec: ResolvedTrainSpec, step: int) -> float:
     """Ten steps of warm-up, then constant, then down to a tenth in a straight line over the
     last fifth."""
-    assert spec.steps is not None and spec.learning_rate is not None
     tail = (spec.steps - step) / max(1.0, 0.2 * spec.steps)
     return spec.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, 0.1 + 0.9 * tail)
 
 
-def make_optimizer(spec: TrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
+def make_optimizer(spec: ResolvedTrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
     fused = {"fused": True} if spec.optimizer == "adamw" else {}
     return optimizer_class(spec.optimizer)(
         parameters, lr=spec.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, **fused

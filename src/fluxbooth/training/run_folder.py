@@ -28,7 +28,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.files import cannot_write, save_tensors
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.photos.inspection import Photo
-from fluxbooth.specs import TrainSpec
+from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
 
 RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
 # how often progress is kept, or what is drawn on the way, does not change the weights
@@ -48,7 +48,7 @@ class RunFolder:
     @classmethod
     @contextlib.contextmanager
     def opened(
-        cls, path: Path, spec: TrainSpec, photos: Sequence[Photo], *, overwrite: bool
+        cls, path: Path, spec: ResolvedTrainSpec, photos: Sequence[Photo], *, overwrite: bool
     ) -> Iterator[RunFolder]:
         """Creates the folder, or opens that of an unfinished run of the same spec and photos; no
         other training writes into it meanwhile.
@@ -161,7 +161,7 @@ class RunFolder:
             event["loss"] for event in events if event["event"] == "step" and event["step"] <= step
         ]
 
-    def as_begun(self, spec: TrainSpec) -> TrainSpec:
+    def as_begun(self, spec: ResolvedTrainSpec) -> ResolvedTrainSpec:
         """The spec with what the run's first process chose in the place of "auto"."""
         chosen = (
             json.loads((self.path / PLAN).read_text())
@@ -174,7 +174,7 @@ class RunFolder:
             }
         )
 
-    def as_planned(self, spec: TrainSpec) -> TrainSpec:
+    def as_planned(self, spec: ResolvedTrainSpec) -> ResolvedTrainSpec:
         """The spec with what `begin` noted: every process of a training keeps the base alike."""
         chosen = json.loads((self.path / PLAN).read_text())
         return spec.model_copy(update=chosen)

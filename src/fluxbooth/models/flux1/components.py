@@ -1,16 +1,11 @@
-"""A pipeline around a single file of FLUX.1's network: autoencoder, text encoders and tokenizers
-are looked for near it.
+"""The pipeline around a single file of FLUX.1's network, out of the components near it.
 
-Near is: in the file itself (ComfyUI's all-in-one checkpoints), in its folder, and in or under the
-`vae`, `text_encoders` and `clip` folders of the ComfyUI it lies in. In a copy of the original
-authors' repository the encoders are diffusers' folders beside it. Tokenizers are in none of these
-files; they come from folders `tokenizer` and `tokenizer_2` beside it or from the Hugging Face
-cache. Nothing is fetched.
+Tokenizers are in none of these files: they come from folders `tokenizer` and `tokenizer_2` beside
+it or from the Hugging Face cache. Where the others lie is known to `files.py`.
 """
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +15,10 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransfo
 from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from fluxbooth.errors import InputError
-from fluxbooth.memory.size import Shape
-from fluxbooth.models import weight_files
-from fluxbooth.models.flux1 import single_file
+from fluxbooth.models.flux1 import files, single_file
+from fluxbooth.models.flux1.files import CLIP, T5, VAE
+from fluxbooth.models.flux1.size import numbered
 
-# where encoders are in an all-in-one file, and how their own files are called
-CLIP = ("text_encoders.clip_l.transformer.", "clip_l")
-T5 = ("text_encoders.t5xxl.transformer.", "t5xxl")
-VAE = ("vae.", "ae")
-FOLDERS = ("vae", "text_encoders", "clip")
-BESIDE = {CLIP: "text_encoder", T5: "text_encoder_2"}  # diffusers' folders
 TOKENIZERS = {"tokenizer": "openai/clip-vit-large-patch14", "tokenizer_2": "google/t5-v1_1-xxl"}
 CLIP_HEAD = 64  # width of an attention head, which no shape tells
 DROPPED = "text_model."  # of CLIP's names in files, gone from transformers'
@@ -49,7 +38,7 @@ def pipeline(
 
     Raises InputError if a companion is missing or is another model's.
     """
-    places = {kind: _find(path, kind) for kind in (VAE, CLIP, T5)}
+    places = {kind: files.component(path, kind) for kind in (VAE, CLIP, T5)}
     tokenizer, tokenizer_2 = (_tokenizer(path, name) for name in TOKENIZERS)
     text_encoder = _clip(places[CLIP], dtype, tokenizer.eos_token_id)
     text_encoder_2 = _t5(places[T5], dtype)
@@ -69,66 +58,6 @@ def pipeline(
         tokenizer_2=tokenizer_2,
         transformer=network,
     )
-
-
-def shape(path: Path) -> Shape:
-    """How large the network in a file is, and what belongs to it, from the headers of the files."""
-    numbers: dict[tuple[str, str], int] = {}
-    for kind in (VAE, CLIP, T5):
-        place = _find(path, kind)
-        if place.is_dir():
-            numbers[kind] = weight_files.numbers(place)
-            continue
-        with single_file.opened(place, kind[0]) as file:
-            numbers[kind] = sum(math.prod(file.shapes[name]) for name in file.weights())
-            if kind == VAE:
-                channels = single_file.autoencoder_config(file)["block_out_channels"]
-    network = single_file.empty(path).config
-    heads = network["num_attention_heads"]
-    return Shape(
-        network["num_layers"],
-        network["num_single_layers"],
-        heads * network["attention_head_dim"],
-        heads,
-        network["joint_attention_dim"],
-        network["pooled_projection_dim"],
-        network["guidance_embeds"],
-        network["in_channels"],
-        encoders=numbers[CLIP] + numbers[T5],
-        autoencoder=numbers[VAE],
-        autoencoder_channels=channels[0],
-    )
-
-
-def _find(path: Path, kind: tuple[str, str]) -> Path:
-    """The file of a companion, or diffusers' folder of it."""
-    prefix, stem = kind
-    with single_file.opened(path, prefix) as file:
-        if file.prefixed:
-            return path
-    folders = [ancestor / folder for ancestor in path.resolve().parents[1:4] for folder in FOLDERS]
-    near = [
-        *path.parent.glob("*.safetensors"),
-        *(file for folder in folders for file in sorted(folder.rglob("*.safetensors"))),
-    ]
-    found = [candidate for candidate in near if _is_named(candidate.stem, stem)]
-    if found:  # the exact one before the smaller ones, and of those the scaled one
-        return min(
-            found,
-            key=lambda file: ("fp8" in file.stem, "scaled" not in file.stem, near.index(file)),
-        )
-    beside = path.parent / BESIDE.get(kind, "")
-    if kind in BESIDE and (beside / "config.json").is_file():
-        return beside
-    raise InputError(
-        f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it "
-        "into the same folder, or use "
-        "the file where it lies in ComfyUI."
-    )
-
-
-def _is_named(stem: str, wanted: str) -> bool:
-    return stem == wanted or stem.startswith((f"{wanted}_", f"{wanted}-"))
 
 
 def _tokenizer(path: Path, name: str) -> Any:
@@ -181,7 +110,7 @@ def clip_config(shapes: dict[str, tuple[int, ...]], eos: int) -> CLIPTextConfig:
         hidden_size=tokens[1],
         max_position_embeddings=positions[0],
         num_attention_heads=tokens[1] // CLIP_HEAD,
-        num_hidden_layers=single_file.numbered(shapes, f"{DROPPED}encoder.layers."),
+        num_hidden_layers=numbered(shapes, f"{DROPPED}encoder.layers."),
         projection_dim=tokens[1],
         hidden_act="quick_gelu",
         intermediate_size=shapes[f"{DROPPED}encoder.layers.0.mlp.fc1.weight"][0],
@@ -217,7 +146,7 @@ def t5_config(shapes: dict[str, tuple[int, ...]]) -> T5Config:
         num_heads=heads,
         relative_attention_num_buckets=buckets,
         d_ff=shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0],
-        num_layers=single_file.numbered(shapes, "encoder.block."),
+        num_layers=numbered(shapes, "encoder.block."),
         feed_forward_proj="gated-gelu",
         use_cache=False,
         dropout_rate=0.0,

@@ -18,9 +18,9 @@ from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import frozen_linear
+from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Start
 from fluxbooth.models.flux1 import components, loading, single_file
-from fluxbooth.models.registry import Base
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
 

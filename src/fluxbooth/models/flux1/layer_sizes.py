@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluxbooth.models import weight_files
+from fluxbooth.models.flux1 import files
 
 Size = tuple[int, int]  # outputs, inputs
 FREQUENCIES = 256  # numbers that a time or a guidance is told with
@@ -93,7 +94,7 @@ def _of_folder(path: Path) -> _Network:
 
 def _of_file(path: Path) -> _Network:
     shapes = {
-        name.removeprefix(weight_files.ALL_IN_ONE): shape
+        name.removeprefix(files.ALL_IN_ONE): shape
         for name, shape in weight_files.shapes(path).items()
     }
 

@@ -22,27 +22,18 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fluxbooth.errors import InputError
+from fluxbooth.models import weight_files
+from fluxbooth.models.flux1 import files
+from fluxbooth.models.flux1.files import ALL_IN_ONE
 from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, norm_of, parts_of
-from fluxbooth.models.weight_files import ALL_IN_ONE
+from fluxbooth.models.flux1.size import (
+    QUANTISER_KEYS,
+    ROPE_AXES,
+    autoencoder_config,
+    network_config,
+)
 
 Put = Callable[[str, Tensor], None]  # gives a weight, by its name, its place in a network
-ROPE_AXES = (16, 56, 56)  # of FLUX.1's heads of 128; the one thing that no shape tells
-# what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor
-# of a weight matters here
-QUANTISER_KEYS = (
-    ".scale_weight",
-    ".weight_scale",
-    ".scale_input",
-    ".input_scale",
-    ".comfy_quant",
-    "scaled_fp8",
-)
-# of FLUX.1's autoencoder, what no shape tells
-AUTOENCODER: dict[str, Any] = {
-    "_class_name": "AutoencoderKL", "norm_num_groups": 32, "sample_size": 1024,
-    "scaling_factor": 0.3611, "shift_factor": 0.1159, "force_upcast": True, "use_quant_conv": False,
-    "use_post_quant_conv": False, "mid_block_add_attention": True,
-}  # fmt: skip
 
 
 def transformer(
@@ -59,14 +50,8 @@ def transformer(
 
 def empty(path: str | Path, axes: Sequence[int] = ROPE_AXES) -> FluxTransformer2DModel:
     """The network of a file in the original layout, without its weights."""
-    with opened(path, ALL_IN_ONE) as file:
-        try:
-            config = _config(file.shapes, axes)
-        except KeyError as error:
-            raise InputError(
-                f"{path} is no FLUX.1 network in the original layout, it lacks {error}: use "
-                "flux1-dev.safetensors."
-            ) from error
+    shapes = files.under(weight_files.shapes(Path(path)), ALL_IN_ONE)
+    config = network_config(path, shapes, axes)
     with init_empty_weights():
         return FluxTransformer2DModel(**config)
 
@@ -161,23 +146,6 @@ def opened(path: str | Path, prefix: str) -> Iterator[Weights]:
         yield Weights(path, file, prefix)
 
 
-def _config(shapes: dict[str, tuple[int, ...]], axes: Sequence[int]) -> dict[str, Any]:
-    width = shapes["img_in.weight"][0]
-    head = shapes["double_blocks.0.img_attn.norm.query_norm.scale"][0]
-    return {
-        "in_channels": shapes["img_in.weight"][1],
-        "out_channels": shapes["final_layer.linear.weight"][0],
-        "num_layers": numbered(shapes, "double_blocks."),
-        "num_single_layers": numbered(shapes, "single_blocks."),
-        "attention_head_dim": head,
-        "num_attention_heads": width // head,
-        "joint_attention_dim": shapes["txt_in.weight"][1],
-        "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
-        "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
-        "axes_dims_rope": tuple(axes),
-    }
-
-
 def _parts(name: str, value: Tensor) -> Iterator[tuple[str, Tensor]]:
     """diffusers' parameters that one of the original's is split into."""
     norm = norm_of(name)
@@ -203,40 +171,10 @@ def autoencoder(path: str | Path, dtype: torch.dtype) -> AutoencoderKL:
     Raises InputError, naming the file, for another kind.
     """
     with opened(path, "vae.") as file:
-        config = autoencoder_config(file)
+        config = autoencoder_config(path, file.shapes)
         weights: Any = {name: file.weight(name) for name in file.weights()}
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(config))
         return AutoencoderKL.from_single_file(
             weights, config=folder, dtype=dtype, local_files_only=True
         )
-
-
-def autoencoder_config(file: Weights) -> dict[str, Any]:
-    """The autoencoder's architecture from the shapes of its weights.
-
-    Raises InputError, naming the file, for another kind.
-    """
-    shapes = file.shapes
-    if (
-        "decoder.conv_in.weight" not in shapes
-        or "encoder.down.0.block.0.conv1.weight" not in shapes
-    ):
-        raise InputError(f"{file.path} holds no autoencoder: use ae.safetensors.")
-    levels = numbered(shapes, "encoder.down.")
-    return AUTOENCODER | {
-        "latent_channels": shapes["decoder.conv_in.weight"][1],
-        "layers_per_block": numbered(shapes, "encoder.down.0.block."),
-        "block_out_channels": [
-            shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)
-        ],
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-    }
-
-
-def numbered(shapes: dict[str, tuple[int, ...]], prefix: str) -> int:
-    """How many layers are numbered after a prefix."""
-    return len(
-        {name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)}
-    )

@@ -1,29 +1,147 @@
-"""How large a FLUX.1 base is, from its configuration alone. No torch, no weights."""
+"""How large a FLUX.1 base is, from configurations and headers alone. No torch, no weights."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from fluxbooth.errors import InputError
 from fluxbooth.memory.size import FLUX1, Shape
 from fluxbooth.models import weight_files
+from fluxbooth.models.flux1 import files
+from fluxbooth.models.flux1.files import Shapes
+
+ROPE_AXES = (16, 56, 56)  # of FLUX.1's heads of 128; the one thing that no shape tells
+# what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor
+# of a weight matters here
+QUANTISER_KEYS = (
+    ".scale_weight",
+    ".weight_scale",
+    ".scale_input",
+    ".input_scale",
+    ".comfy_quant",
+    "scaled_fp8",
+)
+# of FLUX.1's autoencoder, what no shape tells
+AUTOENCODER: dict[str, Any] = {
+    "_class_name": "AutoencoderKL", "norm_num_groups": 32, "sample_size": 1024,
+    "scaling_factor": 0.3611, "shift_factor": 0.1159, "force_upcast": True, "use_quant_conv": False,
+    "use_post_quant_conv": False, "mid_block_add_attention": True,
+}  # fmt: skip
 
 
 def of(source: str) -> Shape:
-    """The shape of a base's source: read from its diffusers folder or single file, or that of
+    """The size of a base's source: read from its diffusers folder or single file, or that of
     FLUX.1, which all others have."""
     path = Path(source)
     if path.is_file():
-        from fluxbooth.models.flux1 import components  # loads torch
-
-        return components.shape(path)
-    return read(path) if path.is_dir() else FLUX1
+        return of_file(path)
+    return of_folder(path) if path.is_dir() else FLUX1
 
 
-def read(folder: Path) -> Shape:
-    """The shape of a diffusers folder, from its configuration and the headers of its weights."""
-    network = json.loads((folder / "transformer" / "config.json").read_text())
+def of_folder(folder: Path) -> Shape:
+    """The size of a diffusers folder, from its configuration and the headers of its weights."""
     autoencoder = json.loads((folder / "vae" / "config.json").read_text())
+    return _shape(
+        json.loads((folder / "transformer" / "config.json").read_text()),
+        encoders=weight_files.numbers(folder / "text_encoder")
+        + weight_files.numbers(folder / "text_encoder_2"),
+        autoencoder=weight_files.numbers(folder / "vae"),
+        channels=autoencoder["block_out_channels"][0],
+    )
+
+
+def of_file(path: Path) -> Shape:
+    """The size of the network in a file and of what belongs to it, from the files' headers.
+
+    Raises InputError if one of them is missing or is another model's.
+    """
+    counts: dict[tuple[str, str], int] = {}
+    for kind in (files.CLIP, files.T5):
+        place = files.component(path, kind)
+        counts[kind] = (
+            weight_files.numbers(place) if place.is_dir() else _numbers(_shapes(place, kind[0]))
+        )
+    place = files.component(path, files.VAE)
+    shapes = _shapes(place, files.VAE[0])
+    return _shape(
+        network_config(path, files.under(weight_files.shapes(path), files.ALL_IN_ONE)),
+        encoders=counts[files.CLIP] + counts[files.T5],
+        autoencoder=_numbers(shapes),
+        channels=autoencoder_config(place, shapes)["block_out_channels"][0],
+    )
+
+
+def network_config(
+    path: str | Path, shapes: Shapes, axes: Sequence[int] = ROPE_AXES
+) -> dict[str, Any]:
+    """The architecture of a network in the original layout, from the shapes of its weights.
+
+    Raises InputError, naming the file, for another kind.
+    """
+    try:
+        width = shapes["img_in.weight"][0]
+        head = shapes[files.FIRST][0]
+        return {
+            "in_channels": shapes["img_in.weight"][1],
+            "out_channels": shapes["final_layer.linear.weight"][0],
+            "num_layers": numbered(shapes, "double_blocks."),
+            "num_single_layers": numbered(shapes, "single_blocks."),
+            "attention_head_dim": head,
+            "num_attention_heads": width // head,
+            "joint_attention_dim": shapes["txt_in.weight"][1],
+            "pooled_projection_dim": shapes["vector_in.in_layer.weight"][1],
+            "guidance_embeds": "guidance_in.in_layer.weight" in shapes,
+            "axes_dims_rope": tuple(axes),
+        }
+    except KeyError as error:
+        raise InputError(
+            f"{path} is no FLUX.1 network in the original layout, it lacks {error}: use "
+            "flux1-dev.safetensors."
+        ) from error
+
+
+def autoencoder_config(path: str | Path, shapes: Shapes) -> dict[str, Any]:
+    """The autoencoder's architecture from the shapes of its weights.
+
+    Raises InputError, naming the file, for another kind.
+    """
+    if (
+        "decoder.conv_in.weight" not in shapes
+        or "encoder.down.0.block.0.conv1.weight" not in shapes
+    ):
+        raise InputError(f"{path} holds no autoencoder: use ae.safetensors.")
+    levels = numbered(shapes, "encoder.down.")
+    return AUTOENCODER | {
+        "latent_channels": shapes["decoder.conv_in.weight"][1],
+        "layers_per_block": numbered(shapes, "encoder.down.0.block."),
+        "block_out_channels": [
+            shapes[f"encoder.down.{level}.block.0.conv1.weight"][0] for level in range(levels)
+        ],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+    }
+
+
+def numbered(shapes: Shapes, prefix: str) -> int:
+    """How many layers are numbered after a prefix."""
+    return len(
+        {name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)}
+    )
+
+
+def _shapes(path: Path, prefix: str) -> Shapes:
+    return files.under(weight_files.shapes(path), prefix)
+
+
+def _numbers(shapes: Shapes) -> int:
+    return sum(math.prod(s) for name, s in shapes.items() if not name.endswith(QUANTISER_KEYS))
+
+
+def _shape(network: dict[str, Any], *, encoders: int, autoencoder: int, channels: int) -> Shape:
     heads = network["num_attention_heads"]
     return Shape(
         network["num_layers"],
@@ -34,8 +152,7 @@ def read(folder: Path) -> Shape:
         network["pooled_projection_dim"],
         network["guidance_embeds"],
         network["in_channels"],
-        encoders=weight_files.numbers(folder / "text_encoder")
-        + weight_files.numbers(folder / "text_encoder_2"),
-        autoencoder=weight_files.numbers(folder / "vae"),
-        autoencoder_channels=autoencoder["block_out_channels"][0],
+        encoders=encoders,
+        autoencoder=autoencoder,
+        autoencoder_channels=channels,
     )

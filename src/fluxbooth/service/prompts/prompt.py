@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from fluxbooth.models import registry
 from fluxbooth.prompts import language
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
@@ -34,7 +35,7 @@ from fluxbooth.specs import GenerateSpec
 TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE)
 BROKEN_TAG = re.compile(r"<\s*(lora|faceid)\s*:", re.IGNORECASE)
 CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
-STEPS, GUIDANCE, FAST_STEPS = 28, 3.5, 30
+FAST_STEPS = 30
 FIELDS = tuple(PROMPT_FIELDS)
 # what decides the picture: a repeated prompt that agrees on all of it is the same prompt
 SIGNATURE = (*FIELDS, "text", "callback", "num_images")
@@ -393,13 +394,12 @@ def spec_of(
     A seed that was not asked for is drawn now, so that a repeated job draws the same.
     """
     fast = any(map(is_fast, tunes))
-    steps = form.steps or STEPS
     spec: dict[str, Any] = {
         "base": "nano" if fast else settings.base_of(tune_id),
         "num_images": form.num_images,
-        "steps": min(steps, FAST_STEPS) if fast else steps,
+        "steps": min(form.steps, FAST_STEPS) if fast and form.steps else form.steps,
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
-        "guidance": GUIDANCE if form.cfg_scale is None else form.cfg_scale,
+        "guidance": form.cfg_scale,
     }
     if form.w and form.h:
         spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
@@ -407,7 +407,8 @@ def spec_of(
         spec["aspect_ratio"] = (
             form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
         )
-    return GenerateSpec.read(spec).model_dump(mode="json", exclude_none=True)
+    drawn = registry.resolve_drawing(GenerateSpec.read(spec))
+    return drawn.model_dump(mode="json", exclude_none=True)
 
 
 __all__ = [

@@ -1,0 +1,38 @@
+"""A base: the row of a model that can be trained or drawn with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Base:
+    """What is known of a model before its weights are read.
+
+    Areas are in pixels, lengths in tokens.
+    """
+
+    name: str
+    family: str  # package of fluxbooth.models that runs it
+    source: str  # diffusers folder, file or Hugging Face id of the weights that generate
+    train_source: str  # the weights to train on; the same but for distilled models
+    licence: str
+    native_area: int  # a square of the side it is at home at
+    largest_area: int  # beyond this it repeats itself
+    text_length: int  # of the encoder that reads most of a text
+    learning_rate: float
+    batch_size: int
+    resolutions: tuple[int, ...]
+    trains: bool = True
+    small: bool = False  # a picture or a step of it is too little work for two threads
+    steps: int = 28  # of sampling
+    guidance: float | None = 3.5  # that the network is told; None: it knows none
+    # commit of the Hugging Face repository; None: unknown until `models pull` records one
+    revision: str | None = None
+    # what its unquantised weights and its LoRA files are kept in
+    stored: Literal["bfloat16", "float32"] = "bfloat16"
+
+    @property
+    def native_side(self) -> int:
+        return round(self.native_area**0.5)
