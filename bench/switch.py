@@ -25,7 +25,7 @@ from torch import nn
 
 from bench import bases
 from fluxbooth import GenerateSpec, generate
-from fluxbooth.lora.inference import Shelf, worn
+from fluxbooth.lora.inference import AdapterCache, apply_loras
 from fluxbooth.models import loader, registry
 from fluxbooth.models.flux1.family import Flux1
 
@@ -95,14 +95,17 @@ def switches(work: Path, count: int) -> dict[str, Any]:
     rows: dict[str, Any] = {"LoRA, MB": size / 1e6, "loras": count}
     rows["copy in main memory"] = milliseconds(lambda _: target.copy_(source), paths)
 
-    def wear(shelf: Shelf) -> Callable[[Path], None]:
+    def wear(cache: AdapterCache) -> Callable[[Path], None]:
         def change(path: Path) -> None:
-            with worn(family, [(shelf.fetch(path, family), 1.0)]):
+            with apply_loras(family, [(cache.fetch(path, family), 1.0)]):
                 pass
 
         return change
 
-    kept, copied = Shelf(2 * size * len(paths), mapped=True), Shelf(2 * size * len(paths))
+    kept, copied = (
+        AdapterCache(2 * size * len(paths), mapped=True),
+        AdapterCache(2 * size * len(paths)),
+    )
     rows["fluxbooth, read anew"] = milliseconds(wear(kept), paths[1:])
     rows["fluxbooth, read anew into memory of its own"] = milliseconds(wear(copied), paths[1:])
     rows["fluxbooth, from main memory"] = milliseconds(wear(kept), paths[1:])
@@ -137,7 +140,7 @@ def pictures(work: Path, counts: Sequence[int], number: int, steps: int) -> dict
     counts by turns."""
     family = loader.load("nano", dtype="float32")
     paths = files(work / "pictures", family, max(counts))
-    shelves = {count: Shelf(most_bytes=SLOTS * paths[0].stat().st_size) for count in counts}
+    shelves = {count: AdapterCache(most_bytes=SLOTS * paths[0].stat().st_size) for count in counts}
     wanted = {count: order(count, number + 1) for count in counts}
     times: dict[int, list[float]] = {count: [] for count in counts}
     for _, count in itertools.product(range(number + 1), counts):
@@ -145,7 +148,7 @@ def pictures(work: Path, counts: Sequence[int], number: int, steps: int) -> dict
             base="nano", steps=steps, seed=0, loras=(str(paths[next(wanted[count])]),)
         )
         began = time.process_time()
-        generate(["a man at the beach"], spec, family=family, shelf=shelves[count])
+        generate(["a man at the beach"], spec, family=family, cache=shelves[count])
         times[count].append(time.process_time() - began)
     rows = {f"{count} LoRAs": 1 / statistics.median(times[count][1:]) for count in counts}
     return rows | {"last over first": rows[f"{counts[-1]} LoRAs"] / rows[f"{counts[0]} LoRAs"]}

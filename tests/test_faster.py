@@ -7,7 +7,7 @@ import pytest
 
 from fluxbooth import GenerateSpec, generate
 from fluxbooth.generation import speedups
-from fluxbooth.lora.inference import Shelf
+from fluxbooth.lora.inference import AdapterCache
 from fluxbooth.models import loader
 
 TEXT = "a man with glasses, at the beach"
@@ -61,7 +61,7 @@ def test_a_large_picture_is_decoded_in_tiles(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     family = loader.load("nano", dtype="float32")
-    shelf = Shelf()
+    cache = AdapterCache()
     spec = GenerateSpec(base="nano", steps=1, seed=3)
     encoded = []
     encode = family.encode_text
@@ -69,7 +69,7 @@ def test_a_text_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
         family, "encode_text", lambda texts, length: encoded.append(texts) or encode(texts, length)
     )
     first, other, again = (
-        generate([text], spec, family=family, shelf=shelf)[0] for text in (TEXT, "a woman", TEXT)
+        generate([text], spec, family=family, cache=cache)[0] for text in (TEXT, "a woman", TEXT)
     )
     assert encoded == [[TEXT], ["a woman"]]
     assert np.array_equal(np.asarray(first.image), np.asarray(again.image))

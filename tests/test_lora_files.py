@@ -19,7 +19,7 @@ from fluxbooth.files import save_tensors
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora import training as lora_training
 from fluxbooth.lora.convert import convert
-from fluxbooth.lora.inference import Shelf, _Branch, worn
+from fluxbooth.lora.inference import AdapterCache, _Branch, apply_loras
 from fluxbooth.lora.layers import Layer, LowRank
 from fluxbooth.models import frozen_linear, loader, registry
 from fluxbooth.models.family import Family
@@ -67,7 +67,7 @@ def matrices(family: Family) -> dict[str, Tensor]:
 def test_what_is_drawn_with_is_what_the_file_means(
     tmp_path: Path, resident: Family, case: Case
 ) -> None:
-    with worn(resident, [(Shelf().fetch(case.write(tmp_path), resident), 1.0)]):
+    with apply_loras(resident, [(AdapterCache().fetch(case.write(tmp_path), resident), 1.0)]):
         with_it = matrices(resident)
     assert case.changes.keys() <= with_it.keys() == WEIGHTS.keys()
     for layer, weight in WEIGHTS.items():
@@ -116,7 +116,7 @@ def test_by_way_of_kohyas_format_it_draws_the_same(
     tmp_path: Path, resident: Family, case: Case
 ) -> None:
     convert(case.write(tmp_path), tmp_path / "k.safetensors", "kohya")
-    with worn(resident, [(Shelf().fetch(tmp_path / "k.safetensors", resident), 1.0)]):
+    with apply_loras(resident, [(AdapterCache().fetch(tmp_path / "k.safetensors", resident), 1.0)]):
         with_it = matrices(resident)
     for layer, change in case.changes.items():
         torch.testing.assert_close(with_it[layer] - WEIGHTS[layer], change, rtol=1e-4, atol=1e-4)
@@ -128,7 +128,7 @@ def test_what_will_not_do_is_refused_with_its_reason(
 ) -> None:
     path = case.write(tmp_path)
     with pytest.raises(InputError, match=rf"{re.escape(str(path))} .*({case.refused})"):
-        Shelf().fetch(path, resident)
+        AdapterCache().fetch(path, resident)
 
 
 def test_the_command_line_says_the_reason_and_ends(
@@ -161,7 +161,7 @@ def test_peft_tells_the_strength_in_a_file_beside(tmp_path: Path, resident: Fami
     path = tmp_path / "adapter_model.safetensors"
     save_file(lora_files.named(plain, "base_model.model."), path)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 12}))
-    with worn(resident, [(Shelf().fetch(path, resident), 0.5)]):
+    with apply_loras(resident, [(AdapterCache().fetch(path, resident), 0.5)]):
         change = matrices(resident)[lora_files.Q] - WEIGHTS[lora_files.Q]
     torch.testing.assert_close(
         change, 0.5 * lora_files.products(plain, 3)[lora_files.Q], rtol=1e-4, atol=1e-5
@@ -175,8 +175,8 @@ def test_loras_of_several_kinds_on_one_layer_add_up(tmp_path: Path, resident: Fa
         for case in READ
         if case.name in ("plain", "dora", "loha", "lokr_fused", "kohya_dora_inputs")
     ]
-    loras = [(Shelf().fetch(case.write(tmp_path), resident), 1.0) for case in chosen]
-    with worn(resident, loras):
+    loras = [(AdapterCache().fetch(case.write(tmp_path), resident), 1.0) for case in chosen]
+    with apply_loras(resident, loras):
         with_them = matrices(resident)
     for layer, weight in WEIGHTS.items():
         expected = sum((wanted(case, layer) for case in chosen), torch.zeros_like(weight))
@@ -192,7 +192,7 @@ def test_a_bias_is_added(tmp_path: Path, resident: Family) -> None:
     layer, zero = resident.network.get_submodule(lora_files.Q), torch.zeros(1, 256)
     with (
         torch.no_grad(),
-        worn(resident, [(Shelf().fetch(tmp_path / "a.safetensors", resident), 0.5)]),
+        apply_loras(resident, [(AdapterCache().fetch(tmp_path / "a.safetensors", resident), 0.5)]),
     ):
         torch.testing.assert_close(layer(zero)[0], layer.bias + 0.5 * bias)
     convert(tmp_path / "a.safetensors", tmp_path / "d.safetensors", "diffusers")

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from fluxbooth import InputError, TrainSpec, train
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.training.distributed import Crew
+from fluxbooth.training.distributed import ProcessGroup
 from tests.forked import Command
 from tests.service.server import free_port
 
@@ -77,7 +77,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, alone: Path) -> None:
     """As a launcher starts them, by the variables that it sets."""
     out, port = tmp_path / "two", str(free_port())
-    crew = [
+    group = [
         Command(
             *flags(out),
             WORLD_SIZE="2",
@@ -88,7 +88,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path: Path, alone: 
         )
         for rank in "01"
     ]
-    (code, events, said), other = [command.finish() for command in crew]
+    (code, events, said), other = [command.finish() for command in group]
     assert (code, other[:2]) == (0, (0, [])), said + other[2]
     check_same(out, events, alone, resumed_at=0)
 
@@ -140,9 +140,13 @@ def check_same(out: Path, events: list[dict[str, Any]], alone: Path, *, resumed_
 
 
 def test_a_batch_is_split_without_rest() -> None:
-    assert [Crew(rank, 3).part(6) for rank in range(3)] == [slice(0, 2), slice(2, 4), slice(4, 6)]
-    assert Crew(1, 2).whole(SPEC).batch_size == 4
-    alone = Crew()
+    assert [ProcessGroup(rank, 3).part(6) for rank in range(3)] == [
+        slice(0, 2),
+        slice(2, 4),
+        slice(4, 6),
+    ]
+    assert ProcessGroup(1, 2).whole(SPEC).batch_size == 4
+    alone = ProcessGroup()
     value = [torch.tensor([1.0, 2.0])]
     alone.average(value)
     assert (

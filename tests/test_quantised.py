@@ -20,7 +20,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.hardware import Room
 from fluxbooth.lora import training as lora_training
 from fluxbooth.lora.file import read
-from fluxbooth.lora.inference import Shelf, worn
+from fluxbooth.lora.inference import AdapterCache, apply_loras
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry
@@ -193,7 +193,7 @@ def check_loras(
         with torch.no_grad():
             before = velocity(family)
             for trained, path in loras.items():
-                with worn(family, [(Shelf().fetch(path, family), 1.0)]):
+                with apply_loras(family, [(AdapterCache().fetch(path, family), 1.0)]):
                     changes[trained, serving] = velocity(family) - before
     for (trained, serving), change in changes.items():
         difference = apart(change, changes[trained, "none"])

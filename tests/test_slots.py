@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fluxbooth import GenerateSpec, InputError, generate
 from fluxbooth.lora import training as lora_training
-from fluxbooth.lora.inference import Shelf, worn
+from fluxbooth.lora.inference import AdapterCache, apply_loras
 from fluxbooth.models import loader
 from fluxbooth.models.family import Family
 
@@ -71,7 +71,7 @@ def freshly_loaded(*loras: tuple[Path, float]) -> torch.Tensor:
 
 def test_whatever_was_worn_before_it_is_as_a_fresh_load(tmp_path: Path, resident: Family) -> None:
     """Of any rank, on fewer layers, two at once, a DoRA: each after the others."""
-    plain, shelf = velocity(resident), Shelf()
+    plain, cache = velocity(resident), AdapterCache()
     small = made(tmp_path / "small.safetensors", resident, 2, 1)
     large = made(tmp_path / "large.safetensors", resident, 24, 2)
     few = made(tmp_path / "few.safetensors", resident, 4, 3, every=5)
@@ -84,7 +84,9 @@ def test_whatever_was_worn_before_it_is_as_a_fresh_load(tmp_path: Path, resident
         [(few, 0.5), (small, -0.8)],
         [(dora, 1.0), (few, 1.0)],
     ):
-        with worn(resident, [(shelf.fetch(path, resident), weight) for path, weight in loras]):
+        with apply_loras(
+            resident, [(cache.fetch(path, resident), weight) for path, weight in loras]
+        ):
             with_them = velocity(resident)
         torch.testing.assert_close(with_them, freshly_loaded(*loras), rtol=1e-4, atol=1e-5)
         assert (with_them - plain).abs().max() > 1e-2
@@ -94,8 +96,11 @@ def test_whatever_was_worn_before_it_is_as_a_fresh_load(tmp_path: Path, resident
 def test_a_training_begins_on_the_plain_base_after_a_picture(
     tmp_path: Path, resident: Family
 ) -> None:
-    shelf, path = Shelf(), made(tmp_path / "one.safetensors", resident, 4, 1)
-    with pytest.raises(KeyboardInterrupt), worn(resident, [(shelf.fetch(path, resident), 1.0)]):
+    cache, path = AdapterCache(), made(tmp_path / "one.safetensors", resident, 4, 1)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        apply_loras(resident, [(cache.fetch(path, resident), 1.0)]),
+    ):
         raise KeyboardInterrupt  # a cancel
     targets = resident.adapter_targets()
     with lora_training.removed_after(resident):
@@ -107,11 +112,11 @@ def test_a_training_begins_on_the_plain_base_after_a_picture(
 def test_a_lora_is_read_once_and_again_when_its_file_is_another(
     tmp_path: Path, resident: Family
 ) -> None:
-    shelf, path = Shelf(), made(tmp_path / "one.safetensors", resident, 2, 1)
-    first = shelf.fetch(path, resident)
-    assert shelf.fetch(path, resident) is first
+    cache, path = AdapterCache(), made(tmp_path / "one.safetensors", resident, 2, 1)
+    first = cache.fetch(path, resident)
+    assert cache.fetch(path, resident) is first
     made(path, resident, 3, 2)
-    assert shelf.fetch(path, resident).file.rank == 3
+    assert cache.fetch(path, resident).file.rank == 3
     assert first.file.rank == 2
 
 
@@ -122,12 +127,12 @@ def test_a_lora_is_worn_as_it_was_read_whatever_becomes_of_its_file(
         made(tmp_path / f"{name}.safetensors", resident, 2, 1) for name in "ab"
     )
     expected = freshly_loaded((removed, 1.0))
-    copied = Shelf().fetch(written_into, resident)
-    mapped = Shelf(mapped=True).fetch(removed, resident)
+    copied = AdapterCache().fetch(written_into, resident)
+    mapped = AdapterCache(mapped=True).fetch(removed, resident)
     written_into.write_bytes(bytes(written_into.stat().st_size))
     removed.unlink()
     for adapter in (copied, mapped):
-        with worn(resident, [(adapter, 1.0)]):
+        with apply_loras(resident, [(adapter, 1.0)]):
             torch.testing.assert_close(velocity(resident), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -148,7 +153,7 @@ def test_any_dtype_and_any_place_in_the_file_will_do(
         + path.read_bytes()[8 + length :]
     )
     for file in (path, odd):
-        for name, layer in Shelf(mapped=mapped).fetch(file, resident).layers.items():
+        for name, layer in AdapterCache(mapped=mapped).fetch(file, resident).layers.items():
             assert layer.plain
             assert torch.equal(
                 layer.plain.down, halves.pop(f"transformer.{name}.lora_A.weight").float()
@@ -161,21 +166,21 @@ def test_any_dtype_and_any_place_in_the_file_will_do(
 
 
 def test_what_is_expected_is_read_before_it_is_fetched(tmp_path: Path, resident: Family) -> None:
-    shelf, path = Shelf(), made(tmp_path / "one.safetensors", resident, 2, 1)
-    assert shelf.expect(path, resident).result(timeout=60) is shelf.fetch(path, resident)
+    cache, path = AdapterCache(), made(tmp_path / "one.safetensors", resident, 2, 1)
+    assert cache.expect(path, resident).result(timeout=60) is cache.fetch(path, resident)
 
 
 def test_those_used_longest_ago_leave(tmp_path: Path, resident: Family) -> None:
     a, b, c = (
         made(tmp_path / f"{name}.safetensors", resident, 2, seed) for seed, name in enumerate("abc")
     )
-    shelf = Shelf(most_bytes=2 * a.stat().st_size)
-    kept, left = shelf.fetch(a, resident), shelf.fetch(b, resident)
-    shelf.fetch(a, resident)
-    shelf.fetch(c, resident)
-    assert shelf.fetch(a, resident) is kept
-    assert shelf.fetch(b, resident) is not left
-    alone = Shelf(most_bytes=1)
+    cache = AdapterCache(most_bytes=2 * a.stat().st_size)
+    kept, left = cache.fetch(a, resident), cache.fetch(b, resident)
+    cache.fetch(a, resident)
+    cache.fetch(c, resident)
+    assert cache.fetch(a, resident) is kept
+    assert cache.fetch(b, resident) is not left
+    alone = AdapterCache(most_bytes=1)
     assert alone.fetch(a, resident).layers.keys() == kept.layers.keys()
 
 
@@ -189,18 +194,18 @@ def test_half_a_lora_is_refused(tmp_path: Path, resident: Family) -> None:
         InputError,
         match=r"only a part of transformer\.transformer_blocks\.0\.attn\.to_q .*download",
     ):
-        Shelf().fetch(path, resident)
+        AdapterCache().fetch(path, resident)
 
 
 def test_pictures_of_a_resident_base_are_those_of_a_fresh_one(
     tmp_path: Path, resident: Family, lora: Path
 ) -> None:
-    shelf, text = Shelf(), "a man at the beach"
+    cache, text = AdapterCache(), "a man at the beach"
     spec = QUICK.model_copy(update={"loras": (f"{lora}:0.9",)})
     other = made(tmp_path / "other.safetensors", resident, 8, 1)
     generate(
-        [text], QUICK.model_copy(update={"loras": (str(other),)}), family=resident, shelf=shelf
+        [text], QUICK.model_copy(update={"loras": (str(other),)}), family=resident, cache=cache
     )
-    again = generate([text], spec, family=resident, shelf=shelf)[0]
+    again = generate([text], spec, family=resident, cache=cache)[0]
     fresh = generate([text], spec)[0]
     assert np.array_equal(np.asarray(again.image), np.asarray(fresh.image))

@@ -11,7 +11,7 @@ from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.transitions import Results
+from fluxbooth.service.transitions import Transitions
 from tests.service.claude import Claude
 from tests.service.installation import Installation
 from tests.service.server import Receiver, Server
@@ -46,7 +46,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     )
     database, sign = opening.opened(settings), Signer(b"secret", settings.url)
     jobs = JobEngine(settings, sign)
-    yield Installation(settings, Results(settings, database, Store(settings.data), jobs))
+    yield Installation(settings, Transitions(settings, database, Store(settings.data), jobs))
     jobs.close()
 
 

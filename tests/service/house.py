@@ -18,14 +18,14 @@ from fluxbooth.service import installation
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.transitions import Results
+from fluxbooth.service.transitions import Transitions
 from fluxbooth.web.app import create_app
 from tests.service.installation import Installation
 from tests.service.server import free_port, until
 
 
 @dataclass(frozen=True)
-class House(Installation):
+class InProcessServer(Installation):
     """An installation whose API answers. `http` has the owner's key."""
 
     http: httpx.Client
@@ -53,7 +53,7 @@ def client(settings: Settings, key: str) -> httpx.Client:
 
 
 @contextlib.contextmanager
-def house(blank: Path, data: Path, **settings: Any) -> Iterator[House]:
+def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InProcessServer]:
     """Opens a house over a copy of `blank`, a migrated database."""
     data.mkdir()
     with sqlite3.connect(blank) as source, sqlite3.connect(data / "fluxbooth.sqlite") as target:
@@ -66,9 +66,9 @@ def house(blank: Path, data: Path, **settings: Any) -> Iterator[House]:
     thread.start()
     until(lambda: server.started, "the house is open")
     services = app.state.services
-    results = Results(chosen, services.db, services.store, services.jobs)
+    results = Transitions(chosen, services.db, services.store, services.jobs)
     with services.db.write() as session:
         key = accounts.create_key(session, installation.first_account(session), "", services.secret)
-    yield House(chosen, results, client(chosen, key), services.secret)
+    yield InProcessServer(chosen, results, client(chosen, key), services.secret)
     server.should_exit = True
     thread.join()

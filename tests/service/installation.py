@@ -22,7 +22,7 @@ from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.transitions import Results
+from fluxbooth.service.transitions import Transitions
 from fluxbooth.service.tunes import tune as tunes
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
@@ -69,7 +69,7 @@ class Sent:
 @dataclass(frozen=True)
 class Installation:
     settings: Settings
-    results: Results
+    results: Transitions
 
     def account(self, **options: bool) -> int:
         with self.results.db.write() as session:

@@ -26,8 +26,8 @@ from fluxbooth.service.accounts import quotas, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
 from fluxbooth.service.jobs import priority
-from fluxbooth.web.rate_limit import SAVED, Pace
-from tests.service.house import House, house
+from fluxbooth.web.rate_limit import SAVED, RateLimiter
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.server import Receiver, pictures
 
 Json = dict[str, Any]
@@ -35,33 +35,35 @@ DAY = 24 * priority.HOUR
 
 
 @pytest.fixture(scope="module")
-def town(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def town(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A house with limits and prices."""
     limits: Json = {"waiting_jobs": 3, "stored_mb": 1, "prices": {"picture": 1000}}
-    with house(blank, tmp_path_factory.mktemp("town") / "data", **limits) as opened:
+    with in_process_server(blank, tmp_path_factory.mktemp("town") / "data", **limits) as opened:
         yield opened
 
 
 class Operator:
     """The command line beside the server. What it says comes back as bytes."""
 
-    def __init__(self, house: House, said: pytest.CaptureFixture[bytes]) -> None:
-        self.house, self.said = house, said
+    def __init__(
+        self, in_process_server: InProcessServer, said: pytest.CaptureFixture[bytes]
+    ) -> None:
+        self.in_process_server, self.said = in_process_server, said
 
     def __call__(self, *arguments: str) -> bytes:
         self.said.readouterr()
-        status = main([*arguments, "--data", str(self.house.settings.data)])
+        status = main([*arguments, "--data", str(self.in_process_server.settings.data)])
         (out, err) = self.said.readouterr()
         assert status == 0, err
         return out
 
     def refused(self, *arguments: str) -> str:
-        assert main([*arguments, "--data", str(self.house.settings.data)]) == 2
+        assert main([*arguments, "--data", str(self.in_process_server.settings.data)]) == 2
         return self.said.readouterr().err.decode()
 
 
 @pytest.fixture
-def operate(town: House, capsysbinary: pytest.CaptureFixture[bytes]) -> Operator:
+def operate(town: InProcessServer, capsysbinary: pytest.CaptureFixture[bytes]) -> Operator:
     return Operator(town, capsysbinary)
 
 
@@ -78,20 +80,24 @@ def new_tune(client: httpx.Client, title: str = "t", **fields: str) -> httpx.Res
 
 def test_an_account_asks_at_its_own_pace() -> None:
     clock = [0.0]
-    pace = Pace(lambda: clock[0])
-    assert [pace.wait(1, 2) for _ in range(2 * SAVED)] == [0] * 2 * SAVED
-    assert pace.wait(1, 2) == 0.5 and pace.wait(1, 2) == 0.5  # a refusal does not count
-    assert pace.wait(2, 2) == 0
+    rate_limiter = RateLimiter(lambda: clock[0])
+    assert [rate_limiter.wait(1, 2) for _ in range(2 * SAVED)] == [0] * 2 * SAVED
+    assert (
+        rate_limiter.wait(1, 2) == 0.5 and rate_limiter.wait(1, 2) == 0.5
+    )  # a refusal does not count
+    assert rate_limiter.wait(2, 2) == 0
     clock[0] = 0.5
-    assert pace.wait(1, 2) == 0 and pace.wait(1, 2) == 0.5
+    assert rate_limiter.wait(1, 2) == 0 and rate_limiter.wait(1, 2) == 0.5
     clock[0] = 1000
-    assert [pace.wait(1, 2) for _ in range(2 * SAVED + 1)][-2:] == [0, 0.5]
-    assert pace.wait(1, 0) == 0 and pace.wait(1, 2) == 0.5  # a limit that is lifted for a while
-    assert (pace.wait(3, 0.01), pace.wait(3, 0.01)) == (0, 100)
+    assert [rate_limiter.wait(1, 2) for _ in range(2 * SAVED + 1)][-2:] == [0, 0.5]
+    assert (
+        rate_limiter.wait(1, 0) == 0 and rate_limiter.wait(1, 2) == 0.5
+    )  # a limit that is lifted for a while
+    assert (rate_limiter.wait(3, 0.01), rate_limiter.wait(3, 0.01)) == (0, 100)
 
 
 def test_who_asks_too_fast_is_told_when_to_come_again(blank: Path, tmp_path: Path) -> None:
-    with house(blank, tmp_path / "data", requests_per_second=0.1) as slow:
+    with in_process_server(blank, tmp_path / "data", requests_per_second=0.1) as slow:
         assert slow.http.get("/users").status_code == 200
         answer = slow.http.get("/users")
         assert answer.status_code == 429 and 8 <= int(answer.headers["retry-after"]) <= 10
@@ -100,7 +106,7 @@ def test_who_asks_too_fast_is_told_when_to_come_again(blank: Path, tmp_path: Pat
         assert slow.guest("another")[1].get("/users").status_code == 200
 
 
-def test_waiting_jobs_are_limited_and_a_finished_one_makes_room(town: House) -> None:
+def test_waiting_jobs_are_limited_and_a_finished_one_makes_room(town: InProcessServer) -> None:
     account, guest = town.guest("impatient")
     with town.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 10_000)
@@ -116,7 +122,7 @@ def test_waiting_jobs_are_limited_and_a_finished_one_makes_room(town: House) -> 
         assert quotas.waiting(session, account) == 3
 
 
-def test_stored_bytes_are_limited_and_deleting_makes_room(town: House) -> None:
+def test_stored_bytes_are_limited_and_deleting_makes_room(town: InProcessServer) -> None:
     account, guest = town.guest("collector")
     size = pictures(1)[0][1][1]
     lora = {"tune[lora_file]": ("x.safetensors", a_lora(600_000))}
@@ -131,7 +137,7 @@ def test_stored_bytes_are_limited_and_deleting_makes_room(town: House) -> None:
     assert guest.post("/tunes", data=form, files=lora).status_code == 201
 
 
-def test_pictures_that_prompts_start_from_are_stored_bytes_too(town: House) -> None:
+def test_pictures_that_prompts_start_from_are_stored_bytes_too(town: InProcessServer) -> None:
     account, guest = town.guest("painter")
     with town.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 100_000)
@@ -146,7 +152,7 @@ def test_pictures_that_prompts_start_from_are_stored_bytes_too(town: House) -> N
         assert quotas.stored(session, account) == 0
 
 
-def test_an_account_may_have_limits_of_its_own(town: House, operate: Operator) -> None:
+def test_an_account_may_have_limits_of_its_own(town: InProcessServer, operate: Operator) -> None:
     account, guest = town.guest("Guest of honour")
     other, modest = town.guest("Modest")
     with town.db.write() as session:
@@ -234,7 +240,7 @@ def a_lora(size: int) -> bytes:
 
 def test_fifty_accounts_have_their_turns(blank: Path, tmp_path: Path) -> None:
     """As the queue itself sorts: by priority, then by the time of the job."""
-    with house(blank, tmp_path / "data") as full:
+    with in_process_server(blank, tmp_path / "data") as full:
         with full.db.write() as session:
             crowd = [accounts.create_account(session, f"account {i}") for i in range(50)]
             hog = crowd[0]
@@ -323,7 +329,7 @@ def test_in_a_rush_that_never_ends_everybody_has_a_share_and_nothing_waits_for_e
 # ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_key_that_was_cut_or_mistyped_is_told_apart(town: House) -> None:
+def test_a_key_that_was_cut_or_mistyped_is_told_apart(town: InProcessServer) -> None:
     account, _ = town.guest("Typist")
     with town.db.write() as session:
         keys = [
@@ -355,7 +361,7 @@ def test_a_key_that_was_cut_or_mistyped_is_told_apart(town: House) -> None:
 # ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_account_is_disabled_and_let_in_again(town: House, operate: Operator) -> None:
+def test_an_account_is_disabled_and_let_in_again(town: InProcessServer, operate: Operator) -> None:
     made = json.loads(operate("account", "create", "Ann Other", "--json").splitlines()[-1])
     ann = town.client(made["key"])
     assert ann.get("/users").json()["name"] == "Ann Other"
@@ -369,7 +375,7 @@ def test_an_account_is_disabled_and_let_in_again(town: House, operate: Operator)
     assert ann.get("/users").status_code == 200
 
 
-def test_credit_is_given_by_the_operator(town: House, operate: Operator) -> None:
+def test_credit_is_given_by_the_operator(town: InProcessServer, operate: Operator) -> None:
     account, guest = town.guest("Payer")
     for _ in range(2):
         operate("credit", "Payer", "4.50", "--reference", "inv-1")
@@ -389,7 +395,7 @@ def test_every_table_belongs_to_accounts_or_is_theirs_to_keep() -> None:
 
 
 @pytest.fixture
-def estate(town: House, receiver: Receiver) -> Iterator[tuple[int, Json]]:
+def estate(town: InProcessServer, receiver: Receiver) -> Iterator[tuple[int, Json]]:
     """An account with something of everything; and another one, which used its pack."""
     account, guest = town.guest(f"rich {receiver.url}")
     other, stranger = town.guest(f"stranger {receiver.url}")
@@ -437,7 +443,7 @@ def estate(town: House, receiver: Receiver) -> Iterator[tuple[int, Json]]:
 
 
 def test_an_export_has_every_row_and_every_file(
-    town: House, operate: Operator, estate: tuple[int, Json], tmp_path: Path
+    town: InProcessServer, operate: Operator, estate: tuple[int, Json], tmp_path: Path
 ) -> None:
     account, made = estate
     folder = tmp_path / "out"
@@ -481,7 +487,7 @@ def test_an_export_has_every_row_and_every_file(
 
 @pytest.mark.parametrize("killed", [False, True], ids=["at once", "killed half-way"])
 def test_a_deleted_account_leaves_its_number_and_its_ledger(
-    town: House, operate: Operator, estate: tuple[int, Json], killed: bool
+    town: InProcessServer, operate: Operator, estate: tuple[int, Json], killed: bool
 ) -> None:
     account, made = estate
     assert "--yes" in operate.refused("account", "delete", str(account))
@@ -511,7 +517,9 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(
     assert not town.files(f"tunes/{made['tune']['id']}")
     # the engine finds nobody who waits for what was queued
     number = made["unfinished"]["id"]
-    assert town.results.begin_training(number) is None and town.results.died(Tune, number) == 0
+    assert (
+        town.results.begin_training(number) is None and town.results.count_crash(Tune, number) == 0
+    )
     left = town.results.store.path(f"tunes/{number}-{'0' * 32}/work")
     left.mkdir(parents=True)
     town.results.tidy(Tune, number)
@@ -522,7 +530,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(
 # ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_expiry_ends_the_orders_that_waited(town: House, receiver: Receiver) -> None:
+def test_expiry_ends_the_orders_that_waited(town: InProcessServer, receiver: Receiver) -> None:
     account, guest = town.guest(f"late {receiver.url}")
     with town.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 5000)
@@ -551,7 +559,7 @@ def test_expiry_ends_the_orders_that_waited(town: House, receiver: Receiver) -> 
     assert guest.get("/users").json()["usd_balance_mc"] == 5000
 
 
-def test_a_stranger_s_like_counts_for_the_original(town: House) -> None:
+def test_a_stranger_s_like_counts_for_the_original(town: InProcessServer) -> None:
     _, guest = town.guest("maker")
     _, stranger = town.guest("liker")
     with town.db.write() as session:
@@ -589,7 +597,7 @@ def test_a_stranger_s_like_counts_for_the_original(town: House) -> None:
     assert refused.status_code == 422 and "base_pack_id" in refused.json()
 
 
-def test_two_who_close_an_account_at_once_do_it_once(town: House) -> None:
+def test_two_who_close_an_account_at_once_do_it_once(town: InProcessServer) -> None:
     account, _ = town.guest("twice gone")
     both = [
         threading.Thread(

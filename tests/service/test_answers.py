@@ -15,19 +15,19 @@ from sqlalchemy import select
 from fluxbooth.engine import worker
 from fluxbooth.service.db.tables import Callback, Prompt, Tune
 from fluxbooth.service.jobs import priority
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.server import Receiver, pictures
 
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def home(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(blank, tmp_path_factory.mktemp("answers") / "data") as opened:
+def home(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with in_process_server(blank, tmp_path_factory.mktemp("answers") / "data") as opened:
         yield opened
 
 
-def new_tune(home: House, expect: int = 201, files: Any = None, **fields: Any) -> Json:
+def new_tune(home: InProcessServer, expect: int = 201, files: Any = None, **fields: Any) -> Json:
     form = {
         f"tune[{name}]": value for name, value in {"title": "a", "name": "man", **fields}.items()
     }
@@ -36,7 +36,7 @@ def new_tune(home: House, expect: int = 201, files: Any = None, **fields: Any) -
     return answer.json()
 
 
-def draw(home: House, target: int = 1504944, expect: int = 201, **fields: Any) -> Json:
+def draw(home: InProcessServer, target: int = 1504944, expect: int = 201, **fields: Any) -> Json:
     answer = home.http.post(
         f"/tunes/{target}/prompts", json={"prompt": {"text": "a man at sea", **fields}}
     )
@@ -44,14 +44,14 @@ def draw(home: House, target: int = 1504944, expect: int = 201, **fields: Any) -
     return answer.json()
 
 
-def test_seed_minus_one_is_any(home: House) -> None:
+def test_seed_minus_one_is_any(home: InProcessServer) -> None:
     assert draw(home, seed=-1)["seed"] is draw(home, seed="-1")["seed"] is None
     assert draw(home, seed=-2, expect=422)["seed"] == ["must be greater than or equal to -1"]
     specs = [home.row(Prompt, draw(home, seed=-1)["id"]).spec["seed"] for _ in range(2)]
     assert specs[0] != specs[1]
 
 
-def test_all_faults_of_a_prompt_are_told_at_once(home: House) -> None:
+def test_all_faults_of_a_prompt_are_told_at_once(home: InProcessServer) -> None:
     told = draw(
         home,
         text="<lora:77:1> <lora:78:9> a man",
@@ -75,7 +75,7 @@ def test_all_faults_of_a_prompt_are_told_at_once(home: House) -> None:
 
 
 def test_all_faults_of_a_tune_are_told_at_once_those_of_nested_prompts_with_their_index(
-    home: House,
+    home: InProcessServer,
 ) -> None:
     nested = [
         {"text": "ohwx man"},
@@ -100,13 +100,13 @@ def test_all_faults_of_a_tune_are_told_at_once_those_of_nested_prompts_with_thei
     assert home.http.get("/tunes", params={"name": "man", "title": "untitled"}).json() == []
 
 
-def test_all_faults_of_a_run_of_a_pack_are_told_at_once(home: House) -> None:
+def test_all_faults_of_a_run_of_a_pack_are_told_at_once(home: InProcessServer) -> None:
     asked = {"steps": 0, "name": "dragon", "prompt_ids": "nobody", "image_urls": ["ftp://a"]}
     told = home.http.post("/p/corporate/tunes", json={"tune": asked}).json()
     assert {"title", "steps", "prompt_ids", "image_urls"} <= set(told)
 
 
-def test_what_is_not_there_says_so_in_every_form(home: House) -> None:
+def test_what_is_not_there_says_so_in_every_form(home: InProcessServer) -> None:
     assert home.http.get("/tunes/7").json() == {
         "error": "Not Found",
         "message": "Not Found",
@@ -118,21 +118,21 @@ def test_what_is_not_there_says_so_in_every_form(home: House) -> None:
 @pytest.mark.parametrize(
     "name", ["before_id", "limit", "offset", "page", "tune_id", "pack_id", "user_id"]
 )
-def test_a_number_that_is_none_is_refused(home: House, name: str) -> None:
+def test_a_number_that_is_none_is_refused(home: InProcessServer, name: str) -> None:
     answer = home.http.get("/prompts", params={name: "abc"})
     assert answer.status_code == 422 and answer.json()[name] == ["must be a whole number"]
     assert home.http.get("/prompts", params={name: "undefined"}).status_code == 200
     assert home.http.get("/prompts", params={name: str(10**30)}).status_code in (200, 400)
 
 
-def test_lists_are_filtered_by_user(home: House) -> None:
+def test_lists_are_filtered_by_user(home: InProcessServer) -> None:
     me = home.http.get("/users").json()["id"]
     made = draw(home)["id"]
     assert made in [row["id"] for row in home.http.get("/prompts", params={"user_id": me}).json()]
     assert home.http.get("/prompts", params={"user_id": me + 1}).json() == []
 
 
-def test_a_class_that_begins_with_the_token_is_not_given_it_twice(home: House) -> None:
+def test_a_class_that_begins_with_the_token_is_not_given_it_twice(home: InProcessServer) -> None:
     tune = new_tune(home, name="ohwx person")
     assert tune["name"] == "ohwx person" and tune["ref_with_trigger"].endswith("> ohwx person")
     spec = home.row(Tune, tune["id"]).spec
@@ -149,7 +149,7 @@ def test_a_class_that_begins_with_the_token_is_not_given_it_twice(home: House) -
     assert "ohwx ohwx" not in home.row(Prompt, ran.json()["prompt_ids"][0]).text
 
 
-def test_a_duplicate_with_a_new_text_keeps_its_lora(home: House) -> None:
+def test_a_duplicate_with_a_new_text_keeps_its_lora(home: InProcessServer) -> None:
     tune, other = new_tune(home)["id"], new_tune(home)["id"]
     first = draw(home, text=f"<lora:{tune}:0.7> ohwx man at sea")
 
@@ -165,7 +165,7 @@ def test_a_duplicate_with_a_new_text_keeps_its_lora(home: House) -> None:
     assert again(text="a forest")["text"] == ["must include `ohwx man`"]
 
 
-def test_training_face_correct_comes_back_as_it_was_sent(home: House) -> None:
+def test_training_face_correct_comes_back_as_it_was_sent(home: InProcessServer) -> None:
     tune = new_tune(home, training_face_correct="true")
     assert tune["training_face_correct"] is True and any(
         "training_face_correct" in text for text in tune["warnings"]
@@ -175,7 +175,7 @@ def test_training_face_correct_comes_back_as_it_was_sent(home: House) -> None:
     assert plain["training_face_correct"] is False and plain["warnings"] == []
 
 
-def test_what_is_not_offered_is_called_by_its_name(home: House) -> None:
+def test_what_is_not_offered_is_called_by_its_name(home: InProcessServer) -> None:
     told = draw(home, image_references=["http://a.example/b.jpg"], video_model="x", expect=422)
     assert "input_image" in told["image_references"][0] and "not offered" in told["video_model"][0]
     nested = [{"text": "ohwx man", "input_image_url": "http://a.example/b.jpg"}]
@@ -190,7 +190,7 @@ def test_what_is_not_offered_is_called_by_its_name(home: House) -> None:
     assert draw(home, image_references=[])["image_references"] == []
 
 
-def test_captions_without_a_photo_are_named(home: House) -> None:
+def test_captions_without_a_photo_are_named(home: InProcessServer) -> None:
     photo = pictures(1)[0][1]
     files = [
         ("tune[images][]", ("a.png", photo[1])),
@@ -201,7 +201,7 @@ def test_captions_without_a_photo_are_named(home: House) -> None:
     assert tune["warnings"] == ["Captions left out, because no photo has their name: b.txt."]
 
 
-def test_what_a_training_says_is_kept_once(home: House) -> None:
+def test_what_a_training_says_is_kept_once(home: InProcessServer) -> None:
     tune = new_tune(home)["id"]
     for _ in range(2):
         home.results.warned(tune, ["Captions are odd."])
@@ -218,7 +218,7 @@ def test_what_a_training_says_is_kept_once(home: House) -> None:
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "TIFF", "BMP", "HEIF"])
-def test_photos_of_more_formats_are_taken(home: House, kind: str) -> None:
+def test_photos_of_more_formats_are_taken(home: InProcessServer, kind: str) -> None:
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
@@ -229,7 +229,7 @@ def test_photos_of_more_formats_are_taken(home: House, kind: str) -> None:
     assert f"000{suffix}" in tune["orig_images"][0]
 
 
-def test_a_trial_stands_behind_no_training_of_its_account(home: House) -> None:
+def test_a_trial_stands_behind_no_training_of_its_account(home: InProcessServer) -> None:
     for _ in range(3):
         new_tune(home)
     trial, training = (
@@ -241,7 +241,7 @@ def test_a_trial_stands_behind_no_training_of_its_account(home: House) -> None:
 
 
 def test_an_order_is_told_of_after_the_callback_of_its_last_prompt(
-    home: House, receiver: Receiver
+    home: InProcessServer, receiver: Receiver
 ) -> None:
     tune = new_tune(home)["id"]
     home.trained(tune)
@@ -283,6 +283,6 @@ def test_an_order_is_told_of_after_the_callback_of_its_last_prompt(
     ("path", "missing"),
     [("/packs", {"title"}), ("/themes", {"theme", "tune_ids"}), ("/tunes", {"title", "name"})],
 )
-def test_what_is_needed_is_asked_for(home: House, path: str, missing: set[str]) -> None:
+def test_what_is_needed_is_asked_for(home: InProcessServer, path: str, missing: set[str]) -> None:
     answer = home.http.post(path, json={})
     assert answer.status_code == 422 and set(answer.json()) >= missing

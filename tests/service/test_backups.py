@@ -18,17 +18,17 @@ from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.walking import unmatched
 
 
 @pytest.fixture(scope="module")
-def home(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(blank, tmp_path_factory.mktemp("home") / "data") as opened:
+def home(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with in_process_server(blank, tmp_path_factory.mktemp("home") / "data") as opened:
         yield opened
 
 
-def trained(home: House, account: int) -> int:
+def trained(home: InProcessServer, account: int) -> int:
     tune = home.tune(account, "a tune")
     home.trained(tune)
     prompt = home.prompt(account, tune, "sks man at the beach")
@@ -36,7 +36,7 @@ def trained(home: House, account: int) -> int:
     return tune
 
 
-def delete(home: House, account: int, tune: int) -> None:
+def delete(home: InProcessServer, account: int, tune: int) -> None:
     def hide(session: Any) -> list[str]:
         return tunes.delete(
             session, home.results.jobs, session.get_one(Account, account), tune, with_prompts=True
@@ -47,7 +47,7 @@ def delete(home: House, account: int, tune: int) -> None:
 
 @pytest.mark.parametrize("when", ["before the rows are copied", "while files are copied"])
 def test_a_backup_beside_deletions_is_one_moment(
-    home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+    home: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     account = home.account()
     first, second = trained(home, account), trained(home, account)
@@ -86,7 +86,7 @@ def test_a_backup_beside_deletions_is_one_moment(
 
 
 def test_a_backup_says_what_it_holds_and_a_deleted_account_which_backups_hold_it(
-    home: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: InProcessServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account, _ = home.guest("held")
     tune = trained(home, account)

@@ -18,7 +18,7 @@ from fluxbooth.service.db.tables import Account, Callback, now
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import webhooks
 from fluxbooth.service.outgoing.fetch import FetchRules
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.installation import Installation
 from tests.service.server import Receiver, pictures
 
@@ -32,15 +32,17 @@ PRIVATE = (
 
 
 @pytest.fixture(scope="module")
-def strict(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def strict(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A house as it comes: callbacks go to public addresses."""
-    with house(blank, tmp_path_factory.mktemp("strict") / "data", private_network=False) as opened:
+    with in_process_server(
+        blank, tmp_path_factory.mktemp("strict") / "data", private_network=False
+    ) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("url", PRIVATE)
 def test_an_address_that_would_never_be_asked_is_refused_when_it_is_given(
-    strict: House, url: str
+    strict: InProcessServer, url: str
 ) -> None:
     answer = strict.http.post("/prompts", json={"text": "a man", "callback": url})
     assert (
@@ -50,7 +52,7 @@ def test_an_address_that_would_never_be_asked_is_refused_when_it_is_given(
     assert strict.http.get("/prompts").json() == []
 
 
-def test_every_field_that_takes_a_callback_looks_at_it(strict: House) -> None:
+def test_every_field_that_takes_a_callback_looks_at_it(strict: InProcessServer) -> None:
     hook = PRIVATE[0]
     form = {"tune[title]": "t", "tune[name]": "man"}
     made = strict.http.post("/tunes", data=form, files=pictures(1)).json()
@@ -79,14 +81,14 @@ def test_every_field_that_takes_a_callback_looks_at_it(strict: House) -> None:
 
 
 def test_public_addresses_and_those_of_a_network_of_ones_own_are_taken(
-    strict: House, blank: Path, tmp_path: Path
+    strict: InProcessServer, blank: Path, tmp_path: Path
 ) -> None:
     hook = "https://hooks.example/trained?user=7"
     assert (
         strict.http.post("/prompts", json={"text": "a man", "callback": hook}).json()["callback"]
         == hook
     )
-    with house(blank, tmp_path / "data") as own:
+    with in_process_server(blank, tmp_path / "data") as own:
         assert (
             own.http.post("/prompts", json={"text": "a man", "callback": PRIVATE[0]}).json()[
                 "callback"
@@ -150,7 +152,7 @@ def test_what_the_documents_say_verifies_a_callback() -> None:
 
 
 def test_the_secret_is_shown_by_a_command_and_is_part_of_an_export(
-    strict: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    strict: InProcessServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     strict.guest("Ann")
 

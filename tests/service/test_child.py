@@ -18,13 +18,13 @@ from safetensors.torch import save_file
 
 from fluxbooth import process_lifetime
 from fluxbooth.engine import liveness
-from fluxbooth.engine.device_pool import Child, ChildDied, NurseryDied, Refused
+from fluxbooth.engine.device_pool import Device, DeviceProcessDied, ForkServerDied, Refused
 from tests.service.server import until
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    child = Child({"CUDA_VISIBLE_DEVICES": ""})
+def child() -> Iterator[Device]:
+    child = Device({"CUDA_VISIBLE_DEVICES": ""})
     yield child
     if child.process is not None:
         child.process.kill()
@@ -47,7 +47,7 @@ def wanted() -> bool:
     return True
 
 
-def test_after_a_death_the_nursery_has_another(child: Child, tmp_path: Path) -> None:
+def test_after_a_death_the_nursery_has_another(child: Device, tmp_path: Path) -> None:
     async def story() -> None:
         async def kill(event: dict[str, Any]) -> None:
             child.kill()
@@ -62,7 +62,7 @@ def test_after_a_death_the_nursery_has_another(child: Child, tmp_path: Path) -> 
             second is not None and second["pictures"][0]["recipe"] == first["pictures"][0]["recipe"]
         )
         assert child.pid != pid
-        with pytest.raises(ChildDied):
+        with pytest.raises(DeviceProcessDied):
             await child.run(request(tmp_path / "third"), wanted, kill)
         assert await child.run(request(tmp_path / "third"), wanted, silent)
         assert child.process.pid == nursery
@@ -71,7 +71,10 @@ def test_after_a_death_the_nursery_has_another(child: Child, tmp_path: Path) -> 
 
 
 def test_the_death_of_the_nursery_and_the_silence_of_a_child_end_their_work(
-    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    child: Device,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def story() -> None:
         async def kill_the_nursery(event: dict[str, Any]) -> None:
@@ -82,10 +85,10 @@ def test_the_death_of_the_nursery_and_the_silence_of_a_child_end_their_work(
             assert child.pid is not None
             os.kill(child.pid, signal.SIGSTOP)
 
-        with pytest.raises(NurseryDied):  # which is nobody's fault
+        with pytest.raises(ForkServerDied):  # which is nobody's fault
             await child.run(request(tmp_path / "first"), wanted, kill_the_nursery)
         monkeypatch.setattr(liveness, "SILENT_AFTER", 5.0)
-        with pytest.raises(ChildDied, match="silent"):
+        with pytest.raises(DeviceProcessDied, match="silent"):
             await child.run(request(tmp_path / "second"), wanted, stop_the_child)
         assert '"event": "child silent"' in capfd.readouterr().err
         monkeypatch.setattr(liveness, "SILENT_AFTER", 300.0)
@@ -114,7 +117,7 @@ def test_silence_is_what_the_listener_lived_through(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(
-    child: Child, tmp_path: Path
+    child: Device, tmp_path: Path
 ) -> None:
     """So that nobody pays for it."""
     name = "transformer.transformer_blocks.0.attn.to_q.lora_{}.weight"

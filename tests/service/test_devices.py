@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fluxbooth import hardware
-from fluxbooth.engine.device_pool import Child, Children, environments
+from fluxbooth.engine.device_pool import Device, DevicePool, environments
 from fluxbooth.service.settings import read_settings
 from tests.service.server import Server, children, until
 
@@ -109,11 +109,11 @@ def test_the_gpus_are_those_that_the_driver_lists_or_the_user_left(
 def test_the_setting_is_a_list_of_names(tmp_path: Path) -> None:
     assert read_settings(data=tmp_path).device_list == []
     assert read_settings(data=tmp_path, devices="cpu,cpu").device_list == ["cpu", "cpu"]
-    assert len(Children(["0", "1"]).all) == 2
+    assert len(DevicePool(["0", "1"]).all) == 2
 
 
 def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
-    pair = Children(["0", "1"])
+    pair = DevicePool(["0", "1"])
     cold, warm = pair.all
     warm.base, warm.loras = "nano", frozenset({"/a.safetensors"})
     assert pair.pick({"spec": {"base": "nano"}}) is warm
@@ -127,12 +127,12 @@ def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
 
 def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> None:
     """Which child gets the work; none is started."""
-    asked: list[Child] = []
+    asked: list[Device] = []
 
-    async def run(child: Child, *_: object) -> None:
+    async def run(child: Device, *_: object) -> None:
         asked.append(child)
 
-    async def ask(children: Children, request: dict[str, Any]) -> Child:
+    async def ask(children: DevicePool, request: dict[str, Any]) -> Device:
         await children.run(request, lambda: True, heard)
         return asked.pop()
 
@@ -140,7 +140,7 @@ def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> No
 
     async def story() -> None:
         trial, other = {"fast": True, "spec": {"base": "nano"}}, {"spec": {"base": "flux-dev"}}
-        pair = Children(["0", "1"])
+        pair = DevicePool(["0", "1"])
         first, second = pair.all
         assert await ask(pair, trial) in pair.all  # nothing lies in their memory yet
         first.base = second.base = "flux-dev"
@@ -151,7 +151,7 @@ def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> No
             assert await ask(pair, trial) is pair.spare
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Child, "run", run)
+        patch.setattr(Device, "run", run)
         asyncio.run(story())
 
 

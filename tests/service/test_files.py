@@ -27,7 +27,7 @@ from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.tunes import photo_drafts, train_more
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.installation import Sent, files_of
 from tests.service.server import pictures
 from tests.service.test_tenants import signed_in
@@ -41,9 +41,9 @@ DEAR = {"step": {"flux-lora-portrait": 100}, "picture": 1000}
 
 
 @pytest.fixture(scope="module")
-def dear(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def dear(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A house in which nothing is free but trials."""
-    with house(
+    with in_process_server(
         blank, tmp_path_factory.mktemp("dear") / "data", prices=DEAR, checkpoints=0
     ) as opened:
         yield opened
@@ -60,13 +60,13 @@ def a_lora() -> bytes:
     )
 
 
-def left(house: House) -> tuple[list[str], list[str]]:
-    return unmatched(house.db, house.settings.data)
+def left(in_process_server: InProcessServer) -> tuple[list[str], list[str]]:
+    return unmatched(in_process_server.db, in_process_server.settings.data)
 
 
-def rich(house: House, name: str) -> tuple[int, httpx.Client]:
-    account, client = house.guest(name)
-    with house.db.write() as session:
+def rich(in_process_server: InProcessServer, name: str) -> tuple[int, httpx.Client]:
+    account, client = in_process_server.guest(name)
+    with in_process_server.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 10_000_000)
     return account, client
 
@@ -76,7 +76,9 @@ def train(client: httpx.Client, files: Any = None, **fields: str) -> httpx.Respo
     return client.post("/tunes", data=form | fields, files=files or pictures(1))
 
 
-def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(dear: House) -> None:
+def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(
+    dear: InProcessServer,
+) -> None:
     _, first = rich(dear, "first")
     account, second = rich(dear, "second")
     poor = dear.guest("poor")[1]
@@ -105,7 +107,7 @@ def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(dear: Hous
     assert name.endswith("/photos/000.png")
 
 
-def test_a_lora_file_or_a_picture_that_is_refused_leaves_nothing(dear: House) -> None:
+def test_a_lora_file_or_a_picture_that_is_refused_leaves_nothing(dear: InProcessServer) -> None:
     _, client = rich(dear, "importer")
     poor = dear.guest("poor importer")[1]
     lora = [("tune[lora_file]", ("a.safetensors", a_lora()))]
@@ -126,7 +128,7 @@ def test_a_lora_file_or_a_picture_that_is_refused_leaves_nothing(dear: House) ->
     assert train(client, lora).status_code == 201 and left(dear) == NOTHING
 
 
-def test_train_more_without_funds_leaves_nothing(dear: House) -> None:
+def test_train_more_without_funds_leaves_nothing(dear: InProcessServer) -> None:
     account, client = rich(dear, "goes on")
     tune = train(client).raise_for_status().json()["id"]
     dear.trained(tune)
@@ -159,7 +161,7 @@ def test_train_more_without_funds_leaves_nothing(dear: House) -> None:
     assert dear.files(f"tunes/{made}") == ["000.png"] and left(dear) == NOTHING
 
 
-def test_a_draft_keeps_its_photos_until_they_are_paid_for(dear: House) -> None:
+def test_a_draft_keeps_its_photos_until_they_are_paid_for(dear: InProcessServer) -> None:
     account, _ = dear.guest("saver")
     browser, draft = signed_in(dear, account), "a-draft-of-a-saver"
     browser.post(
@@ -187,7 +189,7 @@ def test_a_draft_keeps_its_photos_until_they_are_paid_for(dear: House) -> None:
     assert left(dear) == NOTHING
 
 
-def test_a_picture_to_go_on_from_leaves_no_copy(dear: House) -> None:
+def test_a_picture_to_go_on_from_leaves_no_copy(dear: InProcessServer) -> None:
     account, client = rich(dear, "varies")
     prompt = client.post("/prompts", json={"text": "a man"}).raise_for_status().json()["id"]
     dear.drawn(prompt)
@@ -205,7 +207,7 @@ def test_a_picture_to_go_on_from_leaves_no_copy(dear: House) -> None:
     assert left(dear) == NOTHING and dear.files(f"prompts/{prompt}") == ["0.jpg"]
 
 
-def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: House) -> None:
+def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: InProcessServer) -> None:
     store, results = dear.results.store, dear.results
     made = train(rich(dear, "kept")[1]).raise_for_status().json()["id"]
     stray = store.path(f"tunes/{made + 1}-{'a' * 32}/photos/000.jpg")
@@ -244,14 +246,14 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: House)
     assert dear.files(f"tunes/{tune.id}") == ["000.png"] and left(dear) == NOTHING
 
 
-def test_a_folder_that_is_there_is_nobody_elses(dear: House) -> None:
+def test_a_folder_that_is_there_is_nobody_elses(dear: InProcessServer) -> None:
     with dear.db.write() as session:
         tune = session.get_one(Tune, train(rich(dear, "twice")[1]).raise_for_status().json()["id"])
         with pytest.raises(FileExistsError):
             row_folders.make(session, dear.results.store, tune)
 
 
-def test_rows_of_the_first_version_keep_their_folders(dear: House) -> None:
+def test_rows_of_the_first_version_keep_their_folders(dear: InProcessServer) -> None:
     _, client = rich(dear, "old")
     tune, store = train(client, CAPTIONED).raise_for_status().json()["id"], dear.results.store
     with dear.db.write() as session:
@@ -272,7 +274,7 @@ def test_rows_of_the_first_version_keep_their_folders(dear: House) -> None:
     assert dear.files(f"tunes/{tune}") == [] and left(dear) == NOTHING
 
 
-def test_what_a_job_leaves_that_no_row_names_goes_at_its_end(dear: House) -> None:
+def test_what_a_job_leaves_that_no_row_names_goes_at_its_end(dear: InProcessServer) -> None:
     tune = train(rich(dear, "cancels")[1]).raise_for_status().json()["id"]
     request, results = dear.results.begin_training(tune), dear.results
     assert request
@@ -290,7 +292,7 @@ def test_what_a_job_leaves_that_no_row_names_goes_at_its_end(dear: House) -> Non
     )
 
 
-def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: House) -> None:
+def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: InProcessServer) -> None:
     _, client = rich(dear, "changed their mind")
     form = {"tune": {"title": "t", "name": "man", "image_urls": ["http://127.0.0.1:9/a.jpg"]}}
     tune = client.post("/tunes", json=form).raise_for_status().json()["id"]
@@ -305,7 +307,7 @@ def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: House) -> Non
         assert session.get_one(Photo, photo).key is None
 
 
-def test_drafts_go_with_their_day_their_tune_and_their_account(dear: House) -> None:
+def test_drafts_go_with_their_day_their_tune_and_their_account(dear: InProcessServer) -> None:
     account, _ = rich(dear, "drafts")
     browser, store = signed_in(dear, account), dear.results.store
     for name in ("kept-draft-01234567", "old-draft-012345678", "made-draft-01234567"):
@@ -339,7 +341,7 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: House) -> N
 
 
 def test_a_tune_for_an_account_that_was_deleted_meanwhile_is_refused(
-    dear: House, monkeypatch: pytest.MonkeyPatch
+    dear: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, client = rich(dear, "deleted while it sends")
     checked = tunes.check_pictures

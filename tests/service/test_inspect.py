@@ -19,7 +19,7 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import faces
 from fluxbooth.service.claude import photo_attributes
 from tests.service.claude import Answer, Claude, said
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.servers import response, serving
 
 Json = dict[str, Any]
@@ -31,22 +31,22 @@ found = pytest.mark.skipif(not faces.available(), reason="the extra `faces` is n
 
 
 @pytest.fixture(scope="module")
-def plain(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(blank, tmp_path_factory.mktemp("plain") / "data") as opened:
+def plain(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with in_process_server(blank, tmp_path_factory.mktemp("plain") / "data") as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def seeing(
     claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+) -> Iterator[InProcessServer]:
     settings: Json = {
         "anthropic_api_key": "sk-test",
         "anthropic_url": claude.url,
         "inspect_seconds": 60,
         "inspect_model": "claude-eyes",
     }
-    with house(blank, tmp_path_factory.mktemp("seeing") / "data", **settings) as opened:
+    with in_process_server(blank, tmp_path_factory.mktemp("seeing") / "data", **settings) as opened:
         yield opened
 
 
@@ -56,14 +56,14 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def shown(house: House, picture: Image.Image) -> Json:
-    answer = house.http.post(
+def shown(in_process_server: InProcessServer, picture: Image.Image) -> Json:
+    answer = in_process_server.http.post(
         "/images/inspect", data={"name": "man"}, files={"file": ("x.png", png(picture))}
     )
     return answer.raise_for_status().json()
 
 
-def test_sharp_blurred_and_small(plain: House) -> None:
+def test_sharp_blurred_and_small(plain: InProcessServer) -> None:
     photo = Image.open(PHOTO).convert("RGB")
     blurred = photo.filter(ImageFilter.GaussianBlur(photo.width / 40))
     small = photo.resize((64, 64))
@@ -83,7 +83,7 @@ def test_sharp_blurred_and_small(plain: House) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["json", "data"])
-def test_a_photo_by_its_address(plain: House, encoding: str) -> None:
+def test_a_photo_by_its_address(plain: InProcessServer, encoding: str) -> None:
     with serving(
         response(body=PHOTO.read_bytes(), content_type="image/png", connection="close")
     ) as pictures:
@@ -93,7 +93,7 @@ def test_a_photo_by_its_address(plain: House, encoding: str) -> None:
     assert answer.status_code == 200 and answer.json()["low_quality"] is False, answer.text
 
 
-def test_what_is_no_photo(plain: House) -> None:
+def test_what_is_no_photo(plain: InProcessServer) -> None:
     text = plain.http.post("/images/inspect", files={"file": ("x.png", b"no picture")})
     assert text.status_code == 422 and "file" in text.json()
     assert plain.http.post("/images/inspect", data={"name": "man"}).json()["file"] == [
@@ -128,7 +128,7 @@ def canvas(*faces_at: tuple[int, int, int], size: tuple[int, int] = (640, 480)) 
     ids=["one, near", "two", "one, far away", "nobody"],
 )
 def test_faces_tell_how_many_and_how_far(
-    plain: House, picture: Image.Image, several: bool | None, far: bool | None
+    plain: InProcessServer, picture: Image.Image, several: bool | None, far: bool | None
 ) -> None:
     seen = shown(plain, picture)
     assert (seen.get("includes_multiple_people"), seen.get("full_body_image_or_longshot")) == (
@@ -138,7 +138,7 @@ def test_faces_tell_how_many_and_how_far(
 
 
 def test_without_the_extra_people_are_left_out(
-    plain: House, monkeypatch: pytest.MonkeyPatch
+    plain: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert set(shown(plain, canvas((0, 60, 320), (320, 60, 320)))) == MEASURED
@@ -156,7 +156,7 @@ SEEN = {
 }  # fmt: skip
 
 
-def test_claude_sees_what_cannot_be_measured(seeing: House, claude: Claude) -> None:
+def test_claude_sees_what_cannot_be_measured(seeing: InProcessServer, claude: Claude) -> None:
     claude.tell(said(SEEN))
     large = Image.open(PHOTO).convert("RGB").resize((2400, 1600))
     seen = shown(seeing, large)
@@ -205,7 +205,7 @@ def test_claude_sees_what_cannot_be_measured(seeing: House, claude: Claude) -> N
     )
 
 
-def test_what_is_no_known_value_is_left_out(seeing: House, claude: Claude) -> None:
+def test_what_is_no_known_value_is_left_out(seeing: InProcessServer, claude: Claude) -> None:
     claude.tell(
         said(
             {
@@ -257,7 +257,7 @@ def test_what_is_no_known_value_is_left_out(seeing: House, claude: Claude) -> No
     ids=["refusal", "cut off", "no object", "rate limit", "wrong key", "no such model"],
 )
 def test_without_its_answer_the_measured_ones_are_given_and_it_is_said_why(
-    seeing: House, claude: Claude, answer: Answer, words: str
+    seeing: InProcessServer, claude: Claude, answer: Answer, words: str
 ) -> None:
     claude.tell(answer)
     seen = shown(seeing, Image.open(PHOTO).convert("RGB"))
@@ -269,11 +269,11 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
     claude: Claude, blank: Path, tmp_path: Path
 ) -> None:
     settings: Json = {"anthropic_api_key": "sk-test", "anthropic_url": claude.url}
-    with house(blank, tmp_path / "hasty", **settings, inspect_seconds=3) as hasty:
+    with in_process_server(blank, tmp_path / "hasty", **settings, inspect_seconds=3) as hasty:
         claude.tell(None)
         seen = shown(hasty, Image.open(PHOTO).convert("RGB"))
         assert set(seen) - FACES == MEASURED | {"warnings"} and len(seen["warnings"]) == 1
-    with house(blank, tmp_path / "discreet", **settings, inspect_model="") as discreet:
+    with in_process_server(blank, tmp_path / "discreet", **settings, inspect_model="") as discreet:
         claude.tell()
         assert (
             set(shown(discreet, Image.open(PHOTO).convert("RGB"))) - FACES == MEASURED

@@ -19,7 +19,7 @@ from fluxbooth.service.prompts import input_images
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.app import create_app
 from tests.hostile import many_values
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.installation import PHOTO
 
 TUNE = {"title": "Ann", "name": "man", "branch": "fast"}
@@ -28,8 +28,8 @@ OPEN = {"/app/login"}
 
 
 @pytest.fixture(scope="module")
-def opened(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(blank, tmp_path_factory.mktemp("limits") / "data") as opened:
+def opened(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with in_process_server(blank, tmp_path_factory.mktemp("limits") / "data") as opened:
         yield opened
 
 
@@ -54,7 +54,7 @@ CHANGING = changing(create_app(Settings(data=Path("/nowhere"))))
     ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
 )
 def test_nothing_is_read_of_who_has_neither_key_nor_session(
-    opened: House, method: str, path: str, kind: str
+    opened: InProcessServer, method: str, path: str, kind: str
 ) -> None:
     """The body that is announced never comes: whoever waits for it waits for ever."""
     port = opened.settings.port
@@ -101,7 +101,7 @@ WITH_BODY = [
     ids=["json", "values", "form", "multipart"],
 )
 def test_each_route_has_its_limit_in_every_encoding(
-    opened: House, method: str, path: str, sent: dict[str, Any]
+    opened: InProcessServer, method: str, path: str, sent: dict[str, Any]
 ) -> None:
     answer = opened.http.request(method, path, **sent)
     assert answer.status_code == 413, answer.text
@@ -115,7 +115,9 @@ def test_each_route_has_its_limit_in_every_encoding(
         {"files": {"name": (None, "x" * 5000)}},
     ],
 )
-def test_the_form_that_signs_in_reads_a_few_kilobytes(opened: House, sent: dict[str, Any]) -> None:
+def test_the_form_that_signs_in_reads_a_few_kilobytes(
+    opened: InProcessServer, sent: dict[str, Any]
+) -> None:
     answer = opened.http.post("/app/login", headers={"Origin": opened.settings.url}, **sent)
     assert answer.status_code == 413
 
@@ -141,7 +143,7 @@ def undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_cheap_fields_of_a_tune_are_checked_before_its_photos(
-    opened: House, path: str, fields: dict[str, Any], said: str
+    opened: InProcessServer, path: str, fields: dict[str, Any], said: str
 ) -> None:
     flat: dict[str, Any] = {}
     for name, value in {**TUNE, **fields}.items():
@@ -164,7 +166,7 @@ def test_cheap_fields_of_a_tune_are_checked_before_its_photos(
     ],
 )
 def test_cheap_fields_of_a_prompt_are_checked_before_its_picture(
-    opened: House, path: str, fields: dict[str, str], status: int, said: str
+    opened: InProcessServer, path: str, fields: dict[str, str], status: int, said: str
 ) -> None:
     files = {"prompt[input_image]": ("a.png", PHOTO.read_bytes())}
     answer = opened.http.post(
@@ -174,7 +176,7 @@ def test_cheap_fields_of_a_prompt_are_checked_before_its_picture(
 
 
 def test_a_request_that_has_its_answer_decodes_nothing_again(
-    opened: House, monkeypatch: pytest.MonkeyPatch
+    opened: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sent() -> list[int]:
         form = {f"tune[{name}]": value for name, value in TUNE.items()}

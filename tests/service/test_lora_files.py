@@ -11,17 +11,17 @@ import pytest
 
 from fluxbooth.service.db.tables import Tune
 from tests import lora_files
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 
 
 @pytest.fixture(scope="module")
-def town(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(blank, tmp_path_factory.mktemp("town") / "data", base="nano") as opened:
+def town(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with in_process_server(blank, tmp_path_factory.mktemp("town") / "data", base="nano") as opened:
         yield opened
 
 
 def test_every_file_of_the_world_is_a_tune_or_refused_with_its_reason(
-    tmp_path: Path, town: House
+    tmp_path: Path, town: InProcessServer
 ) -> None:
     _, guest = town.guest("collector")
     for case in lora_files.cases(lora_files.nano_weights()):

@@ -36,7 +36,7 @@ from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import read_settings
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.server import pictures
 
 Json = dict[str, Any]
@@ -83,11 +83,13 @@ def meet(fate: str, step: Callable[[], object]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A house with prices, one of them for an option, as though that were done."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fluxbooth.service.billing.prices.DONE", frozenset({"film_grain"}))
-        with house(blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES) as opened:
+        with in_process_server(
+            blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES
+        ) as opened:
             yield opened
 
 
@@ -114,13 +116,17 @@ class Ledger(RuleBasedStateMachine):
     work = Bundle("work")
     numbers = itertools.count(1)
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, in_process_server: InProcessServer) -> None:
         super().__init__()
-        self.house, self.results, self.credits = house, house.results, 0
+        self.in_process_server, self.results, self.credits = (
+            in_process_server,
+            in_process_server.results,
+            0,
+        )
         self.cost: dict[str, int] = {}
         self.state: dict[str, str] = {}
         self.needs: dict[str, str] = {}  # a prompt's job → the job of the tune it waits for
-        with house.db.write() as session:
+        with in_process_server.db.write() as session:
             self.account = accounts.create_account(session, f"machine {next(self.numbers)}")
 
     def free(self) -> int:
@@ -142,7 +148,7 @@ class Ledger(RuleBasedStateMachine):
         reference = f"r{next(self.numbers)}"
 
         def step() -> None:
-            with self.house.db.write() as session:
+            with self.in_process_server.db.write() as session:
                 ledger.credit(session, self.account, amount, reference)
 
         self.credits += amount if meet(fate, step) else 0
@@ -178,11 +184,11 @@ class Ledger(RuleBasedStateMachine):
         made: list[str] = []
 
         def step() -> None:
-            with self.house.db.write() as session:
+            with self.in_process_server.db.write() as session:
                 form, owner = TuneForm.read(asked), session.get_one(Account, self.account.id)
                 tune = tunes.create(
                     session,
-                    self.house.settings,
+                    self.in_process_server.settings,
                     self.results.store,
                     self.results.jobs,
                     owner,
@@ -210,7 +216,7 @@ class Ledger(RuleBasedStateMachine):
 
         def step() -> None:
             nonlocal fast
-            with self.house.db.write() as session:
+            with self.in_process_server.db.write() as session:
                 owner = session.get_one(Account, self.account.id)
                 row = session.get_one(Tune, int(tune.split("-")[1])) if tune else None
                 fast = row is not None and row.branch == "fast"
@@ -224,7 +230,12 @@ class Ledger(RuleBasedStateMachine):
                 target = row.id if row else 1504944
                 made[:] = [
                     prompts.create(
-                        session, self.house.settings, self.results.jobs, owner, form, target=target
+                        session,
+                        self.in_process_server.settings,
+                        self.results.jobs,
+                        owner,
+                        form,
+                        target=target,
                     ).job
                 ]
 
@@ -238,7 +249,7 @@ class Ledger(RuleBasedStateMachine):
         return jobs
 
     def gone(self, job: str) -> bool:
-        with self.house.db.read() as session:
+        with self.in_process_server.db.read() as session:
             return session.get_one(Tune, int(job.split("-")[1])).deleted_at is not None
 
     def accepted(
@@ -287,7 +298,7 @@ class Ledger(RuleBasedStateMachine):
             return
 
         def step() -> None:
-            with self.house.db.write() as session:
+            with self.in_process_server.db.write() as session:
                 tunes.cancel(session, self.results.jobs, self.account, int(job.split("-")[1]))
 
         before = self.state[job]
@@ -300,7 +311,7 @@ class Ledger(RuleBasedStateMachine):
         kind, number = job.split("-")
 
         def step() -> None:
-            with self.house.db.write() as session:
+            with self.in_process_server.db.write() as session:
                 if kind == "tune":
                     tunes.delete(
                         session, self.results.jobs, self.account, int(number), with_prompts=True
@@ -320,14 +331,14 @@ class Ledger(RuleBasedStateMachine):
             self.end_prompts_of(job)
 
     def deleted_with_its_tune(self, number: int) -> bool:
-        with self.house.db.read() as session:
+        with self.in_process_server.db.read() as session:
             return session.get_one(Prompt, number).deleted_at is not None
 
     @rule(job=work)
     def it_expires(self, job: str) -> None:
         if not job.startswith("tune") or self.state[job] != "done" or self.gone(job):
             return
-        with self.house.db.write() as session:
+        with self.in_process_server.db.write() as session:
             session.get_one(Tune, int(job.split("-")[1])).expires_at = now()
         for _ in range(2):
             self.results.sweep(now())
@@ -335,7 +346,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def it_adds_up(self) -> None:
-        with self.house.db.read() as session:
+        with self.in_process_server.db.read() as session:
             rows = session.scalars(
                 select(Movement).where(Movement.account_id == self.account.id)
             ).all()
@@ -350,7 +361,7 @@ class Ledger(RuleBasedStateMachine):
         assert all(set(kinds) == {"credit"} for kinds in moved.values())
 
 
-def test_the_ledger_adds_up_whatever_happens(shop: House) -> None:
+def test_the_ledger_adds_up_whatever_happens(shop: InProcessServer) -> None:
     bounds = settings(
         max_examples=25,
         stateful_step_count=25,
@@ -362,7 +373,7 @@ def test_the_ledger_adds_up_whatever_happens(shop: House) -> None:
 
 
 @pytest.mark.slow
-def test_the_ledger_adds_up_whatever_happens_for_long(shop: House) -> None:
+def test_the_ledger_adds_up_whatever_happens_for_long(shop: InProcessServer) -> None:
     bounds = settings(
         max_examples=1000,
         stateful_step_count=50,
@@ -372,7 +383,7 @@ def test_the_ledger_adds_up_whatever_happens_for_long(shop: House) -> None:
     run_state_machine_as_test(lambda: Ledger(shop), settings=bounds)
 
 
-def rich(shop: House, name: str, amount: int) -> httpx.Client:
+def rich(shop: InProcessServer, name: str, amount: int) -> httpx.Client:
     account, guest = shop.guest(name)
     with shop.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), amount)
@@ -392,7 +403,7 @@ def left(guest: httpx.Client) -> int:
     return guest.get("/users").json()["usd_balance_mc"]
 
 
-def test_an_estimate_is_what_is_then_held(shop: House) -> None:
+def test_an_estimate_is_what_is_then_held(shop: InProcessServer) -> None:
     guest = rich(shop, "careful", 20_000)
 
     def estimate(kind: str, **asked: object) -> Json:
@@ -452,7 +463,7 @@ def test_an_estimate_is_what_is_then_held(shop: House) -> None:
 
 
 def test_what_was_never_done_here_is_guessed(blank: Path, tmp_path: Path) -> None:
-    with house(blank, tmp_path / "data") as opened:
+    with in_process_server(blank, tmp_path / "data") as opened:
         whole, short = (
             opened.http.get("/estimates/tune", params={"photos": 2, "steps": steps}).json()
             for steps in (300, 10)
@@ -463,7 +474,7 @@ def test_what_was_never_done_here_is_guessed(blank: Path, tmp_path: Path) -> Non
     assert whole["seconds"] == pytest.approx(30 * short["seconds"])
 
 
-def test_without_funds_nothing_is_made_and_what_failed_costs_nothing(shop: House) -> None:
+def test_without_funds_nothing_is_made_and_what_failed_costs_nothing(shop: InProcessServer) -> None:
     guest = rich(shop, "poor", NANO)
     answer = guest.post("/prompts", json={"text": "a man", "num_images": 2})
     assert answer.status_code == 402
@@ -488,12 +499,12 @@ def test_without_funds_nothing_is_made_and_what_failed_costs_nothing(shop: House
     assert [row.kind for row in ledger_of(shop, "poor")] == ["refund", "hold", "credit"]
 
 
-def ledger_of(shop: House, name: str) -> Sequence[Movement]:
+def ledger_of(shop: InProcessServer, name: str) -> Sequence[Movement]:
     with shop.db.read() as session:
         return ledger.movements(session, accounts.find(session, name), limit=10)
 
 
-def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
+def test_packs_say_what_they_cost_and_orders_what_they_did(shop: InProcessServer) -> None:
     guest = rich(shop, "packer", 10_000)
     pack = guest.get("/p/corporate").json()
     cover = httpx.get(pack["cover_url"])
@@ -514,7 +525,7 @@ def test_packs_say_what_they_cost_and_orders_what_they_did(shop: House) -> None:
         read_settings(prices={"step": {"flux-lora-focus": -1}})
 
 
-def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
+def test_racing_for_the_last_money_ends_with_one_winner(shop: InProcessServer) -> None:
     account, guest = shop.guest("racer")
     with shop.db.write() as session:
         ledger.credit(session, session.get_one(Account, account), 2 * NANO + 1, "race")
@@ -535,7 +546,7 @@ def test_racing_for_the_last_money_ends_with_one_winner(shop: House) -> None:
 
 
 def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_write(
-    shop: House,
+    shop: InProcessServer,
 ) -> None:
     account, _ = shop.guest("double")
     with shop.db.write() as session:
@@ -554,7 +565,7 @@ def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_wri
                 session.flush()
 
 
-def test_a_reference_credits_once(shop: House) -> None:
+def test_a_reference_credits_once(shop: InProcessServer) -> None:
     account, guest = shop.guest("payer")
     for _ in range(2):
         with shop.db.write() as session:

@@ -16,7 +16,7 @@ from fluxbooth.service.db.tables import Pack, Template, Tune, now
 from fluxbooth.service.packs.pack import adapted
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.web.pages.render import FOLDER
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.server import FEW, Receiver, Server, pictures, until
 
 Json = dict[str, Any]
@@ -266,13 +266,15 @@ def test_a_template_is_said_of_another(text: str, expected: str, weight: float) 
 
 
 @pytest.fixture(scope="module")
-def quiet(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def quiet(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A server without an engine: nothing here is drawn."""
-    with house(blank, tmp_path_factory.mktemp("quiet") / "data") as opened:
+    with in_process_server(blank, tmp_path_factory.mktemp("quiet") / "data") as opened:
         yield opened
 
 
-def test_lists_show_everything_that_clients_read_and_are_narrowed_and_paged(quiet: House) -> None:
+def test_lists_show_everything_that_clients_read_and_are_narrowed_and_paged(
+    quiet: InProcessServer,
+) -> None:
     made = [
         quiet.http.post("/packs", json={"pack": {"title": f"Pack {i}", "public": i == 1}}).json()
         for i in range(3)
@@ -335,7 +337,7 @@ def test_lists_show_everything_that_clients_read_and_are_narrowed_and_paged(quie
 
 
 def test_prompts_nested_in_a_tune_may_be_templates_and_say_where_they_are_from(
-    quiet: House,
+    quiet: InProcessServer,
 ) -> None:
     pack = quiet.http.post("/packs", json={"pack": {"title": "Nested"}}).json()
     outdoor = quiet.http.get("/p/outdoor").json()["id"]
@@ -360,7 +362,7 @@ def test_prompts_nested_in_a_tune_may_be_templates_and_say_where_they_are_from(
     assert len(quiet.http.get("/tunes?limit=120").json()) == count  # nothing of it is kept
 
 
-def test_a_run_takes_every_documented_spelling(quiet: House) -> None:
+def test_a_run_takes_every_documented_spelling(quiet: InProcessServer) -> None:
     tune = quiet.http.post(
         "/tunes", data={"tune[title]": "t", "tune[name]": "man"}, files=pictures(1)
     ).json()
@@ -402,7 +404,9 @@ def test_a_run_takes_every_documented_spelling(quiet: House) -> None:
     } and len(of_original) == 4
 
 
-def test_the_account_and_the_catalogue_are_as_command_lines_read_them(quiet: House) -> None:
+def test_the_account_and_the_catalogue_are_as_command_lines_read_them(
+    quiet: InProcessServer,
+) -> None:
     headers = {"X-Workspace-Id": "all", "Accept": "*/*"}
     assert quiet.http.get("/users.json", headers=headers).json() == {
         "id": 1,

@@ -24,7 +24,7 @@ from fluxbooth.service.contract import forms as schemas
 from fluxbooth.service.db.tables import Account, Callback, Image, Photo
 from fluxbooth.web.api import openapi
 from fluxbooth.web.app import create_app
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.installation import files_of
 from tests.service.server import pictures
 
@@ -57,14 +57,14 @@ class Estate:
 @pytest.fixture(scope="module")
 def estate_of(
     blank: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[House, Estate]]:
-    with house(
+) -> Iterator[tuple[InProcessServer, Estate]]:
+    with in_process_server(
         blank, tmp_path_factory.mktemp("tenants") / "data", theme_composer=True, lora_download=True
     ) as opened:
         yield opened, _estate(opened)
 
 
-def _estate(town: House) -> Estate:
+def _estate(town: InProcessServer) -> Estate:
     account, victim = town.guest(MARK)
     form = {
         "tune[title]": MARK,
@@ -121,7 +121,7 @@ def _estate(town: House) -> Estate:
     return Estate(account, known, tune["id"], prompt["id"], pack, ran["order"]["id"], prompt["id"])
 
 
-def signed_in(town: House, account: int) -> httpx.Client:
+def signed_in(town: InProcessServer, account: int) -> httpx.Client:
     with town.db.write() as session:
         link = web_sessions.new_link(session, session.get_one(Account, account), town.secret)
     client = httpx.Client(
@@ -131,7 +131,7 @@ def signed_in(town: House, account: int) -> httpx.Client:
     return client
 
 
-def everything(town: House, estate: Estate) -> Json:
+def everything(town: InProcessServer, estate: Estate) -> Json:
     """Rows and files of the victim."""
     with town.db.read() as session:
         kinds = account_data.owned(estate.account)
@@ -156,7 +156,7 @@ def everything(town: House, estate: Estate) -> Json:
     return {"rows": rows, "files": files}
 
 
-def routes(town: House) -> list[tuple[str, str]]:
+def routes(town: InProcessServer) -> list[tuple[str, str]]:
     """Method and path of every route but those that serve what is installed."""
     known = iter_route_contexts(create_app(town.settings).routes)
     found = [
@@ -178,7 +178,9 @@ def filled(path: str, estate: Estate) -> str:
     return re.sub(r"(\w+)/\{[^}]+\}", lambda match: f"{match[1]}/{estate.ids[match[1]]}", path)
 
 
-def test_every_route_with_the_ids_of_another_account(estate_of: tuple[House, Estate]) -> None:
+def test_every_route_with_the_ids_of_another_account(
+    estate_of: tuple[InProcessServer, Estate],
+) -> None:
     town, estate = estate_of
     number, stranger = town.guest("stranger")
     browser, before, walked = signed_in(town, number), everything(town, estate), 0
@@ -204,7 +206,7 @@ def test_every_route_with_the_ids_of_another_account(estate_of: tuple[House, Est
     assert everything(town, estate) == before
 
 
-def test_every_route_without_a_key(estate_of: tuple[House, Estate]) -> None:
+def test_every_route_without_a_key(estate_of: tuple[InProcessServer, Estate]) -> None:
     town, estate = estate_of
     before = everything(town, estate)
     nobody = httpx.Client(
@@ -226,7 +228,9 @@ def test_every_route_without_a_key(estate_of: tuple[House, Estate]) -> None:
     assert everything(town, estate) == before
 
 
-def test_every_field_that_names_a_row_of_another_account(estate_of: tuple[House, Estate]) -> None:
+def test_every_field_that_names_a_row_of_another_account(
+    estate_of: tuple[InProcessServer, Estate],
+) -> None:
     """By name of the field: requests of a stranger who has a tune, a prompt and a pack too."""
     town, estate = estate_of
     _, stranger = town.guest(f"stranger {secrets.token_hex(2)}")

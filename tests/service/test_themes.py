@@ -14,7 +14,7 @@ from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.themes.theme import COUNT, compose, faults
 from tests.service.claude import Answer, Claude, said
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.server import pictures
 
 Json = dict[str, Any]
@@ -36,7 +36,7 @@ GOOD = [f"sks man {scene}, documentary photograph" for scene in SCENES]
 @pytest.fixture(scope="module")
 def themed(
     claude: Claude, blank: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+) -> Iterator[InProcessServer]:
     data = tmp_path_factory.mktemp("themed") / "data"
     settings = {
         "anthropic_api_key": "sk-test",
@@ -44,35 +44,41 @@ def themed(
         "theme_seconds": 240,
         "theme_model": "claude-test",
     }
-    with house(blank, data, **settings) as opened:
+    with in_process_server(blank, data, **settings) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def tune(themed: House) -> Json:
+def tune(themed: InProcessServer) -> Json:
     return new_tune(themed, "for themes", characteristics='{"hair_color": "red"}')
 
 
-def new_tune(house: House, title: str, **fields: str) -> Json:
+def new_tune(in_process_server: InProcessServer, title: str, **fields: str) -> Json:
     form = {"tune[title]": title, "tune[name]": "man", "tune[branch]": "fast"} | {
         f"tune[{name}]": value for name, value in fields.items()
     }
-    return house.http.post("/tunes", data=form, files=pictures(1)).raise_for_status().json()
+    return (
+        in_process_server.http.post("/tunes", data=form, files=pictures(1))
+        .raise_for_status()
+        .json()
+    )
 
 
 def prompts(*texts: str) -> Answer:
     return said({"prompts": texts})
 
 
-def texts(house: House, tune: Json) -> list[str]:
+def texts(in_process_server: InProcessServer, tune: Json) -> list[str]:
     return [
         row["text"]
-        for row in house.http.get(f"/tunes/{tune['id']}/prompts", params={"limit": 120}).json()
+        for row in in_process_server.http.get(
+            f"/tunes/{tune['id']}/prompts", params={"limit": 120}
+        ).json()
     ]
 
 
-def ask(house: House, tune: Json, **fields: object) -> Any:
-    return house.http.post(
+def ask(in_process_server: InProcessServer, tune: Json, **fields: object) -> Any:
+    return in_process_server.http.post(
         "/themes", json={"theme": "sea tales", "tune_ids": [tune["id"]], **fields}
     )
 
@@ -82,7 +88,7 @@ def ask(house: House, tune: Json, **fields: object) -> Any:
     ["wrapped form", "unwrapped JSON", "wrapped JSON", "misspelt", "form with a JSON header"],
 )
 def test_ten_prompts_of_every_documented_shape(
-    themed: House, claude: Claude, tune: Json, shape: str
+    themed: InProcessServer, claude: Claude, tune: Json, shape: str
 ) -> None:
     claude.tell(prompts(*GOOD))
     number, before = tune["id"], len(texts(themed, tune))
@@ -145,7 +151,7 @@ def test_ten_prompts_of_every_documented_shape(
 
 @pytest.mark.parametrize("draft", [False, True])
 def test_a_repeated_idempotency_key_writes_nothing_again(
-    themed: House, claude: Claude, tune: Json, draft: bool
+    themed: InProcessServer, claude: Claude, tune: Json, draft: bool
 ) -> None:
     claude.tell(prompts(*GOOD))
     body = {"theme": "sea tales", "tune_ids": [tune["id"]], "draft": draft}
@@ -163,7 +169,7 @@ def test_a_repeated_idempotency_key_writes_nothing_again(
     assert texts(themed, tune) == made and len(claude.asked) == 1
 
 
-def test_a_draft_draws_nothing(themed: House, claude: Claude, tune: Json) -> None:
+def test_a_draft_draws_nothing(themed: InProcessServer, claude: Claude, tune: Json) -> None:
     before = texts(themed, tune)
     claude.tell(prompts(*GOOD))
     answer = ask(themed, tune, draft=True)
@@ -175,14 +181,16 @@ def test_a_draft_draws_nothing(themed: House, claude: Claude, tune: Json) -> Non
     assert texts(themed, tune) == before
 
 
-def test_the_client_gets_drafts(themed: House, claude: Claude, tune: Json) -> None:
+def test_the_client_gets_drafts(themed: InProcessServer, claude: Claude, tune: Json) -> None:
     claude.tell(prompts(*GOOD))
     key = themed.http.headers["authorization"].split()[1]
     with Client(themed.settings.url, key) as client:
         assert client.drafts("sea tales", [tune["id"]]) == [(tune["id"], text) for text in GOOD]
 
 
-def test_faults_are_told_to_the_writer_once(themed: House, claude: Claude, tune: Json) -> None:
+def test_faults_are_told_to_the_writer_once(
+    themed: InProcessServer, claude: Claude, tune: Json
+) -> None:
     claude.tell(prompts("A man, no hat", *GOOD[1:]), prompts(*GOOD))
     assert ask(themed, tune, draft=True).json()["prompts"][0]["text"] == GOOD[0]
     mend = claude.asked[1][1]["messages"][-1]["content"]
@@ -232,7 +240,7 @@ def test_faults_are_told_to_the_writer_once(themed: House, claude: Claude, tune:
     ids=["refusal", "rate limit", "overloaded", "wrong key", "no such model"],
 )
 def test_what_goes_wrong_is_said_and_draws_nothing(
-    themed: House,
+    themed: InProcessServer,
     claude: Claude,
     tune: Json,
     answer: Answer,
@@ -251,7 +259,7 @@ def test_what_goes_wrong_is_said_and_draws_nothing(
 def test_a_writer_that_does_not_answer_is_not_waited_for(
     claude: Claude, blank: Path, tmp_path: Path
 ) -> None:
-    with house(
+    with in_process_server(
         blank,
         tmp_path / "hasty",
         anthropic_api_key="sk-test",
@@ -269,7 +277,7 @@ def test_a_writer_that_does_not_answer_is_not_waited_for(
 
 
 def test_what_a_theme_refuses_before_anybody_writes(
-    themed: House, claude: Claude, tune: Json
+    themed: InProcessServer, claude: Claude, tune: Json
 ) -> None:
     claude.tell()
     assert "no tune of yours" in ask(themed, {"id": 12}).json()["tune_ids"][0]
@@ -280,10 +288,10 @@ def test_what_a_theme_refuses_before_anybody_writes(
 
 
 def test_without_a_key(blank: Path, tmp_path: Path) -> None:
-    with house(blank, tmp_path / "without") as plain:
+    with in_process_server(blank, tmp_path / "without") as plain:
         answer = ask(plain, new_tune(plain, "no theme"))
         assert answer.status_code == 422 and "FLUXBOOTH_ANTHROPIC_API_KEY" in answer.json()["error"]
-    with house(blank, tmp_path / "composing", theme_composer=True) as composing:
+    with in_process_server(blank, tmp_path / "composing", theme_composer=True) as composing:
         tune = new_tune(composing, "a theme")
         answer = ask(composing, tune)
         assert (answer.status_code, answer.json()) == (201, {"theme_writer": "composer"})

@@ -17,7 +17,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.web.pages.login import PARTS
 from fluxbooth.web.rate_limit import SAVED
 from tests.service.conftest import blank
-from tests.service.house import House, house
+from tests.service.in_process_server import InProcessServer, in_process_server
 from tests.service.server import pictures
 from tests.service.test_tenants import DRAFT, signed_in
 
@@ -25,19 +25,21 @@ __all__ = ["blank"]
 
 
 @pytest.fixture(scope="module")
-def slow(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def slow(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A house that answers each account once a second."""
-    with house(blank, tmp_path_factory.mktemp("slow") / "data", requests_per_second=1.0) as opened:
+    with in_process_server(
+        blank, tmp_path_factory.mktemp("slow") / "data", requests_per_second=1.0
+    ) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def open_house(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(blank, tmp_path_factory.mktemp("guests") / "data") as opened:
+def open_house(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    with in_process_server(blank, tmp_path_factory.mktemp("guests") / "data") as opened:
         yield opened
 
 
-def test_a_browser_asks_at_the_pace_of_its_account(slow: House) -> None:
+def test_a_browser_asks_at_the_pace_of_its_account(slow: InProcessServer) -> None:
     number, client = slow.guest("hasty")
     browser = signed_in(slow, number)
     answers = [browser.get("/app/account") for _ in range(20)]
@@ -52,7 +54,7 @@ def test_a_browser_asks_at_the_pace_of_its_account(slow: House) -> None:
     assert browser.post("/app/keys", data={"label": "x"}).status_code == 429
 
 
-def test_what_a_page_brings_does_not_count_as_pages(slow: House) -> None:
+def test_what_a_page_brings_does_not_count_as_pages(slow: InProcessServer) -> None:
     """Fifty photos of a draft, their small copies and a poll a second."""
     number, _ = slow.guest("normal")
     browser = signed_in(slow, number)
@@ -64,7 +66,7 @@ def test_what_a_page_brings_does_not_count_as_pages(slow: House) -> None:
     assert browser.get("/app").status_code == 200
 
 
-def test_parts_have_an_end_too(slow: House) -> None:
+def test_parts_have_an_end_too(slow: InProcessServer) -> None:
     number, _ = slow.guest("greedy")
     browser = signed_in(slow, number)
     with slow.db.write() as session:
@@ -135,7 +137,7 @@ def test_guesses_that_come_at_once_are_all_counted() -> None:
 # ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def link(town: House, account: int) -> str:
+def link(town: InProcessServer, account: int) -> str:
     with town.db.write() as session:
         return web_sessions.new_link(session, session.get_one(Account, account), town.secret)
 
@@ -146,7 +148,7 @@ def who(client: httpx.Client) -> str:
     return found[1]
 
 
-def test_a_link_for_somebody_else_asks_first(open_house: House) -> None:
+def test_a_link_for_somebody_else_asks_first(open_house: InProcessServer) -> None:
     mine = signed_in(open_house, open_house.guest("victim")[0])
     (theirs, _) = open_house.guest("attacker")
     token = link(open_house, theirs)
@@ -169,7 +171,7 @@ def test_a_link_for_somebody_else_asks_first(open_house: House) -> None:
     assert who(mine) == "attacker"
 
 
-def test_a_used_link_leads_a_signed_in_person_to_the_app(open_house: House) -> None:
+def test_a_used_link_leads_a_signed_in_person_to_the_app(open_house: InProcessServer) -> None:
     number, _ = open_house.guest("twice")
     browser, token = signed_in(open_house, number), link(open_house, number)
     for _ in range(2):  # the first use signs in anew
@@ -183,7 +185,7 @@ def test_a_used_link_leads_a_signed_in_person_to_the_app(open_house: House) -> N
 # ────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_callback_secret_is_shown_and_made_anew(open_house: House) -> None:
+def test_the_callback_secret_is_shown_and_made_anew(open_house: InProcessServer) -> None:
     number, _ = open_house.guest("receiver")
     browser = signed_in(open_house, number)
 
@@ -199,7 +201,7 @@ def test_the_callback_secret_is_shown_and_made_anew(open_house: House) -> None:
     assert shown() != first and "for a day" in browser.get("/app/account").text
 
 
-def test_metrics_are_the_operator_s_to_see(open_house: House) -> None:
+def test_metrics_are_the_operator_s_to_see(open_house: InProcessServer) -> None:
     _, tenant = open_house.guest("curious")
     answer = tenant.get("/metrics")
     assert (

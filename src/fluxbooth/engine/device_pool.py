@@ -30,11 +30,11 @@ NONE = 0  # the number of no work
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
 
 
-class ChildDied(Exception):
+class DeviceProcessDied(Exception):
     """The child ended in the middle of its work: out of memory, killed, or a fault of a library."""
 
 
-class NurseryDied(Exception):
+class ForkServerDied(Exception):
     """The nursery was killed, and with it the child in the middle of its work, which had no
     part in that."""
 
@@ -43,7 +43,7 @@ class Refused(FluxboothError):
     """The work could not be done; the message is for the user."""
 
 
-class Child:
+class Device:
     """The one process of a device, with torch in it. Kept from job to job.
 
     `environment` is what shows it its device.
@@ -60,7 +60,7 @@ class Child:
         self.stopping, self.stopped = False, asyncio.Event()
 
     async def run(
-        self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]
+        self, request: Json, wanted: Callable[[], bool], on_event: Callable[[Json], Awaitable[None]]
     ) -> Json | None:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
         returns once the engine stops.
@@ -88,7 +88,7 @@ class Child:
                         raise Refused(reply["failed"])
                     if "cancelled" in reply:
                         return await self._given_up()
-                    await heard(reply)
+                    await on_event(reply)
             finally:
                 watch.cancel()
                 self.current = NONE
@@ -150,7 +150,7 @@ class Child:
         """The thread that hears a process until its end."""
         assert process.stdout is not None
         for line in process.stdout:
-            silence.heard()
+            silence.on_event()
             try:
                 reply = json.loads(line)
             except ValueError:  # cut off by a death
@@ -162,17 +162,21 @@ class Child:
                 continue
             if "died" in reply:
                 self.pid = None
-                self._hear_death(process, ChildDied, f"exit code {reply['died']}")
+                self._hear_death(process, DeviceProcessDied, f"exit code {reply['died']}")
             else:
                 self._hear(process, reply)
         code = process.wait()
         if silence.look():
-            self._hear_death(process, ChildDied, f"it was silent for {silence.seconds:.0f} s")
+            self._hear_death(
+                process, DeviceProcessDied, f"it was silent for {silence.seconds:.0f} s"
+            )
         else:
             # who is killed here is not who does the work, where there is a nursery; one that cannot
             # start is a fault that must be told
             killed = sys.platform == "linux" and code < 0
-            self._hear_death(process, NurseryDied if killed else ChildDied, f"exit code {code}")
+            self._hear_death(
+                process, ForkServerDied if killed else DeviceProcessDied, f"exit code {code}"
+            )
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that kills a process and its child once there is something to be heard
@@ -197,7 +201,7 @@ class Child:
             self.loop.call_soon_threadsafe(self.replies.put_nowait, reply)
 
 
-class Children:
+class DevicePool:
     """A child for each device. Work goes to one that is free: rather to one that has its base in
     memory, and of these to one that wore its LoRAs last.
 
@@ -206,8 +210,8 @@ class Children:
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
-        self.all = [Child(environment) for environment in environments(devices)]
-        self.spare = Child(*environments(["cpu"]))  # started when it is first needed
+        self.all = [Device(environment) for environment in environments(devices)]
+        self.spare = Device(*environments(["cpu"]))  # started when it is first needed
         self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
 
@@ -216,30 +220,30 @@ class Children:
             child.start()
 
     async def run(
-        self, request: Json, wanted: Callable[[], bool], heard: Callable[[Json], Awaitable[None]]
+        self, request: Json, wanted: Callable[[], bool], on_event: Callable[[Json], Awaitable[None]]
     ) -> Json | None:
         """As `Child.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()
         if request.get("fast") and (
             self.free.locked() or not any(self._has_room(child, request) for child in self.idle)
         ):
-            return await self.spare.run(request, wanted, heard)
+            return await self.spare.run(request, wanted, on_event)
         async with self.free:
             child = self.pick(request)
             self.idle.remove(child)
             try:
-                return await child.run(request, wanted, heard)
+                return await child.run(request, wanted, on_event)
             finally:
                 self.idle.append(child)
 
-    def pick(self, request: Json) -> Child:
+    def pick(self, request: Json) -> Device:
         base, loras = needs(request)
         return max(
             self.idle,
             key=lambda child: (child.base == base, not child.base, len(child.loras & loras)),
         )
 
-    def _has_room(self, child: Child, request: Json) -> bool:
+    def _has_room(self, child: Device, request: Json) -> bool:
         """Whether no other base would have to leave a child's memory, to be read again after a
         trial."""
         return child.base in ("", needs(request)[0])

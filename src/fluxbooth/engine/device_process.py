@@ -33,7 +33,7 @@ from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.generation.generate import Picture
-    from fluxbooth.lora.inference import Shelf
+    from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.models.family import Family
     from fluxbooth.specs import GenerateSpec, TrainSpec
 
@@ -42,14 +42,14 @@ RESULT = "result.json"
 NO_ROOM = "The server could not write its files: its disk may be full."
 
 
-class Runner:
+class DeviceProcess:
     def __init__(self, replies: TextIO) -> None:
         self.replies, self.kept = replies, ("", "", "", "", "")
         # the pipe has two writers: the work, and what says every second that we live
         self.telling = threading.Lock()
         self.current: int | None = None
         self.family: Family | None = None
-        self.shelf: Shelf | None = None
+        self.cache: AdapterCache | None = None
 
     def resident(self, spec: TrainSpec | GenerateSpec) -> Family:
         """The base in memory, kept as the spec wants it; another one leaves memory first, for
@@ -58,7 +58,7 @@ class Runner:
 
         kept = (spec.base, spec.dtype, spec.quantisation, spec.encoders, str(spec.offload_blocks))
         if self.family is None or self.kept != kept:
-            self.family = self.shelf = None  # what lies there was made for the base that leaves
+            self.family = self.cache = None  # what lies there was made for the base that leaves
             choice = planner.resident(spec)
             self.family = loader.load(
                 spec.base, training=registry.find(spec.base).trains, choice=choice
@@ -122,7 +122,7 @@ class Runner:
             self.replies.flush()
 
 
-def train(runner: Runner, request: Json, tell: Tell) -> Json:
+def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
     work."""
     from fluxbooth.models import registry
@@ -136,7 +136,7 @@ def train(runner: Runner, request: Json, tell: Tell) -> Json:
     # written, but not recorded: made again from the last checkpoint
     (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)
     row = registry.find(spec.base)
-    family = runner.resident(spec) if row.source == row.train_source else None
+    family = process.resident(spec) if row.source == row.train_source else None
     result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
     result["stages"] = [
         str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
@@ -167,21 +167,21 @@ def _likeness(photos: list[str], samples: Path) -> Json:
     return {"photos": likeness.agreement(readings, [subject] * len(readings)), "samples": by_step}
 
 
-def generate(runner: Runner, request: Json, tell: Tell) -> Json:
+def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each
     event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
     """
     from fluxbooth.generation.generate import PLAIN, generate
-    from fluxbooth.lora.inference import Shelf
+    from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.specs import GenerateSpec
 
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
-    family = runner.resident(spec)
+    family = process.resident(spec)
     # the store puts whole files into place, and removes them
-    shelf = runner.shelf = runner.shelf or Shelf(mapped=True)
+    cache = process.cache = process.cache or AdapterCache(mapped=True)
     rows: list[Json] = []
 
     def report(event: Json) -> None:
@@ -196,14 +196,14 @@ def generate(runner: Runner, request: Json, tell: Tell) -> Json:
                     raise FluxboothError(advice.message)
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
-                    shelf.expect(path, family)
+                    cache.expect(path, family)
         tell(
             {**event, "advice": [a.to_json() for a in event["advice"]]}
             if event["event"] == "advice"
             else event
         )
 
-    generate([request["text"]], spec, report, family=family, shelf=shelf)
+    generate([request["text"]], spec, report, family=family, cache=cache)
     return {"pictures": rows}
 
 
@@ -229,7 +229,10 @@ def write_whole(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-WORK: dict[str, Callable[[Runner, Json, Tell], Json]] = {"train": train, "generate": generate}
+WORK: dict[str, Callable[[DeviceProcess, Json, Tell], Json]] = {
+    "train": train,
+    "generate": generate,
+}
 
 
 def pipe() -> TextIO:
@@ -244,11 +247,11 @@ def pipe() -> TextIO:
 def work(replies: TextIO) -> NoReturn:
     """Serves what comes over standard input until its end."""
     die_with_parent(signal.SIGKILL)
-    runner, requests = Runner(replies), SimpleQueue[Json]()
-    signal.signal(signal.SIGINT, runner.interrupt)
-    threading.Thread(target=runner.listen, args=(requests,), daemon=True).start()
-    liveness.tell(lambda: runner.tell({"alive": True}))
-    runner.serve(requests)
+    process, requests = DeviceProcess(replies), SimpleQueue[Json]()
+    signal.signal(signal.SIGINT, process.interrupt)
+    threading.Thread(target=process.listen, args=(requests,), daemon=True).start()
+    liveness.tell(lambda: process.tell({"alive": True}))
+    process.serve(requests)
 
 
 if __name__ == "__main__":

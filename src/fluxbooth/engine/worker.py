@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError
 
 from fluxbooth import hardware, locks, log
 from fluxbooth.engine import liveness
-from fluxbooth.engine.device_pool import ChildDied, Children, NurseryDied, Refused
+from fluxbooth.engine.device_pool import DevicePool, DeviceProcessDied, ForkServerDied, Refused
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 from fluxbooth.service import clock, fetching, opening
@@ -38,7 +38,7 @@ from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.queue import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
 from fluxbooth.service.outgoing.fetch import rules_for
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.transitions import MOST_DEATHS, Results
+from fluxbooth.service.transitions import MOST_DEATHS, Transitions
 from fluxbooth.types import Json
 
 T = TypeVar("T")
@@ -59,9 +59,9 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         secret = accounts.pepper(settings.data)
         self.settings = settings
-        self.children = Children(settings.device_list or hardware.gpus() or [""])
+        self.children = DevicePool(settings.device_list or hardware.gpus() or [""])
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
-        self.results = Results(
+        self.results = Transitions(
             settings, database.Database(settings.database_url), Store(settings.data), self.jobs
         )
         self.rules = rules_for(settings)
@@ -70,18 +70,18 @@ class Engine:
         self.turn = asyncio.Semaphore(OF_ALL)
 
     async def train(self, number: int) -> Json | None:
-        request = await written(self.results.begin_training, number)
+        request = await retry_write(self.results.begin_training, number)
         if request is None:
             return None
         losses, told = list[float](), [0.0]
 
-        async def heard(event: Json) -> None:
+        async def on_event(event: Json) -> None:
             if event["event"] == "sample":
-                await written(self.results.sampled, number, event)
+                await retry_write(self.results.sampled, number, event)
             if event["event"] == "warning":
-                await written(self.results.warned, number, [event["text"]])
+                await retry_write(self.results.warned, number, [event["text"]])
             if event["event"] == "checkpoint":
-                await written(self.results.got_further, number)
+                await retry_write(self.results.reset_crashes, number)
             if event["event"] != "step":
                 return
             losses.append(event["loss"])
@@ -92,14 +92,14 @@ class Engine:
                 except OperationalError as fault:  # the training itself goes on
                     log.error(fault)
 
-        return await self.children.run(request, lambda: self.results.tune_wanted(number), heard)
+        return await self.children.run(request, lambda: self.results.tune_wanted(number), on_event)
 
     async def draw(self, number: int) -> Json | None:
-        request = await written(self.results.begin_drawing, number)
+        request = await retry_write(self.results.begin_drawing, number)
         if request is None:
             return None
 
-        async def heard(event: Json) -> None:
+        async def on_event(event: Json) -> None:
             # the last come with the result
             if event["event"] == "picture" and event["done"] < event["of"]:
                 try:
@@ -107,14 +107,16 @@ class Engine:
                 except OperationalError as fault:  # they come with the result, too
                     log.error(fault)
 
-        return await self.children.run(request, lambda: self.results.prompt_wanted(number), heard)
+        return await self.children.run(
+            request, lambda: self.results.prompt_wanted(number), on_event
+        )
 
     async def fetch_photos(self, number: int) -> Json:
-        await written(fetching.photos, self.results, number, self.rules)
+        await retry_write(fetching.photos, self.results, number, self.rules)
         return {}
 
     async def fetch_inputs(self, number: int) -> Json:
-        await written(fetching.input_images, self.results, number, self.rules)
+        await retry_write(fetching.input_images, self.results, number, self.rules)
         return {}
 
     async def deliver(self, callback_id: str, attempt: int) -> None:
@@ -163,23 +165,23 @@ async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
     publish = results.publish_tune if kind is Tune else results.publish_prompt
     fail = results.fail_tune if kind is Tune else results.fail_prompt
     try:
-        answer = await tried(number, work)
+        answer = await run_with_retries(number, work)
         if answer["outcome"] == "done" and work in fetched:
-            await written(fetched[work], number)
+            await retry_write(fetched[work], number)
         elif answer["outcome"] == "done":
-            await written(publish, number, answer["result"])
+            await retry_write(publish, number, answer["result"])
         elif answer["outcome"] == "failed":
-            await written(fail, number, answer["reason"])
+            await retry_write(fail, number, answer["reason"])
         outcome = answer["outcome"]
     except Exception as fault:  # whatever it was, whoever waits for this job must hear of its end
         log.error(fault)
         outcome = "fault"
-        await written(fail, number, "A fault of the server ended this; its log says more.")
-    await written(results.tidy, kind, number)
+        await retry_write(fail, number, "A fault of the server ended this; its log says more.")
+    await retry_write(results.tidy, kind, number)
     return outcome
 
 
-async def written(work: Callable[..., T], *arguments: Any) -> T:
+async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
     """Does what writes rows or files, and waits while the disk is full or the database taken:
     the end of a job must not be lost."""
     wait = min(1.0, LONGEST_PAUSE)
@@ -194,7 +196,7 @@ async def written(work: Callable[..., T], *arguments: Any) -> T:
         wait = min(2 * wait, LONGEST_PAUSE)
 
 
-async def tried(number: int, work: str) -> Json:
+async def run_with_retries(number: int, work: str) -> Json:
     """The outcome of a job, tried again when the child dies on it, but not for ever."""
     while True:
         answer = await recorded(number, work)
@@ -237,13 +239,15 @@ async def attempt(number: int, work: str) -> Json:
         result = await does[work](number)
     except (Refused, InputError) as error:
         return {"outcome": "failed", "reason": str(error)}
-    except ChildDied as error:
+    except DeviceProcessDied as error:
         # counted here, in the step: a workflow that is taken up again runs through its finished
         # steps without doing them
-        deaths = await written(engine.results.died, Tune if work == "train" else Prompt, number)
+        deaths = await retry_write(
+            engine.results.count_crash, Tune if work == "train" else Prompt, number
+        )
         log.write("child died", how=str(error), deaths=deaths, most=MOST_DEATHS)
         return {"outcome": "died", "deaths": deaths}
-    except NurseryDied as error:  # no fault of this job, which is not counted as one
+    except ForkServerDied as error:  # no fault of this job, which is not counted as one
         log.write("nursery died", how=str(error))
         return {"outcome": "died", "deaths": 0}
     return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
@@ -271,7 +275,7 @@ def lock(data: Path) -> IO[str]:
     return held
 
 
-def sweep(results: Results) -> None:
+def sweep(results: Transitions) -> None:
     """Deletes what has expired and what a kill left, as far as the disk and the database let it."""
 
     def swept() -> None:

@@ -18,7 +18,7 @@ from fluxbooth.generation.recipe import _recipe, _title, parameters_text
 from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
 from fluxbooth.generation.speedups import drawing
 from fluxbooth.lora import file as lora_file
-from fluxbooth.lora.inference import Adapter, Shelf, worn
+from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry, selection
 from fluxbooth.models.family import Family
@@ -75,7 +75,7 @@ def generate(
     *,
     folders: Sequence[Path] = (),
     family: Family | None = None,
-    shelf: Shelf | None = None,
+    cache: AdapterCache | None = None,
 ) -> Pictures:
     """Pictures of one prompt or of each of several, `spec.num_images` a prompt, in order; without a
     spec, as its defaults say.
@@ -116,7 +116,7 @@ def generate(
     report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
     return _generate(
-        texts, parsed, wanted, spec, family, plan.choice, shelf or Shelf(), canvas, report
+        texts, parsed, wanted, spec, family, plan.choice, cache or AdapterCache(), canvas, report
     )
 
 
@@ -127,19 +127,19 @@ def _generate(
     spec: ResolvedGenerateSpec,
     there: Family | None,
     choice: Choice,
-    shelf: Shelf,
+    cache: AdapterCache,
     canvas: Canvas,
     report: Report,
 ) -> Pictures:
     family = there or loader.load(spec.base, choice=choice)
-    adapters = {path: shelf.fetch(path, family) for loras in wanted for path, _ in loras}
+    adapters = {path: cache.fetch(path, family) for loras in wanted for path, _ in loras}
     advice = [
         a
         for text, loras in zip(texts, wanted, strict=True)
         for a in _advise(text, loras, adapters, family)
     ]
     report({"event": "advice", "advice": advice})
-    conditioning = [shelf.conditioning(language.plain(prompt.text), family) for prompt in parsed]
+    conditioning = [cache.conditioning(language.plain(prompt.text), family) for prompt in parsed]
     if there is None:
         family.release_encoders(keep_decoder=True)
     else:
@@ -153,7 +153,7 @@ def _generate(
         together = batch_size(family.row, canvas)
         for first in range(0, len(seeds), together):
             chunk = seeds[first : first + together]
-            with worn(family, chosen), drawing(family, spec.speed, canvas.drawn):
+            with apply_loras(family, chosen), drawing(family, spec.speed, canvas.drawn):
                 images = draw(
                     family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start
                 )

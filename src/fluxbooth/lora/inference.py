@@ -50,7 +50,7 @@ class Adapter:
     sha256: str  # what other tools know the file by
 
 
-class Shelf:
+class AdapterCache:
     """What lies beside a base that stays: the LoRAs that were used last, up to `most_bytes` of main
     memory (one of more than that stays until the next), and what the text encoders said of the last
     texts.
@@ -132,7 +132,7 @@ def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
 
 
 @contextlib.contextmanager
-def worn(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
+def apply_loras(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
     """Inside, the network has these LoRAs, each times its weight; afterwards it is the plain
     base again. Not for training."""
     layers = dict(family.network.named_modules())

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
 from fluxbooth.service.prompts import input_images as inputs
-from fluxbooth.service.transitions import Results
+from fluxbooth.service.transitions import Transitions
 
 WITHIN = 300.0  # seconds for all pictures of a job together
 
 
-def photos(results: Results, number: int, rules: FetchRules, within: float = WITHIN) -> None:
+def photos(results: Transitions, number: int, rules: FetchRules, within: float = WITHIN) -> None:
     """The photos of a tune, one after another, as long as somebody waits for it.
 
     Raises FetchError naming the address that does not give one within the rules and the seconds;
@@ -36,7 +36,9 @@ def photos(results: Results, number: int, rules: FetchRules, within: float = WIT
             there.unlink(missing_ok=True)
 
 
-def input_images(results: Results, number: int, rules: FetchRules, within: float = WITHIN) -> None:
+def input_images(
+    results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
+) -> None:
     """The pictures that a prompt starts from.
 
     Raises as `photos`, and InputError for what is no picture.

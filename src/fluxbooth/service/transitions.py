@@ -35,7 +35,7 @@ MOST_LOSSES = 500  # points of the curve that are kept for a page
 
 
 @dataclass(frozen=True)
-class Results:
+class Transitions:
     settings: Settings
     db: Database
     store: Store
@@ -247,7 +247,7 @@ class Results:
             session.flush()
             self.jobs.callback(session, prompt=prompt)
 
-    def got_further(self, number: int) -> None:
+    def reset_crashes(self, number: int) -> None:
         """A training has a new checkpoint: the children that died before it are forgiven, for
         it did not die of its own work."""
         with self.db.write() as session:
@@ -274,7 +274,7 @@ class Results:
                 Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown)
             )
 
-    def died(self, kind: type[Tune] | type[Prompt], number: int) -> int:
+    def count_crash(self, kind: type[Tune] | type[Prompt], number: int) -> int:
         """Counts one more child that died on a job; how many have since it got further."""
         with self.db.write() as session:
             row = session.get(kind, number)

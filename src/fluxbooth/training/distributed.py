@@ -23,7 +23,7 @@ from fluxbooth.specs import ResolvedTrainSpec
 
 
 @dataclass(frozen=True)
-class Crew:
+class ProcessGroup:
     """The processes of a training, seen from one of them; by default it is alone."""
 
     rank: int = 0
@@ -81,13 +81,15 @@ class Crew:
 
 
 @functools.cache
-def join() -> Crew:
+def join() -> ProcessGroup:
     """The crew that the launcher's variables tell of; the device of this process becomes the
     current one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Crew()
+        return ProcessGroup()
     from accelerate import PartialState
 
     state = PartialState(cpu=not torch.cuda.is_available())
     atexit.register(distributed.destroy_process_group)
-    return Crew(state.process_index, state.num_processes, distributed.new_group(backend="gloo"))
+    return ProcessGroup(
+        state.process_index, state.num_processes, distributed.new_group(backend="gloo")
+    )

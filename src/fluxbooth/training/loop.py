@@ -33,7 +33,7 @@ from fluxbooth.results import Facts
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
 from fluxbooth.training import distributed, flow, run_folder, run_warnings, trackers
 from fluxbooth.training.dataset import Batch, Dataset, prepare
-from fluxbooth.training.distributed import Crew
+from fluxbooth.training.distributed import ProcessGroup
 from fluxbooth.training.optimizers import learning_rate, make_optimizer, optimizer_class
 from fluxbooth.training.run_folder import RunFolder
 from fluxbooth.training.trackers import Tracker
@@ -112,7 +112,7 @@ def train(
         FluxboothError: When the loss became NaN or the disk is full.
         KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
-    began, report, crew = time.monotonic(), report or (lambda event: None), distributed.join()
+    began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     trackers.check(spec)
     spec = selection.with_base(spec, family=family)
@@ -126,17 +126,17 @@ def train(
         pictures += faces.close_ups(pictures, least=min(resolved.resolutions) // 2)
     folder = RunFolder(Path(out))
     with contextlib.ExitStack() as held:
-        opened = RunFolder.opened(Path(out), crew.whole(resolved), pictures, overwrite=overwrite)
-        crew.on_main(lambda: held.enter_context(opened))
+        opened = RunFolder.opened(Path(out), group.whole(resolved), pictures, overwrite=overwrite)
+        group.on_main(lambda: held.enter_context(opened))
         if family is None:
-            crew.on_main(lambda: folder.begin(planner.training(folder.as_begun(resolved)).choice))
+            group.on_main(lambda: folder.begin(planner.training(folder.as_begun(resolved)).choice))
         plan = (
             planner.training(folder.as_planned(resolved))
             if family is None
             else planner.training(resolved, there=family.choice)
         )
         # what made the weights is told with them
-        told = crew.whole(resolved).model_copy(
+        told = group.whole(resolved).model_copy(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
         )
         report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
@@ -146,7 +146,7 @@ def train(
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         dataset = prepare(
-            pictures, family, told, folder.cache_of(crew.rank), keep_encoders=resident is not None
+            pictures, family, told, folder.cache_of(group.rank), keep_encoders=resident is not None
         )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
@@ -154,7 +154,10 @@ def train(
             held.enter_context(threads.one_thread())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(
-            _Run(told, family, dataset, folder, report, crew, count), began, len(pictures), warnings
+            _Run(told, family, dataset, folder, report, group, count),
+            began,
+            len(pictures),
+            warnings,
         )
 
 
@@ -170,13 +173,13 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
             "spec": spec.model_dump(mode="json"),
         }
     )
-    with trackers.opened(spec, folder.path, done, run.crew.main) as run.trackers:
+    with trackers.opened(spec, folder.path, done, run.group.main) as run.trackers:
         # a kill came between checkpoint and stage
         if done in run.stages and not folder.stage(done).exists():
-            run.crew.on_main(lambda: run.keep_stage(done))
+            run.group.on_main(lambda: run.keep_stage(done))
         elif run.stages and not done:
-            run.crew.on_main(lambda: run.draw_samples(0))  # to compare with
-        started, losses = time.monotonic(), folder.rewind_log(done) if run.crew.main else []
+            run.group.on_main(lambda: run.draw_samples(0))  # to compare with
+        started, losses = time.monotonic(), folder.rewind_log(done) if run.group.main else []
         with stop_signals() as stop:
             for step, loss in run.steps(done, stop):
                 losses.append(loss)
@@ -188,8 +191,8 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
         validation = (
             run.validation_loss() if run.average or not run.validated else run.validated[-1]
         )
-        run.crew.on_main(lambda: run.write(folder.lora, spec.steps))
-    run.crew.on_main(folder.finish)
+        run.group.on_main(lambda: run.write(folder.lora, spec.steps))
+    run.group.on_main(folder.finish)
     steps = spec.steps
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
@@ -233,7 +236,7 @@ class _Run:
         dataset: Dataset,
         folder: RunFolder,
         report: Report,
-        crew: Crew,
+        group: ProcessGroup,
         pictures: int,
     ) -> None:
         self.spec = spec
@@ -241,7 +244,7 @@ class _Run:
         self.dataset = dataset
         self.folder = folder
         self.report = report
-        self.crew = crew
+        self.group = group
         self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora_training.add(family, spec.rank, spec.seed)
         if spec.continue_from:
@@ -259,9 +262,9 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
             batch = self.dataset.batch_at(step, spec)
-            loss = step_loss(self.family, batch, spec, step, self.crew.part(len(batch.indices)))
+            loss = step_loss(self.family, batch, spec, step, self.group.part(len(batch.indices)))
             loss.backward()
-            self.crew.average([p.grad for p in self.parameters if p.grad is not None])
+            self.group.average([p.grad for p in self.parameters if p.grad is not None])
             nn.utils.clip_grad_norm_(self.parameters, spec.clip_norm)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
@@ -270,7 +273,7 @@ class _Run:
                     self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0)
                 )
             pending.append(loss.detach())
-            done, stopping = step + 1, self.crew.any(stop.is_set())
+            done, stopping = step + 1, self.group.any(stop.is_set())
             due = (
                 done % spec.checkpoint_every == 0
                 or done == spec.steps
@@ -284,15 +287,15 @@ class _Run:
                 pending = []
             leaving = stopping and done < spec.steps
             if due:
-                self.crew.on_main(functools.partial(self.checkpoint, done, leaving))
+                self.group.on_main(functools.partial(self.checkpoint, done, leaving))
             if leaving:
                 raise KeyboardInterrupt
             if done in self.stages:
-                self.crew.on_main(functools.partial(self.keep_stage, done))
+                self.group.on_main(functools.partial(self.keep_stage, done))
 
     def read_losses(self, done: int, pending: list[Tensor]) -> list[float]:
         stacked = torch.stack(pending)
-        self.crew.average([stacked])
+        self.group.average([stacked])
         losses = stacked.tolist()
         if all(math.isfinite(loss) for loss in losses):
             return losses
@@ -359,7 +362,7 @@ class _Run:
         it moves only as the weights do."""
         losses = []
         for batch in self.dataset.sample(
-            VALIDATION_PHOTOS, self.spec.seed, self.spec.batch_size // self.crew.size
+            VALIDATION_PHOTOS, self.spec.seed, self.spec.batch_size // self.group.size
         ):
             eps = torch.stack(
                 [
@@ -422,7 +425,7 @@ class _Run:
         self.tell(event)
 
     def tell(self, event: dict[str, Any]) -> None:
-        if not self.crew.main:
+        if not self.group.main:
             return
         try:
             with self.folder.log.open("a") as file:

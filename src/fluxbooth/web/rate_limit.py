@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 SAVED = 10  # seconds' worth of requests that may come at once
 
 
-class Pace:
+class RateLimiter:
     """So many requests a second for each account, or for each kind of request of one.
 
     Safe to share between threads.

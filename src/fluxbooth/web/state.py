@@ -16,7 +16,7 @@ from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.model_downloads import Pulls
 from fluxbooth.service.settings import Settings
-from fluxbooth.web.rate_limit import Pace
+from fluxbooth.web.rate_limit import RateLimiter
 from fluxbooth.web.turns import Turns
 
 Engine = Callable[[], Literal["runs", "silent", "stopped"]]
@@ -33,7 +33,7 @@ class Services:
     jobs: JobEngine
     sign: Signer
     secret: bytes
-    pace: Pace
+    rate_limiter: RateLimiter
     pulls: Pulls
     readers: anyio.CapacityLimiter  # threads that answer polls
     stopping: threading.Event  # set once no more may be answered
@@ -58,7 +58,7 @@ def services(settings: Settings, stopping: threading.Event, engine: Engine | Non
         jobs,
         sign,
         secret,
-        Pace(),
+        RateLimiter(),
         Pulls(),
         readers,
         stopping,

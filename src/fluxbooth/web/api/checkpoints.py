@@ -31,7 +31,7 @@ async def list_checkpoints(number: str, request: Request, services: Using) -> Re
             for row in checkpoints.of(session, tune)
         ]
 
-    return await requests.looked_up(request, services, work)
+    return await requests.read_json(request, services, work)
 
 
 @router.post(
@@ -65,4 +65,4 @@ async def train_more(number: str, request: Request, services: Using, account: Ow
             )
             return responses.tune(made, services.settings, services.sign)
 
-        return await idempotency.answered_once(request, services, account, values, work)
+        return await idempotency.answer_once(request, services, account, values, work)

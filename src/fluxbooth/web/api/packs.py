@@ -60,7 +60,7 @@ async def create_pack(request: Request, services: Using, account: Owner) -> Resp
                 session, packs.create(session, services.settings, owner, form), services.settings
             )
 
-        return await idempotency.answered_once(request, services, account, values, work)
+        return await idempotency.answer_once(request, services, account, values, work)
 
 
 @router.get("/packs/{name}", summary="Get a pack by id or slug")
@@ -109,4 +109,4 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
             )
             return responses.tune(tune, services.settings, services.sign)
 
-        return await idempotency.answered_once(request, services, account, values, work, look)
+        return await idempotency.answer_once(request, services, account, values, work, look)

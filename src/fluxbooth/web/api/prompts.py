@@ -20,7 +20,7 @@ from fluxbooth.types import Json
 from fluxbooth.web.http import idempotency, params, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.limits import of_pictures
-from fluxbooth.web.http.params import page, row_id, said
+from fluxbooth.web.http.params import is_true, page, row_id
 from fluxbooth.web.state import Services
 
 router = APIRouter()
@@ -79,7 +79,7 @@ async def _create_prompt(
             )
             return responses.prompt(made, services.settings, services.sign)
 
-        return await idempotency.answered_once(request, services, account, told, work, look)
+        return await idempotency.answer_once(request, services, account, told, work, look)
 
 
 @router.get("/prompts", summary="List prompts, newest first")
@@ -101,7 +101,7 @@ async def _listed(
     liked = query.get("liked")
     since = (
         now().replace(hour=0, minute=0, second=0, microsecond=0)
-        if said(query.get("today"))
+        if is_true(query.get("today"))
         else None
     )
 
@@ -114,7 +114,7 @@ async def _listed(
             **asked,
             tune_id=tune_id,
             text=query.get("text"),
-            liked=said(liked) if liked else None,
+            liked=is_true(liked) if liked else None,
             since=since,
             equal={
                 name: params.number(request, name)
@@ -124,10 +124,10 @@ async def _listed(
         return [
             responses.prompt(row, services.settings, services.sign)
             for row in rows
-            if not said(query.get("is_video"))
+            if not is_true(query.get("is_video"))
         ]
 
-    return await requests.looked_up(request, services, work)
+    return await requests.read_json(request, services, work)
 
 
 @router.get("/prompts/{number}", summary="Get a prompt")
@@ -142,7 +142,7 @@ async def get_prompt(number: str, request: Request, services: Using) -> Response
             prompts.get(session, account, wanted), services.settings, services.sign
         )
 
-    return await requests.looked_up(request, services, work)
+    return await requests.read_json(request, services, work)
 
 
 @router.patch(
@@ -199,7 +199,7 @@ async def duplicate_prompt(
             )
             return responses.prompt(made, services.settings, services.sign)
 
-        return await idempotency.answered_once(request, services, account, values, work)
+        return await idempotency.answer_once(request, services, account, values, work)
 
 
 @router.post("/prompts/{number}/likes", status_code=201, summary="Like", response_model=None)

@@ -46,7 +46,7 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
         themes.create(session, services.settings, services.jobs, owner, form, written)
         return answer
 
-    return await idempotency.answered_once(
+    return await idempotency.answer_once(
         request, services, account, values, work, write, 200 if form.draft else 201
     )
 

@@ -87,7 +87,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 ]
             return shown
 
-        return await idempotency.answered_once(request, services, account, values, work, look)
+        return await idempotency.answer_once(request, services, account, values, work, look)
 
 
 @router.get("/tunes", summary="List tunes, newest first")
@@ -107,7 +107,7 @@ async def list_tunes(request: Request, services: Using) -> Response:
         )
         return [responses.tune(row, services.settings, services.sign) for row in rows]
 
-    return await requests.looked_up(request, services, work)
+    return await requests.read_json(request, services, work)
 
 
 @router.get("/tunes/{number}", summary="Get a tune")
@@ -119,7 +119,7 @@ async def get_tune(number: str, request: Request, services: Using) -> Response:
             return responses.public_tune(wanted, services.settings)
         return responses.tune(tunes.get(session, account, wanted), services.settings, services.sign)
 
-    return await requests.looked_up(request, services, work)
+    return await requests.read_json(request, services, work)
 
 
 @router.patch(

@@ -48,7 +48,7 @@ def check_pace(services: Services, account: Account, parts: int = 1) -> None:
     """Counts one more request of the account, or one of the so many parts that a page may bring
     for one. Raises ServiceError (429)."""
     most = quotas.limits(services.settings, account).requests_per_second
-    if wait := services.pace.wait((account.id, parts), most * parts):
+    if wait := services.rate_limiter.wait((account.id, parts), most * parts):
         raise ServiceError(
             f"More than {most:g} requests a second: wait a little.",
             429,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxbooth.service.errors import Invalid
-from fluxbooth.web.http.limits import Limits, TooLarge, spoken
+from fluxbooth.web.http.limits import Limits, TooLarge, format_bytes
 from fluxbooth.web.http.multipart import LONG, Upload, is_base64_name
 
 
@@ -41,7 +41,7 @@ def _walk(value: Any, name: str, folder: Path, limits: Limits, made: list[Path])
             made.append(folder / f"{secrets.token_hex(16)}.part")
             value[key] = _decoded(name, inner, made[-1])
         elif isinstance(inner, str) and len(inner) > limits.field:
-            raise TooLarge(f"A field is larger than {spoken(limits.field)}.")
+            raise TooLarge(f"A field is larger than {format_bytes(limits.field)}.")
 
 
 def _decoded(name: str, text: str, path: Path) -> Upload:

@@ -24,7 +24,7 @@ from fluxbooth.service.errors import Invalid
 from fluxbooth.web.http import base64_files
 from fluxbooth.web.http.bracket_names import DEEPEST, MOST_PAIRS, nest
 from fluxbooth.web.http.json_values import check, loads
-from fluxbooth.web.http.limits import KB, BadRequest, Limits, TooLarge, spoken
+from fluxbooth.web.http.limits import KB, BadRequest, Limits, TooLarge, format_bytes
 from fluxbooth.web.http.multipart import Receiver, Upload
 
 __all__ = [
@@ -124,7 +124,9 @@ def parse_text(raw: bytes, declared: str = "", longest_form: int = Limits.field)
                 reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
                 raise BadRequest(f"The body is not valid JSON: {reason[:100]}.") from error
     if len(raw) > longest_form:
-        raise TooLarge(f"The form is larger than {spoken(longest_form)}: send a picture as a file.")
+        raise TooLarge(
+            f"The form is larger than {format_bytes(longest_form)}: send a picture as a file."
+        )
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS)
     except UnicodeDecodeError as error:
@@ -187,7 +189,7 @@ async def _chunks(request: Request, most: int, stall: float) -> AsyncIterator[by
     total, stream = 0, request.stream()
     while True:
         if total > most or (declared.isdecimal() and (len(declared) > 18 or int(declared) > most)):
-            raise TooLarge(f"The request is larger than {spoken(most)}.")
+            raise TooLarge(f"The request is larger than {format_bytes(most)}.")
         try:
             with anyio.fail_after(stall):
                 chunk = await anext(stream)

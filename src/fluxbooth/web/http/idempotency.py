@@ -23,7 +23,7 @@ LONGEST_KEY = 255
 in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request is not answered yet
 
 
-async def answered_once(
+async def answer_once(
     request: Request,
     services: Services,
     account: Account,
@@ -43,10 +43,10 @@ async def answered_once(
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=_name).encode()).hexdigest()
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
-    return JSONResponse(await once(services, account, key, digest, work, prepare), status)
+    return JSONResponse(await run_idempotent(services, account, key, digest, work, prepare), status)
 
 
-async def once(
+async def run_idempotent(
     services: Services,
     account: Account,
     key: str | None,

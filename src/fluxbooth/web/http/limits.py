@@ -51,7 +51,7 @@ def of_pictures(most_mb: int, files: int = 2) -> Limits:
     return Limits(file=most_mb * MB, request=(files * most_mb + 17) * MB, files=files, text=16 * MB)
 
 
-def spoken(size: int) -> str:
+def format_bytes(size: int) -> str:
     """A size as a person says it: `100 MB`."""
     for unit, name in ((GB, "GB"), (MB, "MB"), (KB, "kB")):
         if size >= unit:

@@ -16,7 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from fluxbooth.web.http.bracket_names import MOST_PAIRS, keys_of
-from fluxbooth.web.http.limits import KB, BadRequest, Limits, TooLarge, spoken
+from fluxbooth.web.http.limits import KB, BadRequest, Limits, TooLarge, format_bytes
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -197,7 +197,7 @@ class Receiver:
         part.size += len(data)
         most = self.limits.text if part.encoded else self.limits.file
         if part.size > most:
-            raise TooLarge(f"A file is larger than {spoken(most)}.")
+            raise TooLarge(f"A file is larger than {format_bytes(most)}.")
         assert part.path
         self._waiting.append((part.path, data))
         self._waiting_size += len(data)
@@ -224,9 +224,11 @@ class Receiver:
             else self.limits.field
         )
         if len(part.text) > most:
-            raise TooLarge(f"A field is larger than {spoken(most)}.")
+            raise TooLarge(f"A field is larger than {format_bytes(most)}.")
         if self._text_size + len(part.text) > self.limits.text:
-            raise TooLarge(f"The text fields are larger than {spoken(self.limits.text)} together.")
+            raise TooLarge(
+                f"The text fields are larger than {format_bytes(self.limits.text)} together."
+            )
 
     def _on_part_end(self) -> None:
         part = self._part

@@ -55,6 +55,6 @@ def row_id(text: str) -> int:
     return int(text)
 
 
-def said(text: str | None) -> bool:
+def is_true(text: str | None) -> bool:
     """Whether a filter of the query is switched on."""
     return (text or "").lower() in ("1", "true", "t", "on")

@@ -25,7 +25,7 @@ from fluxbooth.web.http.limits import FORM, MB, Limits
 from fluxbooth.web.state import Services
 
 
-async def looked_up(
+async def read_json(
     request: Request, services: Services, work: Callable[[Session, Account], Any]
 ) -> Response:
     """What `work` reads for the owner of the key, as JSON.

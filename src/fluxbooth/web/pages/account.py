@@ -13,7 +13,7 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.limits import spoken
+from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.pages.login import Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences
 from fluxbooth.web.pages.texts import text
@@ -93,7 +93,10 @@ def _page(
 ) -> Response:
     with services.db.read() as session:
         owner = session.get_one(Account, account.id)
-        rows, used = accounts.keys_of(session, account), spoken(quotas.stored(session, account.id))
+        rows, used = (
+            accounts.keys_of(session, account),
+            format_bytes(quotas.stored(session, account.id)),
+        )
         priced = services.settings.prices != Prices()
         balance = money.dollars(money.balance(session, account.id)) if priced else None
         ledger = (

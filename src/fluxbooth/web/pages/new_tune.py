@@ -74,7 +74,7 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
             # a browser without scripts sends them with the form
             await picture_checks.photos(services, account, sent, fits)
 
-        made = await idempotency.once(
+        made = await idempotency.run_idempotent(
             services, account, photo_drafts.asked_as(name), "draft", work, look
         )
     except ServiceError as error:

@@ -13,7 +13,7 @@ from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.limits import spoken
+from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.pages.login import PartViewer, Sent, same_origin
 from fluxbooth.web.pages.render import page, redirect
 from fluxbooth.web.pages.texts import text
@@ -43,8 +43,8 @@ def server(request: Request, services: Using, account: Operator) -> Response:
         "server.html",
         title=text("server.title"),
         seen=seen,
-        free=spoken(seen.disk_free),
-        total=spoken(seen.disk_total),
+        free=format_bytes(seen.disk_free),
+        total=format_bytes(seen.disk_total),
         settings=services.settings,
         engine=engine,
         bases=services.pulls.rows(),
@@ -65,7 +65,7 @@ async def bases(request: Request, services: Using, account: Operator, look: str 
         "models.html",
         title=text("models.title"),
         bases=rows,
-        spoken=spoken,
+        format_bytes=format_bytes,
         found=found,
         fits=fits,
     )

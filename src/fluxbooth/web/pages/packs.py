@@ -17,7 +17,7 @@ from fluxbooth.service.packs import pack_editing
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.idempotency import once
+from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.pages import view_models
@@ -65,7 +65,9 @@ async def create_pack(request: Request, services: Using, account: Viewer) -> Res
         return {"slug": pack.slug}
 
     try:
-        made = await once(services, account, f"pack-{values.get('once')}"[:200], "pack", work)
+        made = await run_idempotent(
+            services, account, f"pack-{values.get('once')}"[:200], "pack", work
+        )
     except ServiceError as error:
         return _new(request, services, account, values, sentences(error), chosen, error.status)
     return redirect(f"/app/packs/{made['slug']}")
@@ -88,7 +90,9 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
         return packs.draw(session, services.settings, services.jobs, owner, pack, run)
 
     try:
-        made = await once(services, account, f"run-{values.get('once')}"[:200], f"run {name}", work)
+        made = await run_idempotent(
+            services, account, f"run-{values.get('once')}"[:200], f"run {name}", work
+        )
     except ServiceError as error:
         return _page(request, services, account, name, sentences(error), error.status)
     return redirect(f"/app/create?tune={made['order']['tune_ids'][0]}")
@@ -164,7 +168,7 @@ def _new(
         prompts=fit,
         chosen=chosen or [],
         errors=errors,
-        once=secrets.token_urlsafe(16),
+        run_idempotent=secrets.token_urlsafe(16),
     )
 
 
@@ -198,7 +202,7 @@ def _page(
         tunes=suited,
         fit=fit,
         errors=errors or [],
-        once=secrets.token_urlsafe(16),
+        run_idempotent=secrets.token_urlsafe(16),
     )
 
 

@@ -16,7 +16,7 @@ from fluxbooth.service.themes import theme as themes
 from fluxbooth.types import Json
 from fluxbooth.web.api.themes import drafted
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.idempotency import once
+from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.limits import MB, Limits
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.pages.create import RATIOS
@@ -89,7 +89,7 @@ async def run(request: Request, services: Using, account: Viewer) -> Response:
         return {"tune": tune.id}
 
     try:
-        made = await once(services, account, f"theme-{mark}"[:200], "theme", work)
+        made = await run_idempotent(services, account, f"theme-{mark}"[:200], "theme", work)
     except ServiceError as error:
         return _page(
             request, services, account, values, drafts, writer, mark, sentences(error), error.status
@@ -132,7 +132,7 @@ def _page(
         chosen=chosen,
         drafts=drafts or [],
         writer=writer,
-        once=mark,
+        run_idempotent=mark,
         errors=errors or [],
         ratios=RATIOS,
         closed=closed,

@@ -26,7 +26,7 @@ from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.web.api import tunes as api
 from fluxbooth.web.http import params
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.limits import spoken
+from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.http.params import number
 from fluxbooth.web.pages import account as account_pages
 from fluxbooth.web.pages import (
@@ -124,7 +124,7 @@ def _tune_page(
             else None
         )
         goes_on = bool(row.trained_at and row.lora and row.photos and not row.imported)
-        size = spoken(services.store.size_of(row.folder))
+        size = format_bytes(services.store.size_of(row.folder))
     return page(
         request,
         "tune.html",
