@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	$(BIN)/fluxbooth demo
 
 test: $(INSTALLED)  # two files of tests at a time, a core each, the longest first (tests/conftest.py)
-	-$(BIN)/python -m tests.web.browser
+	-$(BIN)/python -m tests.support.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(INSTALLED)

@@ -29,8 +29,8 @@ from typing import Any
 import httpx
 
 from bench.service import memory_mb
-from tests.hostile import many_values, slow_jpeg, slow_png
-from tests.service.server import Server, pictures
+from tests.support.hostile import many_values, slow_jpeg, slow_png
+from tests.support.server import Server, pictures
 
 Json = dict[str, Any]
 SIZE, FLOOD_SECONDS = 14_500_000, 10.0

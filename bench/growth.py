@@ -21,7 +21,7 @@ from fluxbooth.models.family import Family
 from fluxbooth.training.dataset import Batch
 from fluxbooth.training.loop import step_loss
 from fluxbooth.training.optimizers import make_optimizer
-from tests.meter import Meter
+from tests.support.meter import Meter
 
 TEXT = 48  # tokens
 

@@ -10,9 +10,9 @@ import statistics
 from playwright.sync_api import Page, sync_playwright
 
 from fluxbooth.errors import InputError
-from tests.service.server import Server
-from tests.web import browser
-from tests.web.visitors import link
+from tests.support import browser
+from tests.support.server import Server
+from tests.support.visitors import link
 
 VISITS = 7
 PAGES = (

@@ -24,7 +24,7 @@ from typing import Any
 
 from bench import pages
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.server import Server, until
+from tests.support.server import Server, until
 
 CLIENTS, SECONDS = 8, 10.0
 UPLOADS, UPLOAD_MB = 50, 10

@@ -29,10 +29,10 @@ QUICK = TrainSpec(
 # end
 LONGEST = (
     "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py",
-    "service/test_contract.py", "test_resume.py", "service/test_packs.py", "service/test_themes.py",
-    "web/test_pages.py", "test_verify.py", "test_train.py", "service/test_operate.py",
-    "test_cli.py", "test_install.py", "test_quantised.py", "service/test_openapi.py",
-    "test_generate.py", "test_slots.py", "test_pull.py",
+    "service/test_contract.py", "training/test_resume.py", "service/test_packs.py", "service/test_themes.py",
+    "web/test_pages.py", "evaluation/test_verify.py", "training/test_loop.py", "service/test_operate.py",
+    "cli/test_main.py", "test_install.py", "models/test_frozen_linear.py", "service/test_openapi.py",
+    "generation/test_generate.py", "lora/test_inference.py", "models/test_hub.py",
 )  # fmt: skip
 
 

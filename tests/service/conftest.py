@@ -12,9 +12,9 @@ from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.transitions import Transitions
-from tests.service.claude import Claude
-from tests.service.installation import Installation
-from tests.service.server import Receiver, Server
+from tests.support.claude import Claude
+from tests.support.installation import Installation
+from tests.support.server import Receiver, Server
 
 
 @pytest.fixture(scope="session")

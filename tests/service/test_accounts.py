@@ -27,8 +27,8 @@ from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
 from fluxbooth.service.jobs import priority
 from fluxbooth.web.rate_limit import SAVED, RateLimiter
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.server import Receiver, pictures
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.server import Receiver, pictures
 
 Json = dict[str, Any]
 DAY = 24 * priority.HOUR

@@ -15,8 +15,8 @@ from sqlalchemy import select
 from fluxbooth.engine import worker
 from fluxbooth.service.db.tables import Callback, Prompt, Tune
 from fluxbooth.service.jobs import priority
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.server import Receiver, pictures
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.server import Receiver, pictures
 
 Json = dict[str, Any]
 

@@ -18,8 +18,8 @@ from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.walking import unmatched
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.walking import unmatched
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Tune, now
-from tests.service.installation import calling
-from tests.service.server import FEW, Json, Server, pictures, until
+from tests.support.installation import calling
+from tests.support.server import FEW, Json, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
 TUNE = {"tune[title]": "bad input", "tune[name]": "man", "tune[branch]": "fast", "tune[steps]": FEW}
@@ -325,7 +325,7 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
 ]  # fmt: skip
 
 # numbers, what it is, the test that holds it, and the words that this test finds in the answer
-FETCH, FORMS = "tests.service.test_fetch", "tests.web.test_forms"
+FETCH, FORMS = "tests.service.test_fetch", "tests.web.test_body"
 ELSEWHERE: list[tuple[str, str, str]] = [
     ("13 chunks that never end", f"{FORMS}.test_a_body_that_breaks_off_leaves_nothing", "stopped coming"),
     ("58 59 60 61 62 69 70 a name that leads to one of them", f"{FETCH}.test_a_name_that_leads_to_a_forbidden_address_is_not_connected_to",
@@ -339,7 +339,7 @@ ELSEWHERE: list[tuple[str, str, str]] = [
     ("73 74 false and endless lengths", f"{FETCH}.test_a_body_that_is_too_long_is_given_up", "is larger than"),
     ("73 a body shorter than it says", f"{FETCH}.test_answers_that_are_no_picture", "in str(error)"),
     ("75 a page as a picture", "tests.service.test_bad_inputs.test_addresses_that_give_no_picture_fail_the_tune", "not a JPEG"),
-    ("94 no credit", "tests.service.test_money.test_without_funds_nothing_is_made_and_what_failed_costs_nothing", "402"),
+    ("94 no credit", "tests.service.test_ledger.test_without_funds_nothing_is_made_and_what_failed_costs_nothing", "402"),
 ]  # fmt: skip
 ASKED = {*range(1, 95), 96, 97, 98, 100, 101, 102, 103}
 

@@ -18,9 +18,9 @@ from fluxbooth.service.db.tables import Account, Callback, now
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import webhooks
 from fluxbooth.service.outgoing.fetch import FetchRules
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.installation import Installation
-from tests.service.server import Receiver, pictures
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.installation import Installation
+from tests.support.server import Receiver, pictures
 
 Json = dict[str, Any]
 OWN = FetchRules(allow_private=True, ports=frozenset(range(1, 2**16)))

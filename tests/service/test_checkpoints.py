@@ -14,7 +14,7 @@ from fluxbooth.service.db.tables import Tune
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.tunes import checkpoints, train_more
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.installation import Installation
+from tests.support.installation import Installation
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import fluxbooth
 from fluxbooth.client.client import Client
 from fluxbooth.client.types import Progress
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.server import Server
-from tests.service.servers import Server as Answering
-from tests.service.servers import response, serving
+from tests.support.server import Server
+from tests.support.servers import Server as Answering
+from tests.support.servers import response, serving
 
 FILES = sorted(PHOTOS.glob("*.png"))[:4]
 

@@ -10,7 +10,7 @@ import pytest
 
 from fluxbooth.service import clock
 from fluxbooth.service.db.tables import Tune, now
-from tests.service.installation import Installation
+from tests.support.installation import Installation
 
 DAY = datetime.timedelta(days=1)
 HOUR = datetime.timedelta(hours=1)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.server import FEW, Json, Receiver, Server, pictures, until
+from tests.support.server import FEW, Json, Receiver, Server, pictures, until
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 TUNE_KEYS = {

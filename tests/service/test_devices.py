@@ -15,7 +15,7 @@ import pytest
 from fluxbooth import hardware
 from fluxbooth.engine.device_pool import Device, DevicePool, environments
 from fluxbooth.service.settings import read_settings
-from tests.service.server import Server, children, until
+from tests.support.server import Server, children, until
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fluxbooth.service.db.tables import Tune
-from tests.service.installation import Installation
+from tests.support.installation import Installation
 
 
 def test_a_drawing_names_the_loras_of_the_next_one(installation: Installation) -> None:

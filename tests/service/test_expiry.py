@@ -14,7 +14,7 @@ from fluxbooth.service.db.tables import Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.installation import Installation
+from tests.support.installation import Installation
 
 DAY = datetime.timedelta(days=1)
 HOOK = "http://receiver.example/hook"

@@ -17,10 +17,10 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Photo, Prompt, Tune, now
 from fluxbooth.service.outgoing.fetch import FetchError, FetchRules
 from fluxbooth.service.settings import MB, Settings
-from tests.service import servers
-from tests.service.installation import PHOTO, Installation, calling
-from tests.service.server import Receiver, Server, until
-from tests.service.servers import response, serving
+from tests.support import servers
+from tests.support.installation import PHOTO, Installation, calling
+from tests.support.server import Receiver, Server, until
+from tests.support.servers import response, serving
 
 OWN = FetchRules(allow_private=True, ports=frozenset(range(1, 2**16)))
 

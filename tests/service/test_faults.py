@@ -20,8 +20,8 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Prompt
 from fluxbooth.service.files import reserve
 from fluxbooth.web import app, state
-from tests.service.installation import Installation
-from tests.service.server import Server
+from tests.support.installation import Installation
+from tests.support.server import Server
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
 MB = 2**20

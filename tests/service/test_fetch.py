@@ -15,7 +15,7 @@ import pytest
 
 from fluxbooth.service.outgoing import outbound
 from fluxbooth.service.outgoing.fetch import FetchError, FetchRules, fetch
-from tests.service.servers import Server, response, serving
+from tests.support.servers import Server, response, serving
 
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 1000
 

@@ -27,11 +27,11 @@ from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.tunes import photo_drafts, train_more
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.installation import Sent, files_of
-from tests.service.server import pictures
 from tests.service.test_tenants import signed_in
-from tests.service.walking import unmatched
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.installation import Sent, files_of
+from tests.support.server import pictures
+from tests.support.walking import unmatched
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0].read_bytes()
 NOTHING: tuple[list[str], list[str]] = ([], [])

@@ -9,7 +9,7 @@ from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.db.tables import Use
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.web.app import create_app
-from tests.service.installation import Installation
+from tests.support.installation import Installation
 
 
 def test_the_same_title_is_the_same_tune_for_an_account_that_wants_it_so(

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.server import Json, Server, until
-from tests.service.servers import response, serving
+from tests.support.server import Json, Server, until
+from tests.support.servers import response, serving
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 

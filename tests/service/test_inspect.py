@@ -18,9 +18,9 @@ from PIL import Image, ImageFilter
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import faces
 from fluxbooth.service.claude import photo_attributes
-from tests.service.claude import Answer, Claude, said
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.servers import response, serving
+from tests.support.claude import Answer, Claude, said
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.servers import response, serving
 
 Json = dict[str, Any]
 FILES = sorted(PHOTOS.glob("*.png"))

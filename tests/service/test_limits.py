@@ -18,9 +18,9 @@ from fluxbooth.photos import inspection
 from fluxbooth.service.prompts import input_images
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.app import create_app
-from tests.hostile import many_values
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.installation import PHOTO
+from tests.support.hostile import many_values
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.installation import PHOTO
 
 TUNE = {"title": "Ann", "name": "man", "branch": "fast"}
 PHOTOS = [("tune[images][]", ("a.png", PHOTO.read_bytes()))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.service.server import Server, pictures
+from tests.support.server import Server, pictures
 
 
 def lines(server: Server) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fluxbooth.service.db.tables import Tune
-from tests import lora_files
-from tests.service.in_process_server import InProcessServer, in_process_server
+from tests.support import lora_files
+from tests.support.in_process_server import InProcessServer, in_process_server
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.web.app import create_app
-from tests.service.installation import Installation
-from tests.service.server import Json, Server
+from tests.support.installation import Installation
+from tests.support.server import Json, Server
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

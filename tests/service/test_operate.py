@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.service.server import Receiver, Server, until
+from tests.support.server import Receiver, Server, until
 
 
 def operate(server: Server, *arguments: str) -> Any:

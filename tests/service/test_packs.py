@@ -16,8 +16,8 @@ from fluxbooth.service.db.tables import Pack, Template, Tune, now
 from fluxbooth.service.packs.pack import adapted
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.web.pages.render import FOLDER
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.server import FEW, Receiver, Server, pictures, until
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.server import FEW, Receiver, Server, pictures, until
 
 Json = dict[str, Any]
 

@@ -13,7 +13,7 @@ from fluxbooth.service import reasons
 from fluxbooth.service.contract import responses
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
-from tests.service.installation import Installation
+from tests.support.installation import Installation
 
 DATA = Path("/srv/fluxbooth data")
 STORED = f"{DATA}/files/tunes/7/lora.safetensors"

@@ -18,8 +18,8 @@ from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.app import create_app
-from tests.service.installation import Installation
-from tests.service.server import PATIENCE, Server, until
+from tests.support.installation import Installation
+from tests.support.server import PATIENCE, Server, until
 
 
 def test_a_server_that_is_asked_to_stop_as_soon_as_it_speaks_stops(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from fluxbooth.engine import worker
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Callback, Image, Prompt, Tune
 from fluxbooth.service.transitions import MOST_DEATHS
-from tests.service.server import FEW, Receiver, Server, pictures, until
-from tests.service.walking import unmatched
+from tests.support.server import FEW, Receiver, Server, pictures, until
+from tests.support.walking import unmatched
 
 VICTIMS = ("child", "api", "all", "engine", "child", "all", "api", "engine")
 # every so many kills, one waits until something gets further; between them they come while a

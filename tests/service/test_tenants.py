@@ -24,9 +24,9 @@ from fluxbooth.service.contract import forms as schemas
 from fluxbooth.service.db.tables import Account, Callback, Image, Photo
 from fluxbooth.web.api import openapi
 from fluxbooth.web.app import create_app
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.installation import files_of
-from tests.service.server import pictures
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.installation import files_of
+from tests.support.server import pictures
 
 Json = dict[str, Any]
 MARK = "zyzzyva"  # in everything that the victim wrote

@@ -13,9 +13,9 @@ import pytest
 from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.themes.theme import COUNT, compose, faults
-from tests.service.claude import Answer, Claude, said
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.server import pictures
+from tests.support.claude import Answer, Claude, said
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.server import pictures
 
 Json = dict[str, Any]
 SCENES = [

@@ -17,8 +17,8 @@ from fluxbooth import retry_after
 from fluxbooth.errors import InputError
 from fluxbooth.service.outgoing.fetch import FetchRules
 from fluxbooth.service.outgoing.webhooks import ATTEMPTS, delay, deliver, new_secret, signed_headers
-from tests.service.servers import Server, response, serving
 from tests.service.test_fetch import Internet, no_connection
+from tests.support.servers import Server, response, serving
 
 BODY = b'{"tune":{"id":1,"title":"Zo\xc3\xab"}}'
 

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tests.service.conftest import own_server, receiver
-from tests.service.server import Json, Server
-from tests.web.visitors import browser, link
+from tests.support.server import Json, Server
+from tests.support.visitors import browser, link
 
 __all__ = ["own_server", "receiver"]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.server import PATIENCE, Json, Server
-from tests.web.chromium import api, in_every_run, window
-from tests.web.visitors import link
+from tests.support.chromium import api, in_every_run, window
+from tests.support.server import PATIENCE, Json, Server
+from tests.support.visitors import link
 
 LONG = PATIENCE * 1000  # ms
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]

@@ -17,9 +17,9 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.web.pages.login import PARTS
 from fluxbooth.web.rate_limit import SAVED
 from tests.service.conftest import blank
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.server import pictures
 from tests.service.test_tenants import DRAFT, signed_in
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.server import pictures
 
 __all__ = ["blank"]
 

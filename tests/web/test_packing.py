@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.service.server import Json, Server, pictures
+from tests.support.server import Json, Server, pictures
 
 
 def once(page: str) -> str:

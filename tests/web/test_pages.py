@@ -15,8 +15,8 @@ import pytest
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.web.pages.texts import text
-from tests.service.server import Json, Server, pictures, until
-from tests.web.visitors import browser, link
+from tests.support.server import Json, Server, pictures, until
+from tests.support.visitors import browser, link
 
 WEB = Path(__file__).parents[2] / "src" / "fluxbooth" / "web"
 STATIC, TEMPLATES = WEB / "static", WEB / "templates"

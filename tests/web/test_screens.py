@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.service.server import Json, Server
-from tests.web.chromium import api, needed, photos, shoot, window
-from tests.web.visitors import link
+from tests.support.chromium import api, needed, photos, shoot, window
+from tests.support.server import Json, Server
+from tests.support.visitors import link
 
 pytestmark = needed
 PAGES = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.server import PATIENCE, Server, until
-from tests.web.chromium import api, in_every_run, photos, shoot, window
-from tests.web.visitors import link
+from tests.support.chromium import api, in_every_run, photos, shoot, window
+from tests.support.server import PATIENCE, Server, until
+from tests.support.visitors import link
 
 LONG = PATIENCE * 1000  # ms
 pytestmark = in_every_run

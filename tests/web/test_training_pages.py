@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.server import PATIENCE, Json, Server
-from tests.web.chromium import api, needed, photos, window
-from tests.web.visitors import browser, link
+from tests.support.chromium import api, needed, photos, window
+from tests.support.server import PATIENCE, Json, Server
+from tests.support.visitors import browser, link
 
 LONG = PATIENCE * 1000  # ms
 pytestmark = needed

@@ -29,7 +29,7 @@ from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.models.frozen_linear import FrozenLinear
 from fluxbooth.specs import GenerateSpec, TrainSpec
-from tests.meter import Meter
+from tests.support.meter import Meter
 
 QUANTISED = ("int8", "fp8", "nf4")
 KINDS = ("none", *QUANTISED)
@@ -358,7 +358,7 @@ def test_the_dtype_is_one_that_this_processor_is_fast_in(narrow: Base) -> None:
     )
 
 
-# the tables in docs/measurements.md: python -m tests.test_quantised 24 128
+# the tables in docs/measurements.md: python -m tests.models.test_frozen_linear 24 128
 if __name__ == "__main__":
     import sys
     import tempfile

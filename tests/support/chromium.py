@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.web import browser
+from tests.support import browser
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = browser.find()

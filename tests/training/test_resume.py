@@ -19,7 +19,7 @@ from fluxbooth.photos import inspection
 from fluxbooth.training import run_folder
 from fluxbooth.training.run_folder import RUN, RunFolder
 from tests.conftest import QUICK
-from tests.forked import Command
+from tests.support.forked import Command
 
 STEPS = 24
 

@@ -13,7 +13,7 @@ import pytest
 
 from fluxbooth.cli.main import COMMANDS
 from fluxbooth.cli.options import SHELLS
-from tests.test_cli import QUICK, refused, run
+from tests.cli.test_main import QUICK, refused, run
 
 GROUPS = {"lora": "convert", "key": "create", "account": "limits", "callbacks": "replay"}
 

@@ -36,8 +36,8 @@ from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import read_settings
 from fluxbooth.service.tunes import tune as tunes
-from tests.service.in_process_server import InProcessServer, in_process_server
-from tests.service.server import pictures
+from tests.support.in_process_server import InProcessServer, in_process_server
+from tests.support.server import pictures
 
 Json = dict[str, Any]
 

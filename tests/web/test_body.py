@@ -19,7 +19,7 @@ from starlette.requests import Request
 from fluxbooth.service.errors import Invalid
 from fluxbooth.web.http import body as forms
 from fluxbooth.web.http.body import BadRequest, Limits, TooLarge
-from tests.hostile import many_values
+from tests.support.hostile import many_values
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(range(256)) * 4
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(300)

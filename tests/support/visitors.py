@@ -9,7 +9,7 @@ from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.accounts import web_sessions
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account
-from tests.service.server import Server
+from tests.support.server import Server
 
 
 def link(server: Server, name: str = "owner") -> str:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from fluxbooth import process_lifetime
 from fluxbooth.engine import liveness
 from fluxbooth.engine.device_pool import Device, DeviceProcessDied, ForkServerDied, Refused
-from tests.service.server import until
+from tests.support.server import until
 
 
 @pytest.fixture

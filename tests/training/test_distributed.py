@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from fluxbooth import InputError, TrainSpec, train
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.training.distributed import ProcessGroup
-from tests.forked import Command
-from tests.service.server import free_port
+from tests.support.forked import Command
+from tests.support.server import free_port
 
 STEPS = 8
 SPEC = TrainSpec(

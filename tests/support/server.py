@@ -22,7 +22,7 @@ from typing import Any, Self
 import httpx
 
 from fluxbooth.evaluation.demo import PHOTOS
-from tests.service.installation import files_of
+from tests.support.installation import files_of
 
 Json = dict[str, Any]
 FEW = "4"  # steps

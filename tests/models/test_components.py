@@ -20,7 +20,7 @@ from fluxbooth.models import loader, registry
 from fluxbooth.models.flux1 import bases as flux1
 from fluxbooth.models.flux1 import components, layer_names, single_file
 from fluxbooth.models.flux1.bases import NANO
-from tests import flux_reference as reference
+from tests.support import flux_reference as reference
 
 # the tokenizers are nano's, so the encoders read as many words as nano's do
 WORDS = {

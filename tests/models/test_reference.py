@@ -1,5 +1,5 @@
 """Our family code against the outputs of the original authors' implementation, recorded by
-`tests/flux_reference.py`."""
+`tests/support/flux_reference.py`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fluxbooth.models import registry
 from fluxbooth.models.flux1 import single_file
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.training import flow
-from tests import flux_reference as reference
+from tests.support import flux_reference as reference
 
 # of FLUX.1-dev
 SCHEDULER = {

@@ -16,7 +16,7 @@ from PIL import Image
 from fluxbooth.models import hub as pull
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.registry import BASES
-from tests.hub import COMMIT, Hub, running
+from tests.support.hub import COMMIT, Hub, running
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 

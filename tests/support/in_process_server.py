@@ -20,8 +20,8 @@ from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions
 from fluxbooth.web.app import create_app
-from tests.service.installation import Installation
-from tests.service.server import free_port, until
+from tests.support.installation import Installation
+from tests.support.server import free_port, until
 
 
 @dataclass(frozen=True)

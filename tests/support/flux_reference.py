@@ -2,7 +2,7 @@
 tests/data.
 
     pip install einops
-    python -m tests.flux_reference CHECKOUT        # of github.com/black-forest-labs/flux
+    python -m tests.support.flux_reference CHECKOUT        # of github.com/black-forest-labs/flux
 
 Weights and inputs follow from seeds through numpy's frozen RandomState, so that only names, shapes
 and outputs are kept.
@@ -23,7 +23,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 SHAPES, OUTPUTS = DATA / "flux_reference.json", DATA / "flux_reference.safetensors"
 COMMIT = "802fb4713906133fcbd0d8dc5351620ca4773036"
 NETWORK = {

@@ -27,7 +27,7 @@ from fluxbooth.photos.inspection import (
     read,
     sharpness,
 )
-from tests.hostile import slow_jpeg, slow_png
+from tests.support.hostile import slow_jpeg, slow_png
 
 RED, GREEN, BLUE, WHITE = (230, 20, 20), (20, 200, 20), (20, 20, 230), (255, 255, 255)
 

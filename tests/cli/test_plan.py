@@ -21,7 +21,7 @@ from fluxbooth.memory.size import FLUX1
 from fluxbooth.models import timing
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.training import flow
-from tests.test_memory import Case, family
+from tests.memory.test_estimate import Case, family
 
 
 def planned(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:

@@ -23,7 +23,7 @@ from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.models.flux1.loading import Arrival
 from fluxbooth.models.registry import BASES
 from fluxbooth.training import flow
-from tests.meter import Meter, without_memory
+from tests.support.meter import Meter, without_memory
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ def test_generation_fits_smaller_cards_than_training() -> None:
         estimate.choose_generation("flux-dev", FLUX1, 1024, 512, Room(1 * GIB, 32 * GIB))
 
 
-# python -m tests.test_memory [--save]: the tables in docs/measurements.md; ten minutes on a busy
+# python -m tests.memory.test_estimate [--save]: the tables in docs/measurements.md; ten minutes on a busy
 # machine
 if __name__ == "__main__":
     import sys
@@ -336,7 +336,7 @@ if __name__ == "__main__":
     found = {
         part: {
             "machine": machine.described(1),
-            "by": "python -m tests.test_memory --save",
+            "by": "python -m tests.memory.test_estimate --save",
             "columns": [first, *columns],
             "rows": [],
         }

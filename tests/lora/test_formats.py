@@ -23,8 +23,8 @@ from fluxbooth.lora.inference import AdapterCache, _Branch, apply_loras
 from fluxbooth.lora.layers import Layer, LowRank
 from fluxbooth.models import frozen_linear, loader, registry
 from fluxbooth.models.family import Family
-from tests import lora_files
-from tests.lora_files import Case
+from tests.support import lora_files
+from tests.support.lora_files import Case
 
 WEIGHTS = lora_files.nano_weights()
 CASES = lora_files.cases(WEIGHTS)

@@ -27,7 +27,7 @@ from fluxbooth.cli.main import main
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.training import run_warnings
-from tests.forked import Command
+from tests.support.forked import Command
 
 QUICK = ["--name", "man", "--steps", "4", "--rank", "4", "--batch-size", "2", "--dtype", "float32"]
 
