@@ -150,7 +150,7 @@ class Device:
         """The thread that hears a process until its end."""
         assert process.stdout is not None
         for line in process.stdout:
-            silence.on_event()
+            silence.heard()
             try:
                 reply = json.loads(line)
             except ValueError:  # cut off by a death
