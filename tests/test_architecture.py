@@ -25,7 +25,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
         "photos.decoder",
         "lora.file",
         "models.registry",
-        "models.selection",
+        "base_selection",
         "cli.options",
         "cli.progress",
         "web.http.body",
