@@ -17,9 +17,21 @@ from fluxbooth.service import reasons
 from fluxbooth.service.claude import api as claude
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.settings import Settings
+from fluxbooth.web.api import (
+    account,
+    checkpoints,
+    estimates,
+    files,
+    inspect,
+    openapi,
+    packs,
+    prompts,
+    themes,
+)
 from fluxbooth.web.http import errors
 from fluxbooth.web.http.middleware import Observed, in_the_app
 from fluxbooth.web.http.paths import PlainPaths
+from fluxbooth.web.pages import tunes
 from fluxbooth.web.pages.render import refused
 from fluxbooth.web.state import Engine, services
 
@@ -29,18 +41,6 @@ def create_app(
 ) -> FastAPI:
     """`stopping` ends answers that would go on for ever; `engine` tells the state of the
     engine, where this server has one."""
-    from fluxbooth.web.api import (
-        account,
-        checkpoints,
-        estimates,
-        files,
-        inspect,
-        openapi,
-        packs,
-        prompts,
-        themes,
-    )
-    from fluxbooth.web.pages import tunes
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
