@@ -28,6 +28,7 @@ from fluxbooth.web.api import (
     prompts,
     themes,
 )
+from fluxbooth.web.api import tunes as api_tunes
 from fluxbooth.web.http import errors
 from fluxbooth.web.http.middleware import Observed, in_the_app
 from fluxbooth.web.http.paths import PlainPaths
@@ -63,6 +64,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.include_router(api_tunes.router)
     app.include_router(prompts.router)
     app.include_router(account.router)
     app.include_router(checkpoints.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.contract import responses
@@ -16,12 +16,12 @@ from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.types import Json
-from fluxbooth.web.api.prompts import router
 from fluxbooth.web.http import idempotency, params, picture_checks, requests, training_progress
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.body import Upload
 from fluxbooth.web.http.params import page, row_id
 
+router = APIRouter()
 MOST_TUNES_OFFSET = 200
 
 
