@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from fluxbooth.lora import file as lora_file
 from fluxbooth.types import Json
 
 
 def lora_info(options: argparse.Namespace) -> Json:
+    from fluxbooth.lora import file as lora_file
+
     facts = lora_file.read(options.file).describe()
     if not options.json:
         for name, value in facts.items():
