@@ -76,9 +76,9 @@ def _of_low_rank(file: LoraFile, name: str, layer: Layer) -> LowRank:
         and change.rank * (outputs + inputs) > outputs * inputs
     ):
         raise InputError(
-            f"{file.path} is a {file.kind} that changes {name} at rank {change.rank}, so as "
-            "a LoRA it would be larger than the layer: "
-            "use the file as it is, for generating and in the service."
+            f"{file.path} is a {file.kind} that changes {name} at rank {change.rank}, so as a LoRA "
+            "it would be larger than the layer: use the file as it is, for generating and in the "
+            "service."
         )
     return change
 
@@ -95,9 +95,8 @@ def to_diffusers(
         magnitude, bias = layers[name].magnitude, layers[name].bias
         if magnitude is not None and magnitude.ndim > 1:
             raise InputError(
-                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers "
-                "knows those of outputs alone: "
-                "use the file as it is, for generating and in the service."
+                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers knows "
+                "those of outputs alone: use the file as it is, for generating and in the service."
             )
         # copies: parts of a fused layer share memory, which a file cannot
         tensors[f"transformer.{name}.lora_A.weight"] = change.down.clone(
@@ -122,9 +121,8 @@ def to_kohya(
     """
     if any(layer.magnitude is not None for layer in layers.values()):
         raise InputError(
-            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in "
-            "silence: keep it in diffusers' format, "
-            "or train it without DoRA."
+            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in silence: "
+            "keep it in diffusers' format, or train it without DoRA."
         )
     if biased := next((name for name, layer in layers.items() if layer.bias is not None), None):
         raise InputError(
