@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.types import Json
-
-if TYPE_CHECKING:
-    pass
 
 
 def demo(options: argparse.Namespace) -> Json:

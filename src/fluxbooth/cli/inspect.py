@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from fluxbooth.types import Json
-
-if TYPE_CHECKING:
-    pass
 
 
 def inspect(options: argparse.Namespace) -> Json:

@@ -21,7 +21,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-import fluxbooth
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
@@ -29,6 +28,7 @@ from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.file import LoraFile
 from fluxbooth.lora.layers import Layer, LowRank
 from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, place_of
+from fluxbooth.version import __version__
 
 Format = Literal["diffusers", "kohya"]
 WRITERS = {
@@ -189,7 +189,7 @@ def _metadata(
     digest, rank = tensors_sha256(tensors), _usual_rank(changes)
     changed = {
         "format": "pt",
-        "fluxbooth": json.dumps({"version": fluxbooth.__version__} | file.ours | {"format": to}),
+        "fluxbooth": json.dumps({"version": __version__} | file.ours | {"format": to}),
         "ss_network_dim": str(rank),
         "ss_network_alpha": str(rank),
         "sshs_model_hash": digest,

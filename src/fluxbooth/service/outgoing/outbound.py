@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import httpcore2
 import idna
 
-import fluxbooth
 from fluxbooth.errors import InputError
+from fluxbooth.version import __version__
 
 LONGEST_URL = 8000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MOST_ADDRESSES = 4  # tried of one name
-USER_AGENT = f"fluxbooth/{fluxbooth.__version__}"
+USER_AGENT = f"fluxbooth/{__version__}"
 
 _URL = re.compile(r"(https?)://([^/?#\\\s]+)([/?][^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?", re.IGNORECASE)
