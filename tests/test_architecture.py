@@ -94,7 +94,7 @@ def test_no_line_is_longer_than_a_screen_is_wide() -> None:
         "photos.decoder",
         "lora.file",
         "models.registry",
-        "models.selection",
+        "base_selection",
         "cli.options",
         "cli.progress",
         "web.http.body",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fluxbooth import threads
 from fluxbooth.version import __version__
 
 if TYPE_CHECKING:
@@ -49,3 +50,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fluxbooth' has no attribute {name!r}")
     return getattr(importlib.import_module(f"fluxbooth.{_HOMES[name]}"), name)
+
+
+threads.wait_asleep()

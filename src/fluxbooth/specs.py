@@ -3,7 +3,7 @@
 The fields of `TrainSpec` and `GenerateSpec` are the flags of the command line, the keys of a
 `--config` file, the job payload of the service and the metadata of the files that come out. `None`
 means "what suits the base"; `models.resolve` fills it in. `base` "auto" is what
-`models.selection.with_base` makes of it.
+`base_selection.with_base` makes of it.
 """
 
 from __future__ import annotations

@@ -360,7 +360,7 @@ def test_loras_that_will_not_do(
         ("huge", "9223372036854775808 bytes"),
         ("cut", "cut short"),
         ("other", "another architecture"),
-        ("foreign", "no part of a FLUX LoRA"),
+        ("foreign", "no part of a FLUX.1 LoRA"),
     ):
         file = tmp_path / f"{name}.safetensors"
         refused(

@@ -23,7 +23,7 @@ def lora_info(options: argparse.Namespace) -> Json:
 
 
 def lora_convert(options: argparse.Namespace) -> Json:
-    from fluxbooth.lora.convert import convert
+    from fluxbooth.lora.convert import convert  # loads torch
 
     done = convert(options.file, options.result, options.to)
     for name in done["left_out"]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from fluxbooth import results
+from fluxbooth import base_selection, results
 from fluxbooth.generation import init_image
 from fluxbooth.generation.recipe import _recipe, _title, parameters_text
 from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
@@ -20,7 +20,7 @@ from fluxbooth.generation.speedups import drawing
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import loader, planner, registry, selection
+from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Family
 from fluxbooth.prompts import language, negatives
 from fluxbooth.prompts.language import Advice, Prompt
@@ -104,7 +104,7 @@ def generate(
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in texts]
-    spec = registry.resolve_drawing(selection.with_base(spec, texts, folders, family))
+    spec = registry.resolve_drawing(base_selection.with_base(spec, texts, folders, family))
     start = init_image.read(spec)
     size, drawn = sizes(spec, registry.find(spec.base), start)
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import threads
+from fluxbooth import base_selection, threads
 from fluxbooth.errors import FluxboothError
 from fluxbooth.files import cannot_write
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
-from fluxbooth.models import loader, planner, registry, selection
+from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Family
 from fluxbooth.photos import faces, inspection
 from fluxbooth.process_lifetime import stop_signals
@@ -114,7 +114,7 @@ def train(
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     trackers.check(spec)
-    spec = selection.with_base(spec, family=family)
+    spec = base_selection.with_base(spec, family=family)
     if spec.continue_from:
         lora_training.read_to_train_on(spec.continue_from, spec.rank)
     pictures = inspection.read(photos)
