@@ -163,7 +163,9 @@ class TrainSpec(Spec):
     )
     face_crop: bool = Field(
         default=False,
-        description="also train on a close-up of the largest face of each photo (needs fluxbooth[faces])",
+        description=(
+            "also train on a close-up of the largest face of each photo (needs fluxbooth[faces])"
+        ),
     )
     caption_dropout: float = Field(
         default=0.0, ge=0, le=1, description="share of pictures shown without their caption"
@@ -177,7 +179,9 @@ class TrainSpec(Spec):
     )
     gradient_checkpointing: Literal["auto", "none", "some", "all"] = Field(
         default="auto",
-        description="blocks that recompute their activations, which is slower; some is the first half",
+        description=(
+            "blocks that recompute their activations, which is slower; some is the first half"
+        ),
     )
     quantisation: Quantisation = QUANTISATION
     dtype: Dtype = DTYPE

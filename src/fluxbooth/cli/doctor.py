@@ -127,9 +127,8 @@ def _gpu(card: Gpu | None) -> Finding:
         "none that torch can use",
         (
             "FLUX.1 needs an NVIDIA GPU, of 6 GB or more to train at 512 px. Without one, nano "
-            "does everything on the CPU: it shows the whole "
-            "flow but draws only small cartoons. `fluxbooth plan` tells what a card of each size "
-            "could do; rented ones work as well."
+            "does everything on the CPU: it shows the whole flow but draws only small cartoons. "
+            "`fluxbooth plan` tells what a card of each size could do; rented ones work as well."
         ),
     )
 
@@ -179,8 +178,7 @@ def _memory(card: Gpu | None, free: int) -> Finding:
         found,
         (
             f"{gigabytes(needed)} free are advised: text encoders and blocks that do not fit on "
-            "the card wait there. Close other programs, or "
-            "add memory or swap."
+            "the card wait there. Close other programs, or add memory or swap."
         ),
     )
 

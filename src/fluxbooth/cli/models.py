@@ -59,7 +59,8 @@ def list_command(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         for row in rows:
             print(
-                f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}{row['licence']}: {row['licence_means']}"
+                f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}"
+                f"{row['licence']}: {row['licence_means']}"
             )
             for use in ("train", "generate"):
                 print(f"    {use}: {row[use]}")

@@ -98,12 +98,11 @@ def train(
 
     Args:
         photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with
-        optional `.txt` captions beside them.
+            optional `.txt` captions beside them.
         spec: What to train; fields that are None are filled in with what suits the base.
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
         report: Called with a dict for each event: first "plan" (what is given up to fit the memory
-        there is, and why), then
-            "warning", "prepared", "step", "checkpoint", "sample".
+            there is, and why), then "warning", "prepared", "step", "checkpoint", "sample".
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
 
@@ -309,8 +308,8 @@ class _Run:
         raise FluxboothError(
             (
                 f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so "
-                "training stopped: lower "
-                f"--learning-rate ({self.spec.learning_rate:g}) or use --dtype float32; "
+                f"training stopped: lower --learning-rate ({self.spec.learning_rate:g}) or use "
+                "--dtype float32; "
             )
             + (
                 f"the last good checkpoint is {kept[-1]}."

@@ -11,12 +11,12 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
 
-import fluxbooth
 from fluxbooth.errors import InputError
 from fluxbooth.service import reasons
 from fluxbooth.service.claude import api as claude
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.settings import Settings
+from fluxbooth.version import __version__
 from fluxbooth.web.api import (
     account,
     checkpoints,
@@ -54,7 +54,7 @@ def create_app(
 
     app = FastAPI(
         title="Fluxbooth" + (" (answered by nano)" if settings.base == "nano" else ""),
-        version=fluxbooth.__version__,
+        version=__version__,
         lifespan=lifespan,
         description=(
             "Fine-tune FLUX on photos of a subject, and make pictures of it. Compatible with the "
