@@ -127,6 +127,7 @@ class DeviceProcess:
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
     work."""
+    from fluxbooth.evaluation import likeness
     from fluxbooth.models import registry
     from fluxbooth.specs import TrainSpec
     from fluxbooth.training.loop import train
@@ -143,30 +144,11 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     result["stages"] = [
         str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
     ]
-    if row.name == "nano" and spec.sample_prompts:
-        result["likeness"] = _likeness(request["photos"], out / "run" / "samples")
+    if row.reader and spec.sample_prompts:
+        samples = out / "run" / "samples"
+        result["likeness"] = likeness.report(request["photos"], samples, row.reader)
     write_whole(finished, json.dumps(result))
     return result
-
-
-def _likeness(photos: list[str], samples: Path) -> Json:
-    """How alike the subject a training's samples are, by step; `photos` is how alike its photos
-    are to one another."""
-    from PIL import Image
-
-    from fluxbooth.evaluation import likeness
-    from fluxbooth.photos import inspection
-
-    reader = likeness.load_reader()
-    readings = reader.read([Image.fromarray(photo.pixels) for photo in inspection.read(photos)])
-    subject, by_step = likeness.identity_of(readings), dict[str, list[float]]()
-    for path in sorted(samples.glob("step-*.png")):
-        _, step, _ = path.stem.split("-")
-        with Image.open(path) as picture:
-            by_step.setdefault(str(int(step)), []).append(
-                likeness.agreement(reader.read([picture]), [subject])
-            )
-    return {"photos": likeness.agreement(readings, [subject] * len(readings)), "samples": by_step}
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:

@@ -58,16 +58,15 @@ class Course:
 
 
 def course(row: Base) -> Course:
-    """About ten minutes on a GPU of 24 GB; nano has its demo's whole training."""
-    small = row.name == "nano"
+    """About ten minutes on a GPU of 24 GB; a small base has the demo's whole training."""
     spec = demo.SPEC.model_copy(
         update={
             "base": row.name,
-            "steps": demo.SPEC.steps if small else 200,
+            "steps": demo.SPEC.steps if row.small else 200,
             "resolutions": (min(row.resolutions),),
         }
     )
-    return Course(spec, short=20, pictures=8 if small else 4)
+    return Course(spec, short=20, pictures=8 if row.small else 4)
 
 
 def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> Json:
