@@ -32,7 +32,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.evaluation import likeness
 from fluxbooth.evaluation.likeness import Reader
 from fluxbooth.models import loader
-from fluxbooth.models.flux1.bases import NANO
+from fluxbooth.models.flux1.bases import NANO, READER
 from fluxbooth.photos import inspection
 from fluxbooth.training import flow
 from pretrain import agreement, distill, things, vae
@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument(
         "--reader",
         type=Path,
-        default=likeness.WEIGHTS,
+        default=READER,
         help="what reads the pictures, if not the shipped one",
     )
     parser.add_argument(

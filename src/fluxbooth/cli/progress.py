@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any, Literal, Self
 
+from fluxbooth.events import JsonEvent
+
 Style = Literal["auto", "json", "none"]
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 
@@ -59,11 +61,10 @@ class Display:
         else:
             print(text, file=sys.stderr, flush=True)
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: JsonEvent) -> None:
         if self._style == "json":
             print(json.dumps(event), flush=True)
-        kind = event["event"]
-        if kind == "step":
+        if event["event"] == "step":
             self._losses = [*self._losses[-49:], event["loss"]]
             loss = sum(self._losses) / len(self._losses)
             self._show(
@@ -73,19 +74,22 @@ class Display:
                 f"loss {loss:.4f}, {event['steps_per_second']:.1f} steps/s",
                 event["seconds_left"],
             )
-        elif kind == "picture":
+        elif event["event"] == "picture":
             self._show("Pictures", event["done"], event["of"], "", None)
-        elif kind == "plan" and event["why"] != self._plan:
+        elif event["event"] == "plan" and event["why"] != self._plan:
             self._plan = event["why"]
             self.note(f"Memory: {self._plan}")
-        elif kind == "prepared":
+        elif event["event"] == "prepared":
             resumed = f", resuming at step {event['resumed_at']}" if event["resumed_at"] else ""
             self.note(f"{event['pictures']} photos, {event['steps']} steps{resumed}.")
-        elif kind == "warning":
+        elif event["event"] == "warning":
             self.note(f"Warning: {event['text']}")
-        elif kind == "phase":
+        elif event["event"] == "phase":
             self.note(event["text"])
-        elif kind == "sample":
+        elif event["event"] == "advice":
+            for advice in event["advice"]:
+                self.note(f"Advice: {advice['message']}")
+        elif event["event"] == "sample":
             self.note(f"Sample: {event['path']}")
 
     def _show(self, what: str, done: int, of: int, facts: str, seconds_left: float | None) -> None:

@@ -69,7 +69,7 @@ def serve(options: argparse.Namespace) -> Json:
 
 def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
     lines = [f"Fluxbooth listens on {settings.url}"]
-    lines += [NANO_NOTICE] if settings.base == "nano" else []
+    lines += [NANO_NOTICE] if settings.stand_in else []
     if hub.local(registry.find(settings.base)) is None:
         lines += [
             (

@@ -12,6 +12,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
+    from fluxbooth.events import DrawingEvent, PictureFile
     from fluxbooth.generation.generate import Picture
 from fluxbooth.cli.options import _config, _given
 
@@ -77,35 +78,36 @@ def generate(options: argparse.Namespace) -> Json:
     out, folders = Path(options.out), [Path(options.out), Path()]
     spec = models.offered(lambda: base_selection.with_base(spec, texts, folders))
     licence = licences.notice(registry.find(spec.base))
+    from fluxbooth import events
     from fluxbooth.cli.progress import Display
     from fluxbooth.generation.generate import generate as run
 
     files.make_folder(out)
     advice: list[Json] = []
-    rows: list[Json] = []
+    rows: list[PictureFile] = []
     with Display(options.progress) as display:
         display.note(licence)
 
-        def report(event: Json) -> None:
-            # written as soon as it is drawn: whoever stops the others keeps it
-            if event["event"] == "picture":
-                drawn = [_written(picture, out) for picture in event["pictures"]]
-                rows.extend(drawn)
-                display({**event, "pictures": drawn})
-                for row in drawn:
+        def written(pictures: list[Picture]) -> list[PictureFile]:
+            # as soon as they are drawn: whoever stops the others keeps them
+            files = [_written(picture, out) for picture in pictures]
+            rows.extend(files)
+            return files
+
+        def report(event: DrawingEvent) -> None:
+            told = events.to_json(event, written)
+            display(told)
+            if told["event"] == "picture":
+                for row in told["pictures"]:
                     display.note(row["path"])
-            elif event["event"] == "advice":
-                advice.extend(a.to_json() for a in event["advice"])
-                for one in event["advice"]:
-                    display.note(f"Advice: {one.message}")
-            else:
-                display(event)
+            elif told["event"] == "advice":
+                advice.extend(told["advice"])
 
         run(texts, spec, report, folders=folders)
     return {"pictures": rows, "advice": advice}
 
 
-def _written(picture: Picture, out: Path) -> Json:
+def _written(picture: Picture, out: Path) -> PictureFile:
     from fluxbooth import files
 
     path = files.free_name(out, picture.text, picture.seed)

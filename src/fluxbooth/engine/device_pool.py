@@ -18,15 +18,18 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from fluxbooth import log, process_lifetime
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
+from fluxbooth.events import DeviceEvent
 from fluxbooth.specs import lora_and_weight
 from fluxbooth.types import Json
 
 NURSERY, RUNNER = "fluxbooth.engine.fork_server", "fluxbooth.engine.device_process"
 NONE = 0  # the number of no work
+OnEvent = Callable[[DeviceEvent], Awaitable[None]]
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
 
 
@@ -60,7 +63,7 @@ class Device:
         self.stopping, self.stopped = False, asyncio.Event()
 
     async def run(
-        self, request: Json, wanted: Callable[[], bool], on_event: Callable[[Json], Awaitable[None]]
+        self, request: Json, wanted: Callable[[], bool], on_event: OnEvent
     ) -> Json | None:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
         returns once the engine stops.
@@ -76,7 +79,7 @@ class Device:
             try:
                 while True:
                     reply = await self.replies.get()
-                    if reply.get("id") != self.current:
+                    if reply.pop("id", NONE) != self.current:
                         continue
                     if "died" in reply:
                         if self.stopping or watch.done():  # it was cancelled, and had to be killed
@@ -88,7 +91,7 @@ class Device:
                         raise Refused(reply["failed"])
                     if "cancelled" in reply:
                         return await self._given_up()
-                    await on_event(reply)
+                    await on_event(cast(DeviceEvent, reply))
             finally:
                 watch.cancel()
                 self.current = NONE
@@ -220,7 +223,7 @@ class DevicePool:
             child.start()
 
     async def run(
-        self, request: Json, wanted: Callable[[], bool], on_event: Callable[[Json], Awaitable[None]]
+        self, request: Json, wanted: Callable[[], bool], on_event: OnEvent
     ) -> Json | None:
         """As `Child.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()

@@ -25,19 +25,21 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from fluxbooth import library_logging
+from fluxbooth import events, library_logging
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
+from fluxbooth.events import DeviceEvent
 from fluxbooth.process_lifetime import die_with_parent
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
+    from fluxbooth.events import DrawingEvent, PlainFile
     from fluxbooth.generation.generate import Picture
     from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.models.family import Family
     from fluxbooth.specs import GenerateSpec, TrainSpec
 
-Tell = Callable[[Json], None]
+Tell = Callable[[DeviceEvent], None]
 RESULT = "result.json"
 NO_ROOM = "The server could not write its files: its disk may be full."
 
@@ -125,6 +127,7 @@ class DeviceProcess:
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
     work."""
+    from fluxbooth.evaluation import likeness
     from fluxbooth.models import registry
     from fluxbooth.specs import TrainSpec
     from fluxbooth.training.loop import train
@@ -141,30 +144,11 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     result["stages"] = [
         str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
     ]
-    if row.name == "nano" and spec.sample_prompts:
-        result["likeness"] = _likeness(request["photos"], out / "run" / "samples")
+    if row.reader and spec.sample_prompts:
+        samples = out / "run" / "samples"
+        result["likeness"] = likeness.report(request["photos"], samples, row.reader)
     write_whole(finished, json.dumps(result))
     return result
-
-
-def _likeness(photos: list[str], samples: Path) -> Json:
-    """How alike the subject a training's samples are, by step; `photos` is how alike its photos
-    are to one another."""
-    from PIL import Image
-
-    from fluxbooth.evaluation import likeness
-    from fluxbooth.photos import inspection
-
-    reader = likeness.load_reader()
-    readings = reader.read([Image.fromarray(photo.pixels) for photo in inspection.read(photos)])
-    subject, by_step = likeness.identity_of(readings), dict[str, list[float]]()
-    for path in sorted(samples.glob("step-*.png")):
-        _, step, _ = path.stem.split("-")
-        with Image.open(path) as picture:
-            by_step.setdefault(str(int(step)), []).append(
-                likeness.agreement(reader.read([picture]), [subject])
-            )
-    return {"photos": likeness.agreement(readings, [subject] * len(readings)), "samples": by_step}
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
@@ -182,14 +166,9 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     family = process.resident(spec)
     # the store puts whole files into place, and removes them
     cache = process.cache = process.cache or AdapterCache(mapped=True)
-    rows: list[Json] = []
+    rows: list[PlainFile] = []
 
-    def report(event: Json) -> None:
-        if event["event"] == "picture":
-            event = {
-                **event,
-                "pictures": [written(picture, rows, out) for picture in event["pictures"]],
-            }
+    def report(event: DrawingEvent) -> None:
         if event["event"] == "advice":  # this work has its own LoRAs by now
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
@@ -197,17 +176,13 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
                     cache.expect(path, family)
-        tell(
-            {**event, "advice": [a.to_json() for a in event["advice"]]}
-            if event["event"] == "advice"
-            else event
-        )
+        tell(events.to_json(event, lambda pictures: [written(p, rows, out) for p in pictures]))
 
     generate([request["text"]], spec, report, family=family, cache=cache)
     return {"pictures": rows}
 
 
-def written(picture: Picture, rows: list[Json], out: Path) -> Json:
+def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
     path = out / f"{len(rows)}.jpg"
     picture.image.save(path, quality=95, subsampling=0)

@@ -26,6 +26,7 @@ from fluxbooth import hardware, locks, log
 from fluxbooth.engine import liveness
 from fluxbooth.engine.device_pool import DevicePool, DeviceProcessDied, ForkServerDied, Refused
 from fluxbooth.errors import FluxboothError, InputError
+from fluxbooth.events import DeviceEvent
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 from fluxbooth.service import clock, fetching, opening
 from fluxbooth.service.accounts import account as accounts
@@ -75,7 +76,7 @@ class Engine:
             return None
         losses, told = list[float](), [0.0]
 
-        async def on_event(event: Json) -> None:
+        async def on_event(event: DeviceEvent) -> None:
             if event["event"] == "sample":
                 await retry_write(self.results.sampled, number, event)
             if event["event"] == "warning":
@@ -99,7 +100,7 @@ class Engine:
         if request is None:
             return None
 
-        async def on_event(event: Json) -> None:
+        async def on_event(event: DeviceEvent) -> None:
             # the last come with the result
             if event["event"] == "picture" and event["done"] < event["of"]:
                 try:

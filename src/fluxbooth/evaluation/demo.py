@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from fluxbooth import events
 from fluxbooth.evaluation import contact_sheet, likeness
+from fluxbooth.events import DrawingEvent, Report
 from fluxbooth.files import cannot_write, check_ours, make_folder
 from fluxbooth.generation.generate import Picture, generate
 from fluxbooth.photos import inspection
@@ -57,7 +59,7 @@ PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
 )
 
 
-def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano") -> dict[str, Any]:
+def run(out: Path, report: Report, base: str = "nano") -> dict[str, Any]:
     """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the
     pictures into `out`."""
     began = time.monotonic()
@@ -70,8 +72,8 @@ def run(out: Path, report: Callable[[dict[str, Any]], None], base: str = "nano")
     lora.write_bytes(result.lora.read_bytes())
     texts = [text for text, _ in PROMPTS]
 
-    def tell(event: dict[str, Any]) -> None:
-        report({name: value for name, value in event.items() if name != "pictures"})
+    def tell(event: DrawingEvent) -> None:
+        report(events.to_json(event, lambda pictures: []))  # files are written at the end
 
     without = generate(texts, GenerateSpec(base=base, seed=SEED), tell)
     with_lora = generate(texts, GenerateSpec(base=base, seed=SEED, loras=(str(lora),)), tell)

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -21,11 +22,11 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from fluxbooth.models.flux1.bases import NANO
+from fluxbooth.models.flux1.bases import READER
+from fluxbooth.photos import inspection
 
 IDENTITY = ("kind", "hair", "hair_colour", "skin", "glasses", "beard")
 AREA = 128**2  # pixels
-WEIGHTS = NANO / "reader" / "model.safetensors"
 Reading = dict[str, str]  # attribute: value
 
 
@@ -86,7 +87,7 @@ def _stage(inputs: int, outputs: int) -> nn.Module:
     )
 
 
-def load_reader(path: Path = WEIGHTS) -> Reader:
+def load_reader(path: Path = READER) -> Reader:
     with safe_open(path, "pt") as file:
         reader = Reader(json.loads(file.metadata()["attributes"]))
         reader.load_state_dict(
@@ -98,6 +99,30 @@ def load_reader(path: Path = WEIGHTS) -> Reader:
             strict=False,
         )
     return reader.eval()
+
+
+class Report(TypedDict):
+    """How alike pictures are to a subject, each 0 to 1."""
+
+    photos: float  # the photos themselves, to what most of them show
+    samples: dict[str, list[float]]  # by step, in the order of their prompts
+
+
+def report(photos: Sequence[str | Path], samples: Path, weights: Path) -> Report:
+    """How alike the subject of `photos` a training's samples are.
+
+    `samples` is the folder with its `step-STEP-NUMBER.png`, `weights` the reader of its base.
+    """
+    reader = load_reader(weights)
+    readings = reader.read([Image.fromarray(photo.pixels) for photo in inspection.read(photos)])
+    subject, by_step = identity_of(readings), dict[str, list[float]]()
+    for path in sorted(samples.glob("step-*.png")):
+        _, step, _ = path.stem.split("-")
+        with Image.open(path) as picture:
+            by_step.setdefault(str(int(step)), []).append(
+                agreement(reader.read([picture]), [subject])
+            )
+    return {"photos": agreement(readings, [subject] * len(readings)), "samples": by_step}
 
 
 def identity_of(readings: Sequence[Reading]) -> Reading:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from fluxbooth.errors import FluxboothError
+from fluxbooth.events import JsonEvent, Report
 from fluxbooth.types import Json
 
 LOOK_EVERY = 0.05  # seconds between two looks at the GPU
@@ -32,7 +33,7 @@ class StoppedError(FluxboothError):
 class Measured:
     result: Json = field(default_factory=dict)  # its JSON object; empty if it was killed
     # seconds since its start, what it told
-    events: list[tuple[float, Json]] = field(default_factory=list)
+    events: list[tuple[float, JsonEvent]] = field(default_factory=list)
     # bytes: of the GPU, context included, as others see it; without one, resident
     memory: float = 0.0
     on_gpu: bool = False
@@ -40,9 +41,9 @@ class Measured:
 
 def measured(
     arguments: Sequence[str],
-    report: Callable[[Json], None],
+    report: Report,
     environment: Mapping[str, str] | None = None,
-    kill_at: Callable[[Json], bool] | None = None,
+    kill_at: Callable[[JsonEvent], bool] | None = None,
 ) -> Measured:
     """Runs `fluxbooth ARGUMENTS`, passes its events on, and kills it without warning at the first
     event that `kill_at` chooses.
@@ -79,8 +80,8 @@ def _follow(
     process: subprocess.Popen[str],
     done: Measured,
     began: float,
-    report: Callable[[Json], None],
-    kill_at: Callable[[Json], bool] | None,
+    report: Report,
+    kill_at: Callable[[JsonEvent], bool] | None,
 ) -> bool:
     """Reads until the end of its output; whether it was killed on the way."""
     assert process.stdout

@@ -8,7 +8,6 @@ to an unbroken one.
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import json
 import shutil
@@ -26,6 +25,7 @@ from fluxbooth import hardware
 from fluxbooth.errors import FluxboothError
 from fluxbooth.evaluation import demo, provenance, verify_page
 from fluxbooth.evaluation.measured_process import Measured, StoppedError, measured
+from fluxbooth.events import JsonEvent, Report, TrainingEvent, TrainingReport
 from fluxbooth.files import cannot_write, check_ours, make_folder
 from fluxbooth.hardware import GIB
 from fluxbooth.memory import estimate
@@ -39,7 +39,6 @@ from fluxbooth.training.loop import LOG_EVERY, train
 from fluxbooth.training.run_folder import to_toml
 from fluxbooth.types import Json
 
-Report = Callable[[Json], None]
 # of what the LoRA changes in a picture may change when it is read back from its file
 LARGEST_EFFECT = 0.1
 GREY = 1.0  # one level of 255: rounding
@@ -59,16 +58,15 @@ class Course:
 
 
 def course(row: Base) -> Course:
-    """About ten minutes on a GPU of 24 GB; nano has its demo's whole training."""
-    small = row.name == "nano"
+    """About ten minutes on a GPU of 24 GB; a small base has the demo's whole training."""
     spec = demo.SPEC.model_copy(
         update={
             "base": row.name,
-            "steps": demo.SPEC.steps if small else 200,
+            "steps": demo.SPEC.steps if row.small else 200,
             "resolutions": (min(row.resolutions),),
         }
     )
-    return Course(spec, short=20, pictures=8 if small else 4)
+    return Course(spec, short=20, pictures=8 if row.small else 4)
 
 
 def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> Json:
@@ -227,7 +225,7 @@ class _Verification:
         shutil.rmtree(folder, ignore_errors=True)
         half = self.course.short // 2
         spec = self.spec.model_copy(update={"steps": 2 * half, "checkpoint_every": half})
-        events: list[Json] = []
+        events: list[TrainingEvent] = []
         self._train(
             FEW,
             spec,
@@ -257,7 +255,7 @@ class _Verification:
         photos: Sequence[Path],
         spec: TrainSpec,
         out: Path,
-        kill_at: Callable[[Json], bool] | None = None,
+        kill_at: Callable[[JsonEvent], bool] | None = None,
     ) -> Measured:
         settings = self.out / "spec.toml"
         settings.write_text(to_toml(spec))
@@ -266,7 +264,9 @@ class _Verification:
         settings.unlink()
         return done
 
-    def _weights(self, spec: TrainSpec, out: Path, report: Report) -> dict[str, torch.Tensor]:
+    def _weights(
+        self, spec: TrainSpec, out: Path, report: TrainingReport
+    ) -> dict[str, torch.Tensor]:
         """Of a training in this process, which then gives back what it took."""
         weights = load_file(train(FEW, spec, out, report).lora)
         gc.collect()
@@ -295,7 +295,14 @@ class _Verification:
 def _choice(done: Measured) -> Choice:
     """What was given up for memory, as the work itself told."""
     plan = next(event for _, event in done.events if event["event"] == "plan")
-    return Choice(**{field.name: plan[field.name] for field in dataclasses.fields(Choice)})
+    return Choice(
+        plan["dtype"],
+        plan["quantisation"],
+        plan["checkpointed"],
+        plan["encoders"],
+        plan["offloaded"],
+        plan["stored"],
+    )
 
 
 def _memory(predicted: Estimate, done: Measured) -> Json:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from fluxbooth import base_selection, results
+from fluxbooth import base_selection, events, results
+from fluxbooth.events import DrawingReport
 from fluxbooth.generation import init_image
 from fluxbooth.generation.recipe import _recipe, _title, parameters_text
 from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
@@ -28,7 +28,6 @@ from fluxbooth.results import Pictures
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
 
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,7 +70,7 @@ class Picture:
 def generate(
     prompts: str | Sequence[str],
     spec: GenerateSpec | None = None,
-    report: Report | None = None,
+    report: DrawingReport | None = None,
     *,
     folders: Sequence[Path] = (),
     family: Family | None = None,
@@ -88,10 +87,9 @@ def generate(
     Args:
         prompts: Texts; each may carry `<lora:NAME_OR_PATH:WEIGHT>` tags.
         spec: How to draw; sizes in pixels.
-        report: Called with {"event": "plan", "why", ...} (what is given up to fit the memory there
-            is), {"event": "advice", "advice": [...]} (once more before pictures that came out as
-            one colour), then {"event": "picture", "done", "of", "pictures": [the Pictures just
-            drawn]} as they are made.
+        report: Called with each event, a dict of `events.py`: the plan (what is given up to fit the
+            memory there is), advice (once more before pictures that came out as one colour), then
+            the pictures as they are drawn.
         folders: Where a LoRA's NAME is looked up, before $FLUXBOOTH_LORAS.
         family: A base that is in memory already (`models.load`); it is given back without LoRAs.
         cache: The LoRAs and texts that stay in memory beside it.
@@ -113,7 +111,7 @@ def generate(
     plan = planner.generation(
         spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice
     )
-    report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
+    report(events.plan(plan))
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
     return _generate(
         texts, parsed, wanted, spec, family, plan.choice, cache or AdapterCache(), canvas, report
@@ -129,7 +127,7 @@ def _generate(
     choice: Choice,
     cache: AdapterCache,
     canvas: Canvas,
-    report: Report,
+    report: DrawingReport,
 ) -> Pictures:
     family = there or loader.load(spec.base, choice=choice)
     adapters = {path: cache.fetch(path, family) for loras in wanted for path, _ in loras}

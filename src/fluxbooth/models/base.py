@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 
@@ -32,7 +33,14 @@ class Base:
     revision: str | None = None
     # what its unquantised weights and its LoRA files are kept in
     stored: Literal["bfloat16", "float32"] = "bfloat16"
+    # weights of what reads attributes off its pictures (`evaluation/likeness.py`)
+    reader: Path | None = None
 
     @property
     def native_side(self) -> int:
         return round(self.native_area**0.5)
+
+    @property
+    def from_hub(self) -> bool:
+        """Whether its weights are downloaded rather than a folder or file of this machine."""
+        return not Path(self.source).is_absolute()

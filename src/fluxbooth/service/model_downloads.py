@@ -50,7 +50,8 @@ class Pulls:
 
         NotFound for what is no base of the hub.
         """
-        if name not in registry.BASES or name == "nano":
+        row = registry.BASES.get(name)
+        if row is None or not row.from_hub:
             raise NotFound
         with self.lock:
             if name in self.processes and self.processes[name].poll() is None:

@@ -157,7 +157,12 @@ class Settings(BaseSettings):
     def base_of(self, number: int) -> str:
         """The base that draws for a base_tune_id."""
         named = self.base_tunes.get(number, "flux-dev")
-        return self.base if self.base == "nano" or named == "flux-dev" else named
+        return self.base if self.stand_in or named == "flux-dev" else named
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the small model of the package answers for every public base."""
+        return self.base == "nano"
 
     @property
     def served(self) -> set[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.events import PlainFile, SampleDrawn, Step
 from fluxbooth.service import account_data, reasons
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger
@@ -100,20 +101,23 @@ class Transitions:
                 "out": str(self._work(tune)),
             }
 
-    def progress(self, number: int, event: Json, losses: list[float]) -> None:
+    def progress(self, number: int, event: Step, losses: list[float]) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
                 tune.progress = {
-                    name: event.get(name)
-                    for name in ("step", "steps", "loss", "steps_per_second", "seconds_left")
+                    "step": event["step"],
+                    "steps": event["steps"],
+                    "loss": event["loss"],
+                    "steps_per_second": event["steps_per_second"],
+                    "seconds_left": event["seconds_left"],
                 } | {
                     "losses": kept,
                     "samples": tune.progress.get("samples", 0),
                 }
-                tune.eta = now() + datetime.timedelta(seconds=event.get("seconds_left") or 0)
+                tune.eta = now() + datetime.timedelta(seconds=event["seconds_left"])
 
-    def sampled(self, number: int, event: Json) -> None:
+    def sampled(self, number: int, event: SampleDrawn) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 checkpoints.sampled(session, self.store, tune, event)
@@ -254,13 +258,13 @@ class Transitions:
             if (tune := _open_tune(session, number)) and tune.deaths:
                 tune.deaths = 0
 
-    def drawn(self, number: int, pictures: list[Json]) -> None:
+    def drawn(self, number: int, pictures: list[PlainFile]) -> None:
         """Some of a prompt's pictures, for whoever looks on; the rest follows."""
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
                 self._add_pictures(prompt, pictures)
 
-    def _add_pictures(self, prompt: Prompt, pictures: list[Json]) -> None:
+    def _add_pictures(self, prompt: Prompt, pictures: list[PlainFile]) -> None:
         known = {image.key for image in prompt.images}
         for picture in pictures:
             source = Path(picture["path"])
@@ -269,9 +273,16 @@ class Transitions:
                 continue
             if source.exists():
                 self.store.take(source, key)
-            shown = {name: picture[name] for name in ("seed", "width", "height", "recipe")}
             prompt.images.append(
-                Image(name=secrets.token_urlsafe(24), key=key, bytes=self.store.size(key), **shown)
+                Image(
+                    name=secrets.token_urlsafe(24),
+                    key=key,
+                    bytes=self.store.size(key),
+                    seed=picture["seed"],
+                    width=picture["width"],
+                    height=picture["height"],
+                    recipe=picture["recipe"],
+                )
             )
 
     def count_crash(self, kind: type[Tune] | type[Prompt], number: int) -> int:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import math
@@ -12,7 +11,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import base_selection, threads
+from fluxbooth import base_selection, events, threads
 from fluxbooth.errors import FluxboothError
+from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
@@ -40,7 +40,6 @@ from fluxbooth.training.trackers import Tracker
 
 VALIDATION_PHOTOS = 4  # five forward passes each, at every checkpoint
 LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
-Report = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +79,7 @@ def train(
     photos: str | Path | Sequence[str | Path],
     spec: TrainSpec,
     out: str | Path,
-    report: Report | None = None,
+    report: TrainingReport | None = None,
     *,
     overwrite: bool = False,
     family: Family | None = None,
@@ -101,8 +100,9 @@ def train(
             optional `.txt` captions beside them.
         spec: What to train; fields that are None are filled in with what suits the base.
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
-        report: Called with a dict for each event: first "plan" (what is given up to fit the memory
-            there is, and why), then "warning", "prepared", "step", "checkpoint", "sample".
+        report: Called with each event, a dict of `events.py`: first the plan (what is given up to
+            fit the memory there is, and why), then warnings, that all is prepared, steps,
+            checkpoints, stages and samples.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
 
@@ -138,10 +138,10 @@ def train(
         told = group.whole(resolved).model_copy(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
         )
-        report({"event": "plan", "why": plan.why, **dataclasses.asdict(plan.choice)})
+        report(events.plan(plan))
         warnings = run_warnings.of_photos(photos, pictures[:count], told)
         for text in warnings:
-            report({"event": "warning", "text": text})
+            report({"event": "warning", "step": 0, "text": text})
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         dataset = prepare(
@@ -234,7 +234,7 @@ class _Run:
         family: Family,
         dataset: Dataset,
         folder: RunFolder,
-        report: Report,
+        report: TrainingReport,
         group: ProcessGroup,
         pictures: int,
     ) -> None:
@@ -337,12 +337,12 @@ class _Run:
         path = self.folder.save(
             step, lora_training.tensors(self.family), state, self.spec.keep_checkpoints
         )
-        event: dict[str, Any] = {"event": "checkpoint", "step": step, "path": str(path)}
+        event: CheckpointSaved = {"event": "checkpoint", "step": step, "path": str(path)}
         if leaving:
             self.tell(event)
             return
         self.validated.append(self.validation_loss())
-        self.tell(event | {"validation_loss": self.validated[-1]})
+        self.tell({**event, "validation_loss": self.validated[-1]})
         if not self.stages:
             self.draw_samples(step)
 
@@ -412,18 +412,19 @@ class _Run:
         )
 
     def log(self, step: int, loss: float, speed: float) -> None:
-        event = {
-            "event": "step",
-            "step": step,
-            "steps": self.spec.steps,
-            "loss": loss,
-            "learning_rate": learning_rate(self.spec, step - 1),
-            "steps_per_second": round(speed, 3),
-            "seconds_left": round((self.spec.steps - step) / speed, 1),
-        }
-        self.tell(event)
+        self.tell(
+            {
+                "event": "step",
+                "step": step,
+                "steps": self.spec.steps,
+                "loss": loss,
+                "learning_rate": learning_rate(self.spec, step - 1),
+                "steps_per_second": round(speed, 3),
+                "seconds_left": round((self.spec.steps - step) / speed, 1),
+            }
+        )
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: LoggedEvent) -> None:
         if not self.group.main:
             return
         try:

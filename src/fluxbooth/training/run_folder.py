@@ -25,6 +25,7 @@ from torch.optim import Optimizer
 
 from fluxbooth import locks
 from fluxbooth.errors import InputError
+from fluxbooth.events import LoggedEvent
 from fluxbooth.files import cannot_write, save_tensors
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.photos.inspection import Photo
@@ -152,7 +153,7 @@ class RunFolder:
         whole = [
             line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")
         ]
-        events = [json.loads(line) for line in whole]
+        events: list[LoggedEvent] = [json.loads(line) for line in whole]
         kept = [line for line, event in zip(whole, events, strict=True) if event["step"] <= step]
         temporary = self.log.with_suffix(".tmp")
         temporary.write_text("".join(kept))

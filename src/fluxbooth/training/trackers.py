@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fluxbooth.errors import InputError
+from fluxbooth.events import LoggedEvent, SampleDrawn
 from fluxbooth.library_logging import needing
 from fluxbooth.specs import TrainSpec
 
@@ -22,7 +23,7 @@ WANDB_RUN = "wandb-run"  # file of the run's folder with its id there
 
 
 class Tracker(Protocol):
-    def add(self, event: dict[str, Any]) -> None: ...
+    def add(self, event: LoggedEvent) -> None: ...
     def close(self) -> None: ...
 
 
@@ -41,7 +42,7 @@ class TensorBoard:
                 "spec", "\n".join(f"    {name} = {value}" for name, value in told.items())
             )
 
-    def add(self, event: dict[str, Any]) -> None:
+    def add(self, event: LoggedEvent) -> None:
         if event["event"] == "sample":
             self._writer.add_image(
                 _title(event), _pixels(event["path"]), event["step"], dataformats="HWC"
@@ -75,7 +76,7 @@ class WeightsAndBiases:
                 "WANDB_MODE=offline."
             ) from error
 
-    def add(self, event: dict[str, Any]) -> None:
+    def add(self, event: LoggedEvent) -> None:
         if event["event"] == "sample":
             self._run.log(
                 {_title(event): self._image(event["path"], caption=event["text"])},
@@ -94,7 +95,7 @@ KINDS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
 }
 
 
-def numbers_of(event: dict[str, Any]) -> dict[str, float]:
+def numbers_of(event: LoggedEvent) -> dict[str, float]:
     """The curves in an event."""
     return {
         k: float(v)
@@ -122,7 +123,7 @@ def opened(spec: TrainSpec, folder: Path, done: int, main: bool) -> Iterator[lis
         yield trackers
 
 
-def _title(event: dict[str, Any]) -> str:
+def _title(event: SampleDrawn) -> str:
     return f"sample/{event['text']}"
 
 

@@ -53,7 +53,7 @@ def create_app(
         app.state.services.jobs.close()
 
     app = FastAPI(
-        title="Fluxbooth" + (" (answered by nano)" if settings.base == "nano" else ""),
+        title="Fluxbooth" + (" (answered by nano)" if settings.stand_in else ""),
         version=__version__,
         lifespan=lifespan,
         description=(

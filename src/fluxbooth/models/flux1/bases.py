@@ -10,6 +10,7 @@ from fluxbooth.models.base import Base
 from fluxbooth.models.flux1 import files
 
 NANO = Path(__file__).parents[1] / "nano"
+READER = NANO / "reader" / "model.safetensors"
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
@@ -43,6 +44,7 @@ BASES = (
         resolutions=(128,),
         small=True,
         stored="float32",
+        reader=READER,
     ),
     _flux1(
         "flux-dev",

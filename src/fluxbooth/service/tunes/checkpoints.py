@@ -15,6 +15,7 @@ from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
+from fluxbooth.events import SampleDrawn
 from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -58,7 +59,7 @@ def promote(session: Session, account: Account, number: int, step: int) -> Tune:
     return tune
 
 
-def sampled(session: Session, store: Store, tune: Tune, event: Json) -> None:
+def sampled(session: Session, store: Store, tune: Tune, event: SampleDrawn) -> None:
     """Keeps a picture that a training drew on its way; drawn twice, after a kill, the later one
     stays."""
     checkpoint, source = _at(session, tune, event["step"]), Path(event["path"])

@@ -33,7 +33,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     settings = request.app.state.services.settings
     shown = {
         "account": getattr(request.state, "account", None),
-        "nano": settings.base == "nano",
+        "nano": settings.stand_in,
         "here": request.url.path,
         "plain_http": request.url.scheme == "http" and request.url.hostname not in LOCAL,
         "errors": [],

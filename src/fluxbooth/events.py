@@ -1,0 +1,170 @@
+"""What a training, a drawing and a verification tell on their way: a dict per event, which its
+`event` names.
+
+`JsonEvent` is what `--progress json` prints and people are shown, `LoggedEvent` a line of a run's
+log, `DeviceEvent` what goes from a device process to the engine; `to_json` makes them of what a
+drawing tells in memory.
+"""
+
+# no postponed annotations: they would hide NotRequired from the types' own lists of keys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, Literal, NotRequired, TypedDict, TypeVar
+
+from fluxbooth.hardware import Dtype
+from fluxbooth.memory import estimate
+from fluxbooth.memory.estimate import Encoders, Quantisation
+from fluxbooth.prompts.language import Advice
+from fluxbooth.types import Json
+
+if TYPE_CHECKING:
+    from fluxbooth.generation.generate import Picture
+
+T = TypeVar("T")
+
+
+class Plan(TypedDict):
+    """What is given up to fit the memory there is; fields as of `memory.estimate.Choice`."""
+
+    event: Literal["plan"]
+    why: str
+    dtype: Dtype
+    quantisation: Quantisation
+    checkpointed: int
+    encoders: Encoders
+    offloaded: int
+    stored: Dtype | None
+
+
+class Prepared(TypedDict):
+    """Photos are encoded; steps begin."""
+
+    event: Literal["prepared"]
+    pictures: int
+    steps: int
+    resumed_at: int  # steps done by an interrupted process; 0: none
+    spec: Json
+
+
+class WarningGiven(TypedDict):
+    """A sentence on photos and captions (step 0), or on the losses."""
+
+    event: Literal["warning"]
+    step: int
+    text: str
+
+
+class Step(TypedDict):
+    event: Literal["step"]
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    steps_per_second: float
+    seconds_left: float
+
+
+class CheckpointSaved(TypedDict):
+    event: Literal["checkpoint"]
+    step: int
+    path: str
+    validation_loss: NotRequired[float]  # not of a training that was asked to leave
+
+
+class StageSaved(TypedDict):
+    """The LoRA was written as it is at this step."""
+
+    event: Literal["stage"]
+    step: int
+    path: str
+
+
+class SampleDrawn(TypedDict):
+    event: Literal["sample"]
+    step: int
+    path: str
+    text: str
+
+
+class PictureFile(TypedDict):
+    """A picture that the command line wrote."""
+
+    path: str
+    seed: int
+    width: int
+    height: int
+    text: str
+
+
+class PlainFile(TypedDict):
+    """A picture for the service, in a file that carries no recipe."""
+
+    path: str
+    seed: int
+    width: int
+    height: int
+    recipe: Json
+
+
+class PictureDone(TypedDict, Generic[T]):
+    """`pictures` were drawn just now: `done` of all that are wanted."""
+
+    event: Literal["picture"]
+    done: int
+    of: int
+    pictures: list[T]
+
+
+class AdviceGiven(TypedDict, Generic[T]):
+    """On the texts, before anything is drawn; once more before pictures of one colour."""
+
+    event: Literal["advice"]
+    advice: list[T]
+
+
+class Phase(TypedDict):
+    """What begins now, or how it failed."""
+
+    event: Literal["phase"]
+    text: str
+
+
+TrainingEvent = Plan | Prepared | WarningGiven | Step | CheckpointSaved | StageSaved | SampleDrawn
+LoggedEvent = (
+    WarningGiven | Step | CheckpointSaved | StageSaved | SampleDrawn
+)  # lines of a run's log.jsonl
+DrawingEvent = Plan | AdviceGiven[Advice] | PictureDone["Picture"]
+Event = TrainingEvent | DrawingEvent
+JsonEvent = TrainingEvent | AdviceGiven[Json] | PictureDone[PictureFile] | Phase
+DeviceEvent = TrainingEvent | AdviceGiven[Json] | PictureDone[PlainFile]
+
+Report = Callable[[JsonEvent], None]
+TrainingReport = Callable[[TrainingEvent], None]
+DrawingReport = Callable[[DrawingEvent], None]
+
+
+def plan(chosen: estimate.Plan) -> Plan:
+    """The event that tells of a plan."""
+    choice = chosen.choice
+    return {
+        "event": "plan",
+        "why": chosen.why,
+        "dtype": choice.dtype,
+        "quantisation": choice.quantisation,
+        "checkpointed": choice.checkpointed,
+        "encoders": choice.encoders,
+        "offloaded": choice.offloaded,
+        "stored": choice.stored,
+    }
+
+
+def to_json(
+    event: DrawingEvent, written: "Callable[[list[Picture]], list[T]]"
+) -> Plan | AdviceGiven[Json] | PictureDone[T]:
+    """A drawing's event as JSON can hold it; `written` writes pictures and says what became of
+    each."""
+    if event["event"] == "picture":
+        files = written(event["pictures"])
+        return {"event": "picture", "done": event["done"], "of": event["of"], "pictures": files}
+    if event["event"] == "advice":
+        return {"event": "advice", "advice": [advice.to_json() for advice in event["advice"]]}
+    return event
