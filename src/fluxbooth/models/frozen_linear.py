@@ -147,9 +147,9 @@ def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
             codes, state = quantize_4bit(
                 value, blocksize=NF4_BLOCK, compress_statistics=True, quant_type="nf4"
             )
-            return Params4bit(  # pyright: ignore[reportCallIssue]
-                codes, quant_state=state, quant_type="nf4", bnb_quantized=True
-            )
+            # its stubs know none of these
+            how: Any = {"quant_state": state, "quant_type": "nf4", "bnb_quantized": True}
+            return Params4bit(codes, **how)
         return _torchao(value, kind)
     except ImportError as error:
         raise InputError(
