@@ -7,10 +7,10 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.themes import theme as themes
-from fluxbooth.types import Json
 from fluxbooth.web.http import idempotency, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.state import Services
@@ -22,6 +22,8 @@ WRITING = asyncio.Semaphore(4)  # themes written at once: each may hold threads 
 @router.post(
     "/themes",
     status_code=201,
+    response_model=models.Theme,
+    responses={200: {"model": models.Theme, "description": "Drafts, if `draft` was asked for"}},
     summary="Have ten prompts written for each tune",
     openapi_extra=requests.body_of(ThemeForm, "theme"),
 )
@@ -35,14 +37,13 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
     async def write() -> None:
         written.extend(await drafted(services, account, form))
 
-    def work(session: Session, owner: Account) -> Json:
-        answer: Json = {"theme_writer": written[0].writer}
+    def work(session: Session, owner: Account) -> models.Theme:
+        answer: models.Theme = {"theme_writer": written[0].writer}
         if form.draft:
-            return answer | {
-                "prompts": [
-                    {"tune_id": one.tune_id, "text": text} for one in written for text in one.texts
-                ]
-            }
+            answer["prompts"] = [
+                {"tune_id": one.tune_id, "text": text} for one in written for text in one.texts
+            ]
+            return answer
         themes.create(session, services.settings, services.jobs, owner, form, written)
         return answer
 
