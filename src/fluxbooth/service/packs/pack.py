@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
@@ -203,7 +204,7 @@ def draw(
     account: Account,
     pack: Pack,
     values: Json,
-) -> Json:
+) -> models.PackDrawn:
     """Draws the pack's templates with tunes of the account, each of its class."""
     run = PackRun.read(values)
     mine = []
@@ -217,7 +218,7 @@ def draw(
         for tune in mine
     ]
     order, made = _draw(session, settings, jobs, account, pack, run, work)
-    shown = {
+    shown: models.Order = {
         "id": order.id,
         "tune_ids": run.tune_ids,
         "total_cost_mc": sum(prompt.cost_mc for prompt in made),
@@ -246,7 +247,7 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
     )
 
 
-def shape(session: Session, pack: Pack, settings: Settings) -> Json:
+def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
     """The union of what lists and details show.
 
     Costs are those of the pictures; a training comes on top, by its photos.
@@ -260,7 +261,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> Json:
     of = {name: [row for row in rows if row.class_name == name] for name in classes}
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
     totals = {name: sum(cost_mc[row.id] for row in of[name]) for name in classes}
-    costs = {
+    costs: dict[str, models.Cost] = {
         name: {
             "cost": ledger.cents(total),
             "cost_mc": total,

@@ -6,13 +6,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.tunes import checkpoints
 from fluxbooth.service.tunes import train_more as continuing
 from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.types import Json
 from fluxbooth.web.http import idempotency, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.params import row_id
@@ -21,10 +21,12 @@ router = APIRouter()
 
 
 @router.get(
-    "/tunes/{number}/checkpoints", summary="What a training was on its way, with what it drew there"
+    "/tunes/{number}/checkpoints",
+    summary="What a training was on its way, with what it drew there",
+    response_model=list[models.Checkpoint],
 )
 async def list_checkpoints(number: str, request: Request, services: Using) -> Response:
-    def work(session: Session, account: Account) -> list[Json]:
+    def work(session: Session, account: Account) -> list[models.Checkpoint]:
         tune = tunes.get(session, account, row_id(number))
         return [
             responses.checkpoint(row, tune, services.settings, services.sign)
@@ -37,7 +39,7 @@ async def list_checkpoints(number: str, request: Request, services: Using) -> Re
 @router.post(
     "/tunes/{number}/checkpoints/{step}/choose", summary="Make the LoRA of a step the tune's"
 )
-def choose_checkpoint(number: str, step: str, services: Using, account: Owner) -> Json:
+def choose_checkpoint(number: str, step: str, services: Using, account: Owner) -> models.Tune:
     with services.db.write() as session:
         tune = checkpoints.promote(session, account, row_id(number), row_id(step))
         return responses.tune(tune, services.settings, services.sign)
@@ -46,6 +48,7 @@ def choose_checkpoint(number: str, step: str, services: Using, account: Owner) -
 @router.post(
     "/tunes/{number}/more",
     status_code=201,
+    response_model=models.Tune,
     summary="Train more: a new tune that goes on from this one",
     openapi_extra=requests.body_of(MoreForm, "tune"),
 )
@@ -53,7 +56,7 @@ async def train_more(number: str, request: Request, services: Using, account: Ow
     async with requests.body(request, services, "tune") as (values, _):
         form = MoreForm.read(values)
 
-        def work(session: Session, owner: Account) -> Json:
+        def work(session: Session, owner: Account) -> models.Tune:
             made = continuing.more(
                 session,
                 services.settings,
