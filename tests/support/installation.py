@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Prompt, Tune
@@ -91,11 +92,7 @@ class Installation:
 
         def work(session: Session, owner: Account) -> int:
             made = tunes.create(
-                session,
-                self.settings,
-                results.store,
-                results.jobs,
-                owner,
+                Context.of(results, session, owner),
                 form,
                 [Sent(photo, "a.png")],
             )
@@ -110,9 +107,7 @@ class Installation:
         form, results = PromptForm.read({"text": text, **fields}), self.results
         return self.write(
             account,
-            lambda s, owner: (
-                prompts.create(s, self.settings, results.jobs, owner, form, target=target).id
-            ),
+            lambda s, owner: prompts.create(Context.of(results, s, owner), form, target=target).id,
         )
 
     def trained(self, tune: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import public_bases, responses
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, now
@@ -70,12 +71,12 @@ async def _create_prompt(
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target),
+                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
             )
 
         def work(session: Session, owner: Account) -> Json:
             made = prompts.create(
-                session, services.settings, services.jobs, owner, form, target=target, start=start
+                Context.of(services, session, owner), form, target=target, start=start
             )
             return responses.prompt(made, services.settings, services.sign)
 
@@ -194,9 +195,7 @@ async def duplicate_prompt(
     async with requests.body(request, services, "prompt") as (values, _):
 
         def work(session: Session, owner: Account) -> Json:
-            made = prompts.duplicate(
-                session, services.settings, services.jobs, owner, row_id(number), values
-            )
+            made = prompts.duplicate(Context.of(services, session, owner), row_id(number), values)
             return responses.prompt(made, services.settings, services.sign)
 
         return await idempotency.answer_once(request, services, account, values, work)
