@@ -375,14 +375,14 @@ class Transitions:
 
 
 def _open_tune(session: Session, number: int) -> Tune | None:
-    """The tune if its training is still wanted: not trained, failed, cancelled or deleted."""
+    """The tune if its training is still wanted."""
     tune = session.get(Tune, number)
-    return tune if tune and not (tune.trained_at or tune.failed_at or tune.deleted_at) else None
+    return tune if tune and tune.is_open else None
 
 
 def _open_prompt(session: Session, number: int) -> Prompt | None:
     prompt = session.get(Prompt, number)
-    return prompt if prompt and not (prompt.trained_at or prompt.deleted_at) else None
+    return prompt if prompt and prompt.is_open else None
 
 
 def _next_prompt(session: Session, number: int) -> Prompt | None:

@@ -273,7 +273,7 @@ def delete(
 def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> Tune:
     """Ends a training that is queued or under way; one that is over stays as it is."""
     tune = get(session, account, number)
-    if tune.trained_at is None and tune.failed_at is None:
+    if tune.is_open:
         fail(session, jobs, tune, "The training was cancelled.")
     return tune
 
@@ -284,9 +284,7 @@ def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     ledger.refund(session, tune.job)
     session.flush()
     jobs.callback(session, tune=tune)
-    open_ones = select(Prompt).where(
-        Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)
-    )
+    open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.is_open)
     waiting = session.scalars(open_ones).all()
     for prompt in waiting:
         prompt.user_error = f"Tune {tune.id} that this prompt uses failed: {reason}"

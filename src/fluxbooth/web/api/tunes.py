@@ -172,10 +172,9 @@ async def progress(
     def look() -> Json:
         with services.db.read() as session:
             tune = tunes.get(session, account, row_id(number))
-            over = bool(tune.trained_at or tune.failed_at)
             return {
                 "id": tune.id,
-                "over": over,
+                "over": not tune.is_open,
                 "trained_at": responses.time(tune.trained_at),
                 "user_error": tune.user_error,
                 **tune.progress,
