@@ -111,7 +111,7 @@ class Installation:
         )
 
     def trained(self, tune: int) -> None:
-        """What the engine does when the child has answered, with a file of some bytes for a
+        """What the engine does when the device process has answered, with a file of some bytes for a
         LoRA."""
         request = self.results.begin_training(tune)
         assert request is not None
@@ -125,7 +125,7 @@ class Installation:
         self.results.tidy(Prompt, prompt)
 
     def sampled(self, tune: int, step: int, number: int) -> None:
-        """What the engine does with a picture that the child drew on its way."""
+        """What the engine does with a picture that the device process drew on its way."""
         source = self.results.store.path(
             f"{self.row(Tune, tune).folder}/work/run/samples/step-{step:06d}-{number}.png"
         )
@@ -142,7 +142,7 @@ class Installation:
         )
 
     def made(self, request: dict[str, Any], name: str) -> dict[str, Any]:
-        """A training's result, on disk where the child would have left it."""
+        """A training's result, on disk where the device process would have left it."""
         out = Path(request["out"])
         out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(b"weights")

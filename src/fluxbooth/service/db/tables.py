@@ -136,7 +136,7 @@ class Tune(Filed, Row):
     lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # held when it was accepted
     cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
+    deaths: Mapped[int] = mapped_column(default=0)  # device processes that died on it
     progress: Mapped[Json] = mapped_column(default=dict)
     # sentences about its photos and training
     warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
