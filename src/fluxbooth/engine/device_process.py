@@ -20,7 +20,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -93,7 +93,7 @@ class DeviceProcess:
                 )
 
     @contextlib.contextmanager
-    def _interruptible(self, number: int) -> Iterator[None]:
+    def _interruptible(self, number: int) -> Generator[None, None, None]:
         self.current = number
         try:
             yield

@@ -59,7 +59,8 @@ def _begin(replies: TextIO) -> None:
 
     # a library that looked for a GPU while it was imported has spoilt it for forks: begin anew, at
     # the cost of the seconds
-    if torch.cuda._is_in_bad_fork():
+    # (torch has no public name for that)
+    if torch.cuda._is_in_bad_fork():  # pyright: ignore[reportPrivateUsage]
         os.dup2(replies.fileno(), sys.stdout.fileno())
         os.execv(sys.executable, [sys.executable, "-m", "fluxbooth.engine.device_process"])
     device_process.work(replies)

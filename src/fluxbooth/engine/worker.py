@@ -316,8 +316,12 @@ def main() -> None:
     )
     sweep(engine.results)
     stop = threading.Event()
+
+    def leave(*_: object) -> None:
+        stop.set()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+        signal.signal(name, leave)
     DBOS.launch()
     for name in (DEVICE, FAST):
         DBOS.register_queue(
