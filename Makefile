@@ -1,10 +1,13 @@
-# Five verbs and a clean-up. Each creates .venv and installs what it needs on first use.
+# What is done with the code. Each creates .venv and installs what it needs on first use.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow lint bench clean
+# tests of a second or less that start no server; the others would not be seen in their processes
+QUICK := $(addprefix tests/,prompts photos memory lora models generation client)
+
+.PHONY: demo test slow lint coverage bench release clean
 
 demo: $(INSTALLED)
 	$(BIN)/fluxbooth demo
@@ -23,11 +26,18 @@ lint: $(INSTALLED)  # the docs are built as a site, without warnings; the variab
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
+coverage: $(INSTALLED)  # fails if it is less than `fail_under` in pyproject.toml; raise that with it
+	$(BIN)/coverage run -m pytest -m "not slow" $(QUICK)
+	$(BIN)/coverage report
+
+release: $(INSTALLED)  # make release VERSION=0.2.0
+	$(BIN)/python -m tools.release $(VERSION)
+
 bench: $(INSTALLED)
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) demo-out verify-out dist site .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo-out verify-out dist site .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""What the site does to pages: links to files of the repository that are no page become the file's name."""
+"""What the site does to pages: a link to a file that is no page of it becomes the file's name."""
 
 from __future__ import annotations
 

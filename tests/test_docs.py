@@ -77,7 +77,10 @@ def test_a_table_follows_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyP
     tables.save(
         "one", {"row": {"machine": machine, "row": {"step": {"seconds": spread}}}, "rows": rows}
     )
-    page = "before\n<!-- measured: one.row -->\nold\n<!-- end of measured -->\n<!-- measured: one.rows -->\n<!-- end of measured -->\nafter"
+    end = "<!-- end of measured -->"
+    page = (
+        f"before\n<!-- measured: one.row -->\nold\n{end}\n<!-- measured: one.rows -->\n{end}\nafter"
+    )
     made = tables.made(page)
     assert "| step: seconds | 2.35 (1 to 3) |" in made and "old" not in made
     assert "| a | 1.0 |\n| b |  |\n\nTaken on: processor a card, commit unknown, by `make`." in made
@@ -122,6 +125,30 @@ def test_links_lead_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith("http"):
             assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_files_and_modules_that_documents_name_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    assert [name for name in docs.named_files(text) if not docs.is_ours(name)] == []
+    assert [name for name in docs.named_modules(text) if not docs.is_module(name)] == []
+
+
+def test_a_file_that_has_moved_is_found_out() -> None:
+    text = "`training/flow.py`, `flow.py`, `src/fluxbooth/gone.py`, `pretrain/`, `script.py --all`"
+    assert [docs.is_ours(name) for name in docs.named_files(text)] == [True, False, False, True]
+    text = (
+        "fluxbooth.train, `fluxbooth.training.flow`, fluxbooth.training.loop.train, fluxbooth.flow"
+    )
+    assert [docs.is_module(name) for name in docs.named_modules(text)] == [True, True, True, False]
+
+
+def test_the_tree_of_the_readme_is_the_tree() -> None:
+    (tree,) = re.findall(r"```\n(src/fluxbooth/\n.*?)```", (ROOT / "README.md").read_text(), re.S)
+    shown = re.findall(r"[\w.]+(?:\.py|/)", "".join(line[:34] for line in tree.splitlines()[1:]))
+    assert [name for name in shown if not (docs.SOURCE / name).exists()] == []
+    folders = {path.name for path in docs.SOURCE.iterdir() if (path / "__init__.py").exists()}
+    assert folders == {name.rstrip("/") for name in shown if name.endswith("/")}
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/training.md", "docs/generating.md"])

@@ -37,7 +37,7 @@ CORE = (
 # raised, standard error, standard output]
 SCRIPT = """
 import contextlib, io, json, sys
-from fluxbooth.cli import main
+from fluxbooth.cli.main import main
 for arguments in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

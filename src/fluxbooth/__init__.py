@@ -2,8 +2,8 @@
 
     import fluxbooth
     result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
-    pictures = fluxbooth.generate(["ohwx man at the beach"],
-    fluxbooth.GenerateSpec(loras=(str(result.lora),)))
+    spec = fluxbooth.GenerateSpec(loras=(str(result.lora),))
+    pictures = fluxbooth.generate(["ohwx man at the beach"], spec)
 
 Names load on first use, so that importing the package costs nothing. Import it before torch, so
 that torch's threads give way to other programs (`threads.py`).
@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fluxbooth import threads
 from fluxbooth.version import __version__
 
 if TYPE_CHECKING:
@@ -49,3 +50,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fluxbooth' has no attribute {name!r}")
     return getattr(importlib.import_module(f"fluxbooth.{_HOMES[name]}"), name)
+
+
+threads.wait_asleep()

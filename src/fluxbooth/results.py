@@ -27,11 +27,9 @@ class Pictures(list["Picture"]):
 
     def _repr_html_(self) -> str:
         return "".join(
-            (
-                f'<figure style="display:inline-block;margin:4px;width:{THUMBNAIL}px"><img '
-                f'src="{_thumbnail(p.image)}">'
-                f"<figcaption>{i}: seed {p.seed}, {html.escape(p.text)}</figcaption></figure>"
-            )
+            f'<figure style="display:inline-block;margin:4px;width:{THUMBNAIL}px"><img '
+            f'src="{_thumbnail(p.image)}">'
+            f"<figcaption>{i}: seed {p.seed}, {html.escape(p.text)}</figcaption></figure>"
             for i, p in enumerate(self)
         )
 

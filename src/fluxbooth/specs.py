@@ -3,7 +3,7 @@
 The fields of `TrainSpec` and `GenerateSpec` are the flags of the command line, the keys of a
 `--config` file, the job payload of the service and the metadata of the files that come out. `None`
 means "what suits the base"; `models.resolve` fills it in. `base` "auto" is what
-`models.selection.with_base` makes of it.
+`base_selection.with_base` makes of it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,9 @@ class TrainSpec(Spec):
     )
     face_crop: bool = Field(
         default=False,
-        description="also train on a close-up of the largest face of each photo (needs fluxbooth[faces])",
+        description=(
+            "also train on a close-up of the largest face of each photo (needs fluxbooth[faces])"
+        ),
     )
     caption_dropout: float = Field(
         default=0.0, ge=0, le=1, description="share of pictures shown without their caption"
@@ -177,7 +179,9 @@ class TrainSpec(Spec):
     )
     gradient_checkpointing: Literal["auto", "none", "some", "all"] = Field(
         default="auto",
-        description="blocks that recompute their activations, which is slower; some is the first half",
+        description=(
+            "blocks that recompute their activations, which is slower; some is the first half"
+        ),
     )
     quantisation: Quantisation = QUANTISATION
     dtype: Dtype = DTYPE

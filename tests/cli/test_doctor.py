@@ -13,11 +13,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import fluxbooth
-from fluxbooth import InputError, hardware
+from fluxbooth import InputError, base_selection, hardware
 from fluxbooth.cli import models, serve
 from fluxbooth.cli.main import main
 from fluxbooth.hardware import GIB, Gpu
-from fluxbooth.models import hub, licences, registry, selection
+from fluxbooth.models import hub, licences, registry
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, TrainSpec
@@ -102,15 +102,15 @@ def test_each_lack_has_its_advice(
 
 
 def test_the_default_base(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert selection.default().name == "nano"
+    assert base_selection.default().name == "nano"
     monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     with pytest.raises(
         InputError, match=r"run `fluxbooth models pull flux-dev` \(34 GB\), or .* `--base nano`"
     ):
-        selection.default()
-    assert selection.suited().name == "flux-dev"
+        base_selection.default()
+    assert base_selection.suited().name == "flux-dev"
     monkeypatch.setattr(hub, "local", lambda row: Path("/weights"))
-    assert selection.default().name == "flux-dev"
+    assert base_selection.default().name == "flux-dev"
 
 
 def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,9 +126,9 @@ def test_a_person_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     for answer in ("n\n", "\n"):
         monkeypatch.setattr("sys.stdin", Terminal(answer))
         with pytest.raises(InputError):
-            models.offered(selection.default)
+            models.offered(base_selection.default)
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    spec = models.offered(lambda: selection.with_base(TrainSpec(class_name="man")))
+    spec = models.offered(lambda: base_selection.with_base(TrainSpec(class_name="man")))
     assert spec.base == "flux-dev" and pulled == ["flux-dev"]
 
 
@@ -191,19 +191,19 @@ def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
 ) -> None:
     monkeypatch.setattr(hardware, "gpu", lambda: CARD)
     for texts, spec in ((["a man"], {"loras": (str(lora),)}), ([f"a man <lora:{lora}:0.5>"], {})):
-        assert selection.of_loras(GenerateSpec(**spec), texts, []) == "nano"
+        assert base_selection.of_loras(GenerateSpec(**spec), texts, []) == "nano"
     tensors = load_file(lora)
     told = {"fluxbooth": json.dumps({"spec": {"base": "flux-dev"}})}
     save_file(tensors, tmp_path / "dev.safetensors", told)
     save_file(tensors, tmp_path / "elsewhere.safetensors")
     assert (
-        selection.of_loras(
+        base_selection.of_loras(
             GenerateSpec(loras=(f"{tmp_path / 'dev.safetensors'}:0.7",)), ["a man"], []
         )
         == "flux-dev"
     )
     assert (
-        selection.of_loras(
+        base_selection.of_loras(
             GenerateSpec(loras=(str(tmp_path / "elsewhere.safetensors"),)), ["a man"], []
         )
         is None

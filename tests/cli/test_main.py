@@ -52,7 +52,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object, says: str) -
 
 
 def test_help_and_version_need_nothing_heavy() -> None:
-    script = "import sys; from fluxbooth.cli import main\ntry: main([{!r}])\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
+    script = "import sys; from fluxbooth.cli.main import main\ntry: main([{!r}])\nexcept SystemExit: pass\nprint(*sorted(sys.modules))"
     for flag in ("--help", "--version"):
         done = subprocess.run(
             [sys.executable, "-c", script.format(flag)], check=True, capture_output=True, text=True
@@ -360,7 +360,7 @@ def test_loras_that_will_not_do(
         ("huge", "9223372036854775808 bytes"),
         ("cut", "cut short"),
         ("other", "another architecture"),
-        ("foreign", "no part of a FLUX LoRA"),
+        ("foreign", "no part of a FLUX.1 LoRA"),
     ):
         file = tmp_path / f"{name}.safetensors"
         refused(

@@ -142,7 +142,7 @@ def test_plans_that_cannot_be(
 
 
 def test_a_plan_for_a_given_card_loads_no_torch() -> None:
-    script = "import sys; from fluxbooth.cli import main; main(['plan', '--vram', '24']); print('torch' in sys.modules)"
+    script = "import sys; from fluxbooth.cli.main import main; main(['plan', '--vram', '24']); print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )

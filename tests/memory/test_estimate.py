@@ -141,7 +141,7 @@ def family(case: Case, device: str) -> Flux1:
     made.network = network
     made.dtype = dtype
     made.stored = dtype
-    made.choice = case.choice
+    made.choice, made.device = case.choice, torch.device(device)
     if case.choice.cast_at_use:
         place = Arrival(network, made.adapter_targets(), case.choice, dtype, torch.device(device))
         for name, value in network.state_dict().items():

@@ -24,6 +24,7 @@ from fluxbooth.service import account_data
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.accounts import quotas, web_sessions
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.clock import Clock
 from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
 from fluxbooth.service.jobs import priority
 from fluxbooth.web.rate_limit import SAVED, RateLimiter
@@ -390,6 +391,7 @@ def test_every_table_belongs_to_accounts_or_is_theirs_to_keep() -> None:
     known = {row.__tablename__ for row, _ in account_data.owned(1)} | {
         Account.__tablename__,
         Movement.__tablename__,
+        Clock.__tablename__,
     }
     assert known == set(Row.metadata.tables)
 

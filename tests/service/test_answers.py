@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from fluxbooth.engine import worker
 from fluxbooth.service.db.tables import Callback, Prompt, Tune
+from fluxbooth.service.jobs import callbacks as callbacks_of
 from fluxbooth.service.jobs import priority
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import Receiver, pictures
@@ -269,10 +270,10 @@ def test_an_order_is_told_of_after_the_callback_of_its_last_prompt(
     assert {row.url for row in told} == {f"{receiver.url}/each"} and len(told) == len(made)
     for number, row in enumerate(told, 1):
         assert len(callbacks()) == len(told)
-        engine.deliver(row.id, 1)
+        callbacks_of.deliver(home.db, engine.jobs, engine.rules, row.id, 1)
         assert len(receiver.got) == number
     (last,) = [row for row in callbacks() if row.url.endswith("/all")]
-    engine.deliver(last.id, 1)
+    callbacks_of.deliver(home.db, engine.jobs, engine.rules, last.id, 1)
     assert [path for _, path, _ in receiver.got] == ["/each"] * len(made) + ["/all"] and len(
         receiver.got[-1][2]
     ) == len(made)

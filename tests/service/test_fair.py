@@ -108,7 +108,7 @@ def by_address(installation: Installation, account: int, urls: list[str]) -> int
     tune = installation.tune(account, "by address")
     with installation.results.db.write() as session:
         row = session.get_one(Tune, tune)
-        installation.results.store.remove(f"tunes/{tune}/photos")
+        installation.results.store.remove(f"{row.folder}/photos")
         session.delete(row.photos[0])
         row.photos = [Photo(filename="x", url=url) for url in urls]
     return tune

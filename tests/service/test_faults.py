@@ -82,10 +82,10 @@ def test_the_end_of_a_job_waits_for_the_database(
         with impatient.write() as session:
             session.get_one(Prompt, prompt).user_error = "written in the end"
 
-    asyncio.run(worker.written(publish))
+    asyncio.run(worker.retry_write(publish))
     assert len(tries) == 3 and installation.row(Prompt, prompt).user_error == "written in the end"
     with pytest.raises(FileNotFoundError):  # no waiting for what will not come
-        asyncio.run(worker.written((installation.settings.data / "nothing").read_text))
+        asyncio.run(worker.retry_write((installation.settings.data / "nothing").read_text))
     holder.close()
 
 
@@ -104,7 +104,7 @@ def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(
         return {"outcome": "done", "result": {"steps": 3}}
 
     monkeypatch.setattr(worker, "attempt", attempt)
-    assert asyncio.run(worker.tried(7, "train")) == {
+    assert asyncio.run(worker.run_with_retries(7, "train")) == {
         "outcome": "done",
         "result": {"steps": 3},
     } and tries == [7, 7, 7]

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 from sqlalchemy import update
 
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.photos import inspection
 from fluxbooth.service import account_data
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
@@ -55,8 +56,8 @@ def a_lora() -> bytes:
     name = "transformer.single_transformer_blocks.0.attn.to_q.lora_{}.weight"
     return save(
         {
-            name.format("A"): np.ones((1, 4), np.float32),
-            name.format("B"): np.ones((4, 1), np.float32),
+            name.format("A"): np.ones((1, 256), np.float32),
+            name.format("B"): np.ones((256, 1), np.float32),
         }
     )
 
@@ -294,6 +295,7 @@ def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: InProcessServ
     arrived = dear.results.store.incoming / "arrived"
     arrived.write_bytes(PHOTO)
     dear.results.photo_fetched(tune, photo, arrived)
+    arrived.unlink()  # it is still its fetcher's, who removes it
     dear.results.tidy(Tune, tune)
     assert left(dear) == NOTHING
     with dear.db.read() as session:
@@ -337,15 +339,16 @@ def test_a_tune_for_an_account_that_was_deleted_meanwhile_is_refused(
     dear: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account, client = rich(dear, "deleted while it sends")
-    checked = tunes.check_pictures
+    looked = inspection.look
 
-    def then_deleted(uploads: Any) -> None:
-        checked(uploads)
+    def then_deleted(*arguments: Any) -> Any:
+        seen = looked(*arguments)
         with dear.db.write() as session:
             account_data.close(session, session.get_one(Account, account))
         account_data.purge(dear.db, dear.results.store, dear.results.jobs, account)
+        return seen
 
-    monkeypatch.setattr(tunes, "check_pictures", then_deleted)
+    monkeypatch.setattr(inspection, "look", then_deleted)
     assert train(client).status_code == 403
     assert left(dear) == NOTHING
     with dear.db.read() as session:

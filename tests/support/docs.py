@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+import fluxbooth
 from bench import report, tables
 from fluxbooth.cli.options import flag_of
 from fluxbooth.service.settings import Settings
@@ -18,13 +19,16 @@ from tests.support import architecture
 
 ROOT = Path(__file__).parent.parent.parent
 DECISIONS = ROOT / "docs" / "decisions"
+SOURCE = ROOT / "src" / "fluxbooth"
+ELSEWHERE = {"train_dreambooth_lora_flux.py"}  # files of other projects that documents name
 SECTIONS = ["Context", "Decision", "Evidence", "Rejected"]
 ADD = """# Decisions
 
 What was decided while building, why, what was measured, and what was rejected: one decision a page.
 
 A new page is named `NNNN-a-few-words.md` with the next free number, has a title, the line
-`Part · status` (`accepted`, or `superseded by NNNN`) and the sections Context, Decision, Evidence and Rejected.
+`Part · status` (`accepted`, or `superseded by NNNN`) and the sections Context, Decision, Evidence
+and Rejected.
 `python -m tests.test_docs` puts it into this list.
 """
 SETTINGS = re.compile(r"(?<=\| setting \| default \| meaning \|\n\|---\|---\|---\|\n)(?:\|.*\n)*")
@@ -38,9 +42,8 @@ def settings(spec: type[Spec]) -> str:
     for name, field in spec.model_fields.items():
         default = "" if field.is_required() or field.default in (None, ()) else f"`{field.default}`"
         words = ", ".join(f"`{word}`" for word in spec.choices(name))
-        rows.append(
-            f"| `{flag_of(name)}` | {default} | {field.description}{': ' + words if words else ''} |"
-        )
+        meaning = f"{field.description}{': ' + words if words else ''}"
+        rows.append(f"| `{flag_of(name)}` | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
@@ -50,9 +53,8 @@ def server_settings() -> str:
         default = {"data": "~/.local/share/fluxbooth"}.get(name, field.default)
         default = default.model_dump() if isinstance(default, BaseModel) else default
         text = json.dumps(default) if isinstance(default, (dict, bool)) else default
-        rows.append(
-            f"| `FLUXBOOTH_{name.upper()}` | {'' if text is None else f'`{text}`'} | {field.description} |"
-        )
+        shown = "" if text is None else f"`{text}`"
+        rows.append(f"| `FLUXBOOTH_{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows) + "\n"
 
 
@@ -107,6 +109,31 @@ def rewrite() -> None:
     for page, made in MADE.items():
         path = ROOT / page
         path.write_text(made(path.read_text() if path.exists() else ""))
+
+
+def named_files(text: str) -> list[str]:
+    """Python files and folders between backticks, but for those of other projects."""
+    names = re.findall(r"`([\w./-]+(?:\.py|/))`", text)
+    return [name for name in names if not name.startswith((".", "/")) and name not in ELSEWHERE]
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file or folder lies in the repository or, named from there, in the package."""
+    return (ROOT / name).exists() or (SOURCE / name).exists()
+
+
+def named_modules(text: str) -> list[str]:
+    return re.findall(r"(?<![\w./@-])fluxbooth(?:\.[A-Za-z_]\w*)+(?!\.?\w|/)", text)
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module of ours, or may be something in one."""
+    path = SOURCE.parent.joinpath(*name.split("."))
+    here = [path.with_suffix(".py"), path, path.parent.with_suffix(".py")]
+    return (
+        any(place.exists() for place in here)
+        or name.removeprefix("fluxbooth.") in fluxbooth.__all__
+    )
 
 
 def blocks(text: str) -> Iterator[str]:

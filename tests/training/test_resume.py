@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from fluxbooth import InputError
-from fluxbooth.cli import main
+from fluxbooth.cli.main import main
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import inspection
 from fluxbooth.training import run_folder

@@ -100,6 +100,7 @@ def test_stored_script_is_text_and_a_strange_site_can_neither_see_nor_send(
     assert answered.value and answered.value.status in (303, 403)
     assert server.prompt(theirs)["images"]
     page.goto(link(server, "stranger"))
+    page.get_by_role("button", name="stranger").click()  # a link for somebody else asks first
     for path in (
         f"/app/tunes/{drawn['id']}",
         f"/app/prompts/{theirs}",

@@ -58,11 +58,8 @@ def listing(options: argparse.Namespace) -> Json:
         ]
     lines = [f"{'id':>6}  {'name':30}{'balance':>12}{'waiting':>9}{'MB':>9}"]
     lines += [
-        (
-            f"{r['id']:6}  "
-            f"{r['name']:30}{ledger.dollars(r['balance_mc']):>12}{r['waiting']:9}{r['stored_bytes'] / MB:9.1f}"
-        )
-        + ("  disabled" if r["disabled"] else "")
+        f"{r['id']:6}  {r['name']:30}{ledger.dollars(r['balance_mc']):>12}{r['waiting']:9}"
+        f"{r['stored_bytes'] / MB:9.1f}{'  disabled' if r['disabled'] else ''}"
         for r in rows
     ]
     show(options, lines)
@@ -167,10 +164,8 @@ def delete(options: argparse.Namespace) -> Json:
     account_data.purge(database, store, jobs, account.id)
     held = backups.holding(settings, account.id)
     lines = [
-        (
-            f"The backup {row['path']} of {row['made_at']} still holds it; its files were to "
-            f"expire {_until(row)}."
-        )
+        f"The backup {row['path']} of {row['made_at']} still holds it; its files were to "
+        f"expire {_until(row)}."
         for row in held
     ]
     show(options, lines or ["No backup that this server knows of holds it."])

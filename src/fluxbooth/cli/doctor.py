@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fluxbooth import hardware
+from fluxbooth import base_selection, hardware
 from fluxbooth.cli.options import common_flags
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import GIB, Gpu, Room, gigabytes
 from fluxbooth.memory import estimate, size
 from fluxbooth.memory.estimate import Job
-from fluxbooth.models import hub, licences, registry, selection
+from fluxbooth.models import hub, licences, registry
 from fluxbooth.models.base import Base
 from fluxbooth.version import __version__
 
@@ -127,9 +127,8 @@ def _gpu(card: Gpu | None) -> Finding:
         "none that torch can use",
         (
             "FLUX.1 needs an NVIDIA GPU, of 6 GB or more to train at 512 px. Without one, nano "
-            "does everything on the CPU: it shows the whole "
-            "flow but draws only small cartoons. `fluxbooth plan` tells what a card of each size "
-            "could do; rented ones work as well."
+            "does everything on the CPU: it shows the whole flow but draws only small cartoons. "
+            "`fluxbooth plan` tells what a card of each size could do; rented ones work as well."
         ),
     )
 
@@ -150,7 +149,7 @@ def _bfloat16(card: Gpu) -> Finding:
 def _gpu_memory(card: Gpu, free: int) -> Finding:
     found = f"{gigabytes(card.free)} free of {gigabytes(card.total)}"
     room = Room(card.free, free, *hardware.fast_dtype(card))
-    row = registry.find(selection.BEST)
+    row = registry.find(base_selection.BEST)
     try:
         plan = estimate.choose(
             row.name, size.FLUX1, Job(min(row.resolutions), row.text_length), room
@@ -179,8 +178,7 @@ def _memory(card: Gpu | None, free: int) -> Finding:
         found,
         (
             f"{gigabytes(needed)} free are advised: text encoders and blocks that do not fit on "
-            "the card wait there. Close other programs, or "
-            "add memory or swap."
+            "the card wait there. Close other programs, or add memory or swap."
         ),
     )
 
@@ -190,7 +188,7 @@ def _disk() -> Finding:
 
     free = hardware.free_disk(Path(HF_HUB_CACHE))
     found = f"{gigabytes(free)} free for {_at_home(HF_HUB_CACHE)}"
-    if free >= DOWNLOAD or hub.local(registry.find(selection.BEST)):
+    if free >= DOWNLOAD or hub.local(registry.find(base_selection.BEST)):
         return Finding("disk", found)
     return Finding(
         "disk",
@@ -215,7 +213,7 @@ def _cache() -> Finding:
     return Finding(
         "weights",
         found,
-        f"With a GPU: `fluxbooth models pull {selection.BEST}`"
+        f"With a GPU: `fluxbooth models pull {base_selection.BEST}`"
         + (" after unsetting HF_HUB_OFFLINE." if offline else "."),
     )
 
@@ -227,7 +225,7 @@ def _token() -> Finding:
         return Finding(
             "token", "HF_TOKEN is set" if os.environ.get("HF_TOKEN") else "from `hf auth login`"
         )
-    row = registry.find(selection.BEST)
+    row = registry.find(base_selection.BEST)
     return Finding(
         "token",
         "none",
@@ -240,7 +238,7 @@ def _token() -> Finding:
 
 
 def _licence() -> Finding:
-    row: Base = registry.find(selection.BEST)
+    row: Base = registry.find(base_selection.BEST)
     stated = os.environ.get(licences.STATED)
     try:
         notice = licences.notice(row)

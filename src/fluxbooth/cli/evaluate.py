@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.types import Json
 
-if TYPE_CHECKING:
-    pass
-
 
 def demo(options: argparse.Namespace) -> Json:
+    from fluxbooth import base_selection
     from fluxbooth.cli import models
-    from fluxbooth.models import licences, registry, selection
+    from fluxbooth.models import licences, registry
 
-    row = registry.find(options.base) if options.base else models.offered(selection.default)
+    row = registry.find(options.base) if options.base else models.offered(base_selection.default)
     licence = licences.notice(row)
     from fluxbooth.cli.progress import Display
     from fluxbooth.evaluation.demo import run
@@ -35,10 +32,11 @@ def demo(options: argparse.Namespace) -> Json:
 
 
 def verify(options: argparse.Namespace) -> Json:
+    from fluxbooth import base_selection
     from fluxbooth.cli import models
-    from fluxbooth.models import licences, registry, selection
+    from fluxbooth.models import licences, registry
 
-    row = registry.find(options.base) if options.base else models.offered(selection.default)
+    row = registry.find(options.base) if options.base else models.offered(base_selection.default)
     if not row.trains:
         raise InputError(
             f"{row.name} cannot be trained, only generated with: verify flux-dev, or nano."

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from fluxbooth.types import Json
 
-if TYPE_CHECKING:
-    pass
-
 
 def inspect(options: argparse.Namespace) -> Json:
-    from fluxbooth.models import registry, selection
+    from fluxbooth import base_selection
+    from fluxbooth.models import registry
     from fluxbooth.photos import folders as photo_folders
     from fluxbooth.photos import inspection
 
     # a folder that is missing is told before torch is asked for a GPU
     inspection.find(options.photos)
-    row = registry.find(options.base) if options.base else selection.suited()
+    row = registry.find(options.base) if options.base else base_selection.suited()
     side = max(row.resolutions)
     report = inspection.inspect(inspection.read(options.photos), side**2)
     report.advice.extend(photo_folders.left_out(options.photos))

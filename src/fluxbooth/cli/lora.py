@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
 
-from fluxbooth.lora import file as lora_file
-from fluxbooth.lora.convert import convert
 from fluxbooth.types import Json
-
-if TYPE_CHECKING:
-    pass
-
-
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """`fluxbooth lora convert`."""
-    done = convert(options.file, options.result, options.to)
-    for name in done["left_out"]:
-        print(f"Left out {name}: LoRAs of text encoders are not converted.", file=sys.stderr)
-    if not options.json:
-        print(f"{done['path']}: {done['format']}, rank {done['rank']}, {done['layers']} layers")
-    return done
 
 
 def lora_info(options: argparse.Namespace) -> Json:
+    from fluxbooth.lora import file as lora_file
 
     facts = lora_file.read(options.file).describe()
     if not options.json:
@@ -38,5 +23,11 @@ def lora_info(options: argparse.Namespace) -> Json:
 
 
 def lora_convert(options: argparse.Namespace) -> Json:
+    from fluxbooth.lora.convert import convert  # loads torch
 
-    return run(options)
+    done = convert(options.file, options.result, options.to)
+    for name in done["left_out"]:
+        print(f"Left out {name}: LoRAs of text encoders are not converted.", file=sys.stderr)
+    if not options.json:
+        print(f"{done['path']}: {done['format']}, rank {done['rank']}, {done['layers']} layers")
+    return done

@@ -207,27 +207,49 @@ def _running(flags: Flags, run: Command) -> Flags:
 
 COMMANDS: dict[str, tuple[str, Flags]] = {
     "demo": (
-        ("train on the photos that come with Fluxbooth and make pictures, in a few minutes on " "a CPU"), _running(_demo_flags, evaluate.demo)
+        "train on the photos that come with Fluxbooth and make pictures, in a few minutes on a CPU",
+        _running(_demo_flags, evaluate.demo),
     ),
-    "inspect": ("look at photos before training: size, sharpness, duplicates, crop", _running(_inspect_flags, inspect.inspect)),
-    "train": ("train a LoRA on photos of one subject", _running(_train_flags, train_generate.train)),
+    "inspect": (
+        "look at photos before training: size, sharpness, duplicates, crop",
+        _running(_inspect_flags, inspect.inspect),
+    ),
+    "train": (
+        "train a LoRA on photos of one subject",
+        _running(_train_flags, train_generate.train),
+    ),
     "generate": ("make pictures", _running(_generate_flags, train_generate.generate)),
-    "doctor": (("look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do " "about each"), _of("doctor")),
-    "plan": ("what a training would take on common cards: memory, time, and what is given up for it", _of("plan")),
+    "doctor": (
+        "look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about "
+        "each",
+        _of("doctor"),
+    ),
+    "plan": (
+        "what a training would take on common cards: memory, time, and what is given up for it",
+        _of("plan"),
+    ),
     "verify": (
-        ("measure this machine and a base's real weights against what is claimed; writes a " "report to share"),
+        "measure this machine and a base's real weights against what is claimed; writes a report "
+        "to share",
         _running(_verify_flags, evaluate.verify),
     ),
     "lora": ("look at LoRA files, convert them", _lora_flags),
-    "models": ("the bases: which are here, which fit this machine, their licences; pull one", _of("models")),
+    "models": (
+        "the bases: which are here, which fit this machine, their licences; pull one",
+        _of("models"),
+    ),
     "serve": ("answer the API, and do its work", _of_server("serve")),
     "key": ("make, list and revoke the keys of the server", _of_server("operate", "key_flags")),
     "account": (
-        "make, list, disable, export and delete the accounts of the server", _of_server("accounts", "account_flags")
+        "make, list, disable, export and delete the accounts of the server",
+        _of_server("accounts", "account_flags"),
     ),
     "credit": ("give an account of the server money", _of_server("accounts", "credit_flags")),
     "callbacks": ("list and repeat what the server told", _of_server("operate", "callbacks_flags")),
-    "backup": ("copy everything of the server, while it runs", _of_server("operate", "backup_flags")),
+    "backup": (
+        "copy everything of the server, while it runs",
+        _of_server("operate", "backup_flags"),
+    ),
     "restore": ("make a server of a backup", _of_server("operate", "restore_flags")),
     "completion": ("a script that completes commands and flags: bash, zsh, fish", completion_flags),
-}  # fmt: skip
+}

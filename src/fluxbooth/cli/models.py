@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from fluxbooth import hardware
+from fluxbooth import base_selection, hardware
 from fluxbooth.cli.options import common_flags, complete_bases, verbs
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import Room
-from fluxbooth.models import hub, planner, registry, selection
+from fluxbooth.models import hub, planner, registry
 from fluxbooth.models.base import Base
 from fluxbooth.models.licences import MEANINGS, notice
 from fluxbooth.specs import GenerateSpec, TrainSpec
@@ -28,7 +28,7 @@ def offered(choose: Callable[[], Chosen]) -> Chosen:
     """
     try:
         return choose()
-    except selection.NotHereError as missing:
+    except base_selection.NotHereError as missing:
         if not _pulled(missing.row):
             raise
         return choose()
@@ -41,7 +41,7 @@ def _pulled(row: Base) -> bool:
     print(
         (
             f"This machine has a GPU, but {row.name} is not on it ({row.licence}; "
-            f"{selection.size(row)} to download)."
+            f"{base_selection.size(row)} to download)."
         ),
         file=sys.stderr,
     )
@@ -59,7 +59,8 @@ def list_command(options: argparse.Namespace) -> dict[str, Any]:
     if not options.json:
         for row in rows:
             print(
-                f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}{row['licence']}: {row['licence_means']}"
+                f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}"
+                f"{row['licence']}: {row['licence_means']}"
             )
             for use in ("train", "generate"):
                 print(f"    {use}: {row[use]}")

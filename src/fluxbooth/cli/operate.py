@@ -70,10 +70,8 @@ def key(options: argparse.Namespace) -> Json:
             for row, name in session.execute(both.order_by(ApiKey.id))
         ]
     lines = [
-        (
-            f"{r['prefix']}...  {r['created_at'][:10]}  {r['account']:20}  "
-            f"{'revoked' if r['revoked'] else r['label']}"
-        )
+        f"{r['prefix']}...  {r['created_at'][:10]}  {r['account']:20}  "
+        f"{'revoked' if r['revoked'] else r['label']}"
         for r in rows
     ]
     show(options, lines)
@@ -115,10 +113,8 @@ def callbacks(options: argparse.Namespace) -> Json:
     show(
         options,
         [
-            (
-                f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  "
-                f"{r['error'] or ''}"
-            )
+            f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  "
+            f"{r['error'] or ''}"
             for r in rows
         ],
     )

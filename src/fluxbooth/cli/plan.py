@@ -162,8 +162,9 @@ def _show(result: dict[str, Any]) -> None:
             continue
         base = row["dtype"] if row["quantisation"] == "none" else row["quantisation"]
         print(
-            f"{row['card']:28}{row['vram_gb']:5g}{row['peak_gb']:7.1f}{row['main_memory_gb']:6.1f}  {base:10}{row['checkpointing']:24}"
-            f"{row['encoders']:10}{row['offloaded']:10}{row['minutes_per_1000_steps']:10.1f}"
+            f"{row['card']:28}{row['vram_gb']:5g}{row['peak_gb']:7.1f}{row['main_memory_gb']:6.1f}"
+            f"  {base:10}{row['checkpointing']:24}{row['encoders']:10}{row['offloaded']:10}"
+            f"{row['minutes_per_1000_steps']:10.1f}"
         )
         if row["why"] != why:  # cards of one size are told why once
             why = row["why"]

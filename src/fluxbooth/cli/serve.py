@@ -100,9 +100,8 @@ def _check_bases(settings: Settings) -> None:
         ):
             raise InputError(
                 f"{name} may be served only under a licence of FLUX.1-dev that you hold: set "
-                "FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial "
-                "for research and personal use, or FLUXBOOTH_FLUX_DEV_LICENSE=commercial if "
-                "Black Forest Labs sold you one."
+                "FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial for research and personal use, or "
+                "FLUXBOOTH_FLUX_DEV_LICENSE=commercial if Black Forest Labs sold you one."
             )
 
 

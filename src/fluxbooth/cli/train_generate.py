@@ -20,8 +20,9 @@ LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
 
 
 def train(options: argparse.Namespace) -> Json:
+    from fluxbooth import base_selection
     from fluxbooth.cli import models
-    from fluxbooth.models import licences, registry, selection
+    from fluxbooth.models import licences, registry
     from fluxbooth.specs import TrainSpec
 
     values = _config(options.config) | _given(options, TrainSpec)
@@ -32,7 +33,7 @@ def train(options: argparse.Namespace) -> Json:
     if not values.get("class_name"):
         raise InputError("Say what the photos show with --name: man, woman, dog, bag ...")
     spec = TrainSpec.read(values)
-    spec = models.offered(lambda: selection.with_base(spec))
+    spec = models.offered(lambda: base_selection.with_base(spec))
     licence = licences.notice(registry.find(spec.base))
     from fluxbooth import files
     from fluxbooth.photos import inspection
@@ -68,14 +69,14 @@ def generate(options: argparse.Namespace) -> Json:
     spec = GenerateSpec.read(values)
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
-    from fluxbooth import files
+    from fluxbooth import base_selection, files
     from fluxbooth.cli import models
-    from fluxbooth.models import licences, registry, selection
+    from fluxbooth.models import licences, registry
     from fluxbooth.prompts import negatives
 
     negatives.check_negative(spec.negative_prompt)
     out, folders = Path(options.out), [Path(options.out), Path()]
-    spec = models.offered(lambda: selection.with_base(spec, texts, folders))
+    spec = models.offered(lambda: base_selection.with_base(spec, texts, folders))
     licence = licences.notice(registry.find(spec.base))
     from fluxbooth import events
     from fluxbooth.cli.progress import Display

@@ -56,18 +56,18 @@ def page(figures: dict[str, Any], texts: Sequence[str]) -> str:
         for k, v in figures.items()
     )
     cells = "".join(
-        (
-            f'<figure><img src="pictures/{i}-without.png" alt="without the LoRA"><img '
-            f'src="pictures/{i}-with.png" alt="with the LoRA">'
-            f"<figcaption>{html.escape(text)}</figcaption></figure>"
-        )
+        f'<figure><img src="pictures/{i}-without.png" alt="without the LoRA"><img '
+        f'src="pictures/{i}-with.png" alt="with the LoRA">'
+        f"<figcaption>{html.escape(text)}</figcaption></figure>"
         for i, text in enumerate(texts)
     )
     body = f"""<h1>A subject the model had never seen</h1>
-<p>Ten photos, a short training, new prompts: each pair was drawn from the same words and seed, left without the LoRA, right with it.</p>
+<p>Ten photos, a short training, new prompts: each pair was drawn from the same words and seed,
+left without the LoRA, right with it.</p>
 {cells}
 <h2>Figures</h2><table>{rows}</table>
-<h2>Contact sheet</h2><img src="contact-sheet.png" alt="Training photos, and eight prompts without and with the LoRA">"""
+<h2>Contact sheet</h2>
+<img src="contact-sheet.png" alt="Training photos, and eight prompts without and with the LoRA">"""
     return document("Fluxbooth demo", body)
 
 
@@ -77,11 +77,15 @@ def document(title: str, body: str) -> str:
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(title)}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; color: {INK}; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }}
-img {{ max-width: 100%; border-radius: 6px }} figure {{ display: inline-block; width: 17rem; margin: .5rem }}
-figure img {{ width: 48%; margin-right: 2% }} figcaption {{ color: {GREY}; font-size: .85rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif; color: {INK}; max-width: 72rem; margin: 2rem auto;
+    padding: 0 1rem }}
+img {{ max-width: 100%; border-radius: 6px }}
+figure {{ display: inline-block; width: 17rem; margin: .5rem }}
+figure img {{ width: 48%; margin-right: 2% }}
+figcaption {{ color: {GREY}; font-size: .85rem }}
 .photo {{ width: 6rem; margin-right: .3rem }}
-th {{ text-align: left; font-weight: 500; padding-right: 2rem }} td {{ font-variant-numeric: tabular-nums; padding-right: 2rem }}
+th {{ text-align: left; font-weight: 500; padding-right: 2rem }}
+td {{ font-variant-numeric: tabular-nums; padding-right: 2rem }}
 pre {{ overflow-x: auto; font-size: .8rem }}
 </style>
 {body}

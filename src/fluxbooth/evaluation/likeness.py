@@ -93,11 +93,11 @@ def load_reader(path: Path = READER) -> Reader:
         reader.load_state_dict(
             {
                 name: file.get_tensor(name).float()
-                for name in file.keys()
+                for name in file.keys()  # noqa: SIM118
                 if "num_batches" not in name
             },
             strict=False,
-        )  # noqa: SIM118
+        )
     return reader.eval()
 
 

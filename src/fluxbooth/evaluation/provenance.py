@@ -17,10 +17,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import fluxbooth
 from fluxbooth import hardware
 from fluxbooth.models import hub, registry
 from fluxbooth.models.base import Base
+from fluxbooth.version import __version__
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "bitsandbytes", "torchao")
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -36,7 +36,7 @@ def facts() -> dict[str, Any]:
         "driver": driver(),
     }
     return {
-        "fluxbooth": {"version": fluxbooth.__version__, "commit": commit()},
+        "fluxbooth": {"version": __version__, "commit": commit()},
         "machine": {
             "gpu": None if card is None else card.name,
             "gpu_memory_gb": None if card is None else _gigabytes(card.total),
@@ -66,7 +66,7 @@ def base_facts(row: Base) -> dict[str, Any]:
 def commit() -> str | None:
     """The commit that this code is, followed by "+" where files were changed since; None for an
     installed release."""
-    root = Path(fluxbooth.__file__).parents[2]
+    root = Path(__file__).parents[3]
     if (root / ".git").exists() and shutil.which("git"):
         head = _git(root, "rev-parse", "HEAD")
         return head and head + (

@@ -319,7 +319,9 @@ def _resume_check(found: Json) -> Json:
         return {
             "what": "resume",
             "ok": True,
-            "why": f"killed at step {found['resumed_at']} and gone on: the same weights, bit for bit",
+            "why": (
+                f"killed at step {found['resumed_at']} and gone on: the same weights, bit for bit"
+            ),
         }
     own, after = found["difference_of_two_unbroken"], found["difference"]
     return {
@@ -338,9 +340,8 @@ def _reload_check(found: Json) -> Json:
         "what": "reload",
         "ok": difference <= max(GREY, LARGEST_EFFECT * effect),
         "why": (
-            f"drawn from the file, the picture differs by {difference:.2f} of 255 grey levels "
-            "from that of the network as trained; "
-            f"the LoRA itself changes {effect:.2f}"
+            f"drawn from the file, the picture differs by {difference:.2f} of 255 grey levels from "
+            f"that of the network as trained; the LoRA itself changes {effect:.2f}"
         ),
     }
 

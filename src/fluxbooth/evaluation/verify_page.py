@@ -44,7 +44,8 @@ def page(report: Json, pictures: Pictures) -> str:
         _pictures(pictures),
         _table("What was done", ("", ""), _job(report)),
         _table("Where", ("", ""), _where(report)),
-        f"<details><summary>report.json</summary><pre>{html.escape(json.dumps(report, indent=1))}</pre></details>",
+        "<details><summary>report.json</summary>"
+        f"<pre>{html.escape(json.dumps(report, indent=1))}</pre></details>",
     ]
     return contact_sheet.document(title, "\n".join(parts))
 
@@ -109,10 +110,8 @@ def figures(report: Json) -> list[tuple[str, str, str]]:
 
 def _checks(checks: Sequence[Json]) -> str:
     items = "".join(
-        (
-            f"<li>{'held' if row['ok'] else '<b>did not hold</b>'}: {html.escape(row['what'])}; "
-            f"{html.escape(row['why'])}</li>"
-        )
+        f"<li>{'held' if row['ok'] else '<b>did not hold</b>'}: {html.escape(row['what'])}; "
+        f"{html.escape(row['why'])}</li>"
         for row in checks
     )
     return f"<ul>{items}</ul>"
@@ -127,19 +126,15 @@ def _pictures(pictures: Pictures) -> str:
     )
     rows = zip(pictures.texts, pictures.without, pictures.with_lora, strict=True)
     pairs = "".join(
-        (
-            f'<figure><img src="{_inlined(plain)}" alt="without the LoRA"><img '
-            f'src="{_inlined(personal)}" alt="with the LoRA">'
-            f"<figcaption>{html.escape(text)}</figcaption></figure>"
-        )
+        f'<figure><img src="{_inlined(plain)}" alt="without the LoRA"><img '
+        f'src="{_inlined(personal)}" alt="with the LoRA">'
+        f"<figcaption>{html.escape(text)}</figcaption></figure>"
         for text, plain, personal in rows
     )
     return (
-        f"<h2>Pictures</h2><p>{len(pictures.photos)} training photos, which come with "
-        "Fluxbooth; below, pairs of the same words and seed, "
-        "left without the LoRA, right with it. Traits are read by a small network that knows "
-        "these drawings: of a photograph it says "
-        "nothing."
+        f"<h2>Pictures</h2><p>{len(pictures.photos)} training photos, which come with Fluxbooth; "
+        "below, pairs of the same words and seed, left without the LoRA, right with it. Traits are "
+        "read by a small network that knows these drawings: of a photograph it says nothing."
         f"</p><p>{photos}</p>{pairs}"
     )
 
@@ -184,8 +179,10 @@ def _where(report: Json) -> list[tuple[str, str]]:
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>" if any(heads) else ""
     body = "".join(
-        f"<tr><th>{html.escape(row[0])}</th>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row[1:])}</tr>"
-        for row in rows
+        f"<tr><th>{html.escape(first)}</th>"
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
     )
     return f"<h2>{title}</h2><table>{head}{body}</table>"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from fluxbooth import events, results
+from fluxbooth import base_selection, events, results
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import init_image
 from fluxbooth.generation.recipe import _recipe, _title, parameters_text
@@ -20,7 +20,7 @@ from fluxbooth.generation.speedups import drawing
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import loader, planner, registry, selection
+from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Family
 from fluxbooth.prompts import language, negatives
 from fluxbooth.prompts.language import Advice, Prompt
@@ -41,7 +41,7 @@ class Picture:
         height: Pixels.
         text: The prompt as it was given.
         metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
-        and hash.
+            and hash.
     """
 
     image: Image.Image
@@ -88,21 +88,21 @@ def generate(
         prompts: Texts; each may carry `<lora:NAME_OR_PATH:WEIGHT>` tags.
         spec: How to draw; sizes in pixels.
         report: Called with each event, a dict of `events.py`: the plan (what is given up to fit the
-        memory there is), advice (once more before pictures that came out as one colour), then the
-        pictures as they are drawn.
+            memory there is), advice (once more before pictures that came out as one colour), then
+            the pictures as they are drawn.
         folders: Where a LoRA's NAME is looked up, before $FLUXBOOTH_LORAS.
         family: A base that is in memory already (`models.load`); it is given back without LoRAs.
-        shelf: The LoRAs and texts that stay in memory beside it.
+        cache: The LoRAs and texts that stay in memory beside it.
 
     Raises:
         InputError: For a text, a LoRA, a picture or a size that will not do, or too little memory;
-        before anything is drawn.
+            before anything is drawn.
     """
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
     parsed = [language.parse(text) for text in texts]
-    spec = registry.resolve_drawing(selection.with_base(spec, texts, folders, family))
+    spec = registry.resolve_drawing(base_selection.with_base(spec, texts, folders, family))
     start = init_image.read(spec)
     size, drawn = sizes(spec, registry.find(spec.base), start)
     wanted = [_wanted(prompt, spec, folders) for prompt in parsed]

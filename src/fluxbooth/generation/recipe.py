@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import fluxbooth
 from fluxbooth.generation.sampling import Canvas
 from fluxbooth.lora.inference import Adapter
 from fluxbooth.models.base import Base
 from fluxbooth.specs import ResolvedGenerateSpec
+from fluxbooth.version import __version__
 
 
 def _recipe(
@@ -26,7 +26,7 @@ def _recipe(
     width, height = canvas.size
     recipe: dict[str, Any] = {
         # of a folder or a file of one's own only its name: a picture is made to be given away
-        "version": fluxbooth.__version__,
+        "version": __version__,
         "base": Path(row.name).name,
         "text": text,
         "seed": seed,

@@ -21,7 +21,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-import fluxbooth
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
@@ -29,6 +28,7 @@ from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.file import LoraFile
 from fluxbooth.lora.layers import Layer, LowRank
 from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, place_of
+from fluxbooth.version import __version__
 
 Format = Literal["diffusers", "kohya"]
 WRITERS = {
@@ -76,9 +76,9 @@ def _of_low_rank(file: LoraFile, name: str, layer: Layer) -> LowRank:
         and change.rank * (outputs + inputs) > outputs * inputs
     ):
         raise InputError(
-            f"{file.path} is a {file.kind} that changes {name} at rank {change.rank}, so as "
-            "a LoRA it would be larger than the layer: "
-            "use the file as it is, for generating and in the service."
+            f"{file.path} is a {file.kind} that changes {name} at rank {change.rank}, so as a LoRA "
+            "it would be larger than the layer: use the file as it is, for generating and in the "
+            "service."
         )
     return change
 
@@ -95,9 +95,8 @@ def to_diffusers(
         magnitude, bias = layers[name].magnitude, layers[name].bias
         if magnitude is not None and magnitude.ndim > 1:
             raise InputError(
-                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers "
-                "knows those of outputs alone: "
-                "use the file as it is, for generating and in the service."
+                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers knows "
+                "those of outputs alone: use the file as it is, for generating and in the service."
             )
         # copies: parts of a fused layer share memory, which a file cannot
         tensors[f"transformer.{name}.lora_A.weight"] = change.down.clone(
@@ -122,9 +121,8 @@ def to_kohya(
     """
     if any(layer.magnitude is not None for layer in layers.values()):
         raise InputError(
-            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in "
-            "silence: keep it in diffusers' format, "
-            "or train it without DoRA."
+            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in silence: "
+            "keep it in diffusers' format, or train it without DoRA."
         )
     if biased := next((name for name, layer in layers.items() if layer.bias is not None), None):
         raise InputError(
@@ -191,7 +189,7 @@ def _metadata(
     digest, rank = tensors_sha256(tensors), _usual_rank(changes)
     changed = {
         "format": "pt",
-        "fluxbooth": json.dumps({"version": fluxbooth.__version__} | file.ours | {"format": to}),
+        "fluxbooth": json.dumps({"version": __version__} | file.ours | {"format": to}),
         "ss_network_dim": str(rank),
         "ss_network_alpha": str(rank),
         "sshs_model_hash": digest,

@@ -33,11 +33,16 @@ LARGEST_HEADER = 4 * 2**20
 # of each dtype: bytes, numpy's integer of that size, bits without the sign, and the least of these
 # that is infinite or no number
 DTYPES: dict[str, tuple[int, Any, int, int]] = {
-    "F32": (4, np.uint32, 0x7FFFFFFF, 0x7F800000), "F16": (2, np.uint16, 0x7FFF, 0x7C00), "BF16": (2, np.uint16, 0x7FFF, 0x7F80),
-    "F8_E4M3": (1, np.uint8, 0x7F, 0x7F), "F8_E5M2": (1, np.uint8, 0x7F, 0x7C),
+    "F32": (4, np.uint32, 0x7FFFFFFF, 0x7F800000),
+    "F16": (2, np.uint16, 0x7FFF, 0x7C00),
+    "BF16": (2, np.uint16, 0x7FFF, 0x7F80),
+    "F8_E4M3": (1, np.uint8, 0x7F, 0x7F),
+    "F8_E5M2": (1, np.uint8, 0x7F, 0x7C),
     # what some trainers keep an alpha in; all whole numbers are finite
-    "F64": (8, np.uint64, 2**63 - 1, 0x7FF << 52), "I64": (8, np.uint64, 0, 1), "I32": (4, np.uint32, 0, 1),
-}  # fmt: skip
+    "F64": (8, np.uint64, 2**63 - 1, 0x7FF << 52),
+    "I64": (8, np.uint64, 0, 1),
+    "I32": (4, np.uint32, 0, 1),
+}
 WEIGHTS = ("F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 TENSOR_NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,300}")
 MOST_DIMENSIONS = 5
@@ -202,9 +207,8 @@ def check_fits(file: LoraFile, sizes: Mapping[str, tuple[int, int]], base: str) 
         )
         raise InputError(
             f"{file.path} was made for another architecture than {base}: {group.name} has "
-            f"{group.outputs} outputs and "
-            f"{group.inputs} inputs there, {base} has {there}. Use it with the base it was "
-            "trained on."
+            f"{group.outputs} outputs and {group.inputs} inputs there, {base} has {there}. Use it "
+            "with the base it was trained on."
         )
 
 

@@ -9,7 +9,7 @@ they store of its change D, of a weight W (outputs x inputs):
     LoHa   D = (w1_a w1_b) * (w2_a w2_b), number by number
     LoKr   D = w1 (x) w2, Kronecker's product; each may itself be a product w_a w_b
 
-times a strength (`lorastrength.py`); a magnitude beside any of them makes it a DoRA. Whatever a
+times a strength (`strength.py`); a magnitude beside any of them makes it a DoRA. Whatever a
 file holds is one of these or is refused by name: nothing is dropped in silence but layers of text
 encoders, which are listed.
 """
@@ -54,25 +54,41 @@ _UNDERSCORED: dict[str, Naming] = {
 }
 _XLABS = {
     "double_blocks": ("transformer_blocks", {
-        "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"), "proj_lora1": ("attn.to_out.0",),
-        "qkv_lora2": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"), "proj_lora2": ("attn.to_add_out",),
+        "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"),
+        "proj_lora1": ("attn.to_out.0",),
+        "qkv_lora2": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+        "proj_lora2": ("attn.to_add_out",),
     }),
-    "single_blocks": ("single_transformer_blocks", {"qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"), "proj_lora": ("proj_out",)}),
+    "single_blocks": ("single_transformer_blocks", {
+        "qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"),
+        "proj_lora": ("proj_out",),
+    }),
 }  # fmt: skip
 _TEXT_ENCODER = re.compile(
     r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)"
 )
 _OTHER_METHODS = {
-    "is an OFT": r"\b(oft|boft)_", "is a VeRA": r"\bvera_", "is an (IA)³": r"on_input|\bia3_", "is a GLoRA": r"\.[ab][12]\.weight$",
-    "adapts convolutions": r"lora_mid|hada_t\d|lokr_t\d", "holds whole differences of weights": r"\.(diff|w_norm|b_norm)$|set_weight$",
-    "brings scales of norms, as control LoRAs do": r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$",
-}  # fmt: skip
+    "is an OFT": r"\b(oft|boft)_",
+    "is a VeRA": r"\bvera_",
+    "is an (IA)³": r"on_input|\bia3_",
+    "is a GLoRA": r"\.[ab][12]\.weight$",
+    "adapts convolutions": r"lora_mid|hada_t\d|lokr_t\d",
+    "holds whole differences of weights": r"\.(diff|w_norm|b_norm)$|set_weight$",
+    "brings scales of norms, as control LoRAs do": (
+        r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$"
+    ),
+}
 _OTHER_MODELS = {
-    "FLUX.2": r"stream_modulation|to_qkv_mlp_proj|to_added_qkv|attn[._]to_qkv|ff(_context)?[._]linear_(in|out)",
+    "FLUX.2": (
+        r"stream_modulation|to_qkv_mlp_proj|to_added_qkv|attn[._]to_qkv"
+        r"|ff(_context)?[._]linear_(in|out)"
+    ),
     "Stable Diffusion": r"(input|output|middle|down|up|mid)_blocks?[._]",
-    "Qwen-Image": r"img_mlp[._]net|img_mod[._]1\b", "Stable Diffusion 3": r"joint_blocks",
-    "Wan": r"blocks[._]\d+[._](self_attn|cross_attn|ffn)", "Z-Image": r"layers[._]\d+[._](attention|feed_forward)",
-}  # fmt: skip
+    "Qwen-Image": r"img_mlp[._]net|img_mod[._]1\b",
+    "Stable Diffusion 3": r"joint_blocks",
+    "Wan": r"blocks[._]\d+[._](self_attn|cross_attn|ffn)",
+    "Z-Image": r"layers[._]\d+[._](attention|feed_forward)",
+}
 WAY_OUT = (
     "use a version of it as LoRA, DoRA, LoHa or LoKr, or extract one (ComfyUI's node Extract and "
     "Save Lora)"
@@ -308,9 +324,8 @@ def _check_extras(group: Group, given: Mapping[str, Shape]) -> None:
         )
     if "magnitude" in given and given["magnitude"] == (1, group.inputs):
         raise NoLora(
-            f"is a DoRA with a magnitude for each input of {group.name}, which diffusers' "
-            "network holds in parts: "
-            "train it with magnitudes of the outputs (wd_on_out, norm_on_output)."
+            f"is a DoRA with a magnitude for each input of {group.name}, which diffusers' network "
+            "holds in parts: train it with magnitudes of the outputs (wd_on_out, norm_on_output)."
         )
 
 

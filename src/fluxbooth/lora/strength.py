@@ -5,10 +5,10 @@ A layer's change is multiplied by alpha / rank, or alpha / sqrt(rank) for an rsL
 what loaders do:
 
 1. a tensor `alpha` beside the layer's own (kohya, LyCORIS, OneTrainer, early trainers of diffusers'
-names);
+   names);
 2. else what peft's configuration says, with exceptions by layer: diffusers and SimpleTuner keep it
-in the file's header
-   (`lora_adapter_metadata`), peft in `adapter_config.json` beside `adapter_model.safetensors`;
+   in the file's header (`lora_adapter_metadata`), peft in `adapter_config.json` beside
+   `adapter_model.safetensors`;
 3. else the rank, so that the strength is 1.
 """
 

@@ -21,7 +21,6 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-import fluxbooth
 from fluxbooth.errors import InputError
 from fluxbooth.files import folder_name, save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
@@ -30,6 +29,7 @@ from fluxbooth.lora.layers import LowRank
 from fluxbooth.models.family import Family
 from fluxbooth.models.frozen_linear import FrozenLinear, with_low_rank
 from fluxbooth.specs import ResolvedTrainSpec
+from fluxbooth.version import __version__
 
 ADAPTER = "default"
 PREFIX = "transformer."  # diffusers' name of the network in a LoRA file
@@ -204,7 +204,7 @@ def _metadata(
         if _is_plain(v)
     }
     ours = {
-        "version": fluxbooth.__version__,
+        "version": __version__,
         "spec": spec.model_dump(mode="json", exclude={"continue_from"}),
         "base_revision": family.row.revision,
     }

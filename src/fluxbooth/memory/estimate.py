@@ -347,15 +347,13 @@ def _first_fit(
         )
         raise InputError(
             f"{name} does not fit: with {limit / GIB:.1f} GB of GPU memory, {asked} needs "
-            f"{least.main / GIB:.1f} GB of main memory "
-            f"and {room.main / GIB:.1f} GB are free: close other programs, or use a machine "
-            "with more memory."
+            f"{least.main / GIB:.1f} GB of main memory and {room.main / GIB:.1f} GB are free: "
+            "close other programs, or use a machine with more memory."
         )
     raise InputError(
         f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when "
-        "everything is given up, and "
-        f"{limit / GIB:.1f} GB are free: use smaller pictures (--resolution), another "
-        "--base, or more memory."
+        f"everything is given up, and {limit / GIB:.1f} GB are free: use smaller pictures "
+        "(--resolution), another --base, or more memory."
     )
 
 

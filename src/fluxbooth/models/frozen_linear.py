@@ -129,7 +129,8 @@ def with_low_rank(x: Tensor, layer: nn.Linear, a: Tensor, b: Tensor) -> Tensor:
             else layer.weight.dtype
         )
     with torch.autocast(place, enabled=False):  # what is multiplied is cast here
-        return _Product.apply(x.to(dtype), layer, a.to(dtype), b.to(dtype))  # pyright: ignore[reportReturnType]
+        factors = (a.to(dtype), b.to(dtype))
+        return _Product.apply(x.to(dtype), layer, *factors)  # pyright: ignore[reportReturnType]
 
 
 def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
@@ -146,7 +147,9 @@ def quantised(value: Tensor, kind: Quantisation) -> nn.Parameter:
             codes, state = quantize_4bit(
                 value, blocksize=NF4_BLOCK, compress_statistics=True, quant_type="nf4"
             )
-            return Params4bit(codes, quant_state=state, quant_type="nf4", bnb_quantized=True)  # pyright: ignore[reportCallIssue]
+            # its stubs know none of these
+            how: Any = {"quant_state": state, "quant_type": "nf4", "bnb_quantized": True}
+            return Params4bit(codes, **how)
         return _torchao(value, kind)
     except ImportError as error:
         raise InputError(

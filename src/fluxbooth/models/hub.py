@@ -174,9 +174,8 @@ def _check(row: Base, name: str, path: Path, kind: str, expected: str, prefix: b
         path.unlink()
         raise FluxboothError(
             f"{name} of {row.name} is not what the hub lists (its {kind} differs), so it was "
-            "deleted: repeat "
-            f"`fluxbooth models pull {row.name}`; if that happens again, a proxy or the disk "
-            "damages files."
+            f"deleted: repeat `fluxbooth models pull {row.name}`; if that happens again, a proxy "
+            "or the disk damages files."
         )
 
 
@@ -186,9 +185,8 @@ def _check_disk(row: Base, needed: int) -> None:
     free = hardware.free_disk(_repo(row))
     if needed and needed + MARGIN > free:
         raise InputError(
-            f"{row.name} needs {needed / 1e9:.1f} GB more on the disk of "
-            f"{_repo(row).parent}, and {free / 1e9:.1f} GB are free: make "
-            "room, or set HF_HOME to a folder on a larger disk."
+            f"{row.name} needs {needed / 1e9:.1f} GB more on the disk of {_repo(row).parent}, and "
+            f"{free / 1e9:.1f} GB are free: make room, or set HF_HOME to a folder on a larger disk."
         )
 
 
@@ -207,24 +205,22 @@ def _explained(row: Base) -> Iterator[None]:
         gated = isinstance(error, errors.GatedRepoError)
         if get_token() is None and (gated or code in (401, 403)):
             raise InputError(
-                f"{row.name} is given only to accounts that accepted its licence, and there "
-                "is no token here: accept the licence at "
-                f"{page}, make a token with read access at "
-                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
-                f"`hf auth login`, {again}"
+                f"{row.name} is given only to accounts that accepted its licence, and there is no "
+                f"token here: accept the licence at {page}, make a token with read access at "
+                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run `hf auth login`, "
+                f"{again}"
             ) from error
         if gated and code == 403:
             raise InputError(
                 f"The account of your token has not accepted the licence of {row.name} "
-                f"({row.licence}): sign in with that account at "
-                f"{page}, read and accept it there (a fine-grained token also needs access "
-                f"to gated repositories), {again}"
+                f"({row.licence}): sign in with that account at {page}, read and accept it there "
+                f"(a fine-grained token also needs access to gated repositories), {again}"
             ) from error
         if code == 401:
             raise InputError(
                 "The hub does not accept your token: make a new one at "
-                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run "
-                f"`hf auth login`, {again}"
+                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run `hf auth login`, "
+                f"{again}"
             ) from error
         revision = pinned(row) or "main"
         raise FluxboothError(

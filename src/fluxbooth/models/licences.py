@@ -39,7 +39,6 @@ def notice(row: Base) -> str | None:
         else "is built as FLUX.1-dev and what was made from it are, which are under"
     )
     return (
-        f"{row.name} {under} the {row.licence} License: {MEANINGS[row.licence]}. State which "
-        f"you hold with {STATED}=noncommercial or "
-        "=commercial, and this is not said again."
+        f"{row.name} {under} the {row.licence} License: {MEANINGS[row.licence]}. State which you "
+        f"hold with {STATED}=noncommercial or =commercial, and this is not said again."
     )

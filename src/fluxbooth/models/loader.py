@@ -27,8 +27,7 @@ def here(name: str, *, training: bool = False) -> Base:
     if found is None:
         raise InputError(
             f"The weights of {row.name} are not on this machine: run `fluxbooth models pull "
-            f"{row.name}`, or give --base the path of a "
-            "diffusers folder."
+            f"{row.name}`, or give --base the path of a diffusers folder."
         )
     return replace(
         row, source=str(found), train_source=str(found), revision=hub.commit_of(row, found)

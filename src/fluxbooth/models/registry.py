@@ -1,4 +1,4 @@
-"""The bases by name, and whose a folder or a file of one's own is. Reading this loads no weights."""
+"""The bases by name, and whose a folder or file of one's own is. Reading this loads no weights."""
 
 from __future__ import annotations
 

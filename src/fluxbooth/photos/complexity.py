@@ -57,8 +57,9 @@ def _check_jpeg(data: bytes) -> None:
 
 def _check_png(data: bytes) -> None:
     chunks, at = 0, 8
-    while at + 8 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
+    kind = b""
+    while at + 8 <= len(data) and kind != b"IEND":  # what lies behind it nobody reads
+        length, kind = struct.unpack_from(">I4s", data, at)
         chunks, at = chunks + 1, at + 12 + length
         if chunks > MOST_CHUNKS:
             raise InputError(f"it has more than the {MOST_CHUNKS:,} chunks that a PNG may have")

@@ -106,4 +106,5 @@ def _detector() -> tuple[Any, threading.Lock]:
     """Loaded once, which takes a second. It keeps the photo in itself, so threads take turns."""
     import dlib  # pyright: ignore[reportMissingImports]
 
-    return dlib.get_frontal_face_detector(), threading.Lock()  # pyright: ignore[reportAttributeAccessIssue]
+    detector = dlib.get_frontal_face_detector()  # pyright: ignore[reportAttributeAccessIssue]
+    return detector, threading.Lock()

@@ -28,7 +28,8 @@ _TAG = re.compile(  # a colon between a letter and a slash is that of a Windows 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # A quotation may not open right after a digit (a 12" record) nor close inside a word (don't).
 _QUOTED = re.compile(
-    r'(?<!\d)"[^"]{1,400}"|[\u201c\u201e][^\u201c\u201d\u201e]{1,400}[\u201c\u201d]|\u00ab[^\u00ab\u00bb]{1,400}\u00bb'
+    r'(?<!\d)"[^"]{1,400}"|[\u201c\u201e][^\u201c\u201d\u201e]{1,400}[\u201c\u201d]'
+    r"|\u00ab[^\u00ab\u00bb]{1,400}\u00bb"
     r"|(?<!\w)'(?=\S)(?:[^'\n]|(?<=\w)'(?=\w)){1,200}?(?<=\S)'(?!\w)"
     r"|(?<!\w)\u2018(?=\S)[^\u2018\n]{1,200}?\u2019(?!\w)"
 )
@@ -36,7 +37,8 @@ _LETTERING_MARKED = re.compile(r'[~"\u201c\u201d\u201e\u00ab\u00bb]')  # ~ is a 
 # A colon right after a digit or a space is a ratio, a verse or a face, not a weight; so is one
 # before "16" or "400".
 _ROUND = re.compile(
-    r"(?<!\()(?P<open>\(++)(?P<words>[^()]+?)(?:(?<![\d\s])(?P<weight>:[+-]?(?:\d(?:\.\d*)?|\.\d+)\s*))?"
+    r"(?<!\()(?P<open>\(++)(?P<words>[^()]+?)"
+    r"(?:(?<![\d\s])(?P<weight>:[+-]?(?:\d(?:\.\d*)?|\.\d+)\s*))?"
     r"(?P<close>\)++)(?P<plus>\+{2,}+)?"
 )
 _SQUARE = re.compile(r"(?<!\[)(?P<open>\[++)(?P<words>[^\[\]]+)(?P<close>\]++)")
@@ -46,39 +48,54 @@ _PLUS = re.compile(r"\b(?!notepad\+)([^\W\d_]{2,})\+{2,}+(?!\w)", re.IGNORECASE)
 # next word must be lower case, or all of it capitals. The idioms name nothing that could be drawn,
 # or signs that one can photograph.
 _NEGATION = re.compile(
-    r"(?<![\w-])(?P<found>[Nn]o\s+(?!(?:longer|doubt|matter|less|more|sooner|later|time|stranger|wonder|to|smoking"
-    r"|parking|entry|trespassing|swimming|fishing|vacancy|end)\b|man['\u2019]s)[a-z]{2,}|(?:NO|NOT|WITHOUT)\s+[A-Z]{2,}\b"
-    r"|[Ww]ithout\s+(?!(?:an?\s+)?(?:country|trace|care|cause|end|borders|limits?|doubt|warning|effort|fear|compare"
-    r"|hesitation)\b)(?:an?\s+)?[a-z]{2,}"
-    r"|(?<!me |or |do |Do "
-    r")[Nn]ot\s+(?!(?:only|just|unlike|simply|yet|quite|far|too|so|least|to|long|one)\b)[a-z]+"
-    r"|(?:[Dd]o\s+not|(?:[Dd]o|[Dd]oes|[Ii]s|[Aa]re)n['\u2019]?t)\s+(?!(?:walk|disturb|enter|cross)\b)[a-z]{2,})"
+    r"(?<![\w-])(?P<found>"
+    r"[Nn]o\s+(?!(?:longer|doubt|matter|less|more|sooner|later|time|stranger|wonder|to|smoking"
+    r"|parking|entry|trespassing|swimming|fishing|vacancy|end)\b|man['\u2019]s)[a-z]{2,}"
+    r"|(?:NO|NOT|WITHOUT)\s+[A-Z]{2,}\b"
+    r"|[Ww]ithout\s+(?!(?:an?\s+)?(?:country|trace|care|cause|end|borders|limits?|doubt|warning"
+    r"|effort|fear|compare|hesitation)\b)(?:an?\s+)?[a-z]{2,}"
+    r"|(?<!me |or |do |Do )[Nn]ot\s+"
+    r"(?!(?:only|just|unlike|simply|yet|quite|far|too|so|least|to|long|one)\b)[a-z]+"
+    r"|(?:[Dd]o\s+not|(?:[Dd]o|[Dd]oes|[Ii]s|[Aa]re)n['\u2019]?t)\s+"
+    r"(?!(?:walk|disturb|enter|cross)\b)[a-z]{2,})"
     r"|(?:^|[.,;:!?(\n])\s*(?P<avoid>(?:[Pp]lease\s+)?[Aa]void\s+[a-z]+)"
 )
 # Only things that carry lettering can ask for it: a woman reading a letter, or a shirt reading
 # comics nearby, does not.
-_SIGN = r"(?:signs?|billboard|banner|plaque|label|logo|inscription|caption|headline|letter(?:s|ing)|words|text|sticker)"
+_SIGN = (
+    r"(?:signs?|billboard|banner|plaque|label|logo|inscription|caption|headline|letter(?:s|ing)"
+    r"|words|text|sticker)"
+)
 _PRINT = r"(?:poster|cover|book|magazine|album|newspaper|card|page|flyer|menu)"
 _MARKED = r"(?:written|painted|printed|carved|engraved|embroidered)"
 _WORDING = rf"(?!(?:it|more|of|in|on|at|is|are|and|visible|blurred|{_MARKED}|\w{{3,}}ing)\b)\w+"
 _LETTERING = re.compile(
-    rf"(?i)\b(?:(?:{_SIGN}|{_PRINT}|shirt|mug|cake|tattoo)\s+(?:that\s+|which\s+)?(?:says|saying|spells|spelling)\s+{_WORDING}"
-    rf"|{_SIGN}\s+(?:that\s+|which\s+)?(?:reads|reading)\s+(?!(?:an?|the|his|her|their|its)\b){_WORDING}"
-    rf"|with\s+the\s+(?:words?|phrase|slogan|text|letters|inscription|caption|lettering)\s+{_WORDING}"
-    rf"|the\s+(?:words?|phrase|slogan|text)\s+{_WORDING}\s+(?:\w+\s+){{0,3}}{_MARKED}|{_PRINT}\s+(?:en)?titled\s+\w+"
-    r"|with\s+(?!(?:an?|the|some|many|his|her|its|their)\b)(?!(?:\w+\s+){0,3}(?:equation|formula|note|price|word|letter|name"
-    r"|rune|symbol|number|character|verse)s?\b)(?:\w+\s+){1,4}written\s+(?:on|across|over|in)"
+    rf"(?i)\b(?:(?:{_SIGN}|{_PRINT}|shirt|mug|cake|tattoo)\s+(?:that\s+|which\s+)?"
+    rf"(?:says|saying|spells|spelling)\s+{_WORDING}"
+    rf"|{_SIGN}\s+(?:that\s+|which\s+)?(?:reads|reading)\s+"
+    rf"(?!(?:an?|the|his|her|their|its)\b){_WORDING}"
+    r"|with\s+the\s+(?:words?|phrase|slogan|text|letters|inscription|caption|lettering)\s+"
+    rf"{_WORDING}"
+    rf"|the\s+(?:words?|phrase|slogan|text)\s+{_WORDING}\s+(?:\w+\s+){{0,3}}{_MARKED}"
+    rf"|{_PRINT}\s+(?:en)?titled\s+\w+"
+    r"|with\s+(?!(?:an?|the|some|many|his|her|its|their)\b)"
+    r"(?!(?:\w+\s+){0,3}(?:equation|formula|note|price|word|letter|name|rune|symbol|number"
+    r"|character|verse)s?\b)(?:\w+\s+){1,4}written\s+(?:on|across|over|in)"
     r"|(?:text|caption|title|lettering)\s*:\s*\w+)"
 )
 # Most of these are ordinary words in a sentence (a Rembrandt masterpiece, an 8K television): only
 # as tags of their own.
 _SOUP = (
-    r"(?:masterpiece|(?:best|top|high|highest|ultra)[\s-]+quality|(?:4|8|16)k|u?hd|ultra[\s-]?hd|resolution|absurdres"
-    r"|(?:ultra|highly|extremely|insanely|hyper)[\s-]?detailed|trending\s+on\s+\w+|artstation|cgsociety|octane\s+render)"
+    r"(?:masterpiece|(?:best|top|high|highest|ultra)[\s-]+quality|(?:4|8|16)k|u?hd|ultra[\s-]?hd"
+    r"|resolution|absurdres|(?:ultra|highly|extremely|insanely|hyper)[\s-]?detailed"
+    r"|trending\s+on\s+\w+|artstation|cgsociety|octane\s+render)"
 )
 _QUALITY = re.compile(
-    rf"(?i)(?:\A|(?<=[,;|\n])|(?<=\.\s))[\s(\[]*(?P<found>{_SOUP}(?:[\s,()\[\]]+{_SOUP})*)(?::[\d.]+)?[)\]]*\s*(?=[,.;|\n]|\Z)"
-    r"|\b(?P<inside>trending\s+on\s+(?:artstation|cgsociety|deviantart)|ultra[\s-]?detailed|in\s+[48]k)\b"
+    r"(?i)(?:\A|(?<=[,;|\n])|(?<=\.\s))[\s(\[]*"
+    rf"(?P<found>{_SOUP}(?:[\s,()\[\]]+{_SOUP})*)"
+    r"(?::[\d.]+)?[)\]]*\s*(?=[,.;|\n]|\Z)"
+    r"|\b(?P<inside>trending\s+on\s+(?:artstation|cgsociety|deviantart)|ultra[\s-]?detailed"
+    r"|in\s+[48]k)\b"
 )
 # What other programs' prompts bring along. A pasted block goes on to the end of the text.
 _NEGATIVE_BLOCK = re.compile(r"(?ims)^[ \t]*(?P<found>negative\s+prompt\s*:.*)\Z")
@@ -86,7 +103,8 @@ _OTHER_TAG = re.compile(
     r"(?i)<\s*(?:lyco(?:ris)?|hypernet(?:work)?|embedding|ti|wildcard)\s*:[^<>\r\n]*>"
 )
 _ESCAPED = re.compile(
-    r"\\[(\[<][^()\[\]<>\\\r\n]*\\[)\]>]|\\[()\[\]<>_:]|(?i:&lt;\s*(?:lora|faceid|lyco)\s*:[^&\r\n]*&gt;)"
+    r"\\[(\[<][^()\[\]<>\\\r\n]*\\[)\]>]|\\[()\[\]<>_:]"
+    r"|(?i:&lt;\s*(?:lora|faceid|lyco)\s*:[^&\r\n]*&gt;)"
 )
 
 
@@ -279,6 +297,10 @@ def _find_length(asked: _Asked, short: bool) -> Iterator[_Span]:
         yield 0, 0
 
 
+def _find_lettering(asked: _Asked) -> Iterable[_Span]:
+    return () if _LETTERING_MARKED.search(asked.prose) else _each(_LETTERING)(asked)
+
+
 @dataclass(frozen=True)
 class Rule:
     """One row of the prompt language: a code, what it looks for, and the message, with {found}
@@ -289,25 +311,36 @@ class Rule:
     message: str
 
 
-# fmt: off
 RULES: tuple[Rule, ...] = (
     Rule("weight", lambda asked: (found[:2] for found in _weighted(asked.text, asked.prose)),
-         ('FLUX reads weights as plain characters; write the words of "{found}" alone, what ' 'matters most first.')),
+         'FLUX reads weights as plain characters; write the words of "{found}" alone, what matters '
+         'most first.'),
     Rule("negative_block", _each(_NEGATIVE_BLOCK),
-         ('FLUX takes no negative prompt and would draw what is in it; take out all from ' '"{found}" on.')),
-    Rule("other_tag", _each(_OTHER_TAG), ('"{found}" is drawn as text: only <lora:NAME:WEIGHT> is a tag; write it so, or take it ' 'out.')),
-    Rule("escaped", _each(_ESCAPED), ('"{found}": write it without the backslash, and < and > as they are; FLUX reads every ' 'character.')),
-    Rule("negation", _each(_NEGATION), '"{found}": FLUX often draws what is named; say what should be there instead.'),
-    Rule("trigger_missing", lambda asked: _find_trigger(asked, False), 'Put the missing trigger "{trigger}" first.'),
-    Rule("trigger_late", lambda asked: _find_trigger(asked, True), 'Put the trigger "{trigger}" first.'),
-    Rule("too_long", _find_cut, '{tokens} tokens, and FLUX reads {text_length}: all from "{found}" on is cut off.'),
-    Rule("lettering", lambda asked: () if _LETTERING_MARKED.search(asked.prose) else _each(_LETTERING)(asked),
+         'FLUX takes no negative prompt and would draw what is in it; take out all from "{found}" '
+         'on.'),
+    Rule("other_tag", _each(_OTHER_TAG),
+         '"{found}" is drawn as text: only <lora:NAME:WEIGHT> is a tag; write it so, or take it '
+         'out.'),
+    Rule("escaped", _each(_ESCAPED),
+         '"{found}": write it without the backslash, and < and > as they are; FLUX reads every '
+         'character.'),
+    Rule("negation", _each(_NEGATION),
+         '"{found}": FLUX often draws what is named; say what should be there instead.'),
+    Rule("trigger_missing", lambda asked: _find_trigger(asked, False),
+         'Put the missing trigger "{trigger}" first.'),
+    Rule("trigger_late", lambda asked: _find_trigger(asked, True),
+         'Put the trigger "{trigger}" first.'),
+    Rule("too_long", _find_cut,
+         '{tokens} tokens, and FLUX reads {text_length}: all from "{found}" on is cut off.'),
+    Rule("lettering", _find_lettering,
          '"{found}": put the lettering itself in quotation marks, such as "OPEN".'),
-    Rule("short", lambda asked: _find_length(asked, short=True), "Say what is seen, where, in what light and style."),
-    Rule("long", lambda asked: _find_length(asked, short=False), "{words} words are many; the first ones count most."),
-    Rule("quality_words", _each(_QUALITY), '"{found}" does little for FLUX; describe light and material instead.'),
-)
-# fmt: on
+    Rule("short", lambda asked: _find_length(asked, short=True),
+         "Say what is seen, where, in what light and style."),
+    Rule("long", lambda asked: _find_length(asked, short=False),
+         "{words} words are many; the first ones count most."),
+    Rule("quality_words", _each(_QUALITY),
+         '"{found}" does little for FLUX; describe light and material instead.'),
+)  # fmt: skip
 
 
 def advise(

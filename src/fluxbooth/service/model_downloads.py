@@ -11,8 +11,8 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from fluxbooth import process_lifetime
-from fluxbooth.models import hub, licences, registry, selection
+from fluxbooth import base_selection, process_lifetime
+from fluxbooth.models import hub, licences, registry
 from fluxbooth.service.errors import NotFound
 from fluxbooth.types import Json
 
@@ -82,7 +82,7 @@ class Pulls:
             process = self.processes.get(row.name)
             code = process.poll() if process else None
             here = hub.local(row) is not None
-            size = selection.download_bytes(row)
+            size = base_selection.download_bytes(row)
             shown.append(
                 BaseHere(
                     row.name,

@@ -74,9 +74,8 @@ def _check_age(settings: Settings, store: Store, *, new: bool) -> None:
         if found > (0 if new else _given(settings, kind) + 1):
             raise InputError(
                 f"The database {settings.database} "
-                f"{'is missing' if new else 'is younger than its files'}: {store.path(kind)} "
-                "holds files "
-                f"of row {found}, which it never had. Put back the database that belongs to "
+                f"{'is missing' if new else 'is younger than its files'}: {store.path(kind)} holds "
+                f"files of row {found}, which it never had. Put back the database that belongs to "
                 f"them ({RESTORE}), or move the files away."
             )
 
@@ -105,7 +104,6 @@ def _damaged(settings: Settings, how: str) -> FluxboothError:
 
 def _unwritable(settings: Settings, why: str) -> FluxboothError:
     return FluxboothError(
-        f"The folder {settings.data} cannot be written to ({why}): make room on its disk, "
-        "see that you may write there, or name another "
-        "by --data."
+        f"The folder {settings.data} cannot be written to ({why}): make room on its disk, see that "
+        "you may write there, or name another by --data."
     )

@@ -25,15 +25,16 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
     base: str = Field(
         default="nano",
-        description="base that answers every Flux base id: nano, flux-dev or the path of one of your own",
+        description=(
+            "base that answers every Flux base id: nano, flux-dev or the path of one of your own"
+        ),
     )
     devices: str | None = Field(
         default=None,
         pattern=r"^\w[\w-]*(,\w[\w-]*)*$",
         description=(
             "what the work is done on, one job on each at a time: GPUs by number or UUID with "
-            "commas, cpu, or cpu,cpu; by "
-            "default every GPU, or the CPU"
+            "commas, cpu, or cpu,cpu; by default every GPU, or the CPU"
         ),
     )
     public_url: str | None = Field(
@@ -108,20 +109,23 @@ class Settings(BaseSettings):
     )
     inspect_model: str = Field(
         default="claude-haiku-5-5",
-        description="model that describes the photos of /images/inspect; none: no photo is sent to it",
+        description=(
+            "model that describes the photos of /images/inspect; none: no photo is sent to it"
+        ),
     )
     inspect_seconds: float = Field(
         default=2.5,
         gt=0,
         le=300,
-        description="time in which a photo is described; what Claude has not said by then is left out",
+        description=(
+            "time in which a photo is described; what Claude has not said by then is left out"
+        ),
     )
     prices: Prices = Field(
         default=Prices(),
         description=(
-            "price list in millicents (100,000 are a dollar), as JSON: a training step by "
-            "preset, a picture, its megapixels, "
-            "its options"
+            "price list in millicents (100,000 are a dollar), as JSON: a training step by preset, "
+            "a picture, its megapixels, its options"
         ),
     )
     waiting_jobs: int = Field(
@@ -190,7 +194,8 @@ def read_settings(**flags: object) -> Settings:
     Raises InputError with one sentence for the first that will not do.
     """
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: value for name, value in flags.items() if value is not None}
+        return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         first = error.errors()[0]
         name = "FLUXBOOTH_" + "_".join(str(part) for part in first["loc"]).upper()

@@ -146,9 +146,9 @@ class Store:
         with safe_open(self._path, "pt") as file:
             return {
                 name.removeprefix(prefix): file.get_tensor(name)
-                for name in file.keys()
+                for name in file.keys()  # noqa: SIM118
                 if name.startswith(prefix)
-            }  # noqa: SIM118
+            }
 
 
 def prepare(

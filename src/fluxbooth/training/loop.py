@@ -19,13 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import events, threads
+from fluxbooth import base_selection, events, threads
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
-from fluxbooth.models import loader, planner, registry, selection
+from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Family
 from fluxbooth.photos import faces, inspection
 from fluxbooth.process_lifetime import stop_signals
@@ -97,12 +97,12 @@ def train(
 
     Args:
         photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with
-        optional `.txt` captions beside them.
+            optional `.txt` captions beside them.
         spec: What to train; fields that are None are filled in with what suits the base.
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
         report: Called with each event, a dict of `events.py`: first the plan (what is given up to
-        fit the memory there is, and why), then warnings, that all is prepared, steps, checkpoints,
-        stages and samples.
+            fit the memory there is, and why), then warnings, that all is prepared, steps,
+            checkpoints, stages and samples.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
 
@@ -114,7 +114,7 @@ def train(
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     trackers.check(spec)
-    spec = selection.with_base(spec, family=family)
+    spec = base_selection.with_base(spec, family=family)
     if spec.continue_from:
         lora_training.read_to_train_on(spec.continue_from, spec.rank)
     pictures = inspection.read(photos)
@@ -308,8 +308,8 @@ class _Run:
         raise FluxboothError(
             (
                 f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so "
-                "training stopped: lower "
-                f"--learning-rate ({self.spec.learning_rate:g}) or use --dtype float32; "
+                f"training stopped: lower --learning-rate ({self.spec.learning_rate:g}) or use "
+                "--dtype float32; "
             )
             + (
                 f"the last good checkpoint is {kept[-1]}."

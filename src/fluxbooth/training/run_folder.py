@@ -271,8 +271,8 @@ def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
     if begun != identity:
         raise InputError(
             f"{path} holds an unfinished training with other settings or photos: repeat its "
-            "command to resume it, choose "
-            "another folder with --out, or add --overwrite to replace it."
+            "command to resume it, choose another folder with --out, or add --overwrite to replace "
+            "it."
         )
 
 

@@ -11,15 +11,28 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
 
-import fluxbooth
 from fluxbooth.errors import InputError
 from fluxbooth.service import reasons
 from fluxbooth.service.claude import api as claude
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.settings import Settings
+from fluxbooth.version import __version__
+from fluxbooth.web.api import (
+    account,
+    checkpoints,
+    estimates,
+    files,
+    inspect,
+    openapi,
+    packs,
+    prompts,
+    themes,
+)
+from fluxbooth.web.api import tunes as api_tunes
 from fluxbooth.web.http import errors
 from fluxbooth.web.http.middleware import Observed, in_the_app
 from fluxbooth.web.http.paths import PlainPaths
+from fluxbooth.web.pages import tunes
 from fluxbooth.web.pages.render import refused
 from fluxbooth.web.state import Engine, services
 
@@ -29,18 +42,6 @@ def create_app(
 ) -> FastAPI:
     """`stopping` ends answers that would go on for ever; `engine` tells the state of the
     engine, where this server has one."""
-    from fluxbooth.web.api import (
-        account,
-        checkpoints,
-        estimates,
-        files,
-        inspect,
-        openapi,
-        packs,
-        prompts,
-        themes,
-    )
-    from fluxbooth.web.pages import tunes
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -53,7 +54,7 @@ def create_app(
 
     app = FastAPI(
         title="Fluxbooth" + (" (answered by nano)" if settings.stand_in else ""),
-        version=fluxbooth.__version__,
+        version=__version__,
         lifespan=lifespan,
         description=(
             "Fine-tune FLUX on photos of a subject, and make pictures of it. Compatible with the "
@@ -63,6 +64,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.include_router(api_tunes.router)
     app.include_router(prompts.router)
     app.include_router(account.router)
     app.include_router(checkpoints.router)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import anyio
 
 from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts.passwords import Guesses
 from fluxbooth.service.db import database
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
@@ -41,6 +45,19 @@ class Services:
     parsing: Turns = field(default_factory=lambda: Turns(places=1, each=1))  # of long texts
     # of strangers' pictures
     decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))
+    guesses: Guesses = field(default_factory=Guesses)  # at passwords
+    # idempotency keys of accounts whose first request is not answered yet
+    in_flight: set[tuple[int, str]] = field(default_factory=set)
+    streams: Counter[int] = field(default_factory=Counter)  # that pages hold open, by account
+    # themes written at once: each may hold threads for many seconds
+    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
+    # one look at the machine at a time: each loads torch
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # threads of their own for /images/inspect: they wait for other hosts, and requests that do not
+    # need theirs
+    inspecting: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="inspect")
+    )
 
 
 def services(settings: Settings, stopping: threading.Event, engine: Engine | None) -> Services:

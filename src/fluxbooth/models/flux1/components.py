@@ -68,9 +68,8 @@ def _tokenizer(path: Path, name: str) -> Any:
     except (OSError, ValueError) as error:
         raise InputError(
             f"The {name} that belongs to {path} is not on this machine: run `hf download "
-            f"{TOKENIZERS[name]} --exclude '*.bin' '*.h5' "
-            f"'*.msgpack' '*.safetensors'`, or put the folder {name} of a FLUX.1 repository "
-            "beside it."
+            f"{TOKENIZERS[name]} --exclude '*.bin' '*.h5' '*.msgpack' '*.safetensors'`, or put the "
+            f"folder {name} of a FLUX.1 repository beside it."
         ) from error
 
 

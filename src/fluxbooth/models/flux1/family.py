@@ -3,6 +3,7 @@ pooled, 2 x 2 packed latents."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,19 +37,20 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
         library.disable_progress_bar()  # ours is the only one
     try:
         if source.is_file():
-            network, weights = single_file.empty(source), lambda: single_file.weights(source)
+            network = single_file.empty(source)
+            weights = functools.partial(single_file.weights, source)
             pipeline = components.pipeline(source, stored, network)
         else:
             network = loading.empty(source / "transformer")
-            weights = lambda: loading.weights(source / "transformer")
+            weights = functools.partial(loading.weights, source / "transformer")
             pipeline = _Pipeline.from_pretrained(
                 source, transformer=network, dtype=stored, local_files_only=True
             )
     except OSError as error:
         raise InputError(
             f"The weights of {row.name} are not on this machine: accept their licence at "
-            f"huggingface.co/{row.source}, run "
-            f"`hf download {row.source}`, or give --base the path of a diffusers folder."
+            f"huggingface.co/{row.source}, run `hf download {row.source}`, or give --base the path "
+            "of a diffusers folder."
         ) from error
     pipeline = _Pipeline(**pipeline.components)
     pipeline.set_progress_bar_config(disable=True)
@@ -70,7 +72,8 @@ class _WhereItsNetworkIs:
 
     @property
     def _execution_device(self) -> torch.device:
-        return self.transformer.device  # type: ignore[attr-defined] (of the pipeline that this is mixed into)
+        # that of the pipeline which this is mixed into
+        return self.transformer.device  # type: ignore[attr-defined]
 
 
 class _Pipeline(_WhereItsNetworkIs, FluxPipeline): ...

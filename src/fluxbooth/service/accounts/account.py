@@ -62,11 +62,10 @@ def pepper(data: Path) -> bytes:
         secret = b""
     if len(secret) < SECRET_BYTES:
         raise InputError(
-            f"The file {data / SECRET} is missing or empty, and without it no key or session "
-            "of this server opens anything: put it back "
-            "from a backup. If it is lost for good, write a new one (`head -c "
-            f"{SECRET_BYTES} /dev/urandom > {data / SECRET}`), and make "
-            "new keys with `fluxbooth key create`."
+            f"The file {data / SECRET} is missing or empty, and without it no key or session of "
+            "this server opens anything: put it back from a backup. If it is lost for good, write "
+            f"a new one (`head -c {SECRET_BYTES} /dev/urandom > {data / SECRET}`), and make new "
+            "keys with `fluxbooth key create`."
         )
     return secret
 

@@ -61,7 +61,7 @@ class Fetched:
     """Where it came from in the end, after redirects."""
 
 
-def fetch(url: str, target: Path, rules: FetchRules = FetchRules()) -> Fetched:  # noqa: B008 (it is frozen)
+def fetch(url: str, target: Path, rules: FetchRules = FetchRules()) -> Fetched:
     """Downloads a picture to `target`, whole or not at all. What it holds is not looked at.
 
     Raises FetchError, one sentence, if the address may not be asked or does not give a body within

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import httpcore2
 import idna
 
-import fluxbooth
 from fluxbooth.errors import InputError
+from fluxbooth.version import __version__
 
 LONGEST_URL = 8000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MOST_ADDRESSES = 4  # tried of one name
-USER_AGENT = f"fluxbooth/{fluxbooth.__version__}"
+USER_AGENT = f"fluxbooth/{__version__}"
 
 _URL = re.compile(r"(https?)://([^/?#\\\s]+)([/?][^#]*)?(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?", re.IGNORECASE)
@@ -45,8 +45,8 @@ NEVER = _networks(
     "0.0.0.0/8 169.254.0.0/16 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.51.100.0/24 "
     "203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 "
     # where clouds tell their machines their secrets
-    "100.100.100.200/32 168.63.129.16/32 fd00:ec2::254/128 fd20:ce::254/128 "
-    "2001::/23 2001:db8::/32 2002::/16 3fff::/20"
+    "100.100.100.200/32 168.63.129.16/32 fd00:ec2::254/128 fd20:ce::254/128 2001::/23 "
+    "2001:db8::/32 2002::/16 3fff::/20"
 )
 PRIVATE = _networks(
     "10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16 198.18.0.0/15 ::1/128 "
@@ -169,9 +169,8 @@ class Trip:
         except ValueError as error:
             self.shown = repr(re.sub(r"//[^/?#]*@", "//...@", url)[:100])
             raise self.failed(f"{error}.", str(error)) from error
-        self.shown = f"{self.start.scheme}://{self.start.authority}{self.start.target.partition(b'?')[0].decode()}"[
-            :100
-        ]
+        path = self.start.target.partition(b"?")[0].decode()
+        self.shown = f"{self.start.scheme}://{self.start.authority}{path}"[:100]
 
     def failed(self, ending: str, reason: str) -> FetchError:
         return FetchError(f"{self.shown} {ending}", reason)

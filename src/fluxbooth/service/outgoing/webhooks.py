@@ -110,7 +110,7 @@ def delay(attempt: int, rng: random.Random) -> float:
 
 def deliver(
     url: str, body: bytes, headers: Mapping[str, str], rules: FetchRules = FetchRules()
-) -> Delivery:  # noqa: B008 (it is frozen)
+) -> Delivery:
     """Posts JSON once, within 15 seconds and without following redirects.
 
     Raises nothing for what the network or the receiver does.

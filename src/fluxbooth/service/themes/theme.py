@@ -6,9 +6,10 @@ Whoever wrote them, they are held to the same rules before anything is drawn: se
 
 from __future__ import annotations
 
+import functools
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
@@ -149,7 +150,7 @@ def _written(settings: Settings, theme: str, tune: Tune) -> Written:
     trigger = language.trigger_words(tune.token or "", tune.name)
     if not settings.anthropic_api_key:
         return Written(tune.id, compose(theme, trigger), COMPOSER)
-    check: Callable[[list[str]], list[str]] = lambda texts: faults(texts, trigger)  # noqa: E731
+    check = functools.partial(faults, trigger=trigger)
     return Written(
         tune.id,
         theme_writer.write_prompts(settings, theme, trigger, tune.characteristics, COUNT, check),

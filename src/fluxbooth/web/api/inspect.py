@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +30,6 @@ SCHEMA = {
         "content": {"multipart/form-data": {"schema": {"type": "object", "properties": FIELDS}}}
     }
 }
-# of their own: they wait for other hosts, and requests that do not need theirs
-EYES = ThreadPoolExecutor(8, thread_name_prefix="eyes")
 
 
 @router.post("/images/inspect", summary="Look at a photo", openapi_extra=SCHEMA)
@@ -44,7 +41,9 @@ async def inspect_image(request: Request, services: Using, account: Owner) -> Js
     async with requests.body(
         request, services, "image", of_pictures(services.settings.image_mb, files=1)
     ) as (values, _):
-        path = await asyncio.get_running_loop().run_in_executor(EYES, _photo, values, services)
+        path = await asyncio.get_running_loop().run_in_executor(
+            services.inspecting, _photo, values, services
+        )
         until = time.monotonic() + services.settings.inspect_seconds
         try:
             async with services.decoding.turn(account.id):
@@ -84,7 +83,7 @@ async def _seen(services: Using, pixels: np.ndarray, expected: str, until: float
     itself.
     """
     look = asyncio.get_running_loop().run_in_executor(
-        EYES, photo_inspection.seen, services.settings, pixels, expected, until
+        services.inspecting, photo_inspection.seen, services.settings, pixels, expected, until
     )
     try:
         return await asyncio.wait_for(look, max(0.0, until - time.monotonic()))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 
-from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
@@ -20,17 +17,16 @@ from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.types import Json
-from fluxbooth.web.api.prompts import router
-from fluxbooth.web.http import idempotency, params, picture_checks, requests
+from fluxbooth.web.http import idempotency, params, picture_checks, requests, training_progress
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.body import Upload
 from fluxbooth.web.http.params import page, row_id
 
+router = APIRouter()
 MOST_TUNES_OFFSET = 200
 
 
-# ── tunes
-# ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── tunes ───────────────────────────────────────────────────
 
 
 @router.post(
@@ -168,35 +164,4 @@ async def progress(
 ) -> Json | Response:
     """`Accept: text/event-stream` gives an event for each change, until the training is over or
     the server stops."""
-
-    def look() -> Json:
-        with services.db.read() as session:
-            tune = tunes.get(session, account, row_id(number))
-            return {
-                "id": tune.id,
-                "over": not tune.is_open,
-                "trained_at": responses.time(tune.trained_at),
-                "user_error": tune.user_error,
-                **tune.progress,
-            }
-
-    first = await asyncio.to_thread(look)
-    if "text/event-stream" not in request.headers.get("accept", ""):
-        return first
-
-    async def events() -> AsyncIterator[str]:
-        shown: Json | None = None
-        while True:
-            state = await asyncio.to_thread(look)
-            if state != shown:
-                yield f"data: {json.dumps(state)}\n\n"
-                shown = state
-            if state["over"] or services.stopping.is_set() or await request.is_disconnected():
-                return
-            await asyncio.sleep(1)
-
-    return StreamingResponse(
-        events(),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return await training_progress.answer(number, request, services, account)

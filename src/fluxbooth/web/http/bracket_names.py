@@ -1,15 +1,13 @@
 """Bracket names to nested values, by the rule of Rails and Rack.
 
-| name                  | becomes
-|
-|-----------------------|-----------------------------------------------------------------------------|
-| `tune[title]`         | `{"tune": {"title": v}}`
-| | `tune[images][]`      | a list that grows by one
-| | `tune[images][7]`     | a list; the number says only the order
-| | `prompts[][text]`     | a list of objects; a new one begins when a key repeats in the current
-one   | | `name` given twice    | the last one
-| | `a[b`, `[a]`          | no brackets are understood: a key of that very name
-|
+| name               | becomes                                                                     |
+|--------------------|-----------------------------------------------------------------------------|
+| `tune[title]`      | `{"tune": {"title": v}}`                                                    |
+| `tune[images][]`   | a list that grows by one                                                    |
+| `tune[images][7]`  | a list; the number says only the order                                      |
+| `prompts[][text]`  | a list of objects; a new one begins when a key repeats in the current one   |
+| `name` given twice | the last one                                                                |
+| `a[b`, `[a]`       | no brackets are understood: a key of that very name                         |
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from fluxbooth.web.http.body import Upload
 from fluxbooth.web.state import Services
 
 LONGEST_KEY = 255
-in_flight: set[tuple[int, str]] = set()  # idempotency keys whose first request is not answered yet
 
 
 async def answer_once(
@@ -59,7 +58,7 @@ async def run_idempotent(
     The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
     """
     mark = (account.id, key or "")
-    if key and mark in in_flight:
+    if key and mark in services.in_flight:
         raise ServiceError(
             "A request with this Idempotency-Key is under way: wait for its answer.",
             409,
@@ -105,7 +104,7 @@ async def run_idempotent(
                 )
             return answer
 
-    in_flight.add(mark) if key else None
+    services.in_flight.add(mark) if key else None
     try:
         if prepare:
             if (known := await asyncio.to_thread(look)) is not None:
@@ -113,7 +112,7 @@ async def run_idempotent(
             await prepare()
         return await asyncio.to_thread(run)
     finally:
-        in_flight.discard(mark)
+        services.in_flight.discard(mark)
 
 
 def _name(value: object) -> str:

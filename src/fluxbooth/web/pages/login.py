@@ -24,7 +24,6 @@ from fluxbooth.web.state import Services
 
 OUR_PAGE = re.compile(r"/app(?:/[\w/-]*)?")
 PARTS = 60  # that a page may bring for one request: small pictures, and what its script asks
-guesses = passwords.Guesses()
 
 
 def same_origin(request: Request) -> None:
@@ -172,14 +171,14 @@ def _enter_by_password(
 ) -> Response:
     address = request.client.host if request.client else ""
     try:
-        guesses.begin(name, address)
+        services.guesses.begin(name, address)
     except ServiceError as error:
         return _refused(request, after, str(error), error.status, error.headers)
     with services.db.read() as session:
         account = passwords.account_of(session, name, password)
     if account is None:
         return _refused(request, after, text("login.wrong"), 403)
-    guesses.right(name, address)
+    services.guesses.right(name, address)
     with services.db.write() as session:
         return _in(services, web_sessions.new_session(session, account.id, services.secret), after)
 

@@ -19,7 +19,6 @@ from fluxbooth.web.pages.render import page, redirect
 from fluxbooth.web.pages.texts import text
 
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
-LOOKING = asyncio.Lock()  # one look at the machine at a time: each loads torch
 
 
 def the_operator(services: Using, account: PartViewer) -> Account:
@@ -56,7 +55,7 @@ async def bases(request: Request, services: Using, account: Operator, look: str 
     """The bases; with `look`, what this machine can do with each, which takes seconds."""
     found = None
     if look:
-        async with LOOKING:
+        async with services.looking:
             found = await asyncio.to_thread(model_downloads.machine)
     rows = await asyncio.to_thread(services.pulls.rows)
     fits = {row["name"]: row for row in found["models"]} if found else {}

@@ -11,8 +11,8 @@ import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-import fluxbooth
 from fluxbooth.service.errors import Invalid, ServiceError
+from fluxbooth.version import __version__
 from fluxbooth.web.pages.texts import IN_THE_BROWSER, text
 
 FOLDER = Path(__file__).parents[1]
@@ -24,9 +24,7 @@ environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 environment.trim_blocks = environment.lstrip_blocks = True
-environment.globals.update(
-    t=text, version=fluxbooth.__version__, browser_texts=json.dumps(IN_THE_BROWSER)
-)
+environment.globals.update(t=text, version=__version__, browser_texts=json.dumps(IN_THE_BROWSER))
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:

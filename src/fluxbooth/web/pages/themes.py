@@ -15,11 +15,11 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.themes import theme as themes
 from fluxbooth.types import Json
-from fluxbooth.web.api.themes import drafted
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.limits import MB, Limits
 from fluxbooth.web.http.requests import read
+from fluxbooth.web.http.theme_drafts import drafted
 from fluxbooth.web.pages.create import RATIOS
 from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import Viewer, same_origin

@@ -24,8 +24,7 @@ from fluxbooth.service.files import reserve
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import checkpoints, train_more
 from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.web.api import tunes as api
-from fluxbooth.web.http import params
+from fluxbooth.web.http import params, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.http.params import number
@@ -50,7 +49,6 @@ A_PAGE = 30
 # of an account: a browser has six connections to a host, and everything else waits while streams
 # hold them
 MOST_STREAMS = 3
-streams = Counter[int]()  # open now, by account
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -209,16 +207,18 @@ def more(tune_id: str, request: Request, services: Using, account: Viewer, sent:
 async def progress(tune_id: str, request: Request, services: Using, account: PartViewer) -> object:
     """As the API's; but one stream too many gets 204, which tells a page to ask again and again
     instead."""
-    answer = await api.progress(tune_id, request, services, account)
+    answer = await training_progress.answer(tune_id, request, services, account)
     if not isinstance(answer, StreamingResponse):
         return answer
-    if streams[account.id] >= MOST_STREAMS:
+    if services.streams[account.id] >= MOST_STREAMS:
         return Response(status_code=204)
-    answer.body_iterator = _counted(answer.body_iterator, account.id)
+    answer.body_iterator = _counted(answer.body_iterator, services.streams, account.id)
     return answer
 
 
-async def _counted(events: AsyncIterable[Any], account_id: int) -> AsyncIterator[Any]:
+async def _counted(
+    events: AsyncIterable[Any], streams: Counter[int], account_id: int
+) -> AsyncIterator[Any]:
     streams[account_id] += 1
     try:
         async for event in events:

@@ -34,7 +34,8 @@ def zipped(files: Iterable[tuple[str, Path]]) -> Iterator[bytes]:
     A file that is gone by then is left out.
     """
     pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w") as archive:  # type: ignore[arg-type] (it asks for no more than these methods)
+    # zipfile asks for no more than these methods
+    with zipfile.ZipFile(pipe, "w") as archive:  # type: ignore[arg-type]
         for name, path in files:
             try:
                 source = path.open("rb")
