@@ -2,9 +2,11 @@
 [uploads]`. Prints one JSON object; docs/benchmarks.md keeps the figures.
 
 idle     answers a second, their times, and processor time an answer, while nothing trains; memory
-of the API process kill     how soon after a SIGKILL of engine and child the next engine takes the
-job up again, and trains its first step busy     as idle, while nano trains on the same cores pages
-how soon pages of the web app are ready in Chromium, while nothing trains and while nano does
+         of the API process
+kill     how soon after a SIGKILL of engine and device process the next engine takes the job up
+         again, and trains its first step
+busy     as idle, while nano trains on the same cores
+pages    how soon pages of the web app are ready in Chromium, while nothing trains and while nano does
 uploads  50 uploads of 10 MB at once: peak memory of the API, and that none is lost
 """
 
@@ -77,7 +79,7 @@ def memory_mb(pid: int, what: str = "VmRSS") -> float:
 
 
 def recovery(server: Server) -> dict[str, float]:
-    """Seconds from a death, of the child alone and of engine and child, until the job is taken
+    """Seconds from a death, of the device process alone and with the engine, until the job is taken
     again, and until its next step."""
     tune = server.new_tune("killed", branch="flux1", steps="5000")["id"]
 
@@ -92,10 +94,10 @@ def recovery(server: Server) -> dict[str, float]:
 
     until(step, "it trains")
     before, began = step(), time.monotonic()
-    os.kill(server.child() or 0, signal.SIGKILL)
-    until(lambda: step() != before, "another child trains")
+    os.kill(server.device_process() or 0, signal.SIGKILL)
+    until(lambda: step() != before, "another process trains")
     alone = time.monotonic() - began
-    child, engine, before, count = server.child(), server.engine(), step(), taken()
+    child, engine, before, count = server.device_process(), server.engine(), step(), taken()
     began = time.monotonic()
     for pid in (child, engine):
         os.kill(pid or 0, signal.SIGKILL)

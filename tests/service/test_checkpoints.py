@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fluxbooth.service.accounts import quotas
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Tune
@@ -121,9 +122,7 @@ def test_training_goes_on_from_a_tune_that_may_be_deleted_meanwhile(
         return installation.write(
             owner,
             lambda session, account: (
-                train_more.more(
-                    session, installation.settings, results.store, results.jobs, account, old, form
-                ).id
+                train_more.more(Context.of(results, session, account), old, form).id
             ),
         )
 

@@ -1,4 +1,4 @@
-"""The engine's side of the pipe, with real children on nano."""
+"""The engine's side of the pipe, with real device processes on nano."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.server import until
 
 
 @pytest.fixture
-def child() -> Iterator[Device]:
-    child = Device({"CUDA_VISIBLE_DEVICES": ""})
-    yield child
-    if child.process is not None:
-        child.process.kill()
+def device() -> Iterator[Device]:
+    device = Device({"CUDA_VISIBLE_DEVICES": ""})
+    yield device
+    if device.process is not None:
+        device.process.kill()
 
 
 def request(out: Path) -> dict[str, Any]:
@@ -47,52 +47,52 @@ def wanted() -> bool:
     return True
 
 
-def test_after_a_death_the_nursery_has_another(child: Device, tmp_path: Path) -> None:
+def test_after_a_death_the_fork_server_has_another(device: Device, tmp_path: Path) -> None:
     async def story() -> None:
         async def kill(event: dict[str, Any]) -> None:
-            child.kill()
+            device.kill()
 
-        first = await child.run(request(tmp_path / "first"), wanted, silent)
-        assert child.process is not None and first is not None
-        nursery, pid = child.process.pid, child.pid
-        child.kill()  # while it has nothing to do: nobody's work has failed
-        until(lambda: child.pid is None, "the death is heard of")
-        second = await child.run(request(tmp_path / "second"), wanted, silent)
+        first = await device.run(request(tmp_path / "first"), wanted, silent)
+        assert device.process is not None and first is not None
+        fork_server, pid = device.process.pid, device.pid
+        device.kill()  # while it has nothing to do: nobody's work has failed
+        until(lambda: device.pid is None, "the death is heard of")
+        second = await device.run(request(tmp_path / "second"), wanted, silent)
         assert (
             second is not None and second["pictures"][0]["recipe"] == first["pictures"][0]["recipe"]
         )
-        assert child.pid != pid
+        assert device.pid != pid
         with pytest.raises(DeviceProcessDied):
-            await child.run(request(tmp_path / "third"), wanted, kill)
-        assert await child.run(request(tmp_path / "third"), wanted, silent)
-        assert child.process.pid == nursery
+            await device.run(request(tmp_path / "third"), wanted, kill)
+        assert await device.run(request(tmp_path / "third"), wanted, silent)
+        assert device.process.pid == fork_server
 
     asyncio.run(story())
 
 
-def test_the_death_of_the_nursery_and_the_silence_of_a_child_end_their_work(
-    child: Device,
+def test_the_death_of_the_fork_server_and_the_silence_of_a_process_end_their_work(
+    device: Device,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     async def story() -> None:
-        async def kill_the_nursery(event: dict[str, Any]) -> None:
-            assert child.process is not None
-            child.process.kill()
+        async def kill_the_fork_server(event: dict[str, Any]) -> None:
+            assert device.process is not None
+            device.process.kill()
 
-        async def stop_the_child(event: dict[str, Any]) -> None:
-            assert child.pid is not None
-            os.kill(child.pid, signal.SIGSTOP)
+        async def stop_the_device_process(event: dict[str, Any]) -> None:
+            assert device.pid is not None
+            os.kill(device.pid, signal.SIGSTOP)
 
         with pytest.raises(ForkServerDied):  # which is nobody's fault
-            await child.run(request(tmp_path / "first"), wanted, kill_the_nursery)
+            await device.run(request(tmp_path / "first"), wanted, kill_the_fork_server)
         monkeypatch.setattr(liveness, "SILENT_AFTER", 5.0)
         with pytest.raises(DeviceProcessDied, match="silent"):
-            await child.run(request(tmp_path / "second"), wanted, stop_the_child)
-        assert '"event": "child silent"' in capfd.readouterr().err
+            await device.run(request(tmp_path / "second"), wanted, stop_the_device_process)
+        assert '"event": "device process silent"' in capfd.readouterr().err
         monkeypatch.setattr(liveness, "SILENT_AFTER", 300.0)
-        assert await child.run(request(tmp_path / "third"), wanted, silent)
+        assert await device.run(request(tmp_path / "third"), wanted, silent)
 
     asyncio.run(story())
 
@@ -117,7 +117,7 @@ def test_silence_is_what_the_listener_lived_through(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(
-    child: Device, tmp_path: Path
+    device: Device, tmp_path: Path
 ) -> None:
     """So that nobody pays for it."""
     name = "transformer.transformer_blocks.0.attn.to_q.lora_{}.weight"
@@ -136,13 +136,16 @@ def test_a_picture_of_one_colour_is_no_picture_and_the_work_fails(
     work = request(tmp_path / "out")
     work["spec"]["loras"] = [str(tmp_path / "strong.safetensors")]
     with pytest.raises(Refused, match=r"of one colour.*lower weights"):
-        asyncio.run(child.run(work, wanted, heard))
+        asyncio.run(device.run(work, wanted, heard))
     assert "picture" not in told
 
 
 @pytest.mark.slow
-def test_where_a_fork_would_have_no_gpu_the_child_begins_anew(tmp_path: Path) -> None:
-    program = "import torch; torch.cuda._is_in_bad_fork = lambda: True; from fluxbooth import nursery; nursery.main()"
+def test_where_a_fork_would_have_no_gpu_the_process_begins_anew(tmp_path: Path) -> None:
+    program = (
+        "import torch; torch.cuda._is_in_bad_fork = lambda: True; "
+        "from fluxbooth.engine import fork_server; fork_server.main()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,

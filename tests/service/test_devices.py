@@ -1,4 +1,4 @@
-"""Two devices, here two children on the CPU: they work at the same time, and what dies is taken
+"""Two devices, here two processes on the CPU: they work at the same time, and what dies is taken
 up again on its own."""
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def progress(server: Server, tune: int) -> dict[str, Any]:
 
 def runners(server: Server) -> list[int]:
     engine = server.engine()
-    nurseries = children(engine, "fluxbooth.engine.fork_server") if engine else []
+    fork_servers = children(engine, "fluxbooth.engine.fork_server") if engine else []
     return sorted(
-        pid for nursery in nurseries for pid in children(nursery, "fluxbooth.engine.fork_server")
+        pid for server in fork_servers for pid in children(server, "fluxbooth.engine.fork_server")
     )
 
 
@@ -48,7 +48,7 @@ def test_two_children_work_at_the_same_time_and_recover_alone_or_together(twice:
     os.kill(before[0], signal.SIGKILL)
     until(
         lambda: before[0] not in runners(twice) and len(runners(twice)) == 2,
-        "the dead child has a successor",
+        "the dead process has a successor",
     )
     assert before[1] in runners(twice)  # the other one's work went on
     assert twice.engine() == engine
@@ -57,7 +57,7 @@ def test_two_children_work_at_the_same_time_and_recover_alone_or_together(twice:
     os.kill(engine or 0, signal.SIGKILL)
     until(
         lambda: len(runners(twice)) == 2 and not {*runners(twice)} & {*before},
-        "the next engine has two children",
+        "the next engine has two processes",
     )
     until(
         lambda: all(progress(twice, tune) != was for tune, was in zip(tunes, reached, strict=True)),
@@ -126,14 +126,14 @@ def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
 
 
 def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> None:
-    """Which child gets the work; none is started."""
+    """Which device gets the work; none is started."""
     asked: list[Device] = []
 
-    async def run(child: Device, *_: object) -> None:
-        asked.append(child)
+    async def run(device: Device, *_: object) -> None:
+        asked.append(device)
 
-    async def ask(children: DevicePool, request: dict[str, Any]) -> Device:
-        await children.run(request, lambda: True, heard)
+    async def ask(pool: DevicePool, request: dict[str, Any]) -> Device:
+        await pool.run(request, lambda: True, heard)
         return asked.pop()
 
     async def heard(event: dict[str, Any]) -> None: ...

@@ -1,4 +1,4 @@
-"""What the engine tells the child about a drawing."""
+"""What the engine tells the device process about a drawing."""
 
 from __future__ import annotations
 
@@ -20,4 +20,4 @@ def test_a_drawing_names_the_loras_of_the_next_one(installation: Installation) -
         str(results.store.path(f"{installation.row(Tune, tune).folder}/lora.safetensors"))
     ]
     last = results.begin_drawing(second)
-    assert last is not None and last["soon"] == []  # the first is another child's now
+    assert last is not None and last["soon"] == []  # the first is another process's now

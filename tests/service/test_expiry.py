@@ -108,7 +108,7 @@ def test_prompts_that_wait_for_a_deleted_tune_fail_and_say_so(installation: Inst
 
 @pytest.mark.parametrize("how", ["deleted", "expired", "cancelled"])
 def test_a_training_under_way_brings_nothing_back(installation: Installation, how: str) -> None:
-    """The child answers after the row was given up, as when both happen in the same moment."""
+    """The device process answers after the row was given up, as when both happen at once."""
     account, results = installation.account(), installation.results
     tune = installation.tune(account, f"{how} meanwhile")
     request = results.begin_training(tune)

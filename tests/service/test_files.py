@@ -21,6 +21,7 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import inspection
 from fluxbooth.service import account_data
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm, TuneForm
 from fluxbooth.service.db.tables import Account, Photo, Tune, now
 from fluxbooth.service.errors import ServiceError
@@ -137,11 +138,7 @@ def test_train_more_without_funds_leaves_nothing(dear: InProcessServer) -> None:
 
     def more(session: Any, owner: Account) -> Tune:
         return train_more.more(
-            session,
-            dear.settings,
-            results.store,
-            results.jobs,
-            owner,
+            Context.of(results, session, owner),
             tune,
             MoreForm.read({"steps": 1000}),
         )
@@ -230,11 +227,7 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: InProc
     with results.db.write() as session:  # its files are in place, its row is not
         form = TuneForm.read({"title": "under way", "name": "man", "branch": "fast"})
         tune = tunes.create(
-            session,
-            dear.settings,
-            store,
-            results.jobs,
-            session.get_one(Account, account),
+            Context.of(results, session, session.get_one(Account, account)),
             form,
             [Sent(photo, "a.png")],
         )

@@ -30,6 +30,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.errors import InputError
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.billing import ledger, prices
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.tables import Account, Movement, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -187,11 +188,7 @@ class Ledger(RuleBasedStateMachine):
             with self.in_process_server.db.write() as session:
                 form, owner = TuneForm.read(asked), session.get_one(Account, self.account.id)
                 tune = tunes.create(
-                    session,
-                    self.in_process_server.settings,
-                    self.results.store,
-                    self.results.jobs,
-                    owner,
+                    Context.of(self.results, session, owner),
                     form,
                     [],
                 )
@@ -230,10 +227,7 @@ class Ledger(RuleBasedStateMachine):
                 target = row.id if row else 1504944
                 made[:] = [
                     prompts.create(
-                        session,
-                        self.in_process_server.settings,
-                        self.results.jobs,
-                        owner,
+                        Context.of(self.results, session, owner),
                         form,
                         target=target,
                     ).job

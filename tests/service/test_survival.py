@@ -25,7 +25,7 @@ from fluxbooth.service.transitions import MOST_DEATHS
 from tests.support.server import FEW, Receiver, Server, pictures, until
 from tests.support.walking import unmatched
 
-VICTIMS = ("child", "api", "all", "engine", "child", "all", "api", "engine")
+VICTIMS = ("device process", "api", "all", "engine", "device process", "all", "api", "engine")
 # every so many kills, one waits until something gets further; between them they come while a
 # process starts
 MID_WORK = 7
@@ -57,7 +57,7 @@ def survive(server: Server, receiver: Receiver, kills: int, seed: int) -> None:
         victim = VICTIMS[number % len(VICTIMS)]
         # one more would rightly fail that job
         struck_out = any(deaths >= MOST_DEATHS - 1 for deaths in open_jobs(database))
-        server.kill("engine" if victim == "child" and struck_out else victim)
+        server.kill("engine" if victim == "device process" and struck_out else victim)
     troubled.end()
     for tune in tunes:
         assert server.finished_tune(tune).get("user_error") is None, tune
@@ -148,7 +148,7 @@ def progress(database: Database) -> list[object]:
 
 
 def open_jobs(database: Database) -> list[int]:
-    """How often the child died on each of the jobs that are not finished."""
+    """How often its process died on each of the jobs that are not finished."""
     with database.read() as session:
         return [
             deaths
@@ -185,34 +185,34 @@ def test_a_cancel_frees_the_device(server: Server) -> None:
     cancelled = server.tune(long["id"])
     assert cancelled["user_error"] == "The training was cancelled."
     short = server.finished_tune(server.new_tune("short", steps="5")["id"])
-    child = server.child()
+    process = server.device_process()
     assert server.finished_tune(server.new_tune("another", steps="5")["id"])["trained_at"]
     # the base stays from one job to the next
-    assert server.child() == child and short["trained_at"]
+    assert server.device_process() == process and short["trained_at"]
     assert server.tune(long["id"])["trained_at"] is None
 
 
 def test_a_child_that_dies_three_times_fails_its_job_with_a_reason(server: Server) -> None:
     tune = server.new_tune("doomed", branch="flux1", steps="5000", prompts=0)
     for _ in range(3):
-        until(server.child, "a child works")
-        before = server.child()
+        until(server.device_process, "a device process works")
+        before = server.device_process()
         assert before is not None
         until(lambda: server.tune(tune["id"])["started_training_at"], "it trains")
         os.kill(before, signal.SIGKILL)
-        until(lambda before=before: server.child() != before, "the dead child is gone")
+        until(lambda before=before: server.device_process() != before, "the dead process is gone")
     failed = server.finished_tune(tune["id"])
     assert "died 3 times" in failed["user_error"] and failed["trained_at"] is None
     assert server.finished_tune(server.new_tune("next")["id"])["trained_at"]
 
 
-def test_a_nursery_that_is_killed_is_no_fault_of_its_job(server: Server) -> None:
+def test_a_fork_server_that_is_killed_is_no_fault_of_its_job(server: Server) -> None:
     tune = server.new_tune("innocent", branch="flux1", steps="30")
     until(lambda: server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains")
-    before = server.nursery()
+    before = server.fork_server()
     assert before is not None
     os.kill(before, signal.SIGKILL)
-    until(lambda: server.nursery() not in (None, before), "there is another nursery")
+    until(lambda: server.fork_server() not in (None, before), "there is another fork server")
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
         assert session.get_one(Tune, tune["id"]).deaths == 0
     assert server.finished_tune(tune["id"])["trained_at"]
@@ -225,7 +225,7 @@ def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(
     until(
         lambda: own_server.http.get(f"/tunes/{tune['id']}/progress").json().get("step"), "it trains"
     )
-    own_server.kill("child")
+    own_server.kill("device process")
     database = Database(f"sqlite:///{own_server.data}/fluxbooth.sqlite")
     until(lambda: open_jobs(database) == [1], "the death is counted")
     before = progress(database)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Prompt, Tune
@@ -91,11 +92,7 @@ class Installation:
 
         def work(session: Session, owner: Account) -> int:
             made = tunes.create(
-                session,
-                self.settings,
-                results.store,
-                results.jobs,
-                owner,
+                Context.of(results, session, owner),
                 form,
                 [Sent(photo, "a.png")],
             )
@@ -110,13 +107,11 @@ class Installation:
         form, results = PromptForm.read({"text": text, **fields}), self.results
         return self.write(
             account,
-            lambda s, owner: (
-                prompts.create(s, self.settings, results.jobs, owner, form, target=target).id
-            ),
+            lambda s, owner: prompts.create(Context.of(results, s, owner), form, target=target).id,
         )
 
     def trained(self, tune: int) -> None:
-        """What the engine does when the child has answered, with a file of some bytes for a
+        """What the engine does when the device process has answered, with a file of some bytes for a
         LoRA."""
         request = self.results.begin_training(tune)
         assert request is not None
@@ -130,7 +125,7 @@ class Installation:
         self.results.tidy(Prompt, prompt)
 
     def sampled(self, tune: int, step: int, number: int) -> None:
-        """What the engine does with a picture that the child drew on its way."""
+        """What the engine does with a picture that the device process drew on its way."""
         source = self.results.store.path(
             f"{self.row(Tune, tune).folder}/work/run/samples/step-{step:06d}-{number}.png"
         )
@@ -147,7 +142,7 @@ class Installation:
         )
 
     def made(self, request: dict[str, Any], name: str) -> dict[str, Any]:
-        """A training's result, on disk where the child would have left it."""
+        """A training's result, on disk where the device process would have left it."""
         out = Path(request["out"])
         out.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(b"weights")

@@ -111,30 +111,30 @@ class Server:
             else None
         )
 
-    def child(self) -> int | None:
-        nursery = self.nursery()
+    def device_process(self) -> int | None:
+        parent = self.fork_server()
         return (
-            next(iter(children(nursery, "fluxbooth.engine.fork_server")), None) if nursery else None
+            next(iter(children(parent, "fluxbooth.engine.fork_server")), None) if parent else None
         )
 
-    def nursery(self) -> int | None:
+    def fork_server(self) -> int | None:
         engine = self.engine()
         return (
             next(iter(children(engine, "fluxbooth.engine.fork_server")), None) if engine else None
         )
 
     def kill(self, what: str) -> None:
-        """SIGKILL to the "child", the "engine", the "api" or "all" of them; a server without
-        its API is started again."""
+        """SIGKILL to the "device process", the "engine", the "api" or "all" of them; a server
+        without its API is started again."""
         assert self.process is not None
-        api, engine, child = self.process.pid, self.engine(), self.child()
-        # of all, the engine first: it must not see its child die, and the kernel may be faster with
-        # that than we are
+        api, engine, process = self.process.pid, self.engine(), self.device_process()
+        # of all, the engine first: it must not see its device process die, and the kernel may be
+        # faster with that than we are
         for pid in {
-            "child": [child],
+            "device process": [process],
             "engine": [engine],
             "api": [api],
-            "all": [engine, child, api],
+            "all": [engine, process, api],
         }[what]:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):

@@ -156,8 +156,8 @@ def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelle
     api.expect(page.locator("#curve svg")).to_be_visible(timeout=LONG)
     before = step.get_attribute("value")
     api.expect(step).not_to_have_attribute("value", before or "", timeout=LONG)  # without a reload
-    own_server.kill("child")
-    until(lambda: own_server.child(), "another child works")
+    own_server.kill("device process")
+    until(lambda: own_server.device_process(), "another process works")
     api.expect(page.locator("#training")).to_be_visible()
     page.get_by_text("Cancel the training").click()
     page.get_by_role("button", name="Yes, cancel").click()

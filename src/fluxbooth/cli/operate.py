@@ -18,6 +18,7 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import backups, opening
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db import database as db
 from fluxbooth.service.db.tables import Account, ApiKey
@@ -144,11 +145,7 @@ def import_lora(options: argparse.Namespace) -> Json:
         with database.write() as session:
             account = _account(session, options.account)
             tune = tunes.create(
-                session,
-                settings,
-                store,
-                jobs,
-                account,
+                Context(session, account, settings, store, jobs),
                 form,
                 [],
                 lora_file=_File(copy, source.name),

@@ -29,6 +29,7 @@ from fluxbooth.client.types import (
     Resource,
     Tune,
     bracketed,
+    is_list,
     refused,
 )
 from fluxbooth.errors import FluxboothError, InputError
@@ -243,7 +244,7 @@ class Client:
             rows = self.ask(
                 "GET", path, params=asked if before is None else {**asked, "before_id": before}
             )
-            found = [kind.read(row) for row in rows] if isinstance(rows, list) else []
+            found = [kind.read(row) for row in rows] if is_list(rows) else []
             # a server that does not know before_id
             fresh = [row for row in found if before is None or row.id < before]
             yield from fresh[:left]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from fluxbooth.errors import FluxboothError
 from fluxbooth.prompts.language import trigger_words
@@ -54,7 +54,7 @@ class Resource:
     def read(cls, row: Any) -> Self:
         """Raises ApiError for what is no such object."""
         if (
-            not isinstance(row, dict)
+            not is_object(row)
             or not isinstance(row.get("id"), int)
             or any(name not in row for name in cls.REQUIRED)
         ):
@@ -185,7 +185,7 @@ class Pack(Resource):
 
     @classmethod
     def fields(cls, row: Json) -> Json:
-        classes = row.get("costs") or row.get("cost_mc_hash") or {}
+        classes: Json = row.get("costs") or row.get("cost_mc_hash") or {}
         return {
             "id": row["id"],
             "slug": row.get("slug"),
@@ -194,16 +194,26 @@ class Pack(Resource):
         }
 
 
+def is_object(value: Any) -> TypeGuard[Json]:
+    """Whether what JSON held is an object."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    """Whether a value is what JSON writes as a list."""
+    return isinstance(value, list | tuple)
+
+
 def refused(status: int, body: Any, url: str) -> ApiError:
     """An answer that is no success as one sentence, from whichever of the known shapes the
     server uses."""
-    known = body if isinstance(body, dict) else {}
+    known = body if is_object(body) else {}
     shown = {
         k: v for k, v in known.items() if k not in ("error", "message", "base", "errors", "status")
     }
-    fields = {str(k): [str(item) for item in v] for k, v in shown.items() if isinstance(v, list)}
+    fields = {str(k): [str(item) for item in v] for k, v in shown.items() if is_list(v)}
     base = known.get("base") or known.get("errors")
-    listed = ", ".join(map(str, base)) if isinstance(base, list) else ""
+    listed = ", ".join(map(str, base)) if is_list(base) else ""
     told = ", ".join(
         f"{name} {message}" for name, messages in fields.items() for message in messages
     )
@@ -226,11 +236,11 @@ def refused(status: int, body: Any, url: str) -> ApiError:
 def bracketed(key: str, value: Any) -> dict[str, Any]:
     """Nested values as the fields of a form: `tune[title]`, `tune[ids][]`,
     `tune[prompts_attributes][0][text]`."""
-    if isinstance(value, dict):
+    if is_object(value):
         pairs = [(f"{key}[{name}]", inner) for name, inner in value.items()]
-    elif isinstance(value, list | tuple) and any(isinstance(inner, dict) for inner in value):
+    elif is_list(value) and any(is_object(inner) for inner in value):
         pairs = [(f"{key}[{number}]", inner) for number, inner in enumerate(value)]
-    elif isinstance(value, list | tuple):
+    elif is_list(value):
         return {f"{key}[]": [_text(inner) for inner in value]}
     else:
         return {} if value is None else {key: _text(value)}

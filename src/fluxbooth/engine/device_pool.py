@@ -1,8 +1,8 @@
-"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and
-cancels. It notices when one dies, and when one falls silent.
+"""The engine's side of the pipes to its device processes (`device_process.py`), one for each
+device: it hands them work, cancels it, and notices when one dies or falls silent.
 
-A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next
-child is there at once.
+A fork server (`fork_server.py`) lies in between where there can be one, so that after a death the
+next device process is there at once.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from fluxbooth.events import DeviceEvent
 from fluxbooth.specs import lora_and_weight
 from fluxbooth.types import Json
 
-NURSERY, RUNNER = "fluxbooth.engine.fork_server", "fluxbooth.engine.device_process"
+FORK_SERVER, DEVICE_PROCESS = "fluxbooth.engine.fork_server", "fluxbooth.engine.device_process"
 NONE = 0  # the number of no work
 OnEvent = Callable[[DeviceEvent], Awaitable[None]]
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
 
 
 class DeviceProcessDied(Exception):
-    """The child ended in the middle of its work: out of memory, killed, or a fault of a library."""
+    """The device process ended in the middle of its work: out of memory, killed, or a fault of a
+    library."""
 
 
 class ForkServerDied(Exception):
-    """The nursery was killed, and with it the child in the middle of its work, which had no
-    part in that."""
+    """The fork server was killed, and with it the device process in the middle of its work, which
+    had no part in that."""
 
 
 class Refused(FluxboothError):
@@ -57,7 +58,7 @@ class Device:
         self.base, self.loras = "", frozenset[str]()  # what lies in its memory
         self.process: subprocess.Popen[bytes] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # where work is waited for
-        self.pid: int | None = None  # of the child itself
+        self.pid: int | None = None  # of the device process itself
         self.replies = asyncio.Queue[Json]()
         self.numbers, self.current, self.busy = itertools.count(1), NONE, asyncio.Lock()
         self.stopping, self.stopped = False, asyncio.Event()
@@ -68,7 +69,7 @@ class Device:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
         returns once the engine stops.
 
-        Raises Refused with the child's sentence; ChildDied; NurseryDied.
+        Raises Refused with the device process's sentence; DeviceProcessDied; ForkServerDied.
         """
         async with self.busy:
             self.start()
@@ -97,7 +98,7 @@ class Device:
                 self.current = NONE
 
     async def _watch(self, wanted: Callable[[], bool]) -> None:
-        """Cancels the work once nobody wants it, and kills a child that does not listen."""
+        """Cancels the work once nobody wants it, and kills a process that does not listen."""
         while await asyncio.to_thread(wanted):
             await asyncio.sleep(LOOK_EVERY)
         pid = self.pid
@@ -107,7 +108,7 @@ class Device:
             self.kill()
 
     def kill(self) -> None:
-        """Without warning. Another is born for the next work."""
+        """Without warning. Another is started for the next work."""
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
@@ -132,7 +133,7 @@ class Device:
         if self.process is not None and self.process.poll() is None:
             return
         self.process = subprocess.Popen(
-            [sys.executable, "-m", NURSERY if sys.platform == "linux" else RUNNER],
+            [sys.executable, "-m", FORK_SERVER if sys.platform == "linux" else DEVICE_PROCESS],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -160,8 +161,8 @@ class Device:
                 continue
             if "alive" in reply:
                 continue
-            if "born" in reply:
-                self.pid = reply["born"]
+            if "started" in reply:
+                self.pid = reply["started"]
                 continue
             if "died" in reply:
                 self.pid = None
@@ -174,21 +175,24 @@ class Device:
                 process, DeviceProcessDied, f"it was silent for {silence.seconds:.0f} s"
             )
         else:
-            # who is killed here is not who does the work, where there is a nursery; one that cannot
-            # start is a fault that must be told
+            # where there is a fork server, who is killed here is not who does the work; one that
+            # cannot start is a fault that must be told
             killed = sys.platform == "linux" and code < 0
             self._hear_death(
                 process, ForkServerDied if killed else DeviceProcessDied, f"exit code {code}"
             )
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
-        """The thread that kills a process and its child once there is something to be heard
+        """The thread that kills a process and its own once there is something to be heard
         from them, and is not."""
         while process.poll() is None:
-            # a nursery without a child says nothing
+            # a fork server without a device process says nothing
             if silence.look(expected=self.pid is not None or self.current != NONE):
                 log.write(
-                    "child silent", pid=self.pid, seconds=round(silence.seconds), then="killed"
+                    "device process silent",
+                    pid=self.pid,
+                    seconds=round(silence.seconds),
+                    then="killed",
                 )
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -205,11 +209,11 @@ class Device:
 
 
 class DevicePool:
-    """A child for each device. Work goes to one that is free: rather to one that has its base in
-    memory, and of these to one that wore its LoRAs last.
+    """A process for each device. Work goes to one that is free: rather to one that has its base in
+    memory, and of these to one that used its LoRAs last.
 
     What is `fast`, a trial on nano, waits for no training: where no device is free for it, another
-    child does it on the CPU.
+    process does it on the CPU.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -219,40 +223,40 @@ class DevicePool:
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
 
     def start(self) -> None:
-        for child in self.all:
-            child.start()
+        for device in self.all:
+            device.start()
 
     async def run(
         self, request: Json, wanted: Callable[[], bool], on_event: OnEvent
     ) -> Json | None:
-        """As `Child.run`; waits while every device is at work."""
+        """As `Device.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()
         if request.get("fast") and (
-            self.free.locked() or not any(self._has_room(child, request) for child in self.idle)
+            self.free.locked() or not any(self._has_room(device, request) for device in self.idle)
         ):
             return await self.spare.run(request, wanted, on_event)
         async with self.free:
-            child = self.pick(request)
-            self.idle.remove(child)
+            device = self.pick(request)
+            self.idle.remove(device)
             try:
-                return await child.run(request, wanted, on_event)
+                return await device.run(request, wanted, on_event)
             finally:
-                self.idle.append(child)
+                self.idle.append(device)
 
     def pick(self, request: Json) -> Device:
         base, loras = needs(request)
         return max(
             self.idle,
-            key=lambda child: (child.base == base, not child.base, len(child.loras & loras)),
+            key=lambda device: (device.base == base, not device.base, len(device.loras & loras)),
         )
 
-    def _has_room(self, child: Device, request: Json) -> bool:
-        """Whether no other base would have to leave a child's memory, to be read again after a
+    def _has_room(self, device: Device, request: Json) -> bool:
+        """Whether no other base would have to leave a device's memory, to be read again after a
         trial."""
-        return child.base in ("", needs(request)[0])
+        return device.base in ("", needs(request)[0])
 
     async def stop(self) -> None:
-        await asyncio.gather(*(child.stop() for child in (*self.all, self.spare)))
+        await asyncio.gather(*(device.stop() for device in (*self.all, self.spare)))
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:
@@ -264,8 +268,8 @@ def needs(request: Json) -> tuple[str, frozenset[str]]:
 
 
 def environments(devices: Sequence[str]) -> list[dict[str, str]]:
-    """What a child of each device is told: which GPU it sees, or how many of the cores are its own.
-    One device without a name is whatever torch finds first.
+    """What the process of each device is told: which GPU it sees, or how many of the cores are its
+    own. One device without a name is whatever torch finds first.
     """
     cores = devices.count("cpu")
     threads = (

@@ -1,5 +1,5 @@
-"""The child that owns a base: work in over a pipe, progress and files out. The only door from the
-service to the tensors.
+"""The process of a device, which owns a base: work in over a pipe, progress and files out. The only
+door from the service to the tensors.
 
 One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out":
 DIR}`, `{"id": 8, "work": "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`.
@@ -20,7 +20,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -93,7 +93,7 @@ class DeviceProcess:
                 )
 
     @contextlib.contextmanager
-    def _interruptible(self, number: int) -> Iterator[None]:
+    def _interruptible(self, number: int) -> Generator[None, None, None]:
         self.current = number
         try:
             yield
@@ -174,7 +174,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
             for path in request.get("soon", ()):
-                with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
+                with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
                     cache.expect(path, family)
         tell(events.to_json(event, lambda pictures: [written(p, rows, out) for p in pictures]))
 

@@ -1,9 +1,9 @@
-"""Where children are born: a process that has imported everything, which takes seconds, and forks a
-child, which takes none.
+"""The fork server of a device: a process that has imported everything, which takes seconds, and
+forks a device process, which takes none.
 
-Stands between the engine and `runner.py`, on the same two pipes, and adds two lines to what the
-child says: `{"born": PID}` and `{"died": EXIT}`. A child is forked when there is something for it
-to read. Linux only: elsewhere libraries do not bear a fork.
+Stands between the engine and `device_process.py`, on the same two pipes, and adds two lines to what
+the latter says: `{"started": PID}` and `{"died": EXIT}`. A device process is forked when there is
+something for it to read. Linux only: elsewhere libraries do not bear a fork.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     replies = device_process.pipe()
     for name in NEEDED:
         importlib.import_module(name)
-    # what lies here now is shared with every child for as long as nobody counts it again
+    # what lies here now is shared with every device process as long as nobody counts it again
     gc.freeze()
     os.environ[PARENT] = str(os.getpid())
     while True:
@@ -39,17 +39,17 @@ def main() -> None:
         status = _life(replies)
         if status == 0:  # it has read the end of the pipe
             return
-        # the child may have died in the middle of a line
+        # the device process may have died in the middle of a line
         replies.write("\n" + json.dumps({"died": status}) + "\n")
         replies.flush()
 
 
 def _life(replies: TextIO) -> int:
-    """Forks a child and returns its exit status, negative for a signal."""
+    """Forks a device process and returns its exit status, negative for a signal."""
     pid = os.fork()
     if pid == 0:
         _begin(replies)
-    replies.write(json.dumps({"born": pid}) + "\n")
+    replies.write(json.dumps({"started": pid}) + "\n")
     replies.flush()
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -59,7 +59,8 @@ def _begin(replies: TextIO) -> None:
 
     # a library that looked for a GPU while it was imported has spoilt it for forks: begin anew, at
     # the cost of the seconds
-    if torch.cuda._is_in_bad_fork():
+    # (torch has no public name for that)
+    if torch.cuda._is_in_bad_fork():  # pyright: ignore[reportPrivateUsage]
         os.dup2(replies.fileno(), sys.stdout.fileno())
         os.execv(sys.executable, [sys.executable, "-m", "fluxbooth.engine.device_process"])
     device_process.work(replies)

@@ -1,5 +1,5 @@
-"""The host's engine process: takes jobs, keeps a child for each device, writes rows. Never imports
-torch.
+"""The host's engine process: takes jobs, keeps a process for each device, writes rows. Never
+imports torch.
 
 Jobs are DBOS workflows, so that what was taken is taken up again after any kill. There is one
 engine per data folder, held by a file lock; it dies with the server that started it. SIGTERM lets a
@@ -49,8 +49,8 @@ LONGEST_PAUSE = 30.0  # seconds between two tries to write
 TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
 # tunes and prompts whose pictures are fetched at once, of an account and in all
 FETCHES, ALL_FETCHES = 2, 64
-# how often a job may be taken up again after the engine was killed; children that die are counted
-# apart
+# how often a job may be taken up again after the engine was killed; device processes that die are
+# counted apart
 RECOVERIES = 1000
 
 
@@ -60,7 +60,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         secret = accounts.pepper(settings.data)
         self.settings = settings
-        self.children = DevicePool(settings.device_list or hardware.gpus() or [""])
+        self.devices = DevicePool(settings.device_list or hardware.gpus() or [""])
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
         self.results = Transitions(
             settings, database.Database(settings.database_url), Store(settings.data), self.jobs
@@ -93,7 +93,7 @@ class Engine:
                 except OperationalError as fault:  # the training itself goes on
                     log.error(fault)
 
-        return await self.children.run(request, lambda: self.results.tune_wanted(number), on_event)
+        return await self.devices.run(request, lambda: self.results.tune_wanted(number), on_event)
 
     async def draw(self, number: int) -> Json | None:
         request = await retry_write(self.results.begin_drawing, number)
@@ -108,9 +108,7 @@ class Engine:
                 except OperationalError as fault:  # they come with the result, too
                     log.error(fault)
 
-        return await self.children.run(
-            request, lambda: self.results.prompt_wanted(number), on_event
-        )
+        return await self.devices.run(request, lambda: self.results.prompt_wanted(number), on_event)
 
     async def fetch_photos(self, number: int) -> Json:
         await retry_write(fetching.photos, self.results, number, self.rules)
@@ -198,7 +196,7 @@ async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
 
 
 async def run_with_retries(number: int, work: str) -> Json:
-    """The outcome of a job, tried again when the child dies on it, but not for ever."""
+    """The outcome of a job, tried again when the device process dies on it, but not for ever."""
     while True:
         answer = await recorded(number, work)
         if answer["outcome"] != "died":
@@ -246,10 +244,10 @@ async def attempt(number: int, work: str) -> Json:
         deaths = await retry_write(
             engine.results.count_crash, Tune if work == "train" else Prompt, number
         )
-        log.write("child died", how=str(error), deaths=deaths, most=MOST_DEATHS)
+        log.write("device process died", how=str(error), deaths=deaths, most=MOST_DEATHS)
         return {"outcome": "died", "deaths": deaths}
     except ForkServerDied as error:  # no fault of this job, which is not counted as one
-        log.write("nursery died", how=str(error))
+        log.write("fork server died", how=str(error))
         return {"outcome": "died", "deaths": 0}
     return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
 
@@ -302,7 +300,7 @@ def main() -> None:
     except FluxboothError as error:
         print(f"fluxbooth: {error}", file=sys.stderr)
         sys.exit(REFUSED)
-    engine.children.start()  # they take longer to start than all that follows
+    engine.devices.start()  # they take longer to start than all that follows
     DBOS(
         config={
             "name": "fluxbooth",
@@ -318,13 +316,17 @@ def main() -> None:
     )
     sweep(engine.results)
     stop = threading.Event()
+
+    def leave(*_: object) -> None:
+        stop.set()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+        signal.signal(name, leave)
     DBOS.launch()
     for name in (DEVICE, FAST):
         DBOS.register_queue(
             name,
-            worker_concurrency=len(engine.children.all),
+            worker_concurrency=len(engine.devices.all),
             polling_interval_sec=0.2,
             on_conflict="always_update",
         )
@@ -344,8 +346,8 @@ def main() -> None:
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     while not stop.wait(SWEEP_EVERY):
         sweep(engine.results)
-    if engine.children.loop is not None:
-        asyncio.run_coroutine_threadsafe(engine.children.stop(), engine.children.loop).result()
+    if engine.devices.loop is not None:
+        asyncio.run_coroutine_threadsafe(engine.devices.stop(), engine.devices.loop).result()
     held.close()
     os._exit(0)  # the job under way stays taken: the next engine goes on with it
 

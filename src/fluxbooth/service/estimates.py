@@ -68,13 +68,8 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
             .order_by(Tune.id.desc())
         )
         ahead = (Tune.branch == "fast") == fast  # trials have a queue of their own
-        waits = (
-            Tune.trained_at.is_(None),
-            Tune.failed_at.is_(None),
-            Tune.deleted_at.is_(None),
-            ahead,
-        )
-        waiting = session.scalar(select(func.count()).select_from(Tune).where(*waits)) or 0
+        waits = select(func.count()).select_from(Tune).where(Tune.is_open, ahead)
+        waiting = session.scalar(waits) or 0
     speed = (last or {}).get("steps_per_second")
     step = (
         1 / speed
@@ -117,8 +112,8 @@ def drawing_plan(
         seconds = guesses.guessed_drawing(
             GenerateSpec.read(spec), prices.pixels(spec), _device(settings)
         )
-    waits = (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued)
-    waiting = session.scalar(select(func.count()).select_from(Prompt).where(*waits)) or 0
+    waits = select(func.count()).select_from(Prompt).where(Prompt.is_open, Prompt.enqueued)
+    waiting = session.scalar(waits) or 0
     return DrawingPlan(
         form.num_images, seconds, measured, waiting, prompts.cost(settings, form, tune_id, used)
     )

@@ -40,24 +40,13 @@ class Overview:
 
 
 def overview(session: Session, settings: Settings) -> Overview:
-    open_tune = Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None)
-    begun = (
-        session.scalar(
-            select(func.count()).where(*open_tune, Tune.started_training_at.is_not(None))
+    begun, waiting, prompts = (
+        session.scalar(select(func.count()).where(*which)) or 0
+        for which in (
+            (Tune.is_open, Tune.started_training_at.is_not(None)),
+            (Tune.is_open, Tune.started_training_at.is_(None)),
+            (Prompt.is_open, Prompt.enqueued),
         )
-        or 0
-    )
-    waiting = (
-        session.scalar(select(func.count()).where(*open_tune, Tune.started_training_at.is_(None)))
-        or 0
-    )
-    prompts = (
-        session.scalar(
-            select(func.count()).where(
-                Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None), Prompt.enqueued
-            )
-        )
-        or 0
     )
     disk = shutil.disk_usage(settings.data)
     return Overview(

@@ -81,7 +81,7 @@ class Transitions:
                 self.jobs.train(session, tune)
 
     def begin_training(self, number: int) -> Json | None:
-        """The request to the child, or None if nobody waits for it any more."""
+        """The request to the device process, or None if nobody waits for it any more."""
         with self.db.write() as session:
             tune = _open_tune(session, number)
             if tune is None:
@@ -203,7 +203,7 @@ class Transitions:
                 self.jobs.prompt(session, prompt)
 
     def begin_drawing(self, number: int) -> Json | None:
-        """The request to the child, or None if nobody waits for it any more.
+        """The request to the device process, or None if nobody waits for it any more.
 
         What an attempt that died had drawn is forgotten.
         """
@@ -252,8 +252,8 @@ class Transitions:
             self.jobs.callback(session, prompt=prompt)
 
     def reset_crashes(self, number: int) -> None:
-        """A training has a new checkpoint: the children that died before it are forgiven, for
-        it did not die of its own work."""
+        """A training has a new checkpoint: the deaths before it no longer count, for it did not
+        die of its own work."""
         with self.db.write() as session:
             if (tune := _open_tune(session, number)) and tune.deaths:
                 tune.deaths = 0
@@ -286,7 +286,7 @@ class Transitions:
             )
 
     def count_crash(self, kind: type[Tune] | type[Prompt], number: int) -> int:
-        """Counts one more child that died on a job; how many have since it got further."""
+        """Counts one more device process that died on a job; how many have since it got further."""
         with self.db.write() as session:
             row = session.get(kind, number)
             if row is None:  # deleted with its account
@@ -333,8 +333,8 @@ class Transitions:
         return reasons.told(reason, names | bases, self.settings.data)
 
     def tidy(self, kind: type[Tune] | type[Prompt], number: int) -> None:
-        """Removes what a job that is over leaves: its work folder, and all that a child still
-        wrote of a row that was deleted."""
+        """Removes what a job that is over leaves: its work folder, and all that a device
+        process still wrote of a row that was deleted."""
         with self.db.read() as session:
             row = session.get(kind, number)
             if row is not None and row.deleted_at is None:
@@ -370,19 +370,19 @@ class Transitions:
             self.jobs.settle(session, tune.account_id)
 
     def _work(self, row: Tune | Prompt) -> Path:
-        """Where the child works."""
+        """Where the device process works."""
         return self.store.path(f"{row.folder}/{inventory.WORK}")
 
 
 def _open_tune(session: Session, number: int) -> Tune | None:
-    """The tune if its training is still wanted: not trained, failed, cancelled or deleted."""
+    """The tune if its training is still wanted."""
     tune = session.get(Tune, number)
-    return tune if tune and not (tune.trained_at or tune.failed_at or tune.deleted_at) else None
+    return tune if tune and tune.is_open else None
 
 
 def _open_prompt(session: Session, number: int) -> Prompt | None:
     prompt = session.get(Prompt, number)
-    return prompt if prompt and not (prompt.trained_at or prompt.deleted_at) else None
+    return prompt if prompt and prompt.is_open else None
 
 
 def _next_prompt(session: Session, number: int) -> Prompt | None:

@@ -20,20 +20,9 @@ TRY_AGAIN = 30  # seconds
 
 def waiting(session: Session, account_id: int) -> int:
     """Trainings and prompts that are accepted and not over."""
-    tunes = (
-        Tune.account_id == account_id,
-        Tune.trained_at.is_(None),
-        Tune.failed_at.is_(None),
-        Tune.deleted_at.is_(None),
-    )
-    prompts = (
-        Prompt.account_id == account_id,
-        Prompt.trained_at.is_(None),
-        Prompt.deleted_at.is_(None),
-    )
     return sum(
-        session.scalar(select(func.count()).select_from(row).where(*of)) or 0
-        for row, of in ((Tune, tunes), (Prompt, prompts))
+        session.scalar(select(func.count()).where(kind.account_id == account_id, kind.is_open)) or 0
+        for kind in (Tune, Prompt)
     )
 
 

@@ -14,14 +14,17 @@ from typing import Any, ClassVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    ColumnElement,
     ForeignKey,
     Index,
     String,
     Text,
     UniqueConstraint,
+    and_,
     false,
     text,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from fluxbooth.service.db.columns import Filed, Id, Utc, now
@@ -29,6 +32,7 @@ from fluxbooth.types import Json
 
 FIRST_TUNE = 5_000_000  # above the ids of public bases, which clients send as numbers
 FIRST_TEMPLATE = 1_000_000_000  # above the ids of prompts, which templates made of them keep
+# `Tune.is_open` and `Prompt.is_open` in the words of their indexes
 OPEN_TUNE = text("trained_at IS NULL AND failed_at IS NULL AND deleted_at IS NULL")
 OPEN_PROMPT = text("trained_at IS NULL AND deleted_at IS NULL")
 ENDED = text("kind IN ('capture', 'refund')")
@@ -132,7 +136,7 @@ class Tune(Filed, Row):
     lora_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # held when it was accepted
     cost_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    deaths: Mapped[int] = mapped_column(default=0)  # children that died on it
+    deaths: Mapped[int] = mapped_column(default=0)  # device processes that died on it
     progress: Mapped[Json] = mapped_column(default=dict)
     # sentences about its photos and training
     warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
@@ -146,6 +150,16 @@ class Tune(Filed, Row):
     expires_at: Mapped[datetime.datetime | None]
     deleted_at: Mapped[datetime.datetime | None]
     photos: Mapped[list[Photo]] = relationship(order_by="Photo.id")
+
+    @hybrid_property
+    def is_open(self) -> bool:
+        """Whether its training is wanted and not over."""
+        return not (self.trained_at or self.failed_at or self.deleted_at)
+
+    @is_open.inplace.expression
+    @classmethod
+    def _is_open(cls) -> ColumnElement[bool]:
+        return and_(cls.trained_at.is_(None), cls.failed_at.is_(None), cls.deleted_at.is_(None))
 
     @property
     def job(self) -> str:
@@ -206,6 +220,16 @@ class Prompt(Filed, Row):
     deleted_at: Mapped[datetime.datetime | None]
     images: Mapped[list[Image]] = relationship(order_by="Image.id")
     uses: Mapped[list[Use]] = relationship(order_by="Use.position")
+
+    @hybrid_property
+    def is_open(self) -> bool:
+        """Whether its pictures are wanted and not drawn; it may still wait for a tune."""
+        return not (self.trained_at or self.deleted_at)
+
+    @is_open.inplace.expression
+    @classmethod
+    def _is_open(cls) -> ColumnElement[bool]:
+        return and_(cls.trained_at.is_(None), cls.deleted_at.is_(None))
 
     @property
     def job(self) -> str:

@@ -19,7 +19,7 @@ from fluxbooth.service.prompts import input_images
 
 Which = ColumnElement[bool]
 START = "start.safetensors"  # what a training goes on from, until it is done
-WORK = "work"  # folder of a child that trains or draws
+WORK = "work"  # folder of the device process that trains or draws
 CAPTION, THUMB = ".txt", ".thumb.webp"  # endings of what lies beside a file and goes with it
 
 

@@ -49,29 +49,19 @@ def is_fast(row: Tune | Prompt) -> bool:
 def _waiting(session: Session, row: Tune | Prompt) -> int:
     """Other jobs of its kind that the account has in the same queue."""
     if isinstance(row, Tune):
-        is_open = (
-            Tune.trained_at.is_(None),
-            Tune.failed_at.is_(None),
-            Tune.deleted_at.is_(None),
-            Tune.started_training_at.is_(None),
-        )
+        waits = Tune.is_open, Tune.started_training_at.is_(None)
         alike = (Tune.branch == "fast") == is_fast(row)
         query = (
             select(func.count())
             .select_from(Tune)
-            .where(Tune.account_id == row.account_id, Tune.id != row.id, alike, *is_open)
+            .where(Tune.account_id == row.account_id, Tune.id != row.id, alike, *waits)
         )
     else:
-        is_open = (
-            Prompt.trained_at.is_(None),
-            Prompt.deleted_at.is_(None),
-            Prompt.started_training_at.is_(None),
-            Prompt.enqueued,
-        )
+        waits = Prompt.is_open, Prompt.started_training_at.is_(None), Prompt.enqueued
         alike = Prompt.uses.any(Use.tune.has(branch="fast")) == is_fast(row)
         query = (
             select(func.count())
             .select_from(Prompt)
-            .where(Prompt.account_id == row.account_id, Prompt.id != row.id, alike, *is_open)
+            .where(Prompt.account_id == row.account_id, Prompt.id != row.id, alike, *waits)
         )
     return session.scalar(query) or 0

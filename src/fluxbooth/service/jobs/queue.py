@@ -126,9 +126,7 @@ class JobEngine:
         """
         # two that end at the same time must not both see the other one open
         session.get(Account, account_id, with_for_update=True)
-        is_open = select(Prompt.id).where(
-            Prompt.order_id == Order.id, Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)
-        )
+        is_open = select(Prompt.id).where(Prompt.order_id == Order.id, Prompt.is_open)
         untold = (
             select(Callback.id)
             .join(Prompt, Prompt.id == Callback.prompt_id)

@@ -12,15 +12,14 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, Tune, now
 from fluxbooth.service.errors import Faults, Invalid, NotFound
-from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import Settings
@@ -135,42 +134,23 @@ def templates(session: Session, pack: Pack) -> Sequence[Template]:
     return session.scalars(kept.order_by(Template.position, Template.id)).all()
 
 
-def train(
-    session: Session,
-    settings: Settings,
-    store: Store,
-    jobs: JobEngine,
-    account: Account,
-    pack: Pack,
-    values: Json,
-    uploads: Sequence[tunes.Upload],
-) -> Tune:
+def train(context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]) -> Tune:
     """Trains a tune as the pack says, and draws the pack's templates of its class with it."""
-    form, run, chosen = _training(session, settings, account, pack, values, uploads)
-    tune = tunes.create(session, settings, store, jobs, account, form, uploads)
-    _draw(session, settings, jobs, account, pack, run, [(tune, chosen)])
+    form, run, chosen = _training(context, pack, values, uploads)
+    tune = tunes.create(context, form, uploads)
+    _draw(context, pack, run, [(tune, chosen)])
     return tune
 
 
 def check_training(
-    session: Session,
-    settings: Settings,
-    account: Account,
-    pack: Pack,
-    values: Json,
-    uploads: Sequence[tunes.Upload],
+    context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
 ) -> None:
     """Refuses what `train` would refuse, as far as this can be told before pictures are decoded."""
-    _training(session, settings, account, pack, values, uploads)
+    _training(context, pack, values, uploads)
 
 
 def _training(
-    session: Session,
-    settings: Settings,
-    account: Account,
-    pack: Pack,
-    values: Json,
-    uploads: Sequence[tunes.Upload],
+    context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
 ) -> tuple[TuneForm, PackRun, list[Template]]:
     """The tune that a pack asks for, how it is run, and the templates of its class.
 
@@ -187,37 +167,29 @@ def _training(
     run = PackRun.lenient(values)
     faults, chosen = Faults(run.wrong), list[Template]()
     with faults.gathered():
-        tunes.check(session, settings, account, form, uploads)
+        tunes.check(context, form, uploads)
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
             chosen = _chosen(
-                session, pack, run, class_word(checks.token_of(form), form.name), "name"
+                context.session, pack, run, class_word(checks.token_of(form), form.name), "name"
             )
     faults.tell()
     return form, run, chosen
 
 
-def draw(
-    session: Session,
-    settings: Settings,
-    jobs: JobEngine,
-    account: Account,
-    pack: Pack,
-    values: Json,
-) -> models.PackDrawn:
+def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
     """Draws the pack's templates with tunes of the account, each of its class."""
-    run = PackRun.read(values)
-    mine = []
+    session, run, mine = context.session, PackRun.read(values), list[Tune]()
     for number in run.tune_ids:
         try:
-            mine.append(tunes.get(session, account, number))
+            mine.append(tunes.get(session, context.account, number))
         except NotFound:
             raise Invalid({"tune_ids": [f"{number} is no tune of yours"]}) from None
     work = [
         (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
         for tune in mine
     ]
-    order, made = _draw(session, settings, jobs, account, pack, run, work)
+    order, made = _draw(context, pack, run, work)
     shown: models.Order = {
         "id": order.id,
         "tune_ids": run.tune_ids,
@@ -346,19 +318,17 @@ def _cost(settings: Settings, pack: Pack, template: Template) -> int:
 
 
 def _draw(
-    session: Session,
-    settings: Settings,
-    jobs: JobEngine,
-    account: Account,
+    context: Context,
     pack: Pack,
     run: PackRun,
     work: Sequence[tuple[Tune, Sequence[Template]]],
 ) -> tuple[Order, list[Prompt]]:
-    callbacks.check_address(settings, run.prompts_callback, "prompts_callback")
+    session = context.session
+    callbacks.check_address(context.settings, run.prompts_callback, "prompts_callback")
     changes = {
         name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
     }
-    order = Order(account_id=account.id, pack_id=pack.id)
+    order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
     made = []
@@ -372,9 +342,7 @@ def _draw(
                 "text": text,
                 "lora_scale": weight,
             }
-            prompt = prompts.create(
-                session, settings, jobs, account, PromptForm.lenient(values), target=tune.id
-            )
+            prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
             # else it is a repeated prompt of an account that wants those answered by the first
             if prompt.order_id is None:
                 prompt.base_pack_id = pack.id

@@ -19,11 +19,11 @@ from fluxbooth.prompts import language
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.responses import PROMPT_FIELDS
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
 from fluxbooth.service.errors import Faults, NotFound
-from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
@@ -42,14 +42,7 @@ SIGNATURE = (*FIELDS, "text", "callback", "num_images")
 
 
 def create(
-    session: Session,
-    settings: Settings,
-    jobs: JobEngine,
-    account: Account,
-    form: PromptForm,
-    *,
-    target: int,
-    start: Inputs | None = None,
+    context: Context, form: PromptForm, *, target: int, start: Inputs | None = None
 ) -> Prompt:
     """A new prompt on a tune: a public base, or one of the account's, whose tag is then put before
     a text that lacks it.
@@ -58,9 +51,10 @@ def create(
 
     Raises Invalid with every field that will not do, NotFound for an unknown target.
     """
-    text, tune_id = _on(session, settings, account, form, target)
+    session, account, settings = context.session, context.account, context.settings
+    text, tune_id = _on(context, form, target)
     start = start or Inputs()
-    uses = check(session, settings, account, form, text, start)
+    uses = check(context, form, text, start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
     asked = (
         form.model_dump(include=set(SIGNATURE))
@@ -94,28 +88,24 @@ def create(
         templates.attach(session, account, prompt, form.pack_id)
     if form.base_pack_id is not None:
         templates.belongs(session, account, prompt, form.base_pack_id)
-    start.keep(session, prompt, Store(settings.data))
+    start.keep(session, prompt, context.store)
     ledger.hold(session, account.id, prompt.job, prompt.cost_mc)
-    enqueue_if_due(session, jobs, prompt)
+    enqueue_if_due(session, context.jobs, prompt)
     return prompt
 
 
-def fits(
-    session: Session, settings: Settings, account: Account, form: PromptForm, *, target: int
-) -> None:
+def fits(context: Context, form: PromptForm, *, target: int) -> None:
     """Refuses a prompt for what its fields say, before its pictures are decoded.
 
     `target` is as in `create`.
     """
-    text, _ = _on(session, settings, account, form, target)
-    check(session, settings, account, form, text, Inputs())
-    quotas.check(session, settings, account)
+    text, _ = _on(context, form, target)
+    check(context, form, text, Inputs())
+    quotas.check(context.session, context.settings, context.account)
 
 
 def check(
-    session: Session,
-    settings: Settings,
-    account: Account,
+    context: Context,
     form: PromptForm,
     text: str,
     start: Inputs,
@@ -128,27 +118,25 @@ def check(
     """
     faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
     if "text" not in faults:
-        uses, wrong = _uses(session, account, text)
+        uses, wrong = _uses(context.session, context.account, text)
         triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + (
             [coming] if coming else []
         )
-        if wrong := wrong + _text_faults(settings, text, triggers):
+        if wrong := wrong + _text_faults(context.settings, text, triggers):
             faults["text"] = wrong
-    faults.add(_rules(settings, form, start))
+    faults.add(_rules(context.settings, form, start))
     faults.tell()
     return uses
 
 
-def _on(
-    session: Session, settings: Settings, account: Account, form: PromptForm, target: int
-) -> tuple[str, int]:
+def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
     """The text with the target's tag, and the base that draws it. Raises NotFound."""
     text = form.text
     if target < FIRST_TUNE:
-        if target not in settings.base_tunes:
+        if target not in context.settings.base_tunes:
             raise NotFound
         return text, target
-    own = _own(session, account, str(target))
+    own = _own(context.session, context.account, str(target))
     if own is None:
         raise NotFound
     if own.model_type == "lora" and str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
@@ -234,19 +222,12 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
     return [prompt.folder]
 
 
-def duplicate(
-    session: Session,
-    settings: Settings,
-    jobs: JobEngine,
-    account: Account,
-    number: int,
-    changes: dict[str, Any],
-) -> Prompt:
+def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:
     """A new prompt like another one but for `changes`.
 
     A new text without tags of its own is drawn with the tunes of the old one.
     """
-    old = get(session, account, number)
+    old = get(context.session, context.account, number)
     values = {
         **old.fields,
         "text": old.text,
@@ -256,16 +237,8 @@ def duplicate(
     }
     if isinstance(text := values["text"], str) and text.strip() and not TAG.search(text):
         values["text"] = "".join(f"{tag[0]} " for tag in TAG.finditer(old.text)) + text
-    start = input_images.copied(old, Store(settings.data))
-    return create(
-        session,
-        settings,
-        jobs,
-        account,
-        PromptForm.lenient(values),
-        target=old.tune_id,
-        start=start,
-    )
+    start = input_images.copied(old, context.store)
+    return create(context, PromptForm.lenient(values), target=old.tune_id, start=start)
 
 
 def drawn_text(prompt: Prompt) -> str:

@@ -18,10 +18,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import language
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, ThemeForm
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.themes import theme_writer
@@ -92,20 +92,13 @@ def write(settings: Settings, form: ThemeForm, found: Sequence[Tune]) -> list[Wr
         return list(pool.map(lambda tune: _written(settings, form.theme, tune), found))
 
 
-def create(
-    session: Session,
-    settings: Settings,
-    jobs: JobEngine,
-    account: Account,
-    form: ThemeForm,
-    texts: Sequence[Written],
-) -> None:
+def create(context: Context, form: ThemeForm, texts: Sequence[Written]) -> None:
     """The prompts of what was written."""
     for written in texts:
         for text in written.texts:
             values = {**_changes(form), "text": text, "theme": form.theme}
             prompt: Prompt = prompts.create(
-                session, settings, jobs, account, PromptForm.read(values), target=written.tune_id
+                context, PromptForm.read(values), target=written.tune_id
             )
             prompt.fields = {**prompt.fields, "theme_writer": written.writer}
 

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
-
 from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lorafile
 from fluxbooth.models import registry
 from fluxbooth.models.flux1 import layer_sizes
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
-from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
@@ -32,16 +30,14 @@ SD_BRANCHES = ("sd15", "sdxl1")
 
 
 def check(
-    session: Session,
-    settings: Settings,
-    account: Account,
+    context: Context,
     form: TuneForm,
     uploads: Sequence[Upload],
     lora_file: Upload | None = None,
 ) -> None:
     """Raises Invalid with all that will not do, what `form.wrong` holds and the nested prompts
     included; no picture is opened for it."""
-    faults = Faults(form.wrong)
+    settings, faults = context.settings, Faults(form.wrong)
     with faults.gathered():
         base_of(settings, form)
     with faults.gathered():
@@ -58,7 +54,7 @@ def check(
     for number, values in enumerate(form.prompts_attributes):
         with faults.gathered(f"prompts_attributes[{number}]"):
             nested = PromptForm.lenient(values)
-            prompts.check(session, settings, account, nested, nested.text, Inputs(), coming)
+            prompts.check(context, nested, nested.text, Inputs(), coming)
     faults.tell()
 
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from sqlalchemy.orm import Session
-
 from fluxbooth.service.accounts import quotas
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm
-from fluxbooth.service.db.tables import Account, Photo, Tune
+from fluxbooth.service.db.tables import Photo, Tune
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.specs import TrainSpec
 
@@ -25,21 +22,15 @@ def start(tune: Tune) -> str:
     return f"{tune.folder}/{inventory.START}"
 
 
-def more(
-    session: Session,
-    settings: Settings,
-    store: Store,
-    jobs: JobEngine,
-    account: Account,
-    number: int,
-    form: MoreForm,
-) -> Tune:
+def more(context: Context, number: int, form: MoreForm) -> Tune:
     """A new tune that begins with the LoRA, photos and captions of another; both stand on their own
     then.
 
     The caller holds the transaction. Raises NotFound; ServiceError for a tune that nothing can be
     added to, or without room or funds.
     """
+    session, account = context.session, context.account
+    settings, store = context.settings, context.store
     callbacks.check_address(settings, form.callback)
     old = tunes.get(session, account, number)
     if not (old.trained_at and old.lora):
@@ -85,7 +76,7 @@ def more(
     _share_photos(store, old, tune)
     store.put(store.path(old.lora), start(tune))
     tune.lora_bytes = store.size(start(tune))
-    tunes.begin(session, settings, jobs, tune, len(old.photos))
+    tunes.begin(context, tune, len(old.photos))
     return tune
 
 

@@ -15,6 +15,7 @@ from fluxbooth.photos import faces
 from fluxbooth.photos.folders import SUFFIXES, shown, some
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm, TunePatch
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
@@ -44,11 +45,7 @@ class Upload(Protocol):
 
 
 def create(
-    session: Session,
-    settings: Settings,
-    store: Store,
-    jobs: JobEngine,
-    account: Account,
+    context: Context,
     form: TuneForm,
     uploads: Sequence[Upload],
     lora_file: Upload | None = None,
@@ -62,9 +59,11 @@ def create(
     The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for
     what will not do; nothing is kept then.
     """
+    session, account = context.session, context.account
+    settings, store = context.settings, context.store
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
-    check(session, settings, account, form, uploads, lora_file)
+    check(context, form, uploads, lora_file)
     base, base_tune_id, branch = base_of(settings, form)
     pictures = pictures_of(uploads)
     face_crop = account.face_crop if form.face_crop is None else form.face_crop
@@ -113,18 +112,16 @@ def create(
     if tune.model_type == "faceid" or tune.imported:
         tune.started_training_at = tune.trained_at = now()
         tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
-        jobs.callback(session, tune=tune)
+        context.jobs.callback(session, tune=tune)
     else:
-        begin(session, settings, jobs, tune, len(pictures) + len(form.image_urls))
+        begin(context, tune, len(pictures) + len(form.image_urls))
     for values in form.prompts_attributes:
-        prompts.create(session, settings, jobs, account, PromptForm.read(values), target=tune.id)
+        prompts.create(context, PromptForm.read(values), target=tune.id)
     return tune
 
 
 def check(
-    session: Session,
-    settings: Settings,
-    account: Account,
+    context: Context,
     form: TuneForm,
     uploads: Sequence[Upload],
     lora_file: Upload | None = None,
@@ -133,9 +130,10 @@ def check(
 
     Keeps nothing.
     """
+    session, account, settings = context.session, context.account, context.settings
     if account.idempotent and _same_title(session, account, form.title):
         return
-    checks.check(session, settings, account, form, uploads, lora_file)
+    checks.check(context, form, uploads, lora_file)
     quotas.check(
         session,
         settings,
@@ -161,8 +159,9 @@ def eta(branch: str) -> datetime.datetime:
     return now() + (FAST_ETA if branch == "fast" else TRAIN_ETA)
 
 
-def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, photos: int) -> None:
+def begin(context: Context, tune: Tune, photos: int) -> None:
     """Holds the price of a tune's training on so many photos, and enqueues it."""
+    session, settings = context.session, context.settings
     tune.cost_mc = (
         0
         if tune.branch == "fast"
@@ -170,7 +169,7 @@ def begin(session: Session, settings: Settings, jobs: JobEngine, tune: Tune, pho
     )
     session.flush()
     ledger.hold(session, tune.account_id, tune.job, tune.cost_mc)
-    jobs.train(session, tune)
+    context.jobs.train(session, tune)
 
 
 def get(session: Session, account: Account, number: int) -> Tune:
@@ -274,7 +273,7 @@ def delete(
 def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> Tune:
     """Ends a training that is queued or under way; one that is over stays as it is."""
     tune = get(session, account, number)
-    if tune.trained_at is None and tune.failed_at is None:
+    if tune.is_open:
         fail(session, jobs, tune, "The training was cancelled.")
     return tune
 
@@ -285,9 +284,7 @@ def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     ledger.refund(session, tune.job)
     session.flush()
     jobs.callback(session, tune=tune)
-    open_ones = select(Prompt).where(
-        Prompt.uses.any(tune_id=tune.id), Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)
-    )
+    open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.is_open)
     waiting = session.scalars(open_ones).all()
     for prompt in waiting:
         prompt.user_error = f"Tune {tune.id} that this prompt uses failed: {reason}"

@@ -152,10 +152,6 @@ def prometheus(request: Request, services: Using) -> Response:
                 )
     with services.db.read() as session:
         waiting = [
-            session.scalar(select(func.count()).where(*open_rows)) or 0
-            for open_rows in (
-                (Tune.trained_at.is_(None), Tune.failed_at.is_(None), Tune.deleted_at.is_(None)),
-                (Prompt.trained_at.is_(None), Prompt.deleted_at.is_(None)),
-            )
+            session.scalar(select(func.count()).where(kind.is_open)) or 0 for kind in (Tune, Prompt)
         ]
     return Response(metrics.text(*waiting), media_type="text/plain; version=0.0.4")

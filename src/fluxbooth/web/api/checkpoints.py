@@ -6,6 +6,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import MoreForm
@@ -57,15 +58,8 @@ async def train_more(number: str, request: Request, services: Using, account: Ow
         form = MoreForm.read(values)
 
         def work(session: Session, owner: Account) -> models.Tune:
-            made = continuing.more(
-                session,
-                services.settings,
-                services.store,
-                services.jobs,
-                owner,
-                row_id(number),
-                form,
-            )
+            context = Context.of(services, session, owner)
+            made = continuing.more(context, row_id(number), form)
             return responses.tune(made, services.settings, services.sign)
 
         return await idempotency.answer_once(request, services, account, values, work)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import queries, responses
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import BLANK, PackForm, TuneForm
@@ -95,19 +96,18 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
 
         def fits(session: Session, owner: Account) -> None:
             packs.check_training(
-                session, services.settings, owner, packs.get(session, owner, name), values, uploads
+                Context.of(services, session, owner),
+                packs.get(session, owner, name),
+                values,
+                uploads,
             )
 
         def work(session: Session, owner: Account) -> models.Tune | models.PackDrawn:
             pack = packs.get(session, owner, name)
             if on_tunes:
-                return packs.draw(session, services.settings, services.jobs, owner, pack, values)
+                return packs.draw(Context.of(services, session, owner), pack, values)
             tune = packs.train(
-                session,
-                services.settings,
-                services.store,
-                services.jobs,
-                owner,
+                Context.of(services, session, owner),
                 pack,
                 values,
                 uploads,

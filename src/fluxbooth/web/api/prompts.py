@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import public_bases, queries, responses
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import PromptForm
@@ -69,12 +70,12 @@ async def _create_prompt(
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target),
+                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
             )
 
         def work(session: Session, owner: Account) -> models.Prompt:
             made = prompts.create(
-                session, services.settings, services.jobs, owner, form, target=target, start=start
+                Context.of(services, session, owner), form, target=target, start=start
             )
             return responses.prompt(made, services.settings, services.sign)
 
@@ -212,9 +213,7 @@ async def duplicate_prompt(
     async with requests.body(request, services, "prompt") as (values, _):
 
         def work(session: Session, owner: Account) -> models.Prompt:
-            made = prompts.duplicate(
-                session, services.settings, services.jobs, owner, row_id(number), values
-            )
+            made = prompts.duplicate(Context.of(services, session, owner), row_id(number), values)
             return responses.prompt(made, services.settings, services.sign)
 
         return await idempotency.answer_once(request, services, account, values, work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account
@@ -40,7 +41,7 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
                 {"tune_id": one.tune_id, "text": text} for one in written for text in one.texts
             ]
             return answer
-        themes.create(session, services.settings, services.jobs, owner, form, written)
+        themes.create(Context.of(services, session, owner), form, written)
         return answer
 
     return await idempotency.answer_once(

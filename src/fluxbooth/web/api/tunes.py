@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import queries, responses
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import TuneForm, TunePatch
@@ -48,18 +49,16 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 services,
                 account,
                 uploads,
-                lambda s, owner: tunes.check(s, services.settings, owner, form, uploads, lora_file),
+                lambda s, owner: tunes.check(
+                    Context.of(services, s, owner), form, uploads, lora_file
+                ),
             )
             if lora_file:
                 await asyncio.to_thread(checks.check_lora, services.settings, form, lora_file)
 
         def work(session: Session, owner: Account) -> models.Tune:
             tune = tunes.create(
-                session,
-                services.settings,
-                services.store,
-                services.jobs,
-                owner,
+                Context.of(services, session, owner),
                 form,
                 uploads,
                 lora_file,

@@ -24,7 +24,7 @@ async def answer(number: str, request: Request, services: Services, account: Acc
     def look() -> Progress:
         with services.db.read() as session:
             tune = tunes.get(session, account, row_id(number))
-            over = bool(tune.trained_at or tune.failed_at)
+            over = not tune.is_open
             shown = {
                 "id": tune.id,
                 "over": over,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.prompts import language
 from fluxbooth.service import estimates
 from fluxbooth.service.billing.ledger import dollars
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
@@ -68,7 +69,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(s, services.settings, owner, form, target=target),
+                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
             )
             made = await asyncio.to_thread(_create, services, account, values, start)
     except ServiceError as error:
@@ -96,9 +97,7 @@ def _create(services: Services, account: Account, values: Json, start: input_ima
             )
         form, target = _asked(values, "input_image" in start)
         return view_models.prompt(
-            prompts.create(
-                session, services.settings, services.jobs, account, form, target=target, start=start
-            )
+            prompts.create(Context.of(services, session, account), form, target=target, start=start)
         )
 
 

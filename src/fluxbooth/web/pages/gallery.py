@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.queries import MOST
 from fluxbooth.service.db.tables import Account, Image, Prompt
@@ -77,7 +78,7 @@ def again(prompt_id: str, request: Request, services: Using, account: Viewer) ->
     """The same once more, from another seed."""
     with services.db.write() as session:
         made = prompts.duplicate(
-            session, services.settings, services.jobs, account, row_id(prompt_id), {"seed": None}
+            Context.of(services, session, account), row_id(prompt_id), {"seed": None}
         )
         shown = view_models.prompt(made)
     return (
@@ -211,10 +212,7 @@ def vary(name: str, request: Request, services: Using, account: Viewer) -> Respo
         values = {**of.fields, "text": of.text, "seed": None, "denoising_strength": VARIED}
         start = input_images.of_file(services.store, row.key)
         made = prompts.create(
-            session,
-            services.settings,
-            services.jobs,
-            account,
+            Context.of(services, session, account),
             PromptForm.read(values),
             target=of.tune_id,
             start=start,

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.photos import faces
 from fluxbooth.service.billing.ledger import dollars
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import TuneForm
@@ -109,24 +110,23 @@ def _asked_for(
             raise ServiceError(text("new.no_photos"))
         if services.settings.consent and not asked.get("consent"):
             raise ServiceError(text("new.consent.missing"))
+        context = Context.of(services, session, owner)
         if asked.get("pack"):
             packs.check_training(
-                session,
-                services.settings,
-                owner,
+                context,
                 packs.get(session, owner, asked["pack"]),
                 values,
                 photos(),
             )
         else:
-            tunes.check(session, services.settings, owner, TuneForm.lenient(values), photos())
+            tunes.check(context, TuneForm.lenient(values), photos())
 
     def work(session: Session, owner: Account) -> models.Tune:
-        working = session, services.settings, services.store, services.jobs, owner
+        context = Context.of(services, session, owner)
         if asked.get("pack"):
-            tune = packs.train(*working, packs.get(session, owner, asked["pack"]), values, photos())
+            tune = packs.train(context, packs.get(session, owner, asked["pack"]), values, photos())
         else:
-            tune = tunes.create(*working, TuneForm.lenient(values), photos())
+            tune = tunes.create(context, TuneForm.lenient(values), photos())
         return responses.tune(tune, services.settings, services.sign)
 
     return fits, work

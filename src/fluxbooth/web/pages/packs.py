@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Pack
 from fluxbooth.service.errors import ServiceError
@@ -87,7 +88,7 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
         pack = packs.get(session, owner, name)
         changes = {"num_images": values["count"]} if values.get("count") else {}
         run = {"tune_ids": [values.get("tune", "")], "prompt_attributes": changes}
-        return packs.draw(session, services.settings, services.jobs, owner, pack, run)
+        return packs.draw(Context.of(services, session, owner), pack, run)
 
     try:
         made = await run_idempotent(

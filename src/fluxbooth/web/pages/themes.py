@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import MAX_CHARACTERS
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
@@ -85,7 +86,7 @@ async def run(request: Request, services: Using, account: Viewer) -> Response:
             kept,
             themes.COMPOSER if writer == themes.COMPOSER else services.settings.theme_model,
         )
-        themes.create(session, services.settings, services.jobs, owner, form, [written])
+        themes.create(Context.of(services, session, owner), form, [written])
         return {"tune": tune.id}
 
     try:

@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from fluxbooth import types
 from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -191,11 +192,7 @@ def more(tune_id: str, request: Request, services: Using, account: Viewer, sent:
         form = MoreForm.read({name: sent.get(name, "") for name in ("title", "steps")})
         with services.db.write() as session:
             made = train_more.more(
-                session,
-                services.settings,
-                services.store,
-                services.jobs,
-                account,
+                Context.of(services, session, account),
                 params.row_id(tune_id),
                 form,
             )
