@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 # tests of a second or less that start no server; the others would not be seen in their processes
-QUICK := $(addprefix tests/,prompts photos memory lora models generation client)
+QUICK := $(addprefix tests/,prompts photos memory lora client)
 
 .PHONY: demo test slow lint coverage bench release clean
 

@@ -234,7 +234,7 @@ def test_the_judge_can_count_an_attribute_twice() -> None:
     both = [{"mood": "sad", "hair": "an afro"}]
 
     def loss(said: list[dict[str, str]], counts: dict[str, float]) -> float:
-        return float(judge.loss(z, (16, 16), said, noise=0.0, counts=counts))
+        return judge.loss(z, (16, 16), said, noise=0.0, counts=counts).item()
 
     assert loss(both, {"hair": 2.0}) == pytest.approx(
         loss(both, {}) + loss([{"hair": "an afro"}], {})
@@ -254,7 +254,7 @@ def test_a_picture_is_touched_where_the_judge_misreads_it() -> None:
         2, 64, 64
     ) * reach.view(-1, 1, 1)
     mild, plain, misled = (
-        float(judge.loss(x, (16, 16), answers, noise=0.0)) for x in (chance, z, touched)
+        judge.loss(x, (16, 16), answers, noise=0.0).item() for x in (chance, z, touched)
     )
     assert misled - plain > 5 * abs(mild - plain)
 
