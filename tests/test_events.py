@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,17 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import pytest
 
 from fluxbooth import events, generate, train
-from fluxbooth.events import DrawingEvent, JsonEvent, LoggedEvent, PictureFile, TrainingEvent
+from fluxbooth.events import (
+    DeviceEvent,
+    DrawingEvent,
+    Event,
+    JsonEvent,
+    LoggedEvent,
+    PictureFile,
+    TrainingEvent,
+)
 from fluxbooth.generation.generate import Picture
+from fluxbooth.memory.estimate import Choice
 from fluxbooth.models.family import Family
 from fluxbooth.specs import GenerateSpec
 from tests.conftest import QUICK
@@ -39,8 +49,13 @@ def check(told: Sequence[Any], union: Any) -> set[str]:
 
 
 def test_every_union_names_each_event_once() -> None:
-    for union in (TrainingEvent, DrawingEvent, JsonEvent, LoggedEvent):
+    for union in (Event, TrainingEvent, DrawingEvent, JsonEvent, DeviceEvent, LoggedEvent):
         assert len(types_of(union)) == len(get_args(union))
+
+
+def test_a_plan_tells_every_choice() -> None:
+    told = events.Plan.__required_keys__ - {"event", "why"}
+    assert told == {field.name for field in dataclasses.fields(Choice)}
 
 
 def test_what_a_training_tells_and_logs(tmp_path: Path, photos: Path) -> None:

@@ -156,9 +156,9 @@ def test_where_a_fork_would_have_no_gpu_the_process_begins_anew(tmp_path: Path) 
         assert process.stdin and process.stdout
         process.stdin.write(json.dumps({"id": 1, **request(tmp_path / "out")}) + "\n")
         process.stdin.flush()
-        born, *_, last = map(json.loads, _until_result(process.stdout))
+        started, *_, last = map(json.loads, _until_result(process.stdout))
         process.stdin.close()  # the end of everything
-    assert "born" in born and last["result"]["pictures"]
+    assert "started" in started and last["result"]["pictures"]
     assert process.returncode == 0
 
 

@@ -183,8 +183,8 @@ class Device:
             )
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
-        """The thread that kills a process and its own once there is something to be heard
-        from them, and is not."""
+        """The thread that kills a fork server and its device process once something should be
+        heard from them, and is not."""
         while process.poll() is None:
             # a fork server without a device process says nothing
             if silence.look(expected=self.pid is not None or self.current != NONE):
