@@ -1,7 +1,7 @@
-"""The engine's side of the pipe to `runner.py`: a child for each device, which it hands work and
+"""The engine's side of the pipe to `device_process.py`: a child for each device, which it hands work and
 cancels. It notices when one dies, and when one falls silent.
 
-A nursery (`nursery.py`) lies in between where there can be one, so that after a death the next
+A fork server (`fork_server.py`) lies in between where there can be one, so that after a death the next
 child is there at once.
 """
 

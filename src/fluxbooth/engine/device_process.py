@@ -195,7 +195,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
             for path in request.get("soon", ()):
-                with contextlib.suppress(FluxboothError):  # whoever wears it will hear of it
+                with contextlib.suppress(FluxboothError):  # whoever applies it gets the error
                     cache.expect(path, family)
         tell(
             {**event, "advice": [a.to_json() for a in event["advice"]]}

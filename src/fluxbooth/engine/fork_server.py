@@ -1,7 +1,7 @@
-"""Where children are born: a process that has imported everything, which takes seconds, and forks a
-child, which takes none.
+"""A process that has imported everything, which takes seconds, and forks a device process, which
+takes none.
 
-Stands between the engine and `runner.py`, on the same two pipes, and adds two lines to what the
+Stands between the engine and `device_process.py`, on the same two pipes, and adds two lines to what the
 child says: `{"born": PID}` and `{"died": EXIT}`. A child is forked when there is something for it
 to read. Linux only: elsewhere libraries do not bear a fork.
 """

@@ -42,7 +42,7 @@ class Picture:
         height: Pixels.
         text: The prompt as it was given.
         metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
-        and hash.
+            and hash.
     """
 
     image: Image.Image
@@ -89,16 +89,16 @@ def generate(
         prompts: Texts; each may carry `<lora:NAME_OR_PATH:WEIGHT>` tags.
         spec: How to draw; sizes in pixels.
         report: Called with {"event": "plan", "why", ...} (what is given up to fit the memory there
-        is), {"event": "advice",
-            "advice": [...]} (once more before pictures that came out as one colour), then {"event":
-            "picture", "done", "of", "pictures": [the Pictures just drawn]} as they are made.
+            is), {"event": "advice", "advice": [...]} (once more before pictures that came out as
+            one colour), then {"event": "picture", "done", "of", "pictures": [the Pictures just
+            drawn]} as they are made.
         folders: Where a LoRA's NAME is looked up, before $FLUXBOOTH_LORAS.
         family: A base that is in memory already (`models.load`); it is given back without LoRAs.
-        shelf: The LoRAs and texts that stay in memory beside it.
+        cache: The LoRAs and texts that stay in memory beside it.
 
     Raises:
         InputError: For a text, a LoRA, a picture or a size that will not do, or too little memory;
-        before anything is drawn.
+            before anything is drawn.
     """
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts

@@ -1,4 +1,4 @@
-"""What the tensors of a LoRA file are, from their names and shapes alone: which layers of FLUX.1,
+"""The meaning of a LoRA file's tensors, from their names and shapes alone: which layers of FLUX.1,
 and what is stored of each.
 
 Files differ in two things. How they name a layer: as diffusers does (with one of several prefixes
@@ -9,7 +9,7 @@ they store of its change D, of a weight W (outputs x inputs):
     LoHa   D = (w1_a w1_b) * (w2_a w2_b), number by number
     LoKr   D = w1 (x) w2, Kronecker's product; each may itself be a product w_a w_b
 
-times a strength (`lorastrength.py`); a magnitude beside any of them makes it a DoRA. Whatever a
+times a strength (`strength.py`); a magnitude beside any of them makes it a DoRA. Whatever a
 file holds is one of these or is refused by name: nothing is dropped in silence but layers of text
 encoders, which are listed.
 """

@@ -1,14 +1,14 @@
-"""How strong a LoRA is where its file does not say it in the weights: the one place that reads
+"""The strength of a LoRA where its file does not have it in the weights: the one place that reads
 alpha, whoever uses the file.
 
 A layer's change is multiplied by alpha / rank, or alpha / sqrt(rank) for an rsLoRA. Alpha is, by
 what loaders do:
 
 1. a tensor `alpha` beside the layer's own (kohya, LyCORIS, OneTrainer, early trainers of diffusers'
-names);
+   names);
 2. else what peft's configuration says, with exceptions by layer: diffusers and SimpleTuner keep it
-in the file's header
-   (`lora_adapter_metadata`), peft in `adapter_config.json` beside `adapter_model.safetensors`;
+   in the file's header (`lora_adapter_metadata`), peft in `adapter_config.json` beside
+   `adapter_model.safetensors`;
 3. else the rank, so that the strength is 1.
 """
 

@@ -97,13 +97,12 @@ def train(
     each with the spec's batch, on the same folder.
 
     Args:
-        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with
-        optional `.txt` captions beside them.
+        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC of
+            any size, with optional `.txt` captions beside them.
         spec: What to train; fields that are None are filled in with what suits the base.
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
         report: Called with a dict for each event: first "plan" (what is given up to fit the memory
-        there is, and why), then
-            "warning", "prepared", "step", "checkpoint", "sample".
+            there is, and why), then "warning", "prepared", "step", "checkpoint", "sample".
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
 
