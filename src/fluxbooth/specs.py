@@ -128,9 +128,8 @@ class TrainSpec(Spec):
     """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides
     of a square of equal area.
 
-    Frozen. What is None is filled in with what suits the base. `TrainSpec.read(values)` raises
-    InputError with one sentence for the first value that will not do, `TrainSpec(...)` pydantic's
-    ValidationError.
+    Frozen. What is None is filled in with what suits the base. Raises InputError with one sentence
+    for the first value that will not do.
     """
 
     class_name: str = Field(
@@ -256,8 +255,7 @@ class GenerateSpec(Spec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the
     first picture.
 
-    Frozen. `GenerateSpec.read(values)` raises InputError with one sentence for the first value that
-    will not do, `GenerateSpec(...)` pydantic's ValidationError.
+    Frozen. Raises InputError with one sentence for the first value that will not do.
     """
 
     base: str = Field(

@@ -1,4 +1,4 @@
-"""How much memory a training or a generation takes, and what to give up so that it fits. Arithmetic
+"""Memory that a training or a generation takes, and what to give up so that it fits. Arithmetic
 only: no torch, no weights.
 
 Bytes throughout. d is the width, t the tokens of a batch (text and image together), e the bytes of

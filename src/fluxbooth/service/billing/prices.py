@@ -1,5 +1,5 @@
-"""What work costs: the operator's price list, and the sums that follow from it. Whole
-millicents; 100,000 are a dollar."""
+"""The operator's price list, and the prices of work that follow from it. Whole millicents; 100,000
+are a dollar."""
 
 from __future__ import annotations
 

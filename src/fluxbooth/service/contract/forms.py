@@ -1,5 +1,5 @@
-"""What a request may ask: the contract's fields, read leniently. Blank text is null, numbers
-may be text, unknown keys are ignored."""
+"""Request forms: the contract's fields, read leniently. Blank text is null, numbers may be text,
+unknown keys are ignored."""
 
 from __future__ import annotations
 

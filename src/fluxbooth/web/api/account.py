@@ -1,4 +1,4 @@
-"""What a client asks beside tunes and prompts: the bases, the account, the state of the server."""
+"""Routes beside tunes and prompts: the bases, the account, the state of the server."""
 
 from __future__ import annotations
 

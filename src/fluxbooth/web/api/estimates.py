@@ -1,5 +1,5 @@
-"""What work would cost and take, asked before it is asked for (ours: no other server has these
-routes)."""
+"""Routes that estimate price and time of work before it is asked for (ours: no other server has
+them)."""
 
 from __future__ import annotations
 
