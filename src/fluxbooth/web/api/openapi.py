@@ -52,11 +52,29 @@ MAKING = {400, 402, 409, 413, 422, 507}  # of routes that take a body
 
 EXAMPLES = {
     "/users": {"user": {"idempotent": True}},
-    "/tunes": {"tune": {"title": "Ann", "name": "woman", "image_urls": [f"https://photos.example/{i}.jpg" for i in range(1, 5)],
-                        "callback": "https://app.example/trained?user=7"}},
-    "/tunes/{number}/prompts": {"prompt": {"text": "ohwx woman at the beach, smiling", "num_images": 4, "aspect_ratio": "3:4"}},
-    "/prompts": {"prompt": {"tune_id": 1504944, "text": "<lora:5000000:1> ohwx woman in a library", "seed": 7}},
-}  # fmt: skip
+    "/tunes": {
+        "tune": {
+            "title": "Ann",
+            "name": "woman",
+            "image_urls": [f"https://photos.example/{i}.jpg" for i in range(1, 5)],
+            "callback": "https://app.example/trained?user=7",
+        }
+    },
+    "/tunes/{number}/prompts": {
+        "prompt": {
+            "text": "ohwx woman at the beach, smiling",
+            "num_images": 4,
+            "aspect_ratio": "3:4",
+        }
+    },
+    "/prompts": {
+        "prompt": {
+            "tune_id": 1504944,
+            "text": "<lora:5000000:1> ohwx woman in a library",
+            "seed": 7,
+        }
+    },
+}
 
 
 def install(app: FastAPI) -> None:
