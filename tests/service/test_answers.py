@@ -287,3 +287,14 @@ def test_an_order_is_told_of_after_the_callback_of_its_last_prompt(
 def test_what_is_needed_is_asked_for(home: InProcessServer, path: str, missing: set[str]) -> None:
     answer = home.http.post(path, json={})
     assert answer.status_code == 422 and set(answer.json()) >= missing
+
+
+def test_the_query_is_read_as_forms_are(home: InProcessServer) -> None:
+    told = home.http.get("/prompts?tune_id=x&limit=y&order_id=null")
+    assert told.status_code == 422
+    assert set(told.json()) - {"base", "error", "message"} == {"tune_id", "limit"}
+    kept, expiring = (
+        home.http.get(f"/estimates/tune?photos=4&auto_extend={word}").json()["days"]
+        for word in ("True", "False")
+    )
+    assert (kept, expiring) == (None, home.settings.expiry_days)
