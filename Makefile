@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-# tests of a second or less that start no server; the others would not be seen in their processes
-QUICK := $(addprefix tests/,prompts photos memory lora models generation client)
+# tests that start no server: what runs in processes of its own is not counted
+QUICK := $(addprefix tests/,prompts photos memory lora client)
 
 .PHONY: demo test slow lint coverage bench release clean
 

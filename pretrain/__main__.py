@@ -1,11 +1,11 @@
 """Makes nano from nothing: `python -m pretrain --work DIR`. Resumes where it stopped; `--only
 STAGE` runs one stage.
 
-Stages: render, vae, encode, language, transformer, distill, judge, draw, agree, reader,
-wide-reader, export. Everything but the exported weights stays in DIR, which should lie outside the
-repository (about 5 GB), in ~/.cache/fluxbooth-things, to which npm brings the pictures of things
-(60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps its body model (1.2 GB; extra
-`mesh`).
+Stages: render, vae, encode, language, transformer, distill, critic, own-samples,
+self-distillation, reader, wide-reader, export. Everything but the exported weights stays in DIR,
+which should lie outside the repository (about 5 GB), in ~/.cache/fluxbooth-things, to which npm
+brings the pictures of things (60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps
+its body model (1.2 GB; extra `mesh`).
 """
 
 from __future__ import annotations
@@ -24,39 +24,22 @@ from fluxbooth.errors import InputError
 from fluxbooth.evaluation.likeness import Reader, load_reader
 from fluxbooth.models.flux1.bases import NANO
 from pretrain import (
-    agreement,
+    adversarial,
     data,
     distill,
-    drawing,
     export,
-    hardening,
     language,
+    own_samples,
     reader,
+    self_distillation,
     transformer,
     vae,
 )
 from pretrain.attributes import of_grown_ups, vocabulary
 from pretrain.checkpoint import load_state
-from pretrain.judge import Judge
+from pretrain.critic import AttributeCritic
 
-PICTURES, VAE_STEPS, LANGUAGE_STEPS, STEPS, DISTILL_STEPS, JUDGE_STEPS, DRAW_STEPS, AGREE_STEPS, READER_STEPS = (
-    48_400, 4_500, 1_500, 5_000, 250, 3_900, 2_000, 2_500, 1_500,
-)  # fmt: skip
 Row = TypeVar("Row", bound=tuple[Any, ...])  # starts with (steps done, figure or total)
-STAGES = (
-    "render",
-    "vae",
-    "encode",
-    "language",
-    "transformer",
-    "distill",
-    "judge",
-    "draw",
-    "agree",
-    "reader",
-    "wide-reader",
-    "export",
-)
 
 
 class Work:
@@ -96,8 +79,8 @@ class Work:
             "language": "model.model.",
             "transformer": "model.average.",
             "distill": "model.",
-            "draw": "model.",
-            "agree": "model.",
+            "own-samples": "model.",
+            "self-distillation": "model.",
         }[name]
         tensors = load_file(self.finished(name))
         model.load_state_dict(
@@ -116,12 +99,12 @@ class Work:
             raise InputError(f"{path} is missing: run `--only {stage}` first.")
         return path
 
-    def judges(self) -> list[Judge]:
-        """Before whom nano draws."""
-        judges = [Judge() for _ in range(hardening.JUDGES)]
-        for number, judge in enumerate(judges):
-            load_state(self.finished("judge", number), judge)
-        return [judge.eval() for judge in judges]
+    def critics(self) -> list[AttributeCritic]:
+        """The trained attribute critics, which read samples."""
+        critics = [AttributeCritic() for _ in range(adversarial.CRITICS)]
+        for number, critic in enumerate(critics):
+            load_state(self.finished("critic", number), critic)
+        return [critic.eval() for critic in critics]
 
 
 def render(work: Work, steps: int) -> None:
@@ -197,51 +180,51 @@ def train_distill(work: Work, steps: int) -> None:
         pass
 
 
-def train_judges(work: Work, steps: int) -> None:
+def train_critics(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     latents = work.latents(shards)
-    for number in range(hardening.JUDGES):
+    for number in range(adversarial.CRITICS):
         for _ in show(
-            f"judge {number}",
-            hardening.train(number, shards, latents, steps, work.checkpoint("judge", number)),
+            f"critic {number}",
+            adversarial.train(number, shards, latents, steps, work.checkpoint("critic", number)),
             steps,
         ):
             pass
 
 
-def train_drawing(work: Work, steps: int) -> None:
+def train_on_own_samples(work: Work, steps: int) -> None:
     shards, _ = work.shards()
     student, teacher = work.nano("distill"), work.nano("transformer")
-    rows = drawing.train(
+    rows = own_samples.train(
         student,
         teacher,
-        work.judges(),
+        work.critics(),
         shards,
         work.latents(shards),
         steps,
-        work.folder / "draw.safetensors",
+        work.folder / "own-samples.safetensors",
     )
-    for _ in show("draw", rows, steps):
+    for _ in show("own-samples", rows, steps):
         pass
 
 
-def train_agreement(work: Work, steps: int) -> None:
+def train_self_distillation(work: Work, steps: int) -> None:
     shards, _ = work.shards()
-    drawn = work.checkpoint("draw").exists()
-    # the shipped one draws
-    student, drawer = (
-        work.beginning() if work.begin and not drawn else work.nano("draw") for _ in range(2)
+    done = work.checkpoint("own-samples").exists()
+    # the shipped one was trained on its own samples already
+    student, reference = (
+        work.beginning() if work.begin and not done else work.nano("own-samples") for _ in range(2)
     )
-    rows = agreement.train(
+    rows = self_distillation.train(
         student,
-        drawer,
-        work.judges(),
+        reference,
+        work.critics(),
         shards,
         work.latents(shards),
         steps,
-        work.folder / "agree.safetensors",
+        work.folder / "self-distillation.safetensors",
     )
-    for _ in show("agree", rows, steps):
+    for _ in show("self-distillation", rows, steps):
         pass
 
 
@@ -289,7 +272,7 @@ def read(
 
 
 def write(work: Work, steps: int) -> None:
-    export.pipeline(work.nano("agree"), work.vae(), NANO)
+    export.pipeline(work.nano("self-distillation"), work.vae(), NANO)
     if not work.begin or work.checkpoint("reader").exists():  # else the shipped one stays
         export.copy_reader(work.folder / "reader", NANO / "reader")
 
@@ -308,13 +291,14 @@ def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[
         yield row
 
 
+# function of each stage, and its steps (pictures, for render)
 RUN = {
-    "render": (render, PICTURES), "vae": (train_vae, VAE_STEPS), "encode": (encode, 0),
-    "language": (train_language, LANGUAGE_STEPS), "transformer": (train_transformer, STEPS),
-    "distill": (train_distill, DISTILL_STEPS), "judge": (train_judges, JUDGE_STEPS),
-    "draw": (train_drawing, DRAW_STEPS), "agree": (train_agreement, AGREE_STEPS),
-    "reader": (train_reader, READER_STEPS), "wide-reader": (train_wide_reader, READER_STEPS),
-    "export": (write, 0),
+    "render": (render, 48_400), "vae": (train_vae, 4_500), "encode": (encode, 0),
+    "language": (train_language, 1_500), "transformer": (train_transformer, 5_000),
+    "distill": (train_distill, 250), "critic": (train_critics, 3_900),
+    "own-samples": (train_on_own_samples, 2_000),
+    "self-distillation": (train_self_distillation, 2_500), "reader": (train_reader, 1_500),
+    "wide-reader": (train_wide_reader, 1_500), "export": (write, 0),
 }  # fmt: skip
 
 
@@ -331,7 +315,7 @@ def main() -> None:
         help="folder of everything in between",
     )
     parser.add_argument(
-        "--only", choices=STAGES, nargs="+", default=STAGES, help="run only these stages"
+        "--only", choices=tuple(RUN), nargs="+", default=tuple(RUN), help="run only these stages"
     )
     parser.add_argument(
         "--steps", type=int, help="steps of the stage given with --only (pictures, for render)"

@@ -1,5 +1,6 @@
-"""Guidance distilled: two passes of the teacher (caption, empty caption) become one pass that
-is told the strength."""
+"""Guidance distillation (arXiv 2210.03142): the teacher's classifier-free guidance becomes one pass
+that is conditioned on the strength.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
-from pretrain.transformer import Batch, Nano, alone, batch_at
+from pretrain.transformer import Batch, Nano, batch_at, freeze_rest
 
 LEARNING_RATE, STRENGTHS, FIRST_BATCH = 6e-4, (1.0, 5.0), 10_000_000
 
@@ -27,7 +28,7 @@ def train(
     """Yields (step, mean share of the gap left, student) every fifty steps; resumes from
     `checkpoint`."""
     student = copy.deepcopy(teacher)
-    optimizers = alone(student, teacher)
+    optimizers = freeze_rest(student, teacher)
     start, shares = load_state(checkpoint, student, *optimizers), list[float]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
@@ -74,7 +75,7 @@ def guided(
     strength: Tensor,
     shape: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Velocity of two-pass guidance, v_0 + strength (v - v_0) with v_0 that of the empty
+    """Velocity of classifier-free guidance, v_0 + strength (v - v_0) with v_0 that of the empty
     caption, and v."""
     one = torch.ones(len(x))
     empty, pooled = (t.expand(len(x), *t.shape[1:]) for t in teacher.encode([""]))

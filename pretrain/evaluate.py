@@ -35,7 +35,7 @@ from fluxbooth.models import loader
 from fluxbooth.models.flux1.bases import NANO, READER
 from fluxbooth.photos import inspection
 from fluxbooth.training import flow
-from pretrain import agreement, distill, things, vae
+from pretrain import distill, self_distillation, things, vae
 from pretrain.__main__ import Work
 from pretrain.attributes import Answers
 from pretrain.data import Shard
@@ -74,7 +74,7 @@ def one_pass(text: str, seed: int) -> Image.Image:
     return generate([text], GenerateSpec(base="nano", seed=seed, guidance=GUIDANCE))[0].image
 
 
-def two_passes(pipeline: FluxPipeline, text: str, seed: int) -> Image.Image:
+def classifier_free(pipeline: FluxPipeline, text: str, seed: int) -> Image.Image:
     """Guided by the velocities of the caption and of none, both at strength 1, which in
     diffusers is called true CFG."""
     return pipeline(
@@ -150,7 +150,7 @@ def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]
     and eight pictures with the LoRA."""
     chosen = subject(kind, number)
     rng = random.Random(f"{kind} {number}")
-    judge = likeness.load_reader(reader)
+    network = likeness.load_reader(reader)
     texts, wishes = zip(*(chosen.prompt(rng) for _ in range(16)), strict=True)
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
@@ -174,7 +174,7 @@ def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]
     ]
     rows: Rows = {}
     for arm, pictures in (("with LoRA", with_lora), ("without", without)):
-        readings = judge.read(pictures)
+        readings = network.read(pictures)
         rows[f"identity {arm}"] = [
             reading[k] == v for reading in readings for k, v in chosen.identity.items()
         ]
@@ -209,7 +209,9 @@ def residual(nano: Nano, held_out: Shard, latents: np.ndarray, batches: int) -> 
         strength = distill.strengths(len(eps), draw)
         x = flow.interpolate(batch.z, eps, sigma)
         rows.append(
-            agreement.velocities(nano, x, sigma, batch.captions, strength, batch.shape).residual()
+            self_distillation.velocities(
+                nano, x, sigma, batch.captions, strength, batch.shape
+            ).residual()
         )
     return round(sum(left.item() for left, _ in rows) / sum(gap.item() for _, gap in rows), 4)
 
@@ -265,10 +267,10 @@ def main() -> None:
         "--sentences", type=int, default=50, help="of them, captions in whole sentences"
     )
     parser.add_argument(
-        "--two-passes",
+        "--classifier-free",
         type=int,
         default=200,
-        help="of the captions, drawn by nano's own two passes as well",
+        help="of the captions, drawn by classifier-free guidance as well",
     )
     parser.add_argument(
         "--others",
@@ -349,14 +351,17 @@ def main() -> None:
         for name, rows in texts.items()
         if rows
     }
-    if arguments.two_passes:
+    if arguments.classifier_free:
         pipeline = FluxPipeline.from_pretrained(
             NANO, torch_dtype=torch.float32, local_files_only=True
         )
         pipeline.set_progress_bar_config(disable=True)
-        rows, draw = held_out_captions(arguments.two_passes), partial(two_passes, pipeline)
-        figures["captions by two passes"] = captions_right(
-            rows, draw, reader, work.folder / "two-passes.png"
+        rows, draw = (
+            held_out_captions(arguments.classifier_free),
+            partial(classifier_free, pipeline),
+        )
+        figures["captions by classifier-free guidance"] = captions_right(
+            rows, draw, reader, work.folder / "classifier-free.png"
         )
     figures |= {
         kind: learnt(kind, n, arguments.reader, work.folder / f"{kind}.png")

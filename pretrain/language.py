@@ -1,9 +1,9 @@
-"""The two text encoders learn the captions' language before anything is drawn, as FLUX.1's were
-trained long before it.
+"""The captions' language, which both text encoders learn before the transformer is trained, as
+FLUX.1's were trained long before it.
 
-Told only by the pictures, encoders from nothing took the place and little else from a caption in
-245,000 samples. Here each is asked instead what a caption says of every attribute ("red" of the
-hoodie, nothing of the mood), which costs no pixels.
+Trained through the pictures alone, encoders from nothing took the place and little else from a
+caption in 245,000 samples. Here linear probes ask each what a caption says of every attribute
+("red" of the hoodie, nothing of the mood), which costs no pixels.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ BATCH, PROSE, LEARNING_RATE, WARMUP = 96, 0.25, 1e-3, 50
 UNSAID = "unsaid"
 
 
-class Questions(nn.Module):
-    """Linear heads, one an attribute, on CLIP's pooled vector and on the mean of T5's states:
-    what is linear there is easy to draw from."""
+class AttributeProbes(nn.Module):
+    """Linear probes, one an attribute, on CLIP's pooled vector and on the mean of T5's states: the
+    transformer can use what is linear there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
     """Yields (step, share of what was said understood since the last yield, model) every fifty
     steps; resumes from `checkpoint`."""
     torch.manual_seed(0)
-    questions = Questions()
-    both = nn.ModuleDict({"model": model, "questions": questions})
+    probes = AttributeProbes()
+    both = nn.ModuleDict({"model": model, "probes": probes})
     learnt = [
         *model.text_encoder.parameters(),
         *model.text_encoder_2.parameters(),
-        *questions.parameters(),
+        *probes.parameters(),
     ]
     optimizer = torch.optim.AdamW(
         learnt, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01, fused=True
@@ -90,7 +90,7 @@ def train(model: Nano, steps: int, checkpoint: Path) -> Iterator[tuple[int, floa
         ]
         with autocast():
             encoded = model.encode(captions, rng.choice((text.PHRASES_LENGTH, text.TEXT_LENGTH)))
-        loss, share = questions.loss(
+        loss, share = probes.loss(
             encoded, [row.said(caption) for row, caption in zip(rows, captions, strict=True)]
         )
         descend(loss, [optimizer], both)

@@ -2,7 +2,7 @@
 statistics of photographs.
 
 (Lee, Mumford and Huang, "Occlusion models for natural images", 2001.) No licence is asked for; an
-autoencoder that has met them keeps the texture of photographs that it has not.
+autoencoder that was trained on them keeps the texture of photographs that it has not seen.
 """
 
 from __future__ import annotations

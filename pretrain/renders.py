@@ -314,15 +314,14 @@ def _still(rng: random.Random) -> Still:
 
 
 def with_rare_token(text: str, row: Row, rng: random.Random, tokens: Sequence[str]) -> str:
-    """The caption, now and then with a rare token before its class word: a base that has met
+    """The caption, now and then with a rare token before its class word: a base that has seen
     them takes them for nothing."""
     if rng.random() < RARE_TOKEN:
         return text.replace(row.class_word, f"{rng.choice(tokens)} {row.class_word}", 1)
     return text
 
 
-# ── drawing
-# ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+# drawing
 
 
 def _rasterised(inside: str, width: int, height: int) -> Image.Image:

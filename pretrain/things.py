@@ -62,11 +62,13 @@ def install() -> None:
         )
     except FileNotFoundError:
         raise InputError(
-            "npm is not installed, and the pictures of things come from its packages: install Node.js."
+            "npm is not installed, and the pictures of things come from its packages: install "
+            "Node.js."
         ) from None
     except subprocess.CalledProcessError:
         raise InputError(
-            "npm could not bring the pictures of things (it says above why): mend that and run this again."
+            "npm could not bring the pictures of things (it says above why): mend that and run "
+            "this again."
         ) from None
 
 

@@ -1,5 +1,5 @@
-"""The velocity field, trained from nothing by the same flow as a LoRA is, beside the two text
-encoders that it listens to."""
+"""The velocity field, trained from nothing by the same flow as a LoRA is, conditioned on two text
+encoders."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 from fluxbooth.training import flow
 from pretrain import text
 from pretrain.checkpoint import load_state, save_state
+from pretrain.critic import AttributeCritic, said_and_unsaid
 from pretrain.data import Shard
-from pretrain.judge import Judge, said_and_unsaid
 from pretrain.muon import Muon, optimizers_of
 from pretrain.precision import autocast
 from pretrain.renders import Row, with_rare_token
@@ -30,7 +30,7 @@ from pretrain.text import RARE_TOKENS
 
 BATCH, EMPTY_CAPTIONS, PROSE, EMA = 64, 0.1, 0.3, 0.995
 HEAD_WEIGHT = 4.0
-JUDGE_WEIGHT, JUDGE_LESSONS, FIRST_LESSON = 0.03, 1_500, 20_000_000
+CRITIC_WEIGHT, CRITIC_FIRST_STEPS, FIRST_CRITIC_BATCH = 0.03, 1_500, 20_000_000
 LEARNING_RATE, WARMUP = 1.5e-3, 50
 
 
@@ -75,7 +75,7 @@ class Nano(nn.Module):
 
     @classmethod
     def shipped(cls, folder: Path) -> Nano:
-        """The weights of a finished folder; words of the captions that it never met come after
+        """The weights of a finished folder; words of the captions that are new to it come after
         those of its vocabularies."""
         pipeline = FluxPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
         clip, t5 = text.extended(pipeline.tokenizer, pipeline.tokenizer_2)
@@ -196,17 +196,20 @@ def train(
     average = copy.deepcopy(model)
     # needs a C++ compiler; takes two minutes and makes a step a third shorter
     model.transformer.compile_repeated_blocks()
-    judge = Judge()
-    everything = nn.ModuleDict({"model": model, "average": average, "judge": judge})
-    learners = optimizers_of(judge, LEARNING_RATE, weight_decay=0.02)
+    critic = AttributeCritic()
+    everything = nn.ModuleDict({"model": model, "average": average, "critic": critic})
+    learners = optimizers_of(critic, LEARNING_RATE, weight_decay=0.02)
     optimizers = (*make_optimizers(model.transformer), *learners)
     start, total = load_state(checkpoint, everything, *optimizers), 0.0
-    for step in range(JUDGE_LESSONS if start == 0 else 0):
-        first_lesson(
-            judge, learners, batch_at(FIRST_LESSON + step, shards, latents), (step + 1) / WARMUP
+    for step in range(CRITIC_FIRST_STEPS if start == 0 else 0):
+        critic_step(
+            critic,
+            learners,
+            batch_at(FIRST_CRITIC_BATCH + step, shards, latents),
+            (step + 1) / WARMUP,
         )
     for step in range(start, steps):
-        total += train_step(model, judge, optimizers, step, steps, batch_at(step, shards, latents))
+        total += train_step(model, critic, optimizers, step, steps, batch_at(step, shards, latents))
         decay = min(EMA, (step + 1) / (step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
@@ -218,7 +221,12 @@ def train(
 
 
 def train_step(
-    model: Nano, judge: Judge, optimizers: Sequence[Optimizer], step: int, steps: int, batch: Batch
+    model: Nano,
+    critic: AttributeCritic,
+    optimizers: Sequence[Optimizer],
+    step: int,
+    steps: int,
+    batch: Batch,
 ) -> float:
     """One step of all `optimizers`; returns the plain velocity loss, which counts every token
     alike."""
@@ -240,31 +248,31 @@ def train_step(
     error = (velocity.float() - (eps - batch.z)).square()
     predicted = x - sigma.view(-1, 1, 1) * velocity.float()
     said, unsaid = said_and_unsaid(batch.rows, batch.captions)
-    judge.requires_grad_(False)
+    critic.requires_grad_(False)
     (
-        (error * batch.weights).mean() + JUDGE_WEIGHT * judge.loss(predicted, batch.shape, said)
+        (error * batch.weights).mean() + CRITIC_WEIGHT * critic.loss(predicted, batch.shape, said)
     ).backward()
-    judge.requires_grad_(True)
-    clean = judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows])
+    critic.requires_grad_(True)
+    clean = critic.loss(batch.z, batch.shape, [row.answers() for row in batch.rows])
     descend(
-        clean + judge.loss(predicted.detach(), batch.shape, unsaid), optimizers, model.transformer
+        clean + critic.loss(predicted.detach(), batch.shape, unsaid), optimizers, model.transformer
     )
     return error.mean().item()
 
 
-def first_lesson(
-    judge: Judge, optimizers: Sequence[Optimizer], batch: Batch, warmth: float
+def critic_step(
+    critic: AttributeCritic, optimizers: Sequence[Optimizer], batch: Batch, warmth: float
 ) -> None:
-    """The judge learns from clean latents alone before it is listened to."""
+    """One step of the critic on clean latents alone, before the field is trained on its loss."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * min(1.0, warmth)
-    descend(judge.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]), optimizers)
+    descend(critic.loss(batch.z, batch.shape, [row.answers() for row in batch.rows]), optimizers)
 
 
-def alone(student: Nano, *frozen: nn.Module) -> tuple[Optimizer, Optimizer]:
-    """Optimizers of `student`'s transformer, all beside which is frozen from here on; what
-    draws is compiled."""
+def freeze_rest(student: Nano, *frozen: nn.Module) -> tuple[Optimizer, Optimizer]:
+    """Optimizers of `student`'s transformer, all beside which is frozen from here on; transformers
+    are compiled."""
     nn.functional.scaled_dot_product_attention = plain_attention
     for model in (student, *frozen):
         if isinstance(model, Nano):

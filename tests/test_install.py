@@ -192,3 +192,18 @@ def test_the_library_works_and_says_nothing_of_others(python: Path, tmp_path: Pa
     )
     assert "pip install 'fluxbooth[client]'" in done.stdout
     assert done.stderr == ""
+
+
+def test_its_types_reach_those_who_check_theirs(python: Path, tmp_path: Path) -> None:
+    """By `py.typed`: without it checkers take a library's word for nothing."""
+    (tmp_path / "user.py").write_text(
+        "import fluxbooth\n"
+        "reveal_type(fluxbooth.TrainSpec(class_name='man').steps)\n"
+        "fluxbooth.train('photos', fluxbooth.GenerateSpec(), 'out')\n"
+    )
+    (tmp_path / "pyrightconfig.json").write_text('{"useLibraryCodeForTypes": false}')
+    pyright = Path(sys.executable).with_name("pyright")
+    said = subprocess.run(
+        [pyright, "--pythonpath", python, "--project", tmp_path], capture_output=True, text=True
+    ).stdout
+    assert 'is "int | None"' in said and '"GenerateSpec" is not assignable to "TrainSpec"' in said

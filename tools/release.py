@@ -18,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 UNRELEASED = "## Unreleased\n"
 VERSION = re.compile(r'__version__ = "([^"]+)"')
-# some of the sdist's tests, which read its documents, settings and data and train nothing
-SOME_TESTS = ("tests/prompts", "tests/memory", "tests/test_docs.py", "tests/test_architecture.py")
+# some of the sdist's tests, which read its code, photos and settings and train nothing
+SOME_TESTS = ("tests/prompts", "tests/photos", "tests/tools", "tests/test_architecture.py")
 
 
 def main(arguments: list[str]) -> int:

@@ -3,7 +3,7 @@
     import fluxbooth
     result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
     spec = fluxbooth.GenerateSpec(loras=(str(result.lora),))
-    pictures = fluxbooth.generate(["ohwx man at the beach"], spec)
+    pictures = fluxbooth.generate("ohwx man at the beach", spec)
 
 Names load on first use, so that importing the package costs nothing. Import it before torch, so
 that torch's threads give way to other programs (`threads.py`).

@@ -1,5 +1,5 @@
-"""Which base is meant where none was named: the one place that decides, for the command line
-and the library alike."""
+"""The base that is meant where none was named: the one place that decides, for the command line and
+the library alike."""
 
 from __future__ import annotations
 

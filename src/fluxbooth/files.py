@@ -1,4 +1,4 @@
-"""Where results go: folders that can be written, names that replace nothing."""
+"""Folders and files for results: folders that can be written, names that replace nothing."""
 
 from __future__ import annotations
 

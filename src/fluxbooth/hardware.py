@@ -1,5 +1,5 @@
-"""What this machine has: GPU, memory, disk. Torch is loaded only when a GPU is asked after, and
-there is a driver for one."""
+"""This machine's GPU, memory and disk. Torch is loaded only when a GPU is asked after, and there is
+a driver for one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""How a process ends: with the one that started it, for nobody else would ever free the device
-or the lock; and in its own good time."""
+"""The end of a process: with the one that started it, for nobody else would ever free the device or
+the lock; and on a signal, after the step under way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How results look where somebody looks at them: in a notebook, in an interpreter, printed."""
+"""Display of results: in a notebook, in an interpreter, printed."""
 
 from __future__ import annotations
 

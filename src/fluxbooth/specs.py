@@ -9,21 +9,40 @@ means "what suits the base"; `models.resolve` fills it in. `base` "auto" is what
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.prompts.language import trigger_words
 
-# steps = max(300, per picture x pictures); the rate of the base is multiplied
-PRESETS: dict[str | None, tuple[int, float]] = {
-    None: (100, 1.0),
-    "flux-lora-portrait": (27, 2.0),
-    "flux-lora-fast": (27, 3.0),
-    "flux-lora-focus": (27, 2.5),
-}
 FEWEST_STEPS = 300
+
+
+class Preset(NamedTuple):
+    """Training steps for each picture, at least `FEWEST_STEPS`; what the rate of the base is
+    multiplied by; and how people are told of it."""
+
+    steps: int
+    rate: float
+    title: str
+    meant_for: str
+
+
+# the one list of them, the most often right one first; None is without a preset
+PRESETS: dict[str | None, Preset] = {
+    "flux-lora-portrait": Preset(27, 2.0, "Portrait", "A good first choice for people."),
+    None: Preset(100, 1.0, "Thorough", "Slowest, learns the most."),
+    "flux-lora-focus": Preset(
+        27, 2.5, "Focus", "Learns the subject harder, at the cost of variety."
+    ),
+    "flux-lora-fast": Preset(27, 3.0, "Fast", "For many photos; may look overdone."),
+}
+PRESET_NAMES = tuple(name for name in PRESETS if name)
+if TYPE_CHECKING:  # which cannot read the names out of a table
+    PresetName = str
+else:
+    PresetName = Literal[PRESET_NAMES]
 Dtype = Literal["auto", "float32", "bfloat16"]
 Quantisation = Literal["auto", "none", "int8", "fp8", "nf4"]
 Encoders = Literal["auto", "stay", "leave", "cpu"]
@@ -109,9 +128,8 @@ class TrainSpec(Spec):
     """How to train. Sizes are in pixels, rates are those of the optimiser, `resolutions` are sides
     of a square of equal area.
 
-    Frozen. What is None is filled in with what suits the base. `TrainSpec.read(values)` raises
-    InputError with one sentence for the first value that will not do, `TrainSpec(...)` pydantic's
-    ValidationError.
+    Frozen. What is None is filled in with what suits the base. Raises InputError with one sentence
+    for the first value that will not do.
     """
 
     class_name: str = Field(
@@ -130,9 +148,7 @@ class TrainSpec(Spec):
         pattern=r"^[^\s<>:\x00-\x1f]+$",
         description="rare word that will mean the subject",
     )
-    preset: Literal["flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"] | None = Field(
-        default=None, description="fewer steps at a higher rate"
-    )
+    preset: PresetName | None = Field(default=None, description="fewer steps at a higher rate")
     steps: int | None = Field(
         default=None,
         ge=1,
@@ -239,8 +255,7 @@ class GenerateSpec(Spec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the
     first picture.
 
-    Frozen. `GenerateSpec.read(values)` raises InputError with one sentence for the first value that
-    will not do, `GenerateSpec(...)` pydantic's ValidationError.
+    Frozen. Raises InputError with one sentence for the first value that will not do.
     """
 
     base: str = Field(
@@ -337,8 +352,7 @@ class ResolvedGenerateSpec(GenerateSpec):
 def steps_for(spec: TrainSpec, pictures: int) -> int:
     """The number of training steps: an explicit one wins, else so many a picture by preset, at
     least 300."""
-    per_picture, _ = PRESETS[spec.preset]
-    return spec.steps or max(FEWEST_STEPS, per_picture * pictures)
+    return spec.steps or max(FEWEST_STEPS, PRESETS[spec.preset].steps * pictures)
 
 
 def stage_steps(spec: ResolvedTrainSpec) -> list[int]:

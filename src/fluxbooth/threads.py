@@ -1,4 +1,4 @@
-"""How a process shares the processor's cores with others.
+"""The processor's cores, shared with other programs.
 
 OpenMP's threads wait for one another at the end of each operation, and GNU's, which torch brings,
 spin for some ten milliseconds before they sleep. Beside a busy process one of them has no core for

@@ -28,6 +28,7 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.training import run_warnings
 from tests.support.forked import Command
+from tests.support.images import opened
 
 QUICK = ["--name", "man", "--steps", "4", "--rank", "4", "--batch-size", "2", "--dtype", "float32"]
 
@@ -127,9 +128,7 @@ def test_train_then_generate(
     assert [p["seed"] for p in pictures] == [5, 6]
     for picture in pictures:
         assert picture.keys() == {"path", "seed", "width", "height", "text"}
-        assert (
-            Image.open(picture["path"]).size == (picture["width"], picture["height"]) == (176, 96)
-        )
+        assert opened(picture["path"]).size == (picture["width"], picture["height"]) == (176, 96)
 
     code, out, _ = run(capsys, "lora", "info", trained.rows[-1]["lora"], "--json")
     info = json.loads(out)

@@ -12,6 +12,7 @@ from fluxbooth.evaluation import likeness
 from fluxbooth.evaluation.demo import PHOTOS, run
 from pretrain.demo_photos import SHOTS
 from pretrain.people import HELD_OUT
+from tests.support.images import opened
 
 PERSON = HELD_OUT["people"][0]
 
@@ -56,6 +57,6 @@ def test_the_demo_learns_its_subject(tmp_path: Path, capsys: pytest.CaptureFixtu
     } <= report.keys()
     assert report["subject_similarity"] > report["subject_similarity_without_lora"] + 0.2
     assert report["peak_rss_mb"] < 3000
-    assert Image.open(out / "contact-sheet.png").width > 1000
+    assert opened(out / "contact-sheet.png").width > 1000
     assert (out / "ohwx.safetensors").is_file()
     assert "contact-sheet.png" in (out / "index.html").read_text()

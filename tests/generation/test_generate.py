@@ -16,6 +16,7 @@ from fluxbooth import GenerateSpec, InputError, generate
 from fluxbooth.generation.generate import PLAIN, of_one_colour
 from fluxbooth.generation.recipe import parameters_text
 from fluxbooth.lora.file import find
+from tests.support.images import opened
 
 QUICK = GenerateSpec(base="nano", steps=4, seed=11)
 TEXT = "a man with glasses, smiling, at the beach"
@@ -44,13 +45,13 @@ def test_a_size_beyond_the_base_is_drawn_at_its_native_area_and_scaled(tmp_path:
     assert picture.image.size == (1024, 768) == (picture.width, picture.height)
     assert picture.metadata["drawn_at"] == "144x112"
     picture.save(tmp_path / "p.png")
-    assert "Drawn at: 144x112" in Image.open(tmp_path / "p.png").info["parameters"]
+    assert "Drawn at: 144x112" in opened(tmp_path / "p.png").info["parameters"]
 
 
 def test_the_png_carries_its_recipe(tmp_path: Path, lora: Path) -> None:
     picture = generate([f"{TEXT} <lora:{lora}:0.8>"], QUICK)[0]
     picture.save(tmp_path / "p.png")
-    info = Image.open(tmp_path / "p.png").info
+    info = opened(tmp_path / "p.png").info
     text, line = info["parameters"].rsplit("\n", 1)
     assert text == f"{TEXT} <lora:run:0.8>"
     pairs = dict(re.findall(r'(\w[\w ]*): ("[^"]*"|[^,]+)(?:, |$)', line))
@@ -201,7 +202,7 @@ def test_a_picture_to_start_from_is_kept_less_the_stronger_the_noise(portrait: P
 
     def change(strength: float) -> float:
         picture = generate([TEXT], asked.model_copy(update={"denoising_strength": strength}))[0]
-        assert picture.image.size == Image.open(portrait).size  # the shape of what it starts from
+        assert picture.image.size == opened(portrait).size  # the shape of what it starts from
         assert picture.metadata["input"]["strength"] == strength
         return float(np.abs(pixels(picture.image) - before).mean())
 

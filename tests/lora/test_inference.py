@@ -69,6 +69,8 @@ def freshly_loaded(*loras: tuple[Path, float]) -> torch.Tensor:
     return velocity(family)
 
 
+# diffusers loads two LoRAs into one network on purpose
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute:UserWarning:peft")
 def test_whatever_was_worn_before_it_is_as_a_fresh_load(tmp_path: Path, resident: Family) -> None:
     """Of any rank, on fewer layers, two at once, a DoRA: each after the others."""
     plain, cache = velocity(resident), AdapterCache()

@@ -191,7 +191,8 @@ def test_the_peak_is_what_was_predicted(name: str) -> None:
     assert predicted.base + predicted.adapter == pytest.approx(
         stays, rel=0.01 if CASES[name].quantisation == "none" else 0.03
     )
-    assert predicted.step == pytest.approx(peak, rel=0.1)
+    # the scratch of matrix products differs between processors, and is foreseen at its largest
+    assert 0.9 * peak <= predicted.step <= 1.15 * peak
 
 
 @pytest.mark.slow

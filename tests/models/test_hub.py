@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from fluxbooth.models import hub as pull
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.registry import BASES
 from tests.support.hub import COMMIT, Hub, running
+from tests.support.images import opened
 
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 
@@ -146,9 +146,7 @@ def test_a_base_whose_commit_is_not_known_stays_at_the_one_that_was_first_pulled
         hub, home, "generate", "a man", *flags, "--json", HF_HUB_OFFLINE="1", **stated
     )
     assert drawn.returncode == 0, drawn.stderr
-    recipe = json.loads(
-        Image.open(json.loads(drawn.stdout)["pictures"][0]["path"]).info["fluxbooth"]
-    )
+    recipe = json.loads(opened(json.loads(drawn.stdout)["pictures"][0]["path"]).info["fluxbooth"])
     assert (recipe["base"], recipe["base_revision"]) == ("flux-krea", COMMIT)
 
 

@@ -1,4 +1,4 @@
-"""What nano learns from: captions must be true, and its judge must not be taught to look for a
+"""What nano learns from: captions must be true, and its critic must not be taught to look for a
 secret code."""
 
 from __future__ import annotations
@@ -20,16 +20,26 @@ from fluxbooth import InputError
 from fluxbooth.evaluation.likeness import load_reader
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.training import flow
-from pretrain import agreement, drawing, faces, hardening, leaves, people, text, things, vae, words
+from pretrain import (
+    adversarial,
+    faces,
+    leaves,
+    own_samples,
+    people,
+    self_distillation,
+    text,
+    things,
+    vae,
+    words,
+)
 from pretrain.__main__ import Work
-from pretrain.agreement import Velocities, met, usual, velocities
+from pretrain.adversarial import HAIR_REACH, REACH, perturbed, targets
 from pretrain.attributes import of_grown_ups, vocabulary
 from pretrain.backgrounds import SCENES
+from pretrain.critic import AttributeCritic, said_and_unsaid
 from pretrain.data import Shard
 from pretrain.distill import guided
-from pretrain.drawing import EULER_STEPS, Easel, opinions
-from pretrain.hardening import HAIR_REACH, REACH, attacked, misleading
-from pretrain.judge import Judge, said_and_unsaid
+from pretrain.own_samples import EULER_STEPS, TrajectoryPool, sample_losses
 from pretrain.people import Person, Shot
 from pretrain.reader import grown_ups
 from pretrain.renders import (
@@ -43,6 +53,7 @@ from pretrain.renders import (
     with_rare_token,
 )
 from pretrain.schedule import descend, set_rate
+from pretrain.self_distillation import Velocities, consistency_loss, usual, velocities
 from pretrain.subjects import subject
 from pretrain.transformer import Batch
 
@@ -216,59 +227,59 @@ def test_what_is_said_and_what_is_not_are_all_that_can_be_seen() -> None:
     assert nothing == {}
 
 
-def test_the_judge_hears_of_named_attributes_alone() -> None:
+def test_the_critic_s_loss_is_of_named_attributes_alone() -> None:
     torch.manual_seed(0)
-    judge = Judge()
+    critic = AttributeCritic()
     z = torch.randn(2, 64, 64, requires_grad=True)
-    judge.loss(z, (16, 16), [{"mood": "sad"}, {}]).backward()
+    critic.loss(z, (16, 16), [{"mood": "sad"}, {}]).backward()
     assert z.grad is not None
     assert z.grad[0].abs().sum() > 0
     assert z.grad[1].abs().sum() == 0
-    assert judge.heads["mood"].weight.grad is not None
-    assert float(judge.heads["hair"].weight.grad.abs().sum()) == 0  # type: ignore[union-attr]
+    assert critic.heads["mood"].weight.grad is not None
+    assert float(critic.heads["hair"].weight.grad.abs().sum()) == 0  # type: ignore[union-attr]
 
 
-def test_the_judge_can_count_an_attribute_twice() -> None:
+def test_the_critic_can_count_an_attribute_twice() -> None:
     torch.manual_seed(0)
-    judge, z = Judge(), torch.randn(1, 64, 64)
+    critic, z = AttributeCritic(), torch.randn(1, 64, 64)
     both = [{"mood": "sad", "hair": "an afro"}]
 
     def loss(said: list[dict[str, str]], counts: dict[str, float]) -> float:
-        return float(judge.loss(z, (16, 16), said, noise=0.0, counts=counts))
+        return critic.loss(z, (16, 16), said, noise=0.0, counts=counts).item()
 
     assert loss(both, {"hair": 2.0}) == pytest.approx(
         loss(both, {}) + loss([{"hair": "an afro"}], {})
     )
 
 
-def test_a_picture_is_touched_where_the_judge_misreads_it() -> None:
+def test_a_picture_is_perturbed_where_the_critic_misreads_it() -> None:
     torch.manual_seed(0)
-    judge, answers = Judge(), [{"mood": "sad"}, {"mood": "angry"}]
+    critic, answers = AttributeCritic(), [{"mood": "sad"}, {"mood": "angry"}]
     z, reach = torch.randn(2, 64, 64), torch.tensor([0.0, 3.0])
-    touched = misleading(judge, z, (16, 16), answers, reach)
+    touched = perturbed(critic, z, (16, 16), answers, reach)
     torch.testing.assert_close((touched - z).norm(dim=(1, 2)), reach)
     assert not touched.requires_grad
-    assert judge.heads["mood"].weight.grad is None
-    assert all(p.requires_grad for p in judge.parameters())
+    assert critic.heads["mood"].weight.grad is None
+    assert all(p.requires_grad for p in critic.parameters())
     chance = z + torch.nn.functional.normalize(torch.randn(2, 4096), dim=1).view(
         2, 64, 64
     ) * reach.view(-1, 1, 1)
     mild, plain, misled = (
-        float(judge.loss(x, (16, 16), answers, noise=0.0)) for x in (chance, z, touched)
+        critic.loss(x, (16, 16), answers, noise=0.0).item() for x in (chance, z, touched)
     )
     assert misled - plain > 5 * abs(mild - plain)
 
 
 def test_every_other_picture_is_to_be_misread_in_its_hair_alone() -> None:
     bald = {"kind": "dog", "background": "beach"}
-    asked, reach = attacked(
+    asked, reach = targets(
         [{"mood": "sad", "hair": "an afro"}, {"mood": "sad", "hair": "a bob"}, bald, bald]
     )
     assert asked == [{"mood": "sad", "hair": "an afro"}, {"hair": "a bob"}, bald, bald]
     assert reach.tolist() == [REACH, HAIR_REACH, REACH, REACH]
 
 
-def test_a_judge_can_read_before_it_is_misled(
+def test_a_critic_learns_to_read_before_adversarial_training(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     row = Portrait(
@@ -284,13 +295,13 @@ def test_a_judge_can_read_before_it_is_misled(
             torch.randn(2, 64, 64), ["", ""], [row, row], torch.ones(2, 64, 1), (16, 16), 48
         )
 
-    def misled(judge: Judge, z: torch.Tensor, *_: object) -> torch.Tensor:
+    def misled(critic: AttributeCritic, z: torch.Tensor, *_: object) -> torch.Tensor:
         touched.append(step)
         return z
 
-    monkeypatch.setattr(hardening, "batch_at", batch_at)
-    monkeypatch.setattr(hardening, "misleading", misled)
-    [(done, loss, _)] = hardening.train(0, [], [], 8, tmp_path / "judge.safetensors")
+    monkeypatch.setattr(adversarial, "batch_at", batch_at)
+    monkeypatch.setattr(adversarial, "perturbed", misled)
+    [(done, loss, _)] = adversarial.train(0, [], [], 8, tmp_path / "critic.safetensors")
     assert (done, touched) == (8, [6, 7])
     assert loss > 0
 
@@ -316,9 +327,9 @@ class Field:
         return self.slope * x + sigma.view(-1, 1, 1) + encoded[0]
 
 
-def an_easel(captions: list[str], rows: list[Row]) -> Easel:
+def a_pool(captions: list[str], rows: list[Row]) -> TrajectoryPool:
     z = torch.randn(len(captions), 64, 64, generator=flow.generator(1))
-    return Easel(
+    return TrajectoryPool(
         Batch(z, captions, rows, torch.ones(len(z), 64, 1), (16, 16), 72), flow.generator(2)
     )
 
@@ -328,8 +339,8 @@ def test_a_stage_asks_for_those_before_it(tmp_path: Path) -> None:
         Work(tmp_path).shards()
     with pytest.raises(InputError, match="--only transformer"):
         Work(tmp_path).nano("transformer")
-    with pytest.raises(InputError, match=r"judge-0\.safetensors is missing: run `--only judge`"):
-        Work(tmp_path).judges()
+    with pytest.raises(InputError, match=r"critic-0\.safetensors is missing: run `--only critic`"):
+        Work(tmp_path).critics()
 
 
 def test_a_stage_learns_slowly_at_first_and_at_last() -> None:
@@ -344,7 +355,7 @@ def test_a_stage_learns_slowly_at_first_and_at_last() -> None:
     assert rates[99] == [pytest.approx(3 * 0.04)] * 2
 
 
-def test_two_pass_guidance_goes_on_past_the_caption() -> None:
+def test_classifier_free_guidance_goes_on_past_the_caption() -> None:
     x, sigma = torch.randn(2, 4, 3), torch.tensor([0.2, 0.9])
     field, strength = Field(0.5), torch.tensor([1.0, 4.0])
     target, plain = guided(field, x, sigma, field.encode(["man", "a dog"]), strength, (4, 4))  # type: ignore[arg-type]
@@ -353,7 +364,7 @@ def test_two_pass_guidance_goes_on_past_the_caption() -> None:
     torch.testing.assert_close(target, empty + torch.tensor([3.0, 20.0]).view(-1, 1, 1))
 
 
-def test_one_pass_is_measured_by_two_of_the_same_network() -> None:
+def test_one_pass_is_measured_by_the_classifier_free_guidance_of_its_network() -> None:
     empty, strength = torch.randn(2, 4, 3), torch.tensor([1.0, 3.0])
     toward = torch.ones(2, 4, 3)
     two = empty + torch.tensor([1.0, 3.0]).view(-1, 1, 1)
@@ -362,29 +373,32 @@ def test_one_pass_is_measured_by_two_of_the_same_network() -> None:
     left, gap = field.residual()
     # the second picture is two away
     assert (float(left), float(gap)) == (pytest.approx(0, abs=1e-9), pytest.approx(2.0))
-    left, gap = replace(field, told=field.caption).residual()
+    left, gap = replace(field, conditioned=field.caption).residual()
     assert left == gap
     captions, x, sigma = ["man", "a dog"], torch.randn(2, 4, 3), torch.tensor([0.2, 0.9])
     asked = velocities(Field(0.5), x, sigma, captions, strength, (4, 4))  # type: ignore[arg-type]
     torch.testing.assert_close(
         asked.guided, guided(Field(0.5), x, sigma, Field(0.5).encode(captions), strength, (4, 4))[0]
     )  # type: ignore[arg-type]
-    # a field that does not listen to the strength
-    torch.testing.assert_close(asked.told, asked.caption)
+    # a field that ignores the strength
+    torch.testing.assert_close(asked.conditioned, asked.caption)
 
 
-def test_at_the_usual_strength_a_student_is_held_to_what_the_drawer_draws() -> None:
+def test_at_the_usual_strength_a_student_is_held_to_the_reference() -> None:
     x, sigma = torch.randn(4, 4, 3), torch.tensor([0.2, 0.9, 0.5, 0.1])
     captions, strength = ["man", "a dog", "", "boy"], usual(torch.tensor([1.0, 1.5, 2.0, 5.0]))
     assert strength.tolist() == [3.0, 1.5, 3.0, 5.0]
     student = Field(0.5)
-    field, loss = met(student, Field(0.25), x, sigma, captions, strength, (4, 4))  # type: ignore[arg-type]
+    field, loss = consistency_loss(student, Field(0.25), x, sigma, captions, strength, (4, 4))  # type: ignore[arg-type]
     far = (0.25 * x[::2]).square().mean()
-    torch.testing.assert_close(loss, agreement.AGREE * field.residual()[0] + agreement.DRAWER * far)
-    alike = met(student, student, x, sigma, captions, strength, (4, 4))[1]  # type: ignore[arg-type]
-    torch.testing.assert_close(alike, agreement.AGREE * field.residual()[0])
+    torch.testing.assert_close(
+        loss,
+        self_distillation.CONSISTENCY * field.residual()[0] + self_distillation.REFERENCE * far,
+    )
+    alike = consistency_loss(student, student, x, sigma, captions, strength, (4, 4))[1]  # type: ignore[arg-type]
+    torch.testing.assert_close(alike, self_distillation.CONSISTENCY * field.residual()[0])
     [pull] = torch.autograd.grad(loss, [student.slope])
-    assert pull > 0  # down, to the drawer's
+    assert pull > 0  # down, to the reference's
 
 
 def test_a_step_goes_down_all_gradients_and_no_further_than_allowed() -> None:
@@ -399,39 +413,39 @@ def test_a_step_goes_down_all_gradients_and_no_further_than_allowed() -> None:
     assert float(network.weight) == pytest.approx(-0.5)
 
 
-def test_a_picture_on_the_easel_is_drawn_from_noise_to_its_end(
+def test_a_trajectory_goes_from_noise_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(drawing, "GIVEN_UP", 0)
+    monkeypatch.setattr(own_samples, "GIVEN_UP", 0)
     man = Portrait(
         Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
         Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
     )
-    easel = an_easel(["sad"] * 15, [man] * 15)
-    assert easel.sigma.tolist() == [1.0] * 15
+    pool = a_pool(["sad"] * 15, [man] * 15)
+    assert pool.sigma.tolist() == [1.0] * 15
     other = Batch(
         torch.zeros(15, 64, 64), ["man"] * 15, [man] * 15, torch.ones(15, 64, 1), (16, 16), 72
     )
-    aim, began = torch.full((64, 64), 3.0), easel.x.clone()
+    aim, began = torch.full((64, 64), 3.0), pool.x.clone()
     for step in range(EULER_STEPS):
-        assert easel.captions[0] == "sad"
-        assert easel.at[0] == step
-        before = easel.x[0].clone()
-        easel.step((easel.x - aim) / easel.sigma.view(-1, 1, 1), other, flow.generator(3, step))
+        assert pool.captions[0] == "sad"
+        assert pool.at[0] == step
+        before = pool.x[0].clone()
+        pool.step((pool.x - aim) / pool.sigma.view(-1, 1, 1), other, flow.generator(3, step))
         if step + 1 < EULER_STEPS:
-            share = easel.sigma[0]
+            share = pool.sigma[0]
             torch.testing.assert_close(
-                easel.x[0], share * began[0] + (1 - share) * aim, rtol=1e-4, atol=1e-4
+                pool.x[0], share * began[0] + (1 - share) * aim, rtol=1e-4, atol=1e-4
             )
-            assert torch.equal(easel.x[13], began[13])  # the fourteenth waits
+            assert torch.equal(pool.x[13], began[13])  # the fourteenth waits
     # one step from the aim
     torch.testing.assert_close(
-        before - aim, (began[0] - aim) * easel.sigmas[-2], rtol=1e-3, atol=1e-3
+        before - aim, (began[0] - aim) * pool.sigmas[-2], rtol=1e-3, atol=1e-3
     )
-    # all moments are there
-    assert easel.at.tolist() == [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
-    assert (easel.captions[0], easel.said[0]) == ("man", {"kind": "man"})
-    assert 0.9 < float(easel.x[0].std()) < 1.1  # noise again
+    # all noise levels are there
+    assert pool.at.tolist() == [0, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+    assert (pool.captions[0], pool.said[0]) == ("man", {"kind": "man"})
+    assert 0.9 < float(pool.x[0].std()) < 1.1  # noise again
 
 
 def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(
@@ -506,48 +520,48 @@ def test_of_three_captions_the_one_that_says_most_is_drawn() -> None:
         Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
         Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
     )
-    easel, captions = an_easel([""] * 56, [man] * 56), ["man, sad", "man", "", ""] * 14
+    pool, captions = a_pool([""] * 56, [man] * 56), ["man, sad", "man", "", ""] * 14
     for step in range(2 * EULER_STEPS):
-        easel.step(
+        pool.step(
             torch.zeros(56, 64, 64),
-            Batch(easel.x, captions, [man] * 56, easel.x, (16, 16), 72),
+            Batch(pool.x, captions, [man] * 56, pool.x, (16, 16), 72),
             flow.generator(4, step),
         )
-    fullest = [said for said in easel.said if said == {"kind": "man", "mood": "sad"}]
+    fullest = [said for said in pool.said if said == {"kind": "man", "mood": "sad"}]
     assert 24 <= len(fullest) <= 44  # of 56, where a quarter is offered: 1 - (3/4)^3
 
 
-def test_most_pictures_on_the_easel_are_at_their_first_strokes() -> None:
-    easel = an_easel([""] * 280, [ROWS[0]] * 280)
-    other = Batch(easel.x, [""] * 280, [ROWS[0]] * 280, easel.x, (16, 16), 72)
+def test_most_trajectories_are_at_their_first_steps() -> None:
+    pool = a_pool([""] * 280, [ROWS[0]] * 280)
+    other = Batch(pool.x, [""] * 280, [ROWS[0]] * 280, pool.x, (16, 16), 72)
     for step in range(3 * EULER_STEPS):
-        easel.step(torch.zeros(280, 64, 64), other, flow.generator(4, step))
-    assert int(easel.at.min()) == 0
-    assert int(easel.at.max()) == EULER_STEPS - 1
-    kept = (1 - drawing.GIVEN_UP) ** torch.arange(EULER_STEPS)
+        pool.step(torch.zeros(280, 64, 64), other, flow.generator(4, step))
+    assert int(pool.at.min()) == 0
+    assert int(pool.at.max()) == EULER_STEPS - 1
+    kept = (1 - own_samples.GIVEN_UP) ** torch.arange(EULER_STEPS)
     expected = float((kept * torch.arange(EULER_STEPS)).sum() / kept.sum())
-    # 4.8; all moments alike would be 6.5
-    assert abs(float(easel.at.float().mean()) - expected) < 0.8
+    # 4.8; all noise levels alike would be 6.5
+    assert abs(float(pool.at.float().mean()) - expected) < 0.8
 
 
-def test_the_drawer_hears_the_judge_and_the_teacher() -> None:
+def test_the_student_learns_from_the_critic_and_the_teacher() -> None:
     man = Portrait(
         Person("avatar", "man", "an afro", "red", "tan", "none", "a beard"),
         Shot("hoodie", "blue", "sad", "beach", "left", 1.0),
     )
     torch.manual_seed(0)
-    judge, student = Judge(), Field(0.5)
-    easel = an_easel(["man, sad", ""], [man, man])
-    easel.strength = torch.ones(2)
-    missed, distance, velocity = opinions(easel, student, Field(0.25), judge)  # type: ignore[arg-type]
-    torch.testing.assert_close(distance, (0.25 * easel.x).square().mean())
+    critic, student = AttributeCritic(), Field(0.5)
+    pool = a_pool(["man, sad", ""], [man, man])
+    pool.strength = torch.ones(2)
+    critic_loss, distance, velocity = sample_losses(pool, student, Field(0.25), critic)  # type: ignore[arg-type]
+    torch.testing.assert_close(distance, (0.25 * pool.x).square().mean())
     assert not velocity.requires_grad
-    [of_judge] = torch.autograd.grad(missed, [student.slope], retain_graph=True)
+    [of_critic] = torch.autograd.grad(critic_loss, [student.slope], retain_graph=True)
     [of_teacher] = torch.autograd.grad(distance, [student.slope])
-    assert of_judge != 0
+    assert of_critic != 0
     assert of_teacher > 0
-    easel.said = [{}, {}]
-    assert opinions(easel, student, Field(0.5), judge)[:2] == (0, 0)  # type: ignore[arg-type]
+    pool.said = [{}, {}]
+    assert sample_losses(pool, student, Field(0.5), critic)[:2] == (0, 0)  # type: ignore[arg-type]
 
 
 def test_a_portrait_in_sentences_says_what_its_phrases_would() -> None:

@@ -15,6 +15,7 @@ import fluxbooth
 from fluxbooth.client.client import Client
 from fluxbooth.client.types import Progress
 from fluxbooth.evaluation.demo import PHOTOS
+from tests.support.images import opened
 from tests.support.server import Server
 from tests.support.servers import Server as Answering
 from tests.support.servers import response, serving
@@ -59,7 +60,7 @@ def test_from_photos_to_pictures(client: Client, tmp_path: Path) -> None:
     prompt = client.prompts.wait(prompt, timeout=240)
     paths = client.download(prompt, tmp_path / "pictures")
     assert [path.name for path in paths] == [f"{prompt.id}-0.jpg", f"{prompt.id}-1.jpg"]
-    assert all(Image.open(path).format == "JPEG" for path in paths)
+    assert all(opened(path).format == "JPEG" for path in paths)
     assert len(list((tmp_path / "pictures").iterdir())) == 2
     listed = [row.id for row in client.prompts.list(tune)]
     assert listed == [prompt.id, tune.prompts[0].id]

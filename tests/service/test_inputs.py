@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
+from tests.support.images import opened
 from tests.support.server import Json, Server, until
 from tests.support.servers import response, serving
 
@@ -34,7 +35,7 @@ def finished(server: Server, answer: httpx.Response) -> Json:
 
 
 def test_a_masked_picture_changes_where_the_mask_is_white_alone(server: Server) -> None:
-    mask, file = Image.new("L", Image.open(PHOTO).size), io.BytesIO()
+    mask, file = Image.new("L", opened(PHOTO).size), io.BytesIO()
     mask.paste(255, (0, 0, mask.width // 2, mask.height))
     mask.save(file, "PNG")
     form = {

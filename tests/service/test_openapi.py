@@ -40,11 +40,19 @@ def test_objects_are_as_the_document_says(installation: Installation) -> None:
             (f"/prompts/{prompt}", "Prompt"),
             ("/tunes/1", "Error"),
             (f"/tunes/{tune}/progress", "Progress"),
+            ("/estimates/tune?photos=4", "TuneEstimate"),
+            ("/users", "User"),
         ):
-            jsonschema.validate(client.get(path).json(), document["components"]["schemas"][name])
-    for name in ("Tune", "Prompt", "Error"):
-        schema = document["components"]["schemas"][name]
-        jsonschema.validate(schema["example"], schema)
+            named = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+            jsonschema.validate(client.get(path).json(), named)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            shown = [
+                answer["content"]["application/json"]["schema"]
+                for status, answer in operation["responses"].items()
+                if "application/json" in answer.get("content", {})
+            ]
+            assert shown and all(shown), f"{method} {path} does not say what it answers"
 
 
 @pytest.fixture(scope="module")

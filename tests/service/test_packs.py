@@ -9,13 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
 
 from fluxbooth.prompts.language import advise, trigger_words
 from fluxbooth.service.db.tables import Pack, Template, Tune, now
 from fluxbooth.service.packs.pack import adapted
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.web.pages.render import FOLDER
+from tests.support.images import opened
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import FEW, Receiver, Server, pictures, until
 
@@ -77,7 +77,7 @@ def test_every_shipped_pack_has_a_cover_and_together_they_are_small() -> None:
     covers = list((FOLDER / "static" / "covers").glob("*.webp"))
     assert {path.stem for path in covers} == {starter.slug for starter in STARTERS}
     assert sum(path.stat().st_size for path in covers) < 300_000
-    assert all(Image.open(path).size == (512, 384) for path in covers)
+    assert all(opened(path).size == (512, 384) for path in covers)
 
 
 @pytest.mark.parametrize("starter", STARTERS, ids=lambda starter: starter.slug)

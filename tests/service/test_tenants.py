@@ -21,6 +21,7 @@ from fluxbooth.service import account_data
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.accounts import web_sessions
 from fluxbooth.service.contract import forms as schemas
+from fluxbooth.service.contract import queries
 from fluxbooth.service.db.tables import Account, Callback, Image, Photo
 from fluxbooth.web.api import openapi
 from fluxbooth.web.app import create_app
@@ -303,7 +304,11 @@ def test_every_field_that_names_a_row_of_another_account(
             # what was asked may be said again
             assert MARK not in answer.text.replace(f"tune {MARK}", ""), field
     filters = {
-        name for asked in openapi.QUERIES.values() for name in asked if name.endswith("_id")
+        name
+        for query in vars(queries).values()
+        if isinstance(query, type) and issubclass(query, queries.Page)
+        for name in query.model_fields
+        if name.endswith("_id")
     } - {"before_id"}
     numbers = {
         "tune_id": tune,

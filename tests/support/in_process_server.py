@@ -20,6 +20,7 @@ from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions
 from fluxbooth.web.app import create_app
+from tests.support import contract
 from tests.support.installation import Installation
 from tests.support.server import free_port, until
 
@@ -48,7 +49,10 @@ class InProcessServer(Installation):
 
 def client(settings: Settings, key: str) -> httpx.Client:
     return httpx.Client(
-        base_url=settings.url, headers={"Authorization": f"Bearer {key}"}, timeout=60
+        base_url=settings.url,
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=60,
+        event_hooks={"response": [contract.held]},
     )
 
 

@@ -22,6 +22,7 @@ from typing import Any, Self
 import httpx
 
 from fluxbooth.evaluation.demo import PHOTOS
+from tests.support import contract
 from tests.support.installation import files_of
 
 Json = dict[str, Any]
@@ -74,6 +75,7 @@ class Server:
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {self.key}"},
             timeout=60,
+            event_hooks={"response": [contract.held]},
         )
 
     def __enter__(self) -> Self:

@@ -92,13 +92,13 @@ def test_a_folder_takes_one_training_at_a_time(
     first.signal(signal.SIGSTOP)
     there = sorted(path.name for path in out.iterdir())
     for more in ([], ["--steps", "9"], ["--overwrite"]):
-        assert main.main(["train", str(PHOTOS), *FLAGS.split(), "--out", str(out), *more]) == 2
+        assert main(["train", str(PHOTOS), *FLAGS.split(), "--out", str(out), *more]) == 2
         assert f"Another training writes into {out}" in capsys.readouterr().err
     assert sorted(path.name for path in out.iterdir()) == there
     first.signal(signal.SIGKILL)
     first.finish()
     # free, but another training's
-    assert main.main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2
+    assert main(["train", str(PHOTOS), *FLAGS.split(), "--steps", "9", "--out", str(out)]) == 2
     assert "other settings" in capsys.readouterr().err
     with RunFolder.opened(out, QUICK, inspection.read(PHOTOS)[:1], overwrite=True) as folder:
         assert (

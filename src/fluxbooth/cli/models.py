@@ -1,5 +1,5 @@
-"""Which base: what is on this machine, what fits it, what its licence means, and which one is
-taken where none was named."""
+"""`fluxbooth models` and `models pull`: bases that are on this machine or fit it, their licences,
+and the download of one that is missing."""
 
 from __future__ import annotations
 

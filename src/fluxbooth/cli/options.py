@@ -1,5 +1,5 @@
-"""How commands are read: flags from the fields of the specs, one sentence for what is not
-understood, completion for shells."""
+"""Reading of commands: flags from the fields of the specs, one sentence for what is not understood,
+completion for shells."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What a person sees while a command works: a bar on a terminal, a line now and then elsewhere,
-JSON lines for programs."""
+"""Progress of a command: a bar on a terminal, a line now and then elsewhere, JSON lines for
+programs."""
 
 from __future__ import annotations
 

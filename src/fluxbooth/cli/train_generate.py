@@ -1,4 +1,4 @@
-"""What the commands of one machine do: flags in, one JSON object out, words for people on
+"""`fluxbooth train` and `fluxbooth generate`: flags in, one JSON object out, words for people on
 standard error."""
 
 from __future__ import annotations

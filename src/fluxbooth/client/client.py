@@ -101,10 +101,8 @@ class Client:
         self._pictures.close()
 
     def download(self, prompt: Prompt | int, folder: Source) -> tuple[Path, ...]:
-        """The pictures of a finished prompt as files `ID-0.jpg`, `ID-1.jpg` ...
-
-        of the folder; each whole or not there.
-        """
+        """The pictures of a finished prompt as files `ID-0.jpg`, `ID-1.jpg` and so on of the
+        folder; each whole or not there."""
         shown = prompt if isinstance(prompt, Prompt) else self.prompts.get(prompt)
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
@@ -348,8 +346,9 @@ class Prompts:
         self._client = client
 
     def create(self, tune: Tune | int, text: str, **fields: Any) -> Prompt:
-        """Draws with a tune; before a text without a LoRA tag its tag and trigger words are put. A
-        number is sent to as it is, which suits a base: `create(1504944, "<lora:5000000:1> ohwx man
+        """Draws with a tune; before a text without a LoRA tag its tag and trigger words are put.
+
+        A number is taken as it is, which suits a base: `create(1504944, "<lora:5000000:1> ohwx man
         at the beach")`. `fields`: num_images, seed, aspect_ratio ...
         """
         base = (tune.base_tune_id or FLUX_DEV) if isinstance(tune, Tune) else tune

@@ -1,4 +1,4 @@
-"""What the client gives back: frozen rows with the contract's fields, and the one error."""
+"""Results of the client: frozen rows with the contract's fields, and the one error."""
 
 from __future__ import annotations
 

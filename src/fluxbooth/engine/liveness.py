@@ -1,6 +1,6 @@
-"""Whether another process still runs. One that is stopped (SIGSTOP, a debugger) does not end, so
-whoever waits for its end never notices. So each tells every second, from a thread of its own, that
-it is there, and the other counts for how long it has not.
+"""Beats by which one process knows that another still runs. One that is stopped (SIGSTOP, a
+debugger) does not end, so whoever waits for its end never notices. So each tells every second, from
+a thread of its own, that it is there, and the other counts for how long it has not.
 
 A long computation is no silence, for it lets that thread run. Only time that the listener itself
 lived through counts: where all are stopped together and go on together, nobody has been silent.

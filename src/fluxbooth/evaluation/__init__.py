@@ -1,1 +1,1 @@
-"""What a training is worth, measured: the demo, likeness, verification on real weights."""
+"""The worth of a training, measured: the demo, likeness, verification on real weights."""

@@ -1,5 +1,5 @@
-"""How much a picture is the subject, and how much it is the prompt: figures for pictures in nano's
-drawing styles.
+"""Likeness of a picture to its subject, and to its prompt: figures for pictures in nano's drawing
+styles.
 
 A small convolutional network reads attributes off a picture (hair, glasses, clothes, background
 ...). The subject is what most of the training photos are read to be; a picture's similarity is the

@@ -1,5 +1,4 @@
-"""What a report may say of where it was made: machine, versions, commit. Nothing that tells whose
-machine it is.
+"""The origin of a report: machine, versions, commit. Nothing that tells whose machine it is.
 
 Everything here is picked by name. What holds names, paths or tokens (the environment, host and
 user, error texts) is never read.

@@ -1,4 +1,4 @@
-"""What a picture was made of, as its metadata tells it."""
+"""The recipe of a picture, as its metadata has it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """LoRAs beside a base that stays in memory: read once, kept in main memory, put on and taken off
 without touching the base.
 
-Each Linear that a LoRA adapts gets a hook that adds B A x to what the Linear gives; LoRAs worn
+Each Linear that a LoRA adapts gets a hook that adds B A x to what the Linear gives; LoRAs applied
 together are one branch of the sum of their ranks. So a change of LoRA costs nothing but references
 (on a GPU, a copy of the LoRA to it), whatever its rank and layers. What is more than B A x (DoRA,
 LoHa, LoKr) adds what it makes of the layer in the same hook.
@@ -55,7 +55,7 @@ class AdapterCache:
     memory (one of more than that stays until the next), and what the text encoders said of the last
     texts.
 
-    `mapped` wears files as the system's cache holds them, without a copy of their own: only for
+    `mapped` applies files as the system's cache holds them, without a copy of their own: only for
     files that are never written again, though they may be replaced or removed.
     """
 

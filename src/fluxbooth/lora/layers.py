@@ -1,7 +1,7 @@
 """The layers of a LoRA as tensors, whatever file they came from: one form, for drawing, training
 and converting.
 
-What a file stores of a layer (`loranames.py`) becomes its change D at strength 1, by diffusers'
+What a file stores of a layer (`names.py`) becomes its change D at strength 1, by diffusers'
 layers: what the original network fuses is taken apart by rows of D. A LoRA keeps D as a product up
 down; a LoHa and a LoKr keep their factors, and D is made of them when it is needed.
 """

@@ -1,4 +1,4 @@
-"""What the tensors of a LoRA file are, from their names and shapes alone: which layers of FLUX.1,
+"""The meaning of a LoRA file's tensors, from their names and shapes alone: which layers of FLUX.1,
 and what is stored of each.
 
 Files differ in two things. How they name a layer: as diffusers does (with one of several prefixes

@@ -1,4 +1,4 @@
-"""How strong a LoRA is where its file does not say it in the weights: the one place that reads
+"""The strength of a LoRA where its file does not have it in the weights: the one place that reads
 alpha, whoever uses the file.
 
 A layer's change is multiplied by alpha / rank, or alpha / sqrt(rank) for an rsLoRA. Alpha is, by

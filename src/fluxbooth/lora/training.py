@@ -71,7 +71,7 @@ class _Adapted(LoraLinear):
 
     float32 weights are cast to what they multiply; peft casts the input instead, and autograd keeps
     that copy for each layer. Both products and their gradients are added up in place
-    (`models/frozen.py`), and alpha = rank needs no scaling.
+    (`models/frozen_linear.py`), and alpha = rank needs no scaling.
     """
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

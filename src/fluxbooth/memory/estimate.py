@@ -1,10 +1,10 @@
-"""How much memory a training or a generation takes, and what to give up so that it fits. Arithmetic
+"""Memory that a training or a generation takes, and what to give up so that it fits. Arithmetic
 only: no torch, no weights.
 
 Bytes throughout. d is the width, t the tokens of a batch (text and image together), e the bytes of
 a number, u = t d e one activation. What a block keeps for its backward pass was read off autograd's
-saved tensors; `tests/test_memory.py` holds the sums to measurement. On a GPU they are an upper
-bound: torch's fused RMSNorm keeps 4 d t less in each block there.
+saved tensors; `tests/memory/test_estimate.py` holds the sums to measurement. On a GPU they are an
+upper bound: torch's fused RMSNorm keeps 4 d t less in each block there.
 """
 
 from __future__ import annotations

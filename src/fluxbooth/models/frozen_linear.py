@@ -64,9 +64,8 @@ class _Product(torch.autograd.Function):
     """x W^T + bias, and with a LoRA + x A^T B^T, for a W that has no gradient and is not kept for
     the backward pass.
 
-    What autograd would do in steps (a gradient of x for W and one for A, added; a copy of the
-    result's before B A x can be taken out of it) is one product added onto another here, without
-    those copies.
+    autograd would take a gradient of x for W and one for A and add them, and copy the gradient of
+    the result for B A x. Here one product is added onto the other, without those copies.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What the licences of the bases allow, and which of them an operator states."""
+"""Licences of the bases: what they allow, and which of them an operator states."""
 
 from __future__ import annotations
 

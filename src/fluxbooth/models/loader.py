@@ -43,7 +43,7 @@ def load(
 ) -> Family:
     """The weights in memory. `dtype` is that of the computation.
 
-    `choice` says how they are kept (`fitting.py` makes one); without it nothing is given up. With
+    `choice` says how they are kept (`planner.py` makes one); without it nothing is given up. With
     encoders that do not stay, the network comes only with `load_network`.
 
     Raises InputError if there is no such base, it cannot be trained, or its weights are not on this

@@ -1,5 +1,5 @@
-"""What a training or a generation does to fit this machine: what its spec says by hand, and for
-the rest what memory asks for."""
+"""The plan by which a training or a generation fits this machine: what its spec says by hand, and
+for the rest what memory asks for."""
 
 from __future__ import annotations
 

@@ -69,12 +69,11 @@ def find_to_train(name: str) -> Base:
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
     """The spec with every default of its base filled in, for so many pictures."""
     row = find(spec.base)
-    _, rate = PRESETS[spec.preset]
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
             "steps": steps_for(spec, pictures),
-            "learning_rate": spec.learning_rate or row.learning_rate * rate,
+            "learning_rate": spec.learning_rate or row.learning_rate * PRESETS[spec.preset].rate,
             "batch_size": spec.batch_size or row.batch_size,
             "resolutions": spec.resolutions or row.resolutions,
             "text_length": spec.text_length or row.text_length,

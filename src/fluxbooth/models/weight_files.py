@@ -1,4 +1,4 @@
-"""What safetensors files hold, from their headers alone: no torch, no weights."""
+"""Contents of safetensors files, from their headers alone: no torch, no weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a photo is cut, and the shape that it is trained in."""
+"""The crop of a photo, and the shape that it is trained in."""
 
 from __future__ import annotations
 

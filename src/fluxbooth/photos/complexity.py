@@ -1,5 +1,5 @@
-"""What a picture file consists of, counted before it is decoded: a small file of many pieces keeps
-a decoder busy for minutes.
+"""The parts of a picture file, counted before it is decoded: a small file of many parts keeps a
+decoder busy for minutes.
 
 Each scan of a progressive JPEG is a pass over the whole picture, and Pillow looks at segments and
 chunks one by one.

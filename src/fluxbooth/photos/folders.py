@@ -1,4 +1,4 @@
-"""Which files of a folder are photos, and what lies beside them and is left out."""
+"""The photos of a folder, and the files beside them that are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request can be told.
+"""Refusals of a request, with their status.
 
 Every answer carries the union of what known clients read: a field map, `base`, `error` and
 `message`.

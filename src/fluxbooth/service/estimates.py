@@ -1,5 +1,5 @@
-"""What work would take, said before it is asked for: its price, its time as measured here, what
-waits before it."""
+"""Estimates of work before it is asked for: its price, its time as measured here, what waits before
+it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What the operator of a server wants to see at a glance: what waits, whether somebody works on
-it, the disk, what failed lately."""
+"""The operator's overview of a server: what waits, whether somebody works on it, the disk, what
+failed lately."""
 
 from __future__ import annotations
 

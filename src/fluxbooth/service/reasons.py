@@ -1,4 +1,4 @@
-"""What went wrong, as an account is told it: by the names that it knows its files by, and
+"""Reasons of failures as an account may read them: by the names that it knows its files by, and
 without a path of this machine."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the engine does to rows: when work begins, while it runs, and once, when it ends.
+"""Changes of rows by the engine: when work begins, while it runs, and once, when it ends.
 
 Each ending is one transaction that first asks whether the row still waits for it, so that work
 which was done twice, or was cancelled or deleted meanwhile, changes nothing.
@@ -252,8 +252,8 @@ class Transitions:
             self.jobs.callback(session, prompt=prompt)
 
     def reset_crashes(self, number: int) -> None:
-        """A training has a new checkpoint: the deaths before it no longer count, for it did not
-        die of its own work."""
+        """A training has a new checkpoint: the device processes that died before it no longer
+        count, for it did not die of its own work."""
         with self.db.write() as session:
             if (tune := _open_tune(session, number)) and tune.deaths:
                 tune.deaths = 0

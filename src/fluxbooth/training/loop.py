@@ -96,8 +96,8 @@ def train(
     each with the spec's batch, on the same folder.
 
     Args:
-        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP or HEIC of any size, with
-            optional `.txt` captions beside them.
+        photos: A folder or files, best 4-20 of them: JPEG, PNG, WebP, AVIF, TIFF, BMP or HEIC of
+            any size, with optional `.txt` captions beside them.
         spec: What to train; fields that are None are filled in with what suits the base.
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
         report: Called with each event, a dict of `events.py`: first the plan (what is given up to

@@ -1,4 +1,4 @@
-"""What a training warns of: photos and captions when it begins, its loss when it ends."""
+"""Warnings of a training: on photos and captions when it begins, on its loss when it ends."""
 
 from __future__ import annotations
 

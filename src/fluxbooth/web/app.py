@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
@@ -14,6 +15,8 @@ from sqlalchemy.exc import OperationalError
 from fluxbooth.errors import InputError
 from fluxbooth.service import reasons
 from fluxbooth.service.claude import api as claude
+from fluxbooth.service.contract import queries
+from fluxbooth.service.contract.response_models import Error
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.version import __version__
@@ -60,6 +63,8 @@ def create_app(
             "Fine-tune FLUX on photos of a subject, and make pictures of it. Compatible with the "
             "Astria API for Flux."
         ),
+        # FastAPI's own refusals are told as all others are
+        responses={422: {"model": Error}},
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -77,6 +82,7 @@ def create_app(
     openapi.install(app)
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(RequestValidationError, _unread)
     app.add_exception_handler(OperationalError, _faulty)
     app.add_exception_handler(OSError, _faulty)
     app.add_exception_handler(404, _not_found)
@@ -105,6 +111,11 @@ def _refused(request: Request, error: Exception) -> Response:
         if in_the_app(request.url.path)
         else JSONResponse(known.body(), known.status, known.headers)
     )
+
+
+def _unread(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return _refused(request, queries.refused(error.errors()))
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -1,4 +1,5 @@
-"""How fast an account may ask. In this process's memory: there is one, and a restart forgives."""
+"""The pace at which an account may ask. In this process's memory: there is one, and a restart
+begins anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running server works with."""
+"""State of a running server: `Services`, which every route has."""
 
 from __future__ import annotations
 

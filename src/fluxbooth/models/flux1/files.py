@@ -1,4 +1,4 @@
-"""Where FLUX.1's parts lie: in diffusers' folders, in the original single files, in a ComfyUI.
+"""The places of FLUX.1's parts: in diffusers' folders, in the original single files, in a ComfyUI.
 
 Read from configurations and headers alone: no torch, no weights. Beside a single file of the
 network, autoencoder and text encoders are looked for in the file itself (ComfyUI's all-in-one

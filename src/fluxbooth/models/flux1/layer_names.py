@@ -1,4 +1,4 @@
-"""How the original FLUX.1 network names its Linear layers, and what diffusers calls them.
+"""Names of the original FLUX.1 network's Linear layers, and those of diffusers for them.
 
 The original fuses layers that share their input: q, k and v of a double block, and those with the
 feed-forward's entrance of a single block. Reading this loads no weights and no torch.

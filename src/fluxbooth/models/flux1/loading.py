@@ -1,5 +1,5 @@
-"""How a base comes into memory: weight by weight, each cast or quantised, and put where it will
-be, as it arrives."""
+"""Loading of a base, weight by weight: each cast or quantised, and put where it will be, as it
+arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How large a FLUX.1 base is, from configurations and headers alone. No torch, no weights."""
+"""The size of a FLUX.1 base, from configurations and headers alone. No torch, no weights."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who may ask: accounts, keys, passwords, web sessions, quotas."""
+"""Accounts, keys, passwords, web sessions, quotas."""

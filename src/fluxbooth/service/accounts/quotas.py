@@ -1,4 +1,4 @@
-"""How much an account may have waiting, and stored.
+"""Limits of what an account may have waiting, and stored.
 
 Asked in the transaction that would add to it.
 """

@@ -1,5 +1,5 @@
-"""How a browser becomes somebody: a link that is good once, then a session. Rows keep digests
-only, as they do of keys."""
+"""Browser sessions: a link that is good once, then a session. Rows keep digests only, as they do of
+keys."""
 
 from __future__ import annotations
 

@@ -1,19 +1,22 @@
-"""What work costs: the operator's price list, and the sums that follow from it. Whole
-millicents; 100,000 are a dollar."""
+"""The operator's price list, and the prices of work that follow from it. Whole millicents; 100,000
+are a dollar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxbooth.models import registry
-from fluxbooth.specs import TrainSpec, steps_for
+from fluxbooth.specs import PRESET_NAMES, TrainSpec, steps_for
 
 MEGAPIXEL = 2**20
 Price = Annotated[int, Field(ge=0, le=10**10)]
-Preset = Literal["none", "flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"]
+if TYPE_CHECKING:  # which cannot read the names out of a table
+    Step = str
+else:
+    Step = Literal[("none", *PRESET_NAMES)]
 Option = Literal[
     "super_resolution",
     "hires_fix",
@@ -34,7 +37,7 @@ class Prices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # of a training, by preset; `none` is without one
-    step: dict[Preset, Price] = Field(default_factory=dict)
+    step: dict[Step, Price] = Field(default_factory=dict)
     picture: Price = 0  # each picture, however small
     megapixel: Price = 0  # on top, for each 2**20 pixels of it, in proportion
     # on top, for each picture that asks for it

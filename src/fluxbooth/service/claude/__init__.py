@@ -1,1 +1,1 @@
-"""What Claude is asked for."""
+"""Questions to Claude: prompts for a theme, what a photo shows."""

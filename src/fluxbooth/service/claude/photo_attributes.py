@@ -1,5 +1,5 @@
-"""What only eyes can tell of a photo (hair, glasses, age ...), as Claude sees it. Every value is
-one of the contract's own.
+"""Attributes of a photo (hair, glasses, age ...) that only eyes can tell, as Claude sees them.
+Every value is one of the contract's own.
 
 The contract's `ethnicity` and `body_type` are not asked: nobody's origin or body is sorted by a
 program here. What cannot be seen, and what is no known value, is left out.

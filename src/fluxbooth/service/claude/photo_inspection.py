@@ -1,6 +1,5 @@
-"""What can be told of one photo: measured here, the faces by the extra `faces`, the rest by Claude
-where it may look. Nothing is guessed: what cannot be told is left out.
-"""
+"""Inspection of one photo: measured here, the faces by the extra `faces`, the rest by Claude where
+it may look. Nothing is guessed: what cannot be told is left out."""
 
 from __future__ import annotations
 

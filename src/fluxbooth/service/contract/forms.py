@@ -1,10 +1,11 @@
-"""What a request may ask: the contract's fields, read leniently. Blank text is null, numbers
-may be text, unknown keys are ignored."""
+"""Request forms: the contract's fields, read leniently. Blank text is null, numbers may be text,
+unknown keys are ignored."""
 
 from __future__ import annotations
 
 import json
 import urllib.parse
+from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -20,7 +21,7 @@ from pydantic import (
 
 from fluxbooth.prompts.language import MAX_CHARACTERS
 from fluxbooth.service.errors import Invalid
-from fluxbooth.specs import ASPECT_RATIOS
+from fluxbooth.specs import ASPECT_RATIOS, PresetName
 
 BLANK = ("", "null", "undefined", None)
 
@@ -124,7 +125,7 @@ class Form(BaseModel):
         try:
             form = cls.model_validate(values)
         except ValidationError as error:
-            wrong |= field_map(error)
+            wrong |= field_map(error.errors())
             needed = {
                 name for name, field in cls.model_fields.items() if field.is_required()
             } - cls.STAND_INS.keys()
@@ -228,7 +229,7 @@ class TuneForm(Form):
     base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
     base_tune: Text | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
-    preset: Literal["flux-lora-focus", "flux-lora-portrait", "flux-lora-fast"] | None = None
+    preset: PresetName | None = None
     steps: int | None = Field(default=None, ge=1, le=10_000)
     token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
     callback: Callback | None = None
@@ -257,7 +258,7 @@ class PackForm(Form):
     subtitle: Text = Field(default="", max_length=1000)
     base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
     model_type: Literal["lora", "pti", "faceid"] | None = None
-    preset: Literal["flux-lora-focus", "flux-lora-portrait", "flux-lora-fast"] | None = None
+    preset: PresetName | None = None
     token: Text = Field(default="ohwx", max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
     cover_url: Callback | None = None
     public: bool = False
@@ -316,10 +317,10 @@ WORDS = {
 }  # fmt: skip
 
 
-def field_map(error: ValidationError) -> dict[str, list[str]]:
+def field_map(errors: Iterable[Any]) -> dict[str, list[str]]:
     """pydantic's errors in the contract's shape, with the words that clients of Rails know."""
     fields: dict[str, list[str]] = {}
-    for row in error.errors():
+    for row in errors:
         name, limits = str(row["loc"][0]) if row["loc"] else "body", row.get("ctx", {})
         if row["type"] in WORDS:
             message = WORDS[row["type"]]

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from typing import Any
+from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
+Sign = Callable[[str], str]
 NO_FACES = (
     "This server does not look for faces (it lacks fluxbooth[faces]): face_crop was left out, "
     "and the whole photos are learnt."
@@ -23,14 +25,19 @@ NO_FACES = (
 NO_FACE_CORRECT = "training_face_correct does nothing here: the photos are learnt as they are."
 
 
+@overload
+def time(value: datetime.datetime) -> str: ...
+@overload
+def time(value: datetime.datetime | None) -> str | None: ...
 def time(value: datetime.datetime | None) -> str | None:
     """ISO with milliseconds and Z, of a time in UTC."""
     return value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z" if value else None
 
 
-def tune(row: Tune, settings: Settings, sign: Any) -> Json:
+def tune(row: Tune, settings: Settings, sign: Sign) -> models.Tune:
     """`sign` makes the short-lived address of a stored file from its key."""
-    shown: Json = {
+    trigger = trigger_words(row.token or "", row.name)
+    shown: models.Tune = {
         "id": row.id,
         "title": row.title,
         "name": row.name,
@@ -55,24 +62,21 @@ def tune(row: Tune, settings: Settings, sign: Any) -> Json:
         "ckpt_url": None,
         "ckpt_urls": [],
         "url": f"{settings.url}/tunes/{row.id}.json",
-        "orig_images": [sign(photo.key) if photo.key else photo.url for photo in row.photos],
+        "orig_images": [sign(photo.key) if photo.key else photo.url or "" for photo in row.photos],
         "characteristics": row.characteristics,
         "base": base_name(row.base),
         "cost_mc": row.cost_mc,
         "continues": row.continues,
         "warnings": warnings(row),
-        "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger_words(row.token or '', row.name)}".strip(),
+        "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger}".strip(),
     }
     if row.lora and settings.lora_download and row.trained_at:
         shown["ckpt_url"] = sign(row.lora)
         shown["ckpt_urls"] = [shown["ckpt_url"]]
     if row.failed_at:
-        shown |= {
-            "failed_at": time(row.failed_at),
-            "user_error": row.user_error,
-            "error": row.user_error,
-            "status": "failed",
-        }
+        shown["failed_at"] = time(row.failed_at)
+        shown["user_error"] = shown["error"] = row.user_error or ""
+        shown["status"] = "failed"
     return shown
 
 
@@ -90,7 +94,7 @@ def warnings(row: Tune) -> list[str]:
     return [*(sentence for sentence, is_so in left_out.items() if is_so), *row.warnings]
 
 
-def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Any) -> Json:
+def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Sign) -> models.Checkpoint:
     """Ours: no other server shows these."""
     return {
         "step": row.step,
@@ -104,7 +108,7 @@ def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Any) -> Js
     }
 
 
-def public_tune(number: int, settings: Settings) -> Json:
+def public_tune(number: int, settings: Settings) -> models.Tune:
     since = time(PUBLIC_SINCE)
     title = PUBLIC_TITLES.get(number, f"Base {number}")
     return {
@@ -154,13 +158,13 @@ PROMPT_FIELDS: Json = {
 }  # fmt: skip
 
 
-def prompt(row: Prompt, settings: Settings, sign: Callable[[str], str]) -> Json:
+def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
     """`sign` makes the short-lived address of a stored file from its key."""
     inputs, addresses = row.fields.get("inputs", {}), row.fields.get("input_urls", {})
     fields = {name: row.fields.get(name, default) for name, default in PROMPT_FIELDS.items()}
     if fields["cfg_scale"] is not None:
         fields["cfg_scale"] = str(float(fields["cfg_scale"]))
-    return {
+    shown = {
         "id": row.id,
         "callback": row.callback,
         "trained_at": time(row.trained_at),
@@ -199,6 +203,7 @@ def prompt(row: Prompt, settings: Settings, sign: Callable[[str], str]) -> Json:
             {"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses
         ],
     }
+    return cast(models.Prompt, shown)  # `fields` are what PromptForm let through
 
 
 def image_url(name: str, settings: Settings) -> str:

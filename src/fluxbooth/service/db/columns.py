@@ -1,5 +1,5 @@
-"""What the tables' columns are made of: times with their zone, ids, and the folder of a row
-that has files."""
+"""Types of the tables' columns: times with their zone, ids, and the folder of a row that has
+files."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ class Account(Row):
 class Movement(Row):
     """A line of the ledger, in millicents.
 
-    What an account has is the sum of its lines; `money.py` alone writes them.
+    What an account has is the sum of its lines; `billing/ledger.py` alone writes them.
     """
 
     __tablename__ = "ledger"

@@ -1,4 +1,4 @@
-"""Which files rows name.
+"""The list of files that rows name.
 
 Export, backup and the tidying after a job follow this one list; a file that is not on it belongs to
 nobody.

@@ -1,4 +1,4 @@
-"""What is told to whom, how it is signed, what became of it, and telling it again."""
+"""Callbacks as rows: for whom, signed how, what became of each, and sending one again."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
@@ -176,7 +177,7 @@ def _training(
     return form, run, chosen
 
 
-def draw(context: Context, pack: Pack, values: Json) -> Json:
+def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
     """Draws the pack's templates with tunes of the account, each of its class."""
     session, run, mine = context.session, PackRun.read(values), list[Tune]()
     for number in run.tune_ids:
@@ -189,7 +190,7 @@ def draw(context: Context, pack: Pack, values: Json) -> Json:
         for tune in mine
     ]
     order, made = _draw(context, pack, run, work)
-    shown = {
+    shown: models.Order = {
         "id": order.id,
         "tune_ids": run.tune_ids,
         "total_cost_mc": sum(prompt.cost_mc for prompt in made),
@@ -218,7 +219,7 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
     )
 
 
-def shape(session: Session, pack: Pack, settings: Settings) -> Json:
+def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
     """The union of what lists and details show.
 
     Costs are those of the pictures; a training comes on top, by its photos.
@@ -232,7 +233,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> Json:
     of = {name: [row for row in rows if row.class_name == name] for name in classes}
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
     totals = {name: sum(cost_mc[row.id] for row in of[name]) for name in classes}
-    costs = {
+    costs: dict[str, models.Cost] = {
         name: {
             "cost": ledger.cents(total),
             "cost_mc": total,

@@ -1,5 +1,5 @@
-"""What the owner of a pack changes about it: its words and cover, which prompts are in it, how
-they read, in which order."""
+"""Changes of a pack by its owner: its words and cover, which prompts are in it, how they read, in
+which order."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What must hold of a request for a tune, told all at once, before a picture is opened or a row
-is made."""
+"""Checks of a request for a tune, told all at once, before a picture is opened or a row is made."""
 
 from __future__ import annotations
 

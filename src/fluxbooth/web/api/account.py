@@ -1,21 +1,22 @@
-"""What a client asks beside tunes and prompts: the bases, the account, the state of the server."""
+"""Routes beside tunes and prompts: the bases, the account, the state of the server."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.billing import ledger
-from fluxbooth.service.contract import public_bases, responses
+from fluxbooth.service.contract import public_bases, queries, responses
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import AccountPatch
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.types import Json
-from fluxbooth.web.http import metrics, params, requests
+from fluxbooth.web.http import metrics, requests
 from fluxbooth.web.http.auth import Owner, Using, the_account
 
 router = APIRouter()
@@ -26,11 +27,11 @@ NOT_READY = {
 
 
 @router.get("/gallery/tunes", summary="The bases")
-def gallery_tunes(request: Request, services: Using) -> list[Json]:
-    asked = request.query_params
-    title = (asked.get("title") or "").lower()
-    branch = asked.get("branch") or "flux1"
-    limit = params.page(request, 200)["limit"]
+def gallery_tunes(
+    services: Using, asked: Annotated[queries.BaseList, Query()]
+) -> list[models.Tune]:
+    title, branch = (asked.title or "").lower(), asked.branch or "flux1"
+    limit = asked.rows(200)["limit"]
     rows = [
         responses.public_tune(number, services.settings) for number in services.settings.base_tunes
     ]
@@ -38,18 +39,18 @@ def gallery_tunes(request: Request, services: Using) -> list[Json]:
     return [
         row
         for row in rows
-        if title in row["title"].lower() and row["branch"] == branch and not asked.get("model_type")
+        if title in row["title"].lower() and row["branch"] == branch and not asked.model_type
     ][:limit]
 
 
 @router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
 @router.get("/workspaces", summary="Workspaces: not offered", operation_id="workspaces")
-def nothing() -> list[Json]:
+def nothing() -> list[models.Prompt]:
     return []
 
 
 @router.get("/users", summary="The account")
-def user(services: Using, account: Owner) -> Json:
+def user(services: Using, account: Owner) -> models.User:
     with services.db.read() as session:
         return _user(session, account)
 
@@ -59,7 +60,7 @@ def user(services: Using, account: Owner) -> Json:
     summary="Change the account's options",
     openapi_extra=requests.body_of(AccountPatch, "user"),
 )
-async def change_user(request: Request, services: Using, account: Owner) -> Json:
+async def change_user(request: Request, services: Using, account: Owner) -> models.User:
     """`idempotent`: a tune of the same title, or the same prompt, is the one that is there.
     `auto_extend_tunes`: new tunes stay.
     `face_crop`: new tunes also learn from close-ups of faces, unless they say otherwise.
@@ -67,7 +68,7 @@ async def change_user(request: Request, services: Using, account: Owner) -> Json
     async with requests.body(request, services, "user") as (values, _):
         patch = AccountPatch.read(values)
 
-    def work() -> Json:
+    def work() -> models.User:
         with services.db.write() as session:
             owner = session.get_one(Account, account.id)
             owner.idempotent = owner.idempotent if patch.idempotent is None else patch.idempotent
@@ -80,7 +81,7 @@ async def change_user(request: Request, services: Using, account: Owner) -> Json
     return await asyncio.to_thread(work)
 
 
-def _user(session: Session, account: Account) -> Json:
+def _user(session: Session, account: Account) -> models.User:
     return {
         "id": account.id,
         "name": account.name,
@@ -94,9 +95,13 @@ def _user(session: Session, account: Account) -> Json:
     }
 
 
-@router.get("/cli/models", summary="The catalogue that command-line clients read; needs no key")
-def models(services: Using) -> Json:
-    rows = {
+@router.get(
+    "/cli/models",
+    summary="The catalogue that command-line clients read; needs no key",
+    operation_id="models_cli_models_get",
+)
+def catalogue(services: Using) -> models.Catalogue:
+    rows: dict[str, models.CatalogueModel] = {
         responses.base_name(base).removesuffix("-dev"): {
             "tune_id": number,
             "title": public_bases.PUBLIC_TITLES.get(number, responses.base_name(base)),
@@ -117,12 +122,12 @@ def models(services: Using) -> Json:
 
 
 @router.get("/health", summary="The server runs")
-def health() -> Json:
+def health() -> models.Health:
     return {"ok": True}
 
 
 @router.get("/ready", summary="The database answers, and the engine does")
-def ready(services: Using) -> Json:
+def ready(services: Using) -> models.Health:
     with services.db.read() as session:
         session.execute(select(1))
     if services.engine is not None and (state := services.engine()) != "runs":

@@ -1,38 +1,41 @@
-"""What work would cost and take, asked before it is asked for (ours: no other server has these
-routes)."""
+"""Routes that estimate price and time of work before it is asked for (ours: no other server has
+them)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 
 from fluxbooth.service import estimates
 from fluxbooth.service.billing import ledger
-from fluxbooth.service.contract import public_bases
+from fluxbooth.service.contract import public_bases, queries
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.types import Json
-from fluxbooth.web.http import params
 from fluxbooth.web.http.auth import Owner, Using
 
 router = APIRouter()
 
 
 @router.get("/estimates/tune", summary="What a training on so many `photos` would cost and take")
-def tune(request: Request, services: Using, account: Owner) -> Json:
+def tune(
+    services: Using, account: Owner, asked: Annotated[queries.TrainingPlan, Query()]
+) -> models.TuneEstimate:
     """The query is the fields of POST /tunes: preset, steps, branch, auto_extend."""
     found = estimates.plan(
         services.db,
         services.settings,
-        dict(request.query_params),
-        params.number(request, "photos") or 0,
+        asked.model_dump(),
+        asked.photos or 0,
     )
     return _shown(services, account, asdict(found))
 
 
 @router.get("/estimates/prompt", summary="What a prompt would cost and take")
-def prompt(request: Request, services: Using, account: Owner) -> Json:
+def prompt(request: Request, services: Using, account: Owner) -> models.PromptEstimate:
     """The query is the fields of POST /prompts: tune_id, num_images, aspect_ratio, w, h,
     super_resolution and so on."""
     form = PromptForm.read(dict(request.query_params))
@@ -43,7 +46,7 @@ def prompt(request: Request, services: Using, account: Owner) -> Json:
     return _shown(services, account, asdict(found))
 
 
-def _shown(services: Using, account: Account, found: Json) -> Json:
+def _shown(services: Using, account: Account, found: Json) -> Any:
     with services.db.read() as session:
         balance = ledger.balance(session, account.id)
     return {

@@ -1,14 +1,14 @@
-"""/openapi.json: what FastAPI knows of the routes, with what it cannot know: who needs a key,
-every status, the objects and examples."""
+"""/openapi.json: what FastAPI knows of the routes and their models, with what it cannot know: who
+needs a key, every refusal, and examples."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.types import Json
 
 OPEN = {
@@ -30,104 +30,51 @@ WAITS = {
     }
 }
 STATUSES = {
-    400: "The request cannot be understood", 401: "The key is missing or wrong", 402: "The account's funds do not cover it",
-    403: "The account is disabled", 404: "There is no such thing, or it is another account's",
-    409: "The first request with this Idempotency-Key is under way", 413: "The request, or a file in it, is too large",
-    422: ("Fields that will not do, all at once: each by its name, and as sentences in `base`, " "`error` and `message`"),
+    400: "The request cannot be understood",
+    401: "The key is missing or wrong",
+    402: "The account's funds do not cover it",
+    403: "The account is disabled",
+    404: "There is no such thing, or it is another account's",
+    409: "The first request with this Idempotency-Key is under way",
+    413: "The request, or a file in it, is too large",
+    422: (
+        "Fields that will not do, all at once: each by its name, and as sentences in `base`, "
+        "`error` and `message`"
+    ),
     429: "Too many requests in a second, or too many jobs waiting",
-    502: "The writer of prompts gave nothing that will do", 503: "The server is busy", 504: "The writer of prompts did not answer in time",
+    502: "The writer of prompts gave nothing that will do",
+    503: "The server is busy",
+    504: "The writer of prompts did not answer in time",
     507: "The server's disk is full",
-}  # fmt: skip
+}
 WAITING = {409, 429, 503, 507}
 MAKING = {400, 402, 409, 413, 422, 507}  # of routes that take a body
 
-# type words: a `?` says that it may be null; `x[]` is a list
-TUNE = {
-    "id": "integer", "title": "string", "name": "string", "is_api": "boolean", "token": "string?",
-    "eta": "time?", "callback": "string?", "trained_at": "time?", "started_training_at": "time?",
-    "expires_at": "time?", "created_at": "time", "updated_at": "time", "model_type": "string?",
-    "base_tune_id": "integer?", "branch": "string", "args": "string?", "steps": "integer?",
-    "preset": "string?", "face_crop": "boolean", "training_face_correct": "boolean",
-    "auto_extend": "boolean", "ckpt_url": "string?", "ckpt_urls": "string[]", "url": "string",
-    "orig_images": "string[]", "characteristics": "object", "base": "string", "cost_mc": "integer",
-    "ref_with_trigger": "string", "continues": "integer?", "warnings": "string[]",
-}  # fmt: skip
-FAILED = {
-    "failed_at": "time",
-    "user_error": "string",
-    "error": "string",
-    "status": "string",
-    "prompts": "object[]",
-}
-PROMPT = {
-    "id": "integer", "callback": "string?", "trained_at": "time?", "started_training_at": "time?",
-    "created_at": "time", "updated_at": "time", "tune_id": "integer", "text": "string",
-    "negative_prompt": "string", "cfg_scale": "string?", "steps": "integer?",
-    "super_resolution": "boolean", "ar": "string", "seed": "integer?",
-    "controlnet_conditioning_scale": "number?", "controlnet_txt2img": "boolean",
-    "denoising_strength": "number?", "style": "string?", "aspect_ratio": "string?",
-    "resolution": "string?", "w": "integer?", "h": "integer?", "scheduler": "string?",
-    "color_grading": "string?", "film_grain": "boolean", "hires_fix": "boolean",
-    "face_correct": "boolean", "face_swap": "boolean", "inpaint_faces": "boolean",
-    "prompt_expansion": "boolean", "theme": "string?", "controlnet": "string?",
-    "use_lpw": "boolean", "backend_version": "string?", "num_images": "integer",
-    "user_error": "string?", "url": "string", "images": "string[]", "only_upscale": "boolean",
-    "tiled_upscale": "boolean", "is_multiperson": "boolean", "input_image": "string?",
-    "mask_image": "string?", "image_references": "string[]", "prompt_likes_count": "integer",
-    "liked": "boolean", "pack_id": "integer?", "base_pack_id": "integer?",
-    "orig_prompt_id": "integer?", "order_id": "integer?", "cost_mc": "integer",
-    "theme_writer": "string?", "warnings": "string[]", "tune": "object", "tunes": "object[]",
-}  # fmt: skip
-PROGRESS = {
-    "id": "integer", "over": "boolean", "trained_at": "time?", "user_error": "string?",
-    "step": "integer?", "steps": "integer?", "loss": "number?", "steps_per_second": "number?",
-    "seconds_left": "number?", "losses": "number[]", "samples": "integer",
-}  # fmt: skip
-CHECKPOINT = {
-    "step": "integer",
-    "chosen": "boolean",
-    "likeness": "number?",
-    "url": "string?",
-    "samples": "object[]",
-}
-ESTIMATE = {
-    "cost_mc": "integer", "cost": "integer", "usd_balance_mc": "integer", "covered": "boolean",
-    "seconds": "number?", "measured": "boolean", "waiting": "integer",
-}  # fmt: skip
-SHOWN = {  # what routes answer with: a name of a schema, [] for a list of it
-    ("post", "/tunes"): "Tune", ("get", "/tunes"): "Tune[]", ("get", "/tunes/{number}"): "Tune", ("patch", "/tunes/{number}"): "Tune",
-    ("post", "/tunes/{number}/cancel"): "Tune", ("get", "/tunes/{number}/progress"): "Progress", ("get", "/gallery/tunes"): "Tune[]",
-    ("get", "/tunes/{number}/checkpoints"): "Checkpoint[]", ("post", "/tunes/{number}/checkpoints/{step}/choose"): "Tune",
-    ("post", "/tunes/{number}/more"): "Tune", ("post", "/tunes/{number}/prompts"): "Prompt",
-    ("get", "/tunes/{number}/prompts"): "Prompt[]", ("post", "/prompts"): "Prompt",
-    ("get", "/prompts"): "Prompt[]", ("get", "/prompts/{number}"): "Prompt", ("patch", "/prompts/{number}"): "Prompt",
-    ("get", "/tunes/{tune}/prompts/{number}"): "Prompt", ("patch", "/tunes/{tune}/prompts/{number}"): "Prompt",
-    ("post", "/prompts/{number}/duplicate"): "Prompt", ("get", "/estimates/tune"): "Estimate", ("get", "/estimates/prompt"): "Estimate",
-}  # fmt: skip
-PAGE = {"limit": "integer", "offset": "integer", "before_id": "integer", "page": "integer"}
-FILTERS = (
-    PAGE
-    | {"text": "string", "liked": "boolean"}
-    | dict.fromkeys(
-        ("tune_id", "pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id"), "integer"
-    )
-)
-QUERIES = {
-    ("get", "/tunes"): PAGE | dict.fromkeys(("title", "name", "model_type", "branch"), "string"), ("get", "/prompts"): FILTERS,
-    ("get", "/tunes/{number}/prompts"): FILTERS, ("get", "/packs"): PAGE | {"public": "boolean", "listed": "boolean"},
-    ("get", "/gallery/packs"): PAGE, ("get", "/gallery/tunes"): {"title": "string"},
-    ("delete", "/tunes/{number}"): {"delete_prompts": "boolean"},
-    ("get", "/estimates/tune"): {"photos": "integer", "steps": "integer", "preset": "string", "branch": "string", "auto_extend": "boolean"},
-    ("get", "/estimates/prompt"): dict.fromkeys(("tune_id", "num_images", "steps", "w", "h"), "integer") | {"aspect_ratio": "string"},
-}  # fmt: skip
 EXAMPLES = {
     "/users": {"user": {"idempotent": True}},
-    "/tunes": {"tune": {"title": "Ann", "name": "woman", "image_urls": [f"https://photos.example/{i}.jpg" for i in range(1, 5)],
-                        "callback": "https://app.example/trained?user=7"}},
-    "/tunes/{number}/prompts": {"prompt": {"text": "ohwx woman at the beach, smiling", "num_images": 4, "aspect_ratio": "3:4"}},
-    "/prompts": {"prompt": {"tune_id": 1504944, "text": "<lora:5000000:1> ohwx woman in a library", "seed": 7}},
-}  # fmt: skip
-EXAMPLE_TIME = "2026-01-02T03:04:05.678Z"
+    "/tunes": {
+        "tune": {
+            "title": "Ann",
+            "name": "woman",
+            "image_urls": [f"https://photos.example/{i}.jpg" for i in range(1, 5)],
+            "callback": "https://app.example/trained?user=7",
+        }
+    },
+    "/tunes/{number}/prompts": {
+        "prompt": {
+            "text": "ohwx woman at the beach, smiling",
+            "num_images": 4,
+            "aspect_ratio": "3:4",
+        }
+    },
+    "/prompts": {
+        "prompt": {
+            "tune_id": 1504944,
+            "text": "<lora:5000000:1> ohwx woman in a library",
+            "seed": 7,
+        }
+    },
+}
 
 
 def install(app: FastAPI) -> None:
@@ -142,53 +89,12 @@ def _document(app: FastAPI) -> Json:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    document["components"] = {
-        "securitySchemes": {
-            "key": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "A key as `fluxbooth key create` makes it",
-            }
-        },
-        "schemas": {
-            "Tune": _object(
-                TUNE,
-                FAILED,
-                "A subject learnt, or to be learnt",
-                {"id": 5000000, "title": "Ann", "name": "woman"},
-            ),
-            "Prompt": _object(
-                PROMPT,
-                {},
-                "A text drawn, or to be drawn; `images` is empty until then",
-                {"id": 1, "num_images": 4},
-            ),
-            "Progress": _object(
-                {n: PROGRESS[n] for n in ("id", "over", "trained_at", "user_error")},
-                PROGRESS,
-                "How far a training is",
-                {},
-            ),
-            "Checkpoint": _object(
-                CHECKPOINT,
-                {},
-                "A training after some steps; its samples have text, url and likeness",
-                {"step": 75},
-            ),
-            "Estimate": _object(
-                ESTIMATE,
-                dict.fromkeys(("photos", "steps", "days", "pictures"), "integer?"),
-                "What work would cost and take",
-                {},
-            ),
-            "Error": _object(
-                {"error": "string", "message": "string", "base": "string[]"},
-                {},
-                "Why not, in one sentence",
-                {"error": "Not Found", "message": "Not Found"},
-                more=True,
-            ),
-        },
+    document["components"]["securitySchemes"] = {
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key as `fluxbooth key create` makes it",
+        }
     }
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -204,34 +110,29 @@ def _complete(path: str, method: str, operation: Json) -> None:
         body := operation.get("requestBody", {}).get("content", {}).get("application/json")
     ):
         body["example"] = EXAMPLES[path]
-    success = next(status for status in operation["responses"] if status.startswith("2"))
-    answer: Json = {"description": operation["responses"][success]["description"]}
-    if name := SHOWN.get((method, path)):
-        schema: Json = {"$ref": f"#/components/schemas/{name.removesuffix('[]')}"}
-        answer["content"] = {
-            "application/json": {
-                "schema": {"type": "array", "items": schema} if name.endswith("[]") else schema
-            }
-        }
-    elif path == METRICS:
-        answer["content"] = {"text/plain": {"schema": {"type": "string"}}}
-    elif not path.endswith(("/likes", "/like")):
-        answer["content"] = {"application/json": {"schema": {}}}
-    if path.endswith("/progress"):
-        answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    operation["responses"] = {success: answer} | {
-        str(status): _refusal(status) for status in sorted(_refusals(path, method))
+    answers: Json = {
+        status: answer
+        for status, answer in operation["responses"].items()
+        if status.startswith("2")
     }
-    if path == "/themes":
-        operation["responses"]["200"] = {
-            "description": "Drafts, if `draft` was asked for",
-            "content": {"application/json": {"schema": {}}},
-        }
+    if path == METRICS:
+        answers["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    elif path.endswith(("/likes", "/like")):
+        for answer in answers.values():
+            answer.pop("content", None)
+    elif path.endswith("/progress"):
+        answers["200"]["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    refusals = _refusals(path, method)
+    if any(asked["name"] == "before_id" for asked in operation["parameters"]):
+        refusals |= {400, 422}  # of a page that is none
+    operation["responses"] = answers | {
+        str(status): _refusal(status) for status in sorted(refusals)
+    }
 
 
 def _parameters(path: str, method: str, operation: Json) -> None:
-    """What routes read without FastAPI's help: the query as leniently as bodies, the header of
-    what is to count once."""
+    """What routes read without FastAPI's help: parts of the path that they leave to another
+    route's, the query that is a form, the header of what is to count once."""
     known = operation.setdefault("parameters", [])
     declared = {parameter["name"] for parameter in known}
     for name in re.findall(r"{(\w+)}", path):
@@ -239,15 +140,17 @@ def _parameters(path: str, method: str, operation: Json) -> None:
             known.append(
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             )
-    for name, kind in QUERIES.get((method, path), {}).items():
-        known.append({"name": name, "in": "query", "schema": {"type": kind}})
+    if path == "/estimates/prompt":
+        fields = PromptForm.model_json_schema()["properties"]
+        known += [{"name": n, "in": "query", "schema": part} for n, part in fields.items()]
     if method == "post" and 409 in _refusals(path, method):
         known.append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
                 "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-                "description": "The same request under the same key counts once and gets the same answer",
+                "description": "The same request under the same key counts once and gets the same "
+                "answer",
             }
         )
 
@@ -258,14 +161,6 @@ def _refusals(path: str, method: str) -> set[int]:
         found.add(404)
     if path.startswith("/estimates/"):
         found |= {404, 422}
-    if method == "get" and path in (
-        "/tunes",
-        "/tunes/{number}/prompts",
-        "/prompts",
-        "/packs",
-        "/gallery/packs",
-    ):
-        found |= {400, 422}
     if method in ("post", "patch") and not path.endswith(("/cancel", "/likes", "/like", "/choose")):
         found |= MAKING
     if path.endswith("/choose"):
@@ -283,45 +178,3 @@ def _refusal(status: int) -> Json:
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
     return answer | ({"headers": WAITS} if status in WAITING else {})
-
-
-def _object(
-    fields: dict[str, str],
-    optional: dict[str, str],
-    description: str,
-    example: Json,
-    *,
-    more: bool = False,
-) -> Json:
-    properties = {name: _type(word) for name, word in (fields | optional).items()}
-    shown = {name: _example(word) for name, word in fields.items()} | example
-    return {
-        "type": "object",
-        "description": description,
-        "properties": properties,
-        "required": list(fields),
-        "additionalProperties": more,
-        "example": shown,
-    }
-
-
-def _type(word: str) -> Json:
-    plain = word.removesuffix("?").removesuffix("[]")
-    schema: Json = {"type": "string", "format": "date-time"} if plain == "time" else {"type": plain}
-    if "[]" in word:
-        schema = {"type": "array", "items": schema}
-    return {"anyOf": [schema, {"type": "null"}]} if word.endswith("?") else schema
-
-
-def _example(word: str) -> Any:
-    if word.endswith("?"):
-        return None
-    values = {
-        "integer": 1504944,
-        "string": "",
-        "boolean": False,
-        "number": 1.0,
-        "time": EXAMPLE_TIME,
-        "object": {},
-    }
-    return [] if word.endswith("[]") else values[word]

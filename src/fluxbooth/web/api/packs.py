@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import queries, responses
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import BLANK, PackForm, TuneForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.packs import pack as packs
-from fluxbooth.types import Json
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using, the_account
-from fluxbooth.web.http.params import page
 
 router = APIRouter()
 MOST_OFFSET = 10_000
@@ -29,26 +28,31 @@ Visitor = Annotated[Account | None, Depends(the_visitor)]
 
 
 @router.get("/gallery/packs", summary="Public packs; needs no key")
-def gallery(request: Request, services: Using) -> list[Json]:
+def gallery(services: Using, asked: Annotated[queries.Page, Query()]) -> list[models.Pack]:
     with services.db.read() as session:
-        rows = packs.listed(session, None, **page(request, MOST_OFFSET), public=True, listed=True)
+        rows = packs.listed(session, None, **asked.rows(MOST_OFFSET), public=True, listed=True)
         return [packs.shape(session, pack, services.settings) for pack in rows]
 
 
 @router.get("/packs", summary="List packs, newest first")
-def list_packs(request: Request, services: Using, account: Owner) -> list[Json]:
-    asked = {
-        name: request.query_params.get(name, "").lower() in ("1", "true")
-        for name in ("public", "listed")
-    }
+def list_packs(
+    services: Using, account: Owner, asked: Annotated[queries.PackList, Query()]
+) -> list[models.Pack]:
     with services.db.read() as session:
-        rows = packs.listed(session, account, **page(request, MOST_OFFSET), **asked)
+        rows = packs.listed(
+            session,
+            account,
+            **asked.rows(MOST_OFFSET),
+            public=bool(asked.public),
+            listed=bool(asked.listed),
+        )
         return [packs.shape(session, pack, services.settings) for pack in rows]
 
 
 @router.post(
     "/packs",
     status_code=201,
+    response_model=models.Pack,
     summary="Create a pack",
     openapi_extra=requests.body_of(PackForm, "pack"),
 )
@@ -56,7 +60,7 @@ async def create_pack(request: Request, services: Using, account: Owner) -> Resp
     async with requests.body(request, services, "pack") as (values, _):
         form = PackForm.read(values)
 
-        def work(session: Session, owner: Account) -> Json:
+        def work(session: Session, owner: Account) -> models.Pack:
             return packs.shape(
                 session, packs.create(session, services.settings, owner, form), services.settings
             )
@@ -66,7 +70,7 @@ async def create_pack(request: Request, services: Using, account: Owner) -> Resp
 
 @router.get("/packs/{name}", summary="Get a pack by id or slug")
 @router.get("/p/{name}", summary="Get a pack by id or slug", operation_id="get_p")
-def get_pack(name: str, services: Using, account: Visitor) -> Json:
+def get_pack(name: str, services: Using, account: Visitor) -> models.Pack:
     with services.db.read() as session:
         return packs.shape(session, packs.get(session, account, name), services.settings)
 
@@ -74,6 +78,7 @@ def get_pack(name: str, services: Using, account: Visitor) -> Json:
 @router.post(
     "/p/{name}/tunes",
     status_code=201,
+    response_model=models.Tune | models.PackDrawn,
     summary="Run a pack on photos, or on tunes",
     openapi_extra=requests.body_of(TuneForm, "tune", files=True),
 )
@@ -97,7 +102,7 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
                 uploads,
             )
 
-        def work(session: Session, owner: Account) -> Json:
+        def work(session: Session, owner: Account) -> models.Tune | models.PackDrawn:
             pack = packs.get(session, owner, name)
             if on_tunes:
                 return packs.draw(Context.of(services, session, owner), pack, values)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import public_bases, responses
+from fluxbooth.service.contract import public_bases, queries, responses
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, now
 from fluxbooth.service.files import reserve
@@ -17,23 +19,20 @@ from fluxbooth.service.packs import pack as packs
 from fluxbooth.service.prompts import input_images, templates
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.types import Json
-from fluxbooth.web.http import idempotency, params, picture_checks, requests
+from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.limits import of_pictures
-from fluxbooth.web.http.params import is_true, page, row_id
+from fluxbooth.web.http.params import row_id
 from fluxbooth.web.state import Services
 
 router = APIRouter()
 MOST_PROMPTS_OFFSET = 10000
 
 
-# ── prompts ─────────────────────────────────────────────────
-
-
 @router.post(
     "/tunes/{number}/prompts",
     status_code=201,
+    response_model=models.Prompt,
     summary="Draw",
     openapi_extra=requests.body_of(PromptForm, "prompt"),
 )
@@ -44,6 +43,7 @@ async def create_prompt(number: str, request: Request, services: Using, account:
 @router.post(
     "/prompts",
     status_code=201,
+    response_model=models.Prompt,
     summary="Draw on prompt[tune_id]",
     openapi_extra=requests.body_of(PromptForm, "prompt"),
 )
@@ -73,7 +73,7 @@ async def _create_prompt(
                 lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
             )
 
-        def work(session: Session, owner: Account) -> Json:
+        def work(session: Session, owner: Account) -> models.Prompt:
             made = prompts.create(
                 Context.of(services, session, owner), form, target=target, start=start
             )
@@ -82,62 +82,74 @@ async def _create_prompt(
         return await idempotency.answer_once(request, services, account, told, work, look)
 
 
-@router.get("/prompts", summary="List prompts, newest first")
-async def list_prompts(request: Request, services: Using) -> Response:
-    return await _listed(request, services, params.number(request, "tune_id"))
+@router.get("/prompts", summary="List prompts, newest first", response_model=list[models.Prompt])
+async def list_prompts(
+    request: Request, services: Using, asked: Annotated[queries.PromptList, Query()]
+) -> Response:
+    return await _listed(request, services, asked, asked.tune_id)
 
 
 @router.get(
-    "/tunes/{number}/prompts", summary="List the prompts on a base, or those that use a tune"
+    "/tunes/{number}/prompts",
+    summary="List the prompts on a base, or those that use a tune",
+    response_model=list[models.Prompt],
 )
-async def list_tune_prompts(number: str, request: Request, services: Using) -> Response:
-    return await _listed(request, services, row_id(number), of_tune=True)
+async def list_tune_prompts(
+    number: str,
+    request: Request,
+    services: Using,
+    asked: Annotated[queries.TunePromptList, Query()],
+) -> Response:
+    return await _listed(request, services, asked, row_id(number), of_tune=True)
 
 
 async def _listed(
-    request: Request, services: Services, tune_id: int | None, *, of_tune: bool = False
+    request: Request,
+    services: Services,
+    asked: queries.TunePromptList,
+    tune_id: int | None,
+    *,
+    of_tune: bool = False,
 ) -> Response:
-    asked, query = page(request, MOST_PROMPTS_OFFSET), request.query_params
-    liked = query.get("liked")
-    since = (
-        now().replace(hour=0, minute=0, second=0, microsecond=0)
-        if is_true(query.get("today"))
-        else None
-    )
+    page = asked.rows(MOST_PROMPTS_OFFSET)
+    since = now().replace(hour=0, minute=0, second=0, microsecond=0) if asked.today else None
 
-    def work(session: Session, account: Account) -> list[Json]:
+    def work(session: Session, account: Account) -> list[models.Prompt]:
         if of_tune and tune_id is not None and tune_id >= FIRST_TUNE:
             tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
             session,
             account,
-            **asked,
+            **page,
             tune_id=tune_id,
-            text=query.get("text"),
-            liked=is_true(liked) if liked else None,
+            text=asked.text,
+            liked=asked.liked,
             since=since,
             equal={
-                name: params.number(request, name)
+                name: getattr(asked, name)
                 for name in ("pack_id", "base_pack_id", "orig_prompt_id", "order_id", "user_id")
             },
         )
         return [
             responses.prompt(row, services.settings, services.sign)
             for row in rows
-            if not is_true(query.get("is_video"))
+            if not asked.is_video
         ]
 
     return await requests.read_json(request, services, work)
 
 
-@router.get("/prompts/{number}", summary="Get a prompt")
+@router.get("/prompts/{number}", summary="Get a prompt", response_model=models.Prompt)
 @router.get(
-    "/tunes/{tune}/prompts/{number}", summary="Get a prompt", operation_id="get_tune_prompt"
+    "/tunes/{tune}/prompts/{number}",
+    summary="Get a prompt",
+    response_model=models.Prompt,
+    operation_id="get_tune_prompt",
 )
 async def get_prompt(number: str, request: Request, services: Using) -> Response:
     wanted = row_id(number)
 
-    def work(session: Session, account: Account) -> Json:
+    def work(session: Session, account: Account) -> models.Prompt:
         return responses.prompt(
             prompts.get(session, account, wanted), services.settings, services.sign
         )
@@ -154,11 +166,13 @@ async def get_prompt(number: str, request: Request, services: Using) -> Response
     summary="As PATCH /prompts/{number}",
     operation_id="change_tune_prompt",
 )
-async def change_prompt(number: str, request: Request, services: Using, account: Owner) -> Json:
+async def change_prompt(
+    number: str, request: Request, services: Using, account: Owner
+) -> models.Prompt:
     async with requests.body(request, services, "prompt") as (values, _):
         form = PromptForm.read({name: values.get(name) for name in ("pack_id", "base_pack_id")})
 
-    def work() -> Json:
+    def work() -> models.Prompt:
         with services.db.write() as session:
             prompt = prompts.get(session, account, row_id(number))
             if "pack_id" in values:
@@ -177,7 +191,7 @@ async def change_prompt(number: str, request: Request, services: Using, account:
     summary="Delete a prompt and its pictures",
     operation_id="delete_tune_prompt",
 )
-def delete_prompt(number: str, services: Using, account: Owner) -> Json:
+def delete_prompt(number: str, services: Using, account: Owner) -> models.Deleted:
     wanted = row_id(number)
     reserve.delete(
         services.db,
@@ -187,13 +201,18 @@ def delete_prompt(number: str, services: Using, account: Owner) -> Json:
     return {"message": "Prompt successfully deleted"}
 
 
-@router.post("/prompts/{number}/duplicate", status_code=201, summary="Draw again, with changes")
+@router.post(
+    "/prompts/{number}/duplicate",
+    status_code=201,
+    response_model=models.Prompt,
+    summary="Draw again, with changes",
+)
 async def duplicate_prompt(
     number: str, request: Request, services: Using, account: Owner
 ) -> Response:
     async with requests.body(request, services, "prompt") as (values, _):
 
-        def work(session: Session, owner: Account) -> Json:
+        def work(session: Session, owner: Account) -> models.Prompt:
             made = prompts.duplicate(Context.of(services, session, owner), row_id(number), values)
             return responses.prompt(made, services.settings, services.sign)
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.themes import theme as themes
-from fluxbooth.types import Json
 from fluxbooth.web.http import idempotency, requests, theme_drafts
 from fluxbooth.web.http.auth import Owner, Using
 
@@ -19,6 +19,8 @@ router = APIRouter()
 @router.post(
     "/themes",
     status_code=201,
+    response_model=models.Theme,
+    responses={200: {"model": models.Theme, "description": "Drafts, if `draft` was asked for"}},
     summary="Have ten prompts written for each tune",
     openapi_extra=requests.body_of(ThemeForm, "theme"),
 )
@@ -32,14 +34,13 @@ async def create_theme(request: Request, services: Using, account: Owner) -> Res
     async def write() -> None:
         written.extend(await theme_drafts.drafted(services, account, form))
 
-    def work(session: Session, owner: Account) -> Json:
-        answer: Json = {"theme_writer": written[0].writer}
+    def work(session: Session, owner: Account) -> models.Theme:
+        answer: models.Theme = {"theme_writer": written[0].writer}
         if form.draft:
-            return answer | {
-                "prompts": [
-                    {"tune_id": one.tune_id, "text": text} for one in written for text in one.texts
-                ]
-            }
+            answer["prompts"] = [
+                {"tune_id": one.tune_id, "text": text} for one in written for text in one.texts
+            ]
+            return answer
         themes.create(Context.of(services, session, owner), form, written)
         return answer
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import queries, responses
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import TuneForm, TunePatch
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
@@ -16,22 +18,19 @@ from fluxbooth.service.files import reserve
 from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.types import Json
-from fluxbooth.web.http import idempotency, params, picture_checks, requests, training_progress
+from fluxbooth.web.http import idempotency, picture_checks, requests, training_progress
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.body import Upload
-from fluxbooth.web.http.params import page, row_id
+from fluxbooth.web.http.params import row_id
 
 router = APIRouter()
 MOST_TUNES_OFFSET = 200
 
 
-# ── tunes ───────────────────────────────────────────────────
-
-
 @router.post(
     "/tunes",
     status_code=201,
+    response_model=models.Tune,
     summary="Train a tune",
     openapi_extra=requests.body_of(TuneForm, "tune", files=True),
 )
@@ -57,7 +56,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
             if lora_file:
                 await asyncio.to_thread(checks.check_lora, services.settings, form, lora_file)
 
-        def work(session: Session, owner: Account) -> Json:
+        def work(session: Session, owner: Account) -> models.Tune:
             tune = tunes.create(
                 Context.of(services, session, owner),
                 form,
@@ -69,7 +68,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 made = prompts.listed(
                     session,
                     owner,
-                    limit=params.MOST,
+                    limit=queries.MOST,
                     offset=0,
                     before=None,
                     tune_id=tune.id,
@@ -85,31 +84,32 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         return await idempotency.answer_once(request, services, account, values, work, look)
 
 
-@router.get("/tunes", summary="List tunes, newest first")
-async def list_tunes(request: Request, services: Using) -> Response:
-    asked, query = page(request, MOST_TUNES_OFFSET), request.query_params
-    names = [name for key in ("name", "name[]") for name in query.getlist(key) if name]
+@router.get("/tunes", summary="List tunes, newest first", response_model=list[models.Tune])
+async def list_tunes(
+    request: Request, services: Using, asked: Annotated[queries.TuneList, Query()]
+) -> Response:
+    page = asked.rows(MOST_TUNES_OFFSET)
 
-    def work(session: Session, account: Account) -> list[Json]:
+    def work(session: Session, account: Account) -> list[models.Tune]:
         rows = tunes.listed(
             session,
             account,
-            **asked,
-            title=query.get("title"),
-            names=names,
-            model_type=query.get("model_type"),
-            branch=query.get("branch"),
+            **page,
+            title=asked.title,
+            names=[name for name in (*asked.name, *asked.names) if name],
+            model_type=asked.model_type,
+            branch=asked.branch,
         )
         return [responses.tune(row, services.settings, services.sign) for row in rows]
 
     return await requests.read_json(request, services, work)
 
 
-@router.get("/tunes/{number}", summary="Get a tune")
+@router.get("/tunes/{number}", summary="Get a tune", response_model=models.Tune)
 async def get_tune(number: str, request: Request, services: Using) -> Response:
     wanted = row_id(number)
 
-    def work(session: Session, account: Account) -> Json:
+    def work(session: Session, account: Account) -> models.Tune:
         if wanted in services.settings.base_tunes:
             return responses.public_tune(wanted, services.settings)
         return responses.tune(tunes.get(session, account, wanted), services.settings, services.sign)
@@ -122,11 +122,13 @@ async def get_tune(number: str, request: Request, services: Using) -> Response:
     summary="Change title, name or characteristics",
     openapi_extra=requests.body_of(TunePatch, "tune"),
 )
-async def change_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
+async def change_tune(
+    number: str, request: Request, services: Using, account: Owner
+) -> models.Tune:
     async with requests.body(request, services, "tune") as (values, _):
         patch = TunePatch.read(values)
 
-    def work() -> Json:
+    def work() -> models.Tune:
         with services.db.write() as session:
             return responses.tune(
                 tunes.change(session, account, row_id(number), patch),
@@ -138,30 +140,31 @@ async def change_tune(number: str, request: Request, services: Using, account: O
 
 
 @router.delete("/tunes/{number}", summary="Delete a tune, its photos and its LoRA")
-def delete_tune(number: str, request: Request, services: Using, account: Owner) -> Json:
-    with_prompts = request.query_params.get("delete_prompts") in ("1", "true")
+def delete_tune(
+    number: str, services: Using, account: Owner, asked: Annotated[queries.TuneDeletion, Query()]
+) -> models.Deleted:
     wanted = row_id(number)
     reserve.delete(
         services.db,
         services.store,
         lambda session: tunes.delete(
-            session, services.jobs, account, wanted, with_prompts=with_prompts
+            session, services.jobs, account, wanted, with_prompts=bool(asked.delete_prompts)
         ),
     )
     return {"message": "Tune successfully deleted"}
 
 
 @router.post("/tunes/{number}/cancel", summary="End a training that is queued or under way")
-def cancel_tune(number: str, services: Using, account: Owner) -> Json:
+def cancel_tune(number: str, services: Using, account: Owner) -> models.Tune:
     with services.db.write() as session:
         tune = tunes.cancel(session, services.jobs, account, row_id(number))
         return responses.tune(tune, services.settings, services.sign)
 
 
-@router.get("/tunes/{number}/progress", summary="How far a training is", response_model=None)
-async def progress(
-    number: str, request: Request, services: Using, account: Owner
-) -> Json | Response:
+@router.get(
+    "/tunes/{number}/progress", summary="How far a training is", response_model=models.Progress
+)
+async def progress(number: str, request: Request, services: Using, account: Owner) -> Response:
     """`Accept: text/event-stream` gives an event for each change, until the training is over or
     the server stops."""
     return await training_progress.answer(number, request, services, account)

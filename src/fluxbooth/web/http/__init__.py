@@ -1,1 +1,1 @@
-"""What API and pages share of HTTP: bodies, parameters, keys, limits, headers. It knows neither."""
+"""HTTP that API and pages share: bodies, parameters, keys, limits, headers. It knows neither."""

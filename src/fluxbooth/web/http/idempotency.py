@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -19,6 +20,7 @@ from fluxbooth.types import Json
 from fluxbooth.web.http.body import Upload
 from fluxbooth.web.state import Services
 
+Answer = Mapping[str, Any]
 LONGEST_KEY = 255
 
 
@@ -27,7 +29,7 @@ async def answer_once(
     services: Services,
     account: Account,
     values: Json,
-    work: Callable[[Session, Account], Json],
+    work: Callable[[Session, Account], Answer],
     prepare: Callable[[], Awaitable[None]] | None = None,
     status: int = 201,
 ) -> Response:
@@ -50,9 +52,9 @@ async def run_idempotent(
     account: Account,
     key: str | None,
     digest: str,
-    work: Callable[[Session, Account], Json],
+    work: Callable[[Session, Account], Answer],
     prepare: Callable[[], Awaitable[None]] | None = None,
-) -> Json:
+) -> Answer:
     """What `work` makes in one transaction, or made when this key came before.
 
     The answer is kept in the very transaction of the work, so that a kill leaves both or neither.
@@ -65,7 +67,7 @@ async def run_idempotent(
             {"Retry-After": "1"},
         )
 
-    def kept(session: Session) -> Json | None:
+    def kept(session: Session) -> Answer | None:
         row = (
             session.scalar(
                 select(Idempotency).where(
@@ -79,11 +81,11 @@ async def run_idempotent(
             raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
         return json.loads(row.body or "{}") if row else None
 
-    def look() -> Json | None:
+    def look() -> Answer | None:
         with services.db.read() as session:
             return kept(session)
 
-    def run() -> Json:
+    def run() -> Answer:
         with services.db.write() as session:
             # locked, where a database has locks of rows: two equal requests of an idempotent
             # account must not both find nothing

@@ -1,4 +1,4 @@
-"""How much a request body may hold, and the two ways one is refused."""
+"""Limits of a request body, and the two ways one is refused."""
 
 from __future__ import annotations
 

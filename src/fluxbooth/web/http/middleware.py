@@ -1,5 +1,5 @@
-"""What surrounds every request: its id, one line in the log, its time for Prometheus, and
-headers that every answer has."""
+"""The frame of every request: its id, one line in the log, its time for Prometheus, and headers
+that every answer has."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What every route needs of a request: whose it is, its body and files, its page of a list, its
-idempotency key."""
+"""Everything that routes need of a request: whose it is, its body and files, its page of a list,
+its idempotency key."""
 
 from __future__ import annotations
 

@@ -5,41 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import cast
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from fluxbooth.service.contract import responses
+from fluxbooth.service.contract.response_models import Progress
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.types import Json
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.state import Services
 
 
-async def answer(
-    number: str, request: Request, services: Services, account: Account
-) -> Json | Response:
+async def answer(number: str, request: Request, services: Services, account: Account) -> Response:
     """Events if the request accepts them; they also end when the server stops."""
 
-    def look() -> Json:
+    def look() -> Progress:
         with services.db.read() as session:
             tune = tunes.get(session, account, row_id(number))
             over = not tune.is_open
-            return {
+            shown = {
                 "id": tune.id,
                 "over": over,
                 "trained_at": responses.time(tune.trained_at),
                 "user_error": tune.user_error,
                 **tune.progress,
             }
+            return cast(Progress, shown)
 
     first = await asyncio.to_thread(look)
     if "text/event-stream" not in request.headers.get("accept", ""):
-        return first
+        return JSONResponse(first)
 
     async def events() -> AsyncIterator[str]:
-        shown: Json | None = None
+        shown: Progress | None = None
         while True:
             state = await asyncio.to_thread(look)
             if state != shown:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.queries import MOST
 from fluxbooth.service.db.tables import Account, Image, Prompt
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import reserve
@@ -22,7 +23,7 @@ from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.params import MOST, number, row_id
+from fluxbooth.web.http.params import number, row_id
 from fluxbooth.web.pages import thumbnails, view_models
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part

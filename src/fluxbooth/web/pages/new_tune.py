@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.photos import faces
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
+from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db.tables import Account
@@ -23,6 +24,7 @@ from fluxbooth.service.estimates import Plan, plan
 from fluxbooth.service.packs import pack as packs
 from fluxbooth.service.tunes import photo_drafts
 from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
 from fluxbooth.web.http.auth import Using
@@ -34,12 +36,11 @@ from fluxbooth.web.pages.render import page, redirect, sentences
 from fluxbooth.web.pages.texts import duration, text
 from fluxbooth.web.state import Services
 
-PRESETS = ("flux-lora-portrait", "none", "flux-lora-focus", "flux-lora-fast", "trial")
 CLASSES = ("man", "woman", "boy", "girl", "person", "dog", "cat", "bag", "shoe", "house")
 BLANK = {
     "title": "",
     "name": "",
-    "preset": PRESETS[0],
+    "preset": next(iter(PRESETS)) or "none",
     "steps": "",
     "token": "",
     "base_tune_id": "",
@@ -120,7 +121,7 @@ def _asked_for(
         else:
             tunes.check(context, TuneForm.lenient(values), photos())
 
-    def work(session: Session, owner: Account) -> Json:
+    def work(session: Session, owner: Account) -> models.Tune:
         context = Context.of(services, session, owner)
         if asked.get("pack"):
             tune = packs.train(context, packs.get(session, owner, asked["pack"]), values, photos())
@@ -168,7 +169,7 @@ def _form(
         values=values,
         errors=errors,
         photos=_photos(draft, name),
-        presets=PRESETS,
+        presets=_presets(),
         classes=classes,
         pack=pack,
         bases=_bases(services),
@@ -177,6 +178,25 @@ def _form(
         faces=faces.available(),
         plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
     )
+
+
+def _presets() -> list[tuple[str, str, str]]:
+    """Value, title and explanation of each choice; the last one trains no FLUX."""
+    shown = [
+        (
+            name or "none",
+            preset.title,
+            text(
+                "new.preset.help" if preset.rate == 1 else "new.preset.faster",
+                steps=preset.steps,
+                fewest=FEWEST_STEPS,
+                rate=f"{preset.rate:g}",
+                meant_for=preset.meant_for,
+            ),
+        )
+        for name, preset in PRESETS.items()
+    ]
+    return [*shown, ("trial", text("new.preset.trial"), text("new.preset.trial.help"))]
 
 
 def _bases(services: Services) -> list[tuple[int, str]]:

@@ -1,4 +1,4 @@
-"""What templates show of a row: plain values, nothing that could load or change one."""
+"""Rows as templates show them: plain values, nothing that could load or change one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Alembic reaches the database; called through `service.db.migrate`."""
+"""Alembic's way to the database; called through `service.db.migrate`."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""A second opinion while the velocity field learns: is what the caption says readable off the
-picture that is predicted?
+"""An attribute critic beside the velocity loss: is what the caption says readable off the picture
+that is predicted?
 
 A moustache is a few hundredths of the velocity's square error, so the plain loss hardly asks for
-one. A small network reads the attributes off latents, and the field is told where the picture that
-it predicts, z = x - sigma * v, is not read as the caption says. The two cannot agree on a secret
-code: the judge learns from clean latents, and from predicted ones only those attributes that their
-captions left unsaid, while the field hears of those that were said. Where the field knows all that
-can be known the judge adds nothing: every picture that the caption allows shows what it says, and
-so does their mean.
+one. A small network reads the attributes off latents, and the velocity field gets its loss where
+the picture that it predicts, z = x - sigma * v, is not read as the caption says. The two cannot
+agree on a secret code: the critic learns from clean latents, and from predicted ones only those
+attributes that their captions left unsaid, while the field is trained on those that were said.
+Where the field knows all that can be known the critic adds nothing: every picture that the caption
+allows shows what it says, and so does their mean.
 
-The reader of `fluxbooth.likeness`, which the figures are taken with, sees pixels, and is no part of
-this.
+The reader of `fluxbooth.evaluation.likeness`, which the figures are taken with, sees pixels, and is
+no part of this.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pretrain.precision import autocast
 from pretrain.renders import Row
 
 FINE, WIDTH, NOISE = 64, 192, 0.1
-# 28 shapes, whose neighbours are alike: once nano draws, and in the lessons before that
+# 28 shapes, whose neighbours are alike: on nano's own samples, and in adversarial training
 COUNTS = {"hair": 3.0}
 
 
-class Judge(nn.Module):
+class AttributeCritic(nn.Module):
     """Packed latents, n x tokens x 64, to the logits of each attribute."""
 
     def __init__(self) -> None:
@@ -97,8 +97,8 @@ def _block(width: int) -> nn.Module:
 def said_and_unsaid(
     rows: Sequence[Row], captions: Sequence[str]
 ) -> tuple[list[Answers], list[Answers]]:
-    """What each caption says of its picture, for the field to hear, and the rest that can be
-    seen, for the judge to learn."""
+    """What each caption says of its picture, for the field to be trained on, and the rest that
+    can be seen, for the critic."""
     said = [row.said(caption) for row, caption in zip(rows, captions, strict=True)]
     unsaid = [
         {k: v for k, v in row.answers().items() if k not in named}

@@ -1,12 +1,11 @@
-"""The student draws pictures of its own, and a judge says at every step where they do not show what
-their captions say.
+"""Training on own samples: an attribute critic's loss at every step of the sampler.
 
 Everywhere else x is a picture of the data under noise, in which a moustache that the caption names
-is half visible already. A drawing whose first steps forgot it looks like nothing that was ever
-trained on, and nothing puts it back. So pictures are drawn from noise, one Euler step of the
-sampler at a time, each at a moment of its own; at every step the loss is the judge's opinion of the
-picture predicted from there (after ReFL, arXiv 2304.05977), beside the distance to the teacher's
-two-pass guidance.
+is half visible already. A sample whose first steps forgot it looks like nothing that was ever
+trained on, and nothing puts it back. So trajectories are followed from noise, one Euler step of the
+sampler at a time, each at a noise level of its own; at every step the loss is that of the critic on
+the picture predicted from there (after ReFL, arXiv 2304.05977), beside the distance to the
+teacher's classifier-free guidance.
 """
 
 from __future__ import annotations
@@ -20,26 +19,27 @@ from torch import Tensor
 
 from fluxbooth.training import flow
 from pretrain.checkpoint import load_state, save_state
+from pretrain.critic import COUNTS, AttributeCritic, said_and_unsaid
 from pretrain.data import Shard
 from pretrain.distill import guided, strengths
-from pretrain.judge import COUNTS, Judge, said_and_unsaid
 from pretrain.precision import autocast
 from pretrain.schedule import descend, set_rate
-from pretrain.transformer import Batch, Nano, alone, batch_at
+from pretrain.transformer import Batch, Nano, batch_at, freeze_rest
 
-# easels of each shape take turns: one alone would be learnt by heart
-EULER_STEPS, PICTURES, EASELS = 14, 32, 6
-GIVEN_UP = 0.1  # at each step, so that first strokes, which decide a shape, are made most often
-# noise: against touches that only a network sees
-LEARNING_RATE, JUDGE_WEIGHT, JUDGE_NOISE, FIRST_BATCH = 3e-4, 0.3, 0.3, 30_000_000
+# pools of each shape take turns: one alone would be overfitted
+EULER_STEPS, PICTURES, POOLS = 14, 32, 6
+# share of trajectories at each step: the first steps, which decide a shape, are then trained most
+GIVEN_UP = 0.1
+# noise: against details that only a network sees
+LEARNING_RATE, CRITIC_WEIGHT, CRITIC_NOISE, FIRST_BATCH = 3e-4, 0.3, 0.3, 30_000_000
 
 
-class Easel:
-    """Pictures of one shape in the making; what is finished or given up makes room for another
+class TrajectoryPool:
+    """Sampling trajectories of one shape; one that is finished or given up is replaced by another
     caption and fresh noise.
 
     At first they wait as noise, one Euler step longer each than the last, so that they come to
-    stand at all moments.
+    all noise levels.
     """
 
     def __init__(self, batch: Batch, draw: torch.Generator) -> None:
@@ -78,55 +78,55 @@ class Easel:
 def train(
     student: Nano,
     teacher: Nano,
-    judges: Sequence[Judge],
+    critics: Sequence[AttributeCritic],
     shards: list[Shard],
     latents: list[np.ndarray],
     steps: int,
     checkpoint: Path,
 ) -> Iterator[tuple[int, float, float, Nano]]:
-    """Yields (step, what the judges miss, distance to the teacher, student) every twenty steps;
+    """Yields (step, the critics' loss, distance to the teacher, student) every twenty steps;
     resumes from `checkpoint`.
 
-    The first is the mean cross-entropy of all that a caption says; pictures in the making are not
-    kept over a resume.
+    The critics' loss is the mean cross-entropy of all that a caption says; unfinished trajectories
+    are not kept over a resume.
     """
-    optimizers = alone(student, teacher, *judges)
+    optimizers = freeze_rest(student, teacher, *critics)
     start = load_state(checkpoint, student, *optimizers)
-    easels = dict[tuple[int, ...], Easel]()
+    pools = dict[tuple[int, ...], TrajectoryPool]()
     rows = list[tuple[float, float]]()
     for step in range(start, steps):
         set_rate(optimizers, LEARNING_RATE, step, steps, warmup=20)
         batch = batch_at(FIRST_BATCH + step, shards, latents, prose=1.0, pictures=PICTURES)
         draw = flow.generator(9, step)
-        place = (*batch.shape, step % EASELS)
-        if place not in easels:
-            easels[place] = Easel(batch, draw)
-        easel = easels[place]
+        place = (*batch.shape, step % POOLS)
+        if place not in pools:
+            pools[place] = TrajectoryPool(batch, draw)
+        pool = pools[place]
         # what deceives one, another sees through
-        judge = judges[int(torch.randint(len(judges), (), generator=draw))]
-        missed, distance, velocity = opinions(easel, student, teacher, judge)
-        descend(distance + JUDGE_WEIGHT * missed, optimizers, student.transformer)
-        easel.step(velocity, batch, draw)
-        rows.append((missed.item(), distance.item()))
+        critic = critics[int(torch.randint(len(critics), (), generator=draw))]
+        critic_loss, distance, velocity = sample_losses(pool, student, teacher, critic)
+        descend(distance + CRITIC_WEIGHT * critic_loss, optimizers, student.transformer)
+        pool.step(velocity, batch, draw)
+        rows.append((critic_loss.item(), distance.item()))
         if (step + 1) % 20 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, student, *optimizers)
             yield step + 1, *np.mean(rows, 0), student
             rows.clear()
 
 
-def opinions(
-    easel: Easel, student: Nano, teacher: Nano, judge: Judge
+def sample_losses(
+    pool: TrajectoryPool, student: Nano, teacher: Nano, critic: AttributeCritic
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What the judge misses in the pictures predicted from where the easel is, their distance
-    to the teacher's, the velocity."""
-    x, sigma, strength, shape = easel.x, easel.sigma, easel.strength, easel.shape
+    """The critic's loss on the pictures predicted from where the pool is, the distance of
+    velocities to the teacher's, the velocity."""
+    x, sigma, strength, shape = pool.x, pool.sigma, pool.strength, pool.shape
     with autocast():
-        encoded = student.encode(easel.captions)
+        encoded = student.encode(pool.captions)
         target, _ = guided(teacher, x, sigma, encoded, strength, shape)
         velocity = student.velocity(x, sigma, encoded, strength, shape).float()
     predicted = x - sigma.view(-1, 1, 1) * velocity
     return (
-        judge.loss(predicted, shape, easel.said, JUDGE_NOISE, COUNTS),
+        critic.loss(predicted, shape, pool.said, CRITIC_NOISE, COUNTS),
         (velocity - target).square().mean(),
         velocity.detach(),
     )
