@@ -46,7 +46,8 @@ def plans(session: Session, work: Any) -> list[str]:
     asked: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        asked.append((statement, parameters))
+        if statement.startswith("SELECT"):  # a new connection says more
+            asked.append((statement, parameters))
 
     bind = session.get_bind()
     event.listen(bind, "before_cursor_execute", note)
