@@ -1,4 +1,4 @@
-"""The contract's routes: tunes, prompts, likes. Each reads the request and calls the service."""
+"""Routes of prompts and their likes: the public API, for clients that know nothing of us."""
 
 from __future__ import annotations
 
