@@ -113,7 +113,7 @@ def public_tune(number: int, settings: Settings) -> models.Tune:
     title = PUBLIC_TITLES.get(number, f"Base {number}")
     return {
         "id": number,
-        "title": title + (" (answered by nano)" if settings.base == "nano" else ""),
+        "title": title + (" (answered by nano)" if settings.stand_in else ""),
         "name": "base",
         "is_api": False,
         "token": None,
@@ -138,7 +138,7 @@ def public_tune(number: int, settings: Settings) -> models.Tune:
         "url": f"{settings.url}/tunes/{number}.json",
         "orig_images": [],
         "characteristics": {},
-        "base": "nano" if settings.base == "nano" else base_name(settings.base_tunes[number]),
+        "base": "nano" if settings.stand_in else base_name(settings.base_tunes[number]),
         "cost_mc": 0,
         "continues": None,
         "warnings": [],
