@@ -21,8 +21,9 @@ from fluxbooth.lora import training as lora_training
 from fluxbooth.lora.convert import convert
 from fluxbooth.lora.inference import AdapterCache, _Branch, apply_loras
 from fluxbooth.lora.layers import Layer, LowRank
-from fluxbooth.models import frozen_linear, loader, registry
+from fluxbooth.models import frozen_linear, loader
 from fluxbooth.models.family import Family
+from fluxbooth.models.flux1.bases import NANO
 from tests.support import lora_files
 from tests.support.lora_files import Case
 
@@ -254,7 +255,7 @@ def test_sizes_of_a_base_are_those_of_its_network(resident: Family) -> None:
         for name, m in resident.network.named_modules()
         if isinstance(m, nn.Linear)
     }
-    assert layer_sizes.sizes(str(registry.NANO)) == there
+    assert layer_sizes.sizes(str(NANO)) == there
     assert len(layer_sizes.sizes("black-forest-labs/FLUX.1-dev")) == 19 * 14 + 38 * 6 + 10
 
 

@@ -19,6 +19,8 @@ from fluxbooth import GenerateSpec, InputError, generate
 from fluxbooth.models import loader, registry
 from fluxbooth.models.flux1 import bases as flux1
 from fluxbooth.models.flux1 import components, layer_names, single_file
+from fluxbooth.models.flux1 import files as flux1_files
+from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.models.flux1.bases import NANO
 from tests.support import flux_reference as reference
 
@@ -179,10 +181,10 @@ def test_a_comfyui_is_a_base_if_it_holds_one_network(comfy: Path, tmp_path: Path
     for place in (root, root / "models", network.parent):
         assert registry.find(str(place)).source == str(network)
     assert (
-        components._find(network, components.VAE)
+        flux1_files.component(network, flux1_files.VAE)
         == root / "models" / "vae" / "FLUX1" / "ae.safetensors"
     )
-    assert components._find(network, components.T5).name == "t5xxl_fp16.safetensors"
+    assert flux1_files.component(network, flux1_files.T5).name == "t5xxl_fp16.safetensors"
     (root / "models" / "checkpoints").mkdir()
     shutil.copy(network, root / "models" / "checkpoints" / "mine.safetensors")
     with pytest.raises(
@@ -208,8 +210,8 @@ def test_the_authors_repository_has_its_encoders_in_folders(
             torch.equal(found.state_dict()[name], value)
             for name, value in parts[part].state_dict().items()
         )
-    in_files, unused = components.shape(comfy), 4  # weights of CLIP's text_projection
-    assert components.shape(network) == replace(in_files, encoders=in_files.encoders - unused)
+    in_files, unused = flux1_size.of_file(comfy), 4  # weights of CLIP's text_projection
+    assert flux1_size.of_file(network) == replace(in_files, encoders=in_files.encoders - unused)
 
 
 def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path: Path) -> None:
@@ -256,9 +258,9 @@ def test_one_file_may_hold_everything_in_fp8(
         for name, value in load_file(comfy).items()
     }
     for (prefix, _), folder, name in (
-        (components.VAE, "vae", "ae"),
-        (components.CLIP, "text_encoders", "clip_l"),
-        (components.T5, "text_encoders", "t5xxl_fp16"),
+        (flux1_files.VAE, "vae", "ae"),
+        (flux1_files.CLIP, "text_encoders", "clip_l"),
+        (flux1_files.T5, "text_encoders", "t5xxl_fp16"),
     ):
         tensors = load_file(comfy.parent.parent / folder / f"{name}.safetensors")
         stored |= {f"{prefix}{name}": value for name, value in tensors.items()}
