@@ -66,7 +66,8 @@ def test_what_a_training_tells_and_logs(tmp_path: Path, photos: Path) -> None:
     )
     train(photos, spec, tmp_path / "run", told.append)
     assert check(told, TrainingEvent) == types_of(TrainingEvent).keys()
-    logged = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").open()]
+    lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    logged = [json.loads(line) for line in lines]
     assert check(logged, LoggedEvent) == types_of(LoggedEvent).keys() - {"warning"}
 
 
