@@ -172,7 +172,7 @@ class TrainSpec(Spec):
         default="logit-normal", description="how noise levels are drawn"
     )
     guidance: float = Field(
-        default=1.0, ge=0, le=20, description="guidance that the model is told while it trains"
+        default=1.0, ge=0, le=20, description="guidance that the base is conditioned on in training"
     )
     text_length: int | None = Field(
         default=None, ge=8, le=512, description="T5 tokens a caption is cut or padded to"
