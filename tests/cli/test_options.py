@@ -173,7 +173,7 @@ ask "fluxbooth key re"; ask "fluxbooth plan --base flux-s"
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["train"],
         ["--rank"],
-        ["flux-lora-portrait", "flux-lora-fast", "flux-lora-focus"],
+        ["flux-lora-portrait", "flux-lora-focus", "flux-lora-fast"],
         ["kohya"],
         ["revoke"],
         ["flux-schnell"],

@@ -219,6 +219,7 @@ def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path:
     assert registry.find(str(comfy)).licence.startswith("unknown")
     names = {
         "img_in.weight": [3072, 64],
+        flux1_files.FIRST: [128],
         "double_blocks.18.img_mlp.0.weight": [1, 1],
         "single_blocks.37.linear1.weight": [1, 1],
     }

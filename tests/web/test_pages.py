@@ -313,7 +313,7 @@ def test_photos_are_looked_at_as_they_arrive(
     assert sorted(kept) == ["000.png", "000.txt", "001.png", "002.jpg", "003.jpg", "004.jpg"]
     assert kept["000.txt"].read_text() == "sks man on a sofa"
     server.http.delete(f"/tunes/{made}")
-    assert not list((server.data / "incoming").rglob("*.*"))
+    assert not list((server.data / "incoming").rglob("looked-at-0123456789"))
 
 
 def test_a_form_that_will_not_do_keeps_what_was_typed(owner: httpx.Client) -> None:

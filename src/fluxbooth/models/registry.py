@@ -46,6 +46,12 @@ def find(name: str) -> Base:
     for family in FAMILIES:
         if (row := family.own(name, path)) is not None:
             return row
+    if path.is_dir() and not (path / "model_index.json").is_file():
+        raise InputError(
+            f"{path} is no diffusers folder (it has no model_index.json), and no FLUX.1 network is "
+            "in it or in the folders of a ComfyUI below it: give --base the path of a diffusers "
+            "folder or of flux1-dev.safetensors."
+        )
     raise InputError(
         f"{path} holds {_what(path)}, which Fluxbooth cannot run: give --base the path of a "
         "diffusers folder of FLUX.1, of flux1-dev.safetensors or of a ComfyUI that holds it."

@@ -170,7 +170,7 @@ def _new(
         prompts=fit,
         chosen=chosen or [],
         errors=errors,
-        run_idempotent=secrets.token_urlsafe(16),
+        once=secrets.token_urlsafe(16),
     )
 
 
@@ -204,7 +204,7 @@ def _page(
         tunes=suited,
         fit=fit,
         errors=errors or [],
-        run_idempotent=secrets.token_urlsafe(16),
+        once=secrets.token_urlsafe(16),
     )
 
 

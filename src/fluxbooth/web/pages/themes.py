@@ -133,7 +133,7 @@ def _page(
         chosen=chosen,
         drafts=drafts or [],
         writer=writer,
-        run_idempotent=mark,
+        once=mark,
         errors=errors or [],
         ratios=RATIOS,
         closed=closed,
