@@ -55,7 +55,9 @@ def arm() -> None:
 
     drawing, training = loader.load("nano"), loader.load("nano", training=True, dtype="float32")
     photos = inspection.read(PHOTOS)
-    spec = registry.resolve(fluxbooth.TrainSpec(class_name="man", dtype="float32"), len(photos))
+    spec = registry.resolve(
+        fluxbooth.TrainSpec(class_name="man", base="nano", dtype="float32"), len(photos)
+    )
     with tempfile.TemporaryDirectory() as cache:
         dataset = prepare(photos, training, spec, Path(cache))
         parameters = lora_training.add(training, spec.rank, 0)
@@ -71,7 +73,9 @@ def arm() -> None:
 
         def picture() -> None:
             fluxbooth.generate(
-                ["a man in a red hoodie"], fluxbooth.GenerateSpec(seed=0), family=drawing
+                ["a man in a red hoodie"],
+                fluxbooth.GenerateSpec(base="nano", seed=0),
+                family=drawing,
             )
 
         work: dict[str, Callable[[], None]] = dict(zip(WORK, (picture, steps), strict=True))
