@@ -14,15 +14,17 @@ from PIL import Image, PngImagePlugin
 from fluxbooth import base_selection, events, results
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import init_image
+from fluxbooth.generation.enhance import chain
+from fluxbooth.generation.enhance.chain import Work
 from fluxbooth.generation.recipe import _recipe, _title, parameters_text
 from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
 from fluxbooth.generation.speedups import drawing
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
-from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry
-from fluxbooth.models.family import Family
-from fluxbooth.prompts import language, negatives
+from fluxbooth.models.base import Base
+from fluxbooth.models.family import Conditioning, Family
+from fluxbooth.prompts import language, negatives, options
 from fluxbooth.prompts.language import Advice, Prompt
 from fluxbooth.results import Pictures
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
@@ -101,84 +103,157 @@ def generate(
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
-    parsed = [language.parse(text) for text in texts]
-    spec = registry.resolve_drawing(base_selection.with_base(spec, texts, folders, family))
-    start = init_image.read(spec)
-    size, drawn = sizes(spec, registry.find(spec.base), start)
-    wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
+    for text in texts:
+        language.parse(text, may_be_blank=spec.input_image is not None)
+    spec = base_selection.with_base(spec, texts, folders, family)
+    asked = [_ask(text, spec, folders) for text in texts]
+    if not any(one.needs_base for one in asked):
+        return _generate(asked, None, cache or AdapterCache(), report)
     if family is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
-    plan = planner.generation(
-        spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice
-    )
+    side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in asked)
+    plan = planner.generation(asked[0].spec, side, there=None if family is None else family.choice)
     report(events.plan(plan))
+    used = family or loader.load(spec.base, choice=plan.choice)
+    return _generate(asked, used, cache or AdapterCache(), report, stays=family is not None)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One text, and what it is drawn with: its flags are in the spec."""
+
+    text: str
+    prompt: Prompt
+    spec: ResolvedGenerateSpec
+    loras: list[tuple[Path, float]]
+    canvas: Canvas
+
+    @property
+    def row(self) -> Base:
+        return registry.find(self.spec.base)
+
+    @property
+    def words(self) -> str:
+        """What the encoders read."""
+        return language.plain(self.prompt.text)
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn before the steps that follow."""
+        start = self.canvas.start
+        return start is None or start.steps(self.spec.steps) > 0
+
+    @property
+    def needs_base(self) -> bool:
+        return self.draws or chain.draws_anew(self.spec)
+
+
+def _ask(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> _Asked:
+    """Raises InputError for what will not do."""
+    prompt = language.parse(text, may_be_blank=spec.input_image is not None)
+    told = registry.resolve_drawing(spec.with_flags(text))
+    start = init_image.read(told)
+    size, drawn = sizes(told, registry.find(told.base), start)
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _generate(
-        texts, parsed, wanted, spec, family, plan.choice, cache or AdapterCache(), canvas, report
-    )
+    return _Asked(text, prompt, told, _wanted(prompt, told, folders), canvas)
 
 
 def _generate(
-    texts: Sequence[str],
-    parsed: Sequence[Prompt],
-    wanted: Sequence[list[tuple[Path, float]]],
-    spec: ResolvedGenerateSpec,
-    there: Family | None,
-    choice: Choice,
+    asked: Sequence[_Asked],
+    family: Family | None,
     cache: AdapterCache,
-    canvas: Canvas,
     report: DrawingReport,
+    *,
+    stays: bool = False,
 ) -> Pictures:
-    family = there or loader.load(spec.base, choice=choice)
-    adapters = {path: cache.fetch(path, family) for loras in wanted for path, _ in loras}
-    advice = [
-        a
-        for text, loras in zip(texts, wanted, strict=True)
-        for a in _advise(text, loras, adapters, family)
-    ]
-    report({"event": "advice", "advice": advice})
-    conditioning = [cache.conditioning(language.plain(prompt.text), family) for prompt in parsed]
-    if there is None:
-        family.release_encoders(keep_decoder=True)
-    else:
-        family.park_encoders()
-    family.load_network()
-    first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
-    pictures = Pictures()
-    for text, prompt, loras, told in zip(texts, parsed, wanted, conditioning, strict=True):
-        chosen = [(adapters[path], weight) for path, weight in loras]
-        seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
-        together = batch_size(family.row, canvas)
+    """Without a family where none is needed; `stays`: it is not ours to empty."""
+    adapters = _adapters(asked, family, cache)
+    report(
+        {"event": "advice", "advice": [a for one in asked for a in _advise(one, adapters, family)]}
+    )
+    texts = _encoded(asked, family, cache, stays=stays)
+    first_seed, pictures = _first_seed(asked[0].spec), Pictures()
+    for one in asked:
+        seeds = [(first_seed + i) % 2**32 for i in range(one.spec.num_images)]
+        together = batch_size(one.row, one.canvas)
         for first in range(0, len(seeds), together):
             chunk = seeds[first : first + together]
-            with apply_loras(family, chosen), drawing(family, spec.speed, canvas.drawn):
-                images = draw(
-                    family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start
-                )
-            if plain := [
-                seed for seed, image in zip(chunk, images, strict=True) if of_one_colour(image)
-            ]:
-                report({"event": "advice", "advice": [_of_plain(plain, chosen)]})
-            for seed, image in zip(chunk, images, strict=True):
-                recipe = _recipe(prompt.text, spec, family.row, seed, canvas, chosen)
-                pictures.append(
-                    Picture(
-                        image.resize(canvas.size, Image.Resampling.LANCZOS),
-                        seed,
-                        *canvas.size,
-                        text,
-                        recipe,
-                    )
-                )
+            chosen = [(adapters[path], weight) for path, weight in one.loras if path in adapters]
+            images = _drawn(one, family, texts, chosen, chunk, report)
+            done = [
+                _finished(one, image, seed, chosen)
+                for image, seed in zip(images, chunk, strict=True)
+            ]
+            pictures.extend(done)
             report(
                 {
                     "event": "picture",
                     "done": len(pictures),
-                    "of": len(texts) * spec.num_images,
-                    "pictures": pictures[-len(chunk) :],
+                    "of": sum(other.spec.num_images for other in asked),
+                    "pictures": done,
                 }
             )
     return pictures
+
+
+def _adapters(
+    asked: Sequence[_Asked], family: Family | None, cache: AdapterCache
+) -> dict[Path, Adapter]:
+    if family is None:
+        return {}
+    return {path: cache.fetch(path, family) for one in asked for path, _ in one.loras}
+
+
+def _encoded(
+    asked: Sequence[_Asked], family: Family | None, cache: AdapterCache, *, stays: bool
+) -> dict[str, Conditioning]:
+    """What the encoders say of every text that may be drawn; then they may leave."""
+    if family is None:
+        return {}
+    texts = {one.words: cache.conditioning(one.words, family) for one in asked}
+    if stays:
+        family.park_encoders()
+    else:
+        family.release_encoders(keep_decoder=True)
+    family.load_network()
+    return texts
+
+
+def _first_seed(spec: GenerateSpec) -> int:
+    return secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+
+
+def _drawn(
+    one: _Asked,
+    family: Family | None,
+    texts: dict[str, Conditioning],
+    loras: Sequence[tuple[Adapter, float]],
+    seeds: Sequence[int],
+    report: DrawingReport,
+) -> list[Image.Image]:
+    """The pictures before the steps that follow; the given one where nothing is drawn."""
+    canvas, spec = one.canvas, one.spec
+    if family is None or not one.draws:
+        assert canvas.start is not None  # or it would be drawn
+        return [canvas.start.image] * len(seeds)
+    with apply_loras(family, loras), drawing(family, spec.speed, canvas.drawn):
+        images = draw(
+            family, texts[one.words], seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start
+        )
+    pairs = zip(seeds, images, strict=True)
+    if plain := [seed for seed, image in pairs if of_one_colour(image)]:
+        report({"event": "advice", "advice": [_of_plain(plain, loras)]})
+    return [image.resize(canvas.size, Image.Resampling.LANCZOS) for image in images]
+
+
+def _finished(
+    one: _Asked, image: Image.Image, seed: int, loras: Sequence[tuple[Adapter, float]]
+) -> Picture:
+    recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, loras)
+    image, steps = chain.enhance(image, Work(one.spec, seed, one.row))
+    if steps:
+        recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
+    return Picture(image, seed, *image.size, one.text, recipe)
 
 
 def _wanted(
@@ -193,14 +268,16 @@ def _wanted(
     return loras
 
 
-def _advise(
-    text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family
-) -> list[Advice]:
-    triggers = [trigger for path, _ in loras if (trigger := adapters[path].file.trigger)]
-    said = language.advise(
-        text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length
+def _advise(one: _Asked, adapters: dict[Path, Adapter], family: Family | None) -> list[Advice]:
+    left_out = options.ignored(one.spec.asked() | options.given(one.text)).values()
+    ignored = [Advice("option_ignored", sentence, 0, 0) for sentence in left_out]
+    if family is None:
+        return ignored
+    triggers = [trigger for path, _ in one.loras if (trigger := adapters[path].file.trigger)]
+    said = ignored + language.advise(
+        one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
     )
-    partly = [_title(path) for path, _ in loras if adapters[path].file.left_out]
+    partly = [_title(path) for path, _ in one.loras if adapters[path].file.left_out]
     message = (
         "{} also holds layers of text encoders, which are not used: its pictures may differ from "
         "those of other programs."

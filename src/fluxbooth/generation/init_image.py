@@ -73,10 +73,6 @@ def read(spec: GenerateSpec) -> StartPicture | None:
                 f"The mask {Path(spec.mask_image).name} is all black, so nothing would be "
                 "drawn: white is what is drawn anew."
             )
+    strength = STRENGTH if spec.denoising_strength is None else spec.denoising_strength
     digest = hashlib.sha256(Path(spec.input_image).read_bytes()).hexdigest()
-    return StartPicture(
-        image,
-        mask,
-        STRENGTH if spec.denoising_strength is None else spec.denoising_strength,
-        digest,
-    )
+    return StartPicture(image, mask, 0.0 if spec.only_upscale else strength, digest)

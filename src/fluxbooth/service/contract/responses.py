@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
@@ -155,6 +156,7 @@ PROMPT_FIELDS: Json = {
     "h": None, "scheduler": None, "color_grading": None, "film_grain": False, "hires_fix": False,
     "face_correct": False, "face_swap": False, "inpaint_faces": False, "prompt_expansion": False,
     "theme": None, "controlnet": None, "use_lpw": False, "backend_version": None,
+    **{row.name: row.default for row in OPTIONS.values() if row.of_spec},
 }  # fmt: skip
 
 
@@ -181,9 +183,7 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
         "images": [image_url(image.name, settings) for image in row.images]
         if row.trained_at
         else [],
-        "only_upscale": False,
-        "tiled_upscale": False,
-        "is_multiperson": False,
+        "is_multiperson": bool(fields["multi"] or fields["use_regional"]),
         **{
             name: sign(inputs[name]) if name in inputs else addresses.get(name)
             for name in ("input_image", "mask_image")

@@ -70,7 +70,12 @@ async def _create_prompt(
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
+                lambda s, owner: prompts.fits(
+                    Context.of(services, s, owner),
+                    form,
+                    target=target,
+                    pictures=input_images.named(given),
+                ),
             )
 
         def work(session: Session, owner: Account) -> models.Prompt:
