@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluxbooth.errors import InputError
-from fluxbooth.prompts import options
+from fluxbooth.generation.enhance import film
+from fluxbooth.prompts import looks, options
 from fluxbooth.prompts.language import advise, parse
 from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.specs import Enhancements, EnhanceSpec, GenerateSpec
@@ -105,6 +106,11 @@ def test_every_reason_is_the_end_of_a_sentence_and_every_row_says_what_it_does()
         assert not row.refused.endswith(".") and not row.ignored.endswith(".")
         assert {*row.needs, *row.goes_with} <= OPTIONS.keys() | {"input_image", "mask_image"}
         assert not row.priced or not row.ignored
+
+
+def test_the_words_of_looks_are_those_of_the_table() -> None:
+    assert OPTIONS["style"].words == tuple(looks.STYLES)
+    assert OPTIONS["color_grading"].words == looks.COLOR_GRADINGS == tuple(film.FILMS)
 
 
 @pytest.mark.parametrize(

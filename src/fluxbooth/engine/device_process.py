@@ -152,8 +152,8 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
-    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each
-    event "picture" tells of those written.
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`, or as
+    PNG where some of it is transparent; each event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
     """
@@ -184,8 +184,9 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
-    path = out / f"{len(rows)}.jpg"
-    picture.image.save(path, quality=95, subsampling=0)
+    clear = picture.image.has_transparency_data
+    path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
+    picture.image.save(path, **({} if clear else {"quality": 95, "subsampling": 0}))
     rows.append(
         {
             "path": str(path),

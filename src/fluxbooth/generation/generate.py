@@ -24,7 +24,7 @@ from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Family
-from fluxbooth.prompts import language, negatives, options
+from fluxbooth.prompts import language, looks, negatives, options
 from fluxbooth.prompts.language import Advice, Prompt
 from fluxbooth.results import Pictures
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
@@ -132,10 +132,12 @@ class _Asked:
     def row(self) -> Base:
         return registry.find(self.spec.base)
 
-    @property
-    def words(self) -> str:
-        """What the encoders read."""
-        return language.plain(self.prompt.text)
+    def words(self, family: Family) -> tuple[str, Advice | None]:
+        """What the encoders read, and what of its style had no room."""
+        text = language.plain(self.prompt.text)
+        if not self.spec.style or not text:
+            return text, None
+        return looks.styled(text, self.spec.style, family.count_tokens, self.row.text_length)
 
     @property
     def draws(self) -> bool:
@@ -210,7 +212,8 @@ def _encoded(
     """What the encoders say of every text that may be drawn; then they may leave."""
     if family is None:
         return {}
-    texts = {one.words: cache.conditioning(one.words, family) for one in asked}
+    words = {one.words(family)[0] for one in asked}
+    texts = {text: cache.conditioning(text, family) for text in words}
     if stays:
         family.park_encoders()
     else:
@@ -238,7 +241,13 @@ def _drawn(
         return [canvas.start.image] * len(seeds)
     with apply_loras(family, loras), drawing(family, spec.speed, canvas.drawn):
         images = draw(
-            family, texts[one.words], seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start
+            family,
+            texts[one.words(family)[0]],
+            seeds,
+            canvas.drawn,
+            spec.steps,
+            spec.guidance,
+            canvas.start,
         )
     pairs = zip(seeds, images, strict=True)
     if plain := [seed for seed, image in pairs if of_one_colour(image)]:
@@ -277,6 +286,8 @@ def _advise(one: _Asked, adapters: dict[Path, Adapter], family: Family | None) -
     said = ignored + language.advise(
         one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
     )
+    if cut := one.words(family)[1]:
+        said.append(cut)
     partly = [_title(path) for path, _ in one.loras if adapters[path].file.left_out]
     message = (
         "{} also holds layers of text encoders, which are not used: its pictures may differ from "

@@ -110,7 +110,7 @@ _ROWS: tuple[Option, ...] = (
            "number", 0.5, 0.1, 1, clamped=True, goes_with=("inpaint_faces", "face_correct"),
            refused=NOT_BUILT),
     # a part of a picture
-    Option("mask_prompt", "what in the input picture is drawn anew: person, hair, clothes, background",
+    Option("mask_prompt", "what in the input picture is drawn anew, such as person or background",
            "text", needs=("input_image",), priced=True, refused=NOT_BUILT),
     Option("mask_negative", "what is taken out of the mask", "text", goes_with=("mask_prompt",),
            refused=NOT_BUILT),
@@ -136,11 +136,9 @@ _ROWS: tuple[Option, ...] = (
     Option("outpaint_prompt", "what is seen in the new part, instead of the text", "text",
            goes_with=("outpaint",), refused=NOT_BUILT),
     # looks
-    Option("style", "puts the words of a style around the text", "word", words=STYLES, priced=True,
-           refused=NOT_BUILT),
-    Option("color_grading", "the colours of a film", "word", words=GRADINGS, priced=True,
-           refused=NOT_BUILT),
-    Option("film_grain", "the grain of a film", default=False, priced=True, refused=NOT_BUILT),
+    Option("style", "puts the words of a style around the text", "word", words=STYLES, priced=True),
+    Option("color_grading", "the colours of a film", "word", words=GRADINGS, priced=True),
+    Option("film_grain", "the grain of a film", default=False, priced=True),
     # several people
     Option("multi", "a region of the picture for each LoRA of a person", default=False, priced=True,
            refused=NOT_BUILT),
@@ -148,8 +146,8 @@ _ROWS: tuple[Option, ...] = (
     # of the contract, and not of this program
     Option("prompt_expansion", "a text that Claude has made longer", default=False, priced=True,
            of_spec=False, refused=NOT_BUILT),
-    Option("face_swap", "a face from a picture of reference", default=False, of_spec=False,
-           refused="needs pictures of reference, which this version does not know: use "
+    Option("face_swap", "a face from a picture of reference", default=False, priced=True,
+           of_spec=False, refused="needs pictures of reference, which this version does not know: use "
            "inpaint_faces with a LoRA"),
     Option("controlnet", "a composition from a picture", "text", of_spec=False, refused=NO_CONTROL),
     Option("controlnet_txt2img", "a controlnet beside the input picture", default=False,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.models import timing as guesses
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.database import Database
@@ -109,8 +110,9 @@ def drawing_plan(
         )
     else:
         measured = False
+        drawn = {name: spec[name] for name in spec if name not in OPTIONS}
         seconds = guesses.guessed_drawing(
-            GenerateSpec.read(spec), prices.pixels(spec), _device(settings)
+            GenerateSpec.read(drawn), prices.pixels(spec), _device(settings)
         )
     waits = select(func.count()).select_from(Prompt).where(Prompt.is_open, Prompt.enqueued)
     waiting = session.scalar(waits) or 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from fluxbooth.generation.enhance import film
 from fluxbooth.models.base import Base
 from fluxbooth.specs import EnhanceSpec
 from fluxbooth.types import Json
@@ -42,7 +43,19 @@ class Step:
     draws: bool = False
 
 
-STEPS: tuple[Step, ...] = ()
+def _grade(image: Image.Image, work: Work) -> tuple[Image.Image, Json]:
+    film_name = work.spec.color_grading or ""
+    return film.grade(image, film_name, work.seed), {"film": film_name}
+
+
+def _grain(image: Image.Image, work: Work) -> tuple[Image.Image, Json]:
+    return film.grain(image, work.seed), {}
+
+
+STEPS: tuple[Step, ...] = (
+    Step("color_grading", lambda spec: spec.color_grading, _grade),
+    Step("film_grain", lambda spec: spec.film_grain, _grain),
+)
 
 
 def draws_anew(spec: EnhanceSpec) -> bool:

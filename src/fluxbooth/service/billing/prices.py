@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # which cannot read the names out of a table
     Step = Option = str
 else:
     Step = Literal[("none", *PRESET_NAMES)]
-    Option = Literal[tuple(row.name for row in OPTIONS.values() if row.priced or row.refused)]
+    Option = Literal[tuple(row.name for row in OPTIONS.values() if row.priced)]
 
 
 class Prices(BaseModel):

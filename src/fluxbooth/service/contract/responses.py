@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
@@ -14,7 +15,7 @@ from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
-from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.db.tables import Image, Prompt, Tune
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
@@ -180,7 +181,7 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
         "user_error": row.user_error,
         "url": f"{settings.url}/tunes/{row.tune_id}/prompts/{row.id}.json",
         # never some of them
-        "images": [image_url(image.name, settings) for image in row.images]
+        "images": [settings.url + image_path(image) for image in row.images]
         if row.trained_at
         else [],
         "is_multiperson": bool(fields["multi"] or fields["use_regional"]),
@@ -206,5 +207,6 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
     return cast(models.Prompt, shown)  # `fields` are what PromptForm let through
 
 
-def image_url(name: str, settings: Settings) -> str:
-    return f"{settings.url}/images/{name}.jpg"
+def image_path(image: Image) -> str:
+    """Of its public address."""
+    return f"/images/{image.name}{PurePath(image.key).suffix}"

@@ -269,7 +269,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
                 {
                     "id": row.id,
                     "images": [
-                        responses.image_url(image.name, settings)
+                        settings.url + responses.image_path(image)
                         for image in pictures.get(row.id, ())
                     ],
                 }

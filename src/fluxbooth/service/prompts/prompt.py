@@ -73,10 +73,10 @@ def create(
         callback=form.callback,
         num_images=form.num_images,
         fields=fields,
-        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses]),
+        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
         signature=signature,
         advice=[a.to_json() for a in advice(form, text, trigger, start)],
-        cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses]),
+        cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses], start),
         uses=[
             Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
             for i, (tune, weight) in enumerate(uses)
@@ -146,13 +146,21 @@ def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
     return text, own.base_tune_id
 
 
-def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune] = ()) -> int:
+def cost(
+    settings: Settings,
+    form: PromptForm,
+    tune_id: int,
+    tunes: Sequence[Tune] = (),
+    pictures: Container[str] = (),
+) -> int:
     """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
-    is free."""
+    is free. `pictures` are the names of those that it starts from."""
     if any(map(is_fast, tunes)):
         return 0
     return prices.drawing_cost(
-        settings.prices, spec_of(settings, form, tune_id, tunes), options.charged(form.asked)
+        settings.prices,
+        spec_of(settings, form, tune_id, tunes, pictures),
+        options.charged(_asked(form, pictures)),
     )
 
 
@@ -383,9 +391,13 @@ def _same(session: Session, account: Account, signature: str) -> Prompt | None:
 
 
 def spec_of(
-    settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]
+    settings: Settings,
+    form: PromptForm,
+    tune_id: int,
+    tunes: Sequence[Tune],
+    pictures: Container[str] = (),
 ) -> dict[str, Any]:
-    """The GenerateSpec but for its LoRA files.
+    """The GenerateSpec but for its LoRA files and the `pictures` that it starts from.
 
     A seed that was not asked for is drawn now, so that a repeated job draws the same.
     """
@@ -404,7 +416,7 @@ def spec_of(
             form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
         )
     drawn = registry.resolve_drawing(GenerateSpec.read(spec))
-    left_out = options.ignored(form.asked)
+    left_out = options.ignored(_asked(form, pictures))
     done = {name: value for name, value in form.enhancements().items() if name not in left_out}
     plain = drawn.model_dump(mode="json", exclude_none=True, exclude=set(Enhancements.model_fields))
     return plain | done

@@ -164,8 +164,9 @@ def many(
             for row in rows:
                 if not chosen or row.id in chosen:
                     yield from (
-                        (f"fluxbooth-{row.id}-{image.seed}.jpg", services.store.path(image.key))
+                        (f"fluxbooth-{row.id}-{image.seed}{path.suffix}", path)
                         for image in row.images
+                        for path in (services.store.path(image.key),)
                     )
             if len(rows) < MOST or (chosen and rows[-1].id < min(chosen)):
                 return

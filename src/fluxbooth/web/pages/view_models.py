@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 from fluxbooth.prompts.language import trigger_words
@@ -143,10 +144,11 @@ def again(row: Prompt, **changes: Any) -> list[tuple[str, Any]]:
 
 
 def image(row: Image, of: Prompt) -> Json:
-    whole = f"/images/{row.name}.jpg"
+    whole = responses.image_path(row)
     return {
         "name": row.name,
         "src": whole,
+        "file": f"fluxbooth-{of.id}-{row.seed}{PurePath(whole).suffix}",
         "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
         "page": f"/app/pictures/{row.name}",
         "width": row.width,
