@@ -4,6 +4,7 @@
     result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
     spec = fluxbooth.GenerateSpec(loras=(str(result.lora),))
     pictures = fluxbooth.generate("ohwx man at the beach", spec)
+    larger = fluxbooth.enhance("photo.jpg", fluxbooth.GenerateSpec(super_resolution=True))
 
 Names load on first use, so that importing the package costs nothing. Import it before torch, so
 that torch's threads give way to other programs (`threads.py`).
@@ -20,7 +21,7 @@ from fluxbooth.version import __version__
 if TYPE_CHECKING:
     from fluxbooth.client.client import ApiError, Client
     from fluxbooth.errors import FluxboothError, InputError
-    from fluxbooth.generation.generate import Picture, generate
+    from fluxbooth.generation.generate import Picture, enhance, generate
     from fluxbooth.specs import GenerateSpec, TrainSpec
     from fluxbooth.training.loop import TrainResult, train
 
@@ -34,6 +35,7 @@ __all__ = [
     "TrainResult",
     "TrainSpec",
     "__version__",
+    "enhance",
     "generate",
     "train",
 ]
@@ -41,6 +43,7 @@ __all__ = [
 _HOMES = {
     "ApiError": "client.client", "Client": "client.client", "FluxboothError": "errors",
     "InputError": "errors", "Picture": "generation.generate", "generate": "generation.generate",
+    "enhance": "generation.generate",
     "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "training.loop",
     "train": "training.loop",
 }  # fmt: skip

@@ -95,13 +95,17 @@ def verbs(parser: argparse.ArgumentParser, *, needed: bool = True) -> Any:
     return parser.add_subparsers(title="commands", metavar="COMMAND", dest="verb")
 
 
-def spec_flags(parser: argparse.ArgumentParser, spec: type[Spec]) -> None:
+def spec_flags(
+    parser: argparse.ArgumentParser, spec: type[Spec], *, without: Sequence[str] = ()
+) -> None:
     """A flag for every field; values stay text, the spec itself checks them but for those that
     are of a few words. Options of the picture (`prompts/options.py`) stand apart."""
     from fluxbooth.prompts.options import OPTIONS
 
     apart = parser.add_argument_group("options of the picture")
     for name, field in spec.model_fields.items():
+        if name in without:
+            continue
         default = (
             f" (default: {field.default})"
             if field.default not in (None, (), False) and not field.is_required()
@@ -175,11 +179,11 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
+def _given(options: argparse.Namespace, spec: type[Spec], *, without: Sequence[str] = ()) -> Json:
     return {
         name: getattr(options, name)
         for name in spec.model_fields
-        if getattr(options, name) is not None
+        if name not in without and getattr(options, name) is not None
     }
 
 

@@ -24,11 +24,13 @@ from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Family
+from fluxbooth.photos import inspection
 from fluxbooth.prompts import language, looks, negatives, options
 from fluxbooth.prompts.language import Advice, Prompt
 from fluxbooth.results import Pictures
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
 
+PHOTOGRAPHIC = "flux-dev"
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
 
 
@@ -107,15 +109,73 @@ def generate(
         language.parse(text, may_be_blank=spec.input_image is not None)
     spec = base_selection.with_base(spec, texts, folders, family)
     asked = [_ask(text, spec, folders) for text in texts]
+    return _made(asked, family, cache or AdapterCache(), report)
+
+
+def enhance(
+    pictures: str | Path | Sequence[str | Path],
+    spec: GenerateSpec,
+    report: DrawingReport | None = None,
+    *,
+    text: str = "",
+    folders: Sequence[Path] = (),
+    family: Family | None = None,
+    cache: AdapterCache | None = None,
+) -> Pictures:
+    """Pictures of any kind with what the options of the spec ask for: larger, without a background,
+    in the colours of a film. Where a mask is asked for, that part is drawn anew as the text says;
+    else the text and the LoRAs are for the steps that draw details anew.
+
+    Args:
+        pictures: Files, or a folder of them.
+        spec: What to do; its sizes count for nothing.
+        text: What the pictures show; may be blank.
+
+    The others, the events and what is raised are as of `generate`.
+    """
+    report = report or (lambda event: None)
+    masked = bool(spec.mask_prompt or spec.mask_image)
+    how = {} if masked else {"denoising_strength": 0.0}
+    specs = [
+        GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
+        for path in inspection.find(pictures)
+    ]
+    if masked or any(map(chain.draws_anew, specs)):
+        specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
+    else:
+        specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
+    asked = [_ask(text, one, folders) for one in specs]
+    return _made(asked, family, cache or AdapterCache(), report)
+
+
+def _base_of(spec: GenerateSpec) -> str:
+    """Of a picture that is only looked at: the base that drew it, if its file says so, else one
+    whose pictures look like photographs. It is not loaded."""
+    if spec.base != "auto":
+        return spec.base
+    with Image.open(spec.input_image or "") as image:
+        told = image.info.get("fluxbooth", "{}")
+    try:
+        name = json.loads(told).get("base")
+    except (ValueError, AttributeError):
+        name = None
+    return name if name in registry.BASES else PHOTOGRAPHIC
+
+
+def _made(
+    asked: Sequence[_Asked], family: Family | None, cache: AdapterCache, report: DrawingReport
+) -> Pictures:
+    """Loads the base where it is needed and not here."""
     if not any(one.needs_base for one in asked):
-        return _generate(asked, None, cache or AdapterCache(), report)
+        return _generate(asked, None, cache, report)
+    spec = asked[0].spec
     if family is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
     side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in asked)
-    plan = planner.generation(asked[0].spec, side, there=None if family is None else family.choice)
+    plan = planner.generation(spec, side, there=None if family is None else family.choice)
     report(events.plan(plan))
     used = family or loader.load(spec.base, choice=plan.choice)
-    return _generate(asked, used, cache or AdapterCache(), report, stays=family is not None)
+    return _generate(asked, used, cache, report, stays=family is not None)
 
 
 @dataclass(frozen=True)

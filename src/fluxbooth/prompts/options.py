@@ -147,7 +147,7 @@ _ROWS: tuple[Option, ...] = (
     Option("prompt_expansion", "a text that Claude has made longer", default=False, priced=True,
            of_spec=False, refused=NOT_BUILT),
     Option("face_swap", "a face from a picture of reference", default=False, priced=True,
-           of_spec=False, refused="needs pictures of reference, which this version does not know: use "
+           of_spec=False, refused="needs references, which this version does not know: use "
            "inpaint_faces with a LoRA"),
     Option("controlnet", "a composition from a picture", "text", of_spec=False, refused=NO_CONTROL),
     Option("controlnet_txt2img", "a controlnet beside the input picture", default=False,
