@@ -28,6 +28,7 @@ from fluxbooth.prompts.language import trigger_words
 from fluxbooth.prompts.options import OPTIONS
 
 FEWEST_STEPS = 300
+SERVERS = "is done by servers alone: leave it out"
 
 
 class Preset(NamedTuple):
@@ -332,6 +333,10 @@ class Enhancements(BaseModel):
         values = {name: getattr(self, name) for name in Enhancements.model_fields}
         return options.asked(values)
 
+    def enlargement(self, size: tuple[int, int], native_area: int) -> float:
+        """How many times as wide a picture of (width, height) pixels becomes."""
+        return options.enlargement(self.enhancements(), size, native_area)
+
 
 class EnhanceSpec(Enhancements, Spec):
     """What to do to a picture: options that are off do nothing.
@@ -430,8 +435,9 @@ class GenerateSpec(EnhanceSpec):
         """
         flags = options.given(text)
         mine = {name: value for name, value in flags.items() if OPTIONS[name].of_spec}
-        others = {name: value for name, value in flags.items() if name not in mine}
-        if wrong := options.refusals(options.asked(others)):
+        others = options.asked({name: flags[name] for name in flags if name not in mine})
+        wrong = {name: SERVERS for name in others if OPTIONS[name].status == "works"}
+        if wrong := options.refusals(others) | wrong:
             raise InputError(options.told(wrong))
         return type(self).read(self.model_dump() | mine) if mine else self
 

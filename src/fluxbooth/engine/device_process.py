@@ -163,7 +163,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
-    family = process.resident(spec)
+    family = None if request.get("apart") else process.resident(spec)
     # the store puts whole files into place, and removes them
     cache = process.cache = process.cache or AdapterCache(mapped=True)
     rows: list[PlainFile] = []
@@ -173,7 +173,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
-            for path in request.get("soon", ()):
+            for path in request.get("soon", ()) if family else ():
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
                     cache.expect(path, family)
         tell(events.to_json(event, lambda pictures: [written(p, rows, out) for p in pictures]))

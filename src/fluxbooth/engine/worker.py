@@ -36,7 +36,15 @@ from fluxbooth.service.files import reserve
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store, is_full
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.jobs.queue import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
+from fluxbooth.service.jobs.queue import (
+    APART,
+    DELIVERY,
+    DEVICE,
+    FAST,
+    FETCH,
+    VERSION,
+    JobEngine,
+)
 from fluxbooth.service.outgoing.fetch import rules_for
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.transitions import MOST_DEATHS, Transitions
@@ -323,7 +331,7 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, leave)
     DBOS.launch()
-    for name in (DEVICE, FAST):
+    for name in (DEVICE, FAST, APART):
         DBOS.register_queue(
             name,
             worker_concurrency=len(engine.devices.all),

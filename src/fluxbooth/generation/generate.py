@@ -140,7 +140,7 @@ def enhance(
         GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
         for path in inspection.find(pictures)
     ]
-    if masked or any(map(chain.draws_anew, specs)):
+    if masked or options.draws(spec.enhancements()):
         specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
     else:
         specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
@@ -207,7 +207,7 @@ class _Asked:
 
     @property
     def needs_base(self) -> bool:
-        return self.draws or chain.draws_anew(self.spec)
+        return self.draws or options.draws(self.spec.enhancements())
 
 
 def _ask(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> _Asked:

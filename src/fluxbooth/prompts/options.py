@@ -16,6 +16,8 @@ from typing import Any, Literal
 from fluxbooth.errors import InputError, did_you_mean
 
 Takes = Literal["switch", "number", "whole number", "word", "text"]
+SMALL = 512 * 512  # pixels of a picture that super_resolution makes four times as wide
+MOST_ENLARGED = 4.0
 MOST_OUTPAINTED = 2048 * 2048  # pixels of a picture that is drawn on beyond its edges
 ANCHORS = (
     "top-left", "top-center", "top-right", "left-center", "center", "right-center", "bottom-left",
@@ -32,7 +34,8 @@ NO_CONTROL = "is not offered by this server: an input_image alone starts from a 
 NO_VIDEO = "is not offered by this server: it makes pictures, no video"
 NO_FACEID = "is not offered, for no base here has a face adapter: train a LoRA instead"
 NO_TRY_ON = "is not offered by this server: mask the clothes and say what is worn instead"
-UPSCALED, MASKED = ("super_resolution", "only_upscale"), ("mask_prompt", "mask_image")
+UPSCALERS = ("super_resolution", "only_upscale", "tiled_upscale", "tiled_upscale_v2")
+MASKED = ("mask_prompt", "mask_image")
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,10 @@ class Option:
     """A row of the table.
 
     `least` and `most` are inclusive; a number outside is refused, or moved to the nearer of them
-    where it is `clamped`. Without all that it `needs` an option is refused, without one of those
-    that it `goes_with` it is ignored. One that is `refused` says why, one that is `ignored` what
-    to do instead. `of_spec`: whether it is a field of `EnhanceSpec`, and so a flag of the command
-    line.
+    where it is `clamped`. What `draws` needs the base in memory. Without all that it `needs` an
+    option is refused, without one of those that it `goes_with` it is ignored. One that is `refused`
+    says why, one that is `ignored` what to do instead. `of_spec`: whether it is a field of
+    `EnhanceSpec`, and so a flag of the command line.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Option:
     needs: tuple[str, ...] = ()
     goes_with: tuple[str, ...] = ()
     priced: bool = False
+    draws: bool = False
     refused: str = ""
     ignored: str = ""
     of_spec: bool = True
@@ -87,31 +91,33 @@ _ROWS: tuple[Option, ...] = (
     Option("only_upscale", "makes the input picture larger and draws nothing anew", default=False,
            needs=("input_image",), priced=True, refused=NOT_BUILT),
     Option("upscale_factor", "how many times as wide, instead of what super_resolution chooses",
-           "number", least=1, most=4, goes_with=UPSCALED, refused=NOT_BUILT),
-    Option("upscale_v4", "the sharper upscaler", default=False, goes_with=UPSCALED,
+           "number", least=1, most=4, goes_with=UPSCALERS, refused=NOT_BUILT),
+    Option("upscale_v4", "the sharper upscaler", default=False, goes_with=UPSCALERS,
            refused=NOT_BUILT),
-    Option("resolution", "how large the picture is in the end: about 1024, 2048 or 4096 pixels a "
-           "side", "word", words=("1K", "2K", "4K"), priced=True, refused=NOT_BUILT),
+    Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or four "
+           "times as wide", "word", words=("1K", "2K", "4K"), priced=True,
+           refused=NOT_BUILT),
     # drawn anew in part
     Option("hires_fix", "draws details anew in the larger picture", default=False,
-           goes_with=("super_resolution",), priced=True, refused=NOT_BUILT),
+           goes_with=("super_resolution",), priced=True, draws=True, refused=NOT_BUILT),
     Option("hires_denoising_strength", "how far hires_fix departs from the picture", "number", 0.25,
            0.1, 1, clamped=True, goes_with=("hires_fix", "tiled_upscale", "tiled_upscale_v2"),
            refused=NOT_BUILT),
-    Option("tiled_upscale", "super_resolution whose details are drawn anew tile by tile",
-           default=False, goes_with=UPSCALED, priced=True, refused=NOT_BUILT),
-    Option("tiled_upscale_v2", "as tiled_upscale", default=False, goes_with=UPSCALED, priced=True,
+    Option("tiled_upscale", "a larger picture whose details are drawn anew tile by tile",
+           default=False, priced=True, draws=True, refused=NOT_BUILT),
+    Option("tiled_upscale_v2", "as tiled_upscale", default=False, priced=True, draws=True,
            refused=NOT_BUILT),
     Option("inpaint_faces", "draws the faces of the larger picture anew, at the base's own size",
-           default=False, goes_with=("super_resolution",), priced=True, refused=NOT_BUILT),
+           default=False, goes_with=("super_resolution",), priced=True, draws=True,
+           refused=NOT_BUILT),
     Option("face_correct", "draws faces anew that are small in the picture", default=False,
-           priced=True, refused=NOT_BUILT),
+           priced=True, draws=True, refused=NOT_BUILT),
     Option("face_inpaint_denoising", "how far faces that are drawn anew depart from the picture",
            "number", 0.5, 0.1, 1, clamped=True, goes_with=("inpaint_faces", "face_correct"),
            refused=NOT_BUILT),
     # a part of a picture
     Option("mask_prompt", "what in the input picture is drawn anew, such as person or background",
-           "text", needs=("input_image",), priced=True, refused=NOT_BUILT),
+           "text", needs=("input_image",), priced=True, draws=True, refused=NOT_BUILT),
     Option("mask_negative", "what is taken out of the mask", "text", goes_with=("mask_prompt",),
            refused=NOT_BUILT),
     Option("mask_invert", "draws anew what the mask leaves out, instead", default=False,
@@ -128,7 +134,7 @@ _ROWS: tuple[Option, ...] = (
            default=False, priced=True, refused=NOT_BUILT),
     # a larger canvas
     Option("outpaint", "draws on beyond the edges; where the picture sits in the larger one",
-           "word", words=ANCHORS, priced=True, refused=NOT_BUILT),
+           "word", words=ANCHORS, priced=True, draws=True, refused=NOT_BUILT),
     Option("outpaint_width", "pixels of the larger picture; by default as its height",
            "whole number", least=64, most=4096, goes_with=("outpaint",), refused=NOT_BUILT),
     Option("outpaint_height", "pixels of the larger picture; by default as its width",
@@ -144,8 +150,8 @@ _ROWS: tuple[Option, ...] = (
            refused=NOT_BUILT),
     Option("use_regional", "as multi", default=False, priced=True, refused=NOT_BUILT),
     # of the contract, and not of this program
-    Option("prompt_expansion", "a text that Claude has made longer", default=False, priced=True,
-           of_spec=False, refused=NOT_BUILT),
+    Option("prompt_expansion", "a longer text, written by Claude; only by a server with its key",
+           default=False, priced=True, of_spec=False),
     Option("face_swap", "a face from a picture of reference", default=False, priced=True,
            of_spec=False, refused="needs references, which this version does not know: use "
            "inpaint_faces with a LoRA"),
@@ -324,6 +330,23 @@ def charged(asked: Mapping[str, Any]) -> list[str]:
         for row in _asked_rows(asked)
         if row.priced and row.status == "works" and row.name not in left_out
     ]
+
+
+def draws(asked: Mapping[str, Any]) -> bool:
+    """Whether something is drawn beside the picture itself, for which the base must be here."""
+    return any(row.draws for row in _asked_rows(asked))
+
+
+def enlargement(asked: Mapping[str, Any], size: tuple[int, int], native_area: int) -> float:
+    """How many times as wide a picture of (width, height) pixels becomes; 1 where it is as large
+    as is asked for. `native_area` is what the base is at home at, in pixels."""
+    wanted = {"1K": 1, "2K": 2, "4K": 4}.get(asked.get("resolution", ""))
+    if wanted:
+        side = (size[0] * size[1]) ** 0.5
+        return min(max(1.0, wanted * native_area**0.5 / side), MOST_ENLARGED)
+    if not any(name in asked for name in UPSCALERS):
+        return 1.0
+    return asked.get("upscale_factor") or (4.0 if size[0] * size[1] < SMALL else 2.0)
 
 
 def _asked_rows(asked: Mapping[str, Any]) -> list[Option]:

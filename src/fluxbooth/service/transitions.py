@@ -22,7 +22,7 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.jobs.priority import is_fast
+from fluxbooth.service.jobs.priority import is_fast, needs_base
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import input_images
 from fluxbooth.service.prompts import prompt as prompts
@@ -234,6 +234,7 @@ class Transitions:
             return {
                 "work": "generate",
                 "fast": is_fast(prompt),
+                "apart": not needs_base(prompt),
                 "text": text,
                 "spec": spec,
                 "out": str(out),

@@ -35,12 +35,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: whether it is wanted, and what it does. `draws`: whether it needs the base."""
+    """One step: whether it is wanted, and what it does."""
 
     name: str
     wanted: Callable[[EnhanceSpec], object]
     run: Callable[[Image.Image, Work], tuple[Image.Image, Json]]
-    draws: bool = False
 
 
 def _grade(image: Image.Image, work: Work) -> tuple[Image.Image, Json]:
@@ -56,11 +55,6 @@ STEPS: tuple[Step, ...] = (
     Step("color_grading", lambda spec: spec.color_grading, _grade),
     Step("film_grain", lambda spec: spec.film_grain, _grain),
 )
-
-
-def draws_anew(spec: EnhanceSpec) -> bool:
-    """Whether a step needs the base in memory."""
-    return any(step.draws for step in _wanted(spec))
 
 
 def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:

@@ -20,10 +20,10 @@ from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.forms import BLANK, PromptForm
 from fluxbooth.service.contract.responses import PROMPT_FIELDS
-from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
-from fluxbooth.service.errors import Faults, NotFound
+from fluxbooth.service.db.tables import FIRST_TUNE, Account, Image, Prompt, Tune, Use, now
+from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
@@ -248,7 +248,8 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
 
 
 def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:
-    """A new prompt like another one but for `changes`.
+    """A new prompt like another one but for `changes`; with an `image_index` among them it starts
+    from that picture of the old one.
 
     A new text without tags of its own is drawn with the tunes of the old one.
     """
@@ -266,8 +267,23 @@ def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:
     }
     if isinstance(text := values["text"], str) and text.strip() and not TAG.search(text):
         values["text"] = "".join(f"{tag[0]} " for tag in TAG.finditer(old.text)) + text
-    start = input_images.copied(old, context.store)
+    chosen = _picture_of(old, values.pop("image_index", None))
+    if chosen is None:
+        start = input_images.copied(old, context.store)
+    else:
+        start = input_images.of_file(context.store, chosen.key)
     return create(context, PromptForm.lenient(values), target=old.tune_id, start=start)
+
+
+def _picture_of(prompt: Prompt, index: Any) -> Image | None:
+    """Raises Invalid for an index of no picture."""
+    if index in BLANK:
+        return None
+    known = {str(place): image for place, image in enumerate(prompt.images)}
+    if str(index) not in known:
+        most = f"must be 0 to {len(known) - 1}" if known else "needs a prompt that is drawn"
+        raise Invalid({"image_index": [most]})
+    return known[str(index)]
 
 
 def drawn_text(prompt: Prompt) -> str:

@@ -215,7 +215,8 @@ def delete_prompt(number: str, services: Using, account: Owner) -> models.Delete
 async def duplicate_prompt(
     number: str, request: Request, services: Using, account: Owner
 ) -> Response:
-    async with requests.body(request, services, "prompt") as (values, _):
+    """`image_index`, beside `prompt`, says from which of its pictures to start: 0 is the first."""
+    async with requests.body(request, services, "prompt", beside="image_index") as (values, _):
 
         def work(session: Session, owner: Account) -> models.Prompt:
             made = prompts.duplicate(Context.of(services, session, owner), row_id(number), values)
