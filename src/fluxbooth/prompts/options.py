@@ -94,8 +94,8 @@ _ROWS: tuple[Option, ...] = (
            "number", least=1, most=4, goes_with=UPSCALERS, refused=NOT_BUILT),
     Option("upscale_v4", "the sharper upscaler", default=False, goes_with=UPSCALERS,
            refused=NOT_BUILT),
-    Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or four "
-           "times as wide", "word", words=("1K", "2K", "4K"), priced=True,
+    Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or "
+           "four times as wide", "word", words=("1K", "2K", "4K"), priced=True,
            refused=NOT_BUILT),
     # drawn anew in part
     Option("hires_fix", "draws details anew in the larger picture", default=False,

@@ -1,5 +1,5 @@
-"""Pictures that work knows by address alone: fetched before it asks for a device, and counted as
-they arrive.
+"""What work needs from elsewhere before it asks for a device: pictures that it knows by address
+alone, counted as they arrive, and longer texts.
 
 What arrived stays, so that an engine which was killed goes on with the next.
 """
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
+from fluxbooth.service.prompts import expansion
 from fluxbooth.service.prompts import input_images as inputs
 from fluxbooth.service.transitions import Transitions
 
@@ -39,9 +40,9 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
 def input_images(
     results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
 ) -> None:
-    """The pictures that a prompt starts from.
+    """The pictures that a prompt starts from, and its longer text where that is asked for.
 
-    Raises as `photos`, and InputError for what is no picture.
+    Raises as `photos`, and InputError for what is no picture, and where Claude has no answer.
     """
     if prompt := results.prompt_to_fetch_for(number):
         made = inputs.fetch_missing(
@@ -52,6 +53,11 @@ def input_images(
         finally:
             for path in made.values():
                 path.unlink(missing_ok=True)
+
+    if told := results.text_to_expand(number):
+        text, triggers = told
+        longer = expansion.expanded(results.settings, text, triggers) if text else ""
+        results.text_expanded(number, longer)
 
 
 def _before(deadline: float, within: float, rules: FetchRules) -> Callable[[str, Path], Fetched]:

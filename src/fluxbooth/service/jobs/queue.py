@@ -20,7 +20,7 @@ from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import ACCEPTED
 from fluxbooth.service.db.tables import Account, Callback, Order, Prompt, Tune, now
 from fluxbooth.service.jobs import priority
-from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import expansion, input_images
 from fluxbooth.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class JobEngine:
             )
 
     def prompt(self, session: Session, prompt: Prompt) -> None:
-        """On the device, once the pictures that it starts from are here."""
-        if input_images.missing(prompt):
+        """On the device, once the pictures that it starts from are here, and its longer text."""
+        if input_images.missing(prompt) or expansion.missing(prompt):
             self._enqueue(
                 session,
                 FETCH,

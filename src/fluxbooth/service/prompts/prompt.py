@@ -27,7 +27,7 @@ from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import input_images, templates
+from fluxbooth.service.prompts import expansion, input_images, templates
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import Enhancements, GenerateSpec
@@ -288,7 +288,7 @@ def _picture_of(prompt: Prompt, index: Any) -> Image | None:
 
 def drawn_text(prompt: Prompt) -> str:
     """What the base is given: tags and options taken out, {{characteristics}} filled in from the
-    tunes in order."""
+    tunes in order; or the longer text that was written of it."""
     known = [
         {str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses
     ]
@@ -297,6 +297,8 @@ def drawn_text(prompt: Prompt) -> str:
         said = [values.get(match[1].lower()) for values in known]
         return next((str(v) for v in said if v not in (None, "", "NONE")), "")
 
+    if expansion.TEXT in prompt.fields:
+        return prompt.fields[expansion.TEXT]
     text = TAG.sub(" ", options.without_flags(prompt.text))
     return " ".join(CHARACTERISTIC.sub(value, text).split())
 
@@ -381,6 +383,8 @@ def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[
         for name, reason in options.refusals(_asked(form, start)).items()
         if name not in form.wrong
     }
+    if form.prompt_expansion and not settings.anthropic_api_key:
+        wrong["prompt_expansion"] = [expansion.NO_KEY]
     if form.cfg_scale is not None and form.cfg_scale >= 5:
         wrong["cfg_scale"] = ["must be less than 5"]
     if form.negative_prompt and form.negative_prompt.strip():
