@@ -12,6 +12,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+# of the files that are shown as pictures
+KINDS = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+
 
 def is_full(error: OSError) -> bool:
     """Whether it was the disk, a quota or a limit of the process that left no room for a file."""

@@ -9,15 +9,10 @@ from sqlalchemy import select
 
 from fluxbooth.service.db.tables import Image, Prompt
 from fluxbooth.service.errors import NotFound
+from fluxbooth.service.files.store import KINDS
 
 router = APIRouter(include_in_schema=False)
 YEAR = "public, max-age=31536000, immutable"
-KINDS = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-}
 
 
 @router.api_route("/images/{name}", methods=["GET", "HEAD"])

@@ -201,7 +201,14 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         )
     template = "picture_part.html" if wants_part(request) else "picture.html"
     return page(
-        request, template, title=text("picture.title"), image=shown, prompt=made, packs=mine
+        request,
+        template,
+        title=text("picture.title"),
+        image=shown,
+        prompt=made,
+        packs=mine,
+        deeds=view_models.deeds(),
+        sides=view_models.SIDES,
     )
 
 
