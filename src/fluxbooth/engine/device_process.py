@@ -184,8 +184,11 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
+    from fluxbooth import picture_files
+
     path = out / f"{len(rows)}.jpg"
-    picture.image.save(path, quality=95, subsampling=0)
+    source = picture_files.source_of(picture.metadata)
+    picture_files.save(picture.image, path, source, quality=95, subsampling=0)
     rows.append(
         {
             "path": str(path),
