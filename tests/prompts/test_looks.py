@@ -1,4 +1,4 @@
-"""The ten styles and the three colour gradings: how they are spelt, and what a style may not do."""
+"""The ten styles: what one adds to a prompt, and what it may not do to it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,6 @@ TEXT = '<lora:5000001:0.8> ohwx man on a sign that says "OPEN, CLOSED", in a cit
 
 def words(text: str) -> int:
     return len(text.split())
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("Film Velvia", "Film Velvia"),
-        ("film-velvia", "Film Velvia"),
-        ("FILM_PORTRA", "Film Portra"),
-        ("portra", "Film Portra"),
-        ("Ektar", "Ektar"),
-        ("film ektar", "Ektar"),
-        ("Kodachrome", None),
-        ("", None),
-    ],
-)
-def test_a_colour_grading_is_known_however_it_is_spelt(written: str, meant: str | None) -> None:
-    assert looks.grading_named(written) == meant
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        ("cinematic", "Cinematic"),
-        ("digital-art", "Digital Art"),
-        ("COMIC BOOK", "Comic book"),
-        ("low poly", "Lowpoly"),
-        ("line_art", "Line art"),
-        ("Nonsense", None),
-        ("Film Cinematic", None),
-    ],
-)
-def test_a_style_is_known_however_it_is_spelt(written: str, meant: str | None) -> None:
-    assert looks.style_named(written) == meant
 
 
 def test_the_styles_are_the_ten_of_the_contract() -> None:

@@ -184,9 +184,12 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
+    from fluxbooth import picture_files
+
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
-    picture.image.save(path, **({} if clear else {"quality": 95, "subsampling": 0}))
+    how = {} if clear else {"quality": 95, "subsampling": 0}
+    picture_files.save(picture.image, path, picture_files.source_of(picture.metadata), **how)
     rows.append(
         {
             "path": str(path),

@@ -3,7 +3,6 @@ the picture (`generation/enhance/film.py`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -57,17 +56,6 @@ STYLES: dict[str, Style] = {
 }
 
 
-def style_named(text: str) -> str | None:
-    """The style that is meant: in any case, with spaces, hyphens or nothing between its words."""
-    return {_key(name): name for name in STYLES}.get(_key(text))
-
-
-def grading_named(text: str) -> str | None:
-    """The colour grading that is meant, spelt as in `style_named`, with "film" or without."""
-    names = {_key(name).removeprefix("film"): name for name in COLOR_GRADINGS}
-    return names.get(_key(text).removeprefix("film"))
-
-
 def styled(
     text: str,
     style: str,
@@ -107,7 +95,3 @@ def _joined(style: Style, text: str) -> str:
     if whole.endswith((".", "!", "?")):
         return f"{before}{whole} {after[0].upper()}{after[1:]}"
     return f"{before}{whole}, {after}"
-
-
-def _key(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())

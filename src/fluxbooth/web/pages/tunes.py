@@ -31,6 +31,7 @@ from fluxbooth.web.http.params import number
 from fluxbooth.web.pages import account as account_pages
 from fluxbooth.web.pages import (
     create,
+    enhance,
     gallery,
     login,
     new_tune,
@@ -54,7 +55,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, themes, packs, account_pages, operating, login
+    others = gallery, enhance, themes, packs, account_pages, operating, login
     for part in (
         new_tune.router,
         create.router,
