@@ -1,12 +1,9 @@
 """Fluxbooth: fine-tune a FLUX image model on photos of a subject, and make pictures of it.
 
-    import fluxbooth
-    result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
-    spec = fluxbooth.GenerateSpec(loras=(str(result.lora),))
-    pictures = fluxbooth.generate("ohwx man at the beach", spec)
-
-Names load on first use, so that importing the package costs nothing. Import it before torch, so
-that torch's threads give way to other programs (`threads.py`).
+import fluxbooth
+result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
+spec = fluxbooth.GenerateSpec(loras=(str(result.lora),))
+pictures = fluxbooth.generate("ohwx man at the beach", spec)
 """
 
 from __future__ import annotations
@@ -14,7 +11,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fluxbooth import threads
 from fluxbooth.version import __version__
 
 if TYPE_CHECKING:
@@ -50,6 +46,3 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fluxbooth' has no attribute {name!r}")
     return getattr(importlib.import_module(f"fluxbooth.{_HOMES[name]}"), name)
-
-
-threads.wait_asleep()
