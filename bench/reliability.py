@@ -1,0 +1,71 @@
+"""What a long run of kills, of made-up requests and of the world's LoRA files found: `python -m
+bench.reliability PART ...`.
+
+kills N SEED     N kills under load with refusals and deletions, then every file against every row
+fuzz N           N requests made of the document at /openapi.json, from random seeds on
+lora-files       each file of tests/support/lora_files.py by `generate`, upload and `lora convert`
+
+Each part adds to bench/results/reliability.json. A part that finds a fault ends with its traceback
+and adds nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import machine, tables
+from tests.support.server import Receiver, Server
+from tests.support.survival import PRICES, survive
+
+Row = list[Any]
+KILLS = ["kills, seed", "tunes and prompts finished", "callbacks, each once", "answers of a client that is refused and deletes", "files that rows name / that are there", "without the other"]  # fmt: skip
+
+
+def kills(count: int, seed: int) -> Row:
+    receiver = Receiver()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder) / "data", prices=PRICES) as server,
+    ):
+        found = survive(server, receiver, count, seed)
+    receiver.close()
+    victims = ", ".join(f"{victim} {times}" for victim, times in sorted(found.kills.items()))
+    answers = ", ".join(f"{what}: {times}" for what, times in sorted(found.answers.items()))
+    unnamed, missing = found.walk.unmatched
+    return [
+        f"{count} ({victims}), seed {seed}",
+        f"{found.tunes} and {found.prompts}",
+        found.callbacks,
+        answers,
+        f"{len(found.walk.named)} / {len(found.walk.there)}",
+        len(unnamed) + len(missing),
+    ]
+
+
+def keep(part: str, columns: list[str], row: Row) -> None:
+    """Adds a row to the part's table; where and when it was taken is that of the last."""
+    found = tables.load("reliability") if (tables.RESULTS / "reliability.json").exists() else {}
+    rows = found.get(part, {}).get("rows", [])
+    found[part] = {
+        "machine": machine.described(1),
+        "by": f"python -m bench.reliability {part}",
+        "columns": columns,
+        "rows": [*rows, row],
+    }
+    tables.save("reliability", found)
+
+
+def main() -> None:
+    part, *numbers = sys.argv[1:]
+    match part:
+        case "kills":
+            keep(part, KILLS, kills(*map(int, numbers)))
+        case _:
+            raise SystemExit(f"{part} is no part of this: {__doc__}")
+
+
+if __name__ == "__main__":
+    main()
