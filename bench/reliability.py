@@ -2,7 +2,7 @@
 bench.reliability PART ...`.
 
 kills N SEED     N kills under load with refusals and deletions, then every file against every row
-fuzz N           N requests made of the document at /openapi.json, from random seeds on
+fuzz N SEED      N requests at most of each route, made of the document at /openapi.json
 lora-files       each file of tests/support/lora_files.py by `generate`, upload and `lora convert`
 
 Each part adds to bench/results/reliability.json. A part that finds a fault ends with its traceback
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, tables
+from tests.support.fuzzing import fuzz
 from tests.support.server import Receiver, Server
 from tests.support.survival import PRICES, survive
 
 Row = list[Any]
 KILLS = ["kills, seed", "tunes and prompts finished", "callbacks, each once", "answers of a client that is refused and deletes", "files that rows name / that are there", "without the other"]  # fmt: skip
+FUZZ = ["requests", "answered", "by status", "5xx"]
 
 
 def kills(count: int, seed: int) -> Row:
@@ -45,6 +47,17 @@ def kills(count: int, seed: int) -> Row:
     ]
 
 
+def fuzzed(examples: int, seed: int) -> Row:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder) / "data", flags=["--no-worker"], request_mb="4") as server,
+    ):
+        found = fuzz(server, examples, seed)
+    answers = ", ".join(f"{status}: {count}" for status, count in sorted(found.items()))
+    server_errors = sum(count for status, count in found.items() if status >= 500)
+    return [f"{examples} a route, seed {seed}", found.total(), answers, server_errors]
+
+
 def keep(part: str, columns: list[str], row: Row) -> None:
     """Adds a row to the part's table; where and when it was taken is that of the last."""
     found = tables.load("reliability") if (tables.RESULTS / "reliability.json").exists() else {}
@@ -63,6 +76,8 @@ def main() -> None:
     match part:
         case "kills":
             keep(part, KILLS, kills(*map(int, numbers)))
+        case "fuzz":
+            keep(part, FUZZ, fuzzed(*map(int, numbers)))
         case _:
             raise SystemExit(f"{part} is no part of this: {__doc__}")
 
