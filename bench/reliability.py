@@ -3,7 +3,7 @@ bench.reliability PART ...`.
 
 kills N SEED     N kills under load with refusals and deletions, then every file against every row
 fuzz N SEED      N requests at most of each route, made of the document at /openapi.json
-lora-files       each file of tests/support/lora_files.py by `generate`, upload and `lora convert`
+lora-files       each file of tests/support/lora_files.py, drawn with, converted and uploaded
 
 Each part adds to bench/results/reliability.json. A part that finds a fault ends with its traceback
 and adds nothing.
@@ -11,18 +11,21 @@ and adds nothing.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench import machine, tables
+from tests.support import lora_files as world
 from tests.support.fuzzing import fuzz
 from tests.support.server import Receiver, Server
 from tests.support.survival import PRICES, survive
 
 Row = list[Any]
 KILLS = ["kills, seed", "tunes and prompts finished", "callbacks, each once", "answers of a client that is refused and deletes", "files that rows name / that are there", "without the other"]  # fmt: skip
+LORA_FILES = ["files", "read", "refused with their reason", "another verdict, or a traceback"]
 FUZZ = ["requests", "answered", "by status", "5xx"]
 
 
@@ -58,10 +61,22 @@ def fuzzed(examples: int, seed: int) -> Row:
     return [f"{examples} a route, seed {seed}", found.total(), answers, server_errors]
 
 
-def keep(part: str, columns: list[str], row: Row) -> None:
-    """Adds a row to the part's table; where and when it was taken is that of the last."""
+def lora_files() -> Row:
+    cases = world.cases(world.nano_weights())
+    tests = ["tests/lora/test_formats.py", "tests/service/test_lora_files.py"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *tests], cwd=tables.ROOT, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout.decode()[-6000:]
+    refused = sum(bool(case.refused) for case in cases)
+    return [len(cases), len(cases) - refused, refused, 0]
+
+
+def keep(part: str, columns: list[str], row: Row, *, anew: bool = False) -> None:
+    """Adds a row to the part's table, or begins it anew; where and when it was taken is that of
+    the last."""
     found = tables.load("reliability") if (tables.RESULTS / "reliability.json").exists() else {}
-    rows = found.get(part, {}).get("rows", [])
+    rows = [] if anew else found.get(part, {}).get("rows", [])
     found[part] = {
         "machine": machine.described(1),
         "by": f"python -m bench.reliability {part}",
@@ -78,6 +93,8 @@ def main() -> None:
             keep(part, KILLS, kills(*map(int, numbers)))
         case "fuzz":
             keep(part, FUZZ, fuzzed(*map(int, numbers)))
+        case "lora-files":
+            keep(part, LORA_FILES, lora_files(), anew=True)
         case _:
             raise SystemExit(f"{part} is no part of this: {__doc__}")
 

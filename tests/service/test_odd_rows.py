@@ -4,6 +4,7 @@ script, numbers as large as their columns."""
 from __future__ import annotations
 
 import datetime
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,6 @@ floats = st.floats(allow_nan=False, allow_infinity=False)
 times = st.datetimes(
     datetime.datetime(1970, 1, 1), datetime.datetime(9999, 12, 30), timezones=st.just(datetime.UTC)
 )
-names = st.text("0123456789abcdef", min_size=32, max_size=32)
 
 
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -119,7 +119,14 @@ prompts = st.fixed_dictionaries(
         "callback": maybe(texts),
         "num_images": st.integers(1, 100),
         "fields": drawings,
-        "spec": some(base=texts, num_images=st.integers(1, 8), steps=maybe(st.integers(0, 100))),
+        "spec": st.fixed_dictionaries(
+            {
+                "base": st.just("nano") | texts,
+                "num_images": st.integers(1, 8),
+                "steps": st.integers(1, 100),
+            },
+            optional={"aspect_ratio": st.sampled_from(["3:4", "16:9"])},
+        ),
         "advice": st.lists(st.fixed_dictionaries({"message": texts}), max_size=2),
         "liked": st.booleans(),
         "likes": counts,
@@ -133,12 +140,10 @@ prompts = st.fixed_dictionaries(
         "updated_at": times,
         "started_training_at": maybe(times),
         "trained_at": maybe(times),
-        "signature": names,
     }
 )
 packs = st.fixed_dictionaries(
     {
-        "slug": names,
         "title": texts,
         "subtitle": texts,
         "base_tune_id": st.just(FLUX_DEV) | counts,
@@ -194,7 +199,7 @@ def answers(house: InProcessServer, *requests: tuple[str, str, Any]) -> None:
 
 
 odd = settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -234,12 +239,11 @@ def test_tunes(
 @given(prompt=prompts, tune=tunes, weight=floats)
 def test_prompts(attic: InProcessServer, prompt: Fields, tune: Fields, weight: float) -> None:
     used = keep(attic, Tune, account_id=1, **tune)
-    number = keep(attic, Prompt, account_id=1, **prompt)
+    number = keep(attic, Prompt, account_id=1, signature="", **prompt)
     with attic.db.write() as session:
         session.add(Use(prompt_id=number, tune_id=used, position=0, weight=weight))
-    keep(
-        attic, Image, prompt_id=number, name=prompt["signature"], key="k", seed=1, width=1, height=1
-    )
+    name = secrets.token_hex(8)
+    keep(attic, Image, prompt_id=number, name=name, key="k", seed=1, width=1, height=1)
     answers(
         attic,
         ("GET", f"/prompts/{number}", None),
@@ -256,7 +260,7 @@ def test_prompts(attic: InProcessServer, prompt: Fields, tune: Fields, weight: f
 @odd
 @given(pack=packs, template=templates)
 def test_packs(attic: InProcessServer, pack: Fields, template: Fields) -> None:
-    number = keep(attic, Pack, account_id=1, **pack)
+    number = keep(attic, Pack, account_id=1, slug=secrets.token_hex(8), **pack)
     keep(attic, Template, pack_id=number, **template)
     answers(
         attic,

@@ -195,6 +195,8 @@ def test_faults_are_told_to_the_writer_once(
     assert ask(themed, tune, draft=True).json()["prompts"][0]["text"] == GOOD[0]
     mend = claude.asked[1][1]["messages"][-1]["content"]
     assert 'Prompt 1 must begin with "sks man"' in mend and "no hat" in mend
+    claude.tell(prompts(f"{GOOD[0]} \ud800", *GOOD[1:]), prompts(*GOOD))  # half of a character
+    assert ask(themed, tune, draft=True).json()["prompts"][0]["text"] == GOOD[0]
     claude.tell(said("{"), prompts(*GOOD[:9]))
     answer = ask(themed, tune)
     assert answer.status_code == 502 and "There must be 10 prompts, not 9" in answer.json()["error"]
