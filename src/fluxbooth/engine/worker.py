@@ -24,9 +24,16 @@ from sqlalchemy.exc import OperationalError
 
 from fluxbooth import hardware, locks, log
 from fluxbooth.engine import liveness
-from fluxbooth.engine.device_pool import DevicePool, DeviceProcessDied, ForkServerDied, Refused
+from fluxbooth.engine.device_pool import (
+    DevicePool,
+    DeviceProcessDied,
+    ForkServerDied,
+    NoRoom,
+    Refused,
+)
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
+from fluxbooth.files import is_full
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 from fluxbooth.service import clock, fetching, opening
 from fluxbooth.service.accounts import account as accounts
@@ -34,7 +41,7 @@ from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.files.signed_urls import Signer
-from fluxbooth.service.files.store import Store, is_full
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.queue import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
 from fluxbooth.service.outgoing.fetch import rules_for
@@ -180,14 +187,14 @@ async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
     return outcome
 
 
-async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
-    """Does what writes rows or files, and waits while the disk is full or the database taken:
-    the end of a job must not be lost."""
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Does it, and does it again after a while as long as the disk is full or the database
+    taken."""
     wait = min(1.0, LONGEST_PAUSE)
     while True:
         try:
-            return await asyncio.to_thread(work, *arguments)
-        except (OperationalError, OSError) as fault:
+            return await work()
+        except (OperationalError, OSError, NoRoom) as fault:
             if isinstance(fault, OSError) and not is_full(fault):
                 raise
             log.error(fault)
@@ -195,10 +202,17 @@ async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
         wait = min(2 * wait, LONGEST_PAUSE)
 
 
+async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
+    """Does what writes rows or files: the end of a job must not be lost."""
+    return await patiently(lambda: asyncio.to_thread(work, *arguments))
+
+
 async def run_with_retries(number: int, work: str) -> Json:
     """The outcome of a job, tried again when the device process dies on it, but not for ever."""
     while True:
-        answer = await recorded(number, work)
+        # once more if the disk had no room to note what came of it: work that is done is not done
+        # again then
+        answer = await patiently(lambda: attempt(number, work))
         if answer["outcome"] != "died":
             return answer
         if answer["deaths"] >= MOST_DEATHS:
@@ -207,19 +221,6 @@ async def run_with_retries(number: int, work: str) -> Json:
                 "same place: it may need more memory."
             )
             return {"outcome": "failed", "reason": reason}
-
-
-async def recorded(number: int, work: str) -> Json:
-    """A try at a job, and once more if the disk had no room to note what came of it: work that
-    is done is not done again then."""
-    wait = min(1.0, LONGEST_PAUSE)
-    while True:
-        try:
-            return await attempt(number, work)
-        except OperationalError as fault:
-            log.error(fault)
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_PAUSE)
 
 
 @DBOS.step(name="attempt")
@@ -235,7 +236,7 @@ async def attempt(number: int, work: str) -> Json:
             "fetch_photos": engine.fetch_photos,
             "fetch_inputs": engine.fetch_inputs,
         }
-        result = await does[work](number)
+        result = await patiently(lambda: does[work](number))
     except (Refused, InputError) as error:
         return {"outcome": "failed", "reason": str(error)}
     except DeviceProcessDied as error:

@@ -168,6 +168,8 @@ def _training(
     faults, chosen = Faults(run.wrong), list[Template]()
     with faults.gathered():
         tunes.check(context, form, uploads)
+    with faults.gathered():
+        prompts.check_attributes(context.settings, _changes(run))
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
             chosen = _chosen(
@@ -189,6 +191,7 @@ def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
         (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
         for tune in mine
     ]
+    prompts.check_attributes(context.settings, _changes(run))
     order, made = _draw(context, pack, run, work)
     shown: models.Order = {
         "id": order.id,
@@ -311,10 +314,17 @@ def _chosen(
 
 
 def _cost(settings: Settings, pack: Pack, template: Template) -> int:
-    form = PromptForm.read(
+    form = PromptForm.lenient(
         {"num_images": template.num_images, **template.fields, "text": template.text}
     )
     return prompts.cost(settings, form, pack.base_tune_id)
+
+
+def _changes(run: PackRun) -> Json:
+    """What a run gives to all its prompts."""
+    return {
+        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
+    }
 
 
 def _draw(
@@ -325,9 +335,7 @@ def _draw(
 ) -> tuple[Order, list[Prompt]]:
     session = context.session
     callbacks.check_address(context.settings, run.prompts_callback, "prompts_callback")
-    changes = {
-        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
-    }
+    changes, faults = _changes(run), Faults()
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
@@ -342,7 +350,10 @@ def _draw(
                 "text": text,
                 "lora_scale": weight,
             }
-            prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
+            with faults.gathered(f"prompt_ids[{template.id}]"):
+                prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
+            if faults:
+                continue
             # else it is a repeated prompt of an account that wants those answered by the first
             if prompt.order_id is None:
                 prompt.base_pack_id = pack.id
@@ -350,6 +361,7 @@ def _draw(
                 prompt.order_id = order.id
                 order.callback = run.prompts_callback
             made.append(prompt)
+    faults.tell()
     session.flush()
     return order, made
 

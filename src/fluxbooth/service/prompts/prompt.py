@@ -129,6 +129,16 @@ def check(
     return uses
 
 
+def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:
+    """Refuses what a run of a pack or a theme would give to all its prompts. Raises Invalid with
+    every field by its place in the request."""
+    form = PromptForm.lenient({"text": "a", **changes})
+    own, faults = Faults(form.wrong), Faults()
+    own.add(_rules(settings, form, Inputs()))
+    faults.add(own, "prompt_attributes")
+    faults.tell()
+
+
 def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
     """The text with the target's tag, and the base that draws it. Raises NotFound."""
     text = form.text
@@ -271,7 +281,7 @@ _ONE = (
 def _own(session: Session, account: Account, name: str) -> Tune | None:
     """The account's tune by id, else the newest by token or title."""
     mine = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
-    if name.isdigit() and len(name) < 19:
+    if name.isascii() and name.isdecimal() and len(name) < 19:
         return session.scalar(mine.where(Tune.id == int(name)))
     return session.scalar(
         mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc())
@@ -386,6 +396,7 @@ def spec_of(
 
 __all__ = [
     "check",
+    "check_attributes",
     "cost",
     "create",
     "delete",
