@@ -28,7 +28,7 @@ from fluxbooth.engine.device_pool import DevicePool, DeviceProcessDied, ForkServ
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.process_lifetime import PARENT, die_with_parent
-from fluxbooth.service import clock, fetching, opening
+from fluxbooth.service import clock, expiry, fetching, opening
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
@@ -278,7 +278,7 @@ def sweep(results: Transitions) -> None:
     """Deletes what has expired and what a kill left, as far as the disk and the database let it."""
 
     def swept() -> None:
-        results.sweep(clock.believed(results.db))
+        expiry.sweep(results.db, results.store, results.jobs, clock.believed(results.db))
 
     try:
         reserve.spend(results.store, swept)
