@@ -11,7 +11,7 @@ from PIL import Image
 
 import fluxbooth
 from fluxbooth import GenerateSpec, InputError, Picture, TrainResult, TrainSpec
-from fluxbooth.results import THUMBNAIL, Pictures
+from fluxbooth.generation.picture import THUMBNAIL, Pictures
 
 
 def picture(text: str = "ohwx <man> at sea", side: int = 512) -> Picture:

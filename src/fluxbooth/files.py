@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the disk, a quota or a limit of the process left no room for a file; also of an
+    error that was raised because of such a one."""
+    while error is not None:
+        told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has errors of its own
+        number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__
+    return False
 
 
 def cannot_write(path: Path, error: Exception) -> FluxboothError:
@@ -42,6 +57,28 @@ def save_tensors(
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all. Raises OSError if it cannot be written."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_jpeg(path: Path, image: Image, **options: Any) -> None:
+    """Writes a picture as JPEG, whole or not at all; the options are Pillow's.
+
+    Pillow itself does not look how much of a JPEG the system wrote: on a disk that becomes full
+    the picture would end in the middle, without a word. Raises OSError if it cannot be written.
+    """
+    held = io.BytesIO()
+    image.save(held, "JPEG", **options)
+    write_whole(path, held.getvalue())
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+from fluxbooth.files import save_jpeg
 from fluxbooth.types import Json
 
 CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -51,6 +52,8 @@ def save(
             if text:
                 info.add_itxt(name, text)
         image.save(path, pnginfo=info, **how)
+    elif Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        save_jpeg(Path(path), image, xmp=packet.encode(), **how)
     else:
         image.save(path, xmp=packet.encode(), **how)
 

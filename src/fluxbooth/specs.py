@@ -9,6 +9,7 @@ means "what suits the base"; `models.resolve` fills it in. `base` "auto" is what
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin
 
@@ -427,6 +428,11 @@ class GenerateSpec(EnhanceSpec):
     def asked(self) -> dict[str, Any]:
         given = {"input_image": self.input_image, "mask_image": self.mask_image}
         return super().asked() | options.asked(given)
+
+    def without(self, names: Iterable[str]) -> Self:
+        """With these options at their defaults."""
+        mine = {name: OPTIONS[name].default for name in names if name in Enhancements.model_fields}
+        return self.model_copy(update=mine) if mine else self
 
     def with_flags(self, text: str) -> Self:
         """With what the flags of a text ask for, which wins over the spec's own.

@@ -3,8 +3,11 @@ ever given a stranger's photos."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +18,9 @@ import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import inspection
@@ -76,6 +81,40 @@ def rich(in_process_server: InProcessServer, name: str) -> tuple[int, httpx.Clie
 def train(client: httpx.Client, files: Any = None, **fields: str) -> httpx.Response:
     form = {"tune[title]": "t", "tune[name]": "man", "tune[preset]": "flux-lora-portrait"}
     return client.post("/tunes", data=form | fields, files=files or pictures(1))
+
+
+@pytest.mark.parametrize("end", ["402", "503"])
+def test_an_id_that_was_rolled_back_was_seen_by_nobody(
+    dear: InProcessServer, capfd: pytest.CaptureFixture[str], end: str
+) -> None:
+    """It is given again, as if it had never been: no answer, log line, file or row had it."""
+    client = dear.guest(f"poor {end}")[1] if end == "402" else rich(dear, "unlucky")[1]
+    with dear.db.read() as session:
+        given = session.connection().exec_driver_sql(
+            "SELECT name, seq + 1 FROM sqlite_sequence WHERE name IN ('tunes', 'prompts')"
+        )
+        coming = {"prompts": 1} | {name: number for name, number in given}
+
+    def refuse(session: Session) -> None:
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"))
+
+    prompt = {"tune[prompts_attributes][0][text]": "ohwx man at sea"}
+    if end == "503":
+        event.listen(Session, "before_commit", refuse)
+    try:
+        answer = train(client, CAPTIONED, **prompt)
+    finally:
+        if end == "503":
+            event.remove(Session, "before_commit", refuse)
+    assert answer.status_code == int(end), answer.text
+    with contextlib.closing(sqlite3.connect(dear.settings.database)) as connection:
+        rows = "\n".join(connection.iterdump())
+    files = [str(path) for path in dear.settings.data.rglob("*")]
+    seen = [answer.text, str(answer.headers), *capfd.readouterr(), rows, *files]
+    its = re.compile(rf"\b{coming['tunes']}\b|prompt-{coming['prompts']}\b")
+    assert not [found for text in seen for found in its.findall(text)]
+    made = train(rich(dear, f"next {end}")[1], CAPTIONED, **prompt).raise_for_status().json()
+    assert made["id"] >= coming["tunes"]
 
 
 def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(
@@ -214,7 +253,7 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: InProc
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(PHOTO)
     (store.arrivals / "of-0.1.0.part").write_bytes(PHOTO)
-    results.sweep(now())
+    dear.sweep(now())
     assert left(dear) == (
         [str((store.incoming / "arriving.part").relative_to(dear.settings.data))],
         [],
@@ -259,7 +298,7 @@ def test_rows_of_the_first_version_keep_their_folders(dear: InProcessServer) -> 
         session.execute(update(Tune).where(Tune.id == tune).values(nonce=""))
     assert httpx.get(client.get(f"/tunes/{tune}").json()["orig_images"][0]).content == PHOTO
     dear.trained(tune)
-    dear.results.sweep(now())
+    dear.sweep(now())
     assert (
         dear.files(f"tunes/{tune}") == ["000.png", "000.txt", "001.png", "lora.safetensors"]
         and left(dear) == NOTHING
@@ -325,13 +364,13 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: InProcessSe
     assert browser.post("/app/tunes", data=form).status_code == 303
     kept.mkdir(parents=True, exist_ok=True)  # as after a kill between the commit and this
     (kept / "1.jpg").write_bytes(PHOTO)
-    dear.results.sweep(now())
+    dear.sweep(now())
     assert [path.name for path in (store.drafts / str(account)).iterdir()] == [
         "kept-draft-01234567"
     ]
     with dear.db.write() as session:
         account_data.close(session, session.get_one(Account, account))
-    dear.results.sweep(now())
+    dear.sweep(now())
     assert not (store.drafts / str(account)).exists()
 
 

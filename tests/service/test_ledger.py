@@ -335,7 +335,7 @@ class Ledger(RuleBasedStateMachine):
         with self.in_process_server.db.write() as session:
             session.get_one(Tune, int(job.split("-")[1])).expires_at = now()
         for _ in range(2):
-            self.results.sweep(now())
+            self.in_process_server.sweep(now())
         self.end_prompts_of(job)
 
     @invariant()

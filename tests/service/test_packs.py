@@ -231,8 +231,15 @@ def test_what_a_run_refuses(server: Server, tune: Json) -> None:
     )
     assert "images" in refused("corporate")
     assert refused("corporate", tune_ids=[tune["id"]], prompt_attributes={"num_images": 9})[
-        "num_images"
+        "prompt_attributes[num_images]"
     ]
+    for asked in (run := {"tune_ids": [tune["id"]]}, {"title": "a", "name": "man"}):
+        wrong = {"num_images": 9, "cfg_scale": 7, "seed": "no"}
+        told = refused("corporate", **asked, prompt_attributes=wrong)
+        assert {name for name in told if name.startswith("prompt")} == {
+            f"prompt_attributes[{name}]" for name in wrong
+        }
+        assert ("images" in told) == (asked is not run)  # all at once
     assert (
         server.http.post("/p/nothing/tunes", json={"tune": {"tune_ids": [tune["id"]]}}).status_code
         == 404

@@ -3,6 +3,7 @@ that the processes call."""
 
 from __future__ import annotations
 
+import datetime
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service import expiry
 from fluxbooth.service.accounts import account as accounts
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
@@ -123,6 +125,10 @@ class Installation:
         assert request is not None
         self.results.publish_prompt(prompt, self.pictures(request))
         self.results.tidy(Prompt, prompt)
+
+    def sweep(self, moment: datetime.datetime) -> None:
+        """What the engine does every hour."""
+        expiry.sweep(self.results.db, self.results.store, self.results.jobs, moment)
 
     def sampled(self, tune: int, step: int, number: int) -> None:
         """What the engine does with a picture that the device process drew on its way."""

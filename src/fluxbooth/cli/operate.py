@@ -13,7 +13,8 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.cli.options import common_flags, verbs
+from fluxbooth.cli import output
+from fluxbooth.cli.options import verbs
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import backups, opening
 from fluxbooth.service.accounts import account as accounts
@@ -46,14 +47,12 @@ def key(options: argparse.Namespace) -> Json:
             made = accounts.create_key(
                 session, account, options.label, accounts.pepper(settings.data)
             )
-            if not options.json:
-                print(made)
+            output.show(options, [made])
             return {"key": made}
         if options.verb == "link":
             token = web_sessions.new_link(session, account, accounts.pepper(settings.data))
             link = address_of(options.url or last_url(settings), token)
-            if not options.json:
-                print(link)
+            output.show(options, [link])
             return {"link": link}
         if options.verb == "revoke":
             accounts.revoke_key(session, options.prefix)
@@ -74,7 +73,7 @@ def key(options: argparse.Namespace) -> Json:
         f"{'revoked' if r['revoked'] else r['label']}"
         for r in rows
     ]
-    show(options, lines)
+    output.show(options, lines)
     return {"keys": rows}
 
 
@@ -86,7 +85,7 @@ def callbacks(options: argparse.Namespace) -> Json:
         with database.write() as session:
             account = _account(session, options.account)
             keys = known.secrets_of(known.rotate(session, account) if options.new else account)
-        show(options, keys[:1])
+        output.show(options, keys[:1])
         return {"secret": keys[0], "before": keys[1] if len(keys) > 1 else None}
     if options.verb == "replay":
         jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
@@ -110,7 +109,7 @@ def callbacks(options: argparse.Namespace) -> Json:
             }
             for row in known.listed(session, None, options.limit)
         ]
-    show(
+    output.show(
         options,
         [
             f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  "
@@ -157,7 +156,7 @@ def import_lora(options: argparse.Namespace) -> Json:
             }
     finally:
         copy.unlink(missing_ok=True)
-    show(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
+    output.show(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
     return made
 
 
@@ -205,11 +204,6 @@ def _account(session: Session, name: str | None) -> Account:
 def opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
     settings = read_settings(data=options.data)
     return settings, opening.opened(settings)
-
-
-def show(options: argparse.Namespace, lines: list[str]) -> None:
-    if not options.json:
-        print("\n".join(lines))
 
 
 def key_flags(parser: argparse.ArgumentParser) -> None:
@@ -276,7 +270,7 @@ def data_flags(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespac
     parser.add_argument(
         "--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)"
     )
-    common_flags(parser)
+    output.output_flags(parser)
     parser.set_defaults(run=_told(run))
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from fluxbooth.cli.output import output_flags
 from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
@@ -115,5 +116,5 @@ def flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", help="base that answers every FLUX base id (default: nano)")
     parser.add_argument("--no-worker", action="store_true", help="answer requests, but do no work")
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    output_flags(parser)
     parser.set_defaults(run=serve)

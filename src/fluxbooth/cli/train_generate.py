@@ -13,7 +13,7 @@ from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.events import DrawingEvent, PictureFile
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
 from fluxbooth.cli.options import _config, _given
 
 LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")

@@ -43,6 +43,11 @@ class ForkServerDied(Exception):
     had no part in that."""
 
 
+class NoRoom(Exception):
+    """The disk had no room for what the device process made. The work can be done again, a
+    training from its last checkpoint."""
+
+
 class Refused(FluxboothError):
     """The work could not be done; the message is for the user."""
 
@@ -69,7 +74,8 @@ class Device:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
         returns once the engine stops.
 
-        Raises Refused with the device process's sentence; DeviceProcessDied; ForkServerDied.
+        Raises Refused with the device process's sentence; NoRoom; DeviceProcessDied;
+        ForkServerDied.
         """
         async with self.busy:
             self.start()
@@ -91,6 +97,8 @@ class Device:
                         return reply["result"]
                     if "failed" in reply:
                         raise Refused(reply["failed"])
+                    if "full" in reply:
+                        raise NoRoom
                     if "cancelled" in reply:
                         return await self._given_up()
                     await on_event(cast(DeviceEvent, reply))

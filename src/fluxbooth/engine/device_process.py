@@ -4,8 +4,9 @@ door from the service to the tensors.
 One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out":
 DIR}`, `{"id": 8, "work": "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`.
 Out: events of the work with its id, and at its end one of `{"id": 7, "result": {...}}`, `{"id": 7,
-"failed": "one sentence"}`, `{"id": 7, "cancelled": true}`. Every second `{"alive": true}`, whatever
-the work does meanwhile (`liveness.py`).
+"failed": "one sentence"}`, `{"id": 7, "full": true}` where the disk had no room for what it made,
+`{"id": 7, "cancelled": true}`. Every second `{"alive": true}`, whatever the work does meanwhile
+(`liveness.py`).
 
 The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a
 checkpoint and stops after the step under way. It dies with its parent, for nobody else would ever
@@ -25,23 +26,24 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from fluxbooth import events, library_logging
+from fluxbooth import events, library_logging, log
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
+from fluxbooth.files import is_full, save_jpeg, write_whole
 from fluxbooth.process_lifetime import die_with_parent
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.events import DrawingEvent, PlainFile
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
     from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.models.family import Family
     from fluxbooth.specs import GenerateSpec, TrainSpec
 
 Tell = Callable[[DeviceEvent], None]
 RESULT = "result.json"
-NO_ROOM = "The server could not write its files: its disk may be full."
+UNWRITABLE = "The server could not write its files: its operator can see why."
 
 
 class DeviceProcess:
@@ -83,14 +85,8 @@ class DeviceProcess:
                 self.tell({"id": number, "result": result})
             except KeyboardInterrupt:
                 self.tell({"id": number, "cancelled": True})
-            except FluxboothError as error:
-                # who asked for the work has no part in where it is kept
-                self.tell(
-                    {
-                        "id": number,
-                        "failed": NO_ROOM if isinstance(error.__cause__, OSError) else str(error),
-                    }
-                )
+            except (FluxboothError, OSError) as error:
+                self.tell({"id": number, **_fault(error)})
 
     @contextlib.contextmanager
     def _interruptible(self, number: int) -> Generator[None, None, None]:
@@ -124,6 +120,18 @@ class DeviceProcess:
             self.replies.flush()
 
 
+def _fault(error: FluxboothError | OSError) -> Json:
+    """What is told of work that could not be done. Raises what is a fault of ours."""
+    if is_full(error):
+        return {"full": True}
+    if isinstance(error, OSError):
+        raise error
+    if isinstance(error.__cause__, OSError):
+        log.error(error.__cause__)
+        return {"failed": UNWRITABLE}  # who asked for the work has no part in where it is kept
+    return {"failed": str(error)}
+
+
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
     work."""
@@ -147,7 +155,7 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)
-    write_whole(finished, json.dumps(result))
+    write_whole(finished, json.dumps(result).encode())
     return result
 
 
@@ -184,8 +192,6 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
-    from fluxbooth import picture_files
-
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
     how = {} if clear else {"quality": 95, "subsampling": 0}
@@ -200,12 +206,6 @@ def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
         }
     )
     return rows[-1]
-
-
-def write_whole(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.rename(path)
 
 
 WORK: dict[str, Callable[[DeviceProcess, Json, Tell], Json]] = {

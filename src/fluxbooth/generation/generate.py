@@ -5,71 +5,32 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from fluxbooth import base_selection, events, picture_files, results
+from fluxbooth import base_selection, events
 from fluxbooth.events import DrawingReport
-from fluxbooth.generation import init_image
+from fluxbooth.generation import order as order_of
 from fluxbooth.generation.enhance import chain
 from fluxbooth.generation.enhance.chain import Work
-from fluxbooth.generation.recipe import _recipe, _title, parameters_text
-from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
+from fluxbooth.generation.order import Order
+from fluxbooth.generation.picture import Picture, Pictures
+from fluxbooth.generation.recipe import _recipe, _title
+from fluxbooth.generation.sampling import batch_size, draw
 from fluxbooth.generation.speedups import drawing
-from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.models import loader, planner, registry
-from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.photos import inspection
-from fluxbooth.prompts import language, looks, negatives, options
-from fluxbooth.prompts.language import Advice, Prompt
-from fluxbooth.results import Pictures
-from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
+from fluxbooth.prompts import language, negatives, options
+from fluxbooth.prompts.language import Advice
+from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec
 
-PHOTOGRAPHIC = "flux-dev"
+PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
-
-
-@dataclass(frozen=True, repr=False)
-class Picture:
-    """A picture and how it was made.
-
-    Attributes:
-        image: RGB, 8 bits a channel, `width` x `height` pixels.
-        seed: That it was drawn from; with the same recipe it gives the same picture.
-        width: Pixels.
-        height: Pixels.
-        text: The prompt as it was given.
-        metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
-            and hash.
-    """
-
-    image: Image.Image
-    seed: int
-    width: int
-    height: int
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"<Picture {self.width} x {self.height}, seed {self.seed}: {self.text}>"
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        return results.png(self.image)
-
-    def save(self, path: str | Path) -> None:
-        """Writes a picture that says that it was made with AI; a PNG also carries its recipe:
-        the `parameters` text that A1111 and Civitai read, and our JSON. OSError if it cannot."""
-        texts = {
-            "parameters": parameters_text(self.metadata),
-            "fluxbooth": json.dumps(self.metadata),
-        }
-        picture_files.save(self.image, path, picture_files.source_of(self.metadata), texts=texts)
+Loras = Sequence[tuple[Adapter, float]]
 
 
 def generate(
@@ -106,11 +67,11 @@ def generate(
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
-    for text in texts:
+    for text in texts:  # before a base is looked for
         language.parse(text, may_be_blank=spec.input_image is not None)
     spec = base_selection.with_base(spec, texts, folders, family)
-    asked = [_ask(text, spec, folders) for text in texts]
-    return _made(asked, family, cache or AdapterCache(), report)
+    orders = [order_of.read(text, spec, folders) for text in texts]
+    return _generate(orders, family, cache or AdapterCache(), report)
 
 
 def enhance(
@@ -145,8 +106,8 @@ def enhance(
         specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
     else:
         specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
-    asked = [_ask(text, one, folders) for one in specs]
-    return _made(asked, family, cache or AdapterCache(), report)
+    orders = [order_of.read(text, one, folders) for one in specs]
+    return _generate(orders, family, cache or AdapterCache(), report)
 
 
 def _base_of(spec: GenerateSpec) -> str:
@@ -163,117 +124,64 @@ def _base_of(spec: GenerateSpec) -> str:
     return name if name in registry.BASES else PHOTOGRAPHIC
 
 
-def _made(
-    asked: Sequence[_Asked], family: Family | None, cache: AdapterCache, report: DrawingReport
-) -> Pictures:
-    """Loads the base where it is needed and not here."""
-    if not any(one.needs_base for one in asked):
-        return _generate(asked, None, cache, report)
-    spec = asked[0].spec
-    if family is None:
-        loader.here(spec.base)  # before a plan is made for weights that are not here
-    side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in asked)
-    plan = planner.generation(spec, side, there=None if family is None else family.choice)
-    report(events.plan(plan))
-    used = family or loader.load(spec.base, choice=plan.choice)
-    return _generate(asked, used, cache, report, stays=family is not None)
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """One text, and what it is drawn with: its flags are in the spec."""
-
-    text: str
-    prompt: Prompt
-    spec: ResolvedGenerateSpec
-    loras: list[tuple[Path, float]]
-    canvas: Canvas
-
-    @property
-    def row(self) -> Base:
-        return registry.find(self.spec.base)
-
-    def words(self, family: Family) -> tuple[str, Advice | None]:
-        """What the encoders read, and what of its style had no room."""
-        text = language.plain(self.prompt.text)
-        if not self.spec.style or not text:
-            return text, None
-        return looks.styled(text, self.spec.style, family.count_tokens, self.row.text_length)
-
-    @property
-    def draws(self) -> bool:
-        """Whether anything is drawn before the steps that follow."""
-        start = self.canvas.start
-        return start is None or start.steps(self.spec.steps) > 0
-
-    @property
-    def needs_base(self) -> bool:
-        return self.draws or options.draws(self.spec.enhancements())
-
-
-def _ask(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> _Asked:
-    """Raises InputError for what will not do."""
-    prompt = language.parse(text, may_be_blank=spec.input_image is not None)
-    told = registry.resolve_drawing(spec.with_flags(text))
-    start = init_image.read(told)
-    size, drawn = sizes(told, registry.find(told.base), start)
-    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _Asked(text, prompt, told, _wanted(prompt, told, folders), canvas)
-
-
 def _generate(
-    asked: Sequence[_Asked],
-    family: Family | None,
-    cache: AdapterCache,
-    report: DrawingReport,
-    *,
-    stays: bool = False,
+    orders: Sequence[Order], there: Family | None, cache: AdapterCache, report: DrawingReport
 ) -> Pictures:
-    """Without a family where none is needed; `stays`: it is not ours to empty."""
-    adapters = _adapters(asked, family, cache)
-    report(
-        {"event": "advice", "advice": [a for one in asked for a in _advise(one, adapters, family)]}
-    )
-    texts = _encoded(asked, family, cache, stays=stays)
-    first_seed, pictures = _first_seed(asked[0].spec), Pictures()
-    for one in asked:
-        seeds = [(first_seed + i) % 2**32 for i in range(one.spec.num_images)]
-        together = batch_size(one.row, one.canvas)
-        for first in range(0, len(seeds), together):
-            chunk = seeds[first : first + together]
-            chosen = [(adapters[path], weight) for path, weight in one.loras if path in adapters]
-            images = _drawn(one, family, texts, chosen, chunk, report)
-            done = [
-                _finished(one, image, seed, chosen)
-                for image, seed in zip(images, chunk, strict=True)
+    """Loads the base where one is needed and not `there`."""
+    family = _base(orders, there, report) if any(one.needs_base for one in orders) else None
+    adapters = _adapters(orders, family, cache)
+    advice = [said for one in orders for said in _advise(one, adapters, family)]
+    report({"event": "advice", "advice": advice})
+    texts = _encoded(orders, family, cache, stays=there is not None)
+    seeds = _seeds(orders[0].spec)
+    pictures = Pictures()
+    for one in orders:
+        loras = [(adapters[path], weight) for path, weight in one.loras if path in adapters]
+        for batch in _batches(seeds, batch_size(one.row, one.canvas)):
+            images = _drawn(one, family, texts, batch, loras)
+            if advice := _advise_on(images, batch, loras) if one.draws else []:
+                report({"event": "advice", "advice": advice})
+            pictures += [
+                _finished(one, image, seed, family, texts, loras)
+                for seed, image in zip(batch, images, strict=True)
             ]
-            pictures.extend(done)
             report(
                 {
                     "event": "picture",
                     "done": len(pictures),
-                    "of": sum(other.spec.num_images for other in asked),
-                    "pictures": done,
+                    "of": len(orders) * len(seeds),
+                    "pictures": pictures[-len(batch) :],
                 }
             )
     return pictures
 
 
+def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) -> Family:
+    spec = orders[0].spec
+    if there is None:
+        loader.here(spec.base)  # before a plan is made for weights that are not here
+    side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in orders)
+    plan = planner.generation(spec, side, there=None if there is None else there.choice)
+    report(events.plan(plan))
+    return there or loader.load(spec.base, choice=plan.choice)
+
+
 def _adapters(
-    asked: Sequence[_Asked], family: Family | None, cache: AdapterCache
+    orders: Sequence[Order], family: Family | None, cache: AdapterCache
 ) -> dict[Path, Adapter]:
     if family is None:
         return {}
-    return {path: cache.fetch(path, family) for one in asked for path, _ in one.loras}
+    return {path: cache.fetch(path, family) for one in orders for path, _ in one.loras}
 
 
 def _encoded(
-    asked: Sequence[_Asked], family: Family | None, cache: AdapterCache, *, stays: bool
+    orders: Sequence[Order], family: Family | None, cache: AdapterCache, *, stays: bool
 ) -> dict[str, Conditioning]:
-    """What the encoders say of every text that may be drawn; then they may leave."""
+    """What the encoders say of every text that may be drawn; then they may leave, unless the base
+    `stays` in memory."""
     if family is None:
         return {}
-    words = {one.words(family)[0] for one in asked}
+    words = [text for one in orders for text in (one.words(family)[0], *one.other_words())]
     texts = {text: cache.conditioning(text, family) for text in words}
     if stays:
         family.park_encoders()
@@ -283,68 +191,54 @@ def _encoded(
     return texts
 
 
-def _first_seed(spec: GenerateSpec) -> int:
-    return secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+def _seeds(spec: ResolvedGenerateSpec) -> list[int]:
+    first = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+    return [(first + i) % 2**32 for i in range(spec.num_images)]
+
+
+def _batches(seeds: list[int], size: int) -> list[list[int]]:
+    return [seeds[first : first + size] for first in range(0, len(seeds), size)]
 
 
 def _drawn(
-    one: _Asked,
+    one: Order,
     family: Family | None,
     texts: dict[str, Conditioning],
-    loras: Sequence[tuple[Adapter, float]],
     seeds: Sequence[int],
-    report: DrawingReport,
+    loras: Loras,
 ) -> list[Image.Image]:
-    """The pictures before the steps that follow; the given one where nothing is drawn."""
+    """An image a seed before the steps that follow, or the given one where nothing is drawn."""
     canvas, spec = one.canvas, one.spec
     if family is None or not one.draws:
         assert canvas.start is not None  # or it would be drawn
         return [canvas.start.image] * len(seeds)
+    told = texts[one.words(family)[0]]
     with apply_loras(family, loras), drawing(family, spec.speed, canvas.drawn):
-        images = draw(
-            family,
-            texts[one.words(family)[0]],
-            seeds,
-            canvas.drawn,
-            spec.steps,
-            spec.guidance,
-            canvas.start,
-        )
-    pairs = zip(seeds, images, strict=True)
-    if plain := [seed for seed, image in pairs if of_one_colour(image)]:
-        report({"event": "advice", "advice": [_of_plain(plain, loras)]})
-    return [image.resize(canvas.size, Image.Resampling.LANCZOS) for image in images]
+        return draw(family, told, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start)
 
 
 def _finished(
-    one: _Asked, image: Image.Image, seed: int, loras: Sequence[tuple[Adapter, float]]
+    one: Order,
+    image: Image.Image,
+    seed: int,
+    family: Family | None,
+    texts: dict[str, Conditioning],
+    loras: Loras,
 ) -> Picture:
     recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, loras)
+    image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
     image, steps = chain.enhance(image, Work(one.spec, seed, one.row))
     if steps:
         recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
     return Picture(image, seed, *image.size, one.text, recipe)
 
 
-def _wanted(
-    prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]
-) -> list[tuple[Path, float]]:
-    named = [lora_and_weight(text) for text in spec.loras] + [
-        (tag.name, tag.weight) for tag in prompt.loras
-    ]
-    loras = [(lora_file.find(name, folders), weight) for name, weight in named]
-    for path, _ in loras:  # whether they fit the base is seen when it is here
-        lora_file.read(path)
-    return loras
-
-
-def _advise(one: _Asked, adapters: dict[Path, Adapter], family: Family | None) -> list[Advice]:
-    left_out = options.ignored(one.spec.asked() | options.given(one.text)).values()
-    ignored = [Advice("option_ignored", sentence, 0, 0) for sentence in left_out]
+def _advise(one: Order, adapters: dict[Path, Adapter], family: Family | None) -> list[Advice]:
+    said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
     if family is None:
-        return ignored
+        return said
     triggers = [trigger for path, _ in one.loras if (trigger := adapters[path].file.trigger)]
-    said = ignored + language.advise(
+    said += language.advise(
         one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
     )
     if cut := one.words(family)[1]:
@@ -363,16 +257,20 @@ def of_one_colour(image: Image.Image) -> bool:
     return all(least == most for least, most in extrema)
 
 
-def _of_plain(seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]) -> Advice:
+def _advise_on(
+    images: Sequence[Image.Image], seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]
+) -> list[Advice]:
+    """What is to be said of images that came out as one colour, if any did."""
+    plain = [seed for seed, image in zip(seeds, images, strict=True) if of_one_colour(image)]
+    if not plain:
+        return []
     which = (
-        f"The picture of seed {seeds[0]} is"
-        if len(seeds) == 1
-        else f"The pictures of seeds {', '.join(map(str, seeds))} are"
+        f"The picture of seed {plain[0]} is"
+        if len(plain) == 1
+        else f"The pictures of seeds {', '.join(map(str, plain))} are"
     )
     remedy = "draw with its LoRAs at lower weights" if loras else "check the base"
-    return Advice(
-        PLAIN,
-        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}.",
-        0,
-        0,
+    text = (
+        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}."
     )
+    return [Advice(PLAIN, text, 0, 0)]

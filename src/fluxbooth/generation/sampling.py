@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from fluxbooth import threads
 from fluxbooth.generation.init_image import StartPicture
@@ -48,19 +48,22 @@ def draw(
     pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
     width, height = size
     # numbers that are none become black; `of_one_colour` finds it
-    alone = (
-        threads.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext()
-    )
-    with alone, np.errstate(invalid="ignore"):
+    with threads.free_cores(), np.errstate(invalid="ignore"):
         images = pipeline(
             width=width,
             height=height,
             num_inference_steps=steps,
             num_images_per_prompt=len(seeds),
             generator=generators,
+            callback_on_step_end=_between_steps,
             **given,
         ).images
     return [start.kept(image) for image in images] if start else images
+
+
+def _between_steps(_: Any, step: int, timestep: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+    threads.look()
+    return state
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.files import inventory
+from fluxbooth.service.files.pins import pinned
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
@@ -79,38 +79,6 @@ def holding(settings: Settings, account_id: int) -> list[Json]:
                     }
                 )
     return found
-
-
-class Pins:
-    """Second names of files, in a folder that goes with the process."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.folder = store, store.incoming / secrets.token_hex(8)
-        self.folder.mkdir()
-
-    def path(self, key: str) -> Path:
-        return self.folder / key
-
-    def add(self, key: str) -> bool:
-        """Whether the file is there, or was."""
-        path = self.path(key)
-        if path.exists():
-            return True
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.hardlink_to(self.store.path(key))
-        except FileNotFoundError:
-            return False
-        return True
-
-
-@contextlib.contextmanager
-def pinned(store: Store) -> Iterator[Pins]:
-    pins = Pins(store)
-    try:
-        yield pins
-    finally:
-        shutil.rmtree(pins.folder)
 
 
 def _named(session: Session, store: Store) -> Iterator[str]:

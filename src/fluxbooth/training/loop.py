@@ -144,13 +144,18 @@ def train(
             report({"event": "warning", "step": 0, "text": text})
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
-        dataset = prepare(
-            pictures, family, told, folder.cache_of(group.rank), keep_encoders=resident is not None
-        )
+        # the encoder's last bits depend on the number of threads, and so would the weights
+        with threads.one_thread() if family.row.small else contextlib.nullcontext():
+            dataset = prepare(
+                pictures,
+                family,
+                told,
+                folder.cache_of(group.rank),
+                keep_encoders=resident is not None,
+            )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
-        if family.row.small:
-            held.enter_context(threads.one_thread())
+        held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(
             _Run(told, family, dataset, folder, report, group, count),
@@ -258,6 +263,7 @@ class _Run:
         in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
         for step in range(start, spec.steps):
+            threads.look()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
             batch = self.dataset.batch_at(step, spec)

@@ -39,6 +39,9 @@ from fluxbooth.web.pages import tunes
 from fluxbooth.web.pages.render import refused
 from fluxbooth.web.state import Engine, services
 
+# in the order of the document
+API = (api_tunes, prompts, account, checkpoints, estimates, files, inspect, packs, themes)
+
 
 def create_app(
     settings: Settings, stopping: threading.Event | None = None, engine: Engine | None = None
@@ -69,24 +72,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(api_tunes.router)
-    app.include_router(prompts.router)
-    app.include_router(account.router)
-    app.include_router(checkpoints.router)
-    app.include_router(estimates.router)
-    app.include_router(files.router)
-    app.include_router(inspect.router)
-    app.include_router(packs.router)
-    app.include_router(themes.router)
+    for part in API:
+        app.include_router(part.router)
     tunes.install(app)
     openapi.install(app)
-    app.add_exception_handler(ServiceError, _refused)
-    app.add_exception_handler(InputError, _refused)
-    app.add_exception_handler(RequestValidationError, _unread)
-    app.add_exception_handler(OperationalError, _faulty)
-    app.add_exception_handler(OSError, _faulty)
-    app.add_exception_handler(404, _not_found)
-    app.add_exception_handler(405, _not_found)
+    _handle_errors(app)
     app.add_middleware(Observed)
     app.add_middleware(
         CORSMiddleware,
@@ -98,6 +88,16 @@ def create_app(
     )
     app.add_middleware(PlainPaths)
     return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, _refused)
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(RequestValidationError, _unread)
+    app.add_exception_handler(OperationalError, _faulty)
+    app.add_exception_handler(OSError, _faulty)
+    app.add_exception_handler(404, _not_found)
+    app.add_exception_handler(405, _not_found)
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -23,6 +23,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.prompts import options
 from fluxbooth.prompts.language import MAX_CHARACTERS
 from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service.contract import json_values
 from fluxbooth.service.errors import Invalid
 from fluxbooth.specs import ASPECT_RATIOS, Enhancements, PresetName
 
@@ -60,9 +61,11 @@ def _as_object(value: Any) -> Any:
     """An object may come as JSON text; values are kept as text."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = json_values.loads(value)
+        except json.JSONDecodeError:
             raise ValueError("must be an object") from None
+        except ValueError as error:
+            raise ValueError(f"cannot be kept: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("must be an object")
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import os
@@ -19,11 +18,6 @@ KINDS = {
     ".png": "image/png",
     ".webp": "image/webp",
 }
-
-
-def is_full(error: OSError) -> bool:
-    """Whether it was the disk, a quota or a limit of the process that left no room for a file."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Store:

@@ -25,6 +25,7 @@ from fluxbooth.service.prompts import prompt as prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes.uploads import Upload
 from fluxbooth.types import Json
 
 # what prompt_attributes cannot change
@@ -134,7 +135,7 @@ def templates(session: Session, pack: Pack) -> Sequence[Template]:
     return session.scalars(kept.order_by(Template.position, Template.id)).all()
 
 
-def train(context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]) -> Tune:
+def train(context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]) -> Tune:
     """Trains a tune as the pack says, and draws the pack's templates of its class with it."""
     form, run, chosen = _training(context, pack, values, uploads)
     tune = tunes.create(context, form, uploads)
@@ -142,15 +143,13 @@ def train(context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Up
     return tune
 
 
-def check_training(
-    context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
-) -> None:
+def check_training(context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]) -> None:
     """Refuses what `train` would refuse, as far as this can be told before pictures are decoded."""
     _training(context, pack, values, uploads)
 
 
 def _training(
-    context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
+    context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]
 ) -> tuple[TuneForm, PackRun, list[Template]]:
     """The tune that a pack asks for, how it is run, and the templates of its class.
 
@@ -168,6 +167,8 @@ def _training(
     faults, chosen = Faults(run.wrong), list[Template]()
     with faults.gathered():
         tunes.check(context, form, uploads)
+    with faults.gathered():
+        prompts.check_attributes(context.settings, _changes(run))
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
             chosen = _chosen(
@@ -189,6 +190,7 @@ def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
         (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
         for tune in mine
     ]
+    prompts.check_attributes(context.settings, _changes(run))
     order, made = _draw(context, pack, run, work)
     shown: models.Order = {
         "id": order.id,
@@ -225,22 +227,21 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
     Costs are those of the pictures; a training comes on top, by its photos.
     """
     rows = templates(session, pack)
-    pictures = {
-        prompt.id: prompt.images
-        for prompt in session.scalars(select(Prompt).where(Prompt.pack_id == pack.id))
-    }
-    classes = list(dict.fromkeys(row.class_name for row in rows))
-    of = {name: [row for row in rows if row.class_name == name] for name in classes}
+    by_class: dict[str, list[Template]] = {}
+    for row in rows:
+        by_class.setdefault(row.class_name, []).append(row)
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
-    totals = {name: sum(cost_mc[row.id] for row in of[name]) for name in classes}
+    totals = {name: sum(cost_mc[row.id] for row in of) for name, of in by_class.items()}
     costs: dict[str, models.Cost] = {
         name: {
-            "cost": ledger.cents(total),
-            "cost_mc": total,
-            "num_images": sum(row.num_images for row in of[name]),
+            "cost": ledger.cents(totals[name]),
+            "cost_mc": totals[name],
+            "num_images": sum(row.num_images for row in of),
         }
-        for name, total in totals.items()
+        for name, of in by_class.items()
     }
+    pictures = _pictures(session, pack, settings)
+    own_cover = pack.cover and pack.cover.startswith("/")
     return {
         "id": pack.id,
         "base_tune_id": pack.base_tune_id,
@@ -257,37 +258,36 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
         "preset": pack.preset,
         "public_at": responses.time(pack.public_at),
         "unlisted_at": responses.time(pack.unlisted_at),
-        "cover_url": settings.url + pack.cover
-        if pack.cover and pack.cover.startswith("/")
-        else pack.cover,
+        "cover_url": settings.url + pack.cover if own_cover else pack.cover,
         "logo": None,
-        "main_class_name": classes[0] if classes else None,
+        "main_class_name": next(iter(by_class), None),
         "cost_mc_hash": totals,
         "costs": costs,
         "prompts_per_class": {
-            name: [
-                {
-                    "id": row.id,
-                    "images": [
-                        settings.url + responses.image_path(image)
-                        for image in pictures.get(row.id, ())
-                    ],
-                }
-                for row in of[name]
-            ]
-            for name in classes
+            name: [{"id": row.id, "images": pictures.get(row.id, [])} for row in of]
+            for name, of in by_class.items()
         },
-        "template_prompts": [
-            {
-                "id": row.id,
-                "text": row.text,
-                "class_name": row.class_name,
-                "num_images": row.num_images,
-                "cost_mc": cost_mc[row.id],
-                "prompt_likes_count": row.likes,
-            }
-            for row in rows
-        ],
+        "template_prompts": [_template(row, cost_mc[row.id]) for row in rows],
+    }
+
+
+def _pictures(session: Session, pack: Pack, settings: Settings) -> dict[int, list[str]]:
+    """Addresses of the pictures of a pack's prompts."""
+    prompts_of = select(Prompt).where(Prompt.pack_id == pack.id)
+    return {
+        prompt.id: [settings.url + responses.image_path(image) for image in prompt.images]
+        for prompt in session.scalars(prompts_of)
+    }
+
+
+def _template(row: Template, cost_mc: int) -> models.Template:
+    return {
+        "id": row.id,
+        "text": row.text,
+        "class_name": row.class_name,
+        "num_images": row.num_images,
+        "cost_mc": cost_mc,
+        "prompt_likes_count": row.likes,
     }
 
 
@@ -311,10 +311,17 @@ def _chosen(
 
 
 def _cost(settings: Settings, pack: Pack, template: Template) -> int:
-    form = PromptForm.read(
+    form = PromptForm.lenient(
         {"num_images": template.num_images, **template.fields, "text": template.text}
     )
     return prompts.cost(settings, form, pack.base_tune_id)
+
+
+def _changes(run: PackRun) -> Json:
+    """What a run gives to all its prompts."""
+    return {
+        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
+    }
 
 
 def _draw(
@@ -325,9 +332,7 @@ def _draw(
 ) -> tuple[Order, list[Prompt]]:
     session = context.session
     callbacks.check_address(context.settings, run.prompts_callback, "prompts_callback")
-    changes = {
-        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
-    }
+    changes, faults = _changes(run), Faults()
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
@@ -342,7 +347,10 @@ def _draw(
                 "text": text,
                 "lora_scale": weight,
             }
-            prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
+            with faults.gathered(f"prompt_ids[{template.id}]"):
+                prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
+            if faults:
+                continue
             # else it is a repeated prompt of an account that wants those answered by the first
             if prompt.order_id is None:
                 prompt.base_pack_id = pack.id
@@ -350,6 +358,7 @@ def _draw(
                 prompt.order_id = order.id
                 order.callback = run.prompts_callback
             made.append(prompt)
+    faults.tell()
     session.flush()
     return order, made
 

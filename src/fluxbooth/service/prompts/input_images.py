@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
+from fluxbooth.files import save_jpeg
 from fluxbooth.photos import inspection
 from fluxbooth.service.contract.forms import BLANK, Callback
 from fluxbooth.service.db.tables import Prompt
@@ -146,7 +147,7 @@ def written(source: Path, name: str, folder: Path) -> Path:
         if name == "mask_image":
             picture.convert("L").save(target)
         else:
-            picture.save(target, quality=95, subsampling=0)
+            save_jpeg(target, picture, quality=95, subsampling=0)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise

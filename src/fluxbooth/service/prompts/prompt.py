@@ -56,12 +56,7 @@ def create(
     start = start or Inputs()
     uses = check(context, form, text, start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
-    asked = (
-        form.model_dump(include=set(SIGNATURE))
-        | {"text": text, "tune_id": tune_id}
-        | start.digests()
-    )
-    signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    signature = _signature(form, text, tune_id, start)
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
@@ -92,6 +87,15 @@ def create(
     ledger.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, context.jobs, prompt)
     return prompt
+
+
+def _signature(form: PromptForm, text: str, tune_id: int, start: Inputs) -> str:
+    asked = (
+        form.model_dump(include=set(SIGNATURE))
+        | {"text": text, "tune_id": tune_id}
+        | start.digests()
+    )
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def fits(context: Context, form: PromptForm, *, target: int, pictures: Container[str]) -> None:
@@ -129,6 +133,16 @@ def check(
     faults.add(_rules(context.settings, form, start))
     faults.tell()
     return uses
+
+
+def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:
+    """Refuses what a run of a pack or a theme would give to all its prompts. Raises Invalid with
+    every field by its place in the request."""
+    form = PromptForm.lenient({"text": "a", **changes})
+    own, faults = Faults(form.wrong), Faults()
+    own.add(_rules(settings, form, Inputs()))
+    faults.add(own, "prompt_attributes")
+    faults.tell()
 
 
 def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
@@ -319,7 +333,7 @@ _ONE = (
 def _own(session: Session, account: Account, name: str) -> Tune | None:
     """The account's tune by id, else the newest by token or title."""
     mine = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
-    if name.isdigit() and len(name) < 19:
+    if name.isascii() and name.isdecimal() and len(name) < 19:
         return session.scalar(mine.where(Tune.id == int(name)))
     return session.scalar(
         mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc())
@@ -444,6 +458,7 @@ def spec_of(
 
 __all__ = [
     "check",
+    "check_attributes",
     "cost",
     "create",
     "delete",

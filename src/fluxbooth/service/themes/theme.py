@@ -81,7 +81,7 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
                 {"tune_ids": [f"{number} {'failed' if tune.failed_at else 'is no LoRA'}"]}
             )
         found.append(tune)
-    PromptForm.read({"text": "a", **_changes(form)})
+    prompts.check_attributes(settings, _changes(form))
     return found
 
 

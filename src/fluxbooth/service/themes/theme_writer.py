@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fluxbooth.service.claude import api as claude
+from fluxbooth.service.contract import json_values
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
 
@@ -85,7 +86,7 @@ def write_prompts(
 
 def _texts(said: str) -> list[str] | None:
     try:
-        prompts = json.loads(said)["prompts"]
+        prompts = json_values.loads(said)["prompts"]
     except (ValueError, KeyError, TypeError):
         return None
     good = isinstance(prompts, list) and all(isinstance(text, str) for text in prompts)

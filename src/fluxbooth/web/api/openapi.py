@@ -157,7 +157,8 @@ def _parameters(path: str, method: str, operation: Json) -> None:
 
 def _refusals(path: str, method: str) -> set[int]:
     found = {503} | (set() if path in OPEN else {401, 403, 429})
-    if "{" in path or path == METRICS:
+    # what a prompt is drawn on may be named in its body
+    if "{" in path or path == METRICS or (method, path) == ("post", "/prompts"):
         found.add(404)
     if path.startswith("/estimates/"):
         found |= {404, 422}

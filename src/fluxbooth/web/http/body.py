@@ -20,10 +20,10 @@ import anyio
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from fluxbooth.service.contract.json_values import check, loads
 from fluxbooth.service.errors import Invalid
 from fluxbooth.web.http import base64_files
 from fluxbooth.web.http.bracket_names import DEEPEST, MOST_PAIRS, nest
-from fluxbooth.web.http.json_values import check, loads
 from fluxbooth.web.http.limits import KB, BadRequest, Limits, TooLarge, format_bytes
 from fluxbooth.web.http.multipart import Receiver, Upload
 

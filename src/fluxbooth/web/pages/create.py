@@ -126,6 +126,13 @@ def _tunes(whole: Json) -> list[str]:
     return [str(tune) for tune in given if tune]
 
 
+def _chosen(usable: list[Json], tunes: list[str]) -> list[tuple[Json, str]]:
+    """The tunes that are named as `_tunes` has them, each with its weight."""
+    known = {str(row["id"]): row for row in usable}
+    named = (tune.partition(":") for tune in tunes)
+    return [(known[number], weight or "1") for number, _, weight in named if number in known]
+
+
 def _form(
     request: Request,
     services: Using,
@@ -136,12 +143,7 @@ def _form(
 ) -> Response:
     with services.db.read() as session:
         usable = usable_tunes(session, account)
-        known = {str(row["id"]): row for row in usable}
-        chosen = [
-            (known[number], weight or "1")
-            for number, _, weight in (t.partition(":") for t in values["tunes"])
-            if number in known
-        ]
+        chosen = _chosen(usable, values["tunes"])
         first = chosen[0][0] if chosen else None
         recent = prompts.listed(
             session,

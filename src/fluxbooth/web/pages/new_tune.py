@@ -22,7 +22,7 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
 from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.tunes import photo_drafts
+from fluxbooth.service.tunes import photo_drafts, uploads
 from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
@@ -102,7 +102,7 @@ def _asked_for(
     """What refuses the form before its photos are looked at, and what makes the tune."""
     values = {name: value for name, value in fields(asked).items() if value != ""}
 
-    def photos() -> list[tunes.Upload]:
+    def photos() -> list[uploads.Upload]:
         return [*draft.uploads(), *sent]
 
     def fits(session: Session, owner: Account) -> None:

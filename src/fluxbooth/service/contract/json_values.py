@@ -28,8 +28,8 @@ def check(value: Any, levels: int = 32) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("it holds a NUL character")
-        if not value.isascii():
-            value.encode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair
+        if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise ValueError("it holds half of a character")
     elif isinstance(value, dict | list):
         if not levels:
             raise ValueError("it is nested too deeply")
