@@ -30,7 +30,7 @@ from fluxbooth import events, library_logging, log
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
-from fluxbooth.files import is_full, save_jpeg, write_whole
+from fluxbooth.files import is_full, write_whole
 from fluxbooth.process_lifetime import die_with_parent
 from fluxbooth.types import Json
 
@@ -192,6 +192,8 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
+    from fluxbooth import picture_files
+
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
     how = {} if clear else {"quality": 95, "subsampling": 0}
