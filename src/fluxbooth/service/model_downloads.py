@@ -77,7 +77,7 @@ class Pulls:
         process.wait()
 
     def rows(self) -> list[BaseHere]:
-        shown = []
+        shown: list[BaseHere] = []
         for row in registry.BASES.values():
             process = self.processes.get(row.name)
             code = process.poll() if process else None

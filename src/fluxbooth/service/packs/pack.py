@@ -331,7 +331,7 @@ def _draw(
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
-    made = []
+    made: list[Prompt] = []
     for tune, chosen in work:
         for template in chosen:
             text, weight = adapted(template, tune)
