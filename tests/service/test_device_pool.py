@@ -18,7 +18,13 @@ from safetensors.torch import save_file
 
 from fluxbooth import process_lifetime
 from fluxbooth.engine import liveness
-from fluxbooth.engine.device_pool import Device, DeviceProcessDied, ForkServerDied, Refused
+from fluxbooth.engine.device_pool import (
+    Device,
+    DeviceProcessDied,
+    ForkServerDied,
+    Refused,
+    close_input,
+)
 from tests.support.server import until
 
 
@@ -28,6 +34,8 @@ def device() -> Iterator[Device]:
     yield device
     if device.process is not None:
         device.process.kill()
+        device.process.wait()
+        close_input(device.process)
 
 
 def request(out: Path) -> dict[str, Any]:
