@@ -48,6 +48,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     jobs = JobEngine(settings, sign)
     yield Installation(settings, Transitions(settings, database, Store(settings.data), jobs))
     jobs.close()
+    database.close()
 
 
 @pytest.fixture(scope="session")

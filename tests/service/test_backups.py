@@ -3,6 +3,7 @@ holds."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -14,7 +15,6 @@ import pytest
 from fluxbooth.cli.main import main
 from fluxbooth.errors import InputError
 from fluxbooth.service import account_data, backups, opening
-from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.settings import Settings
@@ -77,11 +77,13 @@ def test_a_backup_beside_deletions_is_one_moment(
     monkeypatch.undo()
     assert made["missing"] == 0 and not doomed
     restored = Settings(data=tmp_path / "copy")
-    assert unmatched(opening.opened(restored), restored.data) == ([], [])
-    with Database(restored.database_url).read() as session:
-        here = {
-            number: session.get_one(Tune, number).deleted_at is None for number in (first, second)
-        }
+    with contextlib.closing(opening.opened(restored)) as database:
+        assert unmatched(database, restored.data) == ([], [])
+        with database.read() as session:
+            here = {
+                number: session.get_one(Tune, number).deleted_at is None
+                for number in (first, second)
+            }
     assert here == {first: when == "while files are copied", second: True}
     assert unmatched(home.db, home.settings.data) == ([], [])
 

@@ -13,10 +13,9 @@ from sqlalchemy import select
 from fluxbooth.errors import InputError
 from fluxbooth.service import fetching
 from fluxbooth.service.accounts import quotas
-from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Photo, Prompt, Tune, now
 from fluxbooth.service.outgoing.fetch import FetchError, FetchRules
-from fluxbooth.service.settings import MB, Settings
+from fluxbooth.service.settings import MB
 from tests.support import servers
 from tests.support.installation import PHOTO, Installation, calling
 from tests.support.server import Receiver, Server, until
@@ -184,7 +183,7 @@ def test_a_receiver_that_hangs_delays_no_other_account_and_no_other_host(
 
 def ended(server: Server, account: str) -> None:
     """Nothing of the account's is tried again."""
-    with Database(Settings(data=server.data).database_url).write() as session:
+    with server.database.write() as session:
         owner = session.scalars(select(Account.id).where(Account.name == account)).one()
         for row in session.scalars(select(Callback).where(Callback.account_id == owner)):
             row.failed_at = now()

@@ -39,7 +39,7 @@ def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(
     with TestClient(
         app.create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}
     ) as client:
-        with sqlite3.connect(installation.settings.database) as holder:
+        with contextlib.closing(sqlite3.connect(installation.settings.database)) as holder:
             holder.execute("BEGIN IMMEDIATE")
             refused = [
                 client.post("/prompts", json={"text": "a man"}),
@@ -84,11 +84,11 @@ def test_the_end_of_a_job_waits_for_the_database(
         with impatient.write() as session:
             session.get_one(Prompt, prompt).user_error = "written in the end"
 
-    asyncio.run(worker.retry_write(publish))
+    with contextlib.closing(holder), contextlib.closing(impatient):
+        asyncio.run(worker.retry_write(publish))
     assert len(tries) == 3 and installation.row(Prompt, prompt).user_error == "written in the end"
     with pytest.raises(FileNotFoundError):  # no waiting for what will not come
         asyncio.run(worker.retry_write((installation.settings.data / "nothing").read_text))
-    holder.close()
 
 
 def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(

@@ -3,6 +3,7 @@ that the processes call."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import secrets
 import shutil
@@ -47,7 +48,10 @@ def calling(data: Path, account: str, urls: Sequence[str]) -> None:
     """Callbacks of an account, which is made if there is none, that are due now."""
     settings = Settings(data=data)
     jobs = JobEngine(settings, Signer(b"", ""))
-    with Database(settings.database_url).write() as session:
+    with (
+        contextlib.closing(Database(settings.database_url)) as database,
+        database.write() as session,
+    ):
         row = session.scalar(
             select(Account).where(Account.name == account)
         ) or accounts.create_account(session, account)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
@@ -49,7 +49,7 @@ def check(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def faults_said(settings: Settings) -> Iterator[None]:
+def faults_said(settings: Settings) -> Generator[None]:
     """Whatever disk and database refuse is said in a sentence: FluxboothError."""
     try:
         yield

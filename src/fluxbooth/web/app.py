@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -50,13 +50,14 @@ def create_app(
     engine, where this server has one."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.services = services(settings, stopping or threading.Event(), engine)
         if settings.anthropic_api_key:
             threading.Thread(target=claude.warm, args=(settings,), daemon=True).start()
         yield
         app.state.services.pulls.close()
         app.state.services.jobs.close()
+        app.state.services.db.close()
 
     app = FastAPI(
         title="Fluxbooth" + (" (answered by nano)" if settings.stand_in else ""),

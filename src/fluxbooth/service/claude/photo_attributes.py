@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,6 +18,7 @@ from fluxbooth.photos.decoder import within
 from fluxbooth.service.claude import api as claude
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
+from fluxbooth.types import is_object
 
 SENT = 768 * 768  # pixels, at most: eyes still have a colour, and the photo is read in a moment
 ABSENT, UNSEEN = "none", "unknown"
@@ -87,10 +87,10 @@ def look(
     content = [{"type": "image", "source": picture}, {"type": "text", "text": asked}]
     said = claude.ask(settings, LOOKING, [{"role": "user", "content": content}], seconds)
     try:
-        answer: Any = json.loads(said)
+        answer = json.loads(said)
     except ValueError:
         answer = None
-    if not isinstance(answer, dict):
+    if not is_object(answer):
         raise ServiceError("Claude's description of the photo cannot be read: try again.", 502)
     texts = {
         name: str(answer[name]) for name, values in VALUES.items() if answer.get(name) in values

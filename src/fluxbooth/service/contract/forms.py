@@ -22,7 +22,8 @@ from pydantic import (
 from fluxbooth.prompts.language import MAX_CHARACTERS
 from fluxbooth.service.contract import json_values
 from fluxbooth.service.errors import Invalid
-from fluxbooth.specs import ASPECT_RATIOS, PresetName
+from fluxbooth.specs import AspectRatio, PresetName
+from fluxbooth.types import Json, is_list, is_object
 
 BLANK = ("", "null", "undefined", None)
 
@@ -40,11 +41,11 @@ def _callback(url: str) -> str:
     return url
 
 
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
+def _as_list(value: Any) -> list[Any]:
+    return value if is_list(value) else [value]
 
 
-def _as_numbers(value: Any) -> Any:
+def _as_numbers(value: Any) -> list[Any]:
     """[7, 9], ["7", "9"], "7,9" or 7."""
     return [
         part.strip() if isinstance(part, str) else part
@@ -54,7 +55,7 @@ def _as_numbers(value: Any) -> Any:
     ]
 
 
-def _as_object(value: Any) -> Any:
+def _as_object(value: Any) -> Json:
     """An object may come as JSON text; values are kept as text."""
     if isinstance(value, str):
         try:
@@ -63,7 +64,7 @@ def _as_object(value: Any) -> Any:
             raise ValueError("must be an object") from None
         except ValueError as error:
             raise ValueError(f"cannot be kept: {error}") from None
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise ValueError("must be an object")
     return {
         str(k)[:100]: v if isinstance(v, (bool, int, float)) or v is None else str(v)[:1000]
@@ -102,7 +103,7 @@ class Form(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _blank_is_absent(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+        if not is_object(values):
             raise ValueError("must be an object")
         return {
             k: v for k, v in values.items() if not (isinstance(v, (str, type(None))) and v in BLANK)
@@ -124,7 +125,7 @@ class Form(BaseModel):
         Raises Invalid for what is no object, and without a field that is needed and has no
         stand-in.
         """
-        wrong = cls.refused(values) if isinstance(values, dict) else {}
+        wrong = cls.refused(values) if is_object(values) else {}
         try:
             form = cls.model_validate(values)
         except ValidationError as error:
@@ -132,7 +133,7 @@ class Form(BaseModel):
             needed = {
                 name for name, field in cls.model_fields.items() if field.is_required()
             } - cls.STAND_INS.keys()
-            if not isinstance(values, dict) or needed & wrong.keys():
+            if not is_object(values) or needed & wrong.keys():
                 raise Invalid(wrong) from None
             stand_ins = {name: value for name, value in cls.STAND_INS.items() if name in wrong}
             form = cls.model_validate(
@@ -157,7 +158,7 @@ class PromptForm(Form):
     cfg_scale: float | None = Field(default=None, ge=0, le=15)
     w: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
     h: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
-    aspect_ratio: Literal[ASPECT_RATIOS] | None = None  # type: ignore[valid-type]
+    aspect_ratio: AspectRatio | None = None
     ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
     resolution: Literal["1K"] | None = None
     lora_scale: float = Field(default=1.0, ge=0, le=4)
@@ -197,7 +198,7 @@ class PromptForm(Form):
     @model_validator(mode="before")
     @classmethod
     def _version_is_text(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("backend_version"), int):
+        if is_object(values) and isinstance(values.get("backend_version"), int):
             return {**values, "backend_version": str(values["backend_version"])}
         return values
 
@@ -270,8 +271,8 @@ class PackForm(Form):
 class PackRun(Form):
     """What a run of a pack asks beside the fields of a tune."""
 
-    tune_ids: Numbers = Field(default_factory=list, max_length=20)
-    prompt_ids: Numbers = Field(default_factory=list, max_length=200)
+    tune_ids: Numbers = Field(default_factory=list[int], max_length=20)
+    prompt_ids: Numbers = Field(default_factory=list[int], max_length=200)
     prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(
         default_factory=dict
     )
@@ -292,7 +293,7 @@ class ThemeForm(Form):
         """The public documents spell `tune_ids` in two ways."""
         return (
             {"tune_ids": values["tuen_ids"], **values}
-            if isinstance(values, dict) and "tuen_ids" in values
+            if is_object(values) and "tuen_ids" in values
             else values
         )
 

@@ -241,7 +241,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
         for name, of in by_class.items()
     }
     pictures = _pictures(session, pack, settings)
-    own_cover = pack.cover and pack.cover.startswith("/")
+    own_cover = pack.cover is not None and pack.cover.startswith("/")
     return {
         "id": pack.id,
         "base_tune_id": pack.base_tune_id,
@@ -258,7 +258,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
         "preset": pack.preset,
         "public_at": responses.time(pack.public_at),
         "unlisted_at": responses.time(pack.unlisted_at),
-        "cover_url": settings.url + pack.cover if own_cover else pack.cover,
+        "cover_url": f"{settings.url}{pack.cover}" if own_cover else pack.cover,
         "logo": None,
         "main_class_name": next(iter(by_class), None),
         "cost_mc_hash": totals,
@@ -336,7 +336,7 @@ def _draw(
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
-    made = []
+    made: list[Prompt] = []
     for tune, chosen in work:
         for template in chosen:
             text, weight = adapted(template, tune)

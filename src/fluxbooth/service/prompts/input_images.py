@@ -41,8 +41,8 @@ ADDRESS = TypeAdapter(Callback)
 class Inputs:
     """By name, files of ours that wait in the folder of incoming ones, and addresses."""
 
-    files: dict[str, Path] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
+    addresses: dict[str, str] = field(default_factory=dict[str, str])
 
     def __contains__(self, name: str) -> bool:
         return name in self.files or name in self.addresses
@@ -55,7 +55,7 @@ class Inputs:
         """Puts the files into the folder of the prompt, which has its id."""
         if self.files:
             row_folders.make(session, store, prompt)
-        kept = {}
+        kept: dict[str, str] = {}
         for name, path in self.files.items():
             kept[name] = f"{prompt.folder}/{name}{path.suffix}"
             store.put(path, kept[name])

@@ -14,6 +14,7 @@ from fluxbooth.service.claude import api as claude
 from fluxbooth.service.contract import json_values
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
+from fluxbooth.types import is_list
 
 TRIES = 2
 RULES = """\
@@ -89,5 +90,6 @@ def _texts(said: str) -> list[str] | None:
         prompts = json_values.loads(said)["prompts"]
     except (ValueError, KeyError, TypeError):
         return None
-    good = isinstance(prompts, list) and all(isinstance(text, str) for text in prompts)
-    return [" ".join(text.split()) for text in prompts] if good else None
+    if not is_list(prompts) or not all(isinstance(text, str) for text in prompts):
+        return None
+    return [" ".join(text.split()) for text in prompts]

@@ -88,7 +88,7 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.Fetch
                 ]
             }
         )
-    refused = []
+    refused: list[str] = []
     for url in form.image_urls:
         try:
             fetch.check(url, rules)

@@ -31,9 +31,10 @@ def same_origin(request: Request) -> None:
     if request.method in ("GET", "HEAD"):
         return
     fetched_from, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
+    services: Services = request.app.state.services
     ours = {
         request.headers.get("host", ""),
-        urllib.parse.urlsplit(request.app.state.services.settings.url).netloc,
+        urllib.parse.urlsplit(services.settings.url).netloc,
     }
     if fetched_from not in (None, "same-origin") or urllib.parse.urlsplit(
         origin

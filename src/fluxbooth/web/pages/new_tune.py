@@ -294,7 +294,7 @@ def small_photo(name: str, number: str, services: Using, account: PartViewer) ->
 
 def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
     alike = draft.alike()
-    shown = []
+    shown: list[Json] = []
     for photo in draft.photos():
         twins = ", ".join(map(str, alike[photo.number]))
         advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]

@@ -17,7 +17,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.packs import pack as packs
 from fluxbooth.service.packs import pack_editing
 from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.types import Json
+from fluxbooth.types import Json, is_list
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.params import row_id
@@ -147,7 +147,7 @@ async def add_to_pack(
 
 def _numbers(values: Json, name: str) -> list[int]:
     given = values.get(name)
-    return [row_id(str(value)) for value in (given if isinstance(given, list) else [])]
+    return [row_id(str(value)) for value in (given if is_list(given) else [])]
 
 
 def _new(
