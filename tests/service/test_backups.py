@@ -122,6 +122,16 @@ def test_an_export_beside_deletions_is_one_moment(
     assert not [path for path in store.incoming.rglob("*") if path.is_file()]
 
 
+def test_an_export_to_where_nothing_can_be_written_is_a_sentence(
+    home: InProcessServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, _ = home.guest("exported")
+    (tmp_path / "file").touch()
+    out, data = tmp_path / "file" / "out", str(home.settings.data)
+    assert main(["account", "export", str(account), str(out), "--data", data]) == 1
+    assert f"The export to {out} ended half-way" in capsys.readouterr().err
+
+
 def test_an_account_that_is_deleted_under_its_export_is_said_so(
     home: InProcessServer, tmp_path: Path
 ) -> None:
