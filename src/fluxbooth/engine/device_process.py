@@ -30,7 +30,7 @@ from fluxbooth import events, library_logging, log
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
-from fluxbooth.files import is_full, save_jpeg, write_whole
+from fluxbooth.files import is_full, write_whole
 from fluxbooth.process_lifetime import die_with_parent
 from fluxbooth.types import Json
 
@@ -192,8 +192,11 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
+    from fluxbooth import picture_files
+
     path = out / f"{len(rows)}.jpg"
-    save_jpeg(path, picture.image, quality=95, subsampling=0)
+    source = picture_files.source_of(picture.metadata)
+    picture_files.save(picture.image, path, source, quality=95, subsampling=0)
     rows.append(
         {
             "path": str(path),

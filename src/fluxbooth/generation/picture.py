@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
+from fluxbooth import picture_files
 from fluxbooth.generation.recipe import parameters_text
 from fluxbooth.results import columns
 
@@ -47,12 +48,13 @@ class Picture:
         return _png(self.image)
 
     def save(self, path: str | Path) -> None:
-        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai
-        read, and our JSON. OSError if it cannot."""
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt("parameters", parameters_text(self.metadata))
-        info.add_itxt("fluxbooth", json.dumps(self.metadata))
-        self.image.save(path, pnginfo=info)
+        """Writes a picture that says that it was made with AI; a PNG also carries its recipe:
+        the `parameters` text that A1111 and Civitai read, and our JSON. OSError if it cannot."""
+        texts = {
+            "parameters": parameters_text(self.metadata),
+            "fluxbooth": json.dumps(self.metadata),
+        }
+        picture_files.save(self.image, path, picture_files.source_of(self.metadata), texts=texts)
 
 
 class Pictures(list[Picture]):

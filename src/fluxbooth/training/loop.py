@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import base_selection, events, threads
+from fluxbooth import base_selection, events, picture_files, threads
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
@@ -397,7 +397,7 @@ class _Run:
                 row.guidance or 0.0,
             )[0]
             path = self.folder.sample(step, number)
-            image.save(path)
+            picture_files.save(image, path)
             self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
 
     @contextlib.contextmanager

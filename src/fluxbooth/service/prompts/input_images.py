@@ -20,8 +20,8 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
+from fluxbooth import picture_files
 from fluxbooth.errors import InputError
-from fluxbooth.files import save_jpeg
 from fluxbooth.photos import inspection
 from fluxbooth.service.contract.forms import BLANK, Callback
 from fluxbooth.service.db.tables import Prompt
@@ -137,7 +137,7 @@ def written(source: Path, name: str, folder: Path) -> Path:
         if name == "mask_image":
             picture.convert("L").save(target)
         else:
-            save_jpeg(target, picture, quality=95, subsampling=0)
+            picture_files.save(picture, target, None, quality=95, subsampling=0)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise
