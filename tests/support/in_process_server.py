@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 
 from fluxbooth.service import installation
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions

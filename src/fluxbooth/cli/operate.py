@@ -17,8 +17,7 @@ from fluxbooth.cli import output
 from fluxbooth.cli.options import verbs
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import backups, opening
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db import database as db
@@ -30,8 +29,7 @@ from fluxbooth.service.installation import address_of, first_account, last_url
 from fluxbooth.service.jobs import callbacks as known
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.types import Json
 
 # of a data folder, all that a restored server needs

@@ -29,7 +29,7 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 from fluxbooth.service import clock, expiry, fetching, opening
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.files import reserve

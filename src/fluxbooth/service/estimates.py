@@ -16,10 +16,10 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.service.tunes.tune import FAST_STEPS
+from fluxbooth.service.tunes import tunes
+from fluxbooth.service.tunes.tunes import FAST_STEPS
 from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 
 

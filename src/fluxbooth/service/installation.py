@@ -5,11 +5,10 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.db import database as db
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.packs import pack as packs
+from fluxbooth.service.packs import packs
 from fluxbooth.service.settings import Settings
 
 

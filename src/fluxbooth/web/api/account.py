@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.contract import public_bases, queries, responses
 from fluxbooth.service.contract import response_models as models

@@ -11,9 +11,8 @@ from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.tunes import checkpoints
+from fluxbooth.service.tunes import checkpoints, tunes
 from fluxbooth.service.tunes import train_more as continuing
-from fluxbooth.service.tunes import tune as tunes
 from fluxbooth.web.http import idempotency, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.params import row_id

@@ -12,7 +12,7 @@ from fluxbooth.service.contract import queries, responses
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import BLANK, PackForm, TuneForm
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.packs import pack as packs
+from fluxbooth.service.packs import packs
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using, the_account
 

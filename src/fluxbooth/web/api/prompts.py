@@ -15,10 +15,9 @@ from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, now
 from fluxbooth.service.files import reserve
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.prompts import input_images, templates
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.prompts import input_images, prompts, templates
+from fluxbooth.service.tunes import tunes
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.limits import of_pictures

@@ -9,7 +9,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.themes import theme as themes
+from fluxbooth.service.themes import themes
 from fluxbooth.web.http import idempotency, requests, theme_drafts
 from fluxbooth.web.http.auth import Owner, Using
 

@@ -15,9 +15,8 @@ from fluxbooth.service.contract.forms import TuneForm, TunePatch
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.files import reserve
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import prompts
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.web.http import idempotency, picture_checks, requests, training_progress
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.body import Upload

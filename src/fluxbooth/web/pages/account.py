@@ -5,8 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import passwords, quotas
+from fluxbooth.service.accounts import accounts, passwords, quotas
 from fluxbooth.service.billing import ledger as money
 from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.db.tables import Account

@@ -21,9 +21,8 @@ from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.tunes import photo_drafts, uploads
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.tunes import photo_drafts, tunes, uploads
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests

@@ -14,9 +14,8 @@ from fluxbooth.service.contract import response_models as models
 from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Pack
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.packs import pack_editing
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.packs import pack_editing, packs
+from fluxbooth.service.prompts import prompts
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent

@@ -15,15 +15,14 @@ from fastapi.responses import FileResponse, RedirectResponse, Response, Streamin
 from fastapi.staticfiles import StaticFiles
 
 from fluxbooth import types
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.files import reserve
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import checkpoints, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import prompts
+from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.web.http import params, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes

@@ -21,10 +21,9 @@ from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, 
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.uploads import Upload
 from fluxbooth.types import Json
 
