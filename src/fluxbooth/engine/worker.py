@@ -115,7 +115,7 @@ class Engine:
         return {}
 
     async def fetch_inputs(self, number: int) -> Json:
-        await retry_write(fetching.input_images, self.results, number, self.rules)
+        await retry_write(fetching.input_pictures, self.results, number, self.rules)
         return {}
 
     async def deliver(self, callback_id: str, attempt: int) -> None:

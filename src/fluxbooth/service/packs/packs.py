@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, Tune, now
@@ -175,7 +174,7 @@ def _training(
     return form, run, chosen
 
 
-def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
+def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDrawn:
     """Draws the pack's templates with tunes of the account, each of its class."""
     session, run, mine = context.session, PackRun.read(values), list[Tune]()
     for number in run.tune_ids:
@@ -188,7 +187,7 @@ def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
         for tune in mine
     ]
     order, made = _draw(context, pack, run, work)
-    shown: models.Order = {
+    shown: response_models.Order = {
         "id": order.id,
         "tune_ids": run.tune_ids,
         "total_cost_mc": sum(prompt.cost_mc for prompt in made),
@@ -217,7 +216,7 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
     )
 
 
-def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
+def shape(session: Session, pack: Pack, settings: Settings) -> response_models.Pack:
     """The union of what lists and details show.
 
     Costs are those of the pictures; a training comes on top, by its photos.
@@ -228,7 +227,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
         by_class.setdefault(row.class_name, []).append(row)
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
     totals = {name: sum(cost_mc[row.id] for row in of) for name, of in by_class.items()}
-    costs: dict[str, models.Cost] = {
+    costs: dict[str, response_models.Cost] = {
         name: {
             "cost": ledger.cents(totals[name]),
             "cost_mc": totals[name],
@@ -276,7 +275,7 @@ def _pictures(session: Session, pack: Pack, settings: Settings) -> dict[int, lis
     }
 
 
-def _template(row: Template, cost_mc: int) -> models.Template:
+def _template(row: Template, cost_mc: int) -> response_models.Template:
     return {
         "id": row.id,
         "text": row.text,

@@ -15,8 +15,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.photos import faces
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
@@ -120,7 +119,7 @@ def _asked_for(
         else:
             tunes.check(context, TuneForm.lenient(values), photos())
 
-    def work(session: Session, owner: Account) -> models.Tune:
+    def work(session: Session, owner: Account) -> response_models.Tune:
         context = Context.of(services, session, owner)
         if asked.get("pack"):
             tune = packs.train(context, packs.get(session, owner, asked["pack"]), values, photos())

@@ -27,18 +27,18 @@ from fluxbooth.web.http import params, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.http.params import number
-from fluxbooth.web.pages import account as account_pages
+from fluxbooth.web.pages import account as pages_account
 from fluxbooth.web.pages import (
     create,
     gallery,
     login,
     new_tune,
+    operator,
     packs,
     themes,
     thumbnails,
     view_models,
 )
-from fluxbooth.web.pages import operator as operating
 from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import FOLDER, local, page, redirect, sentences
 from fluxbooth.web.pages.texts import text
@@ -53,7 +53,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, themes, packs, account_pages, operating, login
+    others = gallery, themes, packs, pages_account, operator, login
     for part in (
         new_tune.router,
         create.router,
