@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import ast
 import datetime
-import json
 import shutil
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any
 import grimp
 import numpy as np
 
+from bench import tables
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.specs import TrainSpec
@@ -35,7 +35,6 @@ from tests.support import docs
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "fluxbooth"
-RECORD = ROOT / "bench" / "results" / "layout.json"
 FILES = sorted(SOURCE.rglob("*.py"))
 MIGRATIONS = SOURCE / "service" / "db" / "migrations"  # written once, in the order of the columns
 TABLES = ast.Dict | ast.Tuple | ast.List | ast.Set
@@ -47,7 +46,7 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "arrows between them": (150, 236),
     "modules in import circles, those for types alone included": (0, 19),
     "climbs of the photos of a training": (4, 8),
-    "lines of the longest function, without its docstring": (50, 46),
+    "lines of the longest function, without its docstring": (50, None),
     "words of the longest paragraph, bullet or cell of the documents": (90, 308),
     "lines over 100 columns in src": (0, None),
     "places where the formatter is kept off, but for tables": (0, 110),
@@ -214,7 +213,7 @@ def record(figures: dict[str, int]) -> None:
         "columns": ["what", "now", "at most", "before there were folders"],
         "rows": rows,
     }
-    RECORD.write_text(json.dumps({"figures": table}, indent=1) + "\n")
+    tables.save("layout", {"figures": table})
 
 
 def main(arguments: list[str], show: Callable[[str], None] = print) -> int:

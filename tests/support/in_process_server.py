@@ -58,7 +58,7 @@ def client(settings: Settings, key: str) -> httpx.Client:
 
 @contextlib.contextmanager
 def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InProcessServer]:
-    """Opens a house over a copy of `blank`, a migrated database."""
+    """Opens a server over a copy of `blank`, a migrated database."""
     data.mkdir()
     with sqlite3.connect(blank) as source, sqlite3.connect(data / "fluxbooth.sqlite") as target:
         source.backup(target)  # what was written may still lie beside the file
@@ -68,7 +68,7 @@ def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InPr
     server = uvicorn.Server(uvicorn.Config(app, port=chosen.port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until(lambda: server.started, "the house is open")
+    until(lambda: server.started, "the server is up")
     services = app.state.services
     results = Transitions(chosen, services.db, services.store, services.jobs)
     with services.db.write() as session:
