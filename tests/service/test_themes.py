@@ -283,6 +283,7 @@ def test_what_a_theme_refuses_before_anybody_writes(
 ) -> None:
     claude.tell()
     assert "no tune of yours" in ask(themed, {"id": 12}).json()["tune_ids"][0]
+    assert "must be" in ask(themed, {"id": 2**63}).json()["tune_ids"][0]
     told = ask(themed, tune, prompt_attributes={"num_images": 9, "cfg_scale": 7}).json()
     assert told["prompt_attributes[num_images]"] and told["prompt_attributes[cfg_scale]"]
     assert ask(themed, tune, theme="").json()["theme"] == ["can't be blank"]

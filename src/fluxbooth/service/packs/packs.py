@@ -365,7 +365,8 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
     """A template's text for another tune, without the tag of its own, and the strength that the
     tag had."""
     own = re.compile(
-        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([\d.]+)>", re.IGNORECASE
+        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([0-9]+\.?[0-9]*|\.[0-9]+)>",
+        re.IGNORECASE,
     )
     tag = own.search(template.text)
     text = " ".join(own.sub(" ", template.text).split())
