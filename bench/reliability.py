@@ -73,15 +73,16 @@ def lora_files() -> Row:
 
 
 def keep(part: str, columns: list[str], row: Row, *, anew: bool = False) -> None:
-    """Adds a row to the part's table, or begins it anew; where and when it was taken is that of
-    the last."""
+    """Adds a row to the part's table, or begins it anew, with the commit that it was taken of; the
+    rest of where and when is that of the last."""
     found = tables.load("reliability") if (tables.RESULTS / "reliability.json").exists() else {}
     rows = [] if anew else found.get(part, {}).get("rows", [])
+    taken = machine.described(1)
     found[part] = {
-        "machine": machine.described(1),
+        "machine": taken,
         "by": f"python -m bench.reliability {part}",
-        "columns": columns,
-        "rows": [*rows, row],
+        "columns": [*columns, "commit"],
+        "rows": [*rows, [*row, taken["commit"]]],
     }
     tables.save("reliability", found)
 

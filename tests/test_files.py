@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fluxbooth import files
+from fluxbooth import files, picture_files
 from fluxbooth.errors import FluxboothError
 
 
@@ -31,11 +31,11 @@ def room_for(size: int) -> Iterator[None]:
 def test_a_jpeg_does_not_end_in_the_middle(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     image, path = Image.fromarray(noise), tmp_path / "a.jpg"
-    files.save_jpeg(path, image, quality=95)
+    picture_files.save(image, path, quality=95)
     whole = path.read_bytes()
     path.unlink()
     with room_for(len(whole) // 2), pytest.raises(OSError) as refused:
-        files.save_jpeg(path, image, quality=95)
+        picture_files.save(image, path, quality=95)
     assert files.is_full(refused.value) and not list(tmp_path.iterdir())
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
 
@@ -68,17 +66,6 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def save_jpeg(path: Path, image: Image, **options: Any) -> None:
-    """Writes a picture as JPEG, whole or not at all; the options are Pillow's.
-
-    Pillow itself does not look how much of a JPEG the system wrote: on a disk that becomes full
-    the picture would end in the middle, without a word. Raises OSError if it cannot be written.
-    """
-    held = io.BytesIO()
-    image.save(held, "JPEG", **options)
-    write_whole(path, held.getvalue())
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:

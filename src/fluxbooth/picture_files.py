@@ -3,13 +3,15 @@ in XMP, which search engines, editors and archives read."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, PngImagePlugin
 
-from fluxbooth.files import save_jpeg
+from fluxbooth.errors import InputError
+from fluxbooth.files import write_whole
 from fluxbooth.types import Json
 
 CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -42,20 +44,25 @@ def save(
 ) -> None:
     """Writes a picture that says where it comes from; without a source, it says nothing.
 
-    PNG, JPEG or WebP, as the name ends. `texts` are kept in a PNG by name, `how` is for Pillow's
-    encoder. OSError if it cannot.
+    PNG, JPEG or WebP, as the name ends; whole or not at all, for Pillow itself does not look how
+    much of a JPEG the system wrote. `texts` are kept in a PNG by name, `how` is for Pillow's
+    encoder. InputError for a name with another ending, OSError if it cannot be written.
     """
-    packet = _PACKET.format(source) if source else ""
-    if Path(path).suffix.lower() == ".png":
+    packet, held = _PACKET.format(source) if source else "", io.BytesIO()
+    kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(
+        Path(path).suffix.lower()
+    )
+    if kind is None:
+        raise InputError(f"{path} is no name for a picture: end it in .png, .jpg or .webp.")
+    if kind == "PNG":
         info = PngImagePlugin.PngInfo()
         for name, text in {_PNG_XMP: packet, **(texts or {})}.items():
             if text:
                 info.add_itxt(name, text)
-        image.save(path, pnginfo=info, **how)
-    elif Path(path).suffix.lower() in (".jpg", ".jpeg"):
-        save_jpeg(Path(path), image, xmp=packet.encode(), **how)
+        image.save(held, kind, pnginfo=info, **how)
     else:
-        image.save(path, xmp=packet.encode(), **how)
+        image.save(held, kind, xmp=packet.encode(), **how)
+    write_whole(Path(path), held.getvalue())
 
 
 def source_in(image: Image.Image) -> str | None:

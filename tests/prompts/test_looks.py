@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from tokenizers import Tokenizer
+
+from fluxbooth.models import registry
 from fluxbooth.prompts import language, looks
 from fluxbooth.prompts.language import TRIGGER_WITHIN_WORDS
 
@@ -42,15 +46,39 @@ def test_the_style_ends_a_sentence_as_the_prompt_does() -> None:
 
 
 def test_what_the_base_has_no_room_for_is_left_out_from_the_end_and_said() -> None:
-    full, _ = looks.styled("ohwx man", "Comic book")
+    full, _ = looks.styled("ohwx man", "Comic book", words, 100)
     cut, advice = looks.styled("ohwx man", "Comic book", words, words(full) - 1)
-    assert full.startswith(cut) and cut.endswith("flat bright colours")
-    assert advice and advice.code == "style_cut" and '"halftone dots"' in advice.message
+    assert full.startswith(cut) and words(cut) < words(full)
+    assert advice and advice.code == "style_cut" and "halftone dots, panel of" in advice.message
+
+
+def test_a_style_takes_no_more_than_its_share() -> None:
+    prompt = " ".join(["word"] * 50)
+    whole, advice = looks.styled(prompt, "Comic book", words, 60)
+    assert words(whole) <= 60 and advice
+    short, advice = looks.styled("ohwx man", "Comic book", words, 30)
+    assert words(short) - 2 <= 10 and advice
 
 
 def test_a_style_never_takes_room_from_the_prompt() -> None:
     whole, advice = looks.styled("ohwx man at the sea", "Comic book", words, 6)
     assert whole == "ohwx man at the sea"
-    assert advice and "Comic book drawing of" in advice.message
+    assert advice and "Comic drawing of" in advice.message
     whole, advice = looks.styled("ohwx man at the sea", "Comic book", words, 3)
     assert whole == "ohwx man at the sea"  # too long by itself, which another advice says
+
+
+@pytest.mark.parametrize("style", looks.STYLES)
+def test_with_the_words_that_nano_reads_the_trigger_stays_and_something_of_the_style(
+    style: str,
+) -> None:
+    nano = registry.find("nano")
+    tokens = Tokenizer.from_file(str(Path(nano.source) / "tokenizer_2" / "tokenizer.json"))
+    text = "ohwx man with a red hat, at the beach"
+    whole, _ = looks.styled(
+        text, style, lambda words: len(tokens.encode(words).ids), nano.text_length
+    )
+    assert text in whole and whole != text
+    read = tokens.encode(whole)
+    assert len(read.ids) <= nano.text_length
+    assert {"\u2581ohwx", "\u2581man", "\u2581beach"} <= set(read.tokens)

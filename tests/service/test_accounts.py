@@ -3,6 +3,7 @@ left."""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import io
 import itertools
@@ -21,8 +22,7 @@ from sqlalchemy import func, select
 
 from fluxbooth.cli.main import main
 from fluxbooth.service import account_data
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas, web_sessions
+from fluxbooth.service.accounts import accounts, quotas, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.clock import Clock
 from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
@@ -270,7 +270,7 @@ def test_fifty_accounts_have_their_turns(blank: Path, tmp_path: Path) -> None:
                 for kind in (Tune, Prompt)
                 for row in session.scalars(select(kind))
             }
-        with sqlite3.connect(full.settings.database) as rows:
+        with contextlib.closing(sqlite3.connect(full.settings.database)) as rows:
             query = "SELECT workflow_uuid FROM workflow_status WHERE status = 'ENQUEUED' ORDER BY priority, created_at"
             order = [name for (name,) in rows.execute(query)]
     assert set(order) == set(owner) and len(order) == 60 + 49 * 3 + 50

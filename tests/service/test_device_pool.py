@@ -24,6 +24,7 @@ from fluxbooth.engine.device_pool import (
     ForkServerDied,
     NoRoom,
     Refused,
+    close_input,
 )
 from tests.support.server import until
 
@@ -34,6 +35,8 @@ def device() -> Iterator[Device]:
     yield device
     if device.process is not None:
         device.process.kill()
+        device.process.wait()
+        close_input(device.process)
 
 
 def request(out: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from starlette.testclient import TestClient
 from fluxbooth.engine import worker
 from fluxbooth.engine.device_pool import NoRoom
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Prompt
 from fluxbooth.service.files import reserve
@@ -39,7 +40,7 @@ def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(
     with TestClient(
         app.create_app(installation.settings), headers={"Authorization": f"Bearer {key}"}
     ) as client:
-        with sqlite3.connect(installation.settings.database) as holder:
+        with contextlib.closing(sqlite3.connect(installation.settings.database)) as holder:
             holder.execute("BEGIN IMMEDIATE")
             refused = [
                 client.post("/prompts", json={"text": "a man"}),
@@ -84,11 +85,11 @@ def test_the_end_of_a_job_waits_for_the_database(
         with impatient.write() as session:
             session.get_one(Prompt, prompt).user_error = "written in the end"
 
-    asyncio.run(worker.retry_write(publish))
+    with contextlib.closing(holder), contextlib.closing(impatient):
+        asyncio.run(worker.retry_write(publish))
     assert len(tries) == 3 and installation.row(Prompt, prompt).user_error == "written in the end"
     with pytest.raises(FileNotFoundError):  # no waiting for what will not come
         asyncio.run(worker.retry_write((installation.settings.data / "nothing").read_text))
-    holder.close()
 
 
 def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(
@@ -113,12 +114,15 @@ def test_a_job_that_ends_on_a_full_disk_is_noted_once_there_is_room(
 
 
 def test_work_that_found_no_room_is_done_again_and_is_nobodys_fault(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.01)
     tries = list[int]()
 
-    class Cramped:
+    class Cramped(worker.Engine):
+        def __init__(self) -> None:
+            """Without devices or rows."""
+
         async def draw(self, number: int) -> dict[str, object]:
             tries.append(number)
             if len(tries) < 3:
@@ -126,11 +130,9 @@ def test_work_that_found_no_room_is_done_again_and_is_nobodys_fault(
             return {"pictures": []}
 
     monkeypatch.setattr(worker, "engine", Cramped(), raising=False)
-    assert asyncio.run(worker.attempt.__wrapped__(7, "draw")) == {
-        "outcome": "done",
-        "result": {"pictures": []},
-    }
-    assert tries == [7, 7, 7]
+    once: Any = worker.attempt
+    answer = asyncio.run(once.__wrapped__(7, "draw"))
+    assert answer == {"outcome": "done", "result": {"pictures": []}} and tries == [7, 7, 7]
 
 
 def test_a_fault_of_ours_is_told_without_its_values(

@@ -73,6 +73,7 @@ def test_hooks_and_ci_call_what_the_makefile_has() -> None:
     workflow = ROOT / ".github" / "workflows" / "ci.yml"
     if workflow.exists():  # an sdist has none
         job = yaml.safe_load(workflow.read_text())["jobs"]["check"]
+        assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
         used = [step["uses"] for step in job["steps"] if "uses" in step]
         assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
         entries += [step["run"] for step in job["steps"] if "run" in step]

@@ -14,10 +14,9 @@ from sqlalchemy.orm import Session
 from fluxbooth.cli import output
 from fluxbooth.cli.operate import data_flags, opened
 from fluxbooth.cli.options import verbs
-from fluxbooth.errors import InputError
+from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import account_data, backups
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas
+from fluxbooth.service.accounts import accounts, quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.files import reserve
@@ -121,16 +120,26 @@ def export(options: argparse.Namespace) -> Json:
         raise InputError(
             "Standard output cannot hold both a zip and JSON: leave out --json, or name a file."
         )
-    if options.out == "-" or out.suffix.lower() == ".zip":
-        stream = sys.stdout.buffer if options.out == "-" else _new_file(out)
-        sink = account_data.Zip(stream)
-        count = account_data.export(database, store, account.id, sink)
-        sink.close()
-        stream.flush() if options.out == "-" else stream.close()
-    else:
-        if out.exists() and any(out.iterdir()):
-            raise InputError(f"{out} exists and is not empty: name a new folder, or a .zip file.")
-        count = account_data.export(database, store, account.id, account_data.Folder(out))
+    try:
+        if options.out == "-" or out.suffix.lower() == ".zip":
+            stream = sys.stdout.buffer if options.out == "-" else _new_file(out)
+            sink = account_data.Zip(stream)
+            count = account_data.export(database, store, account.id, sink)
+            sink.close()
+            stream.flush() if options.out == "-" else stream.close()
+        else:
+            if out.exists() and any(out.iterdir()):
+                raise InputError(
+                    f"{out} exists and is not empty: name a new folder, or a .zip file."
+                )
+            count = account_data.export(database, store, account.id, account_data.Folder(out))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FluxboothError(
+            f"The export to {out} ended half-way ({error.strerror}): remove what is there, and "
+            "make room or name another place."
+        ) from error
     return {"export": options.out, "files": count}
 
 

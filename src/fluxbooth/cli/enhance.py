@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fluxbooth.cli.options import _given, common_flags, flag_of, spec_flags
+from fluxbooth.cli.options import flag_of, given, spec_flags
+from fluxbooth.cli.output import output_flags
 from fluxbooth.cli.train_generate import picture_file
 from fluxbooth.errors import InputError
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.events import DrawingEvent, PictureFile
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
 
 # fields of GenerateSpec that say nothing here: each picture has a size and is one
 NOT_HERE = ("width", "height", "aspect_ratio", "num_images", "input_image", "negative_prompt")
@@ -30,11 +31,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="enhanced", help="output folder (default: enhanced)"
     )
-    common_flags(parser, progress=True)
-    parser.set_defaults(run=enhance)
+    output_flags(parser, progress=True)
+    parser.set_defaults(run=enhance_command)
 
 
-def enhance(options: argparse.Namespace) -> Json:
+def enhance_command(options: argparse.Namespace) -> Json:
     from fluxbooth.photos import inspection
     from fluxbooth.prompts.options import OPTIONS
     from fluxbooth.specs import GenerateSpec
@@ -42,14 +43,14 @@ def enhance(options: argparse.Namespace) -> Json:
     if not options.pictures:
         raise InputError("Say which pictures, before the flags: `fluxbooth enhance PICTURES ...`.")
     paths = inspection.find(options.pictures)
-    given = _given(options, GenerateSpec, without=NOT_HERE)
-    spec = GenerateSpec.read(given | {"input_image": str(paths[0])})
+    values = given(options, GenerateSpec, without=NOT_HERE)
+    spec = GenerateSpec.read(values | {"input_image": str(paths[0])})
     if not spec.enhancements() and spec.mask_image is None:
         some = ", ".join(flag_of(row.name) for row in OPTIONS.values() if row.status == "works")
         raise InputError(f"Say what to do to the pictures: {some}.")
     from fluxbooth import events, files
     from fluxbooth.cli.progress import Display
-    from fluxbooth.generation.generate import enhance as run
+    from fluxbooth.generation.generate import enhance
 
     out = Path(options.out)
     files.make_folder(out)
@@ -75,5 +76,5 @@ def enhance(options: argparse.Namespace) -> Json:
             elif told["event"] == "advice":
                 advice.extend(told["advice"])
 
-        run(paths, spec, report, text=options.text, folders=[out, Path()])
+        enhance(paths, spec, report, text=options.text, folders=[out, Path()])
     return {"pictures": rows, "advice": advice}

@@ -209,9 +209,9 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
     ),
     "train": (
         "train a LoRA on photos of one subject",
-        _running(_train_flags, train_generate.train),
+        _running(_train_flags, train_generate.train_command),
     ),
-    "generate": ("make pictures", _running(_generate_flags, train_generate.generate)),
+    "generate": ("make pictures", _running(_generate_flags, train_generate.generate_command)),
     "enhance": (
         "make pictures of any kind larger, or otherwise better, or change a part of them",
         _of("enhance"),

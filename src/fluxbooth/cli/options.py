@@ -160,7 +160,7 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _given(options: argparse.Namespace, spec: type[Spec], *, without: Sequence[str] = ()) -> Json:
+def given(options: argparse.Namespace, spec: type[Spec], *, without: Sequence[str] = ()) -> Json:
     return {
         name: getattr(options, name)
         for name in spec.model_fields
@@ -168,7 +168,7 @@ def _given(options: argparse.Namespace, spec: type[Spec], *, without: Sequence[s
     }
 
 
-def _config(path: str | None) -> Json:
+def read_config(path: str | None) -> Json:
     import tomllib
 
     if path is None:

@@ -52,6 +52,13 @@ class Refused(FluxboothError):
     """The work could not be done; the message is for the user."""
 
 
+def close_input(process: subprocess.Popen[bytes]) -> None:
+    """Our end of the pipe to a process that has ended."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+        process.stdin.close()
+
+
 class Device:
     """The one process of a device, with torch in it. Kept from job to job.
 
@@ -139,8 +146,10 @@ class Device:
 
     def start(self) -> None:
         """Starts the process unless it runs: what it imports takes seconds."""
-        if self.process is not None and self.process.poll() is None:
-            return
+        if self.process is not None:
+            if self.process.poll() is None:
+                return
+            close_input(self.process)
         self.process = subprocess.Popen(
             [sys.executable, "-m", FORK_SERVER if sys.platform == "linux" else DEVICE_PROCESS],
             stdin=subprocess.PIPE,
@@ -162,22 +171,10 @@ class Device:
     def _read(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that hears a process until its end."""
         assert process.stdout is not None
-        for line in process.stdout:
-            silence.heard()
-            try:
-                reply = json.loads(line)
-            except ValueError:  # cut off by a death
-                continue
-            if "alive" in reply:
-                continue
-            if "started" in reply:
-                self.pid = reply["started"]
-                continue
-            if "died" in reply:
-                self.pid = None
-                self._hear_death(process, DeviceProcessDied, f"exit code {reply['died']}")
-            else:
-                self._hear(process, reply)
+        with process.stdout:
+            for line in process.stdout:
+                silence.heard()
+                self._hear_line(process, line)
         code = process.wait()
         if silence.look():
             self._hear_death(
@@ -190,6 +187,21 @@ class Device:
             self._hear_death(
                 process, ForkServerDied if killed else DeviceProcessDied, f"exit code {code}"
             )
+
+    def _hear_line(self, process: subprocess.Popen[bytes], line: bytes) -> None:
+        try:
+            reply = json.loads(line)
+        except ValueError:  # cut off by a death
+            return
+        if "alive" in reply:
+            return
+        if "started" in reply:
+            self.pid = reply["started"]
+        elif "died" in reply:
+            self.pid = None
+            self._hear_death(process, DeviceProcessDied, f"exit code {reply['died']}")
+        else:
+            self._hear(process, reply)
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that kills a fork server and its device process once something should be

@@ -18,40 +18,42 @@ class Style(NamedTuple):
     after: tuple[str, ...]
 
 
+SHARE = 3  # a style takes at most one in so many of the tokens that a base reads
+
 # Said of what is there, never of what is not. `before` is short, for the trigger words come next.
 STYLES: dict[str, Style] = {
     "Cinematic": Style(
-        "Cinematic film still of",
-        ("dramatic light", "dark and moody", "shallow depth of field", "rich colour grade"),
+        "Film still of",
+        ("cinematic light", "dark and moody", "shallow depth of field", "rich colour grade"),
     ),
     "Animated": Style(
-        "Cartoon from an animated film of",
-        ("large eyes", "round shapes", "bright colours", "soft shading"),
+        "Cartoon of",
+        ("flat bright colours", "large round eyes", "from an animated film", "soft shading"),
     ),
     "Digital Art": Style(
         "Digital art of",
-        ("glowing light", "purple and blue", "smooth painted shapes", "concept art"),
+        ("purple and blue light", "smooth painted shapes", "glowing highlights", "concept art"),
     ),
     "Photographic": Style(
         "Photograph of",
-        ("natural light", "35 mm lens", "sharp focus", "fine detail of skin and hair"),
+        ("natural light", "sharp focus", "35 mm lens", "fine detail of skin and hair"),
     ),
     "Fantasy art": Style(
         "Fantasy painting of",
-        ("magical light", "wild forest", "mist among mountains", "ornate detail"),
+        ("magical light", "mist among mountains", "ornate detail", "an epic scene"),
     ),
     "Neonpunk": Style(
-        "Neonpunk picture of",
-        ("pink and blue neon light", "dark city at night", "glossy reflections"),
+        "Neon picture of",
+        ("pink and blue light", "dark city at night", "neonpunk", "glossy reflections"),
     ),
     "Enhance": Style("", ("vivid colours", "balanced light", "crisp detail")),
     "Comic book": Style(
-        "Comic book drawing of",
-        ("bold black outlines", "flat bright colours", "halftone dots"),
+        "Comic drawing of",
+        ("black outlines", "flat bright colours", "halftone dots", "panel of a comic book"),
     ),
     "Lowpoly": Style("Low poly 3d render of", ("flat triangles", "simple shapes", "soft light")),
     "Line art": Style(
-        "Line drawing of", ("black lines on white paper", "clean contours", "black and white")
+        "Line drawing of", ("black and white", "clean lines on white paper", "simple contours")
     ),
 }
 
@@ -65,23 +67,21 @@ def styled(
     """A prompt in one of STYLES; with advice if some of the style had no room.
 
     The text stands in it as it is, with its trigger words and its LoRA tags. With `count_tokens`,
-    the style keeps to the `text_length` tokens that the base reads: its last phrases are left out
-    first, then all of it, never a word of the prompt.
+    all of it keeps to the `text_length` tokens that the base reads, and the style to its SHARE of
+    them, so that it does not drown the prompt: its last phrases are left out first, then all of
+    it, never a word of the prompt.
     """
     count = count_tokens or (lambda _: 0)
-    chosen = STYLES[style]
+    chosen, most = STYLES[style], min(text_length, count(text) + text_length // SHARE)
     shorter = [Style(chosen.before, chosen.after[:n]) for n in range(len(chosen.after), -1, -1)]
-    kept = next((one for one in shorter if count(_joined(one, text)) <= text_length), Style("", ()))
+    kept = next((one for one in shorter if count(_joined(one, text)) <= most), Style("", ()))
     if kept == chosen:
         return _joined(kept, text), None
-    left_out = [
-        *([chosen.before] if kept.before != chosen.before else []),
-        *chosen.after[len(kept.after) :],
-    ]
+    left_out = (*(() if kept.before else (chosen.before,)), *chosen.after[len(kept.after) :])
     return _joined(kept, text), Advice(
         "style_cut",
-        f"{text_length} tokens are read, and the prompt takes most of them: of the style {style}, "
-        f'"{", ".join(left_out)}" is left out.',
+        f"This base reads {text_length} tokens of a text, too few for all of the style {style}: "
+        f'"{", ".join(filter(None, left_out))}" is left out.',
         0,
         0,
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Prompt, Tune, now
@@ -63,10 +63,10 @@ def make(settings: Settings, db: Database, store: Store, out: Path) -> Json:
 def holding(settings: Settings, account_id: int) -> list[Json]:
     """The backups, as far as they are still where they were made, that hold something of an
     account: path, made_at, expires_at."""
-    known, found = settings.data / LIST, []
+    known, found = settings.data / LIST, list[Json]()
     for line in known.read_text().splitlines() if known.exists() else ():
         path = Path(json.loads(line)["path"])
-        holds = (
+        holds: Json = (
             json.loads((path / HOLDS).read_text()) if (path / HOLDS).is_file() else {"accounts": []}
         )
         for account in holds["accounts"]:
@@ -100,7 +100,7 @@ def _copy_rows(database: Path, copy: Path) -> None:
 def _holds(session: Session) -> Json:
     """By account its tunes, with the time at which each would be deleted (None: never by
     itself), and the last of these times."""
-    found = []
+    found: list[Json] = []
     for account in session.scalars(
         select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)
     ):

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
-from fluxbooth.service.prompts import expansion
-from fluxbooth.service.prompts import input_images as inputs
+from fluxbooth.service.prompts import expansion, input_images
 from fluxbooth.service.transitions import Transitions
 
 WITHIN = 300.0  # seconds for all pictures of a job together
@@ -37,7 +36,7 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
             there.unlink(missing_ok=True)
 
 
-def input_images(
+def input_pictures(
     results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
 ) -> None:
     """The pictures that a prompt starts from, and its longer text where that is asked for.
@@ -45,7 +44,7 @@ def input_images(
     Raises as `photos`, and InputError for what is no picture, and where Claude has no answer.
     """
     if prompt := results.prompt_to_fetch_for(number):
-        made = inputs.fetch_missing(
+        made = input_images.fetch_missing(
             prompt, results.store, _before(time.monotonic() + within, within, rules)
         )
         try:

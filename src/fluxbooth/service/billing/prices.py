@@ -31,7 +31,7 @@ class Prices(BaseModel):
     picture: Price = 0  # each picture, however small
     megapixel: Price = 0  # on top, for each 2**20 pixels of it, in proportion
     # on top, for each picture that asks for it
-    options: dict[Option, Price] = Field(default_factory=dict)
+    options: dict[Option, Price] = Field(default_factory=dict[Option, Price])
 
     @field_validator("options")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from fluxbooth.service.files.store import Store
@@ -35,7 +35,7 @@ class Pins:
 
 
 @contextlib.contextmanager
-def pinned(store: Store) -> Iterator[Pins]:
+def pinned(store: Store) -> Generator[Pins]:
     pins = Pins(store)
     try:
         yield pins

@@ -8,7 +8,7 @@ import functools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 # of the files that are shown as pictures
@@ -102,7 +102,7 @@ def _own_folder(arrivals: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+def _held(folder: Path, how: int = fcntl.LOCK_EX) -> Generator[None]:
     """A lock on a folder. BlockingIOError if it is taken and `how` does not wait."""
     file = os.open(folder, os.O_RDONLY)
     try:

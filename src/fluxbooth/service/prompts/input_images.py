@@ -20,8 +20,8 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
+from fluxbooth import picture_files
 from fluxbooth.errors import InputError
-from fluxbooth.files import save_jpeg
 from fluxbooth.photos import inspection
 from fluxbooth.service.contract.forms import BLANK, Callback
 from fluxbooth.service.db.tables import Prompt
@@ -41,8 +41,8 @@ ADDRESS = TypeAdapter(Callback)
 class Inputs:
     """By name, files of ours that wait in the folder of incoming ones, and addresses."""
 
-    files: dict[str, Path] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
+    addresses: dict[str, str] = field(default_factory=dict[str, str])
 
     def __contains__(self, name: str) -> bool:
         return name in self.files or name in self.addresses
@@ -55,7 +55,7 @@ class Inputs:
         """Puts the files into the folder of the prompt, which has its id."""
         if self.files:
             row_folders.make(session, store, prompt)
-        kept = {}
+        kept: dict[str, str] = {}
         for name, path in self.files.items():
             kept[name] = f"{prompt.folder}/{name}{path.suffix}"
             store.put(path, kept[name])
@@ -147,7 +147,7 @@ def written(source: Path, name: str, folder: Path) -> Path:
         if name == "mask_image":
             picture.convert("L").save(target)
         else:
-            save_jpeg(target, picture, quality=95, subsampling=0)
+            picture_files.save(picture, target, None, quality=95, subsampling=0)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise

@@ -15,7 +15,6 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,6 +27,7 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Idempotency
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import Store
+from fluxbooth.types import Json
 
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
 DAY, MOST, SMALL, LONGEST_CAPTION = 86_400, 50, 512, 1000  # seconds, photos, pixels, characters
@@ -79,7 +79,7 @@ class Draft:
 
         Many phones call every photo the same, so each gets its place first.
         """
-        files = []
+        files: list[DraftFile] = []
         for place, photo in enumerate(self.photos(), 1):
             name = PurePath(f"{place:02d}-{photo.filename}")
             files.append(DraftFile(photo.path, str(name)))
@@ -199,10 +199,11 @@ class Draft:
         (self.folder / f"{photo.number}.json").write_text(json.dumps(facts))
 
     def _photo(self, path: Path) -> DraftPhoto:
-        facts: dict[str, Any] = json.loads(path.read_text())
-        number, crop = facts["number"], tuple(facts["crop"])
+        facts: Json = json.loads(path.read_text())
+        facts["crop"] = tuple(facts["crop"])
+        number = facts["number"]
         return DraftPhoto(
-            **{**facts, "crop": crop},
+            **facts,
             path=self.folder / f"{number}.jpg",
             small=self.folder / f"{number}.webp",
         )

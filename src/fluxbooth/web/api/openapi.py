@@ -156,7 +156,7 @@ def _parameters(path: str, method: str, operation: Json) -> None:
 
 
 def _refusals(path: str, method: str) -> set[int]:
-    found = {503} | (set() if path in OPEN else {401, 403, 429})
+    found = {503} if path in OPEN else {401, 403, 429, 503}
     # what a prompt is drawn on may be named in its body
     if "{" in path or path == METRICS or (method, path) == ("post", "/prompts"):
         found.add(404)
@@ -170,7 +170,7 @@ def _refusals(path: str, method: str) -> set[int]:
         found.add(507)
     if path in ("/packs/{name}", "/p/{name}"):
         found |= {401, 403, 429}  # a wrong key is refused, none is not
-    return found | ({502, 504} if path == "/themes" else set())
+    return found | {502, 504} if path == "/themes" else found
 
 
 def _refusal(status: int) -> Json:

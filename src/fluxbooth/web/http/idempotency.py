@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Account, Idempotency
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.types import Json
@@ -41,7 +41,7 @@ async def answer_once(
     """
     key = request.headers.get("idempotency-key")
     asked = [request.method, request.url.path, values, request.state.files]
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=_name).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=name_of).encode()).hexdigest()
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
     return JSONResponse(await run_idempotent(services, account, key, digest, work, prepare), status)
@@ -115,6 +115,6 @@ def _kept(session: Session, account: Account, key: str | None, digest: str) -> A
     return json.loads(row.body or "{}") if row else None
 
 
-def _name(value: object) -> str:
+def name_of(value: object) -> str:
     """An upload in a digest: two requests with the same files agree."""
     return f"{value.filename} {value.size}" if isinstance(value, Upload) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -31,7 +31,7 @@ async def photos(
     Raises Invalid with a sentence for each that cannot be read, or if all together take too long.
     """
     await _ask(services, account, check)
-    pictures, bad, looked, spent = photos_of(uploads), [], 0, 0.0
+    pictures, bad, looked, spent = photos_of(uploads), list[tuple[str, str]](), 0, 0.0
     while looked < len(pictures):
         if spent > MOST:
             raise Invalid(
@@ -65,7 +65,7 @@ async def _ask(services: Services, account: Account, check: Check) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started() -> AsyncIterator[input_images.Inputs]:
+async def started() -> AsyncGenerator[input_images.Inputs]:
     """What a prompt starts from: nothing, until `take`. Files that no prompt took are gone at
     the end."""
     start = input_images.Inputs()

@@ -17,11 +17,10 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
-from fluxbooth.types import Json
+from fluxbooth.types import Json, is_list
 from fluxbooth.web.http import body, picture_checks, requests
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import of_pictures
@@ -122,7 +121,7 @@ def _asked(values: Json, starts: bool) -> tuple[PromptForm, int]:
 def _tunes(whole: Json) -> list[str]:
     """ID or ID:WEIGHT of each tune: the chips of a script, or what a plain form chose."""
     chips, plain = whole.get("tunes"), whole.get("tune")
-    given = chips if isinstance(chips, list) else plain if isinstance(plain, list) else [plain]
+    given = chips if is_list(chips) else plain if is_list(plain) else [plain]
     return [str(tune) for tune in given if tune]
 
 

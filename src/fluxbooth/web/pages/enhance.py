@@ -16,8 +16,7 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account, Image, Prompt
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import KINDS
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import input_images, prompts
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, requests
 from fluxbooth.web.http.auth import Using

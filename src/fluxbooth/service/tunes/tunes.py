@@ -19,7 +19,7 @@ from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes.checks import base_of, token_of
@@ -58,9 +58,9 @@ def create(
     keep(tune, store, uploads, form.image_urls)
     tune.warnings = captions_left_out(uploads)
     if lora_file is not None:
-        tune.imported, tune.lora = True, f"{tune.folder}/lora.safetensors"
-        store.put(lora_file.path, tune.lora)
-        tune.lora_bytes = store.size(tune.lora)
+        key = f"{tune.folder}/lora.safetensors"
+        store.put(lora_file.path, key)
+        tune.imported, tune.lora, tune.lora_bytes = True, key, store.size(key)
     if tune.model_type == "faceid" or tune.imported:
         _ready(context, tune)
     else:
@@ -98,10 +98,9 @@ def _row(context: Context, form: TuneForm, photos: int) -> Tune:
 
 def _ready(context: Context, tune: Tune) -> None:
     """There is nothing to train."""
-    tune.started_training_at = tune.trained_at = now()
-    tune.expires_at = expiry.expires_at(
-        context.settings, tune.trained_at, auto_extend=tune.auto_extend
-    )
+    moment = now()
+    tune.started_training_at = tune.trained_at = moment
+    tune.expires_at = expiry.expires_at(context.settings, moment, auto_extend=tune.auto_extend)
     context.jobs.callback(context.session, tune=tune)
 
 

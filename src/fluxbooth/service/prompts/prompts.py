@@ -139,9 +139,11 @@ def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:
     """Refuses what a run of a pack or a theme would give to all its prompts. Raises Invalid with
     every field by its place in the request."""
     form = PromptForm.lenient({"text": "a", **changes})
-    own, faults = Faults(form.wrong), Faults()
-    own.add(_rules(settings, form, Inputs()))
-    faults.add(own, "prompt_attributes")
+    rules, faults = _rules(settings, form, Inputs()), Faults()
+    faults.add(form.wrong, "prompt_attributes")
+    # what a change lacks, as the other side of a picture, the prompt may have
+    given = {name: messages for name, messages in rules.items() if name in changes}
+    faults.add(given, "prompt_attributes")
     faults.tell()
 
 
