@@ -35,6 +35,9 @@ class Base:
     stored: Literal["bfloat16", "float32"] = "bfloat16"
     # weights of what reads attributes off its pictures (`evaluation/likeness.py`)
     reader: Path | None = None
+    # weights of what finds heads in its pictures (`generation/enhance/heads.py`), where dlib does
+    # not
+    heads: Path | None = None
 
     @property
     def native_side(self) -> int:
