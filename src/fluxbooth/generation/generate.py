@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from PIL import Image
 from fluxbooth import base_selection, events
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import order as order_of
+from fluxbooth.generation import parts as parts_of
 from fluxbooth.generation.enhance import chain
 from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.redraw import Redraw
 from fluxbooth.generation.order import Order
+from fluxbooth.generation.parts import Loras, Parts
 from fluxbooth.generation.picture import Picture, Pictures
 from fluxbooth.generation.recipe import _recipe, _title
 from fluxbooth.generation.sampling import batch_size, draw
@@ -27,10 +32,10 @@ from fluxbooth.photos import inspection
 from fluxbooth.prompts import language, negatives, options
 from fluxbooth.prompts.language import Advice
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec
+from fluxbooth.types import Json
 
 PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
-Loras = Sequence[tuple[Adapter, float]]
 
 
 def generate(
@@ -129,22 +134,28 @@ def _generate(
 ) -> Pictures:
     """Loads the base where one is needed and not `there`."""
     family = _base(orders, there, report) if any(one.needs_base for one in orders) else None
-    adapters = _adapters(orders, family, cache)
-    advice = [said for one in orders for said in _advise(one, adapters, family)]
+    loras = [_loras(one, family, cache) for one in orders]
+    parts = [parts_of.of(one, its, family) for one, its in zip(orders, loras, strict=True)]
+    advice = [
+        said
+        for one, its, part in zip(orders, loras, parts, strict=True)
+        for said in _advise(one, its, part, family)
+    ]
     report({"event": "advice", "advice": advice})
-    texts = _encoded(orders, family, cache, stays=there is not None)
+    texts = _encoded(orders, parts, family, cache, stays=there is not None)
     seeds = _seeds(orders[0].spec)
     pictures = Pictures()
-    for one in orders:
-        loras = [(adapters[path], weight) for path, weight in one.loras if path in adapters]
+    for one, its, part in zip(orders, loras, parts, strict=True):
         for batch in _batches(seeds, batch_size(one.row, one.canvas)):
-            images = _drawn(one, family, texts, batch, loras)
-            if advice := _advise_on(images, batch, loras) if one.draws else []:
+            images = _drawn(one, part, family, texts, batch)
+            if advice := _advise_on(images, batch, its) if one.draws else []:
                 report({"event": "advice", "advice": advice})
-            pictures += [
-                _finished(one, image, seed, family, texts, loras)
-                for seed, image in zip(batch, images, strict=True)
-            ]
+            for seed, image in zip(batch, images, strict=True):
+                recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, its)
+                image, steps = _finished(one, part, image, family, texts, seed)
+                if steps:
+                    recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
+                pictures.append(Picture(image, seed, *image.size, one.text, recipe))
             report(
                 {
                     "event": "picture",
@@ -166,22 +177,27 @@ def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) 
     return there or loader.load(spec.base, choice=plan.choice)
 
 
-def _adapters(
-    orders: Sequence[Order], family: Family | None, cache: AdapterCache
-) -> dict[Path, Adapter]:
+def _loras(one: Order, family: Family | None, cache: AdapterCache) -> Loras:
+    """None where nothing is drawn."""
     if family is None:
-        return {}
-    return {path: cache.fetch(path, family) for one in orders for path, _ in one.loras}
+        return []
+    return [(cache.fetch(path, family), weight) for path, weight in one.loras]
 
 
 def _encoded(
-    orders: Sequence[Order], family: Family | None, cache: AdapterCache, *, stays: bool
+    orders: Sequence[Order],
+    parts: Sequence[Parts],
+    family: Family | None,
+    cache: AdapterCache,
+    *,
+    stays: bool,
 ) -> dict[str, Conditioning]:
     """What the encoders say of every text that may be drawn; then they may leave, unless the base
     `stays` in memory."""
     if family is None:
         return {}
-    words = [text for one in orders for text in (one.words(family)[0], *one.other_words())]
+    words = {text for part in parts for text in part.texts()}
+    words |= {one.spec.outpaint_prompt for one in orders if one.spec.outpaint_prompt}
     texts = {text: cache.conditioning(text, family) for text in words}
     if stays:
         family.park_encoders()
@@ -202,48 +218,50 @@ def _batches(seeds: list[int], size: int) -> list[list[int]]:
 
 def _drawn(
     one: Order,
+    part: Parts,
     family: Family | None,
     texts: dict[str, Conditioning],
     seeds: Sequence[int],
-    loras: Loras,
 ) -> list[Image.Image]:
     """An image a seed before the steps that follow, or the given one where nothing is drawn."""
     canvas, spec = one.canvas, one.spec
     if family is None or not one.draws:
         assert canvas.start is not None  # or it would be drawn
         return [canvas.start.image] * len(seeds)
-    told = texts[one.words(family)[0]]
-    with apply_loras(family, loras), drawing(family, spec.speed, canvas.drawn):
+    told = texts[part.text]
+    with apply_loras(family, part.loras), drawing(family, spec.speed, canvas.drawn):
         return draw(family, told, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start)
 
 
 def _finished(
     one: Order,
+    part: Parts,
     image: Image.Image,
-    seed: int,
     family: Family | None,
     texts: dict[str, Conditioning],
-    loras: Loras,
-) -> Picture:
-    recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, loras)
+    seed: int,
+) -> tuple[Image.Image, list[Json]]:
+    """The picture after the steps that follow, and what these used."""
     image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
-    image, steps = chain.enhance(image, Work(one.spec, seed, one.row))
-    if steps:
-        recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
-    return Picture(image, seed, *image.size, one.text, recipe)
+    mask = one.canvas.start.mask if one.canvas.start else None
+    work = Work(one.spec, seed, one.row, mask=mask)
+    if family is not None:
+        redraw = Redraw(family, texts, part.text, part.loras, one.spec.steps, one.spec.guidance)
+        people = [Somebody(redraw.with_loras(loras), text) for text, loras in part.people]
+        work = replace(work, redraw=redraw, people=people)
+    return chain.enhance(image, work)
 
 
-def _advise(one: Order, adapters: dict[Path, Adapter], family: Family | None) -> list[Advice]:
+def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
     said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
     if family is None:
         return said
-    triggers = [trigger for path, _ in one.loras if (trigger := adapters[path].file.trigger)]
+    triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]
     said += language.advise(
         one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
     )
-    if cut := one.words(family)[1]:
-        said.append(cut)
-    partly = [_title(path) for path, _ in one.loras if adapters[path].file.left_out]
+    said += part.advice
+    partly = [_title(adapter.file.path) for adapter, _ in loras if adapter.file.left_out]
     message = (
         "{} also holds layers of text encoders, which are not used: its pictures may differ from "
         "those of other programs."

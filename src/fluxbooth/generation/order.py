@@ -43,16 +43,11 @@ class Order:
     def needs_base(self) -> bool:
         return self.draws or options.draws(self.spec.enhancements())
 
-    def words(self, family: Family) -> tuple[str, Advice | None]:
-        """What the encoders read, and what of its style had no room."""
-        text = language.plain(self.prompt.text)
+    def styled(self, text: str, family: Family) -> tuple[str, Advice | None]:
+        """A text in the style that is asked for, and what of that had no room."""
         if not self.spec.style or not text:
             return text, None
         return looks.styled(text, self.spec.style, family.count_tokens, self.row.text_length)
-
-    def other_words(self) -> list[str]:
-        """What the encoders read beside, for a part of the picture."""
-        return [self.spec.outpaint_prompt] if self.spec.outpaint_prompt else []
 
 
 def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
@@ -62,8 +57,9 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     asked = spec.with_flags(text)
     ignored = options.ignored(asked.asked() | options.given(text))
     told = registry.resolve_drawing(asked.without(ignored))
-    start = init_image.read(told)
-    size, drawn = sizes(told, registry.find(told.base), start)
+    row = registry.find(told.base)
+    start = init_image.read(told, row)
+    size, drawn = sizes(told, row, start)
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
     return Order(text, prompt, told, _loras(prompt, told, folders), canvas, [*ignored.values()])
 

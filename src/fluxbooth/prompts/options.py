@@ -29,12 +29,12 @@ STYLES = (
 )  # fmt: skip
 GRADINGS = ("Film Velvia", "Film Portra", "Ektar")
 OFF = ("false", "0", "off", "f", "")  # how a switch is said to be off
-NOT_BUILT = "is not something that this version can do: leave it out"
 NO_CONTROL = "is not offered by this server: an input_image alone starts from a picture"
 NO_VIDEO = "is not offered by this server: it makes pictures, no video"
 NO_FACEID = "is not offered, for no base here has a face adapter: train a LoRA instead"
 NO_TRY_ON = "is not offered by this server: mask the clothes and say what is worn instead"
 UPSCALERS = ("super_resolution", "only_upscale", "tiled_upscale", "tiled_upscale_v2")
+NOT_WHEN_ONLY_UPSCALED = ("super_resolution", "hires_fix", "inpaint_faces", "face_correct")
 MASKED = ("mask_prompt", "mask_image")
 
 
@@ -87,68 +87,63 @@ class Option:
 _ROWS: tuple[Option, ...] = (
     # larger
     Option("super_resolution", "a larger picture: 4 times as wide below 512 x 512, else twice",
-           default=False, priced=True, refused=NOT_BUILT),
+           default=False, priced=True),
     Option("only_upscale", "makes the input picture larger and draws nothing anew", default=False,
-           needs=("input_image",), priced=True, refused=NOT_BUILT),
+           needs=("input_image",), priced=True),
     Option("upscale_factor", "how many times as wide, instead of what super_resolution chooses",
-           "number", least=1, most=4, goes_with=UPSCALERS, refused=NOT_BUILT),
-    Option("upscale_v4", "the sharper upscaler", default=False, goes_with=UPSCALERS,
-           refused=NOT_BUILT),
+           "number", least=1, most=4, goes_with=UPSCALERS),
+    Option("upscale_v4", "a better upscaler", default=False, of_spec=False,
+           ignored="pictures are always enlarged by the best upscaler that is here"),
     Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or "
-           "four times as wide", "word", words=("1K", "2K", "4K"), priced=True,
-           refused=NOT_BUILT),
+           "four times as wide", "word", words=("1K", "2K", "4K"), priced=True),
     # drawn anew in part
     Option("hires_fix", "draws details anew in the larger picture", default=False,
-           goes_with=("super_resolution",), priced=True, draws=True, refused=NOT_BUILT),
+           goes_with=("super_resolution",), priced=True, draws=True),
     Option("hires_denoising_strength", "how far hires_fix departs from the picture", "number", 0.25,
-           0.1, 1, clamped=True, goes_with=("hires_fix", "tiled_upscale", "tiled_upscale_v2"),
-           refused=NOT_BUILT),
+           0.1, 1, clamped=True, goes_with=("hires_fix", "tiled_upscale", "tiled_upscale_v2")),
     Option("tiled_upscale", "a larger picture whose details are drawn anew tile by tile",
-           default=False, priced=True, draws=True, refused=NOT_BUILT),
-    Option("tiled_upscale_v2", "as tiled_upscale", default=False, priced=True, draws=True,
-           refused=NOT_BUILT),
+           default=False, priced=True, draws=True),
+    Option("tiled_upscale_v2", "as tiled_upscale", default=False, priced=True, draws=True),
     Option("inpaint_faces", "draws the faces of the larger picture anew, at the base's own size",
-           default=False, goes_with=("super_resolution",), priced=True, draws=True,
-           refused=NOT_BUILT),
+           default=False, goes_with=("super_resolution",), priced=True, draws=True),
     Option("face_correct", "draws faces anew that are small in the picture", default=False,
-           priced=True, draws=True, refused=NOT_BUILT),
-    Option("face_inpaint_denoising", "how far faces that are drawn anew depart from the picture",
-           "number", 0.5, 0.1, 1, clamped=True, goes_with=("inpaint_faces", "face_correct"),
-           refused=NOT_BUILT),
+           priced=True, draws=True),
+    Option("face_inpaint_denoising", "how far faces that are drawn anew depart from the picture "
+           "(0.65; with face_correct 0.35)", "number", least=0.1, most=1, clamped=True,
+           goes_with=("inpaint_faces", "face_correct")),
     # a part of a picture
     Option("mask_prompt", "what in the input picture is drawn anew, such as person or background",
-           "text", needs=("input_image",), priced=True, draws=True, refused=NOT_BUILT),
-    Option("mask_negative", "what is taken out of the mask", "text", goes_with=("mask_prompt",),
-           refused=NOT_BUILT),
+           "text", needs=("input_image",), priced=True, draws=True),
+    Option("mask_negative", "what is taken out of the mask", "text", goes_with=("mask_prompt",)),
     Option("mask_invert", "draws anew what the mask leaves out, instead", default=False,
-           goes_with=MASKED, refused=NOT_BUILT),
+           goes_with=MASKED),
     Option("mask_dilate", "widens the mask by so many pixels, or percent of the picture with a "
-           "`%`; below 0 it shrinks", "text", goes_with=MASKED, refused=NOT_BUILT),
+           "`%`; below 0 it shrinks", "text", goes_with=MASKED),
     Option("mask_blur", "softens the edge of the mask over so many pixels", "whole number", least=0,
-           most=512, goes_with=MASKED, refused=NOT_BUILT),
+           most=512, goes_with=MASKED),
     Option("fill", "fills the mask from its surroundings before it is drawn anew", default=False,
-           goes_with=MASKED, refused=NOT_BUILT),
+           goes_with=MASKED),
     Option("restore_mask", "puts the pixels outside the mask back in the end", default=False,
-           goes_with=MASKED, refused=NOT_BUILT),
+           goes_with=MASKED),
     Option("remove_background", "cuts the background out: a PNG whose background is transparent",
-           default=False, priced=True, refused=NOT_BUILT),
+           default=False, priced=True),
     # a larger canvas
     Option("outpaint", "draws on beyond the edges; where the picture sits in the larger one",
-           "word", words=ANCHORS, priced=True, draws=True, refused=NOT_BUILT),
+           "word", words=ANCHORS, priced=True, draws=True),
     Option("outpaint_width", "pixels of the larger picture; by default as its height",
-           "whole number", least=64, most=4096, goes_with=("outpaint",), refused=NOT_BUILT),
+           "whole number", least=64, most=4096, goes_with=("outpaint",)),
     Option("outpaint_height", "pixels of the larger picture; by default as its width",
-           "whole number", least=64, most=4096, goes_with=("outpaint",), refused=NOT_BUILT),
+           "whole number", least=64, most=4096, goes_with=("outpaint",)),
     Option("outpaint_prompt", "what is seen in the new part, instead of the text", "text",
-           goes_with=("outpaint",), refused=NOT_BUILT),
+           goes_with=("outpaint",)),
     # looks
     Option("style", "puts the words of a style around the text", "word", words=STYLES, priced=True),
     Option("color_grading", "the colours of a film", "word", words=GRADINGS, priced=True),
     Option("film_grain", "the grain of a film", default=False, priced=True),
     # several people
-    Option("multi", "a region of the picture for each LoRA of a person", default=False, priced=True,
-           refused=NOT_BUILT),
-    Option("use_regional", "as multi", default=False, priced=True, refused=NOT_BUILT),
+    Option("multi", "each person in the picture drawn with their own LoRA alone", default=False,
+           priced=True, draws=True),
+    Option("use_regional", "as multi", default=False, priced=True, draws=True),
     # of the contract, and not of this program
     Option("prompt_expansion", "a longer text, written by Claude; only by a server with its key",
            default=False, priced=True, of_spec=False),
@@ -314,6 +309,8 @@ def ignored(asked: Mapping[str, Any]) -> dict[str, str]:
     for row in _asked_rows(asked):
         if row.ignored:
             said[row.name] = f"{row.name} is ignored: {row.ignored}."
+        elif "only_upscale" in asked and row.name in NOT_WHEN_ONLY_UPSCALED:
+            said[row.name] = f"{row.name} is ignored beside only_upscale: leave one of them out."
         elif row.goes_with and not any(name in asked for name in row.goes_with):
             said[row.name] = (
                 f"{row.name} is ignored without {' or '.join(row.goes_with)}: add it, or leave "

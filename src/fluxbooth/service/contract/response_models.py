@@ -76,11 +76,10 @@ class Prompt(Exact):
     backend_version: str | None
     only_upscale: bool
     upscale_factor: float | None
-    upscale_v4: bool
     hires_denoising_strength: float
     tiled_upscale: bool
     tiled_upscale_v2: bool
-    face_inpaint_denoising: float
+    face_inpaint_denoising: float | None
     mask_prompt: str | None
     mask_negative: str | None
     mask_invert: bool
