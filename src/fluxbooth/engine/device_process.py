@@ -196,7 +196,7 @@ def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
 
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
-    how = {} if clear else {"quality": 95, "subsampling": 0}
+    how: Json = {} if clear else {"quality": 95, "subsampling": 0}
     picture_files.save(picture.image, path, picture_files.source_of(picture.metadata), **how)
     rows.append(
         {
