@@ -305,8 +305,12 @@ def main() -> None:
     _configure_jobs(settings)
     sweep(engine.results)
     stop = threading.Event()
+
+    def leave(*_: object) -> None:
+        stop.set()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+        signal.signal(name, leave)
     DBOS.launch()
     _register_queues(len(engine.devices.all))
     (settings.data / "engine.pid").write_text(str(os.getpid()))
