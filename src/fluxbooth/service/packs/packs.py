@@ -236,7 +236,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> response_models.P
         for name, of in by_class.items()
     }
     pictures = _pictures(session, pack, settings)
-    own_cover = pack.cover and pack.cover.startswith("/")
+    cover = pack.cover
     return {
         "id": pack.id,
         "base_tune_id": pack.base_tune_id,
@@ -253,7 +253,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> response_models.P
         "preset": pack.preset,
         "public_at": responses.time(pack.public_at),
         "unlisted_at": responses.time(pack.unlisted_at),
-        "cover_url": settings.url + pack.cover if own_cover else pack.cover,
+        "cover_url": settings.url + cover if cover and cover.startswith("/") else cover,
         "logo": None,
         "main_class_name": next(iter(by_class), None),
         "cost_mc_hash": totals,

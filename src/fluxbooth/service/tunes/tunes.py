@@ -58,9 +58,9 @@ def create(
     keep(tune, store, uploads, form.image_urls)
     tune.warnings = captions_left_out(uploads)
     if lora_file is not None:
-        tune.imported, tune.lora = True, f"{tune.folder}/lora.safetensors"
-        store.put(lora_file.path, tune.lora)
-        tune.lora_bytes = store.size(tune.lora)
+        key = f"{tune.folder}/lora.safetensors"
+        store.put(lora_file.path, key)
+        tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
     if tune.model_type == "faceid" or tune.imported:
         _ready(context, tune)
     else:
@@ -98,10 +98,8 @@ def _row(context: Context, form: TuneForm, photos: int) -> Tune:
 
 def _ready(context: Context, tune: Tune) -> None:
     """There is nothing to train."""
-    tune.started_training_at = tune.trained_at = now()
-    tune.expires_at = expiry.expires_at(
-        context.settings, tune.trained_at, auto_extend=tune.auto_extend
-    )
+    tune.started_training_at = tune.trained_at = moment = now()
+    tune.expires_at = expiry.expires_at(context.settings, moment, auto_extend=tune.auto_extend)
     context.jobs.callback(context.session, tune=tune)
 
 
