@@ -20,7 +20,8 @@ from fluxbooth.version import __version__
 if TYPE_CHECKING:
     from fluxbooth.client.client import ApiError, Client
     from fluxbooth.errors import FluxboothError, InputError
-    from fluxbooth.generation.generate import Picture, generate
+    from fluxbooth.generation.generate import generate
+    from fluxbooth.generation.picture import Picture
     from fluxbooth.specs import GenerateSpec, TrainSpec
     from fluxbooth.training.loop import TrainResult, train
 
@@ -40,7 +41,7 @@ __all__ = [
 
 _HOMES = {
     "ApiError": "client.client", "Client": "client.client", "FluxboothError": "errors",
-    "InputError": "errors", "Picture": "generation.generate", "generate": "generation.generate",
+    "InputError": "errors", "Picture": "generation.picture", "generate": "generation.generate",
     "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "training.loop",
     "train": "training.loop",
 }  # fmt: skip

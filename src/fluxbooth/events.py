@@ -17,7 +17,7 @@ from fluxbooth.prompts.language import Advice
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from fluxbooth.engine import worker
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Prompt
 from fluxbooth.service.files import reserve

@@ -12,7 +12,7 @@ import pytest
 
 from fluxbooth.prompts.language import advise, trigger_words
 from fluxbooth.service.db.tables import Pack, Template, Tune, now
-from fluxbooth.service.packs.pack import adapted
+from fluxbooth.service.packs.packs import adapted
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.web.pages.render import FOLDER
 from tests.support.images import opened

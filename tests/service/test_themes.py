@@ -12,7 +12,7 @@ import pytest
 
 from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
-from fluxbooth.service.themes.theme import COUNT, compose, faults
+from fluxbooth.service.themes.themes import COUNT, compose, faults
 from tests.support.claude import Answer, Claude, said
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import pictures

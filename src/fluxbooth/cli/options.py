@@ -6,20 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fluxbooth.errors import InputError, did_you_mean
-
-if TYPE_CHECKING:
-    from fluxbooth.specs import Spec
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.specs import Spec
-
 
 # what the fields of the specs are called on the command line, where not by their own name
 FLAG_NAMES = {
@@ -139,19 +133,6 @@ def flag_of(field: str) -> str:
     return "--" + FLAG_NAMES.get(field, field).replace("_", "-")
 
 
-def common_flags(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object on standard output"
-    )
-    if progress:
-        parser.add_argument(
-            "--progress",
-            choices=("auto", "json", "none"),
-            default="auto",
-            help="json: a line for each event on standard output",
-        )
-
-
 def completion_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     parser.set_defaults(run=completion, json=False)
@@ -169,7 +150,7 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
+def given(options: argparse.Namespace, spec: type[Spec]) -> Json:
     return {
         name: getattr(options, name)
         for name in spec.model_fields
@@ -177,7 +158,7 @@ def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
     }
 
 
-def _config(path: str | None) -> Json:
+def read_config(path: str | None) -> Json:
     import tomllib
 
     if path is None:

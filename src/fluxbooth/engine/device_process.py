@@ -34,7 +34,7 @@ from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.events import DrawingEvent, PlainFile
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
     from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.models.family import Family
     from fluxbooth.specs import GenerateSpec, TrainSpec

@@ -28,8 +28,8 @@ from fluxbooth.engine.device_pool import DevicePool, DeviceProcessDied, ForkServ
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.process_lifetime import PARENT, die_with_parent
-from fluxbooth.service import clock, fetching, opening
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service import clock, expiry, fetching, opening
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.files import reserve
@@ -115,7 +115,7 @@ class Engine:
         return {}
 
     async def fetch_inputs(self, number: int) -> Json:
-        await retry_write(fetching.input_images, self.results, number, self.rules)
+        await retry_write(fetching.input_pictures, self.results, number, self.rules)
         return {}
 
     async def deliver(self, callback_id: str, attempt: int) -> None:
@@ -278,7 +278,7 @@ def sweep(results: Transitions) -> None:
     """Deletes what has expired and what a kill left, as far as the disk and the database let it."""
 
     def swept() -> None:
-        results.sweep(clock.believed(results.db))
+        expiry.sweep(results.db, results.store, results.jobs, clock.believed(results.db))
 
     try:
         reserve.spend(results.store, swept)
@@ -301,6 +301,23 @@ def main() -> None:
         print(f"fluxbooth: {error}", file=sys.stderr)
         sys.exit(REFUSED)
     engine.devices.start()  # they take longer to start than all that follows
+    _configure_jobs(settings)
+    sweep(engine.results)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    DBOS.launch()
+    _register_queues(len(engine.devices.all))
+    (settings.data / "engine.pid").write_text(str(os.getpid()))
+    while not stop.wait(SWEEP_EVERY):
+        sweep(engine.results)
+    if engine.devices.loop is not None:
+        asyncio.run_coroutine_threadsafe(engine.devices.stop(), engine.devices.loop).result()
+    held.close()
+    os._exit(0)  # the job under way stays taken: the next engine goes on with it
+
+
+def _configure_jobs(settings: Settings) -> None:
     DBOS(
         config={
             "name": "fluxbooth",
@@ -314,19 +331,13 @@ def main() -> None:
             "enable_otlp": False,
         }
     )
-    sweep(engine.results)
-    stop = threading.Event()
 
-    def leave(*_: object) -> None:
-        stop.set()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, leave)
-    DBOS.launch()
+def _register_queues(devices: int) -> None:
     for name in (DEVICE, FAST):
         DBOS.register_queue(
             name,
-            worker_concurrency=len(engine.devices.all),
+            worker_concurrency=devices,
             polling_interval_sec=0.2,
             on_conflict="always_update",
         )
@@ -343,13 +354,6 @@ def main() -> None:
         polling_interval_sec=0.2,
         on_conflict="always_update",
     )
-    (settings.data / "engine.pid").write_text(str(os.getpid()))
-    while not stop.wait(SWEEP_EVERY):
-        sweep(engine.results)
-    if engine.devices.loop is not None:
-        asyncio.run_coroutine_threadsafe(engine.devices.stop(), engine.devices.loop).result()
-    held.close()
-    os._exit(0)  # the job under way stays taken: the next engine goes on with it
 
 
 if __name__ == "__main__":

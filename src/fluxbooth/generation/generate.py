@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from fluxbooth import base_selection, events, results
+from fluxbooth import base_selection, events
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import init_image
-from fluxbooth.generation.recipe import _recipe, _title, parameters_text
+from fluxbooth.generation.picture import Picture, Pictures
+from fluxbooth.generation.recipe import _recipe, _title
 from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
 from fluxbooth.generation.speedups import drawing
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry
-from fluxbooth.models.family import Family
+from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.prompts import language, negatives
 from fluxbooth.prompts.language import Advice, Prompt
-from fluxbooth.results import Pictures
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
 
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
-
-
-@dataclass(frozen=True, repr=False)
-class Picture:
-    """A picture and how it was made.
-
-    Attributes:
-        image: RGB, 8 bits a channel, `width` x `height` pixels.
-        seed: That it was drawn from; with the same recipe it gives the same picture.
-        width: Pixels.
-        height: Pixels.
-        text: The prompt as it was given.
-        metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
-            and hash.
-    """
-
-    image: Image.Image
-    seed: int
-    width: int
-    height: int
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"<Picture {self.width} x {self.height}, seed {self.seed}: {self.text}>"
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        return results.png(self.image)
-
-    def save(self, path: str | Path) -> None:
-        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai
-        read, and our JSON. OSError if it cannot."""
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt("parameters", parameters_text(self.metadata))
-        info.add_itxt("fluxbooth", json.dumps(self.metadata))
-        self.image.save(path, pnginfo=info)
 
 
 def generate(
@@ -101,11 +63,11 @@ def generate(
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
-    parsed = [language.parse(text) for text in texts]
+    parsed = [(text, language.parse(text)) for text in texts]
     spec = registry.resolve_drawing(base_selection.with_base(spec, texts, folders, family))
     start = init_image.read(spec)
     size, drawn = sizes(spec, registry.find(spec.base), start)
-    wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
+    orders = [_order(text, prompt, spec, folders) for text, prompt in parsed]
     if family is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
     plan = planner.generation(
@@ -113,15 +75,30 @@ def generate(
     )
     report(events.plan(plan))
     canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _generate(
-        texts, parsed, wanted, spec, family, plan.choice, cache or AdapterCache(), canvas, report
-    )
+    return _generate(orders, spec, family, plan.choice, cache or AdapterCache(), canvas, report)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """A prompt as it was given, what it says, and its LoRA files with their weights."""
+
+    text: str
+    prompt: Prompt
+    loras: list[tuple[Path, float]]
+
+
+def _order(text: str, prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> _Order:
+    named = [lora_and_weight(lora) for lora in spec.loras] + [
+        (tag.name, tag.weight) for tag in prompt.loras
+    ]
+    loras = [(lora_file.find(name, folders), weight) for name, weight in named]
+    for path, _ in loras:  # whether they fit the base is seen when it is here
+        lora_file.read(path)
+    return _Order(text, prompt, loras)
 
 
 def _generate(
-    texts: Sequence[str],
-    parsed: Sequence[Prompt],
-    wanted: Sequence[list[tuple[Path, float]]],
+    orders: Sequence[_Order],
     spec: ResolvedGenerateSpec,
     there: Family | None,
     choice: Choice,
@@ -130,77 +107,76 @@ def _generate(
     report: DrawingReport,
 ) -> Pictures:
     family = there or loader.load(spec.base, choice=choice)
-    adapters = {path: cache.fetch(path, family) for loras in wanted for path, _ in loras}
-    advice = [
-        a
-        for text, loras in zip(texts, wanted, strict=True)
-        for a in _advise(text, loras, adapters, family)
-    ]
+    adapters = {path: cache.fetch(path, family) for order in orders for path, _ in order.loras}
+    advice = [said for order in orders for said in _advise(order, adapters, family)]
     report({"event": "advice", "advice": advice})
-    conditioning = [cache.conditioning(language.plain(prompt.text), family) for prompt in parsed]
+    conditionings = [
+        cache.conditioning(language.plain(order.prompt.text), family) for order in orders
+    ]
     if there is None:
         family.release_encoders(keep_decoder=True)
     else:
         family.park_encoders()
     family.load_network()
-    first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+    seeds = _seeds(spec)
     pictures = Pictures()
-    for text, prompt, loras, told in zip(texts, parsed, wanted, conditioning, strict=True):
-        chosen = [(adapters[path], weight) for path, weight in loras]
-        seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
-        together = batch_size(family.row, canvas)
-        for first in range(0, len(seeds), together):
-            chunk = seeds[first : first + together]
-            with apply_loras(family, chosen), drawing(family, spec.speed, canvas.drawn):
-                images = draw(
-                    family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start
+    for order, conditioning in zip(orders, conditionings, strict=True):
+        loras = [(adapters[path], weight) for path, weight in order.loras]
+        for batch in _batches(seeds, batch_size(family.row, canvas)):
+            images = _denoise(family, conditioning, batch, loras, spec, canvas)
+            if advice := _advise_on(images, batch, loras):
+                report({"event": "advice", "advice": advice})
+            pictures += [
+                Picture(
+                    image.resize(canvas.size, Image.Resampling.LANCZOS),
+                    seed,
+                    *canvas.size,
+                    order.text,
+                    _recipe(order.prompt.text, spec, family.row, seed, canvas, loras),
                 )
-            if plain := [
-                seed for seed, image in zip(chunk, images, strict=True) if of_one_colour(image)
-            ]:
-                report({"event": "advice", "advice": [_of_plain(plain, chosen)]})
-            for seed, image in zip(chunk, images, strict=True):
-                recipe = _recipe(prompt.text, spec, family.row, seed, canvas, chosen)
-                pictures.append(
-                    Picture(
-                        image.resize(canvas.size, Image.Resampling.LANCZOS),
-                        seed,
-                        *canvas.size,
-                        text,
-                        recipe,
-                    )
-                )
+                for seed, image in zip(batch, images, strict=True)
+            ]
             report(
                 {
                     "event": "picture",
                     "done": len(pictures),
-                    "of": len(texts) * spec.num_images,
-                    "pictures": pictures[-len(chunk) :],
+                    "of": len(orders) * len(seeds),
+                    "pictures": pictures[-len(batch) :],
                 }
             )
     return pictures
 
 
-def _wanted(
-    prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]
-) -> list[tuple[Path, float]]:
-    named = [lora_and_weight(text) for text in spec.loras] + [
-        (tag.name, tag.weight) for tag in prompt.loras
-    ]
-    loras = [(lora_file.find(name, folders), weight) for name, weight in named]
-    for path, _ in loras:  # whether they fit the base is seen when it is here
-        lora_file.read(path)
-    return loras
+def _seeds(spec: ResolvedGenerateSpec) -> list[int]:
+    first = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+    return [(first + i) % 2**32 for i in range(spec.num_images)]
 
 
-def _advise(
-    text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family
-) -> list[Advice]:
-    triggers = [trigger for path, _ in loras if (trigger := adapters[path].file.trigger)]
+def _batches(seeds: list[int], size: int) -> list[list[int]]:
+    return [seeds[first : first + size] for first in range(0, len(seeds), size)]
+
+
+def _denoise(
+    family: Family,
+    conditioning: Conditioning,
+    seeds: Sequence[int],
+    loras: Sequence[tuple[Adapter, float]],
+    spec: ResolvedGenerateSpec,
+    canvas: Canvas,
+) -> list[Image.Image]:
+    """An image a seed, as large as the canvas is drawn."""
+    with apply_loras(family, loras), drawing(family, spec.speed, canvas.drawn):
+        return draw(
+            family, conditioning, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start
+        )
+
+
+def _advise(order: _Order, adapters: dict[Path, Adapter], family: Family) -> list[Advice]:
+    triggers = [trigger for path, _ in order.loras if (trigger := adapters[path].file.trigger)]
     said = language.advise(
-        text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length
+        order.text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length
     )
-    partly = [_title(path) for path, _ in loras if adapters[path].file.left_out]
+    partly = [_title(path) for path, _ in order.loras if adapters[path].file.left_out]
     message = (
         "{} also holds layers of text encoders, which are not used: its pictures may differ from "
         "those of other programs."
@@ -214,16 +190,20 @@ def of_one_colour(image: Image.Image) -> bool:
     return all(least == most for least, most in extrema)
 
 
-def _of_plain(seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]) -> Advice:
+def _advise_on(
+    images: Sequence[Image.Image], seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]
+) -> list[Advice]:
+    """What is to be said of images that came out as one colour, if any did."""
+    plain = [seed for seed, image in zip(seeds, images, strict=True) if of_one_colour(image)]
+    if not plain:
+        return []
     which = (
-        f"The picture of seed {seeds[0]} is"
-        if len(seeds) == 1
-        else f"The pictures of seeds {', '.join(map(str, seeds))} are"
+        f"The picture of seed {plain[0]} is"
+        if len(plain) == 1
+        else f"The pictures of seeds {', '.join(map(str, plain))} are"
     )
     remedy = "draw with its LoRAs at lower weights" if loras else "check the base"
-    return Advice(
-        PLAIN,
-        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}.",
-        0,
-        0,
+    text = (
+        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}."
     )
+    return [Advice(PLAIN, text, 0, 0)]

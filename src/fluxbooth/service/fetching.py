@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
-from fluxbooth.service.prompts import input_images as inputs
+from fluxbooth.service.prompts import input_images
 from fluxbooth.service.transitions import Transitions
 
 WITHIN = 300.0  # seconds for all pictures of a job together
@@ -36,7 +36,7 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
             there.unlink(missing_ok=True)
 
 
-def input_images(
+def input_pictures(
     results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
 ) -> None:
     """The pictures that a prompt starts from.
@@ -44,7 +44,7 @@ def input_images(
     Raises as `photos`, and InputError for what is no picture.
     """
     if prompt := results.prompt_to_fetch_for(number):
-        made = inputs.fetch_missing(
+        made = input_images.fetch_missing(
             prompt, results.store, _before(time.monotonic() + within, within, rules)
         )
         try:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Step
-from fluxbooth.service import account_data, reasons
+from fluxbooth.service import expiry, reasons
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.database import Database
@@ -24,11 +24,9 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import input_images, prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checkpoints, photo_drafts, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
 
 MOST_DEATHS = 3
@@ -143,10 +141,8 @@ class Transitions:
             tune.lora_bytes = self.store.size(key)
             tune.steps = result["steps"]
             tune.trained_at = finished
-            tune.expires_at = (
-                None
-                if tune.auto_extend
-                else finished + datetime.timedelta(days=self.settings.expiry_days)
+            tune.expires_at = expiry.expires_at(
+                self.settings, finished, auto_extend=tune.auto_extend
             )
             tune.progress = {
                 **tune.progress,
@@ -343,31 +339,6 @@ class Transitions:
                 self.store.remove(row.folder)
         if row is None:  # it went with its account, and took the name of its folder with it
             row_folders.sweep(self.db, self.store)
-
-    def sweep(self, moment: datetime.datetime) -> None:
-        """Deletes what has expired at that moment, and every file that no row has, as kills
-        leave them."""
-        account_data.purge_closed(self.db, self.store, self.jobs)
-        with self.db.write() as session:
-            self._expire(session, moment)
-        row_folders.sweep(self.db, self.store)
-        self.store.sweep()
-        photo_drafts.sweep(self.db, self.store, moment)
-
-    def _expire(self, session: Session, moment: datetime.datetime) -> None:
-        due = select(Tune).where(
-            Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None)
-        )
-        for tune in session.scalars(due).all():
-            tune.deleted_at = moment
-            for prompt in session.scalars(
-                select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))
-            ):
-                prompt.deleted_at = moment
-                if prompt.trained_at is None:
-                    ledger.refund(session, prompt.job)
-            session.flush()
-            self.jobs.settle(session, tune.account_id)
 
     def _work(self, row: Tune | Prompt) -> Path:
         """Where the device process works."""

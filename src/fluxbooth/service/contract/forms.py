@@ -222,21 +222,26 @@ class PromptForm(Form):
         return {name: [message] for name, message in wrong.items()}
 
 
-class TuneForm(Form):
+class TrainingFields(Form):
+    """Of a tune, what decides how long its training takes and what it costs."""
+
+    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
+    preset: PresetName | None = None
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    auto_extend: bool = False
+
+
+class TuneForm(TrainingFields):
     STAND_INS: ClassVar[dict[str, str]] = {"title": "untitled", "name": "person"}
     title: Text = Field(max_length=1000)
     name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
-    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
     base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
     base_tune: Text | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
-    preset: PresetName | None = None
-    steps: int | None = Field(default=None, ge=1, le=10_000)
     token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
     callback: Callback | None = None
     face_crop: bool | None = None  # as the account has it
     training_face_correct: bool = False
-    auto_extend: bool = False
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     # each a PromptForm, read when its tune is known

@@ -14,7 +14,7 @@ from fluxbooth.photos import inspection
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.prompts import input_images
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes.uploads import Upload, photos_of
 from fluxbooth.web.state import Services
 
 TURN = 2.0  # seconds of processor time after which another account may come first
@@ -23,7 +23,7 @@ Check = Callable[[Session, Account], object]
 
 
 async def photos(
-    services: Services, account: Account, uploads: Sequence[tunes.Upload], check: Check
+    services: Services, account: Account, uploads: Sequence[Upload], check: Check
 ) -> None:
     """Whether every picture can be read. `check` is asked before the first is decoded, without
     keeping anything.
@@ -31,7 +31,7 @@ async def photos(
     Raises Invalid with a sentence for each that cannot be read, or if all together take too long.
     """
     await _ask(services, account, check)
-    pictures, bad, looked, spent = tunes.pictures_of(uploads), list[tuple[str, str]](), 0, 0.0
+    pictures, bad, looked, spent = photos_of(uploads), list[tuple[str, str]](), 0, 0.0
     while looked < len(pictures):
         if spent > MOST:
             raise Invalid(

@@ -17,9 +17,8 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http import body, picture_checks, requests
@@ -124,6 +123,13 @@ def _tunes(whole: Json) -> list[str]:
     return [str(tune) for tune in given if tune]
 
 
+def _chosen(usable: list[Json], tunes: list[str]) -> list[tuple[Json, str]]:
+    """The tunes that are named as `_tunes` has them, each with its weight."""
+    known = {str(row["id"]): row for row in usable}
+    named = (tune.partition(":") for tune in tunes)
+    return [(known[number], weight or "1") for number, _, weight in named if number in known]
+
+
 def _form(
     request: Request,
     services: Using,
@@ -134,12 +140,7 @@ def _form(
 ) -> Response:
     with services.db.read() as session:
         usable = usable_tunes(session, account)
-        known = {str(row["id"]): row for row in usable}
-        chosen = [
-            (known[number], weight or "1")
-            for number, _, weight in (t.partition(":") for t in values["tunes"])
-            if number in known
-        ]
+        chosen = _chosen(usable, values["tunes"])
         first = chosen[0][0] if chosen else None
         recent = prompts.listed(
             session,

@@ -15,15 +15,13 @@ from sqlalchemy.orm import Session
 from fluxbooth.photos import faces
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.tunes import photo_drafts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.tunes import photo_drafts, tunes, uploads
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
@@ -102,7 +100,7 @@ def _asked_for(
     """What refuses the form before its photos are looked at, and what makes the tune."""
     values = {name: value for name, value in fields(asked).items() if value != ""}
 
-    def photos() -> list[tunes.Upload]:
+    def photos() -> list[uploads.Upload]:
         return [*draft.uploads(), *sent]
 
     def fits(session: Session, owner: Account) -> None:
@@ -121,7 +119,7 @@ def _asked_for(
         else:
             tunes.check(context, TuneForm.lenient(values), photos())
 
-    def work(session: Session, owner: Account) -> models.Tune:
+    def work(session: Session, owner: Account) -> response_models.Tune:
         context = Context.of(services, session, owner)
         if asked.get("pack"):
             tune = packs.train(context, packs.get(session, owner, asked["pack"]), values, photos())

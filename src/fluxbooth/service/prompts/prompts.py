@@ -56,12 +56,7 @@ def create(
     start = start or Inputs()
     uses = check(context, form, text, start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
-    asked = (
-        form.model_dump(include=set(SIGNATURE))
-        | {"text": text, "tune_id": tune_id}
-        | start.digests()
-    )
-    signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    signature = _signature(form, text, tune_id, start)
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
@@ -92,6 +87,15 @@ def create(
     ledger.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, context.jobs, prompt)
     return prompt
+
+
+def _signature(form: PromptForm, text: str, tune_id: int, start: Inputs) -> str:
+    asked = (
+        form.model_dump(include=set(SIGNATURE))
+        | {"text": text, "tune_id": tune_id}
+        | start.digests()
+    )
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def fits(context: Context, form: PromptForm, *, target: int) -> None:
