@@ -92,7 +92,7 @@ def test_an_id_that_was_rolled_back_was_seen_by_nobody(
         given = session.connection().exec_driver_sql(
             "SELECT name, seq + 1 FROM sqlite_sequence WHERE name IN ('tunes', 'prompts')"
         )
-        coming = {"prompts": 1} | dict(given.tuples())
+        coming = {"prompts": 1} | dict(map(tuple, given))
 
     def refuse(session: Session) -> None:
         raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"))
