@@ -7,7 +7,7 @@ Without the extra `upscale` it is done by Lanczos; who asked is told by which it
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import real_esrgan
 
 FACTORS = (2, 4)
+NETWORKS = get_args(real_esrgan.Name)
 PHOTO: real_esrgan.Name = "realesrgan-x4plus"
 FAST: real_esrgan.Name = "realesr-animevideov3"
 LANCZOS = "lanczos"
