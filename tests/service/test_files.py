@@ -333,7 +333,7 @@ def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: InProcessServ
     client.delete(f"/tunes/{tune}").raise_for_status()
     arrived = dear.results.store.incoming / "arrived"
     arrived.write_bytes(PHOTO)
-    dear.results.photo_fetched(tune, photo, arrived)
+    dear.results.photo_fetched(tune, photo, arrived, Judge(dear.settings))
     arrived.unlink()  # it is still its fetcher's, who removes it
     dear.results.tidy(Tune, tune)
     assert left(dear) == NOTHING
