@@ -18,16 +18,15 @@ from fluxbooth.prompts.mask_words import PARTS
 from pretrain import leaves, vae
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
-from pretrain.muon import optimizers_of
 from pretrain.precision import autocast
 from pretrain.reader import disturb
 from pretrain.schedule import descend, set_rate
 
-BATCH, LEARNING_RATE = 16, 2e-3
+BATCH, LEARNING_RATE = 16, 4e-3
 # of the pictures get a background that no render has, one of so many
-ELSEWHERE, BACKGROUNDS = 0.15, 64
-WHOLE = 0.25  # of the batches are whole pictures
-DECODED = 1 / 8  # of a batch have gone through the autoencoder
+ELSEWHERE, BACKGROUNDS = 0.15, 32
+WHOLE = 0.2  # of the batches are whole pictures
+DECODED = 1 / 16  # of a batch have gone through the autoencoder
 
 
 def train(
@@ -38,15 +37,15 @@ def train(
     steps: int,
     checkpoint: Path,
 ) -> Iterator[tuple[int, float, Segmenter]]:
-    """Yields (step, mean loss since the last yield, segmenter) every hundred steps; `labels` of
+    """Yields (step, mean loss since the last yield, segmenter) every fifty steps; `labels` of
     each shard as `pretrain.parts` makes them. Resumes from `checkpoint`."""
     model.train().to(memory_format=torch.channels_last)
-    optimizers = optimizers_of(model, LEARNING_RATE, weight_decay=0.05)
-    start, losses = load_state(checkpoint, model, *optimizers), list[float]()
+    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
+    start, losses = load_state(checkpoint, model, optimizer), list[float]()
     side, paint = max(max(shard.pictures.shape[1:3]) for shard in shards), np.random.default_rng(12)
     backgrounds = np.stack([leaves.picture(side, paint) for _ in range(BACKGROUNDS)])
     for step in range(start, steps):
-        set_rate(optimizers, LEARNING_RATE, step, steps, warmup=100)
+        set_rate([optimizer], LEARNING_RATE, step, steps, warmup=50)
         rng = np.random.default_rng((13, step))
         number = rng.integers(len(shards))
         picks = rng.integers(len(shards[number].rows), size=BATCH)
@@ -59,10 +58,10 @@ def train(
         )
         pixels = disturb(pixels, decoder, rng, decoded=DECODED)
         loss = segmentation_loss(model, pixels.contiguous(memory_format=torch.channels_last), told)
-        descend(loss, optimizers, model)
+        descend(loss, [optimizer], model)
         losses.append(loss.item())
-        if (step + 1) % 100 == 0 or step + 1 == steps:
-            save_state(checkpoint, step + 1, model, *optimizers)
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            save_state(checkpoint, step + 1, model, optimizer)
             yield step + 1, sum(losses) / len(losses), model
             losses.clear()
 

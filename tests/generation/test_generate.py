@@ -153,18 +153,18 @@ def test_what_of_a_lora_is_not_used_is_said(tmp_path: Path, lora: Path) -> None:
 def test_a_lora_is_found_by_name(
     tmp_path: Path, lora: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "shelf" / "anna").mkdir(parents=True)
+    (tmp_path / "loras" / "anna").mkdir(parents=True)
     for place in (
-        tmp_path / "shelf" / "anna" / "ohwx.safetensors",
-        tmp_path / "shelf" / "style.safetensors",
+        tmp_path / "loras" / "anna" / "ohwx.safetensors",
+        tmp_path / "loras" / "style.safetensors",
     ):
         place.write_bytes(lora.read_bytes())
     with pytest.raises(InputError, match="FLUXBOOTH_LORAS"):
         find("anna")
-    monkeypatch.setenv("FLUXBOOTH_LORAS", str(tmp_path / "shelf"))
-    assert find("anna") == tmp_path / "shelf" / "anna" / "ohwx.safetensors"
-    assert find("style") == tmp_path / "shelf" / "style.safetensors"
-    assert find("style", [tmp_path]) == tmp_path / "shelf" / "style.safetensors"
+    monkeypatch.setenv("FLUXBOOTH_LORAS", str(tmp_path / "loras"))
+    assert find("anna") == tmp_path / "loras" / "anna" / "ohwx.safetensors"
+    assert find("style") == tmp_path / "loras" / "style.safetensors"
+    assert find("style", [tmp_path]) == tmp_path / "loras" / "style.safetensors"
 
 
 def test_advice_comes_before_the_pictures(lora: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fluxbooth.service import opening
-from fluxbooth.service.db import database as db
+from fluxbooth.service.db import database
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
@@ -56,7 +56,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of the newest schema, to be copied."""
     settings = Settings(data=tmp_path_factory.mktemp("blank") / "data")
     settings.data.mkdir()
-    db.migrate(settings)
+    database.migrate(settings)
     return settings.database
 
 

@@ -22,8 +22,7 @@ from sqlalchemy import func, select
 
 from fluxbooth.cli.main import main
 from fluxbooth.service import account_data
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas, web_sessions
+from fluxbooth.service.accounts import accounts, quotas, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.clock import Clock
 from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now

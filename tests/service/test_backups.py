@@ -18,7 +18,7 @@ from fluxbooth.service import account_data, backups, opening
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.walking import unmatched
 

@@ -31,7 +31,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Tune, now
 from tests.support.installation import calling
 from tests.support.server import FEW, Json, Server, pictures, until

@@ -12,8 +12,8 @@ import pytest
 
 from fluxbooth.service.db.tables import Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import prompts
+from fluxbooth.service.tunes import tunes
 from tests.support.installation import Installation
 
 DAY = datetime.timedelta(days=1)

@@ -137,7 +137,7 @@ def test_a_picture_to_start_from_counts_too(installation: Installation) -> None:
     prompt = installation.prompt(account, 1504944, "a man")
     with serving(response(200, PHOTO.read_bytes())) as elsewhere:
         at(installation, prompt, f"{elsewhere.url}/a.png")
-        fetching.input_images(installation.results, prompt, OWN)
+        fetching.input_pictures(installation.results, prompt, OWN)
         kept = installation.row(Prompt, prompt)
         assert kept.input_bytes > 0 and installation.files(f"prompts/{prompt}") == [
             "input_image.jpg"
@@ -146,7 +146,7 @@ def test_a_picture_to_start_from_counts_too(installation: Installation) -> None:
         at(installation, full, f"{elsewhere.url}/a.png")
         filled(installation, account)
         with pytest.raises(InputError, match="of 1 MB: delete tunes"):
-            fetching.input_images(installation.results, full, OWN)
+            fetching.input_pictures(installation.results, full, OWN)
     assert installation.row(Prompt, full).input_bytes == 0 and not installation.files(
         f"prompts/{full}"
     )

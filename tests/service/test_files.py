@@ -32,8 +32,8 @@ from fluxbooth.service.db.tables import Account, Photo, Tune, now
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.tunes import photo_drafts, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes import photo_drafts, train_more, tunes
 from tests.service.test_tenants import signed_in
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.installation import Sent, files_of

@@ -28,15 +28,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.tables import Account, Movement, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import read_settings
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import pictures
 

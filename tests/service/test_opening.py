@@ -16,7 +16,7 @@ import uvicorn
 
 from fluxbooth.cli.main import main
 from fluxbooth.service import opening
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
 

@@ -18,8 +18,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 
 from fluxbooth.service import account_data
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.contract import forms as schemas
 from fluxbooth.service.contract import queries
 from fluxbooth.service.db.tables import Account, Callback, Image, Photo

@@ -12,7 +12,7 @@ import pytest
 
 from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
-from fluxbooth.service.themes.theme import COUNT, compose, faults
+from fluxbooth.service.themes.themes import COUNT, compose, faults
 from tests.support.claude import Answer, Claude, said
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import pictures
@@ -283,6 +283,7 @@ def test_what_a_theme_refuses_before_anybody_writes(
 ) -> None:
     claude.tell()
     assert "no tune of yours" in ask(themed, {"id": 12}).json()["tune_ids"][0]
+    assert "must be" in ask(themed, {"id": 2**63}).json()["tune_ids"][0]
     told = ask(themed, tune, prompt_attributes={"num_images": 9, "cfg_scale": 7}).json()
     assert told["prompt_attributes[num_images]"] and told["prompt_attributes[cfg_scale]"]
     assert ask(themed, tune, theme="").json()["theme"] == ["can't be blank"]

@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 
 from fluxbooth.service import installation
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions
@@ -60,7 +60,7 @@ def client(settings: Settings, key: str) -> httpx.Client:
 
 @contextlib.contextmanager
 def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InProcessServer]:
-    """Opens a house over a copy of `blank`, a migrated database."""
+    """Opens a server over a copy of `blank`, a migrated database."""
     data.mkdir()
     with (
         contextlib.closing(sqlite3.connect(blank)) as source,
@@ -73,7 +73,7 @@ def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InPr
     server = uvicorn.Server(uvicorn.Config(app, port=chosen.port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until(lambda: server.started, "the house is open")
+    until(lambda: server.started, "the server is up")
     services = app.state.services
     results = Transitions(chosen, services.db, services.store, services.jobs)
     with services.db.write() as session:

@@ -17,17 +17,17 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.service import expiry
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Prompt, Tune
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 

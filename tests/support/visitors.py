@@ -5,8 +5,7 @@ from __future__ import annotations
 import httpx
 from sqlalchemy import select
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.db.tables import Account
 from tests.support.server import Server
 

@@ -16,8 +16,7 @@ from fluxbooth.cli.operate import data_flags, opened
 from fluxbooth.cli.options import verbs
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import account_data, backups
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas
+from fluxbooth.service.accounts import accounts, quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.files import reserve

@@ -209,9 +209,9 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
     ),
     "train": (
         "train a LoRA on photos of one subject",
-        _running(_train_flags, train_generate.train),
+        _running(_train_flags, train_generate.train_command),
     ),
-    "generate": ("make pictures", _running(_generate_flags, train_generate.generate)),
+    "generate": ("make pictures", _running(_generate_flags, train_generate.generate_command)),
     "doctor": (
         "look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about "
         "each",

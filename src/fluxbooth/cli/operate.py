@@ -17,21 +17,19 @@ from fluxbooth.cli import output
 from fluxbooth.cli.options import verbs
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import backups, opening
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import TuneForm
-from fluxbooth.service.db import database as db
+from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, ApiKey
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.installation import address_of, first_account, last_url
-from fluxbooth.service.jobs import callbacks as known
+from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.types import Json
 
 # of a data folder, all that a restored server needs
@@ -77,21 +75,23 @@ def key(options: argparse.Namespace) -> Json:
     return {"keys": rows}
 
 
-def callbacks(options: argparse.Namespace) -> Json:
+def callbacks_command(options: argparse.Namespace) -> Json:
     """`callbacks list|replay|secret`: what was told to whom, telling it again, and what it is
     signed with."""
     settings, database = opened(options)
     if options.verb == "secret":
         with database.write() as session:
             account = _account(session, options.account)
-            keys = known.secrets_of(known.rotate(session, account) if options.new else account)
+            keys = callbacks.secrets_of(
+                callbacks.rotate(session, account) if options.new else account
+            )
         output.show(options, keys[:1])
         return {"secret": keys[0], "before": keys[1] if len(keys) > 1 else None}
     if options.verb == "replay":
         jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
         with database.write() as session:
             try:
-                known.replay(session, jobs, None, options.id)
+                callbacks.replay(session, jobs, None, options.id)
             except NotFound:
                 raise InputError(
                     f"There is no callback {options.id}: `fluxbooth callbacks list` shows them."
@@ -101,13 +101,13 @@ def callbacks(options: argparse.Namespace) -> Json:
         rows = [
             {
                 "id": row.id,
-                "about": known.about(row),
+                "about": callbacks.about(row),
                 "url": row.url.split("?")[0],
-                "state": known.state(row),
+                "state": callbacks.state(row),
                 "attempts": row.attempts,
                 "error": row.last_error,
             }
-            for row in known.listed(session, None, options.limit)
+            for row in callbacks.listed(session, None, options.limit)
         ]
     output.show(
         options,
@@ -201,7 +201,7 @@ def _account(session: Session, name: str | None) -> Account:
     ) or first_account(session)
 
 
-def opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
+def opened(options: argparse.Namespace) -> tuple[Settings, Database]:
     settings = read_settings(data=options.data)
     return settings, opening.opened(settings)
 
@@ -238,7 +238,7 @@ def callbacks_flags(parser: argparse.ArgumentParser) -> None:
         "--new", action="store_true", help="make it anew; the one before signs too, for a day"
     )
     for verb in below.choices.values():
-        data_flags(verb, callbacks)
+        data_flags(verb, callbacks_command)
 
 
 def import_lora_flags(parser: argparse.ArgumentParser) -> None:

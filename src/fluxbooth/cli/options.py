@@ -150,7 +150,7 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
+def given(options: argparse.Namespace, spec: type[Spec]) -> Json:
     return {
         name: getattr(options, name)
         for name in spec.model_fields
@@ -158,7 +158,7 @@ def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
     }
 
 
-def _config(path: str | None) -> Json:
+def read_config(path: str | None) -> Json:
     import tomllib
 
     if path is None:

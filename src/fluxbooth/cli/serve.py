@@ -11,7 +11,7 @@ from fluxbooth.cli.output import output_flags
 from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
-from fluxbooth.models.flux1 import bases as flux1
+from fluxbooth.models.flux1 import bases as flux1_bases
 from fluxbooth.service import opening, safety
 from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
@@ -97,7 +97,7 @@ def _check_bases(settings: Settings) -> None:
     registry.find_to_train(settings.base)
     for name in sorted(settings.served):
         if (
-            registry.find(name).licence == flux1.FLUX_DEV_LICENCE
+            registry.find(name).licence == flux1_bases.FLUX_DEV_LICENCE
             and settings.flux_dev_license is None
         ):
             raise InputError(

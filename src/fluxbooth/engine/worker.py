@@ -36,7 +36,7 @@ from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 from fluxbooth.service import clock, expiry, fetching, opening, safety
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.files import reserve
@@ -122,7 +122,7 @@ class Engine:
         return {}
 
     async def fetch_inputs(self, number: int) -> Json:
-        await retry_write(fetching.input_images, self.results, number, self.rules)
+        await retry_write(fetching.input_pictures, self.results, number, self.rules)
         return {}
 
     async def deliver(self, callback_id: str, attempt: int) -> None:

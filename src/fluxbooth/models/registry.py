@@ -8,7 +8,7 @@ from pathlib import Path
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import bases as flux1
+from fluxbooth.models.flux1 import bases as flux1_bases
 from fluxbooth.specs import (
     PRESETS,
     GenerateSpec,
@@ -21,7 +21,7 @@ from fluxbooth.specs import (
 # here, because what they warn of comes while they are imported, and every import of them passes
 # here first
 library_logging.silence()
-FAMILIES = (flux1,)  # each has the rows of its BASES, and says which weights are its `own`
+FAMILIES = (flux1_bases,)  # each has the rows of its BASES, and says which weights are its `own`
 BASES: dict[str, Base] = {row.name: row for family in FAMILIES for row in family.BASES}
 
 

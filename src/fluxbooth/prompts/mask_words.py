@@ -74,11 +74,11 @@ def _known(word: str) -> str | None:
 
 
 def pixels(amount: str, side: int) -> int:
-    """How far a mask is widened, of `12` (pixels) or `-20%` (of the `side`, in pixels); a negative
-    one is narrowed. Raises InputError for anything else."""
+    """How far a mask is widened, of `12` (pixels) or `-20%` (of the `side`, in pixels), which is
+    the most; a negative one is narrowed. Raises InputError for anything else."""
     match = re.fullmatch(r"\s*([+-]?\d{1,4}(?:\.\d+)?)\s*(%?)\s*", amount)
-    if match is None:
+    if match is None or (match[2] and abs(float(match[1])) > 100):
         raise InputError(
             f'mask_dilate "{amount}" is neither pixels such as 12 nor percent such as -20%.'
         )
-    return round(float(match[1]) * (side / 100 if match[2] else 1))
+    return max(-side, min(side, round(float(match[1]) * (side / 100 if match[2] else 1))))

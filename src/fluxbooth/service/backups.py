@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Prompt, Tune, now

@@ -10,16 +10,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.models import timing as guesses
+from fluxbooth.models import timing
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.service.tunes.tune import FAST_STEPS
+from fluxbooth.service.tunes import tunes
+from fluxbooth.service.tunes.tunes import FAST_STEPS
 from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 
 
@@ -74,7 +74,7 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
     step = (
         1 / speed
         if speed
-        else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
+        else timing.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
     )
     seconds = steps * step if step else None
     cost = 0 if fast else prices.training_cost(settings.prices, spec, photos)
@@ -109,7 +109,7 @@ def drawing_plan(
         )
     else:
         measured = False
-        seconds = guesses.guessed_drawing(
+        seconds = timing.guessed_drawing(
             GenerateSpec.read(spec), prices.pixels(spec), _device(settings)
         )
     waits = select(func.count()).select_from(Prompt).where(Prompt.is_open, Prompt.enqueued)

@@ -14,7 +14,7 @@ from pathlib import Path
 from fluxbooth.errors import InputError
 from fluxbooth.photos import inspection
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
-from fluxbooth.service.prompts import input_images as inputs
+from fluxbooth.service.prompts import input_images
 from fluxbooth.service.safety import REFUSED, Judge
 from fluxbooth.service.transitions import Transitions
 
@@ -40,7 +40,7 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
             there.unlink(missing_ok=True)
 
 
-def input_images(
+def input_pictures(
     results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
 ) -> None:
     """The pictures that a prompt starts from.
@@ -49,7 +49,7 @@ def input_images(
     """
     if prompt := results.prompt_to_fetch_for(number):
         judge = Judge(results.settings)
-        made = inputs.fetch_missing(
+        made = input_images.fetch_missing(
             prompt, results.store, _before(time.monotonic() + within, within, rules), judge
         )
         try:

@@ -15,7 +15,7 @@ from collections.abc import Generator
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.files import reserve, row_folders
 from fluxbooth.service.files.store import Store

@@ -24,11 +24,9 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import input_images, prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checkpoints, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
 
 MOST_DEATHS = 3

@@ -25,6 +25,7 @@ from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
+from fluxbooth.memory.estimate import Plan
 from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Family
 from fluxbooth.photos import faces, inspection
@@ -127,13 +128,7 @@ def train(
     with contextlib.ExitStack() as held:
         opened = RunFolder.opened(Path(out), group.whole(resolved), pictures, overwrite=overwrite)
         group.on_main(lambda: held.enter_context(opened))
-        if family is None:
-            group.on_main(lambda: folder.begin(planner.training(folder.as_begun(resolved)).choice))
-        plan = (
-            planner.training(folder.as_planned(resolved))
-            if family is None
-            else planner.training(resolved, there=family.choice)
-        )
+        plan = _plan(resolved, folder, group, family)
         # what made the weights is told with them
         told = group.whole(resolved).model_copy(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
@@ -163,6 +158,17 @@ def train(
             len(pictures),
             warnings,
         )
+
+
+def _plan(
+    spec: ResolvedTrainSpec, folder: RunFolder, group: ProcessGroup, family: Family | None
+) -> Plan:
+    """What is given up to fit the memory there is; a run that loads its base keeps it in its
+    folder."""
+    if family is not None:
+        return planner.training(spec, there=family.choice)
+    group.on_main(lambda: folder.begin(planner.training(folder.as_begun(spec)).choice))
+    return planner.training(folder.as_planned(spec))
 
 
 def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:

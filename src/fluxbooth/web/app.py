@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from fluxbooth.errors import InputError
 from fluxbooth.service import reasons
-from fluxbooth.service.claude import api as claude
+from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.contract import queries
 from fluxbooth.service.contract.response_models import Error
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -53,7 +53,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.services = services(settings, stopping or threading.Event(), engine)
         if settings.anthropic_api_key:
-            threading.Thread(target=claude.warm, args=(settings,), daemon=True).start()
+            threading.Thread(target=claude_api.warm, args=(settings,), daemon=True).start()
         yield
         app.state.services.pulls.close()
         app.state.services.jobs.close()

@@ -12,7 +12,7 @@ from typing import Literal
 
 import anyio
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.accounts.passwords import Guesses
 from fluxbooth.service.db import database
 from fluxbooth.service.files.signed_urls import Signer

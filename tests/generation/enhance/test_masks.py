@@ -92,6 +92,11 @@ def test_a_mask_is_widened_in_all_directions_alike(by: int) -> None:
     assert (white(wide) ^ white(exact)).sum() < 2 * np.pi * (20 + by)  # within a pixel of its rim
 
 
+def test_a_large_mask_is_widened_as_far() -> None:
+    wide = masks.adjusted(disc(1600, 300), dilate="100")
+    assert (white(wide) ^ white(disc(1600, 400))).sum() < 3 * 2 * np.pi * 400
+
+
 def test_a_negative_amount_narrows_it_and_percent_are_of_the_shorter_side() -> None:
     narrow = masks.adjusted(disc(), dilate="-8%")
     assert (white(narrow) ^ white(disc(radius=12))).sum() < 2 * np.pi * 12
@@ -118,3 +123,22 @@ def test_blur_softens_the_edge_alone_and_nothing_asked_changes_nothing() -> None
     soft = np.asarray(masks.adjusted(disc(), blur=4))
     assert soft[50, 50] > 250 and soft[0, 0] == 0 and 60 < soft[50, 70] < 190
     assert masks.adjusted(disc()) == disc()
+
+
+def test_what_is_masked_is_filled_from_around_it() -> None:
+    y, x = np.mgrid[:90, :120]
+    smooth = np.dstack([2 * x, 2 * y, 120 + 0 * x]).astype(np.uint8)
+    torn, mask = smooth.copy(), np.zeros((90, 120), np.uint8)
+    torn[30:50, 40:70], mask[30:50, 40:70] = (255, 0, 255), 255
+    whole = np.asarray(masks.filled(Image.fromarray(torn), Image.fromarray(mask)), int)
+    assert (whole[mask == 0] == smooth[mask == 0]).all()
+    assert np.abs(whole - smooth)[mask == 255].mean() < 12
+    every = Image.fromarray(torn)
+    assert masks.filled(every, Image.new("L", every.size, 255)) == every
+
+
+def test_what_was_not_masked_is_put_back_in_a_larger_picture() -> None:
+    before, after = Image.new("RGB", (100, 100), "blue"), Image.new("RGB", (200, 200), "red")
+    restored = masks.restored(after, before, disc())
+    assert restored.size == (200, 200)
+    assert restored.getpixel((100, 100)) == (255, 0, 0) and restored.getpixel((5, 5)) == (0, 0, 255)

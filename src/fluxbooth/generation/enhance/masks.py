@@ -10,7 +10,10 @@ import functools
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageChops, ImageFilter, ImageOps
+from torch import Tensor
 
 from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance.segmenter import Segmenter, load_segmenter
@@ -20,6 +23,7 @@ from fluxbooth.prompts import mask_words
 from fluxbooth.prompts.mask_words import PARTS
 
 LEAST = 0.0005  # of the picture: a mask of less is none
+WIDENED_AREA = 1024**2  # pixels
 
 
 def by_words(image: Image.Image, words: str, base: Base, negative: str = "") -> Image.Image:
@@ -44,8 +48,11 @@ def by_words(image: Image.Image, words: str, base: Base, negative: str = "") -> 
 
 
 def _mask(image: Image.Image, parts: frozenset[str], base: Base) -> Image.Image:
-    chances = likelihood(image, parts, base)
-    return chances.point(lambda value: 255 if value > 127 else 0)
+    return likelihood(image, parts, base).point(_white)
+
+
+def _white(value: int) -> int:
+    return 255 if value > 127 else 0
 
 
 def likelihood(image: Image.Image, parts: frozenset[str], base: Base) -> Image.Image:
@@ -80,8 +87,46 @@ def adjusted(
     return result.filter(ImageFilter.GaussianBlur(blur)) if blur else result
 
 
+def filled(image: Image.Image, mask: Image.Image) -> Image.Image:
+    """What the mask covers, painted over from its surroundings, smoothly ("push-pull", Gortler et
+    al. 1996); all else stays. A mask of everything leaves the picture as it is."""
+    if np.asarray(mask).min() == 255:
+        return image
+    known = 1 - torch.tensor(np.asarray(mask), dtype=torch.float32)[None] / 255
+    colours = torch.tensor(np.asarray(image.convert("RGB"))).permute(2, 0, 1) / 255
+    result = (_pulled(colours * known, known) * 255).round().byte().permute(1, 2, 0).numpy()
+    return Image.composite(Image.fromarray(result), image.convert("RGB"), mask)
+
+
+def _pulled(colours: Tensor, known: Tensor) -> Tensor:
+    """C x H x W, whose gaps are those of half the size, enlarged; `colours` are times `known`, 1 x
+    H x W of 0 to 1."""
+    height, width = known.shape[1:]
+    if min(height, width) == 1:
+        return colours.sum((1, 2), True) / known.sum().clamp(min=1e-6) + 0 * colours
+    half = (height + 1) // 2, (width + 1) // 2
+    mean = F.interpolate(torch.cat([colours, known])[None], half, mode="area")[0]
+    seen = (4 * mean[-1:]).clamp(max=1)
+    below = _pulled(mean[:-1] / mean[-1:].clamp(min=1e-6) * seen, seen)
+    larger = F.interpolate(below[None], (height, width), mode="bilinear")[0]
+    return colours + (1 - known) * larger
+
+
+def restored(image: Image.Image, original: Image.Image, mask: Image.Image) -> Image.Image:
+    """The picture with the `original`'s pixels where the mask is black, both of them scaled to its
+    size."""
+    before = original.convert("RGB").resize(image.size, Image.Resampling.LANCZOS)
+    return Image.composite(image, before, mask.resize(image.size, Image.Resampling.BILINEAR))
+
+
 def _widened(mask: Image.Image, by: int) -> Image.Image:
-    """All that is within a circle of `by` pixels around what is white."""
+    """All that is within a circle of `by` pixels around what is white; of a mask of more than
+    WIDENED_AREA to the pixels of one of that area."""
+    share = min(1.0, (WIDENED_AREA / (mask.width * mask.height)) ** 0.5)
+    if share < 1:
+        small = mask.resize([round(side * share) for side in mask.size], Image.Resampling.BOX)
+        wide = _widened(small, max(1, round(by * share))).resize(mask.size)
+        return ImageChops.lighter(wide, mask).point(_white)
     y, x = np.ogrid[-by : by + 1, -by : by + 1]
     disc, white = x**2 + y**2 <= by**2, np.asarray(mask) > 127
     size = tuple(side + 2 * by for side in white.shape)

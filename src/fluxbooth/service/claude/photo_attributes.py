@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from fluxbooth.photos.decoder import within
-from fluxbooth.service.claude import api as claude
+from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import is_object
@@ -46,7 +46,7 @@ QUESTIONS = (
     "full_body_image_or_longshot", "selfie",
 )  # fmt: skip
 ANSWERS = {"yes": True, "no": False}
-LOOKING = claude.Task(
+LOOKING = claude_api.Task(
     model="inspect_model",
     system="""\
 You describe one photo for a program that sorts training photos. Say only what is plainly visible on
@@ -85,7 +85,7 @@ def look(
     picture = {"type": "base64", "media_type": "image/jpeg", "data": _jpeg(pixels)}
     asked = json.dumps({"expected_subject": expected[:60]}, ensure_ascii=False)
     content = [{"type": "image", "source": picture}, {"type": "text", "text": asked}]
-    said = claude.ask(settings, LOOKING, [{"role": "user", "content": content}], seconds)
+    said = claude_api.ask(settings, LOOKING, [{"role": "user", "content": content}], seconds)
     try:
         answer = json.loads(said)
     except ValueError:

@@ -85,7 +85,8 @@ def _any_seed(seed: int) -> int | None:
 
 Text = Annotated[str, AfterValidator(_plain_text)]
 Callback = Annotated[str, AfterValidator(_callback)]
-Numbers = Annotated[list[int], BeforeValidator(_as_numbers)]
+RowId = Annotated[int, Field(ge=0, lt=2**63)]  # as far as a column holds them
+Numbers = Annotated[list[RowId], BeforeValidator(_as_numbers)]
 Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
 
 
@@ -162,7 +163,7 @@ class PromptForm(Form):
     ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
     resolution: Literal["1K"] | None = None
     lora_scale: float = Field(default=1.0, ge=0, le=4)
-    tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    tune_id: RowId | None = None
     super_resolution: bool = False
     hires_fix: bool = False
     inpaint_faces: bool = False
@@ -192,8 +193,8 @@ class PromptForm(Form):
     color_grading: Text | None = Field(default=None, max_length=100)
     theme: Text | None = Field(default=None, max_length=1000)
     controlnet: Text | None = Field(default=None, max_length=100)
-    pack_id: int | None = Field(default=None, ge=0, lt=2**63)
-    base_pack_id: int | None = Field(default=None, ge=0, lt=2**63)
+    pack_id: RowId | None = None
+    base_pack_id: RowId | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -225,21 +226,26 @@ class PromptForm(Form):
         return {name: [message] for name, message in wrong.items()}
 
 
-class TuneForm(Form):
+class TrainingFields(Form):
+    """Of a tune, what decides how long its training takes and what it costs."""
+
+    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
+    preset: PresetName | None = None
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    auto_extend: bool = False
+
+
+class TuneForm(TrainingFields):
     STAND_INS: ClassVar[dict[str, str]] = {"title": "untitled", "name": "person"}
     title: Text = Field(max_length=1000)
     name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
-    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
-    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_tune_id: RowId | None = None
     base_tune: Text | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
-    preset: PresetName | None = None
-    steps: int | None = Field(default=None, ge=1, le=10_000)
     token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
     callback: Callback | None = None
     face_crop: bool | None = None  # as the account has it
     training_face_correct: bool = False
-    auto_extend: bool = False
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     # each a PromptForm, read when its tune is known
@@ -260,7 +266,7 @@ class MoreForm(Form):
 class PackForm(Form):
     title: Text = Field(max_length=200)
     subtitle: Text = Field(default="", max_length=1000)
-    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_tune_id: RowId | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
     preset: PresetName | None = None
     token: Text = Field(default="ohwx", max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")

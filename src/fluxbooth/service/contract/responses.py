@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import response_models
 from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Prompt, Tune
@@ -34,10 +34,10 @@ def time(value: datetime.datetime | None) -> str | None:
     return value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z" if value else None
 
 
-def tune(row: Tune, settings: Settings, sign: Sign) -> models.Tune:
+def tune(row: Tune, settings: Settings, sign: Sign) -> response_models.Tune:
     """`sign` makes the short-lived address of a stored file from its key."""
     trigger = trigger_words(row.token or "", row.name)
-    shown: models.Tune = {
+    shown: response_models.Tune = {
         "id": row.id,
         "title": row.title,
         "name": row.name,
@@ -94,7 +94,9 @@ def warnings(row: Tune) -> list[str]:
     return [*(sentence for sentence, is_so in left_out.items() if is_so), *row.warnings]
 
 
-def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Sign) -> models.Checkpoint:
+def checkpoint(
+    row: Checkpoint, tune: Tune, settings: Settings, sign: Sign
+) -> response_models.Checkpoint:
     """Ours: no other server shows these."""
     return {
         "step": row.step,
@@ -108,7 +110,7 @@ def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Sign) -> m
     }
 
 
-def public_tune(number: int, settings: Settings) -> models.Tune:
+def public_tune(number: int, settings: Settings) -> response_models.Tune:
     since = time(PUBLIC_SINCE)
     title = PUBLIC_TITLES.get(number, f"Base {number}")
     return {
@@ -158,7 +160,7 @@ PROMPT_FIELDS: Json = {
 }  # fmt: skip
 
 
-def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
+def prompt(row: Prompt, settings: Settings, sign: Sign) -> response_models.Prompt:
     """`sign` makes the short-lived address of a stored file from its key."""
     inputs, addresses = row.fields.get("inputs", {}), row.fields.get("input_urls", {})
     fields = {name: row.fields.get(name, default) for name, default in PROMPT_FIELDS.items()}
@@ -203,7 +205,7 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
             {"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses
         ],
     }
-    return cast(models.Prompt, shown)  # `fields` are what PromptForm let through
+    return cast(response_models.Prompt, shown)  # `fields` are what PromptForm let through
 
 
 def image_url(name: str, settings: Settings) -> str:

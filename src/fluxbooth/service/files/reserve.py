@@ -41,12 +41,16 @@ def spend(store: Store, work: Callable[[], T]) -> T:
     try:
         return work()
     except (OperationalError, OSError) as error:
-        if not (
-            database.is_full(error) if isinstance(error, OperationalError) else files.is_full(error)
-        ):
+        if not _is_full(error):
             raise
     (store.folder.parent / RESERVE).unlink(missing_ok=True)
     return work()
+
+
+def _is_full(error: OperationalError | OSError) -> bool:
+    if isinstance(error, OperationalError):
+        return database.is_full(error)
+    return files.is_full(error)
 
 
 def delete(db: Database, store: Store, hide: Callable[[Session], Iterable[str]]) -> None:

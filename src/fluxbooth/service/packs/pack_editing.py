@@ -12,9 +12,8 @@ from fluxbooth.prompts.language import MAX_CHARACTERS
 from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Image, Pack, Prompt, Template, now
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.prompts import templates
+from fluxbooth.service.packs import packs
+from fluxbooth.service.prompts import prompts, templates
 
 
 def own(session: Session, account: Account, name: str) -> Pack:

@@ -21,7 +21,7 @@ from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 
 QUALITY = 92  # of JPEG

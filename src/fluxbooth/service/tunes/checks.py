@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from fluxbooth.errors import InputError
-from fluxbooth.lora import file as lorafile
+from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
 from fluxbooth.models.flux1 import layer_sizes
 from fluxbooth.prompts.language import trigger_words
@@ -16,7 +16,7 @@ from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.uploads import Upload, photos_of
@@ -105,10 +105,10 @@ def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
     """
     base, *_ = base_of(settings, form)
     try:
-        file = lorafile.read(upload.path)
-        lorafile.check_fits(
+        file = lora_file.read(upload.path)
+        lora_file.check_fits(
             file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
         )
-        lorafile.check_numbers(file)
+        lora_file.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None

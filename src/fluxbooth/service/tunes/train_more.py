@@ -13,7 +13,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import TrainSpec
 
 

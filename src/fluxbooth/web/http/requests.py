@@ -17,7 +17,7 @@ from fluxbooth.service.contract.forms import Form
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
 from fluxbooth.types import Json, is_list
-from fluxbooth.web.http import body as forms
+from fluxbooth.web.http import body as http_body
 from fluxbooth.web.http.auth import owner_of
 from fluxbooth.web.http.body import Upload
 from fluxbooth.web.http.idempotency import name_of
@@ -48,10 +48,10 @@ async def read_json(
 async def read(request: Request, services: Services, limits: Limits = FORM) -> Json:
     """The body, of the account that the request's dependencies found.
 
-    Its files belong to the caller (see `forms.discard`).
+    Its files belong to the caller (see `http_body.discard`).
     """
     account = getattr(request.state, "account", None)
-    return await forms.read(
+    return await http_body.read(
         request,
         services.store.incoming,
         limits,
@@ -72,7 +72,7 @@ async def body(
     took is removed at the end."""
     whole = await read(request, services, limits)
     try:
-        values = dict(forms.unwrap(whole, key))
+        values = dict(http_body.unwrap(whole, key))
         images = values.pop("images", None)
         given = images if is_list(images) else [images]
         uploads = [item for item in given if isinstance(item, Upload)]
@@ -83,10 +83,10 @@ async def body(
             values["image_urls"] = [*known, *addresses]
         if len(uploads) + len(addresses) < len([item for item in given if item not in (None, "")]):
             raise Invalid({"images": ["must be files or addresses"]})
-        request.state.files = [name_of(upload) for upload in forms.uploads(whole)]
+        request.state.files = [name_of(upload) for upload in http_body.uploads(whole)]
         yield values, uploads
     finally:
-        await asyncio.to_thread(forms.discard, whole)
+        await asyncio.to_thread(http_body.discard, whole)
 
 
 def body_of(form: type[Form], key: str, *, files: bool = False) -> Json:

@@ -17,9 +17,8 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http import body, picture_checks, requests

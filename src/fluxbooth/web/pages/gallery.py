@@ -17,10 +17,9 @@ from fluxbooth.service.contract.queries import MOST
 from fluxbooth.service.db.tables import Account, Image, Prompt, Tune
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import reserve
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import number, row_id

@@ -10,8 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import passwords, web_sessions
+from fluxbooth.service.accounts import accounts, passwords, web_sessions
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings

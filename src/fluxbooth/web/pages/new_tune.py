@@ -15,16 +15,14 @@ from sqlalchemy.orm import Session
 from fluxbooth.photos import faces
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db.tables import Account, now
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
-from fluxbooth.service.packs import pack as packs
+from fluxbooth.service.packs import packs
 from fluxbooth.service.safety import Judge
-from fluxbooth.service.tunes import photo_drafts, uploads
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import photo_drafts, tunes, uploads
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
@@ -123,7 +121,7 @@ def _asked_for(
         else:
             tunes.check(context, TuneForm.lenient(values), photos())
 
-    def work(session: Session, owner: Account) -> models.Tune:
+    def work(session: Session, owner: Account) -> response_models.Tune:
         context = Context.of(services, session, owner)
         if asked.get("pack"):
             tune = packs.train(context, packs.get(session, owner, asked["pack"]), values, photos())

@@ -10,13 +10,12 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import response_models
 from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Pack
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.packs import pack_editing
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.packs import pack_editing, packs
+from fluxbooth.service.prompts import prompts
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent
@@ -85,7 +84,7 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
     """Runs it on a tune that is there; on photos it is run by the page that makes a tune."""
     values = await read(request, services)
 
-    def work(session: Session, owner: Account) -> models.PackDrawn:
+    def work(session: Session, owner: Account) -> response_models.PackDrawn:
         pack = packs.get(session, owner, name)
         changes = {"num_images": values["count"]} if values.get("count") else {}
         run = {"tune_ids": [values.get("tune", "")], "prompt_attributes": changes}

@@ -13,7 +13,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.themes import theme as themes
+from fluxbooth.service.themes import themes
 from fluxbooth.types import Json, is_list, is_object
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent

@@ -22,10 +22,10 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, ThemeForm
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.themes import theme_writer
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 
 COUNT, FEWEST_WORDS, MOST_WORDS = 10, 8, 60
 ALIKE = 0.7  # share of words in common from which two prompts are the same idea

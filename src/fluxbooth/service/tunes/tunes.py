@@ -19,7 +19,7 @@ from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes.checks import base_of, token_of

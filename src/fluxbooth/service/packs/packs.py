@@ -13,18 +13,16 @@ from sqlalchemy.orm import Session
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, Tune, now
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.uploads import Upload
 from fluxbooth.types import Json
 
@@ -178,7 +176,7 @@ def _training(
     return form, run, chosen
 
 
-def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
+def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDrawn:
     """Draws the pack's templates with tunes of the account, each of its class."""
     session, run, mine = context.session, PackRun.read(values), list[Tune]()
     for number in run.tune_ids:
@@ -192,7 +190,7 @@ def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
     ]
     prompts.check_attributes(context.settings, _changes(run))
     order, made = _draw(context, pack, run, work)
-    shown: models.Order = {
+    shown: response_models.Order = {
         "id": order.id,
         "tune_ids": run.tune_ids,
         "total_cost_mc": sum(prompt.cost_mc for prompt in made),
@@ -221,7 +219,7 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
     )
 
 
-def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
+def shape(session: Session, pack: Pack, settings: Settings) -> response_models.Pack:
     """The union of what lists and details show.
 
     Costs are those of the pictures; a training comes on top, by its photos.
@@ -232,7 +230,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
         by_class.setdefault(row.class_name, []).append(row)
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
     totals = {name: sum(cost_mc[row.id] for row in of) for name, of in by_class.items()}
-    costs: dict[str, models.Cost] = {
+    costs: dict[str, response_models.Cost] = {
         name: {
             "cost": ledger.cents(totals[name]),
             "cost_mc": totals[name],
@@ -280,7 +278,7 @@ def _pictures(session: Session, pack: Pack, settings: Settings) -> dict[int, lis
     }
 
 
-def _template(row: Template, cost_mc: int) -> models.Template:
+def _template(row: Template, cost_mc: int) -> response_models.Template:
     return {
         "id": row.id,
         "text": row.text,
@@ -367,7 +365,8 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
     """A template's text for another tune, without the tag of its own, and the strength that the
     tag had."""
     own = re.compile(
-        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([\d.]+)>", re.IGNORECASE
+        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([0-9]+\.?[0-9]*|\.[0-9]+)>",
+        re.IGNORECASE,
     )
     tag = own.search(template.text)
     text = " ".join(own.sub(" ", template.text).split())
