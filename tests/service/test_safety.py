@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from fluxbooth.engine.device_process import written
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.events import PlainFile
+from fluxbooth.generation.picture import Picture
 from fluxbooth.photos import explicit
 from fluxbooth.service import overview, safety
 from fluxbooth.service.billing import ledger
@@ -20,6 +23,7 @@ from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.fetching import photos as fetch_photos
 from fluxbooth.service.outgoing.fetch import rules_for
 from fluxbooth.service.settings import Settings
+from tests.service.test_tenants import signed_in
 from tests.support.images import skin_coloured
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.servers import response, serving
@@ -196,3 +200,31 @@ def test_a_server_that_cannot_look_does_not_start(
     safety.check(Settings(data=tmp_path))
     with pytest.raises(InputError, match=r"pip install 'fluxbooth\[safety\]'"):
         safety.check(Settings(data=tmp_path, safety="flag"))
+
+
+def add_photo(house: InProcessServer, draft: str) -> Any:
+    browser = signed_in(house, 1)
+    return browser, browser.post(f"/app/drafts/{draft}/photos", files={"f": ("a.png", EXPLICIT)})
+
+
+def test_a_photo_of_a_draft_is_looked_at_as_it_arrives(houses: Any) -> None:
+    _, refused = add_photo(houses("block"), "a-draft-of-photos-0001")
+    assert refused.status_code == 422 and f"a.png {safety.REFUSED}" in refused.text
+    house = houses("flag")
+    browser, taken = add_photo(house, "a-draft-of-photos-0002")
+    assert taken.status_code == 201
+    form = {**FORM, "draft": "a-draft-of-photos-0002", "tune[preset]": "trial"}
+    made = browser.post("/app/tunes", data=form)
+    number = int(made.headers["location"].rpartition("/")[2])
+    row: Any = house.row(Tune, number)
+    assert row.flagged and safety.GIVEN in row.warnings
+    assert f"tune {number}" in browser.get("/app/server").text
+
+
+def test_the_process_that_draws_says_how_explicit_a_picture_is(tmp_path: Path) -> None:
+    image = skin_coloured()
+    picture = Picture(image, 7, *image.size, "a text")
+    rows: list[PlainFile] = []
+    assert written(picture, rows, tmp_path, look=True).get("explicit", 0.0) > 0.5
+    assert "explicit" not in written(picture, rows, tmp_path, look=False)
+    assert [Path(row["path"]).name for row in rows] == ["0.jpg", "1.jpg"]
