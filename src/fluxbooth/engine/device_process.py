@@ -164,6 +164,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
+    With `look`, each picture is looked at for how explicit it is.
     """
     from fluxbooth.generation.generate import PLAIN, generate
     from fluxbooth.lora.inference import AdapterCache
@@ -184,15 +185,25 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
                     cache.expect(path, family)
-        tell(events.to_json(event, lambda pictures: [written(p, rows, out) for p in pictures]))
+        tell(
+            events.to_json(
+                event,
+                lambda pictures: [
+                    written(p, rows, out, request.get("look", False)) for p in pictures
+                ],
+            )
+        )
 
     generate([request["text"]], spec, report, family=family, cache=cache)
     return {"pictures": rows}
 
 
-def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
+def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
+    import numpy as np
+
     from fluxbooth import picture_files
+    from fluxbooth.photos import explicit
 
     path = out / f"{len(rows)}.jpg"
     source = picture_files.source_of(picture.metadata)
@@ -206,6 +217,8 @@ def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
             "recipe": picture.metadata,
         }
     )
+    if look:
+        rows[-1]["explicit"] = explicit.score(np.asarray(picture.image.convert("RGB")))
     return rows[-1]
 
 

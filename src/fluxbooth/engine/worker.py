@@ -35,7 +35,7 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full
 from fluxbooth.process_lifetime import PARENT, die_with_parent
-from fluxbooth.service import clock, expiry, fetching, opening
+from fluxbooth.service import clock, expiry, fetching, opening, safety
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
@@ -296,6 +296,7 @@ def main() -> None:
         liveness.tell(lambda: os.write(1, b"."))
     try:
         with opening.faults_said(settings):
+            safety.check(settings)
             held = lock(settings.data)
             engine = Engine(settings)
     except FluxboothError as error:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Step
-from fluxbooth.service import expiry, reasons
+from fluxbooth.service import expiry, reasons, safety
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.database import Database
@@ -57,8 +57,8 @@ class Transitions:
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
-    def photo_fetched(self, number: int, photo_id: int, file: Path) -> None:
-        """Keeps a photo that arrived, if its tune is still wanted.
+    def photo_fetched(self, number: int, photo_id: int, file: Path, judge: safety.Judge) -> None:
+        """Keeps a photo that arrived and was looked at, if its tune is still wanted.
 
         Raises ServiceError where its account has no room for it.
         """
@@ -69,6 +69,7 @@ class Transitions:
                     session, self.settings, session.get_one(Account, tune.account_id), size
                 )
                 photo.key, photo.bytes = key, size
+                judge.tell(tune)
                 session.flush()
                 self.store.take(file, key)
 
@@ -169,7 +170,7 @@ class Transitions:
             prompt = _open_prompt(session, number)
             return prompt if prompt and input_images.missing(prompt) else None
 
-    def inputs_fetched(self, number: int, files: dict[str, Path]) -> None:
+    def inputs_fetched(self, number: int, files: dict[str, Path], judge: safety.Judge) -> None:
         """Keeps the pictures, by name, that a prompt starts from.
 
         Raises ServiceError where its account has no room for them.
@@ -188,6 +189,7 @@ class Transitions:
                     input_images.FILES: {**prompt.fields.get(input_images.FILES, {}), **kept},
                 }
                 prompt.input_bytes += size
+                judge.tell(prompt)
                 session.flush()
                 for name, path in files.items():
                     self.store.take(path, kept[name])
@@ -234,6 +236,7 @@ class Transitions:
                 "spec": spec,
                 "out": str(out),
                 "soon": soon,
+                "look": self.settings.safety != "off",
             }
 
     def publish_prompt(self, number: int, result: Json) -> None:
@@ -243,7 +246,12 @@ class Transitions:
                 return
             self._add_pictures(prompt, result["pictures"])
             prompt.trained_at = now()
-            ledger.capture(session, prompt.job)
+            back = safety.kept_back(prompt, len(result["pictures"]))
+            if prompt.user_error:
+                ledger.refund(session, prompt.job)
+            else:
+                prompt.cost_mc -= back
+                ledger.capture(session, prompt.job, back)
             session.flush()
             self.jobs.callback(session, prompt=prompt)
 
@@ -265,7 +273,7 @@ class Transitions:
         for picture in pictures:
             source = Path(picture["path"])
             key = f"{prompt.folder}/{source.name}"
-            if key in known:
+            if key in known or not safety.published(self.settings, prompt, picture.get("explicit")):
                 continue
             if source.exists():
                 self.store.take(source, key)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.service import safety
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
@@ -120,6 +121,7 @@ def prompt(row: Prompt) -> Json:
         "words": words(row),
         "state": state,
         "reason": row.user_error,
+        "notes": [one["message"] for one in row.advice if one["code"] == safety.NOTE],
         "liked": row.liked,
         "count": row.num_images,
         "ratio": row.spec.get("aspect_ratio") or "1:1",
