@@ -4,6 +4,7 @@ import fluxbooth
 result = fluxbooth.train("photos", fluxbooth.TrainSpec(class_name="man"), "ohwx-man")
 spec = fluxbooth.GenerateSpec(loras=(str(result.lora),))
 pictures = fluxbooth.generate("ohwx man at the beach", spec)
+larger = fluxbooth.enhance("photo.jpg", fluxbooth.GenerateSpec(super_resolution=True))
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fluxbooth.version import __version__
 if TYPE_CHECKING:
     from fluxbooth.client.client import ApiError, Client
     from fluxbooth.errors import FluxboothError, InputError
-    from fluxbooth.generation.generate import generate
+    from fluxbooth.generation.generate import enhance, generate
     from fluxbooth.generation.picture import Picture
     from fluxbooth.specs import GenerateSpec, TrainSpec
     from fluxbooth.training.loop import TrainResult, train
@@ -31,6 +32,7 @@ __all__ = [
     "TrainResult",
     "TrainSpec",
     "__version__",
+    "enhance",
     "generate",
     "train",
 ]
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "ApiError": "client.client", "Client": "client.client", "FluxboothError": "errors",
     "InputError": "errors", "Picture": "generation.picture", "generate": "generation.generate",
+    "enhance": "generation.generate",
     "GenerateSpec": "specs", "TrainSpec": "specs", "TrainResult": "training.loop",
     "train": "training.loop",
 }  # fmt: skip

@@ -79,7 +79,7 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
     """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None
     where none tells."""
     names = [lora_and_weight(text)[0] for text in spec.loras] + [
-        tag.name for text in texts for tag in language.parse(text).loras
+        tag.name for text in texts for tag in language.parse(text, may_be_blank=True).loras
     ]
     told = (lora_file.read(lora_file.find(name, folders)).spec.get("base") for name in names)
     return next((base for base in told if isinstance(base, str)), None)

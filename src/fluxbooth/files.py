@@ -107,11 +107,12 @@ def folder_name(words: str) -> str:
     return "-".join(re.findall(r"[\w.+-]*\w[\w.+-]*", words)).lstrip(".") or "training"
 
 
-def free_name(folder: Path, text: str, seed: int) -> Path:
-    """A PNG name that says what it is and replaces nothing."""
+def free_name(folder: Path, text: str, number: int | None = None) -> Path:
+    """A PNG name that says what it is, with a number such as its seed, and replaces nothing."""
     words = "".join(c if c.isalnum() else "-" for c in text.lower())
     stem = "-".join(filter(None, words.split("-")))[:60].strip("-") or "picture"
-    path, copy = folder / f"{stem}-{seed}.png", 2
+    stem += "" if number is None else f"-{number}"
+    path, copy = folder / f"{stem}.png", 2
     while path.exists():
-        path, copy = folder / f"{stem}-{seed}-{copy}.png", copy + 1
+        path, copy = folder / f"{stem}-{copy}.png", copy + 1
     return path

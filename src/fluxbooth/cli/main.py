@@ -212,6 +212,10 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
         _running(_train_flags, train_generate.train_command),
     ),
     "generate": ("make pictures", _running(_generate_flags, train_generate.generate_command)),
+    "enhance": (
+        "make pictures of any kind larger, or otherwise better, or change a part of them",
+        _of("enhance"),
+    ),
     "doctor": (
         "look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about "
         "each",

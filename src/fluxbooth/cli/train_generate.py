@@ -90,9 +90,9 @@ def generate_command(options: argparse.Namespace) -> Json:
 
         def written(pictures: list[Picture]) -> list[PictureFile]:
             # as soon as they are drawn: whoever stops the others keeps them
-            files = [_written(picture, out) for picture in pictures]
-            rows.extend(files)
-            return files
+            made = [picture_file(one, files.free_name(out, one.text, one.seed)) for one in pictures]
+            rows.extend(made)
+            return made
 
         def report(event: DrawingEvent) -> None:
             told = events.to_json(event, written)
@@ -107,10 +107,10 @@ def generate_command(options: argparse.Namespace) -> Json:
     return {"pictures": rows, "advice": advice}
 
 
-def _written(picture: Picture, out: Path) -> PictureFile:
+def picture_file(picture: Picture, path: Path) -> PictureFile:
+    """Writes a picture, and says what is told of it."""
     from fluxbooth import files
 
-    path = files.free_name(out, picture.text, picture.seed)
     try:
         picture.save(path)
     except OSError as error:

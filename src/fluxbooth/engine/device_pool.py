@@ -87,7 +87,8 @@ class Device:
         async with self.busy:
             self.start()
             self.loop, self.current = asyncio.get_running_loop(), next(self.numbers)
-            self.base, self.loras = needs(request)
+            if not request.get("apart"):
+                self.base, self.loras = needs(request)
             self._send({**request, "id": self.current})
             watch = asyncio.create_task(self._watch(wanted))
             try:
@@ -233,12 +234,15 @@ class DevicePool:
     memory, and of these to one that used its LoRAs last.
 
     What is `fast`, a trial on nano, waits for no training: where no device is free for it, another
-    process does it on the CPU.
+    process does it on the CPU. What needs no base, such as an enlargement, takes a moment on a GPU
+    and minutes on a CPU, where it keeps no picture waiting: it has a process `apart`.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.all = [Device(environment) for environment in environments(devices)]
-        self.spare = Device(*environments(["cpu"]))  # started when it is first needed
+        # started when they are first needed
+        self.spare, self.apart = (Device(*environments(["cpu"])) for _ in range(2))
+        self.on_gpu = not {"", "cpu"}.issuperset(devices)
         self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
 
@@ -251,6 +255,8 @@ class DevicePool:
     ) -> Json | None:
         """As `Device.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()
+        if request.get("apart") and not self.on_gpu:
+            return await self.apart.run(request, wanted, on_event)
         if request.get("fast") and (
             self.free.locked() or not any(self._has_room(device, request) for device in self.idle)
         ):
@@ -276,7 +282,7 @@ class DevicePool:
         return device.base in ("", needs(request)[0])
 
     async def stop(self) -> None:
-        await asyncio.gather(*(device.stop() for device in (*self.all, self.spare)))
+        await asyncio.gather(*(device.stop() for device in (*self.all, self.spare, self.apart)))
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:

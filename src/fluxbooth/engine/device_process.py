@@ -160,8 +160,8 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
-    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each
-    event "picture" tells of those written.
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`, or as
+    PNG where some of it is transparent; each event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
     With `look`, each picture is looked at for how explicit it is.
@@ -172,7 +172,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
-    family = process.resident(spec)
+    family = None if request.get("apart") else process.resident(spec)
     # the store puts whole files into place, and removes them
     cache = process.cache = process.cache or AdapterCache(mapped=True)
     rows: list[PlainFile] = []
@@ -182,7 +182,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
-            for path in request.get("soon", ()):
+            for path in request.get("soon", ()) if family else ():
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
                     cache.expect(path, family)
         tell(
@@ -205,9 +205,10 @@ def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> P
     from fluxbooth import picture_files
     from fluxbooth.photos import explicit
 
-    path = out / f"{len(rows)}.jpg"
-    source = picture_files.source_of(picture.metadata)
-    picture_files.save(picture.image, path, source, quality=95, subsampling=0)
+    clear = picture.image.has_transparency_data
+    path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
+    how = {} if clear else {"quality": 95, "subsampling": 0}
+    picture_files.save(picture.image, path, picture_files.source_of(picture.metadata), **how)
     rows.append(
         {
             "path": str(path),

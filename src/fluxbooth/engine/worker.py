@@ -43,7 +43,15 @@ from fluxbooth.service.files import reserve
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.jobs.queue import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
+from fluxbooth.service.jobs.queue import (
+    APART,
+    DELIVERY,
+    DEVICE,
+    FAST,
+    FETCH,
+    VERSION,
+    JobEngine,
+)
 from fluxbooth.service.outgoing.fetch import rules_for
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.transitions import MOST_DEATHS, Transitions
@@ -340,7 +348,7 @@ def _configure_jobs(settings: Settings) -> None:
 
 
 def _register_queues(devices: int) -> None:
-    for name in (DEVICE, FAST):
+    for name in (DEVICE, FAST, APART):
         DBOS.register_queue(
             name,
             worker_concurrency=devices,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,28 @@ from PIL import Image
 
 from fluxbooth import base_selection, events
 from fluxbooth.events import DrawingReport
-from fluxbooth.generation import init_image
+from fluxbooth.generation import order as order_of
+from fluxbooth.generation import parts as parts_of
+from fluxbooth.generation.enhance import chain
+from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.generation.order import Order
+from fluxbooth.generation.parts import Loras, Parts
 from fluxbooth.generation.picture import Picture, Pictures
 from fluxbooth.generation.recipe import _recipe, _title
-from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
+from fluxbooth.generation.sampling import batch_size, draw
 from fluxbooth.generation.speedups import drawing
-from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
-from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Conditioning, Family
-from fluxbooth.prompts import language, negatives
-from fluxbooth.prompts.language import Advice, Prompt
-from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
+from fluxbooth.photos import inspection
+from fluxbooth.prompts import language, negatives, options
+from fluxbooth.prompts.language import Advice
+from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec
+from fluxbooth.types import Json
 
+PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
 
 
@@ -63,79 +72,90 @@ def generate(
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
-    parsed = [(text, language.parse(text)) for text in texts]
-    spec = registry.resolve_drawing(base_selection.with_base(spec, texts, folders, family))
-    start = init_image.read(spec)
-    size, drawn = sizes(spec, registry.find(spec.base), start)
-    orders = [_order(text, prompt, spec, folders) for text, prompt in parsed]
-    if family is None:
-        loader.here(spec.base)  # before a plan is made for weights that are not here
-    plan = planner.generation(
-        spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice
-    )
-    report(events.plan(plan))
-    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _generate(orders, spec, family, plan.choice, cache or AdapterCache(), canvas, report)
+    for text in texts:  # before a base is looked for
+        language.parse(text, may_be_blank=spec.input_image is not None)
+    spec = base_selection.with_base(spec, texts, folders, family)
+    orders = [order_of.read(text, spec, folders) for text in texts]
+    return _generate(orders, family, cache or AdapterCache(), report)
 
 
-@dataclass(frozen=True)
-class _Order:
-    """A prompt as it was given, what it says, and its LoRA files with their weights."""
+def enhance(
+    pictures: str | Path | Sequence[str | Path],
+    spec: GenerateSpec,
+    report: DrawingReport | None = None,
+    *,
+    text: str = "",
+    folders: Sequence[Path] = (),
+    family: Family | None = None,
+    cache: AdapterCache | None = None,
+) -> Pictures:
+    """Pictures of any kind with what the options of the spec ask for: larger, without a background,
+    in the colours of a film. Where a mask is asked for, that part is drawn anew as the text says;
+    else the text and the LoRAs are for the steps that draw details anew.
 
-    text: str
-    prompt: Prompt
-    loras: list[tuple[Path, float]]
+    Args:
+        pictures: Files, or a folder of them.
+        spec: What to do; its sizes count for nothing.
+        text: What the pictures show; may be blank.
 
-
-def _order(text: str, prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> _Order:
-    named = [lora_and_weight(lora) for lora in spec.loras] + [
-        (tag.name, tag.weight) for tag in prompt.loras
+    The others, the events and what is raised are as of `generate`.
+    """
+    report = report or (lambda event: None)
+    masked = bool(spec.mask_prompt or spec.mask_image)
+    how = {} if masked else {"denoising_strength": 0.0}
+    specs = [
+        GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
+        for path in inspection.find(pictures)
     ]
-    loras = [(lora_file.find(name, folders), weight) for name, weight in named]
-    for path, _ in loras:  # whether they fit the base is seen when it is here
-        lora_file.read(path)
-    return _Order(text, prompt, loras)
+    if masked or options.draws(spec.enhancements()):
+        specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
+    else:
+        specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
+    orders = [order_of.read(text, one, folders) for one in specs]
+    return _generate(orders, family, cache or AdapterCache(), report)
+
+
+def _base_of(spec: GenerateSpec) -> str:
+    """Of a picture that is only looked at: the base that drew it, if its file says so, else one
+    whose pictures look like photographs. It is not loaded."""
+    if spec.base != "auto":
+        return spec.base
+    with Image.open(spec.input_image or "") as image:
+        told = image.info.get("fluxbooth", "{}")
+    try:
+        name = json.loads(told).get("base")
+    except (ValueError, AttributeError):
+        name = None
+    return name if name in registry.BASES else PHOTOGRAPHIC
 
 
 def _generate(
-    orders: Sequence[_Order],
-    spec: ResolvedGenerateSpec,
-    there: Family | None,
-    choice: Choice,
-    cache: AdapterCache,
-    canvas: Canvas,
-    report: DrawingReport,
+    orders: Sequence[Order], there: Family | None, cache: AdapterCache, report: DrawingReport
 ) -> Pictures:
-    family = there or loader.load(spec.base, choice=choice)
-    adapters = {path: cache.fetch(path, family) for order in orders for path, _ in order.loras}
-    advice = [said for order in orders for said in _advise(order, adapters, family)]
-    report({"event": "advice", "advice": advice})
-    conditionings = [
-        cache.conditioning(language.plain(order.prompt.text), family) for order in orders
+    """Loads the base where one is needed and not `there`."""
+    family = _base(orders, there, report) if any(one.needs_base for one in orders) else None
+    loras = [_loras(one, family, cache) for one in orders]
+    parts = [parts_of.of(one, its, family) for one, its in zip(orders, loras, strict=True)]
+    advice = [
+        said
+        for one, its, part in zip(orders, loras, parts, strict=True)
+        for said in _advise(one, its, part, family)
     ]
-    if there is None:
-        family.release_encoders(keep_decoder=True)
-    else:
-        family.park_encoders()
-    family.load_network()
-    seeds = _seeds(spec)
+    report({"event": "advice", "advice": advice})
+    texts = _encoded(orders, parts, family, cache, stays=there is not None)
+    seeds = _seeds(orders[0].spec)
     pictures = Pictures()
-    for order, conditioning in zip(orders, conditionings, strict=True):
-        loras = [(adapters[path], weight) for path, weight in order.loras]
-        for batch in _batches(seeds, batch_size(family.row, canvas)):
-            images = _denoise(family, conditioning, batch, loras, spec, canvas)
-            if advice := _advise_on(images, batch, loras):
+    for one, its, part in zip(orders, loras, parts, strict=True):
+        for batch in _batches(seeds, batch_size(one.row, one.canvas)):
+            images = _drawn(one, part, family, texts, batch)
+            if advice := _advise_on(images, batch, its) if one.draws else []:
                 report({"event": "advice", "advice": advice})
-            pictures += [
-                Picture(
-                    image.resize(canvas.size, Image.Resampling.LANCZOS),
-                    seed,
-                    *canvas.size,
-                    order.text,
-                    _recipe(order.prompt.text, spec, family.row, seed, canvas, loras),
-                )
-                for seed, image in zip(batch, images, strict=True)
-            ]
+            for seed, image in zip(batch, images, strict=True):
+                recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, its)
+                image, steps = _finished(one, part, image, family, texts, seed)
+                if steps:
+                    recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
+                pictures.append(Picture(image, seed, *image.size, one.text, recipe))
             report(
                 {
                     "event": "picture",
@@ -147,6 +167,46 @@ def _generate(
     return pictures
 
 
+def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) -> Family:
+    spec = orders[0].spec
+    if there is None:
+        loader.here(spec.base)  # before a plan is made for weights that are not here
+    side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in orders)
+    plan = planner.generation(spec, side, there=None if there is None else there.choice)
+    report(events.plan(plan))
+    return there or loader.load(spec.base, choice=plan.choice)
+
+
+def _loras(one: Order, family: Family | None, cache: AdapterCache) -> Loras:
+    """None where nothing is drawn."""
+    if family is None:
+        return []
+    return [(cache.fetch(path, family), weight) for path, weight in one.loras]
+
+
+def _encoded(
+    orders: Sequence[Order],
+    parts: Sequence[Parts],
+    family: Family | None,
+    cache: AdapterCache,
+    *,
+    stays: bool,
+) -> dict[str, Conditioning]:
+    """What the encoders say of every text that may be drawn; then they may leave, unless the base
+    `stays` in memory."""
+    if family is None:
+        return {}
+    words = {text for part in parts for text in part.texts()}
+    words |= {one.spec.outpaint_prompt for one in orders if one.spec.outpaint_prompt}
+    texts = {text: cache.conditioning(text, family) for text in words}
+    if stays:
+        family.park_encoders()
+    else:
+        family.release_encoders(keep_decoder=True)
+    family.load_network()
+    return texts
+
+
 def _seeds(spec: ResolvedGenerateSpec) -> list[int]:
     first = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
     return [(first + i) % 2**32 for i in range(spec.num_images)]
@@ -156,27 +216,52 @@ def _batches(seeds: list[int], size: int) -> list[list[int]]:
     return [seeds[first : first + size] for first in range(0, len(seeds), size)]
 
 
-def _denoise(
-    family: Family,
-    conditioning: Conditioning,
+def _drawn(
+    one: Order,
+    part: Parts,
+    family: Family | None,
+    texts: dict[str, Conditioning],
     seeds: Sequence[int],
-    loras: Sequence[tuple[Adapter, float]],
-    spec: ResolvedGenerateSpec,
-    canvas: Canvas,
 ) -> list[Image.Image]:
-    """An image a seed, as large as the canvas is drawn."""
-    with apply_loras(family, loras), drawing(family, spec.speed, canvas.drawn):
-        return draw(
-            family, conditioning, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start
-        )
+    """An image a seed before the steps that follow, or the given one where nothing is drawn."""
+    canvas, spec = one.canvas, one.spec
+    if family is None or not one.draws:
+        assert canvas.start is not None  # or it would be drawn
+        return [canvas.start.image] * len(seeds)
+    told = texts[part.text]
+    with apply_loras(family, part.loras), drawing(family, spec.speed, canvas.drawn):
+        return draw(family, told, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start)
 
 
-def _advise(order: _Order, adapters: dict[Path, Adapter], family: Family) -> list[Advice]:
-    triggers = [trigger for path, _ in order.loras if (trigger := adapters[path].file.trigger)]
-    said = language.advise(
-        order.text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length
+def _finished(
+    one: Order,
+    part: Parts,
+    image: Image.Image,
+    family: Family | None,
+    texts: dict[str, Conditioning],
+    seed: int,
+) -> tuple[Image.Image, list[Json]]:
+    """The picture after the steps that follow, and what these used."""
+    image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
+    mask = one.canvas.start.mask if one.canvas.start else None
+    work = Work(one.spec, seed, one.row, mask=mask)
+    if family is not None:
+        redraw = Redraw(family, texts, part.text, part.loras, one.spec.steps, one.spec.guidance)
+        people = [Somebody(redraw.with_loras(loras), text) for text, loras in part.people]
+        work = replace(work, redraw=redraw, people=people)
+    return chain.enhance(image, work)
+
+
+def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
+    said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
+    if family is None:
+        return said
+    triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]
+    said += language.advise(
+        one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
     )
-    partly = [_title(path) for path, _ in order.loras if adapters[path].file.left_out]
+    said += part.advice
+    partly = [_title(adapter.file.path) for adapter, _ in loras if adapter.file.left_out]
     message = (
         "{} also holds layers of text encoders, which are not used: its pictures may differ from "
         "those of other programs."

@@ -24,7 +24,7 @@ class Picture:
     """A picture and how it was made.
 
     Attributes:
-        image: RGB, 8 bits a channel, `width` x `height` pixels.
+        image: RGB, or RGBA without its background; 8 bits a channel, `width` x `height` pixels.
         seed: That it was drawn from; with the same recipe it gives the same picture.
         width: Pixels.
         height: Pixels.

@@ -16,7 +16,7 @@ from fluxbooth.generation.init_image import StartPicture
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.photos import buckets
-from fluxbooth.specs import GenerateSpec
+from fluxbooth.specs import ResolvedGenerateSpec
 
 BATCH = 8  # pictures denoised together at the native area of nano
 
@@ -82,12 +82,15 @@ def batch_size(row: Base, canvas: Canvas) -> int:
 
 
 def sizes(
-    spec: GenerateSpec, row: Base, start: StartPicture | None = None
+    spec: ResolvedGenerateSpec, row: Base, start: StartPicture | None = None
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """`size` and `drawn` of a canvas.
 
-    A picture to start from decides the shape if the spec does not.
+    A picture to start from decides the shape if the spec does not, and its very size where nothing
+    of it is drawn anew.
     """
+    if start and not start.steps(spec.steps):
+        return start.image.size, start.image.size
     if spec.width and spec.height:
         asked = spec.width, spec.height
     elif start and not spec.aspect_ratio:

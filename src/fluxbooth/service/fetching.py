@@ -1,5 +1,5 @@
-"""Pictures that work knows by address alone: fetched before it asks for a device, and counted as
-they arrive.
+"""What work needs from elsewhere before it asks for a device: pictures that it knows by address
+alone, counted as they arrive, and longer texts.
 
 What arrived stays, so that an engine which was killed goes on with the next.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from fluxbooth.errors import InputError
 from fluxbooth.photos import inspection
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
-from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import expansion, input_images
 from fluxbooth.service.safety import REFUSED, Judge
 from fluxbooth.service.transitions import Transitions
 
@@ -43,9 +43,9 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
 def input_pictures(
     results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
 ) -> None:
-    """The pictures that a prompt starts from.
+    """The pictures that a prompt starts from, and its longer text where that is asked for.
 
-    Raises as `photos`, and InputError for what is no picture.
+    Raises as `photos`, and InputError for what is no picture, and where Claude has no answer.
     """
     if prompt := results.prompt_to_fetch_for(number):
         judge = Judge(results.settings)
@@ -57,6 +57,11 @@ def input_pictures(
         finally:
             for path in made.values():
                 path.unlink(missing_ok=True)
+
+    if told := results.text_to_expand(number):
+        text, triggers = told
+        longer = expansion.expanded(results.settings, text, triggers) if text else ""
+        results.text_expanded(number, longer)
 
 
 def _look(photo: Path, judge: Judge, url: str) -> None:

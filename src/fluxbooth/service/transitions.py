@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Step
+from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service import expiry, reasons, safety
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger
@@ -22,9 +23,9 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.jobs.priority import is_fast
+from fluxbooth.service.jobs.priority import is_fast, needs_base
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.prompts import expansion, input_images, prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
@@ -194,6 +195,20 @@ class Transitions:
                 for name, path in files.items():
                     self.store.take(path, kept[name])
 
+    def text_to_expand(self, number: int) -> tuple[str, list[str]] | None:
+        """The text of a prompt that a longer one is wanted of, and its trigger words."""
+        with self.db.read() as session:
+            prompt = _open_prompt(session, number)
+            if prompt is None or not expansion.missing(prompt):
+                return None
+            triggers = [trigger_words(use.tune.token or "", use.tune.name) for use in prompt.uses]
+            return prompts.drawn_text(prompt), triggers
+
+    def text_expanded(self, number: int, text: str) -> None:
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                prompt.fields = {**prompt.fields, expansion.TEXT: text}
+
     def inputs_here(self, number: int) -> None:
         """A prompt has the pictures that it starts from: it is due."""
         with self.db.write() as session:
@@ -232,6 +247,7 @@ class Transitions:
             return {
                 "work": "generate",
                 "fast": is_fast(prompt),
+                "apart": not needs_base(prompt),
                 "text": text,
                 "spec": spec,
                 "out": str(out),

@@ -19,10 +19,13 @@ from pydantic import (
     model_validator,
 )
 
+from fluxbooth.errors import InputError
+from fluxbooth.prompts import options
 from fluxbooth.prompts.language import MAX_CHARACTERS
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.contract import json_values
 from fluxbooth.service.errors import Invalid
-from fluxbooth.specs import AspectRatio, PresetName
+from fluxbooth.specs import AspectRatio, Enhancements, PresetName
 from fluxbooth.types import Json, is_list, is_object
 
 BLANK = ("", "null", "undefined", None)
@@ -149,7 +152,7 @@ class Form(BaseModel):
         return {}
 
 
-class PromptForm(Form):
+class PromptForm(Enhancements, Form):
     text: Text = Field(default="", max_length=MAX_CHARACTERS)
     negative_prompt: Text | None = None
     callback: Callback | None = None
@@ -161,15 +164,9 @@ class PromptForm(Form):
     h: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
     aspect_ratio: AspectRatio | None = None
     ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
-    resolution: Literal["1K"] | None = None
     lora_scale: float = Field(default=1.0, ge=0, le=4)
     tune_id: RowId | None = None
-    super_resolution: bool = False
-    hires_fix: bool = False
-    inpaint_faces: bool = False
-    face_correct: bool = False
     face_swap: bool = False
-    film_grain: bool = False
     use_lpw: bool = False
     prompt_expansion: bool = False
     controlnet_txt2img: bool = False
@@ -189,12 +186,36 @@ class PromptForm(Form):
         | None
     ) = None
     backend_version: Literal["0", "1"] | None = None
-    style: Text | None = Field(default=None, max_length=100)
-    color_grading: Text | None = Field(default=None, max_length=100)
     theme: Text | None = Field(default=None, max_length=1000)
     controlnet: Text | None = Field(default=None, max_length=100)
     pack_id: RowId | None = None
     base_pack_id: RowId | None = None
+    _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options that are asked for, by fields and by flags in the text."""
+        return self._asked
+
+    @classmethod
+    def lenient(cls, values: Any) -> Self:
+        """Flags in the text are fields, too, and win over those given beside it."""
+        if not isinstance(values, dict):
+            return super().lenient(values)
+        told, faults = values, list[str]()
+        try:
+            told = values | options.given(str(values.get("text") or ""))
+        except InputError as error:
+            faults = [str(error)]
+        form = super().lenient(told)
+        if faults:
+            form.wrong.setdefault("text", []).extend(faults)
+        others = {name: told[name] for name in OPTIONS if name in told and told[name] not in BLANK}
+        mine = form.enhancements()
+        form._asked = mine | options.asked(
+            {name: value for name, value in others.items() if not OPTIONS[name].of_spec}
+        )
+        return form
 
     @model_validator(mode="before")
     @classmethod
@@ -223,6 +244,8 @@ class PromptForm(Form):
             for name in given
             if name.startswith("image_references")
         }
+        beyond = {name: values[name] for name in given if name not in cls.model_fields}
+        wrong |= options.refusals(options.asked(beyond))
         return {name: [message] for name, message in wrong.items()}
 
 

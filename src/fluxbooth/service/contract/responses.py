@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.contract import response_models
 from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
-from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.db.tables import Image, Prompt, Tune
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
@@ -157,6 +159,7 @@ PROMPT_FIELDS: Json = {
     "h": None, "scheduler": None, "color_grading": None, "film_grain": False, "hires_fix": False,
     "face_correct": False, "face_swap": False, "inpaint_faces": False, "prompt_expansion": False,
     "theme": None, "controlnet": None, "use_lpw": False, "backend_version": None,
+    **{row.name: row.default for row in OPTIONS.values() if row.of_spec},
 }  # fmt: skip
 
 
@@ -180,12 +183,10 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> response_models.Promp
         "user_error": row.user_error,
         "url": f"{settings.url}/tunes/{row.tune_id}/prompts/{row.id}.json",
         # never some of them
-        "images": [image_url(image.name, settings) for image in row.images]
+        "images": [settings.url + image_path(image) for image in row.images]
         if row.trained_at
         else [],
-        "only_upscale": False,
-        "tiled_upscale": False,
-        "is_multiperson": False,
+        "is_multiperson": bool(fields["multi"] or fields["use_regional"]),
         **{
             name: sign(inputs[name]) if name in inputs else addresses.get(name)
             for name in ("input_image", "mask_image")
@@ -208,5 +209,6 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> response_models.Promp
     return cast(response_models.Prompt, shown)  # `fields` are what PromptForm let through
 
 
-def image_url(name: str, settings: Settings) -> str:
-    return f"{settings.url}/images/{name}.jpg"
+def image_path(image: Image) -> str:
+    """Of its public address."""
+    return f"/images/{image.name}{PurePath(image.key).suffix}"

@@ -11,6 +11,14 @@ import shutil
 from collections.abc import Generator
 from pathlib import Path
 
+# of the files that are shown as pictures
+KINDS = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+
 
 class Store:
     """Keys are made here, never from what a client sent: a row's folder (`tunes/7-...`), then

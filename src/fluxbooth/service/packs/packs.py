@@ -270,7 +270,7 @@ def _pictures(session: Session, pack: Pack, settings: Settings) -> dict[int, lis
     """Addresses of the pictures of a pack's prompts."""
     prompts_of = select(Prompt).where(Prompt.pack_id == pack.id)
     return {
-        prompt.id: [responses.image_url(image.name, settings) for image in prompt.images]
+        prompt.id: [settings.url + responses.image_path(image) for image in prompt.images]
         for prompt in session.scalars(prompts_of)
     }
 

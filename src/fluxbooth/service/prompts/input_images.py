@@ -81,6 +81,16 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values.pop(name) for name in list(values) if name.startswith(NAMES)}
 
 
+def named(given: dict[str, Any]) -> set[str]:
+    """Which pictures are given, in whatever way."""
+    return {
+        name
+        for name in NAMES
+        for key, value in given.items()
+        if key.startswith(name) and value not in BLANK
+    }
+
+
 def digests(given: dict[str, Any]) -> dict[str, Any]:
     """The same with the digests of files: what tells two requests apart."""
     return {

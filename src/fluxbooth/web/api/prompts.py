@@ -68,7 +68,12 @@ async def _create_prompt(
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
+                lambda s, owner: prompts.fits(
+                    Context.of(services, s, owner),
+                    form,
+                    target=target,
+                    pictures=input_images.named(given),
+                ),
             )
 
         def work(session: Session, owner: Account) -> response_models.Prompt:
@@ -210,7 +215,8 @@ def delete_prompt(number: str, services: Using, account: Owner) -> response_mode
 async def duplicate_prompt(
     number: str, request: Request, services: Using, account: Owner
 ) -> Response:
-    async with requests.body(request, services, "prompt") as (values, _):
+    """`image_index`, beside `prompt`, says from which of its pictures to start: 0 is the first."""
+    async with requests.body(request, services, "prompt", beside="image_index") as (values, _):
 
         def work(session: Session, owner: Account) -> response_models.Prompt:
             made = prompts.duplicate(Context.of(services, session, owner), row_id(number), values)

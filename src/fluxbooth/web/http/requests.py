@@ -66,13 +66,15 @@ def of_photos(services: Services) -> Limits:
 
 @contextlib.asynccontextmanager
 async def body(
-    request: Request, services: Services, key: str, limits: Limits = FORM
+    request: Request, services: Services, key: str, limits: Limits = FORM, beside: str = ""
 ) -> AsyncGenerator[tuple[Json, list[Upload]]]:
     """The object of a body and the pictures it brought; other files stay in it. What nobody
-    took is removed at the end."""
+    took is removed at the end. A field that stands `beside` the object counts as one of it."""
     whole = await read(request, services, limits)
     try:
         values = dict(http_body.unwrap(whole, key))
+        if beside in whole:
+            values[beside] = whole[beside]
         images = values.pop("images", None)
         given = images if is_list(images) else [images]
         uploads = [item for item in given if isinstance(item, Upload)]

@@ -68,7 +68,9 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
+                lambda s, owner: prompts.fits(
+                    Context.of(services, s, owner), form, target=target, pictures=given
+                ),
             )
             made = await asyncio.to_thread(_create, services, account, values, start)
     except ServiceError as error:

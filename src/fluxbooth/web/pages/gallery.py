@@ -158,8 +158,9 @@ def many(
             for row in rows:
                 if not chosen or row.id in chosen:
                     yield from (
-                        (f"fluxbooth-{row.id}-{image.seed}.jpg", services.store.path(image.key))
+                        (f"fluxbooth-{row.id}-{image.seed}{path.suffix}", path)
                         for image in row.images
+                        for path in (services.store.path(image.key),)
                     )
             if len(rows) < MOST or (chosen and rows[-1].id < min(chosen)):
                 return
@@ -194,7 +195,14 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         )
     template = "picture_part.html" if wants_part(request) else "picture.html"
     return page(
-        request, template, title=text("picture.title"), image=shown, prompt=made, packs=mine
+        request,
+        template,
+        title=text("picture.title"),
+        image=shown,
+        prompt=made,
+        packs=mine,
+        deeds=view_models.deeds(),
+        sides=view_models.SIDES,
     )
 
 

@@ -4,6 +4,7 @@ of prompts that one likes."""
 from __future__ import annotations
 
 import secrets
+from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
@@ -217,7 +218,7 @@ def _shown(
     classes: dict[str, list[Json]] = {}
     for row in whole["template_prompts"]:
         images = [local(url, request) for url in pictures[row["id"]]]
-        names = [url.rpartition("/")[2].removesuffix(".jpg") for url in images]
+        names = [PurePosixPath(url).stem for url in images]
         words = " ".join(prompts.TAG.sub(" ", row["text"]).split())
         classes.setdefault(row["class_name"], []).append(
             {**row, "words": words, "images": list(zip(names, images, strict=True))}

@@ -30,6 +30,7 @@ from fluxbooth.web.http.params import number
 from fluxbooth.web.pages import account as pages_account
 from fluxbooth.web.pages import (
     create,
+    enhance,
     gallery,
     login,
     new_tune,
@@ -53,7 +54,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, themes, packs, pages_account, operator, login
+    others = gallery, enhance, themes, packs, pages_account, operator, login
     for part in (
         new_tune.router,
         create.router,
