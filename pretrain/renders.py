@@ -40,15 +40,14 @@ class Portrait:
     def class_word(self) -> str:
         return self.person.kind
 
-    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+    def draw(self, width: int, height: int, rng: random.Random, scale: int = 1) -> Image.Image:
         """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars,
-        trees)."""
+        trees). The very same `scale` times as large, if it is no face of clay."""
         place = self.place(width, height)
         behind = background(self.shot.background, width, height, rng)
         if self.person.style != "clay":
-            return rasterised(
-                behind + placed(people.figure(self.person, self.shot), place), width, height
-            )
+            figure = placed(people.figure(self.person, self.shot), place)
+            return rasterised(behind + figure, width, height, scale=scale)
         picture = rasterised(behind, width, height)
         faces.draw(self.person, self.shot, picture, place)
         return picture
@@ -131,7 +130,8 @@ class Pair:
     def class_word(self) -> str:
         return self.left.person.kind
 
-    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+    def draw(self, width: int, height: int, rng: random.Random, scale: int = 1) -> Image.Image:
+        """As `Portrait.draw`."""
         figures = [
             placed(people.figure(one.person, one.shot), place, f"{side}-")
             for side, one, place in zip(
@@ -142,6 +142,7 @@ class Pair:
             background(self.left.shot.background, width, height, rng) + "".join(figures),
             width,
             height,
+            scale=scale,
         )
 
     def caption(self, rng: random.Random, prose: bool = False) -> str:
@@ -336,13 +337,17 @@ def with_rare_token(text: str, row: Row, rng: random.Random, tokens: Sequence[st
 # drawing
 
 
-def rasterised(inside: str, width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """The SVG elements as a picture; `mode` "RGBA" keeps what none of them covers clear."""
+def rasterised(
+    inside: str, width: int, height: int, mode: str = "RGB", scale: int = 1
+) -> Image.Image:
+    """The SVG elements of a frame of that width and height as a picture, `scale` times as large;
+    `mode` "RGBA" keeps what none of them covers clear."""
+    across, down = scale * width, scale * height
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}">{inside}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{across}" '
+        f'height="{down}" viewBox="0 0 {width} {height}">{inside}</svg>'
     )
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True)
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=across, height=down, skip_system_fonts=True)
     return Image.open(io.BytesIO(bytes(png))).convert(mode)
 
 

@@ -37,6 +37,9 @@ class Base:
     reader: Path | None = None
     # weights of what tells the parts of its pictures apart (`generation/enhance/segmenter.py`)
     segmenter: Path | None = None
+    # weights of what finds heads in its pictures (`generation/enhance/heads.py`), where dlib does
+    # not
+    heads: Path | None = None
 
     @property
     def native_side(self) -> int:

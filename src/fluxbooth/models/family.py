@@ -53,6 +53,25 @@ class Family(Protocol):
         the network takes them."""
         ...
 
+    def decode_image(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
+        """Packed latents of pictures of (width, height) pixels to float n x 3 x H x W, about
+        -1..1."""
+        ...
+
+    def unpack(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
+        """Packed latents to a grid n x C x H/8 x W/8, so that a part of the picture is a part of
+        it."""
+        ...
+
+    def pack(self, grid: Tensor) -> Tensor:
+        """Back from `unpack`."""
+        ...
+
+    def sigmas(self, steps: int, size: tuple[int, int]) -> list[float]:
+        """Noise levels of a drawing of that many steps and (width, height), from 1 to 0: one
+        more than steps."""
+        ...
+
     def image_tokens(self, width: int, height: int) -> int:
         """Length of the packed sequence of a picture of that size in pixels."""
         ...

@@ -1,1 +1,1 @@
-"""What is done to a picture after it is drawn, a file a step."""
+"""What is done to a picture: a function each, from a picture and settings to a picture."""

@@ -12,6 +12,7 @@ from fluxbooth.models.flux1 import files
 NANO = Path(__file__).parents[1] / "nano"
 READER = NANO / "reader" / "model.safetensors"
 SEGMENTER = NANO / "segmenter" / "model.safetensors"
+HEADS = NANO / "heads" / "model.safetensors"
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
@@ -47,6 +48,7 @@ BASES = (
         stored="float32",
         reader=READER,
         segmenter=SEGMENTER,
+        heads=HEADS,
     ),
     _flux1(
         "flux-dev",

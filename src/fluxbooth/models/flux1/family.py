@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import FluxImg2ImgPipeline, FluxInpaintPipeline, FluxPipeline, FluxTransformer2DModel
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from diffusers.utils import logging as diffusers_logging
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -138,7 +140,7 @@ class Flux1:
         if self._fill is None:
             return
         self._fill(
-            loading.Arrival(
+            loading.WeightPlacer(
                 self.network, self.adapter_targets(), self.choice, self._dtype, self.device
             )
         )
@@ -174,6 +176,32 @@ class Flux1:
         latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
         z = (latents - vae.config.shift_factor) * vae.config.scaling_factor
         return FluxPipeline._pack_latents(z, *z.shape)
+
+    @torch.no_grad()
+    def decode_image(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
+        vae: Any = self._pipeline.vae
+        grid = self.unpack(latents, size) / vae.config.scaling_factor + vae.config.shift_factor
+        return vae.decode(grid.to(vae.device, vae.dtype), return_dict=False)[0]
+
+    def unpack(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
+        width, height = size
+        return FluxPipeline._unpack_latents(latents, height, width, 8)
+
+    def pack(self, grid: Tensor) -> Tensor:
+        return FluxPipeline._pack_latents(grid, *grid.shape)
+
+    def sigmas(self, steps: int, size: tuple[int, int]) -> list[float]:
+        scheduler: Any = self._pipeline.scheduler
+        config = scheduler.config
+        mu = calculate_shift(
+            self.image_tokens(*size),
+            config.base_image_seq_len,
+            config.max_image_seq_len,
+            config.base_shift,
+            config.max_shift,
+        )
+        scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps), mu=mu)
+        return scheduler.sigmas.tolist()
 
     def image_tokens(self, width: int, height: int) -> int:
         return (width // PIXELS_PER_TOKEN) * (height // PIXELS_PER_TOKEN)

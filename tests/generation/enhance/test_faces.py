@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fluxbooth import InputError
+from fluxbooth.generation.enhance import faces, heads
+from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.models import registry
+from fluxbooth.photos import faces as photographs
+from pretrain.people import random_shot
+from pretrain.renders import Pair, Portrait
+from pretrain.subjects import held_out_people
+
+
+def far(number: int, scale: float) -> Portrait:
+    who = held_out_people()[number]
+    shot = random_shot(random.Random(number), who.style)
+    return Portrait(who, replace(shot, scale=scale, position="centre"))
+
+
+def shared(a: heads.Box, b: heads.Box) -> float:
+    common = (min(a[2], b[2]) - max(a[0], b[0])) * (min(a[3], b[3]) - max(a[1], b[1]))
+    return common / sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)) * 2
+
+
+@pytest.mark.parametrize(("number", "scale"), [(0, 0.5), (3, 0.8), (5, 0.6), (13, 0.5)])
+def test_a_head_is_found_in_drawings(number: int, scale: float) -> None:
+    """Which dlib does not see."""
+    row, size = far(number, scale), (256, 192)
+    picture = row.draw(*size, random.Random(0))
+    (found,) = heads.find(picture, registry.find("nano"))
+    assert shared(found, row.heads(*size)[0]) > 0.6
+
+
+def test_two_heads_are_found_from_left_to_right() -> None:
+    pair = Pair(far(0, 1), far(3, 1))
+    left, right = heads.find(pair.draw(176, 112, random.Random(0)), registry.find("nano"))
+    assert left[0] < right[0]
+    assert [shared(a, b) > 0.6 for a, b in zip((left, right), pair.heads(176, 112), strict=True)]
+
+
+def test_without_a_head_there_is_nothing_to_draw(redraw: Redraw) -> None:
+    picture = Image.linear_gradient("L").convert("RGB")
+    assert heads.find(picture, registry.find("nano")) == []
+    assert faces.inpaint_faces(picture, redraw, [], seed=0) is picture
+
+
+def test_where_no_package_finds_faces_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photographs, "available", lambda: False)
+    with pytest.raises(InputError, match="dlib"):
+        heads.check(registry.find("flux-dev"))
+    heads.check(registry.find("nano"))
+
+
+def test_a_head_is_drawn_anew_and_all_else_stays(redraw: Redraw) -> None:
+    row = far(0, 0.5)
+    picture = row.draw(256, 192, random.Random(0))
+    box = row.heads(256, 192)[0]
+    after = faces.inpaint_faces(picture, redraw, [box], seed=1)
+    changed = (np.asarray(after) != np.asarray(picture)).any(2)
+    left, top, right, bottom = map(round, box)
+    assert changed[top:bottom, left:right].mean() > 0.9
+    place = faces.square(box, picture.size)
+    changed[place[1] : place[3], place[0] : place[2]] = False
+    assert not changed.any()
+    again = faces.inpaint_faces(picture, redraw, [box], seed=1)
+    assert np.array_equal(np.asarray(again), np.asarray(after))
+
+
+@pytest.mark.parametrize(
+    "box", [(-5.0, -8.0, 40.0, 50.0), (200.0, 150.0, 256.0, 192.0), (100.0, 0.0, 140.0, 60.0)]
+)
+def test_a_square_around_a_head_lies_in_the_picture(box: heads.Box) -> None:
+    left, top, right, bottom = faces.square(box, (256, 192))
+    assert 0 <= left < right <= 256
+    assert 0 <= top < bottom <= 192
+    assert right - left == bottom - top
+
+
+def test_a_head_that_fills_the_picture_was_drawn_large_enough() -> None:
+    small, large, wide = (10, 10, 50, 60), (10, 10, 110, 118), (20, 5, 60, 50)
+    assert faces.small([large, small], (128, 128)) == [small]
+    assert faces.small([wide], (240, 64)) == [wide]  # though it is as high as the picture
+
+
+def test_colours_around_the_head_are_kept(redraw: Redraw) -> None:
+    """A base that draws all of it lighter: the blend does not show."""
+    before = Image.new("RGB", (64, 64), (90, 100, 110))
+    lighter = Image.new("RGB", (64, 64), (110, 120, 130))
+    mask = faces._soft((20, 20, 44, 44), (0, 0, 64, 64))
+    assert faces._coloured_as(before, lighter, mask).getpixel((32, 32)) == (90, 100, 110)
