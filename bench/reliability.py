@@ -26,6 +26,7 @@ from tests.support.survival import PRICES, survive
 Row = list[Any]
 KILLS = ["kills, seed", "tunes and prompts finished", "callbacks, each once", "answers of a client that is refused and deletes", "files that rows name / that are there", "without the other"]  # fmt: skip
 LORA_FILES = ["files", "read", "refused with their reason", "another verdict, or a traceback"]
+IDLE = {"request_mb": "4", "theme_composer": "true"}
 FUZZ = ["requests", "answered", "by status", "5xx"]
 
 
@@ -53,7 +54,7 @@ def kills(count: int, seed: int) -> Row:
 def fuzzed(examples: int, seed: int) -> Row:
     with (
         tempfile.TemporaryDirectory() as folder,
-        Server(Path(folder) / "data", flags=["--no-worker"], request_mb="4") as server,
+        Server(Path(folder) / "data", flags=["--no-worker"], **IDLE) as server,
     ):
         found = fuzz(server, examples, seed)
     answers = ", ".join(f"{status}: {count}" for status, count in sorted(found.items()))

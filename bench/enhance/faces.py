@@ -24,7 +24,7 @@ from fluxbooth.lora.inference import AdapterCache, apply_loras
 from fluxbooth.models import loader
 from pretrain.subjects import subject
 
-FAR = (240, 64)  # pixels: the head is forty high
+FAR = (208, 80)  # pixels: the head is fifty high
 LARGER = 3
 
 

@@ -149,7 +149,7 @@ def sheet(photographs: Path, work: Path, count: int = 20) -> None:
     rng, key = random.SystemRandom(), []
     for i, part in enumerate(parts(photographs, count)):
         both = {
-            upscaling.PHOTO: upscaling.upscale(part, 2).image,
+            upscaling.BEST: upscaling.upscale(part, 2).image,
             upscaling.LANCZOS: part.resize(
                 (2 * part.width, 2 * part.height), Image.Resampling.LANCZOS
             ),
@@ -175,7 +175,7 @@ def verdicts(work: Path, said: Sequence[str]) -> dict[str, Any]:
         "neither" if letter == "=" else order["AB".index(letter)]
         for letter, order in zip(said, key, strict=True)
     ]
-    return {name: chosen.count(name) for name in (upscaling.PHOTO, upscaling.LANCZOS, "neither")}
+    return {name: chosen.count(name) for name in (upscaling.BEST, upscaling.LANCZOS, "neither")}
 
 
 def main() -> None:

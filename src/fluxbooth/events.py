@@ -103,6 +103,7 @@ class PlainFile(TypedDict):
     width: int
     height: int
     recipe: Json
+    explicit: NotRequired[float]  # how much it looks so, from 0 to 1, if anybody asked
 
 
 class PictureDone(TypedDict, Generic[T]):

@@ -317,3 +317,6 @@ def test_the_query_is_read_as_forms_are(home: InProcessServer) -> None:
         for word in ("True", "False")
     )
     assert (kept, expiring) == (None, home.settings.expiry_days)
+    refused = home.http.get("/estimates/tune?photos=4&steps=few&branch=sdxl2&preset=")
+    assert refused.status_code == 422
+    assert set(refused.json()) - {"base", "error", "message"} == {"steps", "branch"}

@@ -67,6 +67,17 @@ def test_auto_extend_keeps_a_tune(installation: Installation, by: str) -> None:
     ) == ["0.jpg"]
 
 
+def test_a_tune_that_trains_nothing_goes_as_the_others_do(installation: Installation) -> None:
+    account = installation.account()
+    kept, expiring = (
+        installation.tune(account, "a face", model_type="faceid", auto_extend=auto_extend)
+        for auto_extend in (True, False)
+    )
+    assert installation.row(Tune, kept).expires_at is None
+    row = installation.row(Tune, expiring)
+    assert row.expires_at - row.trained_at == 30 * DAY
+
+
 @pytest.mark.parametrize("with_prompts", [False, True])
 def test_deleting_a_tune_takes_finished_pictures_only_if_asked_to(
     installation: Installation, with_prompts: bool

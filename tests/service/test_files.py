@@ -32,6 +32,7 @@ from fluxbooth.service.db.tables import Account, Photo, Tune, now
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
+from fluxbooth.service.safety import Judge
 from fluxbooth.service.tunes import photo_drafts, train_more, tunes
 from tests.service.test_tenants import signed_in
 from tests.support.in_process_server import InProcessServer, in_process_server
@@ -92,7 +93,7 @@ def test_an_id_that_was_rolled_back_was_seen_by_nobody(
         given = session.connection().exec_driver_sql(
             "SELECT name, seq + 1 FROM sqlite_sequence WHERE name IN ('tunes', 'prompts')"
         )
-        coming = {"prompts": 1} | dict(given.tuples())
+        coming = {"prompts": 1} | dict(map(tuple, given))
 
     def refuse(session: Session) -> None:
         raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"))
@@ -332,7 +333,7 @@ def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: InProcessServ
     client.delete(f"/tunes/{tune}").raise_for_status()
     arrived = dear.results.store.incoming / "arrived"
     arrived.write_bytes(PHOTO)
-    dear.results.photo_fetched(tune, photo, arrived)
+    dear.results.photo_fetched(tune, photo, arrived, Judge(dear.settings))
     arrived.unlink()  # it is still its fetcher's, who removes it
     dear.results.tidy(Tune, tune)
     assert left(dear) == NOTHING

@@ -56,7 +56,10 @@ def test_objects_are_as_the_document_says(installation: Installation) -> None:
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that takes everything and does nothing of it."""
     with Server(
-        tmp_path_factory.mktemp("idle") / "data", flags=["--no-worker"], request_mb="4"
+        tmp_path_factory.mktemp("idle") / "data",
+        flags=["--no-worker"],
+        request_mb="4",
+        theme_composer="true",
     ) as server:
         yield server
 

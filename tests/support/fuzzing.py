@@ -12,13 +12,43 @@ from tests.support.server import Json, Server
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
+# half the paths name rows that are there; what is deleted is no other's
+KNOWN = """
+[dictionaries]
+rows.values = [{kept}]
+doomed.values = [{doomed}]
+packs.values = ["corporate", "pets"]
+
+[parameters]
+"path.number" = {{ dictionary = "rows", probability = 0.5 }}
+"path.name" = {{ dictionary = "packs", probability = 0.5 }}
+"body.tune_ids[*]" = {{ dictionary = "rows", probability = 0.5 }}
+
+[[operations]]
+include-method = "DELETE"
+parameters = {{ "path.number" = {{ dictionary = "doomed", probability = 0.5 }} }}
+"""
+
+
+def known(server: Server) -> str:
+    """Makes a few tunes and prompts; the fuzzer's configuration that names them."""
+    tunes = [server.new_tune(title, photos=1)["id"] for title in ("kept", "doomed")]
+    prompts = [server.http.post("/prompts", json={"text": text}).json()["id"] for text in "ab"]
+    kept, doomed = (", ".join(map(str, pair)) for pair in zip(tunes, prompts, strict=True))
+    return KNOWN.format(kept=kept, doomed=doomed)
+
+
 def fuzz(server: Server, examples: int, seed: int = 20261124) -> Counter[int]:
     """Runs schemathesis with requests that the document allows and such that it does not, so many
     of each route at most; how many answers there were of each status."""
+    configuration = server.data.with_name("fuzzer.toml")
+    configuration.write_text(known(server))
     command = [
         sys.executable,
         "-m",
         "schemathesis.cli",
+        "--config-file",
+        str(configuration),
         "run",
         f"{server.http.base_url}/openapi.json",
         "--phases",

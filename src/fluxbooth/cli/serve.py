@@ -12,7 +12,7 @@ from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
 from fluxbooth.models.flux1 import bases as flux1_bases
-from fluxbooth.service import opening
+from fluxbooth.service import opening, safety
 from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.types import Json
@@ -35,6 +35,7 @@ def serve(options: argparse.Namespace) -> Json:
         host=options.host, port=options.port, data=options.data, base=options.base
     )
     _check_bases(settings)
+    safety.check(settings)
     with opening.faults_said(settings):
         database = opening.opened(settings)
         opening.check(settings)

@@ -164,6 +164,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     PNG where some of it is transparent; each event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
+    With `look`, each picture is looked at for how explicit it is.
     """
     from fluxbooth.generation.generate import PLAIN, generate
     from fluxbooth.lora.inference import AdapterCache
@@ -181,18 +182,29 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
-            for path in request.get("soon", ()) if family else ():
+            for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
-                    cache.expect(path, family)
-        tell(events.to_json(event, lambda pictures: [written(p, rows, out) for p in pictures]))
+                    if family is not None:
+                        cache.expect(path, family)
+        tell(
+            events.to_json(
+                event,
+                lambda pictures: [
+                    written(p, rows, out, request.get("look", False)) for p in pictures
+                ],
+            )
+        )
 
     generate([request["text"]], spec, report, family=family, cache=cache)
     return {"pictures": rows}
 
 
-def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
+def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
+    import numpy as np
+
     from fluxbooth import picture_files
+    from fluxbooth.photos import explicit
 
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
@@ -207,6 +219,8 @@ def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
             "recipe": picture.metadata,
         }
     )
+    if look:
+        rows[-1]["explicit"] = explicit.score(np.asarray(picture.image.convert("RGB")))
     return rows[-1]
 
 

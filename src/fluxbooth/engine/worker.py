@@ -35,7 +35,7 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full
 from fluxbooth.process_lifetime import PARENT, die_with_parent
-from fluxbooth.service import clock, expiry, fetching, opening
+from fluxbooth.service import clock, expiry, fetching, opening, safety
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
@@ -304,6 +304,7 @@ def main() -> None:
         liveness.tell(lambda: os.write(1, b"."))
     try:
         with opening.faults_said(settings):
+            safety.check(settings)
             held = lock(settings.data)
             engine = Engine(settings)
     except FluxboothError as error:
@@ -313,8 +314,12 @@ def main() -> None:
     _configure_jobs(settings)
     sweep(engine.results)
     stop = threading.Event()
+
+    def leave(*_: object) -> None:
+        stop.set()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
+        signal.signal(name, leave)
     DBOS.launch()
     _register_queues(len(engine.devices.all))
     (settings.data / "engine.pid").write_text(str(os.getpid()))

@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fluxbooth.errors import InputError
+from fluxbooth.photos import inspection
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
 from fluxbooth.service.prompts import expansion, input_images
+from fluxbooth.service.safety import REFUSED, Judge
 from fluxbooth.service.transitions import Transitions
 
 WITHIN = 300.0  # seconds for all pictures of a job together
@@ -22,16 +25,17 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
     """The photos of a tune, one after another, as long as somebody waits for it.
 
     Raises FetchError naming the address that does not give one within the rules and the seconds;
-    ServiceError where the account has no room for it.
+    InputError for a photo that is not taken; ServiceError where the account has no room for it.
     """
-    get = _before(time.monotonic() + within, within, rules)
+    get, judge = _before(time.monotonic() + within, within, rules), Judge(results.settings)
     for photo, url in results.photos_to_fetch(number):
         if not results.tune_wanted(number):
             return
         there = results.store.incoming / f"tune-{number}-{photo}"
         try:
             get(url, there)
-            results.photo_fetched(number, photo, there)
+            _look(there, judge, url)
+            results.photo_fetched(number, photo, there, judge)
         finally:
             there.unlink(missing_ok=True)
 
@@ -44,11 +48,12 @@ def input_pictures(
     Raises as `photos`, and InputError for what is no picture, and where Claude has no answer.
     """
     if prompt := results.prompt_to_fetch_for(number):
+        judge = Judge(results.settings)
         made = input_images.fetch_missing(
-            prompt, results.store, _before(time.monotonic() + within, within, rules)
+            prompt, results.store, _before(time.monotonic() + within, within, rules), judge
         )
         try:
-            results.inputs_fetched(number, made)
+            results.inputs_fetched(number, made, judge)
         finally:
             for path in made.values():
                 path.unlink(missing_ok=True)
@@ -57,6 +62,14 @@ def input_pictures(
         text, triggers = told
         longer = expansion.expanded(results.settings, text, triggers) if text else ""
         results.text_expanded(number, longer)
+
+
+def _look(photo: Path, judge: Judge, url: str) -> None:
+    """Raises InputError for a photo that is not taken. Whether it can be read, training says."""
+    if judge.settings.safety != "off":
+        (reason,), _ = inspection.look([photo], 1.0, judge)
+        if reason == REFUSED:
+            raise InputError(f"The photo at {url} {reason}")
 
 
 def _before(deadline: float, within: float, rules: FetchRules) -> Callable[[str, Path], Fetched]:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Step
 from fluxbooth.prompts.language import trigger_words
-from fluxbooth.service import expiry, reasons
+from fluxbooth.service import expiry, reasons, safety
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.db.database import Database
@@ -58,8 +58,8 @@ class Transitions:
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
-    def photo_fetched(self, number: int, photo_id: int, file: Path) -> None:
-        """Keeps a photo that arrived, if its tune is still wanted.
+    def photo_fetched(self, number: int, photo_id: int, file: Path, judge: safety.Judge) -> None:
+        """Keeps a photo that arrived and was looked at, if its tune is still wanted.
 
         Raises ServiceError where its account has no room for it.
         """
@@ -70,6 +70,7 @@ class Transitions:
                     session, self.settings, session.get_one(Account, tune.account_id), size
                 )
                 photo.key, photo.bytes = key, size
+                judge.tell(tune)
                 session.flush()
                 self.store.take(file, key)
 
@@ -170,7 +171,7 @@ class Transitions:
             prompt = _open_prompt(session, number)
             return prompt if prompt and input_images.missing(prompt) else None
 
-    def inputs_fetched(self, number: int, files: dict[str, Path]) -> None:
+    def inputs_fetched(self, number: int, files: dict[str, Path], judge: safety.Judge) -> None:
         """Keeps the pictures, by name, that a prompt starts from.
 
         Raises ServiceError where its account has no room for them.
@@ -189,6 +190,7 @@ class Transitions:
                     input_images.FILES: {**prompt.fields.get(input_images.FILES, {}), **kept},
                 }
                 prompt.input_bytes += size
+                judge.tell(prompt)
                 session.flush()
                 for name, path in files.items():
                     self.store.take(path, kept[name])
@@ -250,6 +252,7 @@ class Transitions:
                 "spec": spec,
                 "out": str(out),
                 "soon": soon,
+                "look": self.settings.safety != "off",
             }
 
     def publish_prompt(self, number: int, result: Json) -> None:
@@ -259,12 +262,15 @@ class Transitions:
                 return
             self._add_pictures(prompt, result["pictures"])
             prompt.trained_at = now()
-            back = prices.undone(
-                self.settings.prices, prompt.spec, [image.recipe for image in prompt.images]
-            )
-            back = min(back, prompt.cost_mc)
-            prompt.cost_mc -= back
-            ledger.capture(session, prompt.job, back)
+            back = safety.kept_back(prompt, len(result["pictures"]))
+            recipes = [image.recipe for image in prompt.images]
+            back += prices.undone(self.settings.prices, prompt.spec, recipes)
+            if prompt.user_error:
+                ledger.refund(session, prompt.job)
+            else:
+                back = min(back, prompt.cost_mc)
+                prompt.cost_mc -= back
+                ledger.capture(session, prompt.job, back)
             session.flush()
             self.jobs.callback(session, prompt=prompt)
 
@@ -286,7 +292,7 @@ class Transitions:
         for picture in pictures:
             source = Path(picture["path"])
             key = f"{prompt.folder}/{source.name}"
-            if key in known:
+            if key in known or not safety.published(self.settings, prompt, picture.get("explicit")):
                 continue
             if source.exists():
                 self.store.take(source, key)

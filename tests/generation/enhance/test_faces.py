@@ -83,7 +83,9 @@ def test_a_square_around_a_head_lies_in_the_picture(box: heads.Box) -> None:
 
 
 def test_a_head_that_fills_the_picture_was_drawn_large_enough() -> None:
-    assert faces.small([(10, 10, 110, 118), (10, 10, 50, 60)], (128, 128)) == [(10, 10, 50, 60)]
+    small, large, wide = (10, 10, 50, 60), (10, 10, 110, 118), (20, 5, 60, 50)
+    assert faces.small([large, small], (128, 128)) == [small]
+    assert faces.small([wide], (240, 64)) == [wide]  # though it is as high as the picture
 
 
 def test_colours_around_the_head_are_kept(redraw: Redraw) -> None:

@@ -21,8 +21,9 @@ INPAINT_STRENGTH = 0.65
 CORRECT_STRENGTH = 0.35
 AROUND = 1.65  # side of the square that is drawn, in heights of the head: shoulders are in it
 MIDDLE = 0.42  # where the head's middle is in it, from above
-# a head whose square takes more than that of the picture's shorter side was drawn large enough
-LARGE = 0.85
+# a head whose square takes more than that of the picture's area was drawn with nearly as many
+# pixels as it would be anew
+LARGE = 0.7
 # what is drawn covers the head's box and fades out to so many times its size
 SOFT = 1.35
 Enlarge = Callable[[Image.Image, tuple[int, int]], Image.Image]  # to width x height in pixels
@@ -30,7 +31,7 @@ Enlarge = Callable[[Image.Image, tuple[int, int]], Image.Image]  # to width x he
 
 def small(boxes: Sequence[Box], size: tuple[int, int]) -> list[Box]:
     """Those of the heads in a picture of width x height that gain by being drawn anew."""
-    return [box for box in boxes if AROUND * (box[3] - box[1]) <= LARGE * min(size)]
+    return [box for box in boxes if _side(box) ** 2 <= LARGE * size[0] * size[1]]
 
 
 def inpaint_faces(
@@ -101,10 +102,14 @@ def draw_head(
 def square(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of what is drawn around a head, inside the picture."""
     left, top, right, bottom = box
-    side = min(round(AROUND * max(bottom - top, right - left)), *size)
+    side = min(round(_side(box)), *size)
     x, y = (left + right - side) / 2, (top + bottom) / 2 - MIDDLE * side
     x, y = (round(max(0, min(at, most - side))) for at, most in zip((x, y), size, strict=True))
     return x, y, x + side, y + side
+
+
+def _side(box: Box) -> float:
+    return AROUND * max(box[3] - box[1], box[2] - box[0])
 
 
 def _soft(box: Box, place: tuple[int, int, int, int]) -> Image.Image:

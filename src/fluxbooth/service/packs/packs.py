@@ -165,8 +165,6 @@ def _training(
     faults, chosen = Faults(run.wrong), list[Template]()
     with faults.gathered():
         tunes.check(context, form, uploads)
-    with faults.gathered():
-        prompts.check_attributes(context.settings, _changes(run))
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
             chosen = _chosen(
@@ -188,7 +186,6 @@ def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDraw
         (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
         for tune in mine
     ]
-    prompts.check_attributes(context.settings, _changes(run))
     order, made = _draw(context, pack, run, work)
     shown: response_models.Order = {
         "id": order.id,
@@ -239,7 +236,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> response_models.P
         for name, of in by_class.items()
     }
     pictures = _pictures(session, pack, settings)
-    own_cover = pack.cover is not None and pack.cover.startswith("/")
+    cover = pack.cover
     return {
         "id": pack.id,
         "base_tune_id": pack.base_tune_id,
@@ -256,7 +253,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> response_models.P
         "preset": pack.preset,
         "public_at": responses.time(pack.public_at),
         "unlisted_at": responses.time(pack.unlisted_at),
-        "cover_url": f"{settings.url}{pack.cover}" if own_cover else pack.cover,
+        "cover_url": settings.url + cover if cover and cover.startswith("/") else cover,
         "logo": None,
         "main_class_name": next(iter(by_class), None),
         "cost_mc_hash": totals,
@@ -309,17 +306,10 @@ def _chosen(
 
 
 def _cost(settings: Settings, pack: Pack, template: Template) -> int:
-    form = PromptForm.lenient(
+    form = PromptForm.read(
         {"num_images": template.num_images, **template.fields, "text": template.text}
     )
     return prompts.cost(settings, form, pack.base_tune_id)
-
-
-def _changes(run: PackRun) -> Json:
-    """What a run gives to all its prompts."""
-    return {
-        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
-    }
 
 
 def _draw(
@@ -330,7 +320,9 @@ def _draw(
 ) -> tuple[Order, list[Prompt]]:
     session = context.session
     callbacks.check_address(context.settings, run.prompts_callback, "prompts_callback")
-    changes, faults = _changes(run), Faults()
+    changes = {
+        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
+    }
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
@@ -345,10 +337,7 @@ def _draw(
                 "text": text,
                 "lora_scale": weight,
             }
-            with faults.gathered(f"prompt_ids[{template.id}]"):
-                prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
-            if faults:
-                continue
+            prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
             # else it is a repeated prompt of an account that wants those answered by the first
             if prompt.order_id is None:
                 prompt.base_pack_id = pack.id
@@ -356,7 +345,6 @@ def _draw(
                 prompt.order_id = order.id
                 order.callback = run.prompts_callback
             made.append(prompt)
-    faults.tell()
     session.flush()
     return order, made
 
@@ -365,8 +353,7 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
     """A template's text for another tune, without the tag of its own, and the strength that the
     tag had."""
     own = re.compile(
-        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([0-9]+\.?[0-9]*|\.[0-9]+)>",
-        re.IGNORECASE,
+        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([\d.]+)>", re.IGNORECASE
     )
     tag = own.search(template.text)
     text = " ".join(own.sub(" ", template.text).split())

@@ -84,6 +84,8 @@ def create(
     if form.base_pack_id is not None:
         templates.belongs(session, account, prompt, form.base_pack_id)
     start.keep(session, prompt, context.store)
+    if start.judge:
+        start.judge.tell(prompt)
     ledger.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, context.jobs, prompt)
     return prompt

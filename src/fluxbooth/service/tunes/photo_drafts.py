@@ -23,10 +23,12 @@ from sqlalchemy import select
 from fluxbooth.errors import InputError
 from fluxbooth.models import registry
 from fluxbooth.photos import inspection
+from fluxbooth.photos.folders import shown
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Idempotency
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import Store
+from fluxbooth.service.safety import Judge
 from fluxbooth.types import Json
 
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -46,6 +48,7 @@ class DraftPhoto:
     path: Path
     small: Path
     caption: str = ""
+    flagged: bool = False  # it looks explicit, and was taken all the same
 
 
 @dataclass(frozen=True)
@@ -144,10 +147,10 @@ class Draft:
             raise NotFound
         return self._photo(path)
 
-    def add(self, upload: Path, filename: str, base: str) -> DraftPhoto:
+    def add(self, upload: Path, filename: str, base: str, judge: Judge) -> DraftPhoto:
         """Looks at a picture, in a process of its own, and keeps it.
 
-        Raises InputError if it cannot be read or is one too many.
+        Raises InputError if it cannot be read, is not taken or is one too many.
         """
         known = [int(path.stem) for path in self.folder.glob("*.json")]
         if len(known) >= MOST:
@@ -156,6 +159,8 @@ class Draft:
             seen = inspection.read([upload], max_pixels=SMALL * SMALL * 2)[0]
         except InputError as error:
             raise InputError(str(error).replace(upload.name, filename)) from None
+        if why := judge(seen.pixels):
+            raise InputError(f"{shown(filename)} {why}")
         report = inspection.inspect([seen], max(registry.find(base).resolutions) ** 2).photos[0]
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         number = max(known, default=0) + 1
@@ -165,7 +170,15 @@ class Draft:
         copy.thumbnail((SMALL, SMALL))
         copy.save(small, "WEBP", quality=85)
         photo = DraftPhoto(
-            number, filename, seen.width, seen.height, report.crop, report.advice, path, small
+            number,
+            filename,
+            seen.width,
+            seen.height,
+            report.crop,
+            report.advice,
+            path,
+            small,
+            flagged=judge.flagged,
         )
         self._keep(photo)
         return photo

@@ -76,6 +76,9 @@ def _row(context: Context, old: Tune, form: MoreForm) -> Tune:
         callback=form.callback,
         face_crop=old.face_crop,
         continues=old.id,
+        consent=old.consent,
+        consented_at=old.consented_at,
+        flagged=old.flagged,
         auto_extend=form.auto_extend or context.account.auto_extend,
         eta=tunes.eta(old.branch),
     )

@@ -60,7 +60,7 @@ def create(
     if lora_file is not None:
         key = f"{tune.folder}/lora.safetensors"
         store.put(lora_file.path, key)
-        tune.imported, tune.lora, tune.lora_bytes = True, key, store.size(key)
+        tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
     if tune.model_type == "faceid" or tune.imported:
         _ready(context, tune)
     else:
@@ -98,8 +98,7 @@ def _row(context: Context, form: TuneForm, photos: int) -> Tune:
 
 def _ready(context: Context, tune: Tune) -> None:
     """There is nothing to train."""
-    moment = now()
-    tune.started_training_at = tune.trained_at = moment
+    tune.started_training_at = tune.trained_at = moment = now()
     tune.expires_at = expiry.expires_at(context.settings, moment, auto_extend=tune.auto_extend)
     context.jobs.callback(context.session, tune=tune)
 

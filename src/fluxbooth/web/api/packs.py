@@ -12,6 +12,7 @@ from fluxbooth.service.contract import queries, response_models, responses
 from fluxbooth.service.contract.forms import BLANK, PackForm, TuneForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.packs import packs
+from fluxbooth.service.safety import Judge
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using, the_account
 
@@ -88,10 +89,11 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
         uploads,
     ):
         on_tunes = values.get("tune_ids") not in (*BLANK, [])
+        judge = Judge(services.settings)
 
         async def look() -> None:
             if not on_tunes:
-                await picture_checks.photos(services, account, uploads, fits)
+                await picture_checks.photos(services, account, uploads, fits, judge)
 
         def fits(session: Session, owner: Account) -> None:
             packs.check_training(
@@ -113,6 +115,7 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
                 values,
                 uploads,
             )
+            judge.tell(tune)
             return responses.tune(tune, services.settings, services.sign)
 
         return await idempotency.answer_once(request, services, account, values, work, look)

@@ -15,6 +15,7 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.files import reserve
 from fluxbooth.service.prompts import prompts
+from fluxbooth.service.safety import Judge
 from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.web.http import idempotency, picture_checks, requests, training_progress
 from fluxbooth.web.http.auth import Owner, Using
@@ -40,7 +41,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         lora_file = values.pop("lora_file", None) or None
         if not isinstance(lora_file, Upload | None):
             raise Invalid({"lora_file": ["must be a file"]})
-        form = TuneForm.lenient(values)
+        form, judge = TuneForm.lenient(values), Judge(services.settings)
 
         async def look() -> None:
             await picture_checks.photos(
@@ -50,6 +51,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 lambda s, owner: tunes.check(
                     Context.of(services, s, owner), form, uploads, lora_file
                 ),
+                judge,
             )
             if lora_file:
                 await asyncio.to_thread(checks.check_lora, services.settings, form, lora_file)
@@ -61,6 +63,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 uploads,
                 lora_file,
             )
+            judge.tell(tune)
             shown = responses.tune(tune, services.settings, services.sign)
             if form.prompts_attributes:
                 made = prompts.listed(

@@ -105,7 +105,7 @@ async def run_idempotent(
 
 def _kept(session: Session, account: Account, key: str | None, digest: str) -> Answer | None:
     """The answer that the key has already. Raises ServiceError if it was of another request."""
-    if key is None:
+    if not key:
         return None
     row = session.scalar(
         select(Idempotency).where(Idempotency.account_id == account.id, Idempotency.key == key)

@@ -9,6 +9,7 @@ from typing import Any
 from fluxbooth.prompts import options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service import safety
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
@@ -132,6 +133,7 @@ def prompt(row: Prompt) -> Json:
         "words": words(row),
         "state": state,
         "reason": row.user_error,
+        "notes": [one["message"] for one in row.advice if one["code"] == safety.NOTE],
         "liked": row.liked,
         "count": row.num_images,
         "ratio": row.spec.get("aspect_ratio") or "1:1",
