@@ -34,7 +34,7 @@ FLAGS = (
     "restore_mask", "fill", "hires_denoising_strength", "face_inpaint_denoising", "only_upscale",
     "tiled_upscale", "tiled_upscale_v2", "upscale_v4", "upscale_factor", "hires_cfg_scale",
     "resemblance", "remove_background", "control_guidance_start", "control_guidance_end",
-    "controlnet_txt2img", "multi", "use_regional", "regional_base", "input_faceid",
+    "controlnet_txt2img", "multi", "use_regional", "regional", "regional_base_ratio", "input_faceid",
     "faceid_portrait", "fix_bindi", "vton_cfg_scale", "vton_hires", "video", "video_prompt",
 )  # fmt: skip
 # values that ask for something

@@ -177,6 +177,8 @@ _ROWS: tuple[Option, ...] = (
            ignored="say it with hires_denoising_strength: lower stays closer"),
     Option("mask_inc_brightness", "brightens the mask", "whole number", of_spec=False,
            ignored="widen the mask with mask_dilate instead"),
+    Option("regional", "how regions of several people are laid out", default=False, of_spec=False,
+           ignored="each person is drawn where the picture has them: use multi alone"),
     Option("fix_bindi", "takes marks off foreheads", default=False, of_spec=False,
            ignored="mask the forehead and say what is there instead"),
     Option("use_lpw", "weights of words", default=False, of_spec=False,
@@ -187,10 +189,11 @@ _ROWS: tuple[Option, ...] = (
            ignored="there is one version here"),
 )  # fmt: skip
 OPTIONS: dict[str, Option] = {row.name: row for row in _ROWS}
-# beside the table, a family of flags by what they begin with
-_FAMILIES = {"video": "video", "regional_": "multi", "vton_": "vton_hires", "audio_": "video"}
+# beside the table, a family of flags by what they begin with; a number may stand behind each
+_FAMILIES = {"video": "video", "regional_": "regional", "vton_": "vton_hires", "audio_": "video"}
 
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
 
@@ -224,6 +227,8 @@ def flags(text: str) -> list[Flag]:
         option, value, end = _named(match["name"]), match["value"], word.end()
         if option and value is None and option.takes == "switch":
             value = True
+            if after and option.name in _FAMILIES.values() and _NUMBER.fullmatch(after[0]):
+                end = after.end()
         elif option and value is None and after and not _FLAG.fullmatch(after[0]):
             value, end = after[0], after.end()
         unquoted = value.replace('"', "") if isinstance(value, str) else value
