@@ -28,7 +28,7 @@ from pretrain.people import random_shot
 from pretrain.renders import Pair, Portrait
 from pretrain.subjects import held_out_people
 
-SHAPE = (144, 112)  # pixels
+SHAPE = (176, 96)  # pixels
 LARGER = 2
 
 
