@@ -1,8 +1,7 @@
 """Faces that were too small to be drawn well, each drawn anew at the base's native size.
 
-`inpaint_faces` draws the head anew with the picture's text and LoRAs, so that a likeness comes back
-that a few pixels could not hold. `face_correct` does the same with a light hand: it mends what is
-broken in a face, and keeps whose it is.
+They are drawn with the picture's text and LoRAs. At `INPAINT_STRENGTH` a likeness comes back that a
+few pixels could not hold; `CORRECT_STRENGTH` mends what is broken in a face, and keeps whose it is.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from fluxbooth.generation.enhance.heads import Box
     from fluxbooth.generation.enhance.redraw import Redraw
 
-INPAINT_STRENGTH = 0.65
-CORRECT_STRENGTH = 0.35
+INPAINT_STRENGTH, CORRECT_STRENGTH = 0.65, 0.35
 AROUND = 1.65  # side of the square that is drawn, in heights of the head: shoulders are in it
 MIDDLE = 0.42  # where the head's middle is in it, from above
 # a head whose square takes more than that of the picture's area was drawn with nearly as many
@@ -66,13 +64,6 @@ def inpaint_faces(
             enlarge=enlarge,
         )
     return image
-
-
-def face_correct(
-    image: Image.Image, redraw: Redraw, boxes: Sequence[Box], *, seed: int
-) -> Image.Image:
-    """Likewise, with a strength that keeps what is there."""
-    return inpaint_faces(image, redraw, boxes, seed=seed, strength=CORRECT_STRENGTH)
 
 
 def draw_head(
