@@ -5,16 +5,18 @@ Each attack runs against a server of its own. While it does, /health is asked fi
 and at its end the highest resident memory of the API's process is read. Prints one line of JSON for
 each.
 
-refusals    eight clients send tunes of four photos whose nested prompt is refused, again and again
-anonymous   three bodies of 14.5 MB, nearly all values, to the form that signs in, without a session
-keyed       such a body with a key to /tunes, one to /prompts, and eight prompts with a text of 14.5
-MB where base64 belongs pictures    two requests of four progressive JPEGs with 6,000 scans each;
-another account uploads a photo meanwhile pngs        as pictures, with PNGs of a million empty
-chunks
+- refusals: eight clients send tunes of four photos whose nested prompt is refused, again and again.
+- anonymous: three bodies of 14.5 MB, nearly all values, to the form that signs in, with no session.
+- keyed: such a body with a key to /tunes, one to /prompts, and eight prompts with a text of 14.5 MB
+  where base64 belongs.
+- pictures: two requests of four progressive JPEGs with 6,000 scans each; another account uploads
+  photos meanwhile.
+- pngs: as pictures, with PNGs of a million empty chunks.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import subprocess
@@ -27,7 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
 
+from bench import tables
+from bench.machine import described
 from bench.service import memory_mb
 from tests.support.hostile import many_values, slow_jpeg, slow_png
 from tests.support.server import Server, pictures
@@ -186,8 +191,32 @@ ATTACKS: dict[str, Callable[[Server], Json]] = {
 }  # fmt: skip
 
 
+def table(rows: Sequence[Json]) -> Json:
+    """As `bench.tables` shows it: what everybody else saw of each attack."""
+    figures = ("/health p50 ms", "/health p99 ms", "/health max ms", "API peak MB")
+    return {
+        "machine": described(torch.get_num_threads()),
+        "by": "python -m bench.attacks --save",
+        "columns": ["attack", *figures, "upload of another, alone and meanwhile (s)", "answers"],
+        "rows": [
+            [
+                row["attack"],
+                *(row[figure] for figure in figures),
+                f"{row['alone s']}; {max(row['meanwhile s'])}" if "alone s" in row else None,
+                ", ".join(f"{count} x {status}" for status, count in row["answers"].items()),
+            ]
+            for row in rows
+        ],
+    }
+
+
 def main() -> None:
-    for name in sys.argv[1:] or ATTACKS:
+    parser = argparse.ArgumentParser(prog="python -m bench.attacks")
+    parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
+    parser.add_argument("--save", action="store_true", help="keep all in bench/results")
+    options = parser.parse_args()
+    rows = []
+    for name in options.attacks or ATTACKS:
         with (
             tempfile.TemporaryDirectory() as folder,
             Server(Path(folder) / "data", flags=["--no-worker"]) as server,
@@ -196,7 +225,10 @@ def main() -> None:
             idle = memory_mb(server.process.pid)
             with watched(server) as found:
                 shown = ATTACKS[name](server)
-            print(json.dumps({"attack": name, "idle MB": idle, **found, **shown}), flush=True)
+            rows.append({"attack": name, "idle MB": idle, **found, **shown})
+            print(json.dumps(rows[-1]), flush=True)
+    if options.save:
+        tables.save("attacks", {"neighbours": table(rows)})
 
 
 if __name__ == "__main__":

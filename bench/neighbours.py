@@ -2,10 +2,10 @@
 bench.neighbours --json FILE`.
 
 Each way of sharing the cores is a process of its own that has nano in memory. In every round each
-draws a picture and trains ten steps, by turns and in changing order, beside no, one and two
+draws a picture and trains thirty steps, by turns and in changing order, beside no, one and two
 processes that do nothing but compute. A line of JSON for each measurement and one for each summary:
 seconds of the clock and of the processor, and how many times as long as the way of before
-(`before`) takes undisturbed. What else the machine does is in `load`: figures are of an idle
+takes undisturbed. What else the machine does is in `load`: figures are of an idle
 machine only where the first of them is near 0. Three rounds take under five minutes there.
 """
 
@@ -26,24 +26,29 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
+import torch
+
+from bench import tables
+from bench.machine import described
+
 Json = dict[str, Any]
 NEIGHBOURS = (0, 1, 2)
-WORK = ("picture", "10 training steps")
+WORK = ("picture", "30 training steps")
 ALL = {"OMP_NUM_THREADS": str(os.cpu_count())}
-# variables of each way; "ours" is what the package does when nobody says anything, "before" what
-# libgomp does by itself
+# variables of each way; "ours" is what the package does when nobody says anything, "all threads"
+# what torch does by itself
 WAYS: dict[str, dict[str, str]] = {
     "ours": {},
-    "before": {**ALL, "GOMP_SPINCOUNT": "300000"},
-    "5000 rounds": {**ALL, "GOMP_SPINCOUNT": "5000"},
-    "passive": {**ALL, "OMP_WAIT_POLICY": "passive"},
+    "all threads": ALL,
+    "asleep": {**ALL, "OMP_WAIT_POLICY": "passive"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
 }
 
 
 def arm() -> None:
     """The process of one way: does what each line of standard input names, and tells how long
     it took."""
-    import fluxbooth  # before torch, as a program of ours does
+    import fluxbooth
     from fluxbooth import threads
     from fluxbooth.evaluation.demo import PHOTOS
     from fluxbooth.lora import training as lora_training
@@ -64,8 +69,9 @@ def arm() -> None:
         optimizer, number = make_optimizer(spec, parameters), iter(range(10**6))
 
         def steps() -> None:
-            with threads.one_thread():  # as `fluxbooth.train` does for a small base
-                for _ in range(10):
+            with threads.free_cores():  # as `fluxbooth.train` does
+                for _ in range(30):
+                    threads.look()
                     step = next(number)
                     step_loss(training, dataset.batch_at(step, spec), spec, step).backward()
                     optimizer.step()
@@ -188,13 +194,28 @@ def summary(rows: list[Json]) -> list[Json]:
                         "what": what,
                         "seconds": round(wall, 3),
                         "cpu seconds": round(median(way, what, busy, "cpu seconds"), 3),
-                        "of before undisturbed": round(
-                            wall / median("before", what, 0, "seconds"), 2
+                        "of all threads undisturbed": round(
+                            wall / median("all threads", what, 0, "seconds"), 2
                         ),
                         "of itself undisturbed": round(wall / median(way, what, 0, "seconds"), 2),
                     }
                 )
     return found
+
+
+def table(summed: list[Json]) -> Json:
+    """As `bench.tables` shows it: seconds of each way beside none, one and two."""
+    found = {(row["what"], row["way"], row["neighbours"]): row["seconds"] for row in summed}
+    return {
+        "machine": described(torch.get_num_threads()),
+        "by": "python -m bench.neighbours --save",
+        "columns": ["seconds of", "by", *(f"{busy} neighbours" for busy in NEIGHBOURS)],
+        "rows": [
+            [what, way, *(f"{found[what, way, busy]:.2f}" for busy in NEIGHBOURS)]
+            for what in WORK
+            for way in WAYS
+        ],
+    }
 
 
 def main() -> None:
@@ -207,6 +228,7 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="keep every measurement and the summary here"
     )
+    parser.add_argument("--save", action="store_true", help="keep the summary in bench/results")
     parser.add_argument("--arm", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
@@ -228,6 +250,8 @@ def main() -> None:
         show(row)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
+    if options.save:
+        tables.save("neighbours", {"shares": table(found["summary"])})
     return None
 
 

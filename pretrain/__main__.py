@@ -2,7 +2,7 @@
 STAGE` runs one stage.
 
 Stages: render, vae, encode, language, transformer, distill, critic, own-samples,
-self-distillation, reader, wide-reader, export. Everything but the exported weights stays in DIR,
+self-distillation, reader, wide-reader, labels, segmenter, export. Everything but the exported weights stays in DIR,
 which should lie outside the repository (about 5 GB), in ~/.cache/fluxbooth-things, to which npm
 brings the pictures of things (60 MB), and in ~/.cache/fluxbooth-anny, where the package anny keeps
 its body model (1.2 GB; extra `mesh`).
@@ -22,7 +22,8 @@ import torch
 
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation.likeness import Reader, load_reader
-from fluxbooth.models.flux1.bases import NANO
+from fluxbooth.generation.enhance.segmenter import Segmenter, load_segmenter
+from fluxbooth.models.flux1.bases import NANO, SEGMENTER
 from pretrain import (
     adversarial,
     data,
@@ -31,6 +32,7 @@ from pretrain import (
     language,
     own_samples,
     reader,
+    segmenter,
     self_distillation,
     transformer,
     vae,
@@ -63,6 +65,11 @@ class Work:
         made = self.folder / "vae"
         found = self.begin / "vae" if self.begin and not made.exists() else made
         return vae.AutoencoderKL.from_pretrained(found, torch_dtype=torch.float32).eval()
+
+    def labels(self, shards: list[data.Shard]) -> list[np.ndarray]:
+        return [
+            np.load(self.folder / "labels" / shard.path.name, mmap_mode="r") for shard in shards
+        ]
 
     def latents(self, shards: list[data.Shard]) -> list[np.ndarray]:
         return [np.load(self.folder / "latents" / shard.path.name) for shard in shards]
@@ -271,10 +278,33 @@ def read(
     print(export.reader_accuracy(saved, held_out.pictures, answers, work.vae()), file=sys.stderr)
 
 
+def label(work: Work, steps: int) -> None:
+    (shards, held_out), folder = work.shards(), work.folder / "labels"
+    for _ in show("labels", data.label_all([*shards, held_out], folder, workers=2)):
+        pass
+
+
+def train_segmenter(work: Work, steps: int) -> None:
+    shards, held_out = work.shards()
+    torch.manual_seed(0)
+    model = load_segmenter(SEGMENTER) if work.begin else Segmenter()
+    rows = segmenter.train(
+        model, shards, work.labels(shards), work.vae(), steps, work.checkpoint("segmenter")
+    )
+    for _ in show("segmenter", rows, steps):
+        pass
+    export.segmenter(model, work.folder / "segmenter")
+    saved = load_segmenter(work.folder / "segmenter" / "model.safetensors")
+    (labels,) = work.labels([held_out])
+    print(segmenter.overlap(saved, vae.to_model(held_out.pictures), labels), file=sys.stderr)
+
+
 def write(work: Work, steps: int) -> None:
     export.pipeline(work.nano("self-distillation"), work.vae(), NANO)
     if not work.begin or work.checkpoint("reader").exists():  # else the shipped one stays
-        export.copy_reader(work.folder / "reader", NANO / "reader")
+        export.copy(work.folder / "reader", NANO / "reader")
+    if not work.begin or work.checkpoint("segmenter").exists():
+        export.copy(work.folder / "segmenter", NANO / "segmenter")
 
 
 def show(stage: str, rows: Iterator[Row], steps: int | None = None) -> Iterator[Row]:
@@ -298,7 +328,8 @@ RUN = {
     "distill": (train_distill, 250), "critic": (train_critics, 3_900),
     "own-samples": (train_on_own_samples, 2_000),
     "self-distillation": (train_self_distillation, 2_500), "reader": (train_reader, 1_500),
-    "wide-reader": (train_wide_reader, 1_500), "export": (write, 0),
+    "wide-reader": (train_wide_reader, 1_500), "labels": (label, 0),
+    "segmenter": (train_segmenter, 2_000), "export": (write, 0),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pretrain import faces, things
+from pretrain.parts import parts
 from pretrain.renders import SHAPES, Row, from_json, to_json, training_row
 
 SHARD = 400
@@ -49,6 +50,20 @@ def render_all(folder: Path, count: int, workers: int) -> Iterator[tuple[int, in
         for _ in pool.imap_unordered(_render_shard, todo):
             done += 1
             yield done, len(shapes)
+
+
+def label_all(shards: list[Shard], folder: Path, workers: int) -> Iterator[tuple[int, int]]:
+    """Make what is missing of the parts of each picture, as `pretrain.parts` tells them, in files
+    named like the shards; yields (shards done, shards in all)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    todo = [shard for shard in shards if not (folder / shard.path.name).exists()]
+    done = len(shards) - len(todo)
+    yield done, len(shards)
+    jobs = [(shard.rows, shard.pictures.shape[1:3], folder / shard.path.name) for shard in todo]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for _ in pool.imap_unordered(_label_shard, jobs):
+            done += 1
+            yield done, len(shards)
 
 
 def load(folder: Path) -> list[Shard]:
@@ -84,7 +99,17 @@ def _render_shard(job: tuple[Path, int, tuple[int, int]]) -> None:
     pictures = np.stack([np.asarray(row.draw(width, height, rng)) for row in rows])
     path = _shard_path(folder, index, (width, height))
     path.with_suffix(".json").write_text(json.dumps([to_json(row) for row in rows]))
+    _save(path, pictures)
+
+
+def _label_shard(job: tuple[list[Row], tuple[int, int], Path]) -> None:
+    rows, (height, width), path = job
+    _save(path, np.stack([parts(row, width, height) for row in rows]))
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """A file that exists is whole."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
-        np.save(file, pictures)
-    temporary.rename(path)  # a shard that exists is whole
+        np.save(file, array)
+    temporary.rename(path)

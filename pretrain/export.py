@@ -13,6 +13,7 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeli
 from safetensors.torch import save_file
 
 from fluxbooth.evaluation.likeness import Reader
+from fluxbooth.generation.enhance.segmenter import Segmenter
 from pretrain import vae
 from pretrain.attributes import Answers
 from pretrain.transformer import Nano
@@ -50,7 +51,16 @@ def reader(model: Reader, folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors", {"attributes": json.dumps(model.attributes)})
 
 
-def copy_reader(source: Path, target: Path) -> None:
+def segmenter(model: Segmenter, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in model.state_dict().items()
+    }
+    save_file(tensors, folder / "model.safetensors")
+
+
+def copy(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy(source / "model.safetensors", target / "model.safetensors")
 

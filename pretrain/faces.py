@@ -104,18 +104,62 @@ def draw(
 ) -> None:
     """Paints head and shoulders onto the picture; `box`: the square that holds the head and
     what hair it has, in pixels."""
+    v, colours, _ = _modelled(person, shot)
+    _paint(v, mesh().triangles, colours, picture, box)
+
+
+def parts(
+    person: Person,
+    shot: Shot,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+) -> Image.Image:
+    """What `draw` shows of hair (in the red channel), skin (green) and clothes (blue): RGB, 255
+    where a pixel is covered by it."""
+    v, _, part = _modelled(person, shot)
+    picture = Image.new("RGB", size)
+    _paint(v, mesh().triangles, 255.0 * np.eye(3)[part], picture, box, lit=False)
+    return picture
+
+
+def _modelled(person: Person, shot: Shot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices n x 3 as `_paint` takes them, and of each triangle its colour (m x 3) and its part
+    (m: 0 hair, 1 skin, 2 clothes)."""
     body = mesh()
     v = _vertices(body, person, shot)
     left, right = (v[eye].mean(0) for eye in body.eyes)
     eyes, head = (left + right) / 2, v[body.head]
     top, bottom, back = head[:, 2].max(), head[:, 2].min(), head[:, 1].max()
     height = top - bottom
+    colours = _coloured(body, v, person, height)
+    dressed = ~body.head & (
+        v[:, 2] < bottom - (0.02 if shot.clothes == "turtleneck" else 0.16) * height
+    )
+    scalp = _scalp(
+        body, person, (v[:, 2] - eyes[2]) / (top - eyes[2]), (v[:, 1] - eyes[1]) / (back - eyes[1])
+    )
+    v = v + _normals(v, body.triangles) * (scalp * CLAY_HAIR[person.hair] * height)[:, None]
+    faces = colours[body.triangles].mean(1)
+    part = np.ones(len(faces), int)
+    part[dressed[body.triangles].sum(1) > 1] = 2
+    part[scalp[body.triangles].any(1)] = 0
+    faces[part == 2] = _rgb(CLOTHES_COLOURS[shot.clothes_colour])
+    faces[part == 0] = _rgb(HAIR_COLOURS[person.hair_colour])
+    nod = random.Random(f"nod {person.face} {shot.scale}").uniform(-0.1, 0.1)
+    turn = _turned(POSES[shot.pose], nod)
+    middle = np.array([0.0, (head[:, 1].min() + back) / 2, bottom + 0.25 * height])
+    return (v - middle) @ turn.T * (0.52 / height), faces, part
+
+
+def _coloured(body: Mesh, v: np.ndarray, person: Person, height: float) -> np.ndarray:
+    """Of each vertex, n x 3, without hair and clothes; `height`: of the head."""
     skin = _rgb(SKINS[person.skin])
     hair = _rgb(HAIR_COLOURS[person.hair_colour])
-    shirt = _rgb(CLOTHES_COLOURS[shot.clothes_colour])
     colours = np.broadcast_to(skin, v.shape).copy()
     colours[body.lips] = 0.8 * skin + (20, -8, -4)
     colours[body.tongue] = (130, 35, 40)
+    left, right = (v[eye].mean(0) for eye in body.eyes)
+    eyes = (left + right) / 2
     brow = (
         body.head
         & (abs(v[:, 2] - eyes[2] - 0.09 * height) < 0.017 * height)
@@ -130,20 +174,7 @@ def draw(
             8.0,
             np.where((ahead > 0.78)[:, None], _rgb(EYES[person.eyes]), 245.0),
         )
-    dressed = ~body.head & (
-        v[:, 2] < bottom - (0.02 if shot.clothes == "turtleneck" else 0.16) * height
-    )
-    scalp = _scalp(
-        body, person, (v[:, 2] - eyes[2]) / (top - eyes[2]), (v[:, 1] - eyes[1]) / (back - eyes[1])
-    )
-    v = v + _normals(v, body.triangles) * (scalp * CLAY_HAIR[person.hair] * height)[:, None]
-    faces = colours[body.triangles].mean(1)
-    faces[dressed[body.triangles].sum(1) > 1] = shirt
-    faces[scalp[body.triangles].any(1)] = hair
-    nod = random.Random(f"nod {person.face} {shot.scale}").uniform(-0.1, 0.1)
-    turn = _turned(POSES[shot.pose], nod)
-    middle = np.array([0.0, (head[:, 1].min() + back) / 2, bottom + 0.25 * height])
-    _paint((v - middle) @ turn.T * (0.52 / height), body.triangles, faces, picture, box)
+    return colours
 
 
 def _vertices(body: Mesh, person: Person, shot: Shot) -> np.ndarray:
@@ -226,11 +257,13 @@ def _paint(
     colours: np.ndarray,
     picture: Image.Image,
     box: tuple[float, float, float, float],
+    lit: bool = True,
 ) -> None:
     """Triangles n x 3 of the colours n x 3 onto the picture, from the back to the front: each is
     too small to cut another.
 
-    `v` is 0 in the middle of the box and 1 wide across it.
+    `v` is 0 in the middle of the box and 1 wide across it; `lit`: those that look away from the
+    light are darker.
     """
     left, top, right, bottom = (edge * SUPERSAMPLING for edge in box)
     x = (left + right) / 2 + v[:, 0] * (right - left)
@@ -241,7 +274,7 @@ def _paint(
     seen = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0] < 0) & (
         points[:, :, 1].min(1) < picture.height * SUPERSAMPLING
     )
-    fills = (colours * light[:, None]).clip(0, 255).astype(int)
+    fills = (colours * light[:, None] if lit else colours).clip(0, 255).astype(int)
     layer = Image.new("RGBA", (picture.width * SUPERSAMPLING, picture.height * SUPERSAMPLING))
     brush = ImageDraw.Draw(layer)
     for i in np.argsort(-v[triangles, 1].mean(1)):

@@ -269,30 +269,52 @@ def _held_out_keys() -> frozenset[str]:
     return frozenset(Person(**row).key for row in HELD_OUT["people"])
 
 
-def figure(person: Person, shot: Shot) -> str:
-    """SVG of head and shoulders on nothing, in one of the flat styles."""
-    return {"avatar": _avatar, "toon": _toon, "persona": _persona}[person.style](person, shot)
+@dataclass(frozen=True)
+class Paint:
+    """The colours of a figure, as `#RRGGBB`; a beard has that of the hair."""
+
+    hair: str
+    skin: str
+    clothes: str
+    hat: str
+
+    @classmethod
+    def of(cls, person: Person, shot: Shot) -> Paint:
+        """The colours that the captions name."""
+        return cls(
+            HAIR_COLOURS[person.hair_colour],
+            SKINS[person.skin],
+            CLOTHES_COLOURS[shot.clothes_colour],
+            CLOTHES_COLOURS.get(shot.hat_colour, ""),
+        )
 
 
-def _avatar(person: Person, shot: Shot) -> str:
+def figure(person: Person, shot: Shot, paint: Paint | None = None) -> str:
+    """SVG of head and shoulders on nothing, in one of the flat styles; without a `paint`, in the
+    colours that the captions name."""
+    style = {"avatar": _avatar, "toon": _toon, "persona": _persona}[person.style]
+    return style(person, shot, paint or Paint.of(person, shot))
+
+
+def _avatar(person: Person, shot: Shot, paint: Paint) -> str:
     import python_avatars as pa
 
     eyes, brows, mouth = MOODS[shot.mood]
     hairs = MAN_HAIR if person.kind in ("man", "boy") else WOMAN_HAIR
-    hat = {} if shot.hat == "none" else {"hat_color": CLOTHES_COLOURS[shot.hat_colour]}
+    hat = {} if shot.hat == "none" else {"hat_color": paint.hat}
     svg = pa.Avatar(
         style=pa.AvatarStyle.TRANSPARENT,
         top=pa.HatType[HATS[shot.hat]] if hat else pa.HairType[hairs[person.hair]],
-        hair_color=HAIR_COLOURS[person.hair_colour],
+        hair_color=paint.hair,
         facial_hair=pa.FacialHairType[BEARDS[person.beard]],
-        facial_hair_color=HAIR_COLOURS[person.hair_colour],
-        skin_color=SKINS[person.skin],
+        facial_hair_color=paint.hair,
+        skin_color=paint.skin,
         accessory=pa.AccessoryType[GLASSES[person.glasses]],
         eyes=pa.EyeType[eyes],
         eyebrows=pa.EyebrowType[brows],
         mouth=pa.MouthType[mouth],
         clothing=pa.ClothingType[CLOTHES[shot.clothes]],
-        clothing_color=CLOTHES_COLOURS[shot.clothes_colour],
+        clothing_color=paint.clothes,
         **hat,
     ).render()
     return _as_child(svg) if person.kind in ("boy", "girl") else svg
@@ -320,7 +342,7 @@ def _dicebear(style: str) -> Any:
     return Style(json.loads(files("dicebear_styles").joinpath(f"{style}.json").read_text()))
 
 
-def _toon(person: Person, shot: Shot) -> str:
+def _toon(person: Person, shot: Shot, paint: Paint) -> str:
     from dicebear import Avatar
 
     eyes, brows, mouth = TOON_MOODS[shot.mood]
@@ -338,19 +360,19 @@ def _toon(person: Person, shot: Shot) -> str:
         "eyebrowsVariant": [brows],
         "mouthVariant": [mouth],
         "clothesVariant": [TOON_CLOTHES[shot.clothes]],
-        "clothesColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")],
-        "hairColor": [HAIR_COLOURS[person.hair_colour].strip("#")],
-        "skinColor": [SKINS[person.skin].strip("#")],
+        "clothesColor": [paint.clothes.strip("#")],
+        "hairColor": [paint.hair.strip("#")],
+        "skinColor": [paint.skin.strip("#")],
     }
     return Avatar(_dicebear("toon-head"), options).to_string()
 
 
-def _persona(person: Person, shot: Shot) -> str:
+def _persona(person: Person, shot: Shot, paint: Paint) -> str:
     from dicebear import Avatar
 
     eyes, mouth = PERSONA_MOODS[shot.mood]
     hat = shot.hat != "none"
-    top = CLOTHES_COLOURS[shot.hat_colour] if hat else HAIR_COLOURS[person.hair_colour]
+    top = paint.hat if hat else paint.hair
     options = {
         "seed": "x",
         "size": 128,
@@ -361,9 +383,9 @@ def _persona(person: Person, shot: Shot) -> str:
         "facialHairVariant": [PERSONA_BEARDS.get(person.beard, "goatee")],
         "facialHairProbability": 0 if person.beard == "none" else 100,
         "clothesVariant": [PERSONA_CLOTHES[shot.clothes]],
-        "clothingColor": [CLOTHES_COLOURS[shot.clothes_colour].strip("#")],
+        "clothingColor": [paint.clothes.strip("#")],
         "hairColor": [top.strip("#")],
-        "facialHairColor": [HAIR_COLOURS[person.hair_colour].strip("#")],
-        "skinColor": [SKINS[person.skin].strip("#")],
+        "facialHairColor": [paint.hair.strip("#")],
+        "skinColor": [paint.skin.strip("#")],
     }
     return Avatar(_dicebear("personas"), options).to_string()

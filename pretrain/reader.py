@@ -67,11 +67,13 @@ def grown_ups(shards: Sequence[Shard]) -> list[Shard]:
     ]
 
 
-def disturb(pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator) -> Tensor:
-    """A quarter of the batch through the autoencoder with noisy latents, all of it a little
-    blurred, noisy and tinted."""
+def disturb(
+    pixels: Tensor, decoder: AutoencoderKL, rng: np.random.Generator, decoded: float = 0.25
+) -> Tensor:
+    """A share of the batch through the autoencoder with noisy latents, all of it a little blurred,
+    noisy and tinted."""
     torch.manual_seed(int(rng.integers(2**31)))
-    few = len(pixels) // 4
+    few = int(len(pixels) * decoded)
     with torch.no_grad(), autocast():
         latents = decoder.encode(pixels[:few]).latent_dist.mode()
         latents = latents + rng.uniform(0, 0.25) * latents.std() * torch.randn_like(latents)

@@ -40,16 +40,15 @@ class Portrait:
     def class_word(self) -> str:
         return self.person.kind
 
-    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+    def draw(self, width: int, height: int, rng: random.Random, scale: int = 1) -> Image.Image:
         """RGB, `width` x `height` pixels; `rng` moves what the caption does not name (stars,
-        trees)."""
-        place = self._place(width, height)
+        trees). The very same `scale` times as large, if it is no face of clay."""
+        place = self.place(width, height)
         behind = background(self.shot.background, width, height, rng)
         if self.person.style != "clay":
-            return _rasterised(
-                behind + _placed(people.figure(self.person, self.shot), place), width, height
-            )
-        picture = _rasterised(behind, width, height)
+            figure = placed(people.figure(self.person, self.shot), place)
+            return rasterised(behind + figure, width, height, scale=scale)
+        picture = rasterised(behind, width, height)
         faces.draw(self.person, self.shot, picture, place)
         return picture
 
@@ -108,9 +107,9 @@ class Portrait:
 
     def heads(self, width: int, height: int) -> list[Box]:
         """The boxes that hold hair, eyes, glasses, mouth and beard."""
-        return [_head(self.person, self._place(width, height))]
+        return [_head(self.person, self.place(width, height))]
 
-    def _place(self, width: int, height: int) -> Box:
+    def place(self, width: int, height: int) -> Box:
         """The whole figure's box."""
         w = min(1.15 * width, height) * self.shot.scale
         h = w * _tallness(self.person)
@@ -131,17 +130,19 @@ class Pair:
     def class_word(self) -> str:
         return self.left.person.kind
 
-    def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
+    def draw(self, width: int, height: int, rng: random.Random, scale: int = 1) -> Image.Image:
+        """As `Portrait.draw`."""
         figures = [
-            _placed(people.figure(one.person, one.shot), place, f"{side}-")
+            placed(people.figure(one.person, one.shot), place, f"{side}-")
             for side, one, place in zip(
-                "ab", (self.left, self.right), self._places(width, height), strict=True
+                "ab", (self.left, self.right), self.places(width, height), strict=True
             )
         ]
-        return _rasterised(
+        return rasterised(
             background(self.left.shot.background, width, height, rng) + "".join(figures),
             width,
             height,
+            scale=scale,
         )
 
     def caption(self, rng: random.Random, prose: bool = False) -> str:
@@ -166,13 +167,14 @@ class Pair:
         return attributes.found(text, phrases, self.answers())
 
     def heads(self, width: int, height: int) -> list[Box]:
-        places = self._places(width, height)
+        places = self.places(width, height)
         return [
             _head(one.person, place)
             for one, place in zip((self.left, self.right), places, strict=True)
         ]
 
-    def _places(self, width: int, height: int) -> tuple[Box, Box]:
+    def places(self, width: int, height: int) -> tuple[Box, Box]:
+        """The whole figures' boxes."""
         w = min(0.74 * width, height)
         return self._place(0.27 * width, w, height, self.left), self._place(
             0.73 * width, w, height, self.right
@@ -198,13 +200,24 @@ class Still:
         return self.thing
 
     def draw(self, width: int, height: int, rng: random.Random) -> Image.Image:
-        picture = _rasterised(background(self.background, width, height, rng), width, height)
-        x, y, right, _ = self._place(width, height)
-        cutout = things.cutout(self.style, self.thing)
-        side = round(right - x)
-        cutout = cutout.resize((side, side), Image.Resampling.LANCZOS)
-        picture.paste(cutout, (round(x), round(y)), cutout)
+        picture = rasterised(background(self.background, width, height, rng), width, height)
+        cutout, at = self._cutout(width, height)
+        picture.paste(cutout, at, cutout)
         return picture
+
+    def covered(self, width: int, height: int) -> Image.Image:
+        """L: how much of each pixel the thing covers."""
+        picture = Image.new("L", (width, height))
+        cutout, at = self._cutout(width, height)
+        picture.paste(cutout.getchannel("A"), at)
+        return picture
+
+    def _cutout(self, width: int, height: int) -> tuple[Image.Image, tuple[int, int]]:
+        """RGBA, and where its upper left corner stands."""
+        x, y, right, _ = self.place(width, height)
+        side = round(right - x)
+        cutout = things.cutout(self.style, self.thing)
+        return cutout.resize((side, side), Image.Resampling.LANCZOS), (round(x), round(y))
 
     def caption(self, rng: random.Random, prose: bool = False) -> str:
         """In phrases, always."""
@@ -228,9 +241,9 @@ class Still:
         return attributes.found(text, phrases, self.answers())
 
     def heads(self, width: int, height: int) -> list[Box]:
-        return [self._place(width, height)]
+        return [self.place(width, height)]
 
-    def _place(self, width: int, height: int) -> Box:
+    def place(self, width: int, height: int) -> Box:
         side = 0.8 * min(width, height) * self.scale
         x = (width - side) / 2 + POSITIONS[self.position] * width
         y = (height - side) * 0.6
@@ -324,16 +337,21 @@ def with_rare_token(text: str, row: Row, rng: random.Random, tokens: Sequence[st
 # drawing
 
 
-def _rasterised(inside: str, width: int, height: int) -> Image.Image:
+def rasterised(
+    inside: str, width: int, height: int, mode: str = "RGB", scale: int = 1
+) -> Image.Image:
+    """The SVG elements of a frame of that width and height as a picture, `scale` times as large;
+    `mode` "RGBA" keeps what none of them covers clear."""
+    across, down = scale * width, scale * height
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" '
-        f'height="{height}" viewBox="0 0 {width} {height}">{inside}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{across}" '
+        f'height="{down}" viewBox="0 0 {width} {height}">{inside}</svg>'
     )
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True)
-    return Image.open(io.BytesIO(bytes(png))).convert("RGB")
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=across, height=down, skip_system_fonts=True)
+    return Image.open(io.BytesIO(bytes(png))).convert(mode)
 
 
-def _placed(svg: str, place: Box, mark: str = "") -> str:
+def placed(svg: str, place: Box, mark: str = "") -> str:
     """The drawing in its box; `mark` keeps its ids apart from those of another drawing of the
     same picture."""
     x, y, right, bottom = place
@@ -341,8 +359,8 @@ def _placed(svg: str, place: Box, mark: str = "") -> str:
     kept = [
         word for word in head.split(" ") if not word.startswith(("width=", "height=", "x=", "y="))
     ]
-    placed = f'{" ".join(kept)} x="{x:.1f}" y="{y:.1f}" width="{right - x:.1f}" height="{bottom - y:.1f}">{rest}'
-    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{mark}", placed) if mark else placed
+    svg = f'{" ".join(kept)} x="{x:.1f}" y="{y:.1f}" width="{right - x:.1f}" height="{bottom - y:.1f}">{rest}'
+    return re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{mark}", svg) if mark else svg
 
 
 def _tallness(person: Person) -> float:

@@ -33,7 +33,7 @@ THINGS = {  # its word: (code point, Noto's name if another)
     "lamp": ("1f4a1", "light-bulb"), "chair": ("1fa91", ""), "house": ("1f3e0", ""), "balloon": ("1f388", ""), "crown": ("1f451", ""),
     "drum": ("1f941", ""), "ball": ("26bd", "soccer-ball"),
 }  # fmt: skip
-
+ANIMALS = tuple(THINGS)[: list(THINGS).index("snail") + 1]
 
 FOLDER = Path.home() / ".cache" / "fluxbooth-things"
 

@@ -4,82 +4,75 @@ contracts in pyproject.toml hold the layers)."""
 from __future__ import annotations
 
 import ast
-import graphlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
-import grimp
 import pytest
 
 from pretrain.people import HELD_OUT, Person, Shot, is_held_out
 from pretrain.renders import Pair, Still, training_row
-
-SOURCE = Path(__file__).parent.parent / "src" / "fluxbooth"
-FILES = sorted(SOURCE.rglob("*.py"))
-TABLES = ast.Dict | ast.Tuple | ast.List | ast.Set
-MOST_ROOMS, MOST_ARROWS = 30, 150  # at the top of the package; 56 and 236 before it had folders
-WIDTH = 100
+from tools import layout
 
 
 @pytest.fixture(scope="module")
-def imports() -> dict[str, set[str]]:
-    """What each module imports of the package, at its top and in functions; not for types alone."""
-    graph = grimp.build_graph("fluxbooth", exclude_type_checking_imports=True, cache_dir=None)
-    return {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+def imports() -> layout.Imports:
+    return layout.imports(types=False)
 
 
-def test_no_modules_import_each_other_in_a_circle(imports: dict[str, set[str]]) -> None:
-    graphlib.TopologicalSorter(imports).prepare()  # a CycleError names the modules
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not for types alone, either."""
+    assert layout.in_circles(layout.imports(types=True)) == set()
 
 
-def test_the_top_of_the_package_can_be_looked_over(imports: dict[str, set[str]]) -> None:
-    def room(module: str) -> str:
-        return module.split(".")[1]
-
-    inside = {module: found for module, found in imports.items() if module != "fluxbooth"}
-    arrows = {
-        (room(module), room(other))
-        for module, found in inside.items()
-        for other in found - {"fluxbooth"}
-        if room(module) != room(other)
-    }
-    assert len({room(module) for module in inside}) <= MOST_ROOMS
-    assert len(arrows) <= MOST_ARROWS
+def test_modules_in_a_circle_are_found() -> None:
+    assert layout.in_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}}) == {"b", "c", "d"}
 
 
-def unformatted(source: str) -> list[int]:
-    """Lines that keep the formatter off something other than a table at the top of a module."""
-    tables = {
-        node.end_lineno
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, TABLES)
-    }
-    lines = enumerate(source.splitlines(), 1)
-    return [
-        number
-        for number, line in lines
-        if ("# fmt: skip" in line and number not in tables) or "# fmt: off" in line
-    ]
+def test_the_top_of_the_package_can_be_looked_over(imports: layout.Imports) -> None:
+    assert len(layout.rooms(imports)) <= most("rooms at the top of the package")
+    assert len(layout.arrows(imports)) <= most("arrows between them")
+
+
+def most(what: str) -> int:
+    return layout.LIMITS[what][0]
+
+
+def test_a_function_is_read_on_a_screen() -> None:
+    limit = most("lines of the longest function, without its docstring")
+    assert [told for told in layout.functions() if told[0] > limit] == []
 
 
 def test_the_formatter_skips_tables_alone() -> None:
-    assert unformatted("a = {\n 1: 2}  # fmt: skip\n") == []
-    assert unformatted("def f():\n    a = {1: 2}  # fmt: skip\nb = f( )  # fmt: skip\n") == [2, 3]
-    found = {str(path.relative_to(SOURCE)): unformatted(path.read_text()) for path in FILES}
-    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert layout.unformatted("a = {\n 1: 2}  # fmt: skip\n") == []
+    wrong = "def f():\n    a = {1: 2}  # fmt: skip\nb = f( )  # fmt: skip\n"
+    assert layout.unformatted(wrong) == [2, 3]
+    found = {path: layout.unformatted(path.read_text()) for path in layout.FILES}
+    assert {path: lines for path, lines in found.items() if lines} == {}
 
 
 def test_no_line_is_longer_than_a_screen_is_wide() -> None:
-    """As the formatter leaves strings and comments as long as they are."""
-    long = [
-        f"{path.relative_to(SOURCE)}:{number}"
-        for path in FILES
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        if len(line) > WIDTH
-    ]
-    assert long == []
+    assert layout.long_lines() == []
+
+
+def test_a_module_is_called_by_its_name() -> None:
+    """Or by its package's name and its own, where that says too little."""
+    named = ("lora.file", "lora_file"), ("models.flux1.size", "flux1_size")
+    assert all(is_named(*both) for both in named) and not is_named("tunes.tune", "tunes")
+    renamed = {
+        f"{path.relative_to(layout.SOURCE)}: {node.module}.{name.name} as {name.asname}"
+        for path in layout.FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fluxbooth")
+        for name in node.names
+        if name.asname and not is_named(f"{node.module}.{name.name}", name.asname)
+    }
+    assert renamed == set()
+
+
+def is_named(module: str, called: str) -> bool:
+    package, name = module.split(".")[-2:]
+    return called in (f"{package}_{name}", f"{package.removesuffix('s')}_{name}")
 
 
 @pytest.mark.parametrize(

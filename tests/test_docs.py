@@ -45,6 +45,7 @@ def test_every_made_part_has_its_place() -> None:
         docs.SETTINGS.search((ROOT / page).read_text())
         for page in ("docs/training.md", "docs/generating.md")
     )
+    assert docs.PICTURE_OPTIONS.search((ROOT / "docs/options.md").read_text())
     assert docs.VARIABLES.search((ROOT / "docs/operations.md").read_text())
 
 

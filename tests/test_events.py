@@ -20,7 +20,7 @@ from fluxbooth.events import (
     PictureFile,
     TrainingEvent,
 )
-from fluxbooth.generation.generate import Picture
+from fluxbooth.generation.picture import Picture
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models.family import Family
 from fluxbooth.specs import GenerateSpec

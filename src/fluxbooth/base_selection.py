@@ -12,7 +12,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import hub, registry
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.prompts import language
 from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
 
@@ -79,7 +79,7 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
     """The base that the first of the LoRAs that are asked for was trained on by Fluxbooth; None
     where none tells."""
     names = [lora_and_weight(text)[0] for text in spec.loras] + [
-        tag.name for text in texts for tag in language.parse(text).loras
+        tag.name for text in texts for tag in language.parse(text, may_be_blank=True).loras
     ]
     told = (lora_file.read(lora_file.find(name, folders)).spec.get("base") for name in names)
     return next((base for base in told if isinstance(base, str)), None)
@@ -87,7 +87,7 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
 
 def download_bytes(row: Base) -> int:
     """About how much its weights are to download: they come in bfloat16."""
-    whole = shape.of(row.source)
+    whole = flux1_size.of(row.source)
     return 2 * (whole.transformer + whole.encoders + whole.autoencoder)
 
 

@@ -17,7 +17,7 @@ from fluxbooth.prompts.language import Advice
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
 
 T = TypeVar("T")
 
@@ -103,6 +103,7 @@ class PlainFile(TypedDict):
     width: int
     height: int
     recipe: Json
+    explicit: NotRequired[float]  # how much it looks so, from 0 to 1, if anybody asked
 
 
 class PictureDone(TypedDict, Generic[T]):

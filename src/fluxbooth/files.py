@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 from pathlib import Path
@@ -11,6 +12,18 @@ from fluxbooth.errors import FluxboothError, InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether the disk, a quota or a limit of the process left no room for a file; also of an
+    error that was raised because of such a one."""
+    while error is not None:
+        told = re.search(r"\(os error (\d+)\)", str(error))  # safetensors has errors of its own
+        number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__
+    return False
 
 
 def cannot_write(path: Path, error: Exception) -> FluxboothError:
@@ -42,6 +55,17 @@ def save_tensors(
     except (OSError, SafetensorError) as error:
         temporary.unlink(missing_ok=True)
         raise cannot_write(path, error) from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all. Raises OSError if it cannot be written."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.rename(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def tensors_sha256(tensors: dict[str, Tensor]) -> str:
@@ -83,11 +107,12 @@ def folder_name(words: str) -> str:
     return "-".join(re.findall(r"[\w.+-]*\w[\w.+-]*", words)).lstrip(".") or "training"
 
 
-def free_name(folder: Path, text: str, seed: int) -> Path:
-    """A PNG name that says what it is and replaces nothing."""
+def free_name(folder: Path, text: str, number: int | None = None) -> Path:
+    """A PNG name that says what it is, with a number such as its seed, and replaces nothing."""
     words = "".join(c if c.isalnum() else "-" for c in text.lower())
     stem = "-".join(filter(None, words.split("-")))[:60].strip("-") or "picture"
-    path, copy = folder / f"{stem}-{seed}.png", 2
+    stem += "" if number is None else f"-{number}"
+    path, copy = folder / f"{stem}.png", 2
     while path.exists():
-        path, copy = folder / f"{stem}-{seed}-{copy}.png", copy + 1
+        path, copy = folder / f"{stem}-{copy}.png", copy + 1
     return path

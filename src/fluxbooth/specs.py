@@ -8,15 +8,28 @@ means "what suits the base"; `models.resolve` fills it in. `base` "auto" is what
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.prompts import options
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.prompts.options import OPTIONS
 
 FEWEST_STEPS = 300
+SERVERS = "is done by servers alone: leave it out"
 
 
 class Preset(NamedTuple):
@@ -40,9 +53,13 @@ PRESETS: dict[str | None, Preset] = {
 }
 PRESET_NAMES = tuple(name for name in PRESETS if name)
 if TYPE_CHECKING:  # which cannot read the names out of a table
-    PresetName = str
+    PresetName = Resolution = Anchor = Style = Grading = str
 else:
     PresetName = Literal[PRESET_NAMES]
+    Resolution, Anchor, Style, Grading = (
+        Literal[OPTIONS[name].words]
+        for name in ("resolution", "outpaint", "style", "color_grading")
+    )
 Dtype = Literal["auto", "float32", "bfloat16"]
 Quantisation = Literal["auto", "none", "int8", "fp8", "nf4"]
 Encoders = Literal["auto", "stay", "leave", "cpu"]
@@ -251,7 +268,94 @@ class ResolvedTrainSpec(TrainSpec):
     text_length: int = Field(ge=8)
 
 
-class GenerateSpec(Spec):
+def _option(name: str) -> Any:
+    """The field of an option, as the table has it."""
+    row = OPTIONS[name]
+    limits: dict[str, Any] = {} if row.clamped else {"ge": row.least, "le": row.most}
+    if row.takes == "text":
+        limits = {"max_length": 1000}
+    return Field(default=row.default, description=row.does, **limits)
+
+
+class Enhancements(BaseModel):
+    """The options of a picture, for who reads them in ways of their own."""
+
+    super_resolution: bool = _option("super_resolution")
+    only_upscale: bool = _option("only_upscale")
+    upscale_factor: float | None = _option("upscale_factor")
+    resolution: Resolution | None = _option("resolution")
+    hires_fix: bool = _option("hires_fix")
+    hires_denoising_strength: float = _option("hires_denoising_strength")
+    tiled_upscale: bool = _option("tiled_upscale")
+    tiled_upscale_v2: bool = _option("tiled_upscale_v2")
+    inpaint_faces: bool = _option("inpaint_faces")
+    face_correct: bool = _option("face_correct")
+    face_inpaint_denoising: float | None = _option("face_inpaint_denoising")
+    mask_prompt: str | None = _option("mask_prompt")
+    mask_negative: str | None = _option("mask_negative")
+    mask_invert: bool = _option("mask_invert")
+    mask_dilate: str | None = _option("mask_dilate")
+    mask_blur: int | None = _option("mask_blur")
+    fill: bool = _option("fill")
+    restore_mask: bool = _option("restore_mask")
+    remove_background: bool = _option("remove_background")
+    outpaint: Anchor | None = _option("outpaint")
+    outpaint_width: int | None = _option("outpaint_width")
+    outpaint_height: int | None = _option("outpaint_height")
+    outpaint_prompt: str | None = _option("outpaint_prompt")
+    style: Style | None = _option("style")
+    color_grading: Grading | None = _option("color_grading")
+    film_grain: bool = _option("film_grain")
+    multi: bool = _option("multi")
+    use_regional: bool = _option("use_regional")
+
+    @field_validator(*(row.name for row in OPTIONS.values() if row.of_spec), mode="before")
+    @classmethod
+    def _as_the_contract_reads_it(cls, value: Any, info: ValidationInfo) -> Any:
+        return OPTIONS[str(info.field_name)].read(value)
+
+    @field_validator(*(row.name for row in OPTIONS.values() if row.of_spec and row.takes == "text"))
+    @classmethod
+    def _is_text(cls, value: str | None) -> str | None:
+        if value and not value.isprintable():
+            raise ValueError("must be of characters that can be printed")
+        return value
+
+    @field_validator("mask_dilate")
+    @classmethod
+    def _is_a_width(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[+-]?\d{1,4}%?", value):
+            raise ValueError("must be pixels or percent, such as 12 or -20%")
+        return value
+
+    def enhancements(self) -> dict[str, Any]:
+        """The options that ask for something, by name."""
+        values = {name: getattr(self, name) for name in Enhancements.model_fields}
+        return options.asked(values)
+
+    def enlargement(self, size: tuple[int, int], native_area: int) -> float:
+        """How many times as wide a picture of (width, height) pixels becomes."""
+        return options.enlargement(self.enhancements(), size, native_area)
+
+
+class EnhanceSpec(Enhancements, Spec):
+    """What to do to a picture: options that are off do nothing.
+
+    Frozen. Raises InputError with one sentence for the first value that will not do.
+    """
+
+    @model_validator(mode="after")
+    def _options_are_possible(self) -> Self:
+        if wrong := options.refusals(self.asked()):
+            raise ValueError(options.told(wrong).removesuffix("."))
+        return self
+
+    def asked(self) -> dict[str, Any]:
+        """The options that ask for something, and the pictures that are given, by name."""
+        return self.enhancements()
+
+
+class GenerateSpec(EnhanceSpec):
     """How to generate. Width and height are in pixels and multiples of 16; `seed` is that of the
     first picture.
 
@@ -320,6 +424,28 @@ class GenerateSpec(Spec):
         default=None, description="not possible with FLUX; say what should be there instead"
     )
 
+    def asked(self) -> dict[str, Any]:
+        given = {"input_image": self.input_image, "mask_image": self.mask_image}
+        return super().asked() | options.asked(given)
+
+    def without(self, names: Iterable[str]) -> Self:
+        """With these options at their defaults."""
+        mine = {name: OPTIONS[name].default for name in names if name in Enhancements.model_fields}
+        return self.model_copy(update=mine) if mine else self
+
+    def with_flags(self, text: str) -> Self:
+        """With what the flags of a text ask for, which wins over the spec's own.
+
+        Raises InputError for flags that will not do.
+        """
+        flags = options.given(text)
+        mine = {name: value for name, value in flags.items() if OPTIONS[name].of_spec}
+        others = options.asked({name: flags[name] for name in flags if name not in mine})
+        wrong = {name: SERVERS for name in others if OPTIONS[name].status == "works"}
+        if wrong := options.refusals(others) | wrong:
+            raise InputError(options.told(wrong))
+        return type(self).read(self.model_dump() | mine) if mine else self
+
     @model_validator(mode="after")
     def _starts_from_a_picture(self) -> Self:
         if self.mask_image and not self.input_image:
@@ -385,7 +511,7 @@ def _sentence(spec: type[Spec], error: ValidationError) -> str:
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     field, given = str(first["loc"][0]) if first["loc"] else "", first["input"]
     reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
+    if first["type"] == "value_error" and not field:
         return reason[0].upper() + reason[1:] + "."
     if first["type"] == "extra_forbidden":
         meant = did_you_mean(field, spec.model_fields)
@@ -399,4 +525,5 @@ def _sentence(spec: type[Spec], error: ValidationError) -> str:
     if first["type"] == "literal_error":
         meant = did_you_mean(str(given), spec.choices(field))
         return f"{name} {given!r} will not do{meant}: use {first.get('ctx', {})['expected']}."
-    return f"{name} {given!r} will not do: {reason.replace('Input should', 'it should')}."
+    reason = reason.replace("Input should", "it should").replace("must", "it must", 1)
+    return f"{name} {given!r} will not do: {reason}."

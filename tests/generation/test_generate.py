@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth import GenerateSpec, InputError, generate, picture_files
 from fluxbooth.generation.generate import PLAIN, of_one_colour
 from fluxbooth.generation.recipe import parameters_text
 from fluxbooth.lora.file import find
@@ -52,6 +52,7 @@ def test_the_png_carries_its_recipe(tmp_path: Path, lora: Path) -> None:
     picture = generate([f"{TEXT} <lora:{lora}:0.8>"], QUICK)[0]
     picture.save(tmp_path / "p.png")
     info = opened(tmp_path / "p.png").info
+    assert picture_files.source_in(opened(tmp_path / "p.png")) == picture_files.GENERATED
     text, line = info["parameters"].rsplit("\n", 1)
     assert text == f"{TEXT} <lora:run:0.8>"
     pairs = dict(re.findall(r'(\w[\w ]*): ("[^"]*"|[^,]+)(?:, |$)', line))
@@ -152,18 +153,18 @@ def test_what_of_a_lora_is_not_used_is_said(tmp_path: Path, lora: Path) -> None:
 def test_a_lora_is_found_by_name(
     tmp_path: Path, lora: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "shelf" / "anna").mkdir(parents=True)
+    (tmp_path / "loras" / "anna").mkdir(parents=True)
     for place in (
-        tmp_path / "shelf" / "anna" / "ohwx.safetensors",
-        tmp_path / "shelf" / "style.safetensors",
+        tmp_path / "loras" / "anna" / "ohwx.safetensors",
+        tmp_path / "loras" / "style.safetensors",
     ):
         place.write_bytes(lora.read_bytes())
     with pytest.raises(InputError, match="FLUXBOOTH_LORAS"):
         find("anna")
-    monkeypatch.setenv("FLUXBOOTH_LORAS", str(tmp_path / "shelf"))
-    assert find("anna") == tmp_path / "shelf" / "anna" / "ohwx.safetensors"
-    assert find("style") == tmp_path / "shelf" / "style.safetensors"
-    assert find("style", [tmp_path]) == tmp_path / "shelf" / "style.safetensors"
+    monkeypatch.setenv("FLUXBOOTH_LORAS", str(tmp_path / "loras"))
+    assert find("anna") == tmp_path / "loras" / "anna" / "ohwx.safetensors"
+    assert find("style") == tmp_path / "loras" / "style.safetensors"
+    assert find("style", [tmp_path]) == tmp_path / "loras" / "style.safetensors"
 
 
 def test_advice_comes_before_the_pictures(lora: Path) -> None:
@@ -204,6 +205,9 @@ def test_a_picture_to_start_from_is_kept_less_the_stronger_the_noise(portrait: P
         picture = generate([TEXT], asked.model_copy(update={"denoising_strength": strength}))[0]
         assert picture.image.size == opened(portrait).size  # the shape of what it starts from
         assert picture.metadata["input"]["strength"] == strength
+        picture.save(portrait.with_suffix(".webp"))
+        said = picture_files.source_in(opened(portrait.with_suffix(".webp")))
+        assert said == picture_files.EDITED
         return float(np.abs(pixels(picture.image) - before).mean())
 
     assert change(0.0) == 0

@@ -20,7 +20,7 @@ from fluxbooth.memory.size import FLUX1, Shape
 from fluxbooth.models.flux1 import size as shape
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
-from fluxbooth.models.flux1.loading import Arrival
+from fluxbooth.models.flux1.loading import WeightPlacer
 from fluxbooth.models.registry import BASES
 from fluxbooth.training import flow
 from tests.support.meter import Meter, without_memory
@@ -143,7 +143,9 @@ def family(case: Case, device: str) -> Flux1:
     made.stored = dtype
     made.choice, made.device = case.choice, torch.device(device)
     if case.choice.cast_at_use:
-        place = Arrival(network, made.adapter_targets(), case.choice, dtype, torch.device(device))
+        place = WeightPlacer(
+            network, made.adapter_targets(), case.choice, dtype, torch.device(device)
+        )
         for name, value in network.state_dict().items():
             place(name, value)
     return made

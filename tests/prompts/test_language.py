@@ -295,8 +295,9 @@ def test_advice_names_what_it_is_about(code: str, text: str, found: str) -> None
 def test_one_row_for_each_code() -> None:
     codes_in_order = [rule.code for rule in language.RULES]
     assert codes_in_order[:4] == ["weight", "negative_block", "other_tag", "escaped"]
-    assert codes_in_order[4:8] == ["negation", "trigger_missing", "trigger_late", "too_long"]
-    assert codes_in_order[8:] == ["lettering", "short", "long", "quality_words"]
+    assert codes_in_order[4:6] == ["unknown_flag", "unread_flags"]
+    assert codes_in_order[6:10] == ["negation", "trigger_missing", "trigger_late", "too_long"]
+    assert codes_in_order[10:] == ["lettering", "short", "long", "quality_words"]
 
 
 def test_advice_comes_in_order_of_appearance_and_as_json() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fluxbooth.service import opening
-from fluxbooth.service.db import database as db
+from fluxbooth.service.db import database
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
@@ -48,6 +48,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
     jobs = JobEngine(settings, sign)
     yield Installation(settings, Transitions(settings, database, Store(settings.data), jobs))
     jobs.close()
+    database.close()
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +56,7 @@ def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty database of the newest schema, to be copied."""
     settings = Settings(data=tmp_path_factory.mktemp("blank") / "data")
     settings.data.mkdir()
-    db.migrate(settings)
+    database.migrate(settings)
     return settings.database
 
 

@@ -3,6 +3,7 @@ left."""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import io
 import itertools
@@ -21,8 +22,7 @@ from sqlalchemy import func, select
 
 from fluxbooth.cli.main import main
 from fluxbooth.service import account_data
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas, web_sessions
+from fluxbooth.service.accounts import accounts, quotas, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.clock import Clock
 from fluxbooth.service.db.tables import Account, Movement, Order, Pack, Prompt, Row, Tune, now
@@ -270,7 +270,7 @@ def test_fifty_accounts_have_their_turns(blank: Path, tmp_path: Path) -> None:
                 for kind in (Tune, Prompt)
                 for row in session.scalars(select(kind))
             }
-        with sqlite3.connect(full.settings.database) as rows:
+        with contextlib.closing(sqlite3.connect(full.settings.database)) as rows:
             query = "SELECT workflow_uuid FROM workflow_status WHERE status = 'ENQUEUED' ORDER BY priority, created_at"
             order = [name for (name,) in rows.execute(query)]
     assert set(order) == set(owner) and len(order) == 60 + 49 * 3 + 50
@@ -499,7 +499,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(
     if killed:  # between the transaction that closes it and the removal; the next sweep goes on
         with town.db.write() as session:
             account_data.close(session, session.get_one(Account, account))
-        town.results.sweep(now())
+        town.sweep(now())
     else:
         operate("account", "delete", str(account), "--yes")
     assert made["client"].get("/users").status_code == 401
@@ -551,7 +551,7 @@ def test_expiry_ends_the_orders_that_waited(town: InProcessServer, receiver: Rec
     )
     with town.db.write() as session:
         session.get_one(Tune, tune["id"]).expires_at = now()
-    town.results.sweep(now())
+    town.sweep(now())
     with town.db.read() as session:
         assert session.get_one(Order, ran["order"]["id"]).called_at
         waiting = session.scalars(

@@ -52,6 +52,25 @@ def test_seed_minus_one_is_any(home: InProcessServer) -> None:
     assert specs[0] != specs[1]
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", "-Infinity", '"\\ud800"', '"\\u0000"'], ids=repr)
+def test_an_object_in_json_text_holds_what_json_in_a_body_may(
+    home: InProcessServer, value: str
+) -> None:
+    """Kept, it would break every list that its tune is in."""
+    for text in (f'{{"age": {value}}}', f'{{"age": [{{"a": {value}}}]}}'):
+        told = new_tune(home, 422, characteristics=text)
+        assert told["characteristics"][0].startswith("cannot be kept: ")
+    assert new_tune(home, 422, characteristics="[1]")["characteristics"] == ["must be an object"]
+    assert home.http.get("/tunes").status_code == 200
+
+
+def test_a_tag_may_name_a_tune_in_any_signs(home: InProcessServer) -> None:
+    """Unicode calls ² a digit, and Python reads no number from it."""
+    for name in ("²", "٣", "x²"):
+        told = draw(home, text=f"<lora:{name}:1> a man", expect=422)
+        assert told["text"] == [f"refers to tune {name}, which does not exist"]
+
+
 def test_all_faults_of_a_prompt_are_told_at_once(home: InProcessServer) -> None:
     told = draw(
         home,
@@ -298,3 +317,6 @@ def test_the_query_is_read_as_forms_are(home: InProcessServer) -> None:
         for word in ("True", "False")
     )
     assert (kept, expiring) == (None, home.settings.expiry_days)
+    refused = home.http.get("/estimates/tune?photos=4&steps=few&branch=sdxl2&preset=")
+    assert refused.status_code == 422
+    assert set(refused.json()) - {"base", "error", "message"} == {"steps", "branch"}

@@ -3,6 +3,7 @@ holds."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from typing import Any
 import pytest
 
 from fluxbooth.cli.main import main
-from fluxbooth.service import backups, opening
-from fluxbooth.service.db.database import Database
+from fluxbooth.errors import InputError
+from fluxbooth.service import account_data, backups, opening
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.walking import unmatched
 
@@ -76,13 +77,70 @@ def test_a_backup_beside_deletions_is_one_moment(
     monkeypatch.undo()
     assert made["missing"] == 0 and not doomed
     restored = Settings(data=tmp_path / "copy")
-    assert unmatched(opening.opened(restored), restored.data) == ([], [])
-    with Database(restored.database_url).read() as session:
-        here = {
-            number: session.get_one(Tune, number).deleted_at is None for number in (first, second)
-        }
+    with contextlib.closing(opening.opened(restored)) as database:
+        assert unmatched(database, restored.data) == ([], [])
+        with database.read() as session:
+            here = {
+                number: session.get_one(Tune, number).deleted_at is None
+                for number in (first, second)
+            }
     assert here == {first: when == "while files are copied", second: True}
     assert unmatched(home.db, home.settings.data) == ([], [])
+
+
+@pytest.mark.parametrize("when", ["before the moment", "while rows are written"])
+def test_an_export_beside_deletions_is_one_moment(
+    home: InProcessServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    account = home.account()
+    first, second = trained(home, account), trained(home, account)
+    doomed, listed = [first], account_data._files
+
+    class Sink(account_data.Folder):
+        def lines(self, name: str, lines: Any) -> None:
+            if doomed:
+                delete(home, account, doomed.pop())
+            super().lines(name, lines)
+
+    def then_deleted(*arguments: Any) -> Iterator[str]:
+        keys = list(listed(*arguments))
+        if doomed:
+            delete(home, account, doomed.pop())
+        return iter(keys)
+
+    if when == "before the moment":
+        monkeypatch.setattr(account_data, "_files", then_deleted)
+    store, out = home.results.store, tmp_path / "out"
+    count = account_data.export(home.db, store, account, Sink(out))
+    assert not doomed
+    rows = [json.loads(line) for line in (out / "rows/tunes.jsonl").read_text().splitlines()]
+    kept = {row["id"] for row in rows if row["deleted_at"] is None}
+    assert kept == ({second} if when == "before the moment" else {first, second})
+    there = [path for path in (out / "files").rglob("*") if path.is_file()]
+    assert len(there) == count == 3 * len(kept)  # photo, LoRA, picture
+    assert all((out / "files" / row["lora"]).is_file() for row in rows if row["id"] in kept)
+    assert not [path for path in store.incoming.rglob("*") if path.is_file()]
+
+
+def test_an_export_to_where_nothing_can_be_written_is_a_sentence(
+    home: InProcessServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account, _ = home.guest("exported")
+    (tmp_path / "file").touch()
+    out, data = tmp_path / "file" / "out", str(home.settings.data)
+    assert main(["account", "export", str(account), str(out), "--data", data]) == 1
+    assert f"The export to {out} ended half-way" in capsys.readouterr().err
+
+
+def test_an_account_that_is_deleted_under_its_export_is_said_so(
+    home: InProcessServer, tmp_path: Path
+) -> None:
+    account = home.account()
+    trained(home, account)
+    home.write(account, account_data.close)
+    with pytest.raises(InputError, match=f"Account {account} has just been deleted"):
+        account_data.export(home.db, home.results.store, account, account_data.Folder(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_backup_says_what_it_holds_and_a_deleted_account_which_backups_hold_it(

@@ -31,8 +31,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.db.database import Database
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Tune, now
 from tests.support.installation import calling
 from tests.support.server import FEW, Json, Server, pictures, until
@@ -58,8 +57,7 @@ class World:
     def __init__(self, server: Server) -> None:
         self.server, self.http = server, server.http
         secret = accounts.pepper(server.data)
-        self.database = Database(f"sqlite:///{server.data}/fluxbooth.sqlite")
-        with self.database.write() as session:
+        with server.database.write() as session:
             other = accounts.create_account(session, "other")
             self.other_key = accounts.create_key(session, other, "", secret)
             self.revoked = accounts.create_key(session, other, "", secret)
@@ -70,7 +68,7 @@ class World:
         self.other_tune = theirs["id"]
         self.other_prompt = self.as_other("POST", "/prompts", json={"text": "a man"}).json()["id"]
         self.expired = server.new_tune("expired")["id"]
-        with self.database.write() as session:
+        with server.database.write() as session:
             row = session.get(Tune, self.expired)
             assert row is not None
             row.deleted_at = now()
@@ -458,7 +456,7 @@ def refusals(server: Server) -> list[str | None]:
 
     from fluxbooth.service.db.tables import Callback
 
-    with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
+    with server.database.read() as session:
         return list(
             session.scalars(select(Callback.last_error).where(Callback.last_error.is_not(None)))
         )

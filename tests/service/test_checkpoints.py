@@ -13,8 +13,7 @@ from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Tune
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.service.tunes import checkpoints, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from tests.support.installation import Installation
 
 

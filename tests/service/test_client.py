@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ FILES = sorted(PHOTOS.glob("*.png"))[:4]
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Client:
-    return Client(f"http://127.0.0.1:{server.port}/", server.key)
+def client(server: Server) -> Iterator[Client]:
+    with Client(f"http://127.0.0.1:{server.port}/", server.key) as client:
+        yield client
 
 
 def test_from_photos_to_pictures(client: Client, tmp_path: Path) -> None:
@@ -134,8 +136,11 @@ def test_a_refusal_names_the_fields(client: Client) -> None:
 def test_a_wrong_key_a_missing_photo_and_a_server_that_is_not_there(
     server: Server, tmp_path: Path
 ) -> None:
-    with pytest.raises(fluxbooth.ApiError, match="key is wrong: it was cut or mistyped") as wrong:
-        next(Client(f"http://127.0.0.1:{server.port}", "sd_wrong").tunes.list())
+    with (
+        Client(f"http://127.0.0.1:{server.port}", "sd_wrong") as client,
+        pytest.raises(fluxbooth.ApiError, match="key is wrong: it was cut or mistyped") as wrong,
+    ):
+        next(client.tunes.list())
     assert wrong.value.status == 401
     with pytest.raises(fluxbooth.InputError, match=r"missing\.jpg cannot be read"):
         Client(f"http://127.0.0.1:{server.port}", server.key).tunes.create(

@@ -30,7 +30,7 @@ class Wall:
 
     def swept(self) -> datetime.datetime:
         moment = clock.believed(self.installation.results.db, lambda: self.at, lambda: self.counted)
-        self.installation.results.sweep(moment)
+        self.installation.sweep(moment)
         return moment
 
 

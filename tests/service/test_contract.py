@@ -159,10 +159,9 @@ def signature_of(server: Server, headers: dict[str, str], body: bytes) -> str:
     """Standard Webhooks, computed here from its definition."""
     from sqlalchemy import select
 
-    from fluxbooth.service.db.database import Database
     from fluxbooth.service.db.tables import Account
 
-    with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
+    with server.database.read() as session:
         secret = session.scalars(select(Account.webhook_secret).order_by(Account.id)).first()
     assert secret  # the owner's: the first account
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
@@ -278,7 +277,7 @@ def test_suffixes_slashes_and_public_routes(server: Server, tune: Json) -> None:
             path, headers={"Content-Type": "application/json", "X-Workspace-Id": "all"}
         )
         assert (answer.status_code, answer.json()["id"]) == (200, tune["id"])
-    nobody = httpx.Client(base_url=server.http.base_url)
+    nobody = server.ends.enter_context(httpx.Client(base_url=server.http.base_url))
     catalogue = nobody.get("/cli/models").json()
     assert catalogue["cli"] == {} and catalogue["models"]["flux"]["tune_id"] == 1504944
     assert {pack["slug"] for pack in nobody.get("/gallery/packs").json()} >= {"corporate", "pets"}

@@ -18,7 +18,14 @@ from safetensors.torch import save_file
 
 from fluxbooth import process_lifetime
 from fluxbooth.engine import liveness
-from fluxbooth.engine.device_pool import Device, DeviceProcessDied, ForkServerDied, Refused
+from fluxbooth.engine.device_pool import (
+    Device,
+    DeviceProcessDied,
+    ForkServerDied,
+    NoRoom,
+    Refused,
+    close_input,
+)
 from tests.support.server import until
 
 
@@ -28,6 +35,8 @@ def device() -> Iterator[Device]:
     yield device
     if device.process is not None:
         device.process.kill()
+        device.process.wait()
+        close_input(device.process)
 
 
 def request(out: Path) -> dict[str, Any]:
@@ -66,6 +75,22 @@ def test_after_a_death_the_fork_server_has_another(device: Device, tmp_path: Pat
             await device.run(request(tmp_path / "third"), wanted, kill)
         assert await device.run(request(tmp_path / "third"), wanted, silent)
         assert device.process.pid == fork_server
+
+    asyncio.run(story())
+
+
+def test_a_full_disk_is_no_death_and_no_refusal(device: Device, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "0.tmp").symlink_to("/dev/full")  # where the picture is written first
+
+    async def story() -> None:
+        with pytest.raises(NoRoom):
+            await device.run(request(out), wanted, silent)
+        pid = device.pid
+        assert list(out.iterdir()) == []
+        assert await device.run(request(out), wanted, silent)
+        assert device.pid == pid and [path.name for path in out.iterdir()] == ["0.jpg"]
 
     asyncio.run(story())
 

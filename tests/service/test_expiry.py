@@ -12,8 +12,8 @@ import pytest
 
 from fluxbooth.service.db.tables import Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import prompts
+from fluxbooth.service.tunes import tunes
 from tests.support.installation import Installation
 
 DAY = datetime.timedelta(days=1)
@@ -43,11 +43,11 @@ def test_a_tune_and_its_pictures_go_thirty_days_after_training_and_not_a_day_bef
         installation.row(Tune, tune).expires_at - installation.row(Tune, tune).trained_at
         == 30 * DAY
     )
-    installation.results.sweep(now() + 29 * DAY)
+    installation.sweep(now() + 29 * DAY)
     assert installation.row(Tune, tune).deleted_at is None and installation.files(
         f"prompts/{prompt}"
     )
-    installation.results.sweep(now() + 31 * DAY)
+    installation.sweep(now() + 31 * DAY)
     assert installation.row(Tune, tune).deleted_at and installation.row(Prompt, prompt).deleted_at
     assert (
         installation.files(f"tunes/{tune}") == [] and installation.files(f"prompts/{prompt}") == []
@@ -61,10 +61,21 @@ def test_auto_extend_keeps_a_tune(installation: Installation, by: str) -> None:
     account = installation.account(auto_extend=by == "account")
     tune, prompt = trained_with_picture(installation, account, auto_extend=by == "tune")
     assert installation.row(Tune, tune).expires_at is None
-    installation.results.sweep(now() + 4000 * DAY)
+    installation.sweep(now() + 4000 * DAY)
     assert installation.row(Tune, tune).deleted_at is None and installation.files(
         f"prompts/{prompt}"
     ) == ["0.jpg"]
+
+
+def test_a_tune_that_trains_nothing_goes_as_the_others_do(installation: Installation) -> None:
+    account = installation.account()
+    kept, expiring = (
+        installation.tune(account, "a face", model_type="faceid", auto_extend=auto_extend)
+        for auto_extend in (True, False)
+    )
+    assert installation.row(Tune, kept).expires_at is None
+    row = installation.row(Tune, expiring)
+    assert row.expires_at - row.trained_at == 30 * DAY
 
 
 @pytest.mark.parametrize("with_prompts", [False, True])
@@ -82,7 +93,7 @@ def test_deleting_a_tune_takes_finished_pictures_only_if_asked_to(
         == [installation.row(Tune, tune).folder]
         + [installation.row(Prompt, prompt).folder] * with_prompts
     )
-    installation.results.sweep(now())  # as after a kill between the transaction and the files
+    installation.sweep(now())  # as after a kill between the transaction and the files
     assert installation.files(f"tunes/{tune}") == []
     assert installation.files(f"prompts/{prompt}") == ([] if with_prompts else ["0.jpg"])
     assert bool(installation.row(Prompt, prompt).deleted_at) is with_prompts
@@ -127,7 +138,7 @@ def test_a_training_under_way_brings_nothing_back(installation: Installation, ho
     else:
         with results.db.write() as session:
             session.get_one(Tune, tune).expires_at = now() - DAY
-        results.sweep(now())
+        installation.sweep(now())
     assert not results.tune_wanted(tune)
     results.publish_tune(tune, installation.made(request, "lora.safetensors"))
     results.tidy(Tune, tune)

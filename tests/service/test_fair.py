@@ -13,10 +13,9 @@ from sqlalchemy import select
 from fluxbooth.errors import InputError
 from fluxbooth.service import fetching
 from fluxbooth.service.accounts import quotas
-from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Photo, Prompt, Tune, now
 from fluxbooth.service.outgoing.fetch import FetchError, FetchRules
-from fluxbooth.service.settings import MB, Settings
+from fluxbooth.service.settings import MB
 from tests.support import servers
 from tests.support.installation import PHOTO, Installation, calling
 from tests.support.server import Receiver, Server, until
@@ -138,7 +137,7 @@ def test_a_picture_to_start_from_counts_too(installation: Installation) -> None:
     prompt = installation.prompt(account, 1504944, "a man")
     with serving(response(200, PHOTO.read_bytes())) as elsewhere:
         at(installation, prompt, f"{elsewhere.url}/a.png")
-        fetching.input_images(installation.results, prompt, OWN)
+        fetching.input_pictures(installation.results, prompt, OWN)
         kept = installation.row(Prompt, prompt)
         assert kept.input_bytes > 0 and installation.files(f"prompts/{prompt}") == [
             "input_image.jpg"
@@ -147,7 +146,7 @@ def test_a_picture_to_start_from_counts_too(installation: Installation) -> None:
         at(installation, full, f"{elsewhere.url}/a.png")
         filled(installation, account)
         with pytest.raises(InputError, match="of 1 MB: delete tunes"):
-            fetching.input_images(installation.results, full, OWN)
+            fetching.input_pictures(installation.results, full, OWN)
     assert installation.row(Prompt, full).input_bytes == 0 and not installation.files(
         f"prompts/{full}"
     )
@@ -184,7 +183,7 @@ def test_a_receiver_that_hangs_delays_no_other_account_and_no_other_host(
 
 def ended(server: Server, account: str) -> None:
     """Nothing of the account's is tried again."""
-    with Database(Settings(data=server.data).database_url).write() as session:
+    with server.database.write() as session:
         owner = session.scalars(select(Account.id).where(Account.name == account)).one()
         for row in session.scalars(select(Callback).where(Callback.account_id == owner)):
             row.failed_at = now()

@@ -3,8 +3,11 @@ ever given a stranger's photos."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +18,9 @@ import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from sqlalchemy import update
+from sqlalchemy import event, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import inspection
@@ -27,8 +32,8 @@ from fluxbooth.service.db.tables import Account, Photo, Tune, now
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.tunes import photo_drafts, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes import photo_drafts, train_more, tunes
 from tests.service.test_tenants import signed_in
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.installation import Sent, files_of
@@ -76,6 +81,40 @@ def rich(in_process_server: InProcessServer, name: str) -> tuple[int, httpx.Clie
 def train(client: httpx.Client, files: Any = None, **fields: str) -> httpx.Response:
     form = {"tune[title]": "t", "tune[name]": "man", "tune[preset]": "flux-lora-portrait"}
     return client.post("/tunes", data=form | fields, files=files or pictures(1))
+
+
+@pytest.mark.parametrize("end", ["402", "503"])
+def test_an_id_that_was_rolled_back_was_seen_by_nobody(
+    dear: InProcessServer, capfd: pytest.CaptureFixture[str], end: str
+) -> None:
+    """It is given again, as if it had never been: no answer, log line, file or row had it."""
+    client = dear.guest(f"poor {end}")[1] if end == "402" else rich(dear, "unlucky")[1]
+    with dear.db.read() as session:
+        given = session.connection().exec_driver_sql(
+            "SELECT name, seq + 1 FROM sqlite_sequence WHERE name IN ('tunes', 'prompts')"
+        )
+        coming = {"prompts": 1} | dict(map(tuple, given))
+
+    def refuse(session: Session) -> None:
+        raise OperationalError("COMMIT", {}, sqlite3.OperationalError("database is locked"))
+
+    prompt = {"tune[prompts_attributes][0][text]": "ohwx man at sea"}
+    if end == "503":
+        event.listen(Session, "before_commit", refuse)
+    try:
+        answer = train(client, CAPTIONED, **prompt)
+    finally:
+        if end == "503":
+            event.remove(Session, "before_commit", refuse)
+    assert answer.status_code == int(end), answer.text
+    with contextlib.closing(sqlite3.connect(dear.settings.database)) as connection:
+        rows = "\n".join(connection.iterdump())
+    files = [str(path) for path in dear.settings.data.rglob("*")]
+    seen = [answer.text, str(answer.headers), *capfd.readouterr(), rows, *files]
+    its = re.compile(rf"\b{coming['tunes']}\b|prompt-{coming['prompts']}\b")
+    assert not [found for text in seen for found in its.findall(text)]
+    made = train(rich(dear, f"next {end}")[1], CAPTIONED, **prompt).raise_for_status().json()
+    assert made["id"] >= coming["tunes"]
 
 
 def test_what_is_refused_leaves_nothing_for_the_next_tune_to_train_on(
@@ -294,7 +333,7 @@ def test_a_photo_that_arrives_for_a_deleted_tune_is_not_kept(dear: InProcessServ
     client.delete(f"/tunes/{tune}").raise_for_status()
     arrived = dear.results.store.incoming / "arrived"
     arrived.write_bytes(PHOTO)
-    dear.results.photo_fetched(tune, photo, arrived)
+    dear.results.photo_fetched(tune, photo, arrived, Judge(dear.settings))
     arrived.unlink()  # it is still its fetcher's, who removes it
     dear.results.tidy(Tune, tune)
     assert left(dear) == NOTHING

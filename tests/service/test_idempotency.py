@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Use
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from fluxbooth.web.app import create_app
 from tests.support.installation import Installation
 

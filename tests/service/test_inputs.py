@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
+from fluxbooth import picture_files
 from fluxbooth.evaluation.demo import PHOTOS
 from tests.support.images import opened
 from tests.support.server import Json, Server, until
@@ -94,6 +95,7 @@ def test_a_picture_comes_by_base64_and_by_address(server: Server) -> None:
         )
     kept = [httpx.get(row["images"][0]).content for row in (first, second)]
     assert kept[0] == kept[1]  # with a strength of 0 it stays as it is
+    assert picture_files.source_in(Image.open(io.BytesIO(kept[0]))) == picture_files.EDITED
     with serving(response(200, b"these are words", content_type="text/plain")) as elsewhere:
         answer = server.http.post(
             "/prompts", json={**asked, "input_image_url": f"{elsewhere.url}/b.jpg"}

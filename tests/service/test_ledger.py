@@ -7,6 +7,7 @@ import datetime
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -28,15 +29,16 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.tables import Account, Movement, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import read_settings
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import pictures
 
@@ -85,22 +87,20 @@ def meet(fate: str, step: Callable[[], object]) -> bool:
 
 @pytest.fixture(scope="module")
 def shop(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
-    """A house with prices, one of them for an option, as though that were done."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fluxbooth.service.billing.prices.DONE", frozenset({"film_grain"}))
-        with in_process_server(
-            blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES
-        ) as opened:
-            yield opened
+    """A house with prices, one of them for an option."""
+    with in_process_server(
+        blank, tmp_path_factory.mktemp("shop") / "data", prices=PRICES
+    ) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("option", get_args(prices.Option))
-def test_an_option_that_does_nothing_has_no_price(
+def test_an_option_that_is_refused_has_no_price(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prices, "DONE", frozenset())  # whatever else this file may have said
+    monkeypatch.setitem(OPTIONS, option, replace(OPTIONS[option], refused="is not built"))
     with pytest.raises(
-        InputError, match=rf"FLUXBOOTH_PRICES_OPTIONS.*{option} cannot have a price.*does nothing"
+        InputError, match=rf"FLUXBOOTH_PRICES_OPTIONS.*{option} cannot have a price.*does not do it"
     ):
         read_settings(data=tmp_path, prices={"options": {option: 5}})
     assert read_settings(data=tmp_path, prices={"options": {option: 0}}).prices.options == {
@@ -335,7 +335,7 @@ class Ledger(RuleBasedStateMachine):
         with self.in_process_server.db.write() as session:
             session.get_one(Tune, int(job.split("-")[1])).expires_at = now()
         for _ in range(2):
-            self.results.sweep(now())
+            self.in_process_server.sweep(now())
         self.end_prompts_of(job)
 
     @invariant()

@@ -3,20 +3,17 @@ that it names."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import jsonschema
 import pytest
 from starlette.testclient import TestClient
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.web.app import create_app
+from tests.support.fuzzing import fuzz
 from tests.support.installation import Installation
-from tests.support.server import Json, Server
-
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+from tests.support.server import Server
 
 
 def test_objects_are_as_the_document_says(installation: Installation) -> None:
@@ -59,45 +56,12 @@ def test_objects_are_as_the_document_says(installation: Installation) -> None:
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that takes everything and does nothing of it."""
     with Server(
-        tmp_path_factory.mktemp("idle") / "data", flags=["--no-worker"], request_mb="4"
+        tmp_path_factory.mktemp("idle") / "data",
+        flags=["--no-worker"],
+        request_mb="4",
+        theme_composer="true",
     ) as server:
         yield server
-
-
-def fuzz(server: Server, examples: int) -> None:
-    """Runs schemathesis from a fixed seed, with requests that the document allows and such that
-    it does not."""
-    command = [
-        sys.executable,
-        "-m",
-        "schemathesis.cli",
-        "run",
-        f"{server.http.base_url}/openapi.json",
-        "--phases",
-        "examples,fuzzing",
-        "--seed",
-        "20261124",
-        "--max-examples",
-        str(examples),
-        "--checks",
-        CHECKS,
-        "--generation-database",
-        "none",
-        "--no-color",
-        "--no-shrink",
-        "--suppress-health-check",
-        "all",
-        "--warnings",
-        "off",
-        "-H",
-        f"Authorization: Bearer {server.key}",
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=server.data, env=server.environment
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    answered: Json = server.http.get("/users").json()
-    assert answered["id"] and '"event": "error"' not in server.log.read_text()
 
 
 def test_what_a_fuzzer_makes_of_the_document_gets_documented_answers(idle: Server) -> None:

@@ -16,7 +16,7 @@ import uvicorn
 
 from fluxbooth.cli.main import main
 from fluxbooth.service import opening
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
 
@@ -27,7 +27,7 @@ FOLDER = f"{5_000_002}-{'a' * 32}"
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole data folder, to be copied."""
     settings = Settings(data=tmp_path_factory.mktemp("known") / "data")
-    opening.opened(settings).engine.dispose()
+    opening.opened(settings).close()
     return settings.data
 
 
@@ -92,7 +92,7 @@ def test_a_database_that_is_younger_than_its_files_is_refused(says: Says, data: 
     assert says(data)[0] == 2
     # what a request leaves that is killed
     place.with_name("5000002").rename(place.with_name(f"5000000-{'a' * 32}"))
-    opening.opened(Settings(data=data)).engine.dispose()
+    opening.opened(Settings(data=data)).close()
 
 
 def test_a_kill_between_secret_and_database_is_a_new_installation(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_kill_between_secret_and_database_is_a_new_installation(tmp_path: Path
     Store(settings.data)
     accounts.new_pepper(settings.data)
     before = accounts.pepper(settings.data)
-    opening.opened(settings).engine.dispose()
+    opening.opened(settings).close()
     assert accounts.pepper(settings.data) == before
 
 

@@ -27,12 +27,11 @@ def test_a_backup_of_a_running_server_becomes_a_server(server: Server, tmp_path:
     operate(server, "backup", str(tmp_path / "copy"))
     restored = Server(tmp_path / "restored", flags=["--no-worker"])
     operate(restored, "restore", str(tmp_path / "copy"))
-    restored.start()
-    restored.http.headers["Authorization"] = f"Bearer {server.key}"
-    assert restored.tune(tune["id"])["trained_at"] == server.tune(tune["id"])["trained_at"]
-    picture = restored.prompt(prompt["id"])["images"][0]
-    assert httpx.get(picture).content == httpx.get(prompt["images"][0]).content
-    restored.stop()
+    with restored:
+        restored.http.headers["Authorization"] = f"Bearer {server.key}"
+        assert restored.tune(tune["id"])["trained_at"] == server.tune(tune["id"])["trained_at"]
+        picture = restored.prompt(prompt["id"])["images"][0]
+        assert httpx.get(picture).content == httpx.get(prompt["images"][0]).content
 
 
 def test_an_imported_lora_draws_and_keys_come_and_go(server: Server) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from fluxbooth.prompts.language import advise, trigger_words
 from fluxbooth.service.db.tables import Pack, Template, Tune, now
-from fluxbooth.service.packs.pack import adapted
+from fluxbooth.service.packs.packs import adapted
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.web.pages.render import FOLDER
 from tests.support.images import opened
@@ -225,14 +225,23 @@ def test_what_a_run_refuses(server: Server, tune: Json) -> None:
     )
     assert "no class of this pack" in refused("pets", tune_ids=[tune["id"]])["tune_ids"][0]
     assert "no tune of yours" in refused("corporate", tune_ids=f"{tune['id']},12")["tune_ids"][0]
+    for beyond in (2**63, -1):  # what no column holds
+        assert "must be" in refused("corporate", tune_ids=[beyond])["tune_ids"][0]
     assert (
         "no prompt of this pack"
         in refused("corporate", tune_ids=[tune["id"]], prompt_ids=[1])["prompt_ids"][0]
     )
     assert "images" in refused("corporate")
     assert refused("corporate", tune_ids=[tune["id"]], prompt_attributes={"num_images": 9})[
-        "num_images"
+        "prompt_attributes[num_images]"
     ]
+    for asked in (run := {"tune_ids": [tune["id"]]}, {"title": "a", "name": "man"}):
+        wrong = {"num_images": 9, "cfg_scale": 7, "seed": "no"}
+        told = refused("corporate", **asked, prompt_attributes=wrong)
+        assert {name for name in told if name.startswith("prompt")} == {
+            f"prompt_attributes[{name}]" for name in wrong
+        }
+        assert ("images" in told) == (asked is not run)  # all at once
     assert (
         server.http.post("/p/nothing/tunes", json={"tune": {"tune_ids": [tune["id"]]}}).status_code
         == 404
@@ -254,6 +263,7 @@ def test_what_a_run_refuses(server: Server, tune: Json) -> None:
         ("<lora:7:0.5> ohwx man at sea", "zx cat at sea", 0.5),
         ("<lora:ohwx:0.5> OHWX  man at sea", "zx cat at sea", 0.5),
         ("<lora:9:1.0> ohwx man by <lora:7:1.0>", "<lora:9:1.0> zx cat by", 1.0),
+        ("<lora:7:1.2.3> ohwx man", "<lora:7:1.2.3> zx cat", 1.0),  # refused when it is drawn
         ("at sea", "zx cat at sea", 1.0),
         ("ohwx man, an ohwxian manner", "zx cat, an ohwxian manner", 1.0),
     ],

@@ -62,13 +62,6 @@ def test_a_live_page_ends_with_the_server(own_server: Server) -> None:
     )
 
 
-def test_the_process_of_a_device_gives_way_to_others(server: Server) -> None:
-    until(server.fork_server, "there is a fork server")
-    assert b"OMP_WAIT_POLICY=passive" in Path(
-        f"/proc/{server.fork_server()}/environ"
-    ).read_bytes().split(b"\0")
-
-
 def test_an_engine_that_falls_silent_is_said_to_be_and_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,8 +18,7 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import select
 
 from fluxbooth.service import account_data
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.contract import forms as schemas
 from fluxbooth.service.contract import queries
 from fluxbooth.service.db.tables import Account, Callback, Image, Photo
@@ -125,8 +124,8 @@ def _estate(town: InProcessServer) -> Estate:
 def signed_in(town: InProcessServer, account: int) -> httpx.Client:
     with town.db.write() as session:
         link = web_sessions.new_link(session, session.get_one(Account, account), town.secret)
-    client = httpx.Client(
-        base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60
+    client = town.ends.enter_context(
+        httpx.Client(base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60)
     )
     assert client.get("/app/start", params={"token": link}).status_code == 303
     return client
@@ -210,8 +209,8 @@ def test_every_route_with_the_ids_of_another_account(
 def test_every_route_without_a_key(estate_of: tuple[InProcessServer, Estate]) -> None:
     town, estate = estate_of
     before = everything(town, estate)
-    nobody = httpx.Client(
-        base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60
+    nobody = town.ends.enter_context(
+        httpx.Client(base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60)
     )
     signing = {"/app/start", "/app/login", "/openapi.json", "/files/{key:path}", "/"}
     for method, path in routes(town):

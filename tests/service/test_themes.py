@@ -12,7 +12,7 @@ import pytest
 
 from fluxbooth import Client
 from fluxbooth.service.errors import Invalid
-from fluxbooth.service.themes.theme import COUNT, compose, faults
+from fluxbooth.service.themes.themes import COUNT, compose, faults
 from tests.support.claude import Answer, Claude, said
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import pictures
@@ -195,6 +195,8 @@ def test_faults_are_told_to_the_writer_once(
     assert ask(themed, tune, draft=True).json()["prompts"][0]["text"] == GOOD[0]
     mend = claude.asked[1][1]["messages"][-1]["content"]
     assert 'Prompt 1 must begin with "sks man"' in mend and "no hat" in mend
+    claude.tell(prompts(f"{GOOD[0]} \ud800", *GOOD[1:]), prompts(*GOOD))  # half of a character
+    assert ask(themed, tune, draft=True).json()["prompts"][0]["text"] == GOOD[0]
     claude.tell(said("{"), prompts(*GOOD[:9]))
     answer = ask(themed, tune)
     assert answer.status_code == 502 and "There must be 10 prompts, not 9" in answer.json()["error"]
@@ -281,7 +283,9 @@ def test_what_a_theme_refuses_before_anybody_writes(
 ) -> None:
     claude.tell()
     assert "no tune of yours" in ask(themed, {"id": 12}).json()["tune_ids"][0]
-    assert ask(themed, tune, prompt_attributes={"num_images": 9}).json()["num_images"]
+    assert "must be" in ask(themed, {"id": 2**63}).json()["tune_ids"][0]
+    told = ask(themed, tune, prompt_attributes={"num_images": 9, "cfg_scale": 7}).json()
+    assert told["prompt_attributes[num_images]"] and told["prompt_attributes[cfg_scale]"]
     assert ask(themed, tune, theme="").json()["theme"] == ["can't be blank"]
     assert themed.http.post("/themes", json={"theme": "x"}).json()["tune_ids"] == ["can't be blank"]
     assert not claude.asked

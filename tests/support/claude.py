@@ -74,3 +74,4 @@ class Claude:
     def close(self) -> None:
         self.over.set()
         self.server.shutdown()
+        self.server.server_close()

@@ -14,7 +14,6 @@ from fluxbooth.service.contract.response_models import Error
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.app import create_app
 
-UNKNOWN = 500  # a fault of ours, which is no answer of the contract
 ERROR = TypeAdapter(Error)
 
 
@@ -39,7 +38,7 @@ def held(answer: httpx.Response) -> None:
     if not answer.headers.get("content-type", "").startswith("application/json"):
         return
     path = answer.request.url.path.rstrip("/").removesuffix(".json")
-    if path.startswith(("/app", "/openapi")) or answer.status_code == UNKNOWN:
+    if path.startswith(("/app", "/openapi")):
         return
     content = answer.read()
     if answer.status_code >= 400:

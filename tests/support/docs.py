@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import fluxbooth
 from bench import report, tables
 from fluxbooth.cli.options import flag_of
+from fluxbooth.prompts.options import OPTIONS, Option
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, Spec, TrainSpec
 from tests.support import architecture
@@ -32,6 +33,9 @@ and Rejected.
 `python -m tests.test_docs` puts it into this list.
 """
 SETTINGS = re.compile(r"(?<=\| setting \| default \| meaning \|\n\|---\|---\|---\|\n)(?:\|.*\n)*")
+PICTURE_OPTIONS = re.compile(
+    r"(?<=\| option \| takes \| what it does \| here \|\n\|---\|---\|---\|---\|\n)(?:\|.*\n)*"
+)
 VARIABLES = re.compile(
     r"(?<=\| variable \| default \| what it does \|\n\|---\|---\|---\|\n)(?:\|.*\n)*"
 )
@@ -40,11 +44,38 @@ VARIABLES = re.compile(
 def settings(spec: type[Spec]) -> str:
     rows = []
     for name, field in spec.model_fields.items():
+        if name in OPTIONS:  # which have a page of their own
+            continue
         default = "" if field.is_required() or field.default in (None, ()) else f"`{field.default}`"
         words = ", ".join(f"`{word}`" for word in spec.choices(name))
         meaning = f"{field.description}{': ' + words if words else ''}"
         rows.append(f"| `{flag_of(name)}` | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
+
+
+def picture_options() -> str:
+    return "".join(
+        f"| `{row.name}` | {_taken(row)} | {row.does} | {_standing(row)} |\n"
+        for row in OPTIONS.values()
+    )
+
+
+def _taken(row: Option) -> str:
+    if row.words:
+        return ", ".join(f"`{word}`" for word in row.words)
+    limits = "" if row.least is None else f", {row.least:g} to {row.most:g}"
+    default = f"; {row.default}" if row.default not in (None, False) else ""
+    return row.takes + limits + default
+
+
+def _standing(row: Option) -> str:
+    if row.refused:
+        return f"refused: {row.refused}"
+    if row.ignored:
+        return f"ignored: {row.ignored}"
+    needs = [f"needs `{'` and `'.join(row.needs)}`"] if row.needs else []
+    beside = [f"ignored without `{'` or `'.join(row.goes_with)}`"] if row.goes_with else []
+    return "; ".join(["works", *needs, *beside, *(["may have a price"] if row.priced else [])])
 
 
 def server_settings() -> str:
@@ -93,6 +124,7 @@ def _both(first: Callable[[str], str], second: Callable[[str], str]) -> Callable
 PARTS: dict[str, Callable[[str], str]] = {
     "docs/training.md": _table(SETTINGS, lambda: settings(TrainSpec)),
     "docs/generating.md": _table(SETTINGS, lambda: settings(GenerateSpec)),
+    "docs/options.md": _table(PICTURE_OPTIONS, picture_options),
     "docs/operations.md": _table(VARIABLES, server_settings),
     "docs/decisions/README.md": lambda text: decisions_index(),
     "docs/architecture.svg": lambda text: architecture.svg(),

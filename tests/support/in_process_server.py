@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 
 from fluxbooth.service import installation
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions
@@ -31,6 +31,8 @@ class InProcessServer(Installation):
 
     http: httpx.Client
     secret: bytes
+    ends: contextlib.ExitStack
+    """What is closed when it ends: the clients of tests."""
 
     @property
     def db(self) -> database.Database:
@@ -44,7 +46,7 @@ class InProcessServer(Installation):
         return account.id, self.client(key)
 
     def client(self, key: str) -> httpx.Client:
-        return client(self.settings, key)
+        return self.ends.enter_context(client(self.settings, key))
 
 
 def client(settings: Settings, key: str) -> httpx.Client:
@@ -58,9 +60,12 @@ def client(settings: Settings, key: str) -> httpx.Client:
 
 @contextlib.contextmanager
 def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InProcessServer]:
-    """Opens a house over a copy of `blank`, a migrated database."""
+    """Opens a server over a copy of `blank`, a migrated database."""
     data.mkdir()
-    with sqlite3.connect(blank) as source, sqlite3.connect(data / "fluxbooth.sqlite") as target:
+    with (
+        contextlib.closing(sqlite3.connect(blank)) as source,
+        contextlib.closing(sqlite3.connect(data / "fluxbooth.sqlite")) as target,
+    ):
         source.backup(target)  # what was written may still lie beside the file
     accounts.new_pepper(data)
     chosen = Settings(**{"data": data, "port": free_port(), "private_network": True, **settings})
@@ -68,11 +73,13 @@ def in_process_server(blank: Path, data: Path, **settings: Any) -> Iterator[InPr
     server = uvicorn.Server(uvicorn.Config(app, port=chosen.port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until(lambda: server.started, "the house is open")
+    until(lambda: server.started, "the server is up")
     services = app.state.services
     results = Transitions(chosen, services.db, services.store, services.jobs)
     with services.db.write() as session:
         key = accounts.create_key(session, installation.first_account(session), "", services.secret)
-    yield InProcessServer(chosen, results, client(chosen, key), services.secret)
+    with contextlib.ExitStack() as ends:
+        http = ends.enter_context(client(chosen, key))
+        yield InProcessServer(chosen, results, http, services.secret, ends)
     server.should_exit = True
     thread.join()

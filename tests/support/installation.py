@@ -3,6 +3,8 @@ that the processes call."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,17 +16,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.evaluation.demo import PHOTOS
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service import expiry
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Callback, Prompt, Tune
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.transitions import Transitions
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
 
@@ -45,7 +48,10 @@ def calling(data: Path, account: str, urls: Sequence[str]) -> None:
     """Callbacks of an account, which is made if there is none, that are due now."""
     settings = Settings(data=data)
     jobs = JobEngine(settings, Signer(b"", ""))
-    with Database(settings.database_url).write() as session:
+    with (
+        contextlib.closing(Database(settings.database_url)) as database,
+        database.write() as session,
+    ):
         row = session.scalar(
             select(Account).where(Account.name == account)
         ) or accounts.create_account(session, account)
@@ -123,6 +129,10 @@ class Installation:
         assert request is not None
         self.results.publish_prompt(prompt, self.pictures(request))
         self.results.tidy(Prompt, prompt)
+
+    def sweep(self, moment: datetime.datetime) -> None:
+        """What the engine does every hour."""
+        expiry.sweep(self.results.db, self.results.store, self.results.jobs, moment)
 
     def sampled(self, tune: int, step: int, number: int) -> None:
         """What the engine does with a picture that the device process drew on its way."""

@@ -4,6 +4,7 @@ its socket."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import http.server
 import json
@@ -22,6 +23,7 @@ from typing import Any, Self
 import httpx
 
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service.db.database import Database
 from tests.support import contract
 from tests.support.installation import files_of
 
@@ -48,6 +50,7 @@ class Server:
         }
         self.log = data.with_name(data.name + ".log")
         self.process: subprocess.Popen[bytes] | None = None
+        self.ends = contextlib.ExitStack()  # closes the clients of tests
 
     def start(self) -> None:
         began = self.log.stat().st_size if self.log.exists() else 0
@@ -71,11 +74,19 @@ class Server:
         assert not self.over(), said
         if found := re.search(r"sd_[\w-]+", said):
             self.key = found[0]
-        self.http = httpx.Client(
+        client = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {self.key}"},
             timeout=60,
             event_hooks={"response": [contract.held]},
+        )
+        self.http = self.ends.enter_context(client)
+
+    @functools.cached_property
+    def database(self) -> Database:
+        """Its rows, beside it."""
+        return self.ends.enter_context(
+            contextlib.closing(Database(f"sqlite:///{self.data}/fluxbooth.sqlite"))
         )
 
     def __enter__(self) -> Self:
@@ -84,6 +95,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        self.ends.close()
 
     def answers(self) -> bool:
         # httpx's clients take long to make

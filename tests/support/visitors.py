@@ -5,9 +5,7 @@ from __future__ import annotations
 import httpx
 from sqlalchemy import select
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
-from fluxbooth.service.db.database import Database
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.db.tables import Account
 from tests.support.server import Server
 
@@ -16,7 +14,7 @@ def link(server: Server, name: str = "owner") -> str:
     """What `fluxbooth key link` prints, for the account of a name, which is made if there is
     none."""
     secret = accounts.pepper(server.data)
-    with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").write() as session:
+    with server.database.write() as session:
         account = session.scalar(
             select(Account).where(Account.name == name)
         ) or accounts.create_account(session, name)
@@ -26,6 +24,7 @@ def link(server: Server, name: str = "owner") -> str:
 def browser(server: Server) -> httpx.Client:
     """A client that sends what a browser sends with forms of our own pages."""
     origin = f"http://127.0.0.1:{server.port}"
-    return httpx.Client(
+    client = httpx.Client(
         base_url=origin, headers={"Origin": origin, "Sec-Fetch-Site": "same-origin"}, timeout=60
     )
+    return server.ends.enter_context(client)

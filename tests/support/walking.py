@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
@@ -14,9 +15,28 @@ from fluxbooth.service.db.tables import Image, Photo, Prompt, Tune
 BESIDE = (".txt", ".thumb.webp")  # a photo's caption, a picture's small copy
 
 
-def unmatched(database: Database, data: Path) -> tuple[list[str], list[str]]:
-    """(files that no row names, files that rows name and that are not there), as paths below the
-    data folder.
+@dataclass(frozen=True)
+class Walk:
+    """Paths below the data folder."""
+
+    named: set[str]  # by rows
+    there: set[str]
+
+    @property
+    def unmatched(self) -> tuple[list[str], list[str]]:
+        """(files that no row names, files that rows name and that are not there)"""
+        stems = {key.rpartition(".")[0] for key in self.named}
+        beside = {
+            path
+            for path in self.there - self.named
+            for ending in BESIDE
+            if path.endswith(ending) and path.removesuffix(ending) in stems
+        }
+        return sorted(self.there - self.named - beside), sorted(self.named - self.there)
+
+
+def walk(database: Database, data: Path) -> Walk:
+    """Every file that a row names, and every file that is there.
 
     Work that is open has files of which no row knows yet: all of it must be over.
     """
@@ -28,14 +48,11 @@ def unmatched(database: Database, data: Path) -> tuple[list[str], list[str]]:
         for path in (data / place).rglob("*")
         if path.is_file()
     }
-    stems = {key.rpartition(".")[0] for key in named}
-    beside = {
-        path
-        for path in there - named
-        for ending in BESIDE
-        if path.endswith(ending) and path.removesuffix(ending) in stems
-    }
-    return sorted(there - named - beside), sorted(named - there)
+    return Walk(named, there)
+
+
+def unmatched(database: Database, data: Path) -> tuple[list[str], list[str]]:
+    return walk(database, data).unmatched
 
 
 def _named(session: Session) -> set[str]:

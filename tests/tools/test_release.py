@@ -17,6 +17,10 @@ from tools.release import VERSION, write_version
 
 ROOT = Path(__file__).parents[2]
 DAY = datetime.date(2026, 12, 1)
+# that the package names as its own
+PYTHONS = re.findall(
+    r'"Programming Language :: Python :: ([\d.]+)"', (ROOT / "pyproject.toml").read_text()
+)
 # of what git tracks, what no user of the sdist needs
 LEFT_OUT = (".git", ".github", ".ci")
 
@@ -73,6 +77,7 @@ def test_hooks_and_ci_call_what_the_makefile_has() -> None:
     workflow = ROOT / ".github" / "workflows" / "ci.yml"
     if workflow.exists():  # an sdist has none
         job = yaml.safe_load(workflow.read_text())["jobs"]["check"]
+        assert job["strategy"]["matrix"]["python"] == PYTHONS
         used = [step["uses"] for step in job["steps"] if "uses" in step]
         assert all(re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", action) for action in used)
         entries += [step["run"] for step in job["steps"] if "run" in step]

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from fluxbooth import FluxboothError, InputError, TrainSpec, train
+from fluxbooth import FluxboothError, InputError, TrainSpec, picture_files, train
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.convert import convert
@@ -17,6 +17,7 @@ from fluxbooth.models import loader, registry
 from fluxbooth.specs import steps_for
 from fluxbooth.training import flow
 from tests.conftest import QUICK
+from tests.support.images import opened
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,8 @@ def test_samples_are_drawn_on_the_way(tmp_path: Path, photos: Path) -> None:
     train(photos, spec, tmp_path / "run", events.append)
     samples = [e for e in events if e["event"] == "sample"]
     assert [e["step"] for e in samples] == [3, 6]
-    assert all(Path(e["path"]).is_file() for e in samples)
+    for event in samples:
+        assert picture_files.source_in(opened(Path(event["path"]))) == picture_files.GENERATED
 
 
 def test_stages_are_whole_loras_and_what_they_draw(tmp_path: Path, photos: Path) -> None:

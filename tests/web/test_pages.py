@@ -12,7 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
+from fluxbooth import picture_files
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.web.pages.texts import text
 from tests.support.server import Json, Server, pictures, until
@@ -232,6 +234,8 @@ def test_a_title_is_text_and_a_tune_is_seen_by_its_owner_alone(
     ):
         assert owner.get(path).status_code == 200, path
         assert stranger.get(path).status_code == 404, path
+    small = Image.open(io.BytesIO(owner.get(picture.replace("pictures", "thumbs")).content))
+    assert picture_files.source_in(small) == picture_files.GENERATED
     for path in (
         f"{place}/cancel",
         f"{place}/delete",

@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.cli.operate import data_flags, opened, show
+from fluxbooth.cli import output
+from fluxbooth.cli.operate import data_flags, opened
 from fluxbooth.cli.options import verbs
-from fluxbooth.errors import InputError
+from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import account_data, backups
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas
+from fluxbooth.service.accounts import accounts, quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.files import reserve
@@ -35,7 +35,7 @@ def create(options: argparse.Namespace) -> Json:
         account = accounts.create_account(session, options.name)
         made = accounts.create_key(session, account, "first", accounts.pepper(settings.data))
         result = {"id": account.id, "name": account.name, "key": made}
-    show(options, [made])
+    output.show(options, [made])
     return result
 
 
@@ -62,7 +62,7 @@ def listing(options: argparse.Namespace) -> Json:
         f"{r['stored_bytes'] / MB:9.1f}{'  disabled' if r['disabled'] else ''}"
         for r in rows
     ]
-    show(options, lines)
+    output.show(options, lines)
     return {"accounts": rows}
 
 
@@ -86,7 +86,7 @@ def limit(options: argparse.Namespace) -> Json:
             setattr(account, name, None if value == DEFAULT else value)
         own = {name: getattr(account, name) for name in quotas.LIMITS}
         result = {"id": account.id, "limits": own}
-    show(
+    output.show(
         options,
         [
             f"{name:20}  {DEFAULT if value is None else value or 'no limit'}"
@@ -120,16 +120,26 @@ def export(options: argparse.Namespace) -> Json:
         raise InputError(
             "Standard output cannot hold both a zip and JSON: leave out --json, or name a file."
         )
-    if options.out == "-" or out.suffix.lower() == ".zip":
-        stream = sys.stdout.buffer if options.out == "-" else _new_file(out)
-        sink = account_data.Zip(stream)
-        count = account_data.export(database, store, account.id, sink)
-        sink.close()
-        stream.flush() if options.out == "-" else stream.close()
-    else:
-        if out.exists() and any(out.iterdir()):
-            raise InputError(f"{out} exists and is not empty: name a new folder, or a .zip file.")
-        count = account_data.export(database, store, account.id, account_data.Folder(out))
+    try:
+        if options.out == "-" or out.suffix.lower() == ".zip":
+            stream = sys.stdout.buffer if options.out == "-" else _new_file(out)
+            sink = account_data.Zip(stream)
+            count = account_data.export(database, store, account.id, sink)
+            sink.close()
+            stream.flush() if options.out == "-" else stream.close()
+        else:
+            if out.exists() and any(out.iterdir()):
+                raise InputError(
+                    f"{out} exists and is not empty: name a new folder, or a .zip file."
+                )
+            count = account_data.export(database, store, account.id, account_data.Folder(out))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FluxboothError(
+            f"The export to {out} ended half-way ({error.strerror}): remove what is there, and "
+            "make room or name another place."
+        ) from error
     return {"export": options.out, "files": count}
 
 
@@ -168,7 +178,7 @@ def delete(options: argparse.Namespace) -> Json:
         f"expire {_until(row)}."
         for row in held
     ]
-    show(options, lines or ["No backup that this server knows of holds it."])
+    output.show(options, lines or ["No backup that this server knows of holds it."])
     return {"deleted": account.id, "backups": held}
 
 
@@ -183,7 +193,7 @@ def credit(options: argparse.Namespace) -> Json:
         account = accounts.find(session, options.account)
         ledger.credit(session, account, amount, options.reference)
         balance = ledger.balance(session, account.id)
-    show(options, [f"{account.name} has {ledger.dollars(balance)}."])
+    output.show(options, [f"{account.name} has {ledger.dollars(balance)}."])
     return {"id": account.id, "usd_balance_mc": balance}
 
 

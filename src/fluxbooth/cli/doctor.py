@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxbooth import base_selection, hardware
-from fluxbooth.cli.options import common_flags
+from fluxbooth.cli import output
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import GIB, Gpu, Room, gigabytes
 from fluxbooth.memory import estimate, size
@@ -36,19 +36,20 @@ class Finding:
     def state(self) -> str:
         return "attention" if self.advice else "ok"
 
+    def lines(self) -> Iterator[str]:
+        yield f"{self.state:10}{self.what:16}{self.found}"
+        if self.advice:
+            yield f"{'':26}{self.advice}"
+
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
-    common_flags(parser)
+    output.output_flags(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     findings = list(examine())
-    if not options.json:
-        for finding in findings:
-            print(f"{finding.state:10}{finding.what:16}{finding.found}")
-            if finding.advice:
-                print(f"{'':26}{finding.advice}")
+    output.show(options, (line for finding in findings for line in finding.lines()))
     rows = [{**asdict(finding), "state": finding.state} for finding in findings]
     return {
         "version": __version__,

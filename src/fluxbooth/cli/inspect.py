@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+from fluxbooth.cli import output
 from fluxbooth.types import Json
+
+if TYPE_CHECKING:
+    from fluxbooth.photos.inspection import Report
 
 
 def inspect(options: argparse.Namespace) -> Json:
@@ -19,18 +25,19 @@ def inspect(options: argparse.Namespace) -> Json:
     side = max(row.resolutions)
     report = inspection.inspect(inspection.read(options.photos), side**2)
     report.advice.extend(photo_folders.left_out(options.photos))
-    if not options.json:
-        print(f"For {row.name}, at the area of {side} x {side}:")
-        for photo in report.photos:
-            left, top, right, bottom = photo.crop
-            crop = (
-                f"crop {right - left} x {bottom - top}, trained at {photo.bucket[0]} x "
-                f"{photo.bucket[1]}"
-            )
-            facts = f"{photo.width} x {photo.height}, sharpness {photo.sharpness:.2f}, {crop}"
-            print(f"{photo.name}: {facts}" + (", with caption" if photo.has_caption else ""))
-            for advice in photo.advice:
-                print(f"    {advice}")
-        for advice in report.advice:
-            print(advice)
+    heading = f"For {row.name}, at the area of {side} x {side}:"
+    output.show(options, [heading, *_lines(report)])
     return {"base": row.name, **report.to_json()}
+
+
+def _lines(report: Report) -> Iterator[str]:
+    for photo in report.photos:
+        left, top, right, bottom = photo.crop
+        crop = (
+            f"crop {right - left} x {bottom - top}, trained at {photo.bucket[0]} x "
+            f"{photo.bucket[1]}"
+        )
+        facts = f"{photo.width} x {photo.height}, sharpness {photo.sharpness:.2f}, {crop}"
+        yield f"{photo.name}: {facts}" + (", with caption" if photo.has_caption else "")
+        yield from (f"    {advice}" for advice in photo.advice)
+    yield from report.advice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from fluxbooth.cli import output
 from fluxbooth.types import Json
 
 
@@ -12,13 +13,12 @@ def lora_info(options: argparse.Namespace) -> Json:
     from fluxbooth.lora import file as lora_file
 
     facts = lora_file.read(options.file).describe()
-    if not options.json:
-        for name, value in facts.items():
-            if name not in ("spec", "metadata"):
-                print(f"{name}: {value}")
-        for group in ("spec", "metadata"):
-            for name, value in facts[group].items():
-                print(f"{group}.{name}: {value}")
+    groups = ("spec", "metadata")
+    lines = [f"{name}: {value}" for name, value in facts.items() if name not in groups]
+    lines += [
+        f"{group}.{name}: {value}" for group in groups for name, value in facts[group].items()
+    ]
+    output.show(options, lines)
     return facts
 
 
@@ -28,6 +28,6 @@ def lora_convert(options: argparse.Namespace) -> Json:
     done = convert(options.file, options.result, options.to)
     for name in done["left_out"]:
         print(f"Left out {name}: LoRAs of text encoders are not converted.", file=sys.stderr)
-    if not options.json:
-        print(f"{done['path']}: {done['format']}, rank {done['rank']}, {done['layers']} layers")
+    facts = f"{done['format']}, rank {done['rank']}, {done['layers']} layers"
+    output.show(options, [f"{done['path']}: {facts}"])
     return done

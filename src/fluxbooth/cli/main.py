@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 
 from fluxbooth import library_logging
-from fluxbooth.cli import evaluate, inspect, lora, train_generate
+from fluxbooth.cli import evaluate, inspect, lora, output, train_generate
 from fluxbooth.cli.options import (
     Flags,
     Parser,
-    common_flags,
     complete_bases,
     completion_flags,
     spec_flags,
     verbs,
 )
+from fluxbooth.cli.output import output_flags
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.types import Json
 from fluxbooth.version import __version__
@@ -56,25 +55,19 @@ def _run(arguments: list[str]) -> int:
             return 2
         result = options.run(options)
     except InputError as error:
-        return _failed(arguments, error, 2)
+        output.fail(arguments, error)
+        return 2
     except FluxboothError as error:
-        return _failed(arguments, error, 1)
+        output.fail(arguments, error)
+        return 1
     except KeyboardInterrupt:
         print(
             "\nInterrupted. What was done is kept; the same command goes on from there.",
             file=sys.stderr,
         )
         return 130
-    if options.json:
-        print(json.dumps(result))
+    output.finish(options, result)
     return 0
-
-
-def _failed(arguments: list[str], error: FluxboothError, code: int) -> int:
-    print(f"fluxbooth: {error}", file=sys.stderr)
-    if "--json" in arguments:
-        print(json.dumps({"error": str(error)}))
-    return code
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
@@ -106,7 +99,7 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace what the output folder holds"
     )
     parser.add_argument("--out", metavar="DIR", help="output folder (default: ./ohwx-CLASS)")
-    common_flags(parser, progress=True)
+    output_flags(parser, progress=True)
 
 
 def _generate_flags(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +115,7 @@ def _generate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="pictures", help="output folder (default: pictures)"
     )
-    common_flags(parser, progress=True)
+    output_flags(parser, progress=True)
 
 
 def _inspect_flags(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +128,7 @@ def _inspect_flags(parser: argparse.ArgumentParser) -> None:
             help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)",
         )
     )
-    common_flags(parser)
+    output_flags(parser)
 
 
 def _lora_flags(parser: argparse.ArgumentParser) -> None:
@@ -145,7 +138,7 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
     )
     info.add_argument("file", metavar="FILE")
     info.set_defaults(run=lora.lora_info)
-    common_flags(info)
+    output_flags(info)
     convert = below.add_parser(
         "convert",
         help="write a LoRA file in another format",
@@ -160,7 +153,7 @@ def _lora_flags(parser: argparse.ArgumentParser) -> None:
         help="kohya: also read by ComfyUI and Forge",
     )
     convert.set_defaults(run=lora.lora_convert)
-    common_flags(convert)
+    output_flags(convert)
     below.add_parser(
         "import",
         help="make a LoRA from elsewhere a tune of the server",
@@ -175,7 +168,7 @@ def _demo_flags(parser: argparse.ArgumentParser, out: str = "demo-out") -> None:
             "--base", help="model to train on (default: flux-dev with a GPU, else nano)"
         )
     )
-    common_flags(parser, progress=True)
+    output_flags(parser, progress=True)
 
 
 def _verify_flags(parser: argparse.ArgumentParser) -> None:
@@ -216,9 +209,13 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
     ),
     "train": (
         "train a LoRA on photos of one subject",
-        _running(_train_flags, train_generate.train),
+        _running(_train_flags, train_generate.train_command),
     ),
-    "generate": ("make pictures", _running(_generate_flags, train_generate.generate)),
+    "generate": ("make pictures", _running(_generate_flags, train_generate.generate_command)),
+    "enhance": (
+        "make pictures of any kind larger, or otherwise better, or change a part of them",
+        _of("enhance"),
+    ),
     "doctor": (
         "look at this machine: driver, GPU, memory, disk, cache, token, licence; what to do about "
         "each",

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from fluxbooth import base_selection, hardware
-from fluxbooth.cli.options import common_flags, complete_bases, verbs
+from fluxbooth.cli import output
+from fluxbooth.cli.options import complete_bases, verbs
+from fluxbooth.cli.output import output_flags
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import Room
 from fluxbooth.models import hub, planner, registry
 from fluxbooth.models.base import Base
 from fluxbooth.models.licences import MEANINGS, notice
 from fluxbooth.specs import GenerateSpec, TrainSpec
+from fluxbooth.types import Json
 
 Chosen = TypeVar("Chosen")
 
@@ -52,32 +55,33 @@ def _pulled(row: Base) -> bool:
     return True
 
 
-def list_command(options: argparse.Namespace) -> dict[str, Any]:
+def list_command(options: argparse.Namespace) -> Json:
     """`fluxbooth models`: one row a base."""
     room = hardware.room()
     rows = [_row(base, room) for base in registry.BASES.values()]
-    if not options.json:
-        for row in rows:
-            print(
-                f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}"
-                f"{row['licence']}: {row['licence_means']}"
-            )
-            for use in ("train", "generate"):
-                print(f"    {use}: {row[use]}")
-            if not row["here"]:
-                print(f"    fluxbooth models pull {row['name']}")
+    output.show(options, (line for row in rows for line in _lines(row)))
     return {"models": rows}
 
 
-def pull_command(options: argparse.Namespace) -> dict[str, Any]:
+def _lines(row: Json) -> Iterator[str]:
+    yield (
+        f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}"
+        f"{row['licence']}: {row['licence_means']}"
+    )
+    yield from (f"    {use}: {row[use]}" for use in ("train", "generate"))
+    if not row["here"]:
+        yield f"    fluxbooth models pull {row['name']}"
+
+
+def pull_command(options: argparse.Namespace) -> Json:
     """`fluxbooth models pull BASE`."""
     row = registry.find(options.base)
     said = notice(row)
     if said:
         print(said, file=sys.stderr)
     pulled = hub.pull(row, lambda text: print(text, file=sys.stderr, flush=True))
-    if not options.json:
-        print(f"{row.name} is here, {pulled.files} files verified: {pulled.folder}")
+    here = f"{row.name} is here, {pulled.files} files verified: {pulled.folder}"
+    output.show(options, [here])
     return {
         "name": row.name,
         "folder": str(pulled.folder),
@@ -89,16 +93,16 @@ def pull_command(options: argparse.Namespace) -> dict[str, Any]:
 
 def flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=list_command)
-    common_flags(parser)
+    output_flags(parser)
     below = verbs(parser, needed=False)
     help_text = "download a base's weights into the Hugging Face cache, and verify them"
     verb = below.add_parser("pull", help=help_text, description=help_text)
     complete_bases(verb.add_argument("base", metavar="BASE", help="a name from `fluxbooth models`"))
-    common_flags(verb)
+    output_flags(verb)
     verb.set_defaults(run=pull_command)
 
 
-def _row(base: Base, room: Room) -> dict[str, Any]:
+def _row(base: Base, room: Room) -> Json:
     folder = hub.local(base)
     return {
         "name": base.name,

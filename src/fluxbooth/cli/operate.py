@@ -13,24 +13,23 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.cli.options import common_flags, verbs
+from fluxbooth.cli import output
+from fluxbooth.cli.options import verbs
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import backups, opening
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import TuneForm
-from fluxbooth.service.db import database as db
+from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, ApiKey
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.installation import address_of, first_account, last_url
-from fluxbooth.service.jobs import callbacks as known
+from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import Settings, read_settings
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.types import Json
 
 # of a data folder, all that a restored server needs
@@ -46,14 +45,12 @@ def key(options: argparse.Namespace) -> Json:
             made = accounts.create_key(
                 session, account, options.label, accounts.pepper(settings.data)
             )
-            if not options.json:
-                print(made)
+            output.show(options, [made])
             return {"key": made}
         if options.verb == "link":
             token = web_sessions.new_link(session, account, accounts.pepper(settings.data))
             link = address_of(options.url or last_url(settings), token)
-            if not options.json:
-                print(link)
+            output.show(options, [link])
             return {"link": link}
         if options.verb == "revoke":
             accounts.revoke_key(session, options.prefix)
@@ -74,25 +71,27 @@ def key(options: argparse.Namespace) -> Json:
         f"{'revoked' if r['revoked'] else r['label']}"
         for r in rows
     ]
-    show(options, lines)
+    output.show(options, lines)
     return {"keys": rows}
 
 
-def callbacks(options: argparse.Namespace) -> Json:
+def callbacks_command(options: argparse.Namespace) -> Json:
     """`callbacks list|replay|secret`: what was told to whom, telling it again, and what it is
     signed with."""
     settings, database = opened(options)
     if options.verb == "secret":
         with database.write() as session:
             account = _account(session, options.account)
-            keys = known.secrets_of(known.rotate(session, account) if options.new else account)
-        show(options, keys[:1])
+            keys = callbacks.secrets_of(
+                callbacks.rotate(session, account) if options.new else account
+            )
+        output.show(options, keys[:1])
         return {"secret": keys[0], "before": keys[1] if len(keys) > 1 else None}
     if options.verb == "replay":
         jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
         with database.write() as session:
             try:
-                known.replay(session, jobs, None, options.id)
+                callbacks.replay(session, jobs, None, options.id)
             except NotFound:
                 raise InputError(
                     f"There is no callback {options.id}: `fluxbooth callbacks list` shows them."
@@ -102,15 +101,15 @@ def callbacks(options: argparse.Namespace) -> Json:
         rows = [
             {
                 "id": row.id,
-                "about": known.about(row),
+                "about": callbacks.about(row),
                 "url": row.url.split("?")[0],
-                "state": known.state(row),
+                "state": callbacks.state(row),
                 "attempts": row.attempts,
                 "error": row.last_error,
             }
-            for row in known.listed(session, None, options.limit)
+            for row in callbacks.listed(session, None, options.limit)
         ]
-    show(
+    output.show(
         options,
         [
             f"{r['id']}  {r['state']:9}  {r['attempts']:2}  {r['about']:12}  {r['url']}  "
@@ -157,7 +156,7 @@ def import_lora(options: argparse.Namespace) -> Json:
             }
     finally:
         copy.unlink(missing_ok=True)
-    show(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
+    output.show(options, [f"Tune {made['id']}. Use it in a prompt: {made['use']} ..."])
     return made
 
 
@@ -202,14 +201,9 @@ def _account(session: Session, name: str | None) -> Account:
     ) or first_account(session)
 
 
-def opened(options: argparse.Namespace) -> tuple[Settings, db.Database]:
+def opened(options: argparse.Namespace) -> tuple[Settings, Database]:
     settings = read_settings(data=options.data)
     return settings, opening.opened(settings)
-
-
-def show(options: argparse.Namespace, lines: list[str]) -> None:
-    if not options.json:
-        print("\n".join(lines))
 
 
 def key_flags(parser: argparse.ArgumentParser) -> None:
@@ -244,7 +238,7 @@ def callbacks_flags(parser: argparse.ArgumentParser) -> None:
         "--new", action="store_true", help="make it anew; the one before signs too, for a day"
     )
     for verb in below.choices.values():
-        data_flags(verb, callbacks)
+        data_flags(verb, callbacks_command)
 
 
 def import_lora_flags(parser: argparse.ArgumentParser) -> None:
@@ -276,7 +270,7 @@ def data_flags(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespac
     parser.add_argument(
         "--data", metavar="DIR", help="the server's folder (default: ~/.local/share/fluxbooth)"
     )
-    common_flags(parser)
+    output.output_flags(parser)
     parser.set_defaults(run=_told(run))
 
 

@@ -6,20 +6,14 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fluxbooth.errors import InputError, did_you_mean
-
-if TYPE_CHECKING:
-    from fluxbooth.specs import Spec
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.specs import Spec
-
 
 # what the fields of the specs are called on the command line, where not by their own name
 FLAG_NAMES = {
@@ -95,16 +89,24 @@ def verbs(parser: argparse.ArgumentParser, *, needed: bool = True) -> Any:
     return parser.add_subparsers(title="commands", metavar="COMMAND", dest="verb")
 
 
-def spec_flags(parser: argparse.ArgumentParser, spec: type[Spec]) -> None:
+def spec_flags(
+    parser: argparse.ArgumentParser, spec: type[Spec], *, without: Sequence[str] = ()
+) -> None:
     """A flag for every field; values stay text, the spec itself checks them but for those that
-    are of a few words."""
+    are of a few words. Options of the picture (`prompts/options.py`) stand apart."""
+    from fluxbooth.prompts.options import OPTIONS
+
+    apart = parser.add_argument_group("options of the picture")
     for name, field in spec.model_fields.items():
+        if name in without:
+            continue
         default = (
             f" (default: {field.default})"
             if field.default not in (None, (), False) and not field.is_required()
             else ""
         )
-        words = spec.choices(name)
+        of_picture = name in OPTIONS
+        words = () if of_picture else spec.choices(name)  # those may be spelt in several ways
         kinds: dict[str, Any] = {"choices": words} if words else {"metavar": "VALUE"}
         if field.annotation is bool:
             kinds = {"action": "store_true", "default": None}
@@ -112,7 +114,9 @@ def spec_flags(parser: argparse.ArgumentParser, spec: type[Spec]) -> None:
             kinds["action"] = "append"
         elif "tuple" in str(field.annotation):
             kinds |= {"action": "extend", "nargs": "+"}
-        added = parser.add_argument(
+        if of_picture and (told := spec.choices(name)):
+            default += f" ({', '.join(told)})"
+        added = (apart if of_picture else parser).add_argument(
             flag_of(name),
             dest=name,
             help=f"{field.description}{default}".replace("%", "%%"),
@@ -139,19 +143,6 @@ def flag_of(field: str) -> str:
     return "--" + FLAG_NAMES.get(field, field).replace("_", "-")
 
 
-def common_flags(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object on standard output"
-    )
-    if progress:
-        parser.add_argument(
-            "--progress",
-            choices=("auto", "json", "none"),
-            default="auto",
-            help="json: a line for each event on standard output",
-        )
-
-
 def completion_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
     parser.set_defaults(run=completion, json=False)
@@ -169,15 +160,15 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
-def _given(options: argparse.Namespace, spec: type[Spec]) -> Json:
+def given(options: argparse.Namespace, spec: type[Spec], *, without: Sequence[str] = ()) -> Json:
     return {
         name: getattr(options, name)
         for name in spec.model_fields
-        if getattr(options, name) is not None
+        if name not in without and getattr(options, name) is not None
     }
 
 
-def _config(path: str | None) -> Json:
+def read_config(path: str | None) -> Json:
     import tomllib
 
     if path is None:

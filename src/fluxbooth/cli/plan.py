@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from fluxbooth import hardware
-from fluxbooth.cli.options import common_flags, complete_bases
+from fluxbooth.cli import output
+from fluxbooth.cli.options import complete_bases
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import GIB, Room
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Job
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import registry
-from fluxbooth.models.flux1 import size as shape
+from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.models.timing import CARDS, Card, _jobs, _seconds, like
 from fluxbooth.specs import TrainSpec
 
@@ -59,7 +61,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--rank", type=int, default=16, metavar="N", help="rank of the LoRA (default: 16)"
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures a step")
-    common_flags(parser)
+    output.output_flags(parser)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             f"{row.name} cannot be trained, only generated with: plan for flux-dev, its "
             f"LoRAs work on {row.name}."
         )
-    spec, size = registry.resolve(spec, 1), shape.of(row.train_source)
+    spec, size = registry.resolve(spec, 1), flux1_size.of(row.train_source)
     jobs = _jobs(spec)
     rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
     job = {
@@ -91,8 +93,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.vram is not None and "problem" in rows[0]:
         raise InputError(rows[0]["problem"])
     result = {"base": row.name, "parameters": size.transformer, "job": job, "cards": rows}
-    if not options.json:
-        _show(result)
+    output.show(options, _lines(result))
     return result
 
 
@@ -140,36 +141,33 @@ def _row(name: str, size: Shape, jobs: list[Job], card: Card, room: Room) -> dic
     }
 
 
-def _show(result: dict[str, Any]) -> None:
+def _lines(result: dict[str, Any]) -> Iterator[str]:
     job = result["job"]
     sides = ", ".join(map(str, job["resolutions"]))
-    print(
-        (
-            f"Training {result['base']} ({result['parameters'] / 1e9:.2f} billion parameters) at "
-            f"{sides} px, rank {job['rank']}, "
-        ),
-        end="",
+    yield (
+        f"Training {result['base']} ({result['parameters'] / 1e9:.2f} billion parameters) at "
+        f"{sides} px, rank {job['rank']}, batch {job['batch_size']}, {job['text_length']} text "
+        "tokens:"
     )
-    print(f"batch {job['batch_size']}, {job['text_length']} text tokens:")
-    print(
+    yield (
         f"{'card':28}{'GB':>5}{'peak':>7}{'RAM':>6}  "
         f"{'base':10}{'recomputed':24}{'encoders':10}{'offloaded':>10}{'min/1000':>10}"
     )
     why = ""
     for row in result["cards"]:
         if not row["fits"]:
-            print(f"{row['card']:28}{row['vram_gb']:5g}  {row['problem']}")
+            yield f"{row['card']:28}{row['vram_gb']:5g}  {row['problem']}"
             continue
         base = row["dtype"] if row["quantisation"] == "none" else row["quantisation"]
-        print(
+        yield (
             f"{row['card']:28}{row['vram_gb']:5g}{row['peak_gb']:7.1f}{row['main_memory_gb']:6.1f}"
             f"  {base:10}{row['checkpointing']:24}{row['encoders']:10}{row['offloaded']:10}"
             f"{row['minutes_per_1000_steps']:10.1f}"
         )
         if row["why"] != why:  # cards of one size are told why once
             why = row["why"]
-            print(f"    {why}")
-    print(
+            yield f"    {why}"
+    yield (
         "Times are estimates: operations / (MFU x peak), from published trainings; the mean "
         "over the sizes."
     )

@@ -7,11 +7,12 @@ import signal
 import sys
 import threading
 
+from fluxbooth.cli.output import output_flags
 from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
-from fluxbooth.models.flux1 import bases as flux1
-from fluxbooth.service import opening
+from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.service import opening, safety
 from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.types import Json
@@ -34,6 +35,7 @@ def serve(options: argparse.Namespace) -> Json:
         host=options.host, port=options.port, data=options.data, base=options.base
     )
     _check_bases(settings)
+    safety.check(settings)
     with opening.faults_said(settings):
         database = opening.opened(settings)
         opening.check(settings)
@@ -95,7 +97,7 @@ def _check_bases(settings: Settings) -> None:
     registry.find_to_train(settings.base)
     for name in sorted(settings.served):
         if (
-            registry.find(name).licence == flux1.FLUX_DEV_LICENCE
+            registry.find(name).licence == flux1_bases.FLUX_DEV_LICENCE
             and settings.flux_dev_license is None
         ):
             raise InputError(
@@ -115,5 +117,5 @@ def flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--base", help="base that answers every FLUX base id (default: nano)")
     parser.add_argument("--no-worker", action="store_true", help="answer requests, but do no work")
-    parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    output_flags(parser)
     parser.set_defaults(run=serve)

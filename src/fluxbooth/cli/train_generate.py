@@ -13,19 +13,19 @@ from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.events import DrawingEvent, PictureFile
-    from fluxbooth.generation.generate import Picture
-from fluxbooth.cli.options import _config, _given
+    from fluxbooth.generation.picture import Picture
+from fluxbooth.cli.options import given, read_config
 
 LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
 
 
-def train(options: argparse.Namespace) -> Json:
+def train_command(options: argparse.Namespace) -> Json:
     from fluxbooth import base_selection
     from fluxbooth.cli import models
     from fluxbooth.models import licences, registry
     from fluxbooth.specs import TrainSpec
 
-    values = _config(options.config) | _given(options, TrainSpec)
+    values = read_config(options.config) | given(options, TrainSpec)
     if not options.photos:  # some flags take all that stands behind them
         raise InputError(
             "Say which photos to train on, before the flags: `fluxbooth train PHOTOS --name man`."
@@ -42,7 +42,7 @@ def train(options: argparse.Namespace) -> Json:
     # a folder that is missing is told before seconds are spent on loading
     inspection.find(options.photos)
     from fluxbooth.cli.progress import Display
-    from fluxbooth.training.loop import train as run
+    from fluxbooth.training.loop import train
 
     out = Path(options.out or f"./{files.folder_name(spec.trigger)}")
     if not distributed.join().main:  # of processes that train together, one speaks
@@ -50,7 +50,7 @@ def train(options: argparse.Namespace) -> Json:
     with Display(options.progress) as display:
         display.note(licence)
         display.note("Loading ...")
-        result = run(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
+        result = train(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
     display.note(
         f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss "
         f"{result['loss']:.4f}."
@@ -59,10 +59,10 @@ def train(options: argparse.Namespace) -> Json:
     return result
 
 
-def generate(options: argparse.Namespace) -> Json:
+def generate_command(options: argparse.Namespace) -> Json:
     from fluxbooth.specs import GenerateSpec
 
-    values = _given(options, GenerateSpec)
+    values = given(options, GenerateSpec)
     texts = [t for t in options.texts if not LORA_FILE.search(t)]
     # `--lora a.safetensors b.safetensors` leaves b among the texts
     values["loras"] = (*values.get("loras", ()), *(t for t in options.texts if LORA_FILE.search(t)))
@@ -80,7 +80,7 @@ def generate(options: argparse.Namespace) -> Json:
     licence = licences.notice(registry.find(spec.base))
     from fluxbooth import events
     from fluxbooth.cli.progress import Display
-    from fluxbooth.generation.generate import generate as run
+    from fluxbooth.generation.generate import generate
 
     files.make_folder(out)
     advice: list[Json] = []
@@ -90,9 +90,9 @@ def generate(options: argparse.Namespace) -> Json:
 
         def written(pictures: list[Picture]) -> list[PictureFile]:
             # as soon as they are drawn: whoever stops the others keeps them
-            files = [_written(picture, out) for picture in pictures]
-            rows.extend(files)
-            return files
+            made = [picture_file(one, files.free_name(out, one.text, one.seed)) for one in pictures]
+            rows.extend(made)
+            return made
 
         def report(event: DrawingEvent) -> None:
             told = events.to_json(event, written)
@@ -103,14 +103,14 @@ def generate(options: argparse.Namespace) -> Json:
             elif told["event"] == "advice":
                 advice.extend(told["advice"])
 
-        run(texts, spec, report, folders=folders)
+        generate(texts, spec, report, folders=folders)
     return {"pictures": rows, "advice": advice}
 
 
-def _written(picture: Picture, out: Path) -> PictureFile:
+def picture_file(picture: Picture, path: Path) -> PictureFile:
+    """Writes a picture, and says what is told of it."""
     from fluxbooth import files
 
-    path = files.free_name(out, picture.text, picture.seed)
     try:
         picture.save(path)
     except OSError as error:

@@ -29,11 +29,10 @@ from fluxbooth.client.types import (
     Resource,
     Tune,
     bracketed,
-    is_list,
     refused,
 )
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.types import Json
+from fluxbooth.types import Json, is_list
 
 if TYPE_CHECKING:
     import httpx

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self, TypeGuard
 
 from fluxbooth.errors import FluxboothError
 from fluxbooth.prompts.language import trigger_words
-from fluxbooth.types import Json
+from fluxbooth.types import Json, is_list, is_object
 
 State = Literal["queued", "running", "done", "failed"]
 LONGEST = 300
@@ -194,16 +195,6 @@ class Pack(Resource):
         }
 
 
-def is_object(value: Any) -> TypeGuard[Json]:
-    """Whether what JSON held is an object."""
-    return isinstance(value, dict)
-
-
-def is_list(value: Any) -> TypeGuard[list[Any] | tuple[Any, ...]]:
-    """Whether a value is what JSON writes as a list."""
-    return isinstance(value, list | tuple)
-
-
 def refused(status: int, body: Any, url: str) -> ApiError:
     """An answer that is no success as one sentence, from whichever of the known shapes the
     server uses."""
@@ -238,15 +229,20 @@ def bracketed(key: str, value: Any) -> dict[str, Any]:
     `tune[prompts_attributes][0][text]`."""
     if is_object(value):
         pairs = [(f"{key}[{name}]", inner) for name, inner in value.items()]
-    elif is_list(value) and any(is_object(inner) for inner in value):
+    elif _is_sequence(value) and any(is_object(inner) for inner in value):
         pairs = [(f"{key}[{number}]", inner) for number, inner in enumerate(value)]
-    elif is_list(value):
+    elif _is_sequence(value):
         return {f"{key}[]": [_text(inner) for inner in value]}
     else:
         return {} if value is None else {key: _text(value)}
     return {
         name: inner for part, nested in pairs for name, inner in bracketed(part, nested).items()
     }
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is what JSON writes as a list."""
+    return isinstance(value, list | tuple)
 
 
 def _text(value: Any) -> str:

@@ -43,8 +43,20 @@ class ForkServerDied(Exception):
     had no part in that."""
 
 
+class NoRoom(Exception):
+    """The disk had no room for what the device process made. The work can be done again, a
+    training from its last checkpoint."""
+
+
 class Refused(FluxboothError):
     """The work could not be done; the message is for the user."""
+
+
+def close_input(process: subprocess.Popen[bytes]) -> None:
+    """Our end of the pipe to a process that has ended."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+        process.stdin.close()
 
 
 class Device:
@@ -69,12 +81,14 @@ class Device:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
         returns once the engine stops.
 
-        Raises Refused with the device process's sentence; DeviceProcessDied; ForkServerDied.
+        Raises Refused with the device process's sentence; NoRoom; DeviceProcessDied;
+        ForkServerDied.
         """
         async with self.busy:
             self.start()
             self.loop, self.current = asyncio.get_running_loop(), next(self.numbers)
-            self.base, self.loras = needs(request)
+            if not request.get("apart"):
+                self.base, self.loras = needs(request)
             self._send({**request, "id": self.current})
             watch = asyncio.create_task(self._watch(wanted))
             try:
@@ -90,6 +104,8 @@ class Device:
                         return reply["result"]
                     if "failed" in reply:
                         raise Refused(reply["failed"])
+                    if "full" in reply:
+                        raise NoRoom
                     if "cancelled" in reply:
                         return await self._given_up()
                     await on_event(cast(DeviceEvent, reply))
@@ -130,8 +146,10 @@ class Device:
 
     def start(self) -> None:
         """Starts the process unless it runs: what it imports takes seconds."""
-        if self.process is not None and self.process.poll() is None:
-            return
+        if self.process is not None:
+            if self.process.poll() is None:
+                return
+            close_input(self.process)
         self.process = subprocess.Popen(
             [sys.executable, "-m", FORK_SERVER if sys.platform == "linux" else DEVICE_PROCESS],
             stdin=subprocess.PIPE,
@@ -153,22 +171,10 @@ class Device:
     def _read(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that hears a process until its end."""
         assert process.stdout is not None
-        for line in process.stdout:
-            silence.heard()
-            try:
-                reply = json.loads(line)
-            except ValueError:  # cut off by a death
-                continue
-            if "alive" in reply:
-                continue
-            if "started" in reply:
-                self.pid = reply["started"]
-                continue
-            if "died" in reply:
-                self.pid = None
-                self._hear_death(process, DeviceProcessDied, f"exit code {reply['died']}")
-            else:
-                self._hear(process, reply)
+        with process.stdout:
+            for line in process.stdout:
+                silence.heard()
+                self._hear_line(process, line)
         code = process.wait()
         if silence.look():
             self._hear_death(
@@ -181,6 +187,21 @@ class Device:
             self._hear_death(
                 process, ForkServerDied if killed else DeviceProcessDied, f"exit code {code}"
             )
+
+    def _hear_line(self, process: subprocess.Popen[bytes], line: bytes) -> None:
+        try:
+            reply = json.loads(line)
+        except ValueError:  # cut off by a death
+            return
+        if "alive" in reply:
+            return
+        if "started" in reply:
+            self.pid = reply["started"]
+        elif "died" in reply:
+            self.pid = None
+            self._hear_death(process, DeviceProcessDied, f"exit code {reply['died']}")
+        else:
+            self._hear(process, reply)
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that kills a fork server and its device process once something should be
@@ -213,12 +234,15 @@ class DevicePool:
     memory, and of these to one that used its LoRAs last.
 
     What is `fast`, a trial on nano, waits for no training: where no device is free for it, another
-    process does it on the CPU.
+    process does it on the CPU. What needs no base, such as an enlargement, takes a moment on a GPU
+    and minutes on a CPU, where it keeps no picture waiting: it has a process `apart`.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.all = [Device(environment) for environment in environments(devices)]
-        self.spare = Device(*environments(["cpu"]))  # started when it is first needed
+        # started when they are first needed
+        self.spare, self.apart = (Device(*environments(["cpu"])) for _ in range(2))
+        self.on_gpu = not {"", "cpu"}.issuperset(devices)
         self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
 
@@ -231,6 +255,8 @@ class DevicePool:
     ) -> Json | None:
         """As `Device.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()
+        if request.get("apart") and not self.on_gpu:
+            return await self.apart.run(request, wanted, on_event)
         if request.get("fast") and (
             self.free.locked() or not any(self._has_room(device, request) for device in self.idle)
         ):
@@ -256,7 +282,7 @@ class DevicePool:
         return device.base in ("", needs(request)[0])
 
     async def stop(self) -> None:
-        await asyncio.gather(*(device.stop() for device in (*self.all, self.spare)))
+        await asyncio.gather(*(device.stop() for device in (*self.all, self.spare, self.apart)))
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:

@@ -4,8 +4,9 @@ door from the service to the tensors.
 One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out":
 DIR}`, `{"id": 8, "work": "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`.
 Out: events of the work with its id, and at its end one of `{"id": 7, "result": {...}}`, `{"id": 7,
-"failed": "one sentence"}`, `{"id": 7, "cancelled": true}`. Every second `{"alive": true}`, whatever
-the work does meanwhile (`liveness.py`).
+"failed": "one sentence"}`, `{"id": 7, "full": true}` where the disk had no room for what it made,
+`{"id": 7, "cancelled": true}`. Every second `{"alive": true}`, whatever the work does meanwhile
+(`liveness.py`).
 
 The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a
 checkpoint and stops after the step under way. It dies with its parent, for nobody else would ever
@@ -25,23 +26,24 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from fluxbooth import events, library_logging
+from fluxbooth import events, library_logging, log
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
+from fluxbooth.files import is_full, write_whole
 from fluxbooth.process_lifetime import die_with_parent
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from fluxbooth.events import DrawingEvent, PlainFile
-    from fluxbooth.generation.generate import Picture
+    from fluxbooth.generation.picture import Picture
     from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.models.family import Family
     from fluxbooth.specs import GenerateSpec, TrainSpec
 
 Tell = Callable[[DeviceEvent], None]
 RESULT = "result.json"
-NO_ROOM = "The server could not write its files: its disk may be full."
+UNWRITABLE = "The server could not write its files: its operator can see why."
 
 
 class DeviceProcess:
@@ -83,14 +85,8 @@ class DeviceProcess:
                 self.tell({"id": number, "result": result})
             except KeyboardInterrupt:
                 self.tell({"id": number, "cancelled": True})
-            except FluxboothError as error:
-                # who asked for the work has no part in where it is kept
-                self.tell(
-                    {
-                        "id": number,
-                        "failed": NO_ROOM if isinstance(error.__cause__, OSError) else str(error),
-                    }
-                )
+            except (FluxboothError, OSError) as error:
+                self.tell({"id": number, **_fault(error)})
 
     @contextlib.contextmanager
     def _interruptible(self, number: int) -> Generator[None, None, None]:
@@ -124,6 +120,18 @@ class DeviceProcess:
             self.replies.flush()
 
 
+def _fault(error: FluxboothError | OSError) -> Json:
+    """What is told of work that could not be done. Raises what is a fault of ours."""
+    if is_full(error):
+        return {"full": True}
+    if isinstance(error, OSError):
+        raise error
+    if isinstance(error.__cause__, OSError):
+        log.error(error.__cause__)
+        return {"failed": UNWRITABLE}  # who asked for the work has no part in where it is kept
+    return {"failed": str(error)}
+
+
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
     work."""
@@ -147,15 +155,16 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)
-    write_whole(finished, json.dumps(result))
+    write_whole(finished, json.dumps(result).encode())
     return result
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
-    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`; each
-    event "picture" tells of those written.
+    """Draws, and writes the pictures as JPEG files `0.jpg`, `1.jpg`, ... in the folder `out`, or as
+    PNG where some of it is transparent; each event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
+    With `look`, each picture is looked at for how explicit it is.
     """
     from fluxbooth.generation.generate import PLAIN, generate
     from fluxbooth.lora.inference import AdapterCache
@@ -163,7 +172,7 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
     spec, out = GenerateSpec.read(request["spec"]), Path(request["out"])
     out.mkdir(parents=True, exist_ok=True)
-    family = process.resident(spec)
+    family = None if request.get("apart") else process.resident(spec)
     # the store puts whole files into place, and removes them
     cache = process.cache = process.cache or AdapterCache(mapped=True)
     rows: list[PlainFile] = []
@@ -173,19 +182,33 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
-            for path in request.get("soon", ()):
+            for path in request.get("soon", ()) if family else ():
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
                     cache.expect(path, family)
-        tell(events.to_json(event, lambda pictures: [written(p, rows, out) for p in pictures]))
+        tell(
+            events.to_json(
+                event,
+                lambda pictures: [
+                    written(p, rows, out, request.get("look", False)) for p in pictures
+                ],
+            )
+        )
 
     generate([request["text"]], spec, report, family=family, cache=cache)
     return {"pictures": rows}
 
 
-def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
+def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
-    path = out / f"{len(rows)}.jpg"
-    picture.image.save(path, quality=95, subsampling=0)
+    import numpy as np
+
+    from fluxbooth import picture_files
+    from fluxbooth.photos import explicit
+
+    clear = picture.image.has_transparency_data
+    path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
+    how = {} if clear else {"quality": 95, "subsampling": 0}
+    picture_files.save(picture.image, path, picture_files.source_of(picture.metadata), **how)
     rows.append(
         {
             "path": str(path),
@@ -195,13 +218,9 @@ def written(picture: Picture, rows: list[PlainFile], out: Path) -> PlainFile:
             "recipe": picture.metadata,
         }
     )
+    if look:
+        rows[-1]["explicit"] = explicit.score(np.asarray(picture.image.convert("RGB")))
     return rows[-1]
-
-
-def write_whole(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.rename(path)
 
 
 WORK: dict[str, Callable[[DeviceProcess, Json, Tell], Json]] = {

@@ -24,19 +24,34 @@ from sqlalchemy.exc import OperationalError
 
 from fluxbooth import hardware, locks, log
 from fluxbooth.engine import liveness
-from fluxbooth.engine.device_pool import DevicePool, DeviceProcessDied, ForkServerDied, Refused
+from fluxbooth.engine.device_pool import (
+    DevicePool,
+    DeviceProcessDied,
+    ForkServerDied,
+    NoRoom,
+    Refused,
+)
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
+from fluxbooth.files import is_full
 from fluxbooth.process_lifetime import PARENT, die_with_parent
-from fluxbooth.service import clock, fetching, opening
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service import clock, expiry, fetching, opening, safety
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.files import reserve
 from fluxbooth.service.files.signed_urls import Signer
-from fluxbooth.service.files.store import Store, is_full
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.jobs.queue import DELIVERY, DEVICE, FAST, FETCH, VERSION, JobEngine
+from fluxbooth.service.jobs.queue import (
+    APART,
+    DELIVERY,
+    DEVICE,
+    FAST,
+    FETCH,
+    VERSION,
+    JobEngine,
+)
 from fluxbooth.service.outgoing.fetch import rules_for
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.transitions import MOST_DEATHS, Transitions
@@ -115,7 +130,7 @@ class Engine:
         return {}
 
     async def fetch_inputs(self, number: int) -> Json:
-        await retry_write(fetching.input_images, self.results, number, self.rules)
+        await retry_write(fetching.input_pictures, self.results, number, self.rules)
         return {}
 
     async def deliver(self, callback_id: str, attempt: int) -> None:
@@ -180,14 +195,14 @@ async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
     return outcome
 
 
-async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
-    """Does what writes rows or files, and waits while the disk is full or the database taken:
-    the end of a job must not be lost."""
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Does it, and does it again after a while as long as the disk is full or the database
+    taken."""
     wait = min(1.0, LONGEST_PAUSE)
     while True:
         try:
-            return await asyncio.to_thread(work, *arguments)
-        except (OperationalError, OSError) as fault:
+            return await work()
+        except (OperationalError, OSError, NoRoom) as fault:
             if isinstance(fault, OSError) and not is_full(fault):
                 raise
             log.error(fault)
@@ -195,10 +210,17 @@ async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
         wait = min(2 * wait, LONGEST_PAUSE)
 
 
+async def retry_write(work: Callable[..., T], *arguments: Any) -> T:
+    """Does what writes rows or files: the end of a job must not be lost."""
+    return await patiently(lambda: asyncio.to_thread(work, *arguments))
+
+
 async def run_with_retries(number: int, work: str) -> Json:
     """The outcome of a job, tried again when the device process dies on it, but not for ever."""
     while True:
-        answer = await recorded(number, work)
+        # once more if the disk had no room to note what came of it: work that is done is not done
+        # again then
+        answer = await patiently(lambda: attempt(number, work))
         if answer["outcome"] != "died":
             return answer
         if answer["deaths"] >= MOST_DEATHS:
@@ -207,19 +229,6 @@ async def run_with_retries(number: int, work: str) -> Json:
                 "same place: it may need more memory."
             )
             return {"outcome": "failed", "reason": reason}
-
-
-async def recorded(number: int, work: str) -> Json:
-    """A try at a job, and once more if the disk had no room to note what came of it: work that
-    is done is not done again then."""
-    wait = min(1.0, LONGEST_PAUSE)
-    while True:
-        try:
-            return await attempt(number, work)
-        except OperationalError as fault:
-            log.error(fault)
-        await asyncio.sleep(wait)
-        wait = min(2 * wait, LONGEST_PAUSE)
 
 
 @DBOS.step(name="attempt")
@@ -235,7 +244,7 @@ async def attempt(number: int, work: str) -> Json:
             "fetch_photos": engine.fetch_photos,
             "fetch_inputs": engine.fetch_inputs,
         }
-        result = await does[work](number)
+        result = await patiently(lambda: does[work](number))
     except (Refused, InputError) as error:
         return {"outcome": "failed", "reason": str(error)}
     except DeviceProcessDied as error:
@@ -278,7 +287,7 @@ def sweep(results: Transitions) -> None:
     """Deletes what has expired and what a kill left, as far as the disk and the database let it."""
 
     def swept() -> None:
-        results.sweep(clock.believed(results.db))
+        expiry.sweep(results.db, results.store, results.jobs, clock.believed(results.db))
 
     try:
         reserve.spend(results.store, swept)
@@ -295,12 +304,34 @@ def main() -> None:
         liveness.tell(lambda: os.write(1, b"."))
     try:
         with opening.faults_said(settings):
+            safety.check(settings)
             held = lock(settings.data)
             engine = Engine(settings)
     except FluxboothError as error:
         print(f"fluxbooth: {error}", file=sys.stderr)
         sys.exit(REFUSED)
     engine.devices.start()  # they take longer to start than all that follows
+    _configure_jobs(settings)
+    sweep(engine.results)
+    stop = threading.Event()
+
+    def leave(*_: object) -> None:
+        stop.set()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, leave)
+    DBOS.launch()
+    _register_queues(len(engine.devices.all))
+    (settings.data / "engine.pid").write_text(str(os.getpid()))
+    while not stop.wait(SWEEP_EVERY):
+        sweep(engine.results)
+    if engine.devices.loop is not None:
+        asyncio.run_coroutine_threadsafe(engine.devices.stop(), engine.devices.loop).result()
+    held.close()
+    os._exit(0)  # the job under way stays taken: the next engine goes on with it
+
+
+def _configure_jobs(settings: Settings) -> None:
     DBOS(
         config={
             "name": "fluxbooth",
@@ -314,19 +345,13 @@ def main() -> None:
             "enable_otlp": False,
         }
     )
-    sweep(engine.results)
-    stop = threading.Event()
 
-    def leave(*_: object) -> None:
-        stop.set()
 
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, leave)
-    DBOS.launch()
-    for name in (DEVICE, FAST):
+def _register_queues(devices: int) -> None:
+    for name in (DEVICE, FAST, APART):
         DBOS.register_queue(
             name,
-            worker_concurrency=len(engine.devices.all),
+            worker_concurrency=devices,
             polling_interval_sec=0.2,
             on_conflict="always_update",
         )
@@ -343,13 +368,6 @@ def main() -> None:
         polling_interval_sec=0.2,
         on_conflict="always_update",
     )
-    (settings.data / "engine.pid").write_text(str(os.getpid()))
-    while not stop.wait(SWEEP_EVERY):
-        sweep(engine.results)
-    if engine.devices.loop is not None:
-        asyncio.run_coroutine_threadsafe(engine.devices.stop(), engine.devices.loop).result()
-    held.close()
-    os._exit(0)  # the job under way stays taken: the next engine goes on with it
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from fluxbooth import events
 from fluxbooth.evaluation import contact_sheet, likeness
 from fluxbooth.events import DrawingEvent, Report
 from fluxbooth.files import cannot_write, check_ours, make_folder
-from fluxbooth.generation.generate import Picture, generate
+from fluxbooth.generation.generate import generate
+from fluxbooth.generation.picture import Picture
 from fluxbooth.photos import inspection
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.training.loop import peak_rss_mb, train

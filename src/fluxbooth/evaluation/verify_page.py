@@ -53,59 +53,37 @@ def page(report: Json, pictures: Pictures) -> str:
 def figures(report: Json) -> list[tuple[str, str, str]]:
     """What was measured, and what had been predicted of it: rows for people."""
     training, drawing, resume = report["training"], report["drawing"], report["resume"]
-    rows = []
-    for name, part, unit, key in (
-        ("training step", training, "s", "seconds_per_step"),
-        ("picture", drawing, "s", "seconds_per_picture"),
-    ):
-        if "failed" in part:
-            rows.append((name, NEVER, ""))
-            continue
-        predicted, taken = part.get(f"predicted_{key}"), part["memory"]
-        rows.append(
-            (
-                f"one {name}",
-                f"{part[key]:g} {unit}",
-                f"{predicted:g} {unit}" if predicted else "no prediction",
-            )
-        )
-        expected = f"{taken['predicted_gb']:g} GB ({taken['off_by']:+.0%})"
-        rows.append(
-            (f"{taken['of']} at its peak, {name}", f"{taken['measured_gb']:g} GB", expected)
-        )
+    rows = [
+        *_speed_and_memory("training step", training, "seconds_per_step"),
+        *_speed_and_memory("picture", drawing, "seconds_per_picture"),
+    ]
     if "failed" not in drawing:
         likeness = drawing["likeness"]
         for name, key in (
             ("the subject's traits in the pictures", "subject_similarity"),
             ("what the prompts ask for", "prompt_accuracy"),
         ):
-            rows.append(
-                (
-                    name,
-                    (
-                        f"{likeness[key]:.0%} with the LoRA, "
-                        f"{likeness[f'{key}_without_lora']:.0%} without"
-                    ),
-                    "",
-                )
-            )
+            without = likeness[f"{key}_without_lora"]
+            rows.append((name, f"{likeness[key]:.0%} with the LoRA, {without:.0%} without", ""))
     if "failed" not in training:
-        rows.append(
-            (
-                "loading and encoding before the first step",
-                f"{training['seconds_to_prepare']:g} s",
-                "",
-            )
-        )
+        seconds = f"{training['seconds_to_prepare']:g} s"
+        rows.append(("loading and encoding before the first step", seconds, ""))
     if "failed" not in resume:
-        rows.append(
-            (
-                "resume: difference of the weights learnt",
-                f"{resume['difference']:.1e}" if resume["difference"] else "none",
-                "none",
-            )
-        )
+        difference = f"{resume['difference']:.1e}" if resume["difference"] else "none"
+        rows.append(("resume: difference of the weights learnt", difference, "none"))
     return rows
+
+
+def _speed_and_memory(name: str, part: Json, key: str) -> list[tuple[str, str, str]]:
+    if "failed" in part:
+        return [(name, NEVER, "")]
+    predicted, taken = part.get(f"predicted_{key}"), part["memory"]
+    expected = f"{predicted:g} s" if predicted else "no prediction"
+    expected_memory = f"{taken['predicted_gb']:g} GB ({taken['off_by']:+.0%})"
+    return [
+        (f"one {name}", f"{part[key]:g} s", expected),
+        (f"{taken['of']} at its peak, {name}", f"{taken['measured_gb']:g} GB", expected_memory),
+    ]
 
 
 def _checks(checks: Sequence[Json]) -> str:

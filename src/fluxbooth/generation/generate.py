@@ -5,66 +5,37 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from fluxbooth import base_selection, events, results
+from fluxbooth import base_selection, events
 from fluxbooth.events import DrawingReport
-from fluxbooth.generation import init_image
-from fluxbooth.generation.recipe import _recipe, _title, parameters_text
-from fluxbooth.generation.sampling import Canvas, batch_size, draw, sizes
+from fluxbooth.generation import order as order_of
+from fluxbooth.generation import parts as parts_of
+from fluxbooth.generation.enhance import chain
+from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.generation.order import Order
+from fluxbooth.generation.parts import Loras, Parts
+from fluxbooth.generation.picture import Picture, Pictures
+from fluxbooth.generation.recipe import _recipe, _title
+from fluxbooth.generation.sampling import batch_size, draw
 from fluxbooth.generation.speedups import drawing
-from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
-from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import loader, planner, registry
-from fluxbooth.models.family import Family
-from fluxbooth.prompts import language, negatives
-from fluxbooth.prompts.language import Advice, Prompt
-from fluxbooth.results import Pictures
-from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
+from fluxbooth.models.family import Conditioning, Family
+from fluxbooth.photos import inspection
+from fluxbooth.prompts import language, negatives, options
+from fluxbooth.prompts.language import Advice
+from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec
+from fluxbooth.types import Json
 
+PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
-
-
-@dataclass(frozen=True, repr=False)
-class Picture:
-    """A picture and how it was made.
-
-    Attributes:
-        image: RGB, 8 bits a channel, `width` x `height` pixels.
-        seed: That it was drawn from; with the same recipe it gives the same picture.
-        width: Pixels.
-        height: Pixels.
-        text: The prompt as it was given.
-        metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
-            and hash.
-    """
-
-    image: Image.Image
-    seed: int
-    width: int
-    height: int
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"<Picture {self.width} x {self.height}, seed {self.seed}: {self.text}>"
-
-    def _repr_png_(self) -> bytes:
-        """What a notebook shows."""
-        return results.png(self.image)
-
-    def save(self, path: str | Path) -> None:
-        """Writes a PNG that carries its recipe: the `parameters` text that A1111 and Civitai
-        read, and our JSON. OSError if it cannot."""
-        info = PngImagePlugin.PngInfo()
-        info.add_itxt("parameters", parameters_text(self.metadata))
-        info.add_itxt("fluxbooth", json.dumps(self.metadata))
-        self.image.save(path, pnginfo=info)
 
 
 def generate(
@@ -101,106 +72,196 @@ def generate(
     report, spec = report or (lambda event: None), spec or GenerateSpec()
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
-    parsed = [language.parse(text) for text in texts]
-    spec = registry.resolve_drawing(base_selection.with_base(spec, texts, folders, family))
-    start = init_image.read(spec)
-    size, drawn = sizes(spec, registry.find(spec.base), start)
-    wanted = [_wanted(prompt, spec, folders) for prompt in parsed]
-    if family is None:
-        loader.here(spec.base)  # before a plan is made for weights that are not here
-    plan = planner.generation(
-        spec, round((drawn[0] * drawn[1]) ** 0.5), there=None if family is None else family.choice
-    )
-    report(events.plan(plan))
-    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return _generate(
-        texts, parsed, wanted, spec, family, plan.choice, cache or AdapterCache(), canvas, report
-    )
+    for text in texts:  # before a base is looked for
+        language.parse(text, may_be_blank=spec.input_image is not None)
+    spec = base_selection.with_base(spec, texts, folders, family)
+    orders = [order_of.read(text, spec, folders) for text in texts]
+    return _generate(orders, family, cache or AdapterCache(), report)
+
+
+def enhance(
+    pictures: str | Path | Sequence[str | Path],
+    spec: GenerateSpec,
+    report: DrawingReport | None = None,
+    *,
+    text: str = "",
+    folders: Sequence[Path] = (),
+    family: Family | None = None,
+    cache: AdapterCache | None = None,
+) -> Pictures:
+    """Pictures of any kind with what the options of the spec ask for: larger, without a background,
+    in the colours of a film. Where a mask is asked for, that part is drawn anew as the text says;
+    else the text and the LoRAs are for the steps that draw details anew.
+
+    Args:
+        pictures: Files, or a folder of them.
+        spec: What to do; its sizes count for nothing.
+        text: What the pictures show; may be blank.
+
+    The others, the events and what is raised are as of `generate`.
+    """
+    report = report or (lambda event: None)
+    masked = bool(spec.mask_prompt or spec.mask_image)
+    how = {} if masked else {"denoising_strength": 0.0}
+    specs = [
+        GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
+        for path in inspection.find(pictures)
+    ]
+    if masked or options.draws(spec.enhancements()):
+        specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
+    else:
+        specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
+    orders = [order_of.read(text, one, folders) for one in specs]
+    return _generate(orders, family, cache or AdapterCache(), report)
+
+
+def _base_of(spec: GenerateSpec) -> str:
+    """Of a picture that is only looked at: the base that drew it, if its file says so, else one
+    whose pictures look like photographs. It is not loaded."""
+    if spec.base != "auto":
+        return spec.base
+    with Image.open(spec.input_image or "") as image:
+        told = image.info.get("fluxbooth", "{}")
+    try:
+        name = json.loads(told).get("base")
+    except (ValueError, AttributeError):
+        name = None
+    return name if name in registry.BASES else PHOTOGRAPHIC
 
 
 def _generate(
-    texts: Sequence[str],
-    parsed: Sequence[Prompt],
-    wanted: Sequence[list[tuple[Path, float]]],
-    spec: ResolvedGenerateSpec,
-    there: Family | None,
-    choice: Choice,
-    cache: AdapterCache,
-    canvas: Canvas,
-    report: DrawingReport,
+    orders: Sequence[Order], there: Family | None, cache: AdapterCache, report: DrawingReport
 ) -> Pictures:
-    family = there or loader.load(spec.base, choice=choice)
-    adapters = {path: cache.fetch(path, family) for loras in wanted for path, _ in loras}
+    """Loads the base where one is needed and not `there`."""
+    family = _base(orders, there, report) if any(one.needs_base for one in orders) else None
+    loras = [_loras(one, family, cache) for one in orders]
+    parts = [parts_of.of(one, its, family) for one, its in zip(orders, loras, strict=True)]
     advice = [
-        a
-        for text, loras in zip(texts, wanted, strict=True)
-        for a in _advise(text, loras, adapters, family)
+        said
+        for one, its, part in zip(orders, loras, parts, strict=True)
+        for said in _advise(one, its, part, family)
     ]
     report({"event": "advice", "advice": advice})
-    conditioning = [cache.conditioning(language.plain(prompt.text), family) for prompt in parsed]
-    if there is None:
-        family.release_encoders(keep_decoder=True)
-    else:
-        family.park_encoders()
-    family.load_network()
-    first_seed = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+    texts = _encoded(orders, parts, family, cache, stays=there is not None)
+    seeds = _seeds(orders[0].spec)
     pictures = Pictures()
-    for text, prompt, loras, told in zip(texts, parsed, wanted, conditioning, strict=True):
-        chosen = [(adapters[path], weight) for path, weight in loras]
-        seeds = [(first_seed + i) % 2**32 for i in range(spec.num_images)]
-        together = batch_size(family.row, canvas)
-        for first in range(0, len(seeds), together):
-            chunk = seeds[first : first + together]
-            with apply_loras(family, chosen), drawing(family, spec.speed, canvas.drawn):
-                images = draw(
-                    family, told, chunk, canvas.drawn, spec.steps, spec.guidance, canvas.start
-                )
-            if plain := [
-                seed for seed, image in zip(chunk, images, strict=True) if of_one_colour(image)
-            ]:
-                report({"event": "advice", "advice": [_of_plain(plain, chosen)]})
-            for seed, image in zip(chunk, images, strict=True):
-                recipe = _recipe(prompt.text, spec, family.row, seed, canvas, chosen)
-                pictures.append(
-                    Picture(
-                        image.resize(canvas.size, Image.Resampling.LANCZOS),
-                        seed,
-                        *canvas.size,
-                        text,
-                        recipe,
-                    )
-                )
+    for one, its, part in zip(orders, loras, parts, strict=True):
+        for batch in _batches(seeds, batch_size(one.row, one.canvas)):
+            images = _drawn(one, part, family, texts, batch)
+            if advice := _advise_on(images, batch, its) if one.draws else []:
+                report({"event": "advice", "advice": advice})
+            for seed, image in zip(batch, images, strict=True):
+                recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, its)
+                image, steps = _finished(one, part, image, family, texts, seed)
+                if steps:
+                    recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
+                pictures.append(Picture(image, seed, *image.size, one.text, recipe))
             report(
                 {
                     "event": "picture",
                     "done": len(pictures),
-                    "of": len(texts) * spec.num_images,
-                    "pictures": pictures[-len(chunk) :],
+                    "of": len(orders) * len(seeds),
+                    "pictures": pictures[-len(batch) :],
                 }
             )
     return pictures
 
 
-def _wanted(
-    prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]
-) -> list[tuple[Path, float]]:
-    named = [lora_and_weight(text) for text in spec.loras] + [
-        (tag.name, tag.weight) for tag in prompt.loras
-    ]
-    loras = [(lora_file.find(name, folders), weight) for name, weight in named]
-    for path, _ in loras:  # whether they fit the base is seen when it is here
-        lora_file.read(path)
-    return loras
+def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) -> Family:
+    spec = orders[0].spec
+    if there is None:
+        loader.here(spec.base)  # before a plan is made for weights that are not here
+    side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in orders)
+    plan = planner.generation(spec, side, there=None if there is None else there.choice)
+    report(events.plan(plan))
+    return there or loader.load(spec.base, choice=plan.choice)
 
 
-def _advise(
-    text: str, loras: Sequence[tuple[Path, float]], adapters: dict[Path, Adapter], family: Family
-) -> list[Advice]:
-    triggers = [trigger for path, _ in loras if (trigger := adapters[path].file.trigger)]
-    said = language.advise(
-        text, triggers[0] if triggers else None, family.count_tokens, family.row.text_length
+def _loras(one: Order, family: Family | None, cache: AdapterCache) -> Loras:
+    """None where nothing is drawn."""
+    if family is None:
+        return []
+    return [(cache.fetch(path, family), weight) for path, weight in one.loras]
+
+
+def _encoded(
+    orders: Sequence[Order],
+    parts: Sequence[Parts],
+    family: Family | None,
+    cache: AdapterCache,
+    *,
+    stays: bool,
+) -> dict[str, Conditioning]:
+    """What the encoders say of every text that may be drawn; then they may leave, unless the base
+    `stays` in memory."""
+    if family is None:
+        return {}
+    words = {text for part in parts for text in part.texts()}
+    words |= {one.spec.outpaint_prompt for one in orders if one.spec.outpaint_prompt}
+    texts = {text: cache.conditioning(text, family) for text in words}
+    if stays:
+        family.park_encoders()
+    else:
+        family.release_encoders(keep_decoder=True)
+    family.load_network()
+    return texts
+
+
+def _seeds(spec: ResolvedGenerateSpec) -> list[int]:
+    first = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
+    return [(first + i) % 2**32 for i in range(spec.num_images)]
+
+
+def _batches(seeds: list[int], size: int) -> list[list[int]]:
+    return [seeds[first : first + size] for first in range(0, len(seeds), size)]
+
+
+def _drawn(
+    one: Order,
+    part: Parts,
+    family: Family | None,
+    texts: dict[str, Conditioning],
+    seeds: Sequence[int],
+) -> list[Image.Image]:
+    """An image a seed before the steps that follow, or the given one where nothing is drawn."""
+    canvas, spec = one.canvas, one.spec
+    if family is None or not one.draws:
+        assert canvas.start is not None  # or it would be drawn
+        return [canvas.start.image] * len(seeds)
+    told = texts[part.text]
+    with apply_loras(family, part.loras), drawing(family, spec.speed, canvas.drawn):
+        return draw(family, told, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start)
+
+
+def _finished(
+    one: Order,
+    part: Parts,
+    image: Image.Image,
+    family: Family | None,
+    texts: dict[str, Conditioning],
+    seed: int,
+) -> tuple[Image.Image, list[Json]]:
+    """The picture after the steps that follow, and what these used."""
+    image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
+    mask = one.canvas.start.mask if one.canvas.start else None
+    work = Work(one.spec, seed, one.row, mask=mask)
+    if family is not None:
+        redraw = Redraw(family, texts, part.text, part.loras, one.spec.steps, one.spec.guidance)
+        people = [Somebody(redraw.with_loras(loras), text) for text, loras in part.people]
+        work = replace(work, redraw=redraw, people=people)
+    return chain.enhance(image, work)
+
+
+def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
+    said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
+    if family is None:
+        return said
+    triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]
+    said += language.advise(
+        one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
     )
-    partly = [_title(path) for path, _ in loras if adapters[path].file.left_out]
+    said += part.advice
+    partly = [_title(adapter.file.path) for adapter, _ in loras if adapter.file.left_out]
     message = (
         "{} also holds layers of text encoders, which are not used: its pictures may differ from "
         "those of other programs."
@@ -214,16 +275,20 @@ def of_one_colour(image: Image.Image) -> bool:
     return all(least == most for least, most in extrema)
 
 
-def _of_plain(seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]) -> Advice:
+def _advise_on(
+    images: Sequence[Image.Image], seeds: Sequence[int], loras: Sequence[tuple[Adapter, float]]
+) -> list[Advice]:
+    """What is to be said of images that came out as one colour, if any did."""
+    plain = [seed for seed, image in zip(seeds, images, strict=True) if of_one_colour(image)]
+    if not plain:
+        return []
     which = (
-        f"The picture of seed {seeds[0]} is"
-        if len(seeds) == 1
-        else f"The pictures of seeds {', '.join(map(str, seeds))} are"
+        f"The picture of seed {plain[0]} is"
+        if len(plain) == 1
+        else f"The pictures of seeds {', '.join(map(str, plain))} are"
     )
     remedy = "draw with its LoRAs at lower weights" if loras else "check the base"
-    return Advice(
-        PLAIN,
-        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}.",
-        0,
-        0,
+    text = (
+        f"{which} of one colour, because numbers grew beyond what the network can hold: {remedy}."
     )
+    return [Advice(PLAIN, text, 0, 0)]

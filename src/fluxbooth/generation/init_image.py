@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from fluxbooth.errors import InputError
+from fluxbooth.generation.enhance import masks
+from fluxbooth.models.base import Base
 from fluxbooth.photos import inspection
 from fluxbooth.specs import GenerateSpec
 
@@ -54,29 +56,46 @@ class StartPicture:
         return {"sha256": self.digest, "strength": self.strength, "masked": self.mask is not None}
 
 
-def read(spec: GenerateSpec) -> StartPicture | None:
-    """What `spec.input_image` and `spec.mask_image` name, decoded in a process of its own.
+def read(spec: GenerateSpec, row: Base) -> StartPicture | None:
+    """What `spec.input_image` names, decoded in a process of its own, with the mask that the spec
+    gives or describes; `row` is of the base.
 
-    Raises InputError for files that will not do.
+    Raises InputError for files that will not do, and for words that the picture does not show.
     """
     if spec.input_image is None:
         return None
     (picture,) = inspection.read([spec.input_image])
-    image, mask = Image.fromarray(picture.pixels), None
-    if spec.mask_image is not None:
-        (drawn,) = inspection.read([spec.mask_image])
-        mask = (
-            Image.fromarray(drawn.pixels).convert("L").resize(image.size, Image.Resampling.BILINEAR)
-        )
-        if not np.asarray(mask).any():
-            raise InputError(
-                f"The mask {Path(spec.mask_image).name} is all black, so nothing would be "
-                "drawn: white is what is drawn anew."
-            )
+    image = Image.fromarray(picture.pixels)
+    mask = _mask(spec, image, row)
+    if mask is not None and spec.fill:
+        image = masks.filled(image, mask)
+    strength = STRENGTH if spec.denoising_strength is None else spec.denoising_strength
     digest = hashlib.sha256(Path(spec.input_image).read_bytes()).hexdigest()
-    return StartPicture(
-        image,
+    return StartPicture(image, mask, 0.0 if spec.only_upscale else strength, digest)
+
+
+def _mask(spec: GenerateSpec, image: Image.Image, row: Base) -> Image.Image | None:
+    """L of the picture's size: a mask by words wins over a file."""
+    if spec.mask_prompt:
+        mask = masks.by_words(image, spec.mask_prompt, row, spec.mask_negative or "")
+    elif spec.mask_image is not None:
+        mask = _drawn_mask(spec.mask_image, image.size)
+    else:
+        return None
+    return masks.adjusted(
         mask,
-        STRENGTH if spec.denoising_strength is None else spec.denoising_strength,
-        digest,
+        invert=spec.mask_invert,
+        dilate=spec.mask_dilate or "0",
+        blur=spec.mask_blur or 0,
     )
+
+
+def _drawn_mask(path: str, size: tuple[int, int]) -> Image.Image:
+    (drawn,) = inspection.read([path])
+    mask = Image.fromarray(drawn.pixels).convert("L").resize(size, Image.Resampling.BILINEAR)
+    if not np.asarray(mask).any():
+        raise InputError(
+            f"The mask {Path(path).name} is all black, so nothing would be "
+            "drawn: white is what is drawn anew."
+        )
+    return mask

@@ -42,6 +42,8 @@ def _recipe(
         recipe["speed"] = spec.speed
     if canvas.drawn != canvas.size:
         recipe["drawn_at"] = f"{canvas.drawn[0]}x{canvas.drawn[1]}"
+    if spec.style:
+        recipe["style"] = spec.style
     if canvas.start:
         recipe["input"] = canvas.start.recipe
     return recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from fluxbooth import threads
 from fluxbooth.generation.init_image import StartPicture
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.photos import buckets
-from fluxbooth.specs import GenerateSpec
+from fluxbooth.specs import ResolvedGenerateSpec
 
 BATCH = 8  # pictures denoised together at the native area of nano
 
@@ -48,19 +48,22 @@ def draw(
     pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
     width, height = size
     # numbers that are none become black; `of_one_colour` finds it
-    alone = (
-        threads.one_thread() if family.row.small and len(seeds) == 1 else contextlib.nullcontext()
-    )
-    with alone, np.errstate(invalid="ignore"):
+    with threads.free_cores(), np.errstate(invalid="ignore"):
         images = pipeline(
             width=width,
             height=height,
             num_inference_steps=steps,
             num_images_per_prompt=len(seeds),
             generator=generators,
+            callback_on_step_end=_between_steps,
             **given,
         ).images
     return [start.kept(image) for image in images] if start else images
+
+
+def _between_steps(_: Any, step: int, timestep: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+    threads.look()
+    return state
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,15 @@ def batch_size(row: Base, canvas: Canvas) -> int:
 
 
 def sizes(
-    spec: GenerateSpec, row: Base, start: StartPicture | None = None
+    spec: ResolvedGenerateSpec, row: Base, start: StartPicture | None = None
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """`size` and `drawn` of a canvas.
 
-    A picture to start from decides the shape if the spec does not.
+    A picture to start from decides the shape if the spec does not, and its very size where nothing
+    of it is drawn anew.
     """
+    if start and not start.steps(spec.steps):
+        return start.image.size, start.image.size
     if spec.width and spec.height:
         asked = spec.width, spec.height
     elif start and not spec.aspect_ratio:

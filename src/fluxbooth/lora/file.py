@@ -147,8 +147,8 @@ def find(name: str, folders: Sequence[Path] = ()) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    shelf = os.environ.get("FLUXBOOTH_LORAS")
-    places = [*folders, *([Path(shelf)] if shelf else [])]
+    library = os.environ.get("FLUXBOOTH_LORAS")
+    places = [*folders, *([Path(library)] if library else [])]
     for place in places:
         for candidate in (
             place / name,

@@ -195,14 +195,6 @@ def _metadata(
     side = max(spec.resolutions)
     digest = tensors_sha256(stored)
     said = sum(spec.trigger in caption for caption in captions)
-    # of the file, not of the network, where an added LoRA hides its layers one level deeper
-    layers = sorted({name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in stored})
-    config = _config(layers, spec.rank).to_dict()
-    adapter = {
-        f"transformer.{k}": sorted(v) if isinstance(v, set) else v
-        for k, v in config.items()
-        if _is_plain(v)
-    }
     ours = {
         "version": __version__,
         "spec": spec.model_dump(mode="json", exclude={"continue_from"}),
@@ -211,7 +203,7 @@ def _metadata(
     values: dict[str, Any] = {
         "format": "pt",
         "fluxbooth": json.dumps(ours),
-        "lora_adapter_metadata": json.dumps(adapter, sort_keys=True),
+        "lora_adapter_metadata": json.dumps(_peft_config(stored, spec.rank), sort_keys=True),
         "ss_output_name": folder_name(spec.trigger),
         "ss_base_model_version": "flux1",
         "ss_network_module": "networks.lora_flux",
@@ -232,6 +224,16 @@ def _metadata(
         "modelspec.hash_sha256": f"0x{digest}",
     }
     return {name: str(value) for name, value in values.items()}
+
+
+def _peft_config(stored: dict[str, Tensor], rank: int) -> dict[str, Any]:
+    # of the file, not of the network, where an added LoRA hides its layers one level deeper
+    layers = sorted({name.removeprefix(PREFIX).rsplit(".lora_", 1)[0] for name in stored})
+    return {
+        f"transformer.{name}": sorted(value) if isinstance(value, set) else value
+        for name, value in _config(layers, rank).to_dict().items()
+        if _is_plain(value)
+    }
 
 
 def _is_plain(value: Any) -> bool:

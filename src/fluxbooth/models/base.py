@@ -35,6 +35,8 @@ class Base:
     stored: Literal["bfloat16", "float32"] = "bfloat16"
     # weights of what reads attributes off its pictures (`evaluation/likeness.py`)
     reader: Path | None = None
+    # weights of what tells the parts of its pictures apart (`generation/enhance/segmenter.py`)
+    segmenter: Path | None = None
     # weights of what finds heads in its pictures (`generation/enhance/heads.py`), where dlib does
     # not
     heads: Path | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -96,12 +96,7 @@ def pull(row: Base, report: Report) -> Pulled:
         api.auth_check(row.source)
         commit = api.model_info(row.source, revision=pinned(row) or "main").sha
         assert commit is not None
-        listed: list[Any] = list(api.list_repo_tree(row.source, recursive=True, revision=commit))
-        files: list[RepoFile] = [
-            f
-            for f in listed
-            if hasattr(f, "blob_id") and any(fnmatch(f.path, pattern) for pattern in WANTED)
-        ]
+        files = _wanted(api.list_repo_tree(row.source, recursive=True, revision=commit))
         large = [f for f in files if f.lfs is not None]
         missing = [f for f in large if f.lfs and not (_blobs(row) / f.lfs["sha256"]).is_file()]
         _check_disk(row, sum(f.size - _arrived(_part(row, f)) for f in missing))
@@ -122,6 +117,15 @@ def pull(row: Base, report: Report) -> Pulled:
         record.parent.mkdir(exist_ok=True)
         record.write_text(commit)
     return Pulled(folder, commit, len(files), sum(f.size for f in missing))
+
+
+def _wanted(listed: Iterable[Any]) -> list[RepoFile]:
+    """Of what a repository lists, the files of a base."""
+    return [
+        entry
+        for entry in listed
+        if hasattr(entry, "blob_id") and any(fnmatch(entry.path, pattern) for pattern in WANTED)
+    ]
 
 
 def _fetch(row: Base, commit: str, file: RepoFile) -> None:
@@ -194,39 +198,14 @@ def _check_disk(row: Base, needed: int) -> None:
 def _explained(row: Base) -> Iterator[None]:
     """Turns what the hub answers into what the user can do."""
     import httpx2
-    from huggingface_hub import constants, errors, get_token
+    from huggingface_hub import constants, errors
 
-    page = f"{constants.ENDPOINT}/{row.source}"
     again = f"then repeat `fluxbooth models pull {row.name}`."
     try:
         yield
     except errors.HfHubHTTPError as error:
-        code = error.response.status_code
         gated = isinstance(error, errors.GatedRepoError)
-        if get_token() is None and (gated or code in (401, 403)):
-            raise InputError(
-                f"{row.name} is given only to accounts that accepted its licence, and there is no "
-                f"token here: accept the licence at {page}, make a token with read access at "
-                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run `hf auth login`, "
-                f"{again}"
-            ) from error
-        if gated and code == 403:
-            raise InputError(
-                f"The account of your token has not accepted the licence of {row.name} "
-                f"({row.licence}): sign in with that account at {page}, read and accept it there "
-                f"(a fine-grained token also needs access to gated repositories), {again}"
-            ) from error
-        if code == 401:
-            raise InputError(
-                "The hub does not accept your token: make a new one at "
-                f"{constants.ENDPOINT}/settings/tokens, set it as HF_TOKEN or run `hf auth login`, "
-                f"{again}"
-            ) from error
-        revision = pinned(row) or "main"
-        raise FluxboothError(
-            f"The hub answered {code} when asked for {row.name} (revision {revision}): "
-            f"{page} may say why."
-        ) from error
+        raise _refusal(row, error.response.status_code, again, gated=gated) from error
     except (httpx2.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FluxboothError(
@@ -241,6 +220,34 @@ def _explained(row: Base) -> Iterator[None]:
         raise FluxboothError(
             f"The weights cannot be written to {_repo(row)} ({error.strerror}): free space, {again}"
         ) from error
+
+
+def _refusal(row: Base, code: int, again: str, *, gated: bool) -> FluxboothError:
+    """What an answer of the hub that is no file means, and the remedy."""
+    from huggingface_hub import constants, get_token
+
+    page, tokens = f"{constants.ENDPOINT}/{row.source}", f"{constants.ENDPOINT}/settings/tokens"
+    if get_token() is None and (gated or code in (401, 403)):
+        return InputError(
+            f"{row.name} is given only to accounts that accepted its licence, and there is no "
+            f"token here: accept the licence at {page}, make a token with read access at "
+            f"{tokens}, set it as HF_TOKEN or run `hf auth login`, {again}"
+        )
+    if gated and code == 403:
+        return InputError(
+            f"The account of your token has not accepted the licence of {row.name} "
+            f"({row.licence}): sign in with that account at {page}, read and accept it there "
+            f"(a fine-grained token also needs access to gated repositories), {again}"
+        )
+    if code == 401:
+        return InputError(
+            f"The hub does not accept your token: make a new one at {tokens}, set it as HF_TOKEN "
+            f"or run `hf auth login`, {again}"
+        )
+    return FluxboothError(
+        f"The hub answered {code} when asked for {row.name} (revision {pinned(row) or 'main'}): "
+        f"{page} may say why."
+    )
 
 
 def _whole(folder: Path) -> bool:

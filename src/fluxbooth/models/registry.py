@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import bases as flux1
+from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.photos import faces
+from fluxbooth.prompts import mask_words, options
 from fluxbooth.specs import (
     PRESETS,
     GenerateSpec,
@@ -21,7 +25,10 @@ from fluxbooth.specs import (
 # here, because what they warn of comes while they are imported, and every import of them passes
 # here first
 library_logging.silence()
-FAMILIES = (flux1,)  # each has the rows of its BASES, and says which weights are its `own`
+FAMILIES = (flux1_bases,)  # each has the rows of its BASES, and says which weights are its `own`
+# options that look for faces, and why they may be refused
+OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
+NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
 BASES: dict[str, Base] = {row.name: row for family in FAMILIES for row in family.BASES}
 
 
@@ -87,12 +94,30 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
     )
 
 
+def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
+    """Why not, by option, of those that are asked: what cannot be done at all, and what cannot be
+    with this base on this machine."""
+    wrong = options.refusals(asked)
+    for name in ("mask_prompt", "mask_negative"):
+        if name in asked and name not in wrong:
+            try:
+                mask_words.parts_of(asked[name], row.segmenter is not None)
+            except InputError as error:
+                wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if row.heads is None and not faces.available():
+        wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
+    return wrong
+
+
 def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
     """The spec with the steps and the guidance of its base filled in.
 
-    Raises InputError for a guidance that the base cannot be told.
+    Raises InputError for a guidance that the base cannot be told, and for an option that cannot be
+    done with it.
     """
     row = find(spec.base)
+    if wrong := refusals(spec.asked(), row):
+        raise InputError(options.told(wrong))
     if row.guidance is None and spec.guidance:
         raise InputError(
             f"{row.name} knows no guidance: leave --guidance out, or draw with flux-dev."

@@ -8,7 +8,7 @@ knows torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -29,6 +29,8 @@ LIKE_COLOUR = 10.0  # of 255, mean absolute difference
 SMALL = 256 * 256  # pixels of a picture that is only looked at
 FEW, MANY = 4, 20  # pictures of one subject
 NOTABLE_CROP = 0.1  # a loss of less than a tenth is not worth a sentence
+# says of uint8 H x W x 3 pixels why a picture is not taken, or None
+Judge = Callable[[np.ndarray], str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +97,17 @@ def read(photos: str | Path | Sequence[str | Path], max_pixels: int = 4_194_304)
     ]
 
 
-def look(paths: Sequence[Path], seconds: float) -> tuple[list[str | None], float]:
+def look(
+    paths: Sequence[Path], seconds: float, judge: Judge = lambda pixels: None
+) -> tuple[list[str | None], float]:
     """Decodes the first of some pictures, for so many seconds of processor time; None, or why not,
-    for each of these, and the time.
+    for each of these, and the time. `judge` is asked about those that can be read.
 
     FluxboothError: the decoding process cannot be started.
     """
     answers, spent = decode_some(list(paths), SMALL, seconds)
-    return [answer if isinstance(answer, str) else None for answer in answers], spent
+    reasons = [answer if isinstance(answer, str) else judge(answer[0]) for answer in answers]
+    return reasons, spent
 
 
 def unreadable(bad: Sequence[tuple[str, str]]) -> str:

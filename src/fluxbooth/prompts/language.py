@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from fluxbooth.errors import InputError
+from fluxbooth.prompts import options
 
 MAX_CHARACTERS, MAX_LORAS, MAX_WEIGHT = 10_000, 8, 4.0
 TRIGGER_WITHIN_WORDS, FEWEST_WORDS, MOST_WORDS = 8, 4, 120
@@ -118,7 +119,8 @@ class LoraTag:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt without its LoRA tags, and the LoRAs in the order they were written."""
+    """A prompt without its LoRA tags and the flags of options (`prompts/options.py`), and the LoRAs
+    in the order they were written."""
 
     text: str
     loras: tuple[LoraTag, ...]
@@ -139,9 +141,9 @@ class Advice:
         return asdict(self)
 
 
-def parse(text: str) -> Prompt:
-    """Take the LoRA tags out of a prompt and tidy what is left; InputError names what cannot be
-    used and the remedy."""
+def parse(text: str, *, may_be_blank: bool = False) -> Prompt:
+    """Take the LoRA tags and the flags of options out of a prompt and tidy what is left; InputError
+    names what cannot be used and the remedy. One that starts from a picture may say nothing."""
     if len(text) > MAX_CHARACTERS:
         raise InputError(
             f"The prompt has {len(text):,} characters; shorten it to at most {MAX_CHARACTERS:,}."
@@ -152,7 +154,7 @@ def parse(text: str) -> Prompt:
                 f"Character {place} of the prompt, U+{ord(character):04X}, cannot be text; "
                 "remove it."
             )
-    text = text.translate(_INVISIBLE)
+    text = options.without_flags(text.translate(_INVISIBLE), _GAP)
     loras = tuple(_lora_tag(match) for match in _TAG.finditer(text))
     rest = _without_gaps(_TAG.sub(_GAP, text))
     if broken := re.search(r"(?i)<\s*lora\b", rest):
@@ -166,7 +168,7 @@ def parse(text: str) -> Prompt:
             f"The prompt names {len(loras)} LoRAs; at most {MAX_LORAS} can be used, so "
             "remove some tags."
         )
-    if not rest:
+    if not rest and not may_be_blank:
         raise InputError(
             "The prompt is empty apart from LoRA tags; say in words what the picture should show."
         )
@@ -253,8 +255,8 @@ def _word_count(text: str) -> int:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What advise was asked: the text, the same without tags, and without quotations too, all
-    of the same length."""
+    """What advise was asked: the text, the same without tags and flags, and without quotations
+    too, all of the same length."""
 
     text: str
     tagless: str
@@ -301,10 +303,20 @@ def _find_lettering(asked: _Asked) -> Iterable[_Span]:
     return () if _LETTERING_MARKED.search(asked.prose) else _each(_LETTERING)(asked)
 
 
+def _find_unknown_flags(asked: _Asked) -> Iterator[_Span]:
+    # long dashes in prose have a space behind them
+    return ((flag.start, flag.end) for flag in options.flags(asked.tagless) if not flag.option)
+
+
+def _find_unread_flags(asked: _Asked) -> Iterator[_Span]:
+    if options.unbalanced(asked.tagless) and options.flags(asked.tagless.replace('"', " ")):
+        yield 0, 0
+
+
 @dataclass(frozen=True)
 class Rule:
     """One row of the prompt language: a code, what it looks for, and the message, with {found}
-    for what it found."""
+    for what it found, and {meant} for what may have been meant."""
 
     code: str
     find: Callable[[_Asked], Iterable[_Span]]
@@ -324,6 +336,10 @@ RULES: tuple[Rule, ...] = (
     Rule("escaped", _each(_ESCAPED),
          '"{found}": write it without the backslash, and < and > as they are; FLUX reads every '
          'character.'),
+    Rule("unknown_flag", _find_unknown_flags,
+         '"{found}" is no option{meant}, so it is read as words of the text: take it out.'),
+    Rule("unread_flags", _find_unread_flags,
+         "A quotation mark has no partner, so options in the text are read as words: close it."),
     Rule("negation", _each(_NEGATION),
          '"{found}": FLUX often draws what is named; say what should be there instead.'),
     Rule("trigger_missing", lambda asked: _find_trigger(asked, False),
@@ -352,14 +368,19 @@ def advise(
     """The hints of RULES for a prompt as typed, LoRA tags included, in order of appearance;
     whole-text ones first."""
     count = count_tokens or (lambda _: 0)
-    tagless = _masked(_TAG, text, " ")
+    tagless = options.without_flags(_masked(_TAG, text, " "), keep_length=True)
     name = " ".join((trigger or "").split())
     pattern = (
         re.compile(rf"(?i)(?<!\w){re.escape(name)}(?!\w)".replace("\\ ", r"\s+")) if name else None
     )
     prose = _masked(_QUOTED, tagless, "~")
     asked = _Asked(
-        text, tagless, prose, pattern, lambda end: count(_TAG.sub("", text[:end])), text_length
+        text,
+        tagless,
+        prose,
+        pattern,
+        lambda end: count(" ".join(tagless[:end].split())),
+        text_length,
     )
     values = {
         "trigger": name,
@@ -370,6 +391,7 @@ def advise(
     for rule in RULES:
         for start, end in rule.find(asked):
             found = _shortened(" ".join(text[start:end].split()))
+            values["meant"] = options.meant(found) if "{meant}" in rule.message else ""
             message = rule.message.format(found=found, text_length=text_length, **values)
             advice.append(Advice(rule.code, message, start, end))
     return sorted(advice, key=lambda item: (item.start, item.end))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 from sqlalchemy import ColumnElement, and_, delete, inspect, select, update
 from sqlalchemy.orm import Session
 
+from fluxbooth.errors import InputError
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.database import Database
@@ -38,6 +39,7 @@ from fluxbooth.service.db.tables import (
     now,
 )
 from fluxbooth.service.files import inventory, row_folders
+from fluxbooth.service.files.pins import pinned
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 
@@ -118,9 +120,19 @@ class Zip:
 
 
 def export(db: Database, store: Store, account_id: int, sink: Sink) -> int:
-    """Hands out all rows as `rows/TABLE.jsonl`, as of one moment, and all files under `files/`;
-    how many files."""
-    with db.read() as session:
+    """Hands out all rows as `rows/TABLE.jsonl` and all files under `files/`, as of one moment,
+    whatever is deleted meanwhile; how many files.
+
+    Raises InputError for an account that is deleted by then.
+    """
+    with pinned(store) as pins, db.read() as session:
+        with db.read() as before:  # most of them, while everything goes on
+            for key in _files(before, store, account_id):
+                pins.add(key)
+        with db.write():  # nothing is deleted while the moment begins that `session` sees
+            keys = [key for key in _files(session, store, account_id) if pins.add(key)]
+            if session.get_one(Account, account_id).deleted_at is not None:
+                raise InputError(f"Account {account_id} has just been deleted.")
         for row, mine in [
             (Account, Account.id == account_id),
             (Movement, Movement.account_id == account_id),
@@ -133,15 +145,8 @@ def export(db: Database, store: Store, account_id: int, sink: Sink) -> int:
             sink.lines(
                 f"rows/{row.__tablename__}.jsonl", (json.dumps(_values(one)) for one in found)
             )
-        tunes = inventory.of_tunes(session, _of(Tune, account_id))
-        prompts = inventory.of_prompts(session, _of(Prompt, account_id))
-        keys = [
-            key
-            for key in inventory.with_captions(store, chain(tunes, prompts))
-            if store.path(key).is_file()
-        ]
-    for key in keys:
-        sink.file(f"files/{key}", store.path(key))
+        for key in keys:
+            sink.file(f"files/{key}", pins.path(key))
     return len(keys)
 
 
@@ -194,6 +199,12 @@ def purge_closed(db: Database, store: Store, jobs: JobEngine) -> None:
         ).all()
     for account_id in left:
         purge(db, store, jobs, account_id)
+
+
+def _files(session: Session, store: Store, account_id: int) -> Iterator[str]:
+    tunes = inventory.of_tunes(session, _of(Tune, account_id))
+    prompts = inventory.of_prompts(session, _of(Prompt, account_id))
+    return inventory.with_captions(store, chain(tunes, prompts))
 
 
 def _of(kind: row_folders.Kind, account_id: int) -> ColumnElement[bool]:

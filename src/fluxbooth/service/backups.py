@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -18,11 +17,12 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.files import inventory
+from fluxbooth.service.files.pins import pinned
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
@@ -63,10 +63,10 @@ def make(settings: Settings, db: Database, store: Store, out: Path) -> Json:
 def holding(settings: Settings, account_id: int) -> list[Json]:
     """The backups, as far as they are still where they were made, that hold something of an
     account: path, made_at, expires_at."""
-    known, found = settings.data / LIST, []
+    known, found = settings.data / LIST, list[Json]()
     for line in known.read_text().splitlines() if known.exists() else ():
         path = Path(json.loads(line)["path"])
-        holds = (
+        holds: Json = (
             json.loads((path / HOLDS).read_text()) if (path / HOLDS).is_file() else {"accounts": []}
         )
         for account in holds["accounts"]:
@@ -79,38 +79,6 @@ def holding(settings: Settings, account_id: int) -> list[Json]:
                     }
                 )
     return found
-
-
-class Pins:
-    """Second names of files, in a folder that goes with the process."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.folder = store, store.incoming / secrets.token_hex(8)
-        self.folder.mkdir()
-
-    def path(self, key: str) -> Path:
-        return self.folder / key
-
-    def add(self, key: str) -> bool:
-        """Whether the file is there, or was."""
-        path = self.path(key)
-        if path.exists():
-            return True
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.hardlink_to(self.store.path(key))
-        except FileNotFoundError:
-            return False
-        return True
-
-
-@contextlib.contextmanager
-def pinned(store: Store) -> Iterator[Pins]:
-    pins = Pins(store)
-    try:
-        yield pins
-    finally:
-        shutil.rmtree(pins.folder)
 
 
 def _named(session: Session, store: Store) -> Iterator[str]:
@@ -132,7 +100,7 @@ def _copy_rows(database: Path, copy: Path) -> None:
 def _holds(session: Session) -> Json:
     """By account its tunes, with the time at which each would be deleted (None: never by
     itself), and the last of these times."""
-    found = []
+    found: list[Json] = []
     for account in session.scalars(
         select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)
     ):

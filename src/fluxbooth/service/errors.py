@@ -7,7 +7,7 @@ Every answer carries the union of what known clients read: a field map, `base`, 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from fluxbooth.errors import InputError
@@ -61,7 +61,7 @@ class Faults(dict[str, list[str]]):
             self[place] = known + [message for message in messages if message not in known]
 
     @contextlib.contextmanager
-    def gathered(self, at: str = "") -> Iterator[None]:
+    def gathered(self, at: str = "") -> Generator[None]:
         """Keeps what is raised as Invalid inside."""
         try:
             yield

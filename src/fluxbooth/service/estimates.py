@@ -10,17 +10,25 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.models import timing as guesses
+from fluxbooth.models import registry, timing
+from fluxbooth.prompts import options
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import tune as tunes
-from fluxbooth.service.tunes.tune import FAST_STEPS
+from fluxbooth.service.tunes import tunes
+from fluxbooth.service.tunes.tunes import FAST_STEPS
 from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
+
+HIRES, FACES = (
+    OPTIONS[name].default for name in ("hires_denoising_strength", "face_inpaint_denoising")
+)
+OVERLAPPED = 1.5  # how often the tiles of a large picture go over a pixel
+UPSCALED = 2.0  # what enlarging costs, in drawings of the picture
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
     step = (
         1 / speed
         if speed
-        else guesses.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
+        else timing.guessed_training(spec.model_copy(update={"base": base}), _device(settings))
     )
     seconds = steps * step if step else None
     cost = 0 if fast else prices.training_cost(settings.prices, spec, photos)
@@ -100,7 +108,7 @@ def drawing_plan(
         Prompt.user_error.is_(None),
     )
     last = session.scalar(select(Prompt).where(*like).order_by(Prompt.id.desc()))
-    if last and last.trained_at and last.started_training_at:
+    if last and last.trained_at and last.started_training_at and _work(last.spec):
         measured = True
         seconds = (
             (last.trained_at - last.started_training_at).total_seconds()
@@ -109,9 +117,10 @@ def drawing_plan(
         )
     else:
         measured = False
-        seconds = guesses.guessed_drawing(
-            GenerateSpec.read(spec), prices.pixels(spec), _device(settings)
-        )
+        drawn = {name: spec[name] for name in spec if name not in OPTIONS}
+        seconds = timing.guessed_drawing(
+            GenerateSpec.read(drawn), prices.pixels(spec), _device(settings)
+        ) * (_work(spec) / (spec["num_images"] * spec["steps"] * prices.pixels(spec)))
     waits = select(func.count()).select_from(Prompt).where(Prompt.is_open, Prompt.enqueued)
     waiting = session.scalar(waits) or 0
     return DrawingPlan(
@@ -124,8 +133,36 @@ def _device(settings: Settings) -> str | None:
     return next(iter(settings.device_list), None)
 
 
-def _work(spec: dict[str, Any]) -> int:
-    return spec["num_images"] * spec["steps"] * prices.pixels(spec)
+def _work(spec: dict[str, Any]) -> float:
+    """In pixels of a drawing times its steps; what is done afterwards is counted in the same."""
+    return spec["num_images"] * spec["steps"] * (_drawn(spec) + _followed(spec))
+
+
+def _drawn(spec: dict[str, Any]) -> float:
+    """Pixels of the picture itself, less where it starts from another."""
+    if spec.get("only_upscale"):
+        return 0.0
+    strength = spec.get("denoising_strength")
+    return prices.pixels(spec) * (1.0 if strength is None else strength)
+
+
+def _followed(spec: dict[str, Any]) -> float:
+    """Pixels of what follows, each as often as a whole drawing would go over it."""
+    row, pixels = registry.find(spec["base"]), prices.pixels(spec)
+    side = pixels**0.5
+    factor = options.enlargement(spec, (round(side), round(side)), row.native_area)
+    large, done = pixels * factor**2, 0.0
+    if factor > 1:
+        done += UPSCALED * pixels
+    if any(spec.get(name) for name in ("hires_fix", "tiled_upscale", "tiled_upscale_v2")):
+        strength = spec.get("hires_denoising_strength", HIRES)
+        done += OVERLAPPED * large * strength
+    if spec.get("inpaint_faces") or spec.get("face_correct"):
+        done += row.native_area * spec.get("face_inpaint_denoising", FACES)
+    if spec.get("outpaint"):
+        width, height = spec.get("outpaint_width"), spec.get("outpaint_height")
+        done += (width or height or 0) * (height or width or 0)
+    return done
 
 
 def _spec(asked: dict[str, Any]) -> TrainSpec:

@@ -1,5 +1,5 @@
-"""Pictures that work knows by address alone: fetched before it asks for a device, and counted as
-they arrive.
+"""What work needs from elsewhere before it asks for a device: pictures that it knows by address
+alone, counted as they arrive, and longer texts.
 
 What arrived stays, so that an engine which was killed goes on with the next.
 """
@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fluxbooth.errors import InputError
+from fluxbooth.photos import inspection
 from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, fetch
-from fluxbooth.service.prompts import input_images as inputs
+from fluxbooth.service.prompts import expansion, input_images
+from fluxbooth.service.safety import REFUSED, Judge
 from fluxbooth.service.transitions import Transitions
 
 WITHIN = 300.0  # seconds for all pictures of a job together
@@ -22,36 +25,51 @@ def photos(results: Transitions, number: int, rules: FetchRules, within: float =
     """The photos of a tune, one after another, as long as somebody waits for it.
 
     Raises FetchError naming the address that does not give one within the rules and the seconds;
-    ServiceError where the account has no room for it.
+    InputError for a photo that is not taken; ServiceError where the account has no room for it.
     """
-    get = _before(time.monotonic() + within, within, rules)
+    get, judge = _before(time.monotonic() + within, within, rules), Judge(results.settings)
     for photo, url in results.photos_to_fetch(number):
         if not results.tune_wanted(number):
             return
         there = results.store.incoming / f"tune-{number}-{photo}"
         try:
             get(url, there)
-            results.photo_fetched(number, photo, there)
+            _look(there, judge, url)
+            results.photo_fetched(number, photo, there, judge)
         finally:
             there.unlink(missing_ok=True)
 
 
-def input_images(
+def input_pictures(
     results: Transitions, number: int, rules: FetchRules, within: float = WITHIN
 ) -> None:
-    """The pictures that a prompt starts from.
+    """The pictures that a prompt starts from, and its longer text where that is asked for.
 
-    Raises as `photos`, and InputError for what is no picture.
+    Raises as `photos`, and InputError for what is no picture, and where Claude has no answer.
     """
     if prompt := results.prompt_to_fetch_for(number):
-        made = inputs.fetch_missing(
-            prompt, results.store, _before(time.monotonic() + within, within, rules)
+        judge = Judge(results.settings)
+        made = input_images.fetch_missing(
+            prompt, results.store, _before(time.monotonic() + within, within, rules), judge
         )
         try:
-            results.inputs_fetched(number, made)
+            results.inputs_fetched(number, made, judge)
         finally:
             for path in made.values():
                 path.unlink(missing_ok=True)
+
+    if told := results.text_to_expand(number):
+        text, triggers = told
+        longer = expansion.expanded(results.settings, text, triggers) if text else ""
+        results.text_expanded(number, longer)
+
+
+def _look(photo: Path, judge: Judge, url: str) -> None:
+    """Raises InputError for a photo that is not taken. Whether it can be read, training says."""
+    if judge.settings.safety != "off":
+        (reason,), _ = inspection.look([photo], 1.0, judge)
+        if reason == REFUSED:
+            raise InputError(f"The photo at {url} {reason}")
 
 
 def _before(deadline: float, within: float, rules: FetchRules) -> Callable[[str, Path], Fetched]:

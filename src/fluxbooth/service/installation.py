@@ -5,15 +5,14 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import web_sessions
-from fluxbooth.service.db import database as db
+from fluxbooth.service.accounts import accounts, web_sessions
+from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.packs import pack as packs
+from fluxbooth.service.packs import packs
 from fluxbooth.service.settings import Settings
 
 
-def first_start(settings: Settings, database: db.Database) -> tuple[str, str] | None:
+def first_start(settings: Settings, database: Database) -> tuple[str, str] | None:
     """On a new data folder: the owner's account, its key and a link to the web app, which are
     shown this once."""
     secret = accounts.pepper(settings.data)

@@ -71,13 +71,13 @@ class Pulls:
 
     def _listen(self, name: str, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            if words := line.rpartition("\r")[2].strip():
-                self.said[name] = words.removeprefix("fluxbooth: ")
-        process.wait()
+        with process:  # waits for its end
+            for line in process.stderr:
+                if words := line.rpartition("\r")[2].strip():
+                    self.said[name] = words.removeprefix("fluxbooth: ")
 
     def rows(self) -> list[BaseHere]:
-        shown = []
+        shown: list[BaseHere] = []
         for row in registry.BASES.values():
             process = self.processes.get(row.name)
             code = process.poll() if process else None

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from fluxbooth.errors import FluxboothError, InputError
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.files import reserve, row_folders
 from fluxbooth.service.files.store import Store
@@ -49,7 +49,7 @@ def check(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def faults_said(settings: Settings) -> Iterator[None]:
+def faults_said(settings: Settings) -> Generator[None]:
     """Whatever disk and database refuse is said in a sentence: FluxboothError."""
     try:
         yield

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
 
-FAILURES = 20
+FAILURES = FLAGGED = 20
 CANCELLED = "The training was cancelled."  # what somebody wanted is no failure
 
 
@@ -24,6 +24,15 @@ class Failure:
     what: str  # `tune 7`
     when: datetime.datetime
     reason: str
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """What has a picture that looks explicit."""
+
+    what: str
+    when: datetime.datetime
+    account: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Overview:
     disk_free: int
     disk_total: int
     failures: list[Failure]
+    flagged: list[Flagged]
 
 
 def overview(session: Session, settings: Settings) -> Overview:
@@ -57,6 +67,7 @@ def overview(session: Session, settings: Settings) -> Overview:
         disk.free,
         disk.total,
         _failures(session),
+        _flagged(session),
     )
 
 
@@ -94,3 +105,14 @@ def _failures(session: Session) -> list[Failure]:
         if row.trained_at
     ]
     return sorted(found, key=lambda failure: failure.when, reverse=True)[:FAILURES]
+
+
+def _flagged(session: Session) -> list[Flagged]:
+    found = [
+        Flagged(f"{name} {row.id}", row.created_at, row.account_id)
+        for name, kind in (("tune", Tune), ("prompt", Prompt))
+        for row in session.scalars(
+            select(kind).where(kind.flagged).order_by(kind.id.desc()).limit(FLAGGED)
+        )
+    ]
+    return sorted(found, key=lambda row: row.when, reverse=True)[:FLAGGED]

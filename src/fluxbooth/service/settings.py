@@ -86,6 +86,20 @@ class Settings(BaseSettings):
         default=None,
         description="what whoever trains in the web app must agree to, in a sentence or two",
     )
+    safety: Literal["off", "flag", "block"] = Field(
+        default="off",
+        description=(
+            "what becomes of pictures that look explicit, given or drawn: off: nobody looks; flag: "
+            "they are noted for their owner and the operator; block: they are refused, or kept "
+            "back and not charged (needs fluxbooth[safety])"
+        ),
+    )
+    safety_threshold: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="how explicit a picture must look for that: 0.2 is strict, 0.8 is sure",
+    )
     anthropic_api_key: str | None = Field(
         default=None,
         repr=False,

@@ -15,20 +15,19 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Step
-from fluxbooth.service import account_data, reasons
+from fluxbooth.prompts.language import trigger_words
+from fluxbooth.service import expiry, reasons, safety
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.jobs.priority import is_fast
+from fluxbooth.service.jobs.priority import is_fast, needs_base
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import expansion, input_images, prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checkpoints, photo_drafts, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
 
 MOST_DEATHS = 3
@@ -59,8 +58,8 @@ class Transitions:
             )
             return [(photo.id, photo.url or "") for photo in rows]
 
-    def photo_fetched(self, number: int, photo_id: int, file: Path) -> None:
-        """Keeps a photo that arrived, if its tune is still wanted.
+    def photo_fetched(self, number: int, photo_id: int, file: Path, judge: safety.Judge) -> None:
+        """Keeps a photo that arrived and was looked at, if its tune is still wanted.
 
         Raises ServiceError where its account has no room for it.
         """
@@ -71,6 +70,7 @@ class Transitions:
                     session, self.settings, session.get_one(Account, tune.account_id), size
                 )
                 photo.key, photo.bytes = key, size
+                judge.tell(tune)
                 session.flush()
                 self.store.take(file, key)
 
@@ -143,10 +143,8 @@ class Transitions:
             tune.lora_bytes = self.store.size(key)
             tune.steps = result["steps"]
             tune.trained_at = finished
-            tune.expires_at = (
-                None
-                if tune.auto_extend
-                else finished + datetime.timedelta(days=self.settings.expiry_days)
+            tune.expires_at = expiry.expires_at(
+                self.settings, finished, auto_extend=tune.auto_extend
             )
             tune.progress = {
                 **tune.progress,
@@ -173,7 +171,7 @@ class Transitions:
             prompt = _open_prompt(session, number)
             return prompt if prompt and input_images.missing(prompt) else None
 
-    def inputs_fetched(self, number: int, files: dict[str, Path]) -> None:
+    def inputs_fetched(self, number: int, files: dict[str, Path], judge: safety.Judge) -> None:
         """Keeps the pictures, by name, that a prompt starts from.
 
         Raises ServiceError where its account has no room for them.
@@ -192,9 +190,24 @@ class Transitions:
                     input_images.FILES: {**prompt.fields.get(input_images.FILES, {}), **kept},
                 }
                 prompt.input_bytes += size
+                judge.tell(prompt)
                 session.flush()
                 for name, path in files.items():
                     self.store.take(path, kept[name])
+
+    def text_to_expand(self, number: int) -> tuple[str, list[str]] | None:
+        """The text of a prompt that a longer one is wanted of, and its trigger words."""
+        with self.db.read() as session:
+            prompt = _open_prompt(session, number)
+            if prompt is None or not expansion.missing(prompt):
+                return None
+            triggers = [trigger_words(use.tune.token or "", use.tune.name) for use in prompt.uses]
+            return prompts.drawn_text(prompt), triggers
+
+    def text_expanded(self, number: int, text: str) -> None:
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                prompt.fields = {**prompt.fields, expansion.TEXT: text}
 
     def inputs_here(self, number: int) -> None:
         """A prompt has the pictures that it starts from: it is due."""
@@ -234,10 +247,12 @@ class Transitions:
             return {
                 "work": "generate",
                 "fast": is_fast(prompt),
+                "apart": not needs_base(prompt),
                 "text": text,
                 "spec": spec,
                 "out": str(out),
                 "soon": soon,
+                "look": self.settings.safety != "off",
             }
 
     def publish_prompt(self, number: int, result: Json) -> None:
@@ -247,7 +262,12 @@ class Transitions:
                 return
             self._add_pictures(prompt, result["pictures"])
             prompt.trained_at = now()
-            ledger.capture(session, prompt.job)
+            back = safety.kept_back(prompt, len(result["pictures"]))
+            if prompt.user_error:
+                ledger.refund(session, prompt.job)
+            else:
+                prompt.cost_mc -= back
+                ledger.capture(session, prompt.job, back)
             session.flush()
             self.jobs.callback(session, prompt=prompt)
 
@@ -269,7 +289,7 @@ class Transitions:
         for picture in pictures:
             source = Path(picture["path"])
             key = f"{prompt.folder}/{source.name}"
-            if key in known:
+            if key in known or not safety.published(self.settings, prompt, picture.get("explicit")):
                 continue
             if source.exists():
                 self.store.take(source, key)
@@ -343,31 +363,6 @@ class Transitions:
                 self.store.remove(row.folder)
         if row is None:  # it went with its account, and took the name of its folder with it
             row_folders.sweep(self.db, self.store)
-
-    def sweep(self, moment: datetime.datetime) -> None:
-        """Deletes what has expired at that moment, and every file that no row has, as kills
-        leave them."""
-        account_data.purge_closed(self.db, self.store, self.jobs)
-        with self.db.write() as session:
-            self._expire(session, moment)
-        row_folders.sweep(self.db, self.store)
-        self.store.sweep()
-        photo_drafts.sweep(self.db, self.store, moment)
-
-    def _expire(self, session: Session, moment: datetime.datetime) -> None:
-        due = select(Tune).where(
-            Tune.expires_at < moment, Tune.auto_extend.is_(False), Tune.deleted_at.is_(None)
-        )
-        for tune in session.scalars(due).all():
-            tune.deleted_at = moment
-            for prompt in session.scalars(
-                select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))
-            ):
-                prompt.deleted_at = moment
-                if prompt.trained_at is None:
-                    ledger.refund(session, prompt.job)
-            session.flush()
-            self.jobs.settle(session, tune.account_id)
 
     def _work(self, row: Tune | Prompt) -> Path:
         """Where the device process works."""

@@ -82,8 +82,8 @@ class ProcessGroup:
 
 @functools.cache
 def join() -> ProcessGroup:
-    """The crew that the launcher's variables tell of; the device of this process becomes the
-    current one."""
+    """The process group that the launcher's variables tell of; the device of this process becomes
+    the current one."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessGroup()
     from accelerate import PartialState

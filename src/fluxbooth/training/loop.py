@@ -19,12 +19,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fluxbooth import base_selection, events, threads
+from fluxbooth import base_selection, events, picture_files, threads
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
+from fluxbooth.memory.estimate import Plan
 from fluxbooth.models import loader, planner, registry
 from fluxbooth.models.family import Family
 from fluxbooth.photos import faces, inspection
@@ -127,13 +128,7 @@ def train(
     with contextlib.ExitStack() as held:
         opened = RunFolder.opened(Path(out), group.whole(resolved), pictures, overwrite=overwrite)
         group.on_main(lambda: held.enter_context(opened))
-        if family is None:
-            group.on_main(lambda: folder.begin(planner.training(folder.as_begun(resolved)).choice))
-        plan = (
-            planner.training(folder.as_planned(resolved))
-            if family is None
-            else planner.training(resolved, there=family.choice)
-        )
+        plan = _plan(resolved, folder, group, family)
         # what made the weights is told with them
         told = group.whole(resolved).model_copy(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
@@ -144,13 +139,18 @@ def train(
             report({"event": "warning", "step": 0, "text": text})
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
-        dataset = prepare(
-            pictures, family, told, folder.cache_of(group.rank), keep_encoders=resident is not None
-        )
+        # the encoder's last bits depend on the number of threads, and so would the weights
+        with threads.one_thread() if family.row.small else contextlib.nullcontext():
+            dataset = prepare(
+                pictures,
+                family,
+                told,
+                folder.cache_of(group.rank),
+                keep_encoders=resident is not None,
+            )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
-        if family.row.small:
-            held.enter_context(threads.one_thread())
+        held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(
             _Run(told, family, dataset, folder, report, group, count),
@@ -158,6 +158,17 @@ def train(
             len(pictures),
             warnings,
         )
+
+
+def _plan(
+    spec: ResolvedTrainSpec, folder: RunFolder, group: ProcessGroup, family: Family | None
+) -> Plan:
+    """What is given up to fit the memory there is; a run that loads its base keeps it in its
+    folder."""
+    if family is not None:
+        return planner.training(spec, there=family.choice)
+    group.on_main(lambda: folder.begin(planner.training(folder.as_begun(spec)).choice))
+    return planner.training(folder.as_planned(spec))
 
 
 def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:
@@ -258,6 +269,7 @@ class _Run:
         in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
         for step in range(start, spec.steps):
+            threads.look()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
             batch = self.dataset.batch_at(step, spec)
@@ -391,7 +403,7 @@ class _Run:
                 row.guidance or 0.0,
             )[0]
             path = self.folder.sample(step, number)
-            image.save(path)
+            picture_files.save(image, path)
             self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
 
     @contextlib.contextmanager

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from fluxbooth import locks
 from fluxbooth.errors import InputError
 from fluxbooth.events import LoggedEvent
-from fluxbooth.files import cannot_write, save_tensors
+from fluxbooth.files import cannot_write, is_full, save_tensors
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
@@ -89,7 +89,12 @@ class RunFolder:
                 (path / "cache").mkdir(exist_ok=True)
             except OSError as error:
                 raise cannot_write(path, error) from error
-            yield cls(path)
+            try:
+                yield cls(path)
+            except OSError as error:
+                if is_full(error):
+                    raise cannot_write(path, error) from error
+                raise
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints, oldest first."""

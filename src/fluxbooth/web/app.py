@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from fluxbooth.errors import InputError
 from fluxbooth.service import reasons
-from fluxbooth.service.claude import api as claude
+from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.contract import queries
 from fluxbooth.service.contract.response_models import Error
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -39,6 +39,9 @@ from fluxbooth.web.pages import tunes
 from fluxbooth.web.pages.render import refused
 from fluxbooth.web.state import Engine, services
 
+# in the order of the document
+API = (api_tunes, prompts, account, checkpoints, estimates, files, inspect, packs, themes)
+
 
 def create_app(
     settings: Settings, stopping: threading.Event | None = None, engine: Engine | None = None
@@ -47,13 +50,14 @@ def create_app(
     engine, where this server has one."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         app.state.services = services(settings, stopping or threading.Event(), engine)
         if settings.anthropic_api_key:
-            threading.Thread(target=claude.warm, args=(settings,), daemon=True).start()
+            threading.Thread(target=claude_api.warm, args=(settings,), daemon=True).start()
         yield
         app.state.services.pulls.close()
         app.state.services.jobs.close()
+        app.state.services.db.close()
 
     app = FastAPI(
         title="Fluxbooth" + (" (answered by nano)" if settings.stand_in else ""),
@@ -69,24 +73,11 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.include_router(api_tunes.router)
-    app.include_router(prompts.router)
-    app.include_router(account.router)
-    app.include_router(checkpoints.router)
-    app.include_router(estimates.router)
-    app.include_router(files.router)
-    app.include_router(inspect.router)
-    app.include_router(packs.router)
-    app.include_router(themes.router)
+    for part in API:
+        app.include_router(part.router)
     tunes.install(app)
     openapi.install(app)
-    app.add_exception_handler(ServiceError, _refused)
-    app.add_exception_handler(InputError, _refused)
-    app.add_exception_handler(RequestValidationError, _unread)
-    app.add_exception_handler(OperationalError, _faulty)
-    app.add_exception_handler(OSError, _faulty)
-    app.add_exception_handler(404, _not_found)
-    app.add_exception_handler(405, _not_found)
+    _handle_errors(app)
     app.add_middleware(Observed)
     app.add_middleware(
         CORSMiddleware,
@@ -98,6 +89,16 @@ def create_app(
     )
     app.add_middleware(PlainPaths)
     return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, _refused)
+    app.add_exception_handler(InputError, _refused)
+    app.add_exception_handler(RequestValidationError, _unread)
+    app.add_exception_handler(OperationalError, _faulty)
+    app.add_exception_handler(OSError, _faulty)
+    app.add_exception_handler(404, _not_found)
+    app.add_exception_handler(405, _not_found)
 
 
 def _refused(request: Request, error: Exception) -> Response:

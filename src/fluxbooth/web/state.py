@@ -12,7 +12,7 @@ from typing import Literal
 
 import anyio
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.accounts.passwords import Guesses
 from fluxbooth.service.db import database
 from fluxbooth.service.files.signed_urls import Signer
@@ -47,8 +47,8 @@ class Services:
     decoding: Turns = field(default_factory=lambda: Turns(places=3, each=2, saved=300.0))
     guesses: Guesses = field(default_factory=Guesses)  # at passwords
     # idempotency keys of accounts whose first request is not answered yet
-    in_flight: set[tuple[int, str]] = field(default_factory=set)
-    streams: Counter[int] = field(default_factory=Counter)  # that pages hold open, by account
+    in_flight: set[tuple[int, str]] = field(default_factory=set[tuple[int, str]])
+    streams: Counter[int] = field(default_factory=Counter[int])  # that pages hold open, by account
     # themes written at once: each may hold threads for many seconds
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
     # one look at the machine at a time: each loads torch

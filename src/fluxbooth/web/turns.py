@@ -9,7 +9,7 @@ import itertools
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable
 
 from fluxbooth.service.errors import ServiceError
 
@@ -41,7 +41,7 @@ class Turns:
         self.last: Counter[Hashable] = Counter()  # the number of each account's latest turn
 
     @contextlib.asynccontextmanager
-    async def turn(self, account: Hashable) -> AsyncIterator[None]:
+    async def turn(self, account: Hashable) -> AsyncGenerator[None]:
         """Waits for a place.
 
         Raises ServiceError (429) if too many of the account do already, or it took too long lately.

@@ -11,6 +11,7 @@ from fluxbooth.models.flux1 import files
 
 NANO = Path(__file__).parents[1] / "nano"
 READER = NANO / "reader" / "model.safetensors"
+SEGMENTER = NANO / "segmenter" / "model.safetensors"
 HEADS = NANO / "heads" / "model.safetensors"
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
@@ -46,6 +47,7 @@ BASES = (
         small=True,
         stored="float32",
         reader=READER,
+        segmenter=SEGMENTER,
         heads=HEADS,
     ),
     _flux1(

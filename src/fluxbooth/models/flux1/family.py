@@ -140,7 +140,7 @@ class Flux1:
         if self._fill is None:
             return
         self._fill(
-            loading.Arrival(
+            loading.WeightPlacer(
                 self.network, self.adapter_targets(), self.choice, self._dtype, self.device
             )
         )

@@ -38,7 +38,7 @@ def weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
                 yield name, file.get_tensor(name)
 
 
-class Arrival:
+class WeightPlacer:
     """Puts each weight of an empty network into its place; called with its name and value.
 
     The weights of `layers` are quantised or stored as the choice says, and wait in main memory if

@@ -9,7 +9,7 @@ import secrets
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts.account import LONGEST, digest
+from fluxbooth.service.accounts.accounts import LONGEST, digest
 from fluxbooth.service.db.tables import Account, Link, WebSession, now
 
 LINK_LIFE, SESSION_LIFE = datetime.timedelta(hours=24), datetime.timedelta(days=30)

@@ -2,10 +2,10 @@
 has is the sum of its rows.
 
 Work that costs something moves money twice. A `hold` takes its price in the transaction that
-accepts it; then a `capture` (of 0: the money is gone already) says that it was delivered, or a
-`refund` gives it back, in the transaction that ends it. Each is written once for a job, which the
-database holds too, so that a step that is repeated after a kill moves nothing. Work that is free
-leaves no row.
+accepts it; then a `capture` says that it was delivered (of 0: the money is gone already; of more:
+some of it was not, and is given back), or a `refund` gives it back, in the transaction that ends
+it. Each is written once for a job, which the database holds too, so that a step that is repeated
+after a kill moves nothing. Work that is free leaves no row.
 """
 
 from __future__ import annotations
@@ -96,10 +96,10 @@ def hold(session: Session, account_id: int, job: str, amount_mc: int) -> None:
     _write(session, account_id, job, "hold", -amount_mc)
 
 
-def capture(session: Session, job: str) -> None:
-    """The job was delivered: what it holds is earned."""
+def capture(session: Session, job: str, back_mc: int = 0) -> None:
+    """The job was delivered: what it holds is earned, but for what is given back."""
     if held := _open_hold(session, job):
-        _write(session, held.account_id, job, "capture", 0)
+        _write(session, held.account_id, job, "capture", back_mc)
 
 
 def refund(session: Session, job: str) -> None:

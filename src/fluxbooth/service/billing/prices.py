@@ -3,32 +3,22 @@ are a dollar."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxbooth.models import registry
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.specs import PRESET_NAMES, TrainSpec, steps_for
 
 MEGAPIXEL = 2**20
 Price = Annotated[int, Field(ge=0, le=10**10)]
 if TYPE_CHECKING:  # which cannot read the names out of a table
-    Step = str
+    Step = Option = str
 else:
     Step = Literal[("none", *PRESET_NAMES)]
-Option = Literal[
-    "super_resolution",
-    "hires_fix",
-    "inpaint_faces",
-    "face_correct",
-    "face_swap",
-    "film_grain",
-    "color_grading",
-    "style",
-]
-# of the options, those that change a picture here: a price for another would be charged for nothing
-DONE = frozenset[str]()
+    Option = Literal[tuple(row.name for row in OPTIONS.values() if row.priced)]
 
 
 class Prices(BaseModel):
@@ -41,15 +31,16 @@ class Prices(BaseModel):
     picture: Price = 0  # each picture, however small
     megapixel: Price = 0  # on top, for each 2**20 pixels of it, in proportion
     # on top, for each picture that asks for it
-    options: dict[Option, Price] = Field(default_factory=dict)
+    options: dict[Option, Price] = Field(default_factory=dict[Option, Price])
 
     @field_validator("options")
     @classmethod
     def _are_done(cls, options: dict[Option, int]) -> dict[Option, int]:
-        if idle := [name for name, price in options.items() if price and name not in DONE]:
+        idle = [name for name, price in options.items() if price and OPTIONS[name].refused]
+        if idle:
             raise ValueError(
-                f"{', '.join(idle)} cannot have a price, because this version accepts it and "
-                "does nothing: take it out"
+                f"{', '.join(idle)} cannot have a price, because this version does not do it: "
+                "take it out"
             )
         return options
 
@@ -59,11 +50,11 @@ def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:
     return steps_for(spec, photos) * prices.step.get(spec.preset or "none", 0)
 
 
-def drawing_cost(prices: Prices, spec: Mapping[str, Any], fields: Mapping[str, Any]) -> int:
-    """Of all pictures of a prompt: `spec` is its GenerateSpec, `fields` what else it asked for.
+def drawing_cost(prices: Prices, spec: Mapping[str, Any], options: Iterable[str]) -> int:
+    """Of all pictures of a prompt: `spec` is its GenerateSpec, `options` those that are done.
     Fractions are rounded up."""
     each = prices.picture + -(-pixels(spec) * prices.megapixel // MEGAPIXEL)
-    each += sum(price for name, price in prices.options.items() if fields.get(name))
+    each += sum(prices.options.get(name, 0) for name in options)
     return spec["num_images"] * each
 
 

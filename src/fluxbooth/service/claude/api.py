@@ -9,7 +9,7 @@ import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
@@ -17,6 +17,7 @@ from fluxbooth.types import Json
 
 if TYPE_CHECKING:
     from anthropic import Anthropic
+    from anthropic.types import Message
 
 DEFAULT_WAIT = 20  # seconds
 
@@ -53,7 +54,7 @@ def ask(settings: Settings, task: Task, messages: Sequence[Json], seconds: float
         "timeout": seconds,
     }
     try:
-        answer = door.messages.create(**asked)
+        answer = cast("Message", door.messages.create(**asked))
     except anthropic.APITimeoutError as error:
         raise ServiceError(
             f"Claude did not answer within {seconds:.0f} seconds: try again.", 504

@@ -10,15 +10,15 @@ from __future__ import annotations
 import base64
 import io
 import json
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fluxbooth.photos.decoder import within
-from fluxbooth.service.claude import api as claude
+from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
+from fluxbooth.types import is_object
 
 SENT = 768 * 768  # pixels, at most: eyes still have a colour, and the photo is read in a moment
 ABSENT, UNSEEN = "none", "unknown"
@@ -46,7 +46,7 @@ QUESTIONS = (
     "full_body_image_or_longshot", "selfie",
 )  # fmt: skip
 ANSWERS = {"yes": True, "no": False}
-LOOKING = claude.Task(
+LOOKING = claude_api.Task(
     model="inspect_model",
     system="""\
 You describe one photo for a program that sorts training photos. Say only what is plainly visible on
@@ -85,12 +85,12 @@ def look(
     picture = {"type": "base64", "media_type": "image/jpeg", "data": _jpeg(pixels)}
     asked = json.dumps({"expected_subject": expected[:60]}, ensure_ascii=False)
     content = [{"type": "image", "source": picture}, {"type": "text", "text": asked}]
-    said = claude.ask(settings, LOOKING, [{"role": "user", "content": content}], seconds)
+    said = claude_api.ask(settings, LOOKING, [{"role": "user", "content": content}], seconds)
     try:
-        answer: Any = json.loads(said)
+        answer = json.loads(said)
     except ValueError:
         answer = None
-    if not isinstance(answer, dict):
+    if not is_object(answer):
         raise ServiceError("Claude's description of the photo cannot be read: try again.", 502)
     texts = {
         name: str(answer[name]) for name, values in VALUES.items() if answer.get(name) in values

@@ -19,9 +19,14 @@ from pydantic import (
     model_validator,
 )
 
+from fluxbooth.errors import InputError
+from fluxbooth.prompts import options
 from fluxbooth.prompts.language import MAX_CHARACTERS
+from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service.contract import json_values
 from fluxbooth.service.errors import Invalid
-from fluxbooth.specs import ASPECT_RATIOS, PresetName
+from fluxbooth.specs import AspectRatio, Enhancements, PresetName
+from fluxbooth.types import Json, is_list, is_object
 
 BLANK = ("", "null", "undefined", None)
 
@@ -39,11 +44,11 @@ def _callback(url: str) -> str:
     return url
 
 
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
+def _as_list(value: Any) -> list[Any]:
+    return value if is_list(value) else [value]
 
 
-def _as_numbers(value: Any) -> Any:
+def _as_numbers(value: Any) -> list[Any]:
     """[7, 9], ["7", "9"], "7,9" or 7."""
     return [
         part.strip() if isinstance(part, str) else part
@@ -53,14 +58,16 @@ def _as_numbers(value: Any) -> Any:
     ]
 
 
-def _as_object(value: Any) -> Any:
+def _as_object(value: Any) -> Json:
     """An object may come as JSON text; values are kept as text."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = json_values.loads(value)
+        except json.JSONDecodeError:
             raise ValueError("must be an object") from None
-    if not isinstance(value, dict):
+        except ValueError as error:
+            raise ValueError(f"cannot be kept: {error}") from None
+    if not is_object(value):
         raise ValueError("must be an object")
     return {
         str(k)[:100]: v if isinstance(v, (bool, int, float)) or v is None else str(v)[:1000]
@@ -81,7 +88,8 @@ def _any_seed(seed: int) -> int | None:
 
 Text = Annotated[str, AfterValidator(_plain_text)]
 Callback = Annotated[str, AfterValidator(_callback)]
-Numbers = Annotated[list[int], BeforeValidator(_as_numbers)]
+RowId = Annotated[int, Field(ge=0, lt=2**63)]  # as far as a column holds them
+Numbers = Annotated[list[RowId], BeforeValidator(_as_numbers)]
 Characteristics = Annotated[dict[str, Any], BeforeValidator(_as_object)]
 
 
@@ -99,7 +107,7 @@ class Form(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _blank_is_absent(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+        if not is_object(values):
             raise ValueError("must be an object")
         return {
             k: v for k, v in values.items() if not (isinstance(v, (str, type(None))) and v in BLANK)
@@ -121,7 +129,7 @@ class Form(BaseModel):
         Raises Invalid for what is no object, and without a field that is needed and has no
         stand-in.
         """
-        wrong = cls.refused(values) if isinstance(values, dict) else {}
+        wrong = cls.refused(values) if is_object(values) else {}
         try:
             form = cls.model_validate(values)
         except ValidationError as error:
@@ -129,7 +137,7 @@ class Form(BaseModel):
             needed = {
                 name for name, field in cls.model_fields.items() if field.is_required()
             } - cls.STAND_INS.keys()
-            if not isinstance(values, dict) or needed & wrong.keys():
+            if not is_object(values) or needed & wrong.keys():
                 raise Invalid(wrong) from None
             stand_ins = {name: value for name, value in cls.STAND_INS.items() if name in wrong}
             form = cls.model_validate(
@@ -144,7 +152,7 @@ class Form(BaseModel):
         return {}
 
 
-class PromptForm(Form):
+class PromptForm(Enhancements, Form):
     text: Text = Field(default="", max_length=MAX_CHARACTERS)
     negative_prompt: Text | None = None
     callback: Callback | None = None
@@ -154,17 +162,11 @@ class PromptForm(Form):
     cfg_scale: float | None = Field(default=None, ge=0, le=15)
     w: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
     h: int | None = Field(default=None, ge=64, le=2048, multiple_of=8)
-    aspect_ratio: Literal[ASPECT_RATIOS] | None = None  # type: ignore[valid-type]
+    aspect_ratio: AspectRatio | None = None
     ar: Literal["1:1", "portrait", "16:9", "landscape"] = "1:1"
-    resolution: Literal["1K"] | None = None
     lora_scale: float = Field(default=1.0, ge=0, le=4)
-    tune_id: int | None = Field(default=None, ge=0, lt=2**63)
-    super_resolution: bool = False
-    hires_fix: bool = False
-    inpaint_faces: bool = False
-    face_correct: bool = False
+    tune_id: RowId | None = None
     face_swap: bool = False
-    film_grain: bool = False
     use_lpw: bool = False
     prompt_expansion: bool = False
     controlnet_txt2img: bool = False
@@ -184,17 +186,41 @@ class PromptForm(Form):
         | None
     ) = None
     backend_version: Literal["0", "1"] | None = None
-    style: Text | None = Field(default=None, max_length=100)
-    color_grading: Text | None = Field(default=None, max_length=100)
     theme: Text | None = Field(default=None, max_length=1000)
     controlnet: Text | None = Field(default=None, max_length=100)
-    pack_id: int | None = Field(default=None, ge=0, lt=2**63)
-    base_pack_id: int | None = Field(default=None, ge=0, lt=2**63)
+    pack_id: RowId | None = None
+    base_pack_id: RowId | None = None
+    _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options that are asked for, by fields and by flags in the text."""
+        return self._asked
+
+    @classmethod
+    def lenient(cls, values: Any) -> Self:
+        """Flags in the text are fields, too, and win over those given beside it."""
+        if not isinstance(values, dict):
+            return super().lenient(values)
+        told, faults = values, list[str]()
+        try:
+            told = values | options.given(str(values.get("text") or ""))
+        except InputError as error:
+            faults = [str(error)]
+        form = super().lenient(told)
+        if faults:
+            form.wrong.setdefault("text", []).extend(faults)
+        others = {name: told[name] for name in OPTIONS if name in told and told[name] not in BLANK}
+        mine = form.enhancements()
+        form._asked = mine | options.asked(
+            {name: value for name, value in others.items() if not OPTIONS[name].of_spec}
+        )
+        return form
 
     @model_validator(mode="before")
     @classmethod
     def _version_is_text(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("backend_version"), int):
+        if is_object(values) and isinstance(values.get("backend_version"), int):
             return {**values, "backend_version": str(values["backend_version"])}
         return values
 
@@ -218,24 +244,31 @@ class PromptForm(Form):
             for name in given
             if name.startswith("image_references")
         }
+        beyond = {name: values[name] for name in given if name not in cls.model_fields}
+        wrong |= options.refusals(options.asked(beyond))
         return {name: [message] for name, message in wrong.items()}
 
 
-class TuneForm(Form):
+class TrainingFields(Form):
+    """Of a tune, what decides how long its training takes and what it costs."""
+
+    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
+    preset: PresetName | None = None
+    steps: int | None = Field(default=None, ge=1, le=10_000)
+    auto_extend: bool = False
+
+
+class TuneForm(TrainingFields):
     STAND_INS: ClassVar[dict[str, str]] = {"title": "untitled", "name": "person"}
     title: Text = Field(max_length=1000)
     name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
-    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
-    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_tune_id: RowId | None = None
     base_tune: Text | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
-    preset: PresetName | None = None
-    steps: int | None = Field(default=None, ge=1, le=10_000)
     token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
     callback: Callback | None = None
     face_crop: bool | None = None  # as the account has it
     training_face_correct: bool = False
-    auto_extend: bool = False
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     # each a PromptForm, read when its tune is known
@@ -256,7 +289,7 @@ class MoreForm(Form):
 class PackForm(Form):
     title: Text = Field(max_length=200)
     subtitle: Text = Field(default="", max_length=1000)
-    base_tune_id: int | None = Field(default=None, ge=0, lt=2**63)
+    base_tune_id: RowId | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
     preset: PresetName | None = None
     token: Text = Field(default="ohwx", max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")
@@ -267,8 +300,8 @@ class PackForm(Form):
 class PackRun(Form):
     """What a run of a pack asks beside the fields of a tune."""
 
-    tune_ids: Numbers = Field(default_factory=list, max_length=20)
-    prompt_ids: Numbers = Field(default_factory=list, max_length=200)
+    tune_ids: Numbers = Field(default_factory=list[int], max_length=20)
+    prompt_ids: Numbers = Field(default_factory=list[int], max_length=200)
     prompt_attributes: Annotated[dict[str, Any], BeforeValidator(_as_object)] = Field(
         default_factory=dict
     )
@@ -289,7 +322,7 @@ class ThemeForm(Form):
         """The public documents spell `tune_ids` in two ways."""
         return (
             {"tune_ids": values["tuen_ids"], **values}
-            if isinstance(values, dict) and "tuen_ids" in values
+            if is_object(values) and "tuen_ids" in values
             else values
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from fluxbooth.service.contract.forms import BLANK, field_map
+from fluxbooth.service.contract.forms import BLANK, TrainingFields, field_map
 from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.types import Json
 
@@ -116,11 +116,7 @@ class TuneDeletion(BaseModel):
     delete_prompts: Switch = None
 
 
-class TrainingPlan(BaseModel):
-    """A training that is thought of: so many photos, and fields of its form as they stand."""
+class TrainingPlan(TrainingFields):
+    """A training that is thought of, on so many photos."""
 
     photos: Number = None
-    steps: Word = None
-    preset: Word = None
-    branch: Word = None
-    auto_extend: Switch = None

@@ -74,12 +74,30 @@ class Prompt(Exact):
     controlnet: str | None
     use_lpw: bool
     backend_version: str | None
+    only_upscale: bool
+    upscale_factor: float | None
+    hires_denoising_strength: float
+    tiled_upscale: bool
+    tiled_upscale_v2: bool
+    face_inpaint_denoising: float | None
+    mask_prompt: str | None
+    mask_negative: str | None
+    mask_invert: bool
+    mask_dilate: str | None
+    mask_blur: int | None
+    fill: bool
+    restore_mask: bool
+    remove_background: bool
+    outpaint: str | None
+    outpaint_width: int | None
+    outpaint_height: int | None
+    outpaint_prompt: str | None
+    multi: bool
+    use_regional: bool
     num_images: int
     user_error: str | None
     url: str
     images: list[str]
-    only_upscale: bool
-    tiled_upscale: bool
     is_multiperson: bool
     input_image: str | None
     mask_image: str | None

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service.contract import response_models
 from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
-from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.db.tables import Image, Prompt, Tune
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
@@ -34,10 +36,10 @@ def time(value: datetime.datetime | None) -> str | None:
     return value.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z" if value else None
 
 
-def tune(row: Tune, settings: Settings, sign: Sign) -> models.Tune:
+def tune(row: Tune, settings: Settings, sign: Sign) -> response_models.Tune:
     """`sign` makes the short-lived address of a stored file from its key."""
     trigger = trigger_words(row.token or "", row.name)
-    shown: models.Tune = {
+    shown: response_models.Tune = {
         "id": row.id,
         "title": row.title,
         "name": row.name,
@@ -94,7 +96,9 @@ def warnings(row: Tune) -> list[str]:
     return [*(sentence for sentence, is_so in left_out.items() if is_so), *row.warnings]
 
 
-def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Sign) -> models.Checkpoint:
+def checkpoint(
+    row: Checkpoint, tune: Tune, settings: Settings, sign: Sign
+) -> response_models.Checkpoint:
     """Ours: no other server shows these."""
     return {
         "step": row.step,
@@ -108,7 +112,7 @@ def checkpoint(row: Checkpoint, tune: Tune, settings: Settings, sign: Sign) -> m
     }
 
 
-def public_tune(number: int, settings: Settings) -> models.Tune:
+def public_tune(number: int, settings: Settings) -> response_models.Tune:
     since = time(PUBLIC_SINCE)
     title = PUBLIC_TITLES.get(number, f"Base {number}")
     return {
@@ -155,10 +159,11 @@ PROMPT_FIELDS: Json = {
     "h": None, "scheduler": None, "color_grading": None, "film_grain": False, "hires_fix": False,
     "face_correct": False, "face_swap": False, "inpaint_faces": False, "prompt_expansion": False,
     "theme": None, "controlnet": None, "use_lpw": False, "backend_version": None,
+    **{row.name: row.default for row in OPTIONS.values() if row.of_spec},
 }  # fmt: skip
 
 
-def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
+def prompt(row: Prompt, settings: Settings, sign: Sign) -> response_models.Prompt:
     """`sign` makes the short-lived address of a stored file from its key."""
     inputs, addresses = row.fields.get("inputs", {}), row.fields.get("input_urls", {})
     fields = {name: row.fields.get(name, default) for name, default in PROMPT_FIELDS.items()}
@@ -178,12 +183,10 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
         "user_error": row.user_error,
         "url": f"{settings.url}/tunes/{row.tune_id}/prompts/{row.id}.json",
         # never some of them
-        "images": [image_url(image.name, settings) for image in row.images]
+        "images": [settings.url + image_path(image) for image in row.images]
         if row.trained_at
         else [],
-        "only_upscale": False,
-        "tiled_upscale": False,
-        "is_multiperson": False,
+        "is_multiperson": bool(fields["multi"] or fields["use_regional"]),
         **{
             name: sign(inputs[name]) if name in inputs else addresses.get(name)
             for name in ("input_image", "mask_image")
@@ -203,8 +206,9 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> models.Prompt:
             {"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses
         ],
     }
-    return cast(models.Prompt, shown)  # `fields` are what PromptForm let through
+    return cast(response_models.Prompt, shown)  # `fields` are what PromptForm let through
 
 
-def image_url(name: str, settings: Settings) -> str:
-    return f"{settings.url}/images/{name}.jpg"
+def image_path(image: Image) -> str:
+    """Of its public address."""
+    return f"/images/{image.name}{PurePath(image.key).suffix}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,16 @@ class Database:
             event.listen(self.engine, "connect", functools.partial(_prepare_sqlite, patience))
             event.listen(self.engine, "begin", _begin_sqlite)
 
+    def close(self) -> None:
+        self.engine.dispose()
+
     @contextlib.contextmanager
-    def read(self) -> Iterator[Session]:
+    def read(self) -> Generator[Session]:
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self) -> Generator[Session]:
         """A transaction that holds the right to write from its start, and is committed at its
         end."""
         with Session(

@@ -140,6 +140,11 @@ class Tune(Filed, Row):
     progress: Mapped[Json] = mapped_column(default=dict)
     # sentences about its photos and training
     warnings: Mapped[list[str]] = mapped_column(default=list, server_default=text("'[]'"))
+    # the operator's words that whoever gave the photos agreed to
+    consent: Mapped[str | None] = mapped_column(Text)
+    consented_at: Mapped[datetime.datetime | None]
+    # a photo of it looks explicit
+    flagged: Mapped[bool] = mapped_column(default=False, server_default=false())
     eta: Mapped[datetime.datetime | None]
     user_error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
@@ -208,6 +213,8 @@ class Prompt(Filed, Row):
     order_id: Mapped[int | None] = mapped_column(Id, index=True)
     # false while it waits for a tune to be trained
     enqueued: Mapped[bool] = mapped_column(default=False)
+    # a picture that it starts from, or one that was drawn, looks explicit
+    flagged: Mapped[bool] = mapped_column(default=False, server_default=false())
     # of the pictures that it starts from
     input_bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     # held when it was accepted

@@ -10,9 +10,10 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.db.database import Database, is_full
+from fluxbooth import files
+from fluxbooth.service.db import database
+from fluxbooth.service.db.database import Database
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.files.store import is_full as no_file
 from fluxbooth.service.settings import MB
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def keep(store: Store) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        if not no_file(error):
+        if not files.is_full(error):
             raise
 
 
@@ -40,10 +41,16 @@ def spend(store: Store, work: Callable[[], T]) -> T:
     try:
         return work()
     except (OperationalError, OSError) as error:
-        if not (is_full(error) if isinstance(error, OperationalError) else no_file(error)):
+        if not _is_full(error):
             raise
     (store.folder.parent / RESERVE).unlink(missing_ok=True)
     return work()
+
+
+def _is_full(error: OperationalError | OSError) -> bool:
+    if isinstance(error, OperationalError):
+        return database.is_full(error)
+    return files.is_full(error)
 
 
 def delete(db: Database, store: Store, hide: Callable[[Session], Iterable[str]]) -> None:

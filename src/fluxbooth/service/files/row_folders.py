@@ -29,7 +29,11 @@ def make(session: Session, store: Store, row: Tune | Prompt) -> None:
     well. FileExistsError if there is one."""
     folder = row.folder
     store.path(folder).mkdir(parents=True)
-    event.listen(session, "after_rollback", lambda _: store.remove(folder))
+
+    def undo(_: Session) -> None:
+        store.remove(folder)
+
+    event.listen(session, "after_rollback", undo)
 
 
 def sweep(db: Database, store: Store) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
-
-def is_full(error: OSError) -> bool:
-    """Whether it was the disk, a quota or a limit of the process that left no room for a file."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# of the files that are shown as pictures
+KINDS = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
 
 
 class Store:
@@ -100,7 +102,7 @@ def _own_folder(arrivals: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+def _held(folder: Path, how: int = fcntl.LOCK_EX) -> Generator[None]:
     """A lock on a folder. BlockingIOError if it is taken and `how` does not wait."""
     file = os.open(folder, os.O_RDONLY)
     try:

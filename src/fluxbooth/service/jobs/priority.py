@@ -15,7 +15,9 @@ import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.prompts import options
 from fluxbooth.service.db.tables import Prompt, Tune, Use, now
+from fluxbooth.service.prompts import input_images
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = 3600
@@ -44,6 +46,14 @@ def is_fast(row: Tune | Prompt) -> bool:
         if isinstance(row, Tune)
         else any(use.tune.branch == "fast" for use in row.uses)
     )
+
+
+def needs_base(prompt: Prompt) -> bool:
+    """Whether anything of a prompt is drawn; else it only changes the picture that it starts
+    from."""
+    starts = input_images.FILES in prompt.fields or input_images.ADDRESSES in prompt.fields
+    kept = prompt.spec.get("only_upscale") or prompt.fields.get("denoising_strength") == 0
+    return not (starts and kept) or options.draws(prompt.spec)
 
 
 def _waiting(session: Session, row: Tune | Prompt) -> int:

@@ -20,7 +20,7 @@ from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import ACCEPTED
 from fluxbooth.service.db.tables import Account, Callback, Order, Prompt, Tune, now
 from fluxbooth.service.jobs import priority
-from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import expansion, input_images
 from fluxbooth.service.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 # of the workflows: raise it only when jobs in flight could not go on under the new code
 VERSION = "1"
 # queues: one job at a time on each device, where what is of the branch `fast` goes past the
-# trainings; callbacks, and pictures from elsewhere, beside it. Those two are parted, so that a host
-# which hangs keeps nobody else waiting: callbacks by account and host, pictures by account
-DEVICE, FAST, DELIVERY, FETCH = "device", "fast", "delivery", "fetch"
+# trainings; what needs no base, and so no device; callbacks, and pictures from elsewhere, beside
+# it. Those two are parted, so that a host which hangs keeps nobody else waiting: callbacks by
+# account and host, pictures by account
+DEVICE, FAST, APART, DELIVERY, FETCH = "device", "fast", "apart", "delivery", "fetch"
 AT_ONCE = 500  # jobs that are asked for in one statement
 
 
@@ -73,8 +74,8 @@ class JobEngine:
             )
 
     def prompt(self, session: Session, prompt: Prompt) -> None:
-        """On the device, once the pictures that it starts from are here."""
-        if input_images.missing(prompt):
+        """On the device, once the pictures that it starts from are here, and its longer text."""
+        if input_images.missing(prompt) or expansion.missing(prompt):
             self._enqueue(
                 session,
                 FETCH,
@@ -228,4 +229,6 @@ def fetching(job: str) -> str:
 
 
 def queue_of(row: Tune | Prompt) -> str:
+    if isinstance(row, Prompt) and not priority.needs_base(row):
+        return APART
     return FAST if priority.is_fast(row) else DEVICE

@@ -16,7 +16,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -200,7 +200,7 @@ class Trip:
         place: Place,
         headers: Iterable[tuple[str, str]],
         body: bytes | None = None,
-    ) -> Iterator[httpcore2.Response]:
+    ) -> Generator[httpcore2.Response]:
         """One request on a connection of its own.
 
         Raises FetchError, also for what goes wrong while the response is read.
@@ -327,7 +327,7 @@ class _Wire(httpcore2.NetworkStream):
 
 
 @contextmanager
-def _named(late: type[Exception], broken: type[Exception]) -> Iterator[None]:
+def _named(late: type[Exception], broken: type[Exception]) -> Generator[None]:
     try:
         yield
     except TimeoutError as error:

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import MAX_CHARACTERS
+from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Image, Pack, Prompt, Template, now
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.prompts import templates
+from fluxbooth.service.packs import packs
+from fluxbooth.service.prompts import prompts, templates
 
 
 def own(session: Session, account: Account, name: str) -> Pack:
@@ -33,14 +33,12 @@ def change(pack: Pack, form: PackForm) -> None:
 
 def cover(session: Session, pack: Pack, name: str) -> None:
     """Makes a picture of one of its prompts the cover."""
-    if (
-        session.scalar(
-            select(Image.id).join(Prompt).where(Image.name == name, Prompt.pack_id == pack.id)
-        )
-        is None
-    ):
+    image = session.scalar(
+        select(Image).join(Prompt).where(Image.name == name, Prompt.pack_id == pack.id)
+    )
+    if image is None:
         raise NotFound
-    pack.cover = f"/images/{name}.jpg"
+    pack.cover = responses.image_path(image)
 
 
 def add(session: Session, account: Account, pack: Pack, prompt_ids: Sequence[int]) -> None:

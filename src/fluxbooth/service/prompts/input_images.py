@@ -20,6 +20,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
+from fluxbooth import picture_files
 from fluxbooth.errors import InputError
 from fluxbooth.photos import inspection
 from fluxbooth.service.contract.forms import BLANK, Callback
@@ -28,6 +29,7 @@ from fluxbooth.service.errors import Invalid
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.outgoing.fetch import Fetched
+from fluxbooth.service.safety import Judge
 
 NAMES = ("input_image", "mask_image")
 # of Prompt.fields: keys in the store by name, addresses still to be fetched
@@ -40,8 +42,9 @@ ADDRESS = TypeAdapter(Callback)
 class Inputs:
     """By name, files of ours that wait in the folder of incoming ones, and addresses."""
 
-    files: dict[str, Path] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict[str, Path])
+    addresses: dict[str, str] = field(default_factory=dict[str, str])
+    judge: Judge | None = None  # that looked at the files; those that were here already have none
 
     def __contains__(self, name: str) -> bool:
         return name in self.files or name in self.addresses
@@ -54,7 +57,7 @@ class Inputs:
         """Puts the files into the folder of the prompt, which has its id."""
         if self.files:
             row_folders.make(session, store, prompt)
-        kept = {}
+        kept: dict[str, str] = {}
         for name, path in self.files.items():
             kept[name] = f"{prompt.folder}/{name}{path.suffix}"
             store.put(path, kept[name])
@@ -78,6 +81,16 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values.pop(name) for name in list(values) if name.startswith(NAMES)}
 
 
+def named(given: dict[str, Any]) -> set[str]:
+    """Which pictures are given, in whatever way."""
+    return {
+        name
+        for name in NAMES
+        for key, value in given.items()
+        if key.startswith(name) and value not in BLANK
+    }
+
+
 def digests(given: dict[str, Any]) -> dict[str, Any]:
     """The same with the digests of files: what tells two requests apart."""
     return {
@@ -91,7 +104,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def take(values: dict[str, Any], incoming: Path) -> Inputs:
+def take(values: dict[str, Any], incoming: Path, judge: Judge) -> Inputs:
     """The pictures of `input_image` and `mask_image`, with `_url` and `_base64`.
 
     Raises Invalid for what will not do.
@@ -112,9 +125,9 @@ def take(values: dict[str, Any], incoming: Path) -> Inputs:
                 ):
                     taken.addresses[name] = _address(name, value)
                 elif isinstance(value, str):
-                    taken.files[name] = _decoded(name, value, incoming)
+                    taken.files[name] = _decoded(name, value, incoming, judge)
                 elif hasattr(value, "path"):
-                    taken.files[name] = written(value.path, name, incoming)
+                    taken.files[name] = written(value.path, name, incoming, judge)
                 else:
                     raise Invalid({name: ["must be a file, an address or base64"]})
     except Exception:  # whatever it was, nothing of it stays
@@ -123,20 +136,22 @@ def take(values: dict[str, Any], incoming: Path) -> Inputs:
     return taken
 
 
-def written(source: Path, name: str, folder: Path) -> Path:
+def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
     """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Raises Invalid
-    if it is no picture."""
+    if it is no picture, or none that is taken."""
     try:
         (photo,) = inspection.read([source], max_pixels=MOST_PIXELS)
     except InputError as error:
         raise Invalid({name: [str(error).replace(source.name, f"the {name}")]}) from None
+    if name != "mask_image" and (why := judge(photo.pixels)):
+        raise Invalid({name: [why]})
     picture, target = Image.fromarray(photo.pixels), folder / secrets.token_hex(16)
     target = target.with_suffix(".png" if name == "mask_image" else ".jpg")
     try:
         if name == "mask_image":
             picture.convert("L").save(target)
         else:
-            picture.save(target, quality=95, subsampling=0)
+            picture_files.save(picture, target, None, quality=95, subsampling=0)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise
@@ -164,18 +179,18 @@ def missing(prompt: Prompt) -> dict[str, str]:
 
 
 def fetch_missing(
-    prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched]
+    prompt: Prompt, store: Store, fetch: Callable[[str, Path], Fetched], judge: Judge
 ) -> dict[str, Path]:
     """Downloads what a prompt knows by address alone; new files among the incoming ones, by name.
 
-    Raises FetchError, or InputError for no picture.
+    Raises FetchError, or InputError for no picture, or none that is taken.
     """
     files: dict[str, Path] = {}
     for name, address in missing(prompt).items():
         there = store.incoming / f"prompt-{prompt.id}-{name}"
         try:
             fetch(address, there)
-            files[name] = written(there, name, store.incoming)
+            files[name] = written(there, name, store.incoming, judge)
         except (InputError, OSError) as error:
             for path in files.values():
                 path.unlink(missing_ok=True)
@@ -194,7 +209,7 @@ def _address(name: str, value: str) -> str:
         raise Invalid({name: ["must be a http or https address without a password"]}) from None
 
 
-def _decoded(name: str, value: str, incoming: Path) -> Path:
+def _decoded(name: str, value: str, incoming: Path, judge: Judge) -> Path:
     """Of base64, alone or as a data: address."""
     try:
         data = base64.b64decode(
@@ -205,6 +220,6 @@ def _decoded(name: str, value: str, incoming: Path) -> Path:
     there = incoming / secrets.token_hex(16)
     try:
         there.write_bytes(data)
-        return written(there, name, incoming)
+        return written(there, name, incoming, judge)
     finally:
         there.unlink(missing_ok=True)

@@ -15,12 +15,13 @@ from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
+from fluxbooth import picture_files
 from fluxbooth.events import SampleDrawn
 from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 
 QUALITY = 92  # of JPEG
@@ -67,7 +68,7 @@ def sampled(session: Session, store: Store, tune: Tune, event: SampleDrawn) -> N
     key = f"{tune.folder}/samples/{event['step']:06d}-{number}.jpg"
     finished = source.with_suffix(".jpg")
     with Image.open(source) as picture:
-        picture.convert("RGB").save(finished, "JPEG", quality=QUALITY)
+        picture_files.save(picture.convert("RGB"), finished, quality=QUALITY)
     store.take(finished, key)
     known = session.scalar(
         select(Sample).where(Sample.checkpoint_id == checkpoint.id, Sample.number == number)

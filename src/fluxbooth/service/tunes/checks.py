@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 from fluxbooth.errors import InputError
-from fluxbooth.lora import file as lorafile
+from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
 from fluxbooth.models.flux1 import layer_sizes
 from fluxbooth.prompts.language import trigger_words
@@ -17,12 +16,10 @@ from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
-
-if TYPE_CHECKING:
-    from fluxbooth.service.tunes.tune import Upload
+from fluxbooth.service.tunes.uploads import Upload, photos_of
 
 MOST_IMAGES = 50
 SD_BRANCHES = ("sd15", "sdxl1")
@@ -41,11 +38,7 @@ def check(
         base_of(settings, form)
     with faults.gathered():
         if lora_file is None and "image_urls" not in form.wrong:
-            _check_images(
-                form,
-                [upload for upload in uploads if not is_text(upload)],
-                fetch.rules_for(settings),
-            )
+            _check_images(form, photos_of(uploads), fetch.rules_for(settings))
     with faults.gathered():
         callbacks.check_address(settings, form.callback)
     known = form.model_type != "faceid" and not {"name", "token"} & form.wrong.keys()
@@ -55,11 +48,6 @@ def check(
             nested = PromptForm.lenient(values)
             prompts.check(context, nested, nested.text, Inputs(), coming)
     faults.tell()
-
-
-def is_text(upload: Upload) -> bool:
-    """A caption rather than a picture."""
-    return upload.filename.lower().endswith(".txt")
 
 
 def token_of(form: TuneForm) -> str:
@@ -100,7 +88,7 @@ def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.Fetch
                 ]
             }
         )
-    refused = []
+    refused: list[str] = []
     for url in form.image_urls:
         try:
             fetch.check(url, rules)
@@ -117,10 +105,10 @@ def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
     """
     base, *_ = base_of(settings, form)
     try:
-        file = lorafile.read(upload.path)
-        lorafile.check_fits(
+        file = lora_file.read(upload.path)
+        lora_file.check_fits(
             file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
         )
-        lorafile.check_numbers(file)
+        lora_file.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None

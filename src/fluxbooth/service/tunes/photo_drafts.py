@@ -15,7 +15,6 @@ import re
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,10 +23,13 @@ from sqlalchemy import select
 from fluxbooth.errors import InputError
 from fluxbooth.models import registry
 from fluxbooth.photos import inspection
+from fluxbooth.photos.folders import shown
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Idempotency
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import Store
+from fluxbooth.service.safety import Judge
+from fluxbooth.types import Json
 
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
 DAY, MOST, SMALL, LONGEST_CAPTION = 86_400, 50, 512, 1000  # seconds, photos, pixels, characters
@@ -46,6 +48,7 @@ class DraftPhoto:
     path: Path
     small: Path
     caption: str = ""
+    flagged: bool = False  # it looks explicit, and was taken all the same
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Draft:
 
         Many phones call every photo the same, so each gets its place first.
         """
-        files = []
+        files: list[DraftFile] = []
         for place, photo in enumerate(self.photos(), 1):
             name = PurePath(f"{place:02d}-{photo.filename}")
             files.append(DraftFile(photo.path, str(name)))
@@ -144,10 +147,10 @@ class Draft:
             raise NotFound
         return self._photo(path)
 
-    def add(self, upload: Path, filename: str, base: str) -> DraftPhoto:
+    def add(self, upload: Path, filename: str, base: str, judge: Judge) -> DraftPhoto:
         """Looks at a picture, in a process of its own, and keeps it.
 
-        Raises InputError if it cannot be read or is one too many.
+        Raises InputError if it cannot be read, is not taken or is one too many.
         """
         known = [int(path.stem) for path in self.folder.glob("*.json")]
         if len(known) >= MOST:
@@ -156,6 +159,8 @@ class Draft:
             seen = inspection.read([upload], max_pixels=SMALL * SMALL * 2)[0]
         except InputError as error:
             raise InputError(str(error).replace(upload.name, filename)) from None
+        if why := judge(seen.pixels):
+            raise InputError(f"{shown(filename)} {why}")
         report = inspection.inspect([seen], max(registry.find(base).resolutions) ** 2).photos[0]
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         number = max(known, default=0) + 1
@@ -165,7 +170,15 @@ class Draft:
         copy.thumbnail((SMALL, SMALL))
         copy.save(small, "WEBP", quality=85)
         photo = DraftPhoto(
-            number, filename, seen.width, seen.height, report.crop, report.advice, path, small
+            number,
+            filename,
+            seen.width,
+            seen.height,
+            report.crop,
+            report.advice,
+            path,
+            small,
+            flagged=judge.flagged,
         )
         self._keep(photo)
         return photo
@@ -199,10 +212,11 @@ class Draft:
         (self.folder / f"{photo.number}.json").write_text(json.dumps(facts))
 
     def _photo(self, path: Path) -> DraftPhoto:
-        facts: dict[str, Any] = json.loads(path.read_text())
-        number, crop = facts["number"], tuple(facts["crop"])
+        facts: Json = json.loads(path.read_text())
+        facts["crop"] = tuple(facts["crop"])
+        number = facts["number"]
         return DraftPhoto(
-            **{**facts, "crop": crop},
+            **facts,
             path=self.folder / f"{number}.jpg",
             small=self.folder / f"{number}.webp",
         )

@@ -13,7 +13,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import TrainSpec
 
 
@@ -42,17 +42,26 @@ def more(context: Context, number: int, form: MoreForm) -> Tune:
     quotas.check(
         session, settings, account, sum(photo.bytes for photo in old.photos) + store.size(old.lora)
     )
-    fast = old.branch == "fast"
-    spec = TrainSpec.read(
-        {
-            **old.spec,
-            "steps": min(form.steps or tunes.FAST_STEPS, tunes.FAST_STEPS) if fast else form.steps,
-        }
-    )
+    tune = _row(context, old, form)
+    session.add(tune)
+    session.flush()
+    row_folders.make(session, store, tune)
+    _share_photos(store, old, tune)
+    store.put(store.path(old.lora), start(tune))
+    tune.lora_bytes = store.size(start(tune))
+    tunes.begin(context, tune, len(old.photos))
+    return tune
+
+
+def _row(context: Context, old: Tune, form: MoreForm) -> Tune:
+    settings = context.settings
+    most = tunes.FAST_STEPS
+    steps = min(form.steps or most, most) if old.branch == "fast" else form.steps
+    spec = TrainSpec.read({**old.spec, "steps": steps})
     if spec.stages and settings.checkpoints:
         spec = tunes.with_stages(settings, spec, len(old.photos))
-    tune = Tune(
-        account_id=account.id,
+    return Tune(
+        account_id=context.account.id,
         title=form.title or old.title,
         name=old.name,
         token=old.token,
@@ -67,17 +76,12 @@ def more(context: Context, number: int, form: MoreForm) -> Tune:
         callback=form.callback,
         face_crop=old.face_crop,
         continues=old.id,
-        auto_extend=form.auto_extend or account.auto_extend,
+        consent=old.consent,
+        consented_at=old.consented_at,
+        flagged=old.flagged,
+        auto_extend=form.auto_extend or context.account.auto_extend,
         eta=tunes.eta(old.branch),
     )
-    session.add(tune)
-    session.flush()
-    row_folders.make(session, store, tune)
-    _share_photos(store, old, tune)
-    store.put(store.path(old.lora), start(tune))
-    tune.lora_bytes = store.size(start(tune))
-    tunes.begin(context, tune, len(old.photos))
-    return tune
 
 
 def _share_photos(store: Store, old: Tune, tune: Tune) -> None:

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.billing import ledger
-from fluxbooth.service.contract import public_bases, queries, responses
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import public_bases, queries, response_models, responses
 from fluxbooth.service.contract.forms import AccountPatch
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -29,7 +28,7 @@ NOT_READY = {
 @router.get("/gallery/tunes", summary="The bases")
 def gallery_tunes(
     services: Using, asked: Annotated[queries.BaseList, Query()]
-) -> list[models.Tune]:
+) -> list[response_models.Tune]:
     title, branch = (asked.title or "").lower(), asked.branch or "flux1"
     limit = asked.rows(200)["limit"]
     rows = [
@@ -45,12 +44,12 @@ def gallery_tunes(
 
 @router.get("/gallery", summary="Public prompts: none yet", operation_id="gallery")
 @router.get("/workspaces", summary="Workspaces: not offered", operation_id="workspaces")
-def nothing() -> list[models.Prompt]:
+def nothing() -> list[response_models.Prompt]:
     return []
 
 
 @router.get("/users", summary="The account")
-def user(services: Using, account: Owner) -> models.User:
+def user(services: Using, account: Owner) -> response_models.User:
     with services.db.read() as session:
         return _user(session, account)
 
@@ -60,7 +59,7 @@ def user(services: Using, account: Owner) -> models.User:
     summary="Change the account's options",
     openapi_extra=requests.body_of(AccountPatch, "user"),
 )
-async def change_user(request: Request, services: Using, account: Owner) -> models.User:
+async def change_user(request: Request, services: Using, account: Owner) -> response_models.User:
     """`idempotent`: a tune of the same title, or the same prompt, is the one that is there.
     `auto_extend_tunes`: new tunes stay.
     `face_crop`: new tunes also learn from close-ups of faces, unless they say otherwise.
@@ -68,7 +67,7 @@ async def change_user(request: Request, services: Using, account: Owner) -> mode
     async with requests.body(request, services, "user") as (values, _):
         patch = AccountPatch.read(values)
 
-    def work() -> models.User:
+    def work() -> response_models.User:
         with services.db.write() as session:
             owner = session.get_one(Account, account.id)
             owner.idempotent = owner.idempotent if patch.idempotent is None else patch.idempotent
@@ -81,7 +80,7 @@ async def change_user(request: Request, services: Using, account: Owner) -> mode
     return await asyncio.to_thread(work)
 
 
-def _user(session: Session, account: Account) -> models.User:
+def _user(session: Session, account: Account) -> response_models.User:
     return {
         "id": account.id,
         "name": account.name,
@@ -100,8 +99,8 @@ def _user(session: Session, account: Account) -> models.User:
     summary="The catalogue that command-line clients read; needs no key",
     operation_id="models_cli_models_get",
 )
-def catalogue(services: Using) -> models.Catalogue:
-    rows: dict[str, models.CatalogueModel] = {
+def catalogue(services: Using) -> response_models.Catalogue:
+    rows: dict[str, response_models.CatalogueModel] = {
         responses.base_name(base).removesuffix("-dev"): {
             "tune_id": number,
             "title": public_bases.PUBLIC_TITLES.get(number, responses.base_name(base)),
@@ -122,12 +121,12 @@ def catalogue(services: Using) -> models.Catalogue:
 
 
 @router.get("/health", summary="The server runs")
-def health() -> models.Health:
+def health() -> response_models.Health:
     return {"ok": True}
 
 
 @router.get("/ready", summary="The database answers, and the engine does")
-def ready(services: Using) -> models.Health:
+def ready(services: Using) -> response_models.Health:
     with services.db.read() as session:
         session.execute(select(1))
     if services.engine is not None and (state := services.engine()) != "runs":

@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query, Request
 
 from fluxbooth.service import estimates
 from fluxbooth.service.billing import ledger
-from fluxbooth.service.contract import public_bases, queries
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import public_bases, queries, response_models
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.types import Json
@@ -23,7 +22,7 @@ router = APIRouter()
 @router.get("/estimates/tune", summary="What a training on so many `photos` would cost and take")
 def tune(
     services: Using, account: Owner, asked: Annotated[queries.TrainingPlan, Query()]
-) -> models.TuneEstimate:
+) -> response_models.TuneEstimate:
     """The query is the fields of POST /tunes: preset, steps, branch, auto_extend."""
     found = estimates.plan(
         services.db,
@@ -35,7 +34,7 @@ def tune(
 
 
 @router.get("/estimates/prompt", summary="What a prompt would cost and take")
-def prompt(request: Request, services: Using, account: Owner) -> models.PromptEstimate:
+def prompt(request: Request, services: Using, account: Owner) -> response_models.PromptEstimate:
     """The query is the fields of POST /prompts: tune_id, num_images, aspect_ratio, w, h,
     super_resolution and so on."""
     form = PromptForm.read(dict(request.query_params))

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from fluxbooth.service.db.tables import Image, Prompt
 from fluxbooth.service.errors import NotFound
+from fluxbooth.service.files.store import KINDS
 
 router = APIRouter(include_in_schema=False)
 YEAR = "public, max-age=31536000, immutable"
@@ -21,13 +22,12 @@ def image(name: str, request: Request) -> FileResponse:
         key = session.scalar(
             select(Image.key)
             .join(Prompt)
-            .where(Image.name == name.removesuffix(".jpg"), Prompt.deleted_at.is_(None))
+            .where(Image.name == name.partition(".")[0], Prompt.deleted_at.is_(None))
         )
     if key is None or not services.store.path(key).is_file():
         raise NotFound
-    return FileResponse(
-        services.store.path(key), media_type="image/jpeg", headers={"Cache-Control": YEAR}
-    )
+    path = services.store.path(key)
+    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": YEAR})
 
 
 @router.api_route("/files/{key:path}", methods=["GET", "HEAD"])
@@ -37,14 +37,8 @@ def file(key: str, request: Request, expires: str = "", signature: str = "") -> 
     if not services.sign.opens(key, expires, signature) or not path.is_file():
         raise NotFound
     # what was uploaded is never shown as a page
-    kinds = {
-        ".jpg": "image/jpeg",
-        ".jpeg": "image/jpeg",
-        ".png": "image/png",
-        ".webp": "image/webp",
-    }
     return FileResponse(
         path,
-        media_type=kinds.get(path.suffix, "application/octet-stream"),
+        media_type=KINDS.get(path.suffix, "application/octet-stream"),
         headers={"Cache-Control": "private, max-age=3600"},
     )

@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from fluxbooth.service.claude import photo_inspection
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import response_models
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.outgoing.fetch import FetchError, fetch, rules_for
 from fluxbooth.types import Json
@@ -35,7 +35,7 @@ SCHEMA = {
 
 
 @router.post("/images/inspect", summary="Look at a photo", openapi_extra=SCHEMA)
-async def inspect_image(request: Request, services: Using, account: Owner) -> models.Photo:
+async def inspect_image(request: Request, services: Using, account: Owner) -> response_models.Photo:
     """Measured attributes, and those that Claude sees where the server has a key.
 
     What could not be told is left out.
@@ -60,7 +60,7 @@ async def inspect_image(request: Request, services: Using, account: Owner) -> mo
             async with services.decoding.turn(account.id):
                 found = await asyncio.to_thread(photo_inspection.people, pixels)
             shown |= {name: value for name, value in found.items() if name not in shown}
-        return cast(models.Photo, shown)
+        return cast(response_models.Photo, shown)
 
 
 def _photo(values: Json, services: Using) -> Path:

@@ -156,8 +156,9 @@ def _parameters(path: str, method: str, operation: Json) -> None:
 
 
 def _refusals(path: str, method: str) -> set[int]:
-    found = {503} | (set() if path in OPEN else {401, 403, 429})
-    if "{" in path or path == METRICS:
+    found = {503} if path in OPEN else {401, 403, 429, 503}
+    # what a prompt is drawn on may be named in its body
+    if "{" in path or path == METRICS or (method, path) == ("post", "/prompts"):
         found.add(404)
     if path.startswith("/estimates/"):
         found |= {404, 422}
@@ -169,7 +170,7 @@ def _refusals(path: str, method: str) -> set[int]:
         found.add(507)
     if path in ("/packs/{name}", "/p/{name}"):
         found |= {401, 403, 429}  # a wrong key is refused, none is not
-    return found | ({502, 504} if path == "/themes" else set())
+    return found | {502, 504} if path == "/themes" else found
 
 
 def _refusal(status: int) -> Json:

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import queries, responses
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import queries, response_models, responses
 from fluxbooth.service.contract.forms import BLANK, PackForm, TuneForm
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.packs import pack as packs
+from fluxbooth.service.packs import packs
+from fluxbooth.service.safety import Judge
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using, the_account
 
@@ -28,7 +28,7 @@ Visitor = Annotated[Account | None, Depends(the_visitor)]
 
 
 @router.get("/gallery/packs", summary="Public packs; needs no key")
-def gallery(services: Using, asked: Annotated[queries.Page, Query()]) -> list[models.Pack]:
+def gallery(services: Using, asked: Annotated[queries.Page, Query()]) -> list[response_models.Pack]:
     with services.db.read() as session:
         rows = packs.listed(session, None, **asked.rows(MOST_OFFSET), public=True, listed=True)
         return [packs.shape(session, pack, services.settings) for pack in rows]
@@ -37,7 +37,7 @@ def gallery(services: Using, asked: Annotated[queries.Page, Query()]) -> list[mo
 @router.get("/packs", summary="List packs, newest first")
 def list_packs(
     services: Using, account: Owner, asked: Annotated[queries.PackList, Query()]
-) -> list[models.Pack]:
+) -> list[response_models.Pack]:
     with services.db.read() as session:
         rows = packs.listed(
             session,
@@ -52,7 +52,7 @@ def list_packs(
 @router.post(
     "/packs",
     status_code=201,
-    response_model=models.Pack,
+    response_model=response_models.Pack,
     summary="Create a pack",
     openapi_extra=requests.body_of(PackForm, "pack"),
 )
@@ -60,7 +60,7 @@ async def create_pack(request: Request, services: Using, account: Owner) -> Resp
     async with requests.body(request, services, "pack") as (values, _):
         form = PackForm.read(values)
 
-        def work(session: Session, owner: Account) -> models.Pack:
+        def work(session: Session, owner: Account) -> response_models.Pack:
             return packs.shape(
                 session, packs.create(session, services.settings, owner, form), services.settings
             )
@@ -70,7 +70,7 @@ async def create_pack(request: Request, services: Using, account: Owner) -> Resp
 
 @router.get("/packs/{name}", summary="Get a pack by id or slug")
 @router.get("/p/{name}", summary="Get a pack by id or slug", operation_id="get_p")
-def get_pack(name: str, services: Using, account: Visitor) -> models.Pack:
+def get_pack(name: str, services: Using, account: Visitor) -> response_models.Pack:
     with services.db.read() as session:
         return packs.shape(session, packs.get(session, account, name), services.settings)
 
@@ -78,7 +78,7 @@ def get_pack(name: str, services: Using, account: Visitor) -> models.Pack:
 @router.post(
     "/p/{name}/tunes",
     status_code=201,
-    response_model=models.Tune | models.PackDrawn,
+    response_model=response_models.Tune | response_models.PackDrawn,
     summary="Run a pack on photos, or on tunes",
     openapi_extra=requests.body_of(TuneForm, "tune", files=True),
 )
@@ -89,10 +89,11 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
         uploads,
     ):
         on_tunes = values.get("tune_ids") not in (*BLANK, [])
+        judge = Judge(services.settings)
 
         async def look() -> None:
             if not on_tunes:
-                await picture_checks.photos(services, account, uploads, fits)
+                await picture_checks.photos(services, account, uploads, fits, judge)
 
         def fits(session: Session, owner: Account) -> None:
             packs.check_training(
@@ -102,7 +103,9 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
                 uploads,
             )
 
-        def work(session: Session, owner: Account) -> models.Tune | models.PackDrawn:
+        def work(
+            session: Session, owner: Account
+        ) -> response_models.Tune | response_models.PackDrawn:
             pack = packs.get(session, owner, name)
             if on_tunes:
                 return packs.draw(Context.of(services, session, owner), pack, values)
@@ -112,6 +115,7 @@ async def run_pack(name: str, request: Request, services: Using, account: Owner)
                 values,
                 uploads,
             )
+            judge.tell(tune)
             return responses.tune(tune, services.settings, services.sign)
 
         return await idempotency.answer_once(request, services, account, values, work, look)

@@ -10,15 +10,13 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import public_bases, queries, responses
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import public_bases, queries, response_models, responses
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, now
 from fluxbooth.service.files import reserve
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.prompts import input_images, templates
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.prompts import input_images, prompts, templates
+from fluxbooth.service.tunes import tunes
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.limits import of_pictures
@@ -32,7 +30,7 @@ MOST_PROMPTS_OFFSET = 10000
 @router.post(
     "/tunes/{number}/prompts",
     status_code=201,
-    response_model=models.Prompt,
+    response_model=response_models.Prompt,
     summary="Draw",
     openapi_extra=requests.body_of(PromptForm, "prompt"),
 )
@@ -43,7 +41,7 @@ async def create_prompt(number: str, request: Request, services: Using, account:
 @router.post(
     "/prompts",
     status_code=201,
-    response_model=models.Prompt,
+    response_model=response_models.Prompt,
     summary="Draw on prompt[tune_id]",
     openapi_extra=requests.body_of(PromptForm, "prompt"),
 )
@@ -70,10 +68,15 @@ async def _create_prompt(
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
+                lambda s, owner: prompts.fits(
+                    Context.of(services, s, owner),
+                    form,
+                    target=target,
+                    pictures=input_images.named(given),
+                ),
             )
 
-        def work(session: Session, owner: Account) -> models.Prompt:
+        def work(session: Session, owner: Account) -> response_models.Prompt:
             made = prompts.create(
                 Context.of(services, session, owner), form, target=target, start=start
             )
@@ -82,7 +85,9 @@ async def _create_prompt(
         return await idempotency.answer_once(request, services, account, told, work, look)
 
 
-@router.get("/prompts", summary="List prompts, newest first", response_model=list[models.Prompt])
+@router.get(
+    "/prompts", summary="List prompts, newest first", response_model=list[response_models.Prompt]
+)
 async def list_prompts(
     request: Request, services: Using, asked: Annotated[queries.PromptList, Query()]
 ) -> Response:
@@ -92,7 +97,7 @@ async def list_prompts(
 @router.get(
     "/tunes/{number}/prompts",
     summary="List the prompts on a base, or those that use a tune",
-    response_model=list[models.Prompt],
+    response_model=list[response_models.Prompt],
 )
 async def list_tune_prompts(
     number: str,
@@ -114,7 +119,7 @@ async def _listed(
     page = asked.rows(MOST_PROMPTS_OFFSET)
     since = now().replace(hour=0, minute=0, second=0, microsecond=0) if asked.today else None
 
-    def work(session: Session, account: Account) -> list[models.Prompt]:
+    def work(session: Session, account: Account) -> list[response_models.Prompt]:
         if of_tune and tune_id is not None and tune_id >= FIRST_TUNE:
             tunes.get(session, account, tune_id)  # of somebody else, or of nobody: not found
         rows = prompts.listed(
@@ -139,17 +144,17 @@ async def _listed(
     return await requests.read_json(request, services, work)
 
 
-@router.get("/prompts/{number}", summary="Get a prompt", response_model=models.Prompt)
+@router.get("/prompts/{number}", summary="Get a prompt", response_model=response_models.Prompt)
 @router.get(
     "/tunes/{tune}/prompts/{number}",
     summary="Get a prompt",
-    response_model=models.Prompt,
+    response_model=response_models.Prompt,
     operation_id="get_tune_prompt",
 )
 async def get_prompt(number: str, request: Request, services: Using) -> Response:
     wanted = row_id(number)
 
-    def work(session: Session, account: Account) -> models.Prompt:
+    def work(session: Session, account: Account) -> response_models.Prompt:
         return responses.prompt(
             prompts.get(session, account, wanted), services.settings, services.sign
         )
@@ -168,11 +173,11 @@ async def get_prompt(number: str, request: Request, services: Using) -> Response
 )
 async def change_prompt(
     number: str, request: Request, services: Using, account: Owner
-) -> models.Prompt:
+) -> response_models.Prompt:
     async with requests.body(request, services, "prompt") as (values, _):
         form = PromptForm.read({name: values.get(name) for name in ("pack_id", "base_pack_id")})
 
-    def work() -> models.Prompt:
+    def work() -> response_models.Prompt:
         with services.db.write() as session:
             prompt = prompts.get(session, account, row_id(number))
             if "pack_id" in values:
@@ -191,7 +196,7 @@ async def change_prompt(
     summary="Delete a prompt and its pictures",
     operation_id="delete_tune_prompt",
 )
-def delete_prompt(number: str, services: Using, account: Owner) -> models.Deleted:
+def delete_prompt(number: str, services: Using, account: Owner) -> response_models.Deleted:
     wanted = row_id(number)
     reserve.delete(
         services.db,
@@ -204,15 +209,16 @@ def delete_prompt(number: str, services: Using, account: Owner) -> models.Delete
 @router.post(
     "/prompts/{number}/duplicate",
     status_code=201,
-    response_model=models.Prompt,
+    response_model=response_models.Prompt,
     summary="Draw again, with changes",
 )
 async def duplicate_prompt(
     number: str, request: Request, services: Using, account: Owner
 ) -> Response:
-    async with requests.body(request, services, "prompt") as (values, _):
+    """`image_index`, beside `prompt`, says from which of its pictures to start: 0 is the first."""
+    async with requests.body(request, services, "prompt", beside="image_index") as (values, _):
 
-        def work(session: Session, owner: Account) -> models.Prompt:
+        def work(session: Session, owner: Account) -> response_models.Prompt:
             made = prompts.duplicate(Context.of(services, session, owner), row_id(number), values)
             return responses.prompt(made, services.settings, services.sign)
 

@@ -9,15 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import queries, responses
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import queries, response_models, responses
 from fluxbooth.service.contract.forms import TuneForm, TunePatch
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.files import reserve
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import prompts
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.web.http import idempotency, picture_checks, requests, training_progress
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.body import Upload
@@ -30,7 +29,7 @@ MOST_TUNES_OFFSET = 200
 @router.post(
     "/tunes",
     status_code=201,
-    response_model=models.Tune,
+    response_model=response_models.Tune,
     summary="Train a tune",
     openapi_extra=requests.body_of(TuneForm, "tune", files=True),
 )
@@ -42,7 +41,7 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         lora_file = values.pop("lora_file", None) or None
         if not isinstance(lora_file, Upload | None):
             raise Invalid({"lora_file": ["must be a file"]})
-        form = TuneForm.lenient(values)
+        form, judge = TuneForm.lenient(values), Judge(services.settings)
 
         async def look() -> None:
             await picture_checks.photos(
@@ -52,17 +51,19 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
                 lambda s, owner: tunes.check(
                     Context.of(services, s, owner), form, uploads, lora_file
                 ),
+                judge,
             )
             if lora_file:
                 await asyncio.to_thread(checks.check_lora, services.settings, form, lora_file)
 
-        def work(session: Session, owner: Account) -> models.Tune:
+        def work(session: Session, owner: Account) -> response_models.Tune:
             tune = tunes.create(
                 Context.of(services, session, owner),
                 form,
                 uploads,
                 lora_file,
             )
+            judge.tell(tune)
             shown = responses.tune(tune, services.settings, services.sign)
             if form.prompts_attributes:
                 made = prompts.listed(
@@ -84,13 +85,13 @@ async def create_tune(request: Request, services: Using, account: Owner) -> Resp
         return await idempotency.answer_once(request, services, account, values, work, look)
 
 
-@router.get("/tunes", summary="List tunes, newest first", response_model=list[models.Tune])
+@router.get("/tunes", summary="List tunes, newest first", response_model=list[response_models.Tune])
 async def list_tunes(
     request: Request, services: Using, asked: Annotated[queries.TuneList, Query()]
 ) -> Response:
     page = asked.rows(MOST_TUNES_OFFSET)
 
-    def work(session: Session, account: Account) -> list[models.Tune]:
+    def work(session: Session, account: Account) -> list[response_models.Tune]:
         rows = tunes.listed(
             session,
             account,
@@ -105,11 +106,11 @@ async def list_tunes(
     return await requests.read_json(request, services, work)
 
 
-@router.get("/tunes/{number}", summary="Get a tune", response_model=models.Tune)
+@router.get("/tunes/{number}", summary="Get a tune", response_model=response_models.Tune)
 async def get_tune(number: str, request: Request, services: Using) -> Response:
     wanted = row_id(number)
 
-    def work(session: Session, account: Account) -> models.Tune:
+    def work(session: Session, account: Account) -> response_models.Tune:
         if wanted in services.settings.base_tunes:
             return responses.public_tune(wanted, services.settings)
         return responses.tune(tunes.get(session, account, wanted), services.settings, services.sign)
@@ -124,11 +125,11 @@ async def get_tune(number: str, request: Request, services: Using) -> Response:
 )
 async def change_tune(
     number: str, request: Request, services: Using, account: Owner
-) -> models.Tune:
+) -> response_models.Tune:
     async with requests.body(request, services, "tune") as (values, _):
         patch = TunePatch.read(values)
 
-    def work() -> models.Tune:
+    def work() -> response_models.Tune:
         with services.db.write() as session:
             return responses.tune(
                 tunes.change(session, account, row_id(number), patch),
@@ -142,7 +143,7 @@ async def change_tune(
 @router.delete("/tunes/{number}", summary="Delete a tune, its photos and its LoRA")
 def delete_tune(
     number: str, services: Using, account: Owner, asked: Annotated[queries.TuneDeletion, Query()]
-) -> models.Deleted:
+) -> response_models.Deleted:
     wanted = row_id(number)
     reserve.delete(
         services.db,
@@ -155,14 +156,16 @@ def delete_tune(
 
 
 @router.post("/tunes/{number}/cancel", summary="End a training that is queued or under way")
-def cancel_tune(number: str, services: Using, account: Owner) -> models.Tune:
+def cancel_tune(number: str, services: Using, account: Owner) -> response_models.Tune:
     with services.db.write() as session:
         tune = tunes.cancel(session, services.jobs, account, row_id(number))
         return responses.tune(tune, services.settings, services.sign)
 
 
 @router.get(
-    "/tunes/{number}/progress", summary="How far a training is", response_model=models.Progress
+    "/tunes/{number}/progress",
+    summary="How far a training is",
+    response_model=response_models.Progress,
 )
 async def progress(number: str, request: Request, services: Using, account: Owner) -> Response:
     """`Accept: text/event-stream` gives an event for each change, until the training is over or

@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import quotas
+from fluxbooth.service.accounts import accounts, quotas
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.web.state import Services

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fluxbooth.service.errors import Invalid
+from fluxbooth.types import is_list, is_object
 from fluxbooth.web.http.limits import Limits, TooLarge, format_bytes
 from fluxbooth.web.http.multipart import LONG, Upload, is_base64_name
 
@@ -29,19 +30,22 @@ def to_files(body: dict[str, Any], folder: Path, limits: Limits) -> None:
         raise
 
 
-def _walk(value: Any, name: str, folder: Path, limits: Limits, made: list[Path]) -> None:
-    """Of a dict or a list."""
-    for key, inner in list(value.items() if isinstance(value, dict) else enumerate(value)):
-        name = str(key) if isinstance(value, dict) else name
-        if isinstance(inner, dict | list):
-            _walk(inner, name, folder, limits, made)
-        elif isinstance(inner, Upload) and inner.encoded:
-            value[key] = _decoded(name, inner.path.read_text("latin-1"), inner.path)
-        elif isinstance(inner, str) and len(inner) > LONG and is_base64_name(name):
-            made.append(folder / f"{secrets.token_hex(16)}.part")
-            value[key] = _decoded(name, inner, made[-1])
-        elif isinstance(inner, str) and len(inner) > limits.field:
-            raise TooLarge(f"A field is larger than {format_bytes(limits.field)}.")
+def _walk(value: Any, name: str, folder: Path, limits: Limits, made: list[Path]) -> Any:
+    """What comes in the place of a value that is called `name`; objects and lists stay, and
+    change."""
+    if is_object(value):
+        for key, inner in value.items():
+            value[key] = _walk(inner, key, folder, limits, made)
+    elif is_list(value):
+        value[:] = [_walk(inner, name, folder, limits, made) for inner in value]
+    elif isinstance(value, Upload) and value.encoded:
+        return _decoded(name, value.path.read_text("latin-1"), value.path)
+    elif isinstance(value, str) and len(value) > LONG and is_base64_name(name):
+        made.append(folder / f"{secrets.token_hex(16)}.part")
+        return _decoded(name, value, made[-1])
+    elif isinstance(value, str) and len(value) > limits.field:
+        raise TooLarge(f"A field is larger than {format_bytes(limits.field)}.")
+    return value
 
 
 def _decoded(name: str, text: str, path: Path) -> Upload:

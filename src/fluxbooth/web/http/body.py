@@ -20,10 +20,11 @@ import anyio
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from fluxbooth.service.contract.json_values import check, loads
 from fluxbooth.service.errors import Invalid
+from fluxbooth.types import is_list, is_object
 from fluxbooth.web.http import base64_files
 from fluxbooth.web.http.bracket_names import DEEPEST, MOST_PAIRS, nest
-from fluxbooth.web.http.json_values import check, loads
 from fluxbooth.web.http.limits import KB, BadRequest, Limits, TooLarge, format_bytes
 from fluxbooth.web.http.multipart import Receiver, Upload
 
@@ -143,14 +144,14 @@ def parse_text(raw: bytes, declared: str = "", longest_form: int = Limits.field)
 def unwrap(body: dict[str, Any], key: str) -> dict[str, Any]:
     """The object under `key` (`{"tune": {...}}`), or the body itself if there is none."""
     inner = body.get(key)
-    return inner if isinstance(inner, dict) else body
+    return inner if is_object(inner) else body
 
 
 def uploads(value: Any) -> Iterator[Upload]:
     """Every upload in a body, at any depth."""
     if isinstance(value, Upload):
         yield value
-    elif isinstance(value, dict | list):
+    elif is_object(value) or is_list(value):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from uploads(inner)
 
@@ -168,7 +169,7 @@ def _json(text: str) -> dict[str, Any]:
     value = loads(text)
     if value is None:
         return {}
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise ValueError("it must be an object")
     return value
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from fluxbooth.types import is_list, is_object
 from fluxbooth.web.http.limits import BadRequest
 
 DEEPEST = 8
@@ -54,7 +55,7 @@ def ordered(numbered: dict[str, Any]) -> list[Any]:
 
 
 def is_numbered(value: dict[str, Any]) -> bool:
-    return bool(value) and all(isinstance(key, str) and _INDEX.fullmatch(key) for key in value)
+    return bool(value) and all(_INDEX.fullmatch(key) for key in value)
 
 
 def _put(root: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
@@ -62,14 +63,14 @@ def _put(root: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
     place: dict[str, Any] | list[Any] = root
     for i, key in enumerate(keys[:-1]):
         rest = keys[i + 1 :]
-        kind = list if rest[0] == "" else dict
-        place = (
-            _element(place, kind, rest)
+        held = (
+            _element(place, rest)
             if isinstance(place, list)
-            else place.setdefault(key, kind())
+            else place.setdefault(key, _container(rest))
         )
-        if not isinstance(place, kind):
+        if not (is_list(held) if rest[0] == "" else is_object(held)):
             raise _conflict(name)
+        place = held
     if isinstance(place, list):
         place.append(value)
     elif isinstance(place.get(keys[-1]), dict | list):
@@ -78,27 +79,32 @@ def _put(root: dict[str, Any], keys: list[str], value: Any, name: str) -> None:
         place[keys[-1]] = value
 
 
-def _element(array: list[Any], kind: type, rest: list[str]) -> Any:
+def _element(array: list[Any], rest: list[str]) -> Any:
     """The element of a pushed array that the rest of a name belongs to: the last one, unless
     that already has it."""
-    if kind is list or not array or not isinstance(array[-1], dict) or _has(array[-1], rest):
-        array.append(kind())
+    if rest[0] == "" or not array or not is_object(array[-1]) or _has(array[-1], rest):
+        array.append(_container(rest))
     return array[-1]
+
+
+def _container(rest: list[str]) -> dict[str, Any] | list[Any]:
+    """An empty one, for the values that the rest of a name belongs to."""
+    return [] if rest[0] == "" else {}
 
 
 def _has(place: Any, keys: list[str]) -> bool:
     for key in keys:
-        if key == "" or not isinstance(place, dict) or key not in place:
+        if key == "" or not is_object(place) or key not in place:
             return False  # what is pushed can be pushed again
         place = place[key]
     return True
 
 
 def _finish(value: Any) -> Any:
-    if isinstance(value, dict):
+    if is_object(value):
         done = {key: _finish(inner) for key, inner in value.items()}
         return ordered(done) if is_numbered(done) else done
-    return [_finish(inner) for inner in value] if isinstance(value, list) else value
+    return [_finish(inner) for inner in value] if is_list(value) else value
 
 
 def _conflict(name: str) -> BadRequest:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from sqlalchemy.exc import OperationalError
 
-from fluxbooth import log
+from fluxbooth import files, log
 from fluxbooth.service.db import database
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.files.store import is_full
 
 FULL = (
     "The disk of this server is full: nothing was kept. Try again once its operator has made room."
@@ -21,7 +20,7 @@ def known(error: Exception) -> ServiceError:
     if isinstance(error, OperationalError):
         log.error(error)
         return _full() if database.is_full(error) else ServiceError(BUSY, 503, {"Retry-After": "5"})
-    if isinstance(error, OSError) and is_full(error):
+    if isinstance(error, OSError) and files.is_full(error):
         log.error(error)
         return _full()
     raise error

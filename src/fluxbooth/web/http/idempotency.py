@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Account, Idempotency
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.types import Json
@@ -41,7 +41,7 @@ async def answer_once(
     """
     key = request.headers.get("idempotency-key")
     asked = [request.method, request.url.path, values, request.state.files]
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=_name).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True, default=name_of).encode()).hexdigest()
     if key is not None and not 1 <= len(key) <= LONGEST_KEY:
         raise ServiceError(f"The Idempotency-Key must have 1 to {LONGEST_KEY} characters.")
     return JSONResponse(await run_idempotent(services, account, key, digest, work, prepare), status)
@@ -67,23 +67,9 @@ async def run_idempotent(
             {"Retry-After": "1"},
         )
 
-    def kept(session: Session) -> Answer | None:
-        row = (
-            session.scalar(
-                select(Idempotency).where(
-                    Idempotency.account_id == account.id, Idempotency.key == key
-                )
-            )
-            if key
-            else None
-        )
-        if row is not None and row.request != digest:
-            raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
-        return json.loads(row.body or "{}") if row else None
-
     def look() -> Answer | None:
         with services.db.read() as session:
-            return kept(session)
+            return _kept(session, account, key, digest)
 
     def run() -> Answer:
         with services.db.write() as session:
@@ -91,7 +77,7 @@ async def run_idempotent(
             # account must not both find nothing
             owner = session.get_one(Account, account.id, with_for_update=True)
             accounts.check_enabled(owner)  # it may have been deleted while its photos arrived
-            if (known := kept(session)) is not None:
+            if (known := _kept(session, owner, key, digest)) is not None:
                 return known
             answer = work(session, owner)
             if key:
@@ -117,6 +103,18 @@ async def run_idempotent(
         services.in_flight.discard(mark)
 
 
-def _name(value: object) -> str:
+def _kept(session: Session, account: Account, key: str | None, digest: str) -> Answer | None:
+    """The answer that the key has already. Raises ServiceError if it was of another request."""
+    if not key:
+        return None
+    row = session.scalar(
+        select(Idempotency).where(Idempotency.account_id == account.id, Idempotency.key == key)
+    )
+    if row is not None and row.request != digest:
+        raise ServiceError("This Idempotency-Key was used for another request: take a new one.")
+    return json.loads(row.body or "{}") if row else None
+
+
+def name_of(value: object) -> str:
     """An upload in a digest: two requests with the same files agree."""
     return f"{value.filename} {value.size}" if isinstance(value, Upload) else str(value)

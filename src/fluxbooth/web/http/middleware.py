@@ -10,14 +10,12 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fluxbooth import log
+from fluxbooth.service.errors import ServiceError
 from fluxbooth.web.http import metrics
 from fluxbooth.web.http.headers import HEADERS
 
 JSON = b"application/json"
-FAULT = {
-    "error": "A fault of the server: its log says more.",
-    "base": ["A fault of the server: its log says more."],
-}
+FAULT = ServiceError("A fault of the server: its log says more.").body()
 PAGES = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 

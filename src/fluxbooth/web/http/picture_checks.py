@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from fluxbooth.photos import inspection
+from fluxbooth.photos.folders import shown
+from fluxbooth.service import safety
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.prompts import input_images
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes.uploads import Upload, photos_of
 from fluxbooth.web.state import Services
 
 TURN = 2.0  # seconds of processor time after which another account may come first
@@ -23,15 +26,15 @@ Check = Callable[[Session, Account], object]
 
 
 async def photos(
-    services: Services, account: Account, uploads: Sequence[tunes.Upload], check: Check
+    services: Services, account: Account, uploads: Sequence[Upload], check: Check, judge: Judge
 ) -> None:
-    """Whether every picture can be read. `check` is asked before the first is decoded, without
-    keeping anything.
+    """Whether every picture can be read, and is taken. `check` is asked before the first is
+    decoded, without keeping anything.
 
-    Raises Invalid with a sentence for each that cannot be read, or if all together take too long.
+    Raises Invalid with a sentence for each that is not, or if all together take too long.
     """
     await _ask(services, account, check)
-    pictures, bad, looked, spent = tunes.pictures_of(uploads), [], 0, 0.0
+    pictures, bad, looked, spent = photos_of(uploads), list[tuple[str, str]](), 0, 0.0
     while looked < len(pictures):
         if spent > MOST:
             raise Invalid(
@@ -46,14 +49,18 @@ async def photos(
             )
         async with services.decoding.turn(account.id):
             reasons, took = await asyncio.to_thread(
-                inspection.look, [one.path for one in pictures[looked:]], TURN
+                inspection.look, [one.path for one in pictures[looked:]], TURN, judge
             )
         bad += [
             (one.filename, why) for one, why in zip(pictures[looked:], reasons, strict=False) if why
         ]
         looked, spent = looked + len(reasons), spent + took
-    if bad:
-        raise Invalid({"images": [inspection.unreadable(bad)]})
+    unreadable = [(name, why) for name, why in bad if why != safety.REFUSED]
+    wrong = [f"{shown(name)} {why}" for name, why in bad if why == safety.REFUSED]
+    if unreadable:
+        wrong.append(inspection.unreadable(unreadable))
+    if wrong:
+        raise Invalid({"images": wrong})
 
 
 async def _ask(services: Services, account: Account, check: Check) -> None:
@@ -65,7 +72,7 @@ async def _ask(services: Services, account: Account, check: Check) -> None:
 
 
 @contextlib.asynccontextmanager
-async def started() -> AsyncIterator[input_images.Inputs]:
+async def started() -> AsyncGenerator[input_images.Inputs]:
     """What a prompt starts from: nothing, until `take`. Files that no prompt took are gone at
     the end."""
     start = input_images.Inputs()
@@ -89,7 +96,10 @@ async def take(
     if not given:
         return
     await _ask(services, account, check)
+    start.judge = Judge(services.settings)
     async with services.decoding.turn(account.id):
-        taken = await asyncio.to_thread(input_images.take, given, services.store.incoming)
+        taken = await asyncio.to_thread(
+            input_images.take, given, services.store.incoming, start.judge
+        )
     start.files.update(taken.files)
     start.addresses.update(taken.addresses)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import anyio.to_thread
@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from fluxbooth.service.contract.forms import Form
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import Invalid
-from fluxbooth.types import Json
-from fluxbooth.web.http import body as forms
+from fluxbooth.types import Json, is_list
+from fluxbooth.web.http import body as http_body
 from fluxbooth.web.http.auth import owner_of
 from fluxbooth.web.http.body import Upload
-from fluxbooth.web.http.idempotency import _name
+from fluxbooth.web.http.idempotency import name_of
 from fluxbooth.web.http.limits import FORM, MB, Limits
 from fluxbooth.web.state import Services
 
@@ -48,10 +48,10 @@ async def read_json(
 async def read(request: Request, services: Services, limits: Limits = FORM) -> Json:
     """The body, of the account that the request's dependencies found.
 
-    Its files belong to the caller (see `forms.discard`).
+    Its files belong to the caller (see `http_body.discard`).
     """
     account = getattr(request.state, "account", None)
-    return await forms.read(
+    return await http_body.read(
         request,
         services.store.incoming,
         limits,
@@ -66,26 +66,29 @@ def of_photos(services: Services) -> Limits:
 
 @contextlib.asynccontextmanager
 async def body(
-    request: Request, services: Services, key: str, limits: Limits = FORM
-) -> AsyncIterator[tuple[Json, list[Upload]]]:
+    request: Request, services: Services, key: str, limits: Limits = FORM, beside: str = ""
+) -> AsyncGenerator[tuple[Json, list[Upload]]]:
     """The object of a body and the pictures it brought; other files stay in it. What nobody
-    took is removed at the end."""
+    took is removed at the end. A field that stands `beside` the object counts as one of it."""
     whole = await read(request, services, limits)
     try:
-        values = dict(forms.unwrap(whole, key))
+        values = dict(http_body.unwrap(whole, key))
+        if beside in whole:
+            values[beside] = whole[beside]
         images = values.pop("images", None)
-        given = images if isinstance(images, list) else [images]
+        given = images if is_list(images) else [images]
         uploads = [item for item in given if isinstance(item, Upload)]
         addresses = [item for item in given if isinstance(item, str) and item.strip()]
         if addresses:
-            known = values.get("image_urls") or []
-            values["image_urls"] = [*(known if isinstance(known, list) else [known]), *addresses]
+            known = values.get("image_urls")
+            known = known if is_list(known) else [known] if known else []
+            values["image_urls"] = [*known, *addresses]
         if len(uploads) + len(addresses) < len([item for item in given if item not in (None, "")]):
             raise Invalid({"images": ["must be files or addresses"]})
-        request.state.files = [_name(upload) for upload in forms.uploads(whole)]
+        request.state.files = [name_of(upload) for upload in http_body.uploads(whole)]
         yield values, uploads
     finally:
-        await asyncio.to_thread(forms.discard, whole)
+        await asyncio.to_thread(http_body.discard, whole)
 
 
 def body_of(form: type[Form], key: str, *, files: bool = False) -> Json:

@@ -6,7 +6,7 @@ import asyncio
 
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account, Tune
-from fluxbooth.service.themes import theme as themes
+from fluxbooth.service.themes import themes
 from fluxbooth.web.state import Services
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.response_models import Progress
 from fluxbooth.service.db.tables import Account
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.state import Services
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import passwords, quotas
-from fluxbooth.service.billing import ledger as money
+from fluxbooth.service.accounts import accounts, passwords, quotas
+from fluxbooth.service.billing import ledger
 from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -98,11 +97,11 @@ def _page(
             format_bytes(quotas.stored(session, account.id)),
         )
         priced = services.settings.prices != Prices()
-        balance = money.dollars(money.balance(session, account.id)) if priced else None
-        ledger = (
+        balance = ledger.dollars(ledger.balance(session, account.id)) if priced else None
+        movements = (
             [
-                (row, money.dollars(row.amount_mc))
-                for row in money.movements(session, account, limit=CALLBACKS)
+                (row, ledger.dollars(row.amount_mc))
+                for row in ledger.movements(session, account, limit=CALLBACKS)
             ]
             if priced
             else []
@@ -124,7 +123,7 @@ def _page(
         operator=operator,
         used=used,
         balance=balance,
-        ledger=ledger,
+        ledger=movements,
         errors=errors or [],
         shortest=passwords.SHORTEST,
         longest=passwords.LONGEST,

@@ -17,11 +17,10 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
-from fluxbooth.types import Json
+from fluxbooth.types import Json, is_list
 from fluxbooth.web.http import body, picture_checks, requests
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import of_pictures
@@ -69,7 +68,9 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(Context.of(services, s, owner), form, target=target),
+                lambda s, owner: prompts.fits(
+                    Context.of(services, s, owner), form, target=target, pictures=given
+                ),
             )
             made = await asyncio.to_thread(_create, services, account, values, start)
     except ServiceError as error:
@@ -120,8 +121,15 @@ def _asked(values: Json, starts: bool) -> tuple[PromptForm, int]:
 def _tunes(whole: Json) -> list[str]:
     """ID or ID:WEIGHT of each tune: the chips of a script, or what a plain form chose."""
     chips, plain = whole.get("tunes"), whole.get("tune")
-    given = chips if isinstance(chips, list) else plain if isinstance(plain, list) else [plain]
+    given = chips if is_list(chips) else plain if is_list(plain) else [plain]
     return [str(tune) for tune in given if tune]
+
+
+def _chosen(usable: list[Json], tunes: list[str]) -> list[tuple[Json, str]]:
+    """The tunes that are named as `_tunes` has them, each with its weight."""
+    known = {str(row["id"]): row for row in usable}
+    named = (tune.partition(":") for tune in tunes)
+    return [(known[number], weight or "1") for number, _, weight in named if number in known]
 
 
 def _form(
@@ -134,12 +142,7 @@ def _form(
 ) -> Response:
     with services.db.read() as session:
         usable = usable_tunes(session, account)
-        known = {str(row["id"]): row for row in usable}
-        chosen = [
-            (known[number], weight or "1")
-            for number, _, weight in (t.partition(":") for t in values["tunes"])
-            if number in known
-        ]
+        chosen = _chosen(usable, values["tunes"])
         first = chosen[0][0] if chosen else None
         recent = prompts.listed(
             session,

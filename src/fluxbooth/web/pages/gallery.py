@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +14,12 @@ from sqlalchemy.orm import Session
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.queries import MOST
-from fluxbooth.service.db.tables import Account, Image, Prompt
+from fluxbooth.service.db.tables import Account, Image, Prompt, Tune
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import reserve
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.prompts import input_images
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import number, row_id
@@ -37,7 +36,12 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def usable_tunes(session: Session, account: Account) -> list[Json]:
     """The newest tunes that pictures can be asked of, those that still train too."""
-    known = tunes.listed(
+    known = newest_tunes(session, account)
+    return [view_models.tune(row) for row in known if not row.failed_at]
+
+
+def newest_tunes(session: Session, account: Account) -> Sequence[Tune]:
+    return tunes.listed(
         session,
         account,
         limit=MOST_TUNES,
@@ -48,7 +52,6 @@ def usable_tunes(session: Session, account: Account) -> list[Json]:
         model_type=None,
         branch=None,
     )
-    return [view_models.tune(row) for row in known if not row.failed_at]
 
 
 @router.get("/prompts/{prompt_id}")
@@ -114,18 +117,9 @@ def gallery(
             session, account, limit=A_PAGE, offset=0, before=number(request, "before_id"), **asked
         )
         shown = [view_models.prompt(row) for row in rows]
-        known = tunes.listed(
-            session,
-            account,
-            limit=MOST_TUNES,
-            offset=0,
-            before=None,
-            title=None,
-            names=[],
-            model_type=None,
-            branch=None,
-        )
-        choices = [{"id": str(row.id), "title": row.title} for row in known]
+        choices = [
+            {"id": str(row.id), "title": row.title} for row in newest_tunes(session, account)
+        ]
     chosen = {"liked": liked, "tune": tune, "words": words}
     older = {"before_id": shown[-1]["id"], **chosen} if len(shown) == A_PAGE else None
     return page(
@@ -164,8 +158,9 @@ def many(
             for row in rows:
                 if not chosen or row.id in chosen:
                     yield from (
-                        (f"fluxbooth-{row.id}-{image.seed}.jpg", services.store.path(image.key))
+                        (f"fluxbooth-{row.id}-{image.seed}{path.suffix}", path)
                         for image in row.images
+                        for path in (services.store.path(image.key),)
                     )
             if len(rows) < MOST or (chosen and rows[-1].id < min(chosen)):
                 return
@@ -200,7 +195,14 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         )
     template = "picture_part.html" if wants_part(request) else "picture.html"
     return page(
-        request, template, title=text("picture.title"), image=shown, prompt=made, packs=mine
+        request,
+        template,
+        title=text("picture.title"),
+        image=shown,
+        prompt=made,
+        packs=mine,
+        deeds=view_models.deeds(),
+        sides=view_models.SIDES,
     )
 
 

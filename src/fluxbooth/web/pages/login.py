@@ -10,8 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from fluxbooth.service.accounts import account as accounts
-from fluxbooth.service.accounts import passwords, web_sessions
+from fluxbooth.service.accounts import accounts, passwords, web_sessions
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
@@ -31,9 +30,10 @@ def same_origin(request: Request) -> None:
     if request.method in ("GET", "HEAD"):
         return
     fetched_from, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin", "")
+    services: Services = request.app.state.services
     ours = {
         request.headers.get("host", ""),
-        urllib.parse.urlsplit(request.app.state.services.settings.url).netloc,
+        urllib.parse.urlsplit(services.settings.url).netloc,
     }
     if fetched_from not in (None, "same-origin") or urllib.parse.urlsplit(
         origin

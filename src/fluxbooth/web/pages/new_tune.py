@@ -15,15 +15,14 @@ from sqlalchemy.orm import Session
 from fluxbooth.photos import faces
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import TuneForm
-from fluxbooth.service.db.tables import Account
+from fluxbooth.service.db.tables import Account, now
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.tunes import photo_drafts
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.packs import packs
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes import photo_drafts, tunes, uploads
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
@@ -70,11 +69,12 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
     asked = {key: str(value) for key, value in body.unwrap(whole, "tune").items() if key in BLANK}
     sent = [upload for upload in body.uploads(whole) if upload.size]
     try:
-        fits, work = _asked_for(services, draft, asked, sent)
+        judge = Judge(services.settings)
+        fits, work = _asked_for(services, draft, asked, sent, judge)
 
         async def look() -> None:
             # a browser without scripts sends them with the form
-            await picture_checks.photos(services, account, sent, fits)
+            await picture_checks.photos(services, account, sent, fits, judge)
 
         made = await idempotency.run_idempotent(
             services, account, photo_drafts.asked_as(name), "draft", work, look
@@ -97,12 +97,12 @@ async def create_tune(request: Request, services: Using, account: Viewer) -> Res
 
 
 def _asked_for(
-    services: Services, draft: photo_drafts.Draft, asked: Json, sent: list[Upload]
+    services: Services, draft: photo_drafts.Draft, asked: Json, sent: list[Upload], judge: Judge
 ) -> tuple[picture_checks.Check, Any]:
     """What refuses the form before its photos are looked at, and what makes the tune."""
     values = {name: value for name, value in fields(asked).items() if value != ""}
 
-    def photos() -> list[tunes.Upload]:
+    def photos() -> list[uploads.Upload]:
         return [*draft.uploads(), *sent]
 
     def fits(session: Session, owner: Account) -> None:
@@ -121,12 +121,16 @@ def _asked_for(
         else:
             tunes.check(context, TuneForm.lenient(values), photos())
 
-    def work(session: Session, owner: Account) -> models.Tune:
+    def work(session: Session, owner: Account) -> response_models.Tune:
         context = Context.of(services, session, owner)
         if asked.get("pack"):
             tune = packs.train(context, packs.get(session, owner, asked["pack"]), values, photos())
         else:
             tune = tunes.create(context, TuneForm.lenient(values), photos())
+        if services.settings.consent and tune.consent is None:
+            tune.consent, tune.consented_at = services.settings.consent, now()
+        judge.flagged |= any(photo.flagged for photo in draft.photos())
+        judge.tell(tune)
         return responses.tune(tune, services.settings, services.sign)
 
     return fits, work
@@ -243,7 +247,11 @@ async def add_photo(name: str, request: Request, services: Using, account: PartV
                 continue
             async with services.decoding.turn(account.id):
                 added = await asyncio.to_thread(
-                    draft.add, upload.path, upload.filename, services.settings.base
+                    draft.add,
+                    upload.path,
+                    upload.filename,
+                    services.settings.base,
+                    Judge(services.settings),
                 )
             if whole.get("instead"):
                 await asyncio.to_thread(draft.replace, row_id(str(whole["instead"])), added.number)
@@ -294,7 +302,7 @@ def small_photo(name: str, number: str, services: Using, account: PartViewer) ->
 
 def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
     alike = draft.alike()
-    shown = []
+    shown: list[Json] = []
     for photo in draft.photos():
         twins = ", ".join(map(str, alike[photo.number]))
         advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]

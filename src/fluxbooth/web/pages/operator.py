@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from fluxbooth.service import model_downloads, overview
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.web.http.auth import Using

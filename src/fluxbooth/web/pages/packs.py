@@ -4,20 +4,20 @@ of prompts that one likes."""
 from __future__ import annotations
 
 import secrets
+from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
+from fluxbooth.service.contract import response_models
 from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Pack
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.packs import pack as packs
-from fluxbooth.service.packs import pack_editing
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.types import Json
+from fluxbooth.service.packs import pack_editing, packs
+from fluxbooth.service.prompts import prompts
+from fluxbooth.types import Json, is_list
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.params import row_id
@@ -85,7 +85,7 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
     """Runs it on a tune that is there; on photos it is run by the page that makes a tune."""
     values = await read(request, services)
 
-    def work(session: Session, owner: Account) -> models.PackDrawn:
+    def work(session: Session, owner: Account) -> response_models.PackDrawn:
         pack = packs.get(session, owner, name)
         changes = {"num_images": values["count"]} if values.get("count") else {}
         run = {"tune_ids": [values.get("tune", "")], "prompt_attributes": changes}
@@ -147,7 +147,7 @@ async def add_to_pack(
 
 def _numbers(values: Json, name: str) -> list[int]:
     given = values.get(name)
-    return [row_id(str(value)) for value in (given if isinstance(given, list) else [])]
+    return [row_id(str(value)) for value in (given if is_list(given) else [])]
 
 
 def _new(
@@ -218,7 +218,7 @@ def _shown(
     classes: dict[str, list[Json]] = {}
     for row in whole["template_prompts"]:
         images = [local(url, request) for url in pictures[row["id"]]]
-        names = [url.rpartition("/")[2].removesuffix(".jpg") for url in images]
+        names = [PurePosixPath(url).stem for url in images]
         words = " ".join(prompts.TAG.sub(" ", row["text"]).split())
         classes.setdefault(row["class_name"], []).append(
             {**row, "words": words, "images": list(zip(names, images, strict=True))}

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from fluxbooth.service.errors import Invalid, ServiceError
+from fluxbooth.service.settings import Settings
+from fluxbooth.types import Json
 from fluxbooth.version import __version__
 from fluxbooth.web.pages.texts import IN_THE_BROWSER, text
 
@@ -24,14 +26,16 @@ environment = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
 )
 environment.trim_blocks = environment.lstrip_blocks = True
-environment.globals.update(t=text, version=__version__, browser_texts=json.dumps(IN_THE_BROWSER))
+cast(Any, environment).globals.update(  # whose type jinja2 leaves open
+    t=text, version=__version__, browser_texts=json.dumps(IN_THE_BROWSER)
+)
 
 
 def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A whole page; with the header `Fluxbooth-Part`, only what a script puts into a page that
     is there already."""
-    settings = request.app.state.services.settings
-    shown = {
+    settings: Settings = request.app.state.services.settings
+    shown: Json = {
         "account": getattr(request.state, "account", None),
         "nano": settings.stand_in,
         "here": request.url.path,

@@ -13,8 +13,8 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import ThemeForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.themes import theme as themes
-from fluxbooth.types import Json
+from fluxbooth.service.themes import themes
+from fluxbooth.types import Json, is_list, is_object
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.limits import MB, Limits
@@ -61,11 +61,8 @@ async def write(request: Request, services: Using, account: Viewer) -> Response:
 async def run(request: Request, services: Using, account: Viewer) -> Response:
     """Draws the drafts that are still ticked, as they read now."""
     values = await _values(request, services)
-    rows = (
-        [row for row in values["draft"] if isinstance(row, dict)]
-        if isinstance(values.get("draft"), list)
-        else []
-    )
+    given = values.get("draft")
+    rows = [row for row in given if is_object(row)] if is_list(given) else []
     drafts = [
         {"text": str(row.get("text", ""))[:MAX_CHARACTERS], "keep": bool(row.get("keep"))}
         for row in rows

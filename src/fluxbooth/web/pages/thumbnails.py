@@ -11,6 +11,7 @@ from pathlib import Path
 from fastapi.responses import FileResponse
 from PIL import Image
 
+from fluxbooth import picture_files
 from fluxbooth.errors import InputError
 from fluxbooth.photos import inspection
 from fluxbooth.service.errors import NotFound
@@ -51,11 +52,11 @@ def whole(store: Store, key: str) -> FileResponse:
 
 def write(store: Store, picture: Image.Image, target: Path) -> None:
     """NotFound if the picture was deleted meanwhile."""
-    small = picture.convert("RGB")
+    small, source = picture.convert("RGB"), picture_files.source_in(picture)
     small.thumbnail((SIDE, SIDE))
-    unfinished = store.incoming / f"{secrets.token_hex(8)}.part"
+    unfinished = store.incoming / f"{secrets.token_hex(8)}.webp"
     try:
-        small.save(unfinished, "WEBP", quality=82)
+        picture_files.save(small, unfinished, source, quality=82)
         unfinished.rename(target)
     except FileNotFoundError:
         raise NotFound from None

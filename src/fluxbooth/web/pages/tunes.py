@@ -15,31 +15,31 @@ from fastapi.responses import FileResponse, RedirectResponse, Response, Streamin
 from fastapi.staticfiles import StaticFiles
 
 from fluxbooth import types
-from fluxbooth.service.accounts import account as accounts
+from fluxbooth.service.accounts import accounts
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.files import reserve
-from fluxbooth.service.prompts import prompt as prompts
-from fluxbooth.service.tunes import checkpoints, train_more
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.prompts import prompts
+from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.web.http import params, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.http.params import number
-from fluxbooth.web.pages import account as account_pages
+from fluxbooth.web.pages import account as pages_account
 from fluxbooth.web.pages import (
     create,
+    enhance,
     gallery,
     login,
     new_tune,
+    operator,
     packs,
     themes,
     thumbnails,
     view_models,
 )
-from fluxbooth.web.pages import operator as operating
 from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import FOLDER, local, page, redirect, sentences
 from fluxbooth.web.pages.texts import text
@@ -54,7 +54,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, themes, packs, account_pages, operating, login
+    others = gallery, enhance, themes, packs, pages_account, operator, login
     for part in (
         new_tune.router,
         create.router,

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
+from fluxbooth.prompts import options
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service import safety
 from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Image, Prompt, Tune
-from fluxbooth.service.prompts.prompt import TAG
+from fluxbooth.service.prompts.prompts import TAG
 from fluxbooth.types import Json
 from fluxbooth.web.pages.texts import duration, text
 
+# what can be done to a picture, and the option that does it
+DEEDS = {
+    "larger": "super_resolution",
+    "faces": "face_correct",
+    "background": "remove_background",
+    "extend": "outpaint",
+    "part": "mask_prompt",
+}
+SIDES = ("around", "left", "right", "above", "below")
 WIDEST_THUMB = 512  # pixels; a picture that is no wider is its own thumbnail
 
 
@@ -97,8 +110,8 @@ def likeness(stages: list[Json], row: Tune) -> Json | None:
 
 
 def words(prompt: Prompt) -> str:
-    """The text without its LoRA tags: what a person wrote."""
-    return " ".join(TAG.sub(" ", prompt.text).split())
+    """The text without its LoRA tags and options: what a person wrote."""
+    return " ".join(TAG.sub(" ", options.without_flags(prompt.text)).split())
 
 
 def prompt(row: Prompt) -> Json:
@@ -120,6 +133,7 @@ def prompt(row: Prompt) -> Json:
         "words": words(row),
         "state": state,
         "reason": row.user_error,
+        "notes": [one["message"] for one in row.advice if one["code"] == safety.NOTE],
         "liked": row.liked,
         "count": row.num_images,
         "ratio": row.spec.get("aspect_ratio") or "1:1",
@@ -142,11 +156,26 @@ def again(row: Prompt, **changes: Any) -> list[tuple[str, Any]]:
     return [*asked.items(), *(("tune", tune) for tune in used)]
 
 
+def deeds() -> list[str]:
+    """What can be done to a picture here."""
+    return [deed for deed, option in DEEDS.items() if OPTIONS[option].status == "works"]
+
+
+def _before(row: Image, of: Prompt) -> str | None:
+    """Where the picture is that this one was made of, if the two can be held beside each other."""
+    start = row.recipe.get("input")
+    kept = start and (start["masked"] or not start["strength"])
+    moved = any(step["step"] == "outpaint" for step in row.recipe.get("enhanced", ()))
+    return f"/app/prompts/{of.id}/before" if kept and not moved else None
+
+
 def image(row: Image, of: Prompt) -> Json:
-    whole = f"/images/{row.name}.jpg"
+    whole = responses.image_path(row)
     return {
         "name": row.name,
         "src": whole,
+        "before": _before(row, of),
+        "file": f"fluxbooth-{of.id}-{row.seed}{PurePath(whole).suffix}",
         "thumb": whole if row.width <= WIDEST_THUMB else f"/app/thumbs/{row.name}",
         "page": f"/app/pictures/{row.name}",
         "width": row.width,
@@ -176,6 +205,8 @@ def recipe(row: Image, of: Prompt) -> list[tuple[str, str]]:
             "recipe.start.masked" if start["masked"] else "recipe.start.whole",
             strength=f"{start['strength']:g}",
         )
+    steps = [text(f"step.{step['step']}") for step in made.get("enhanced", ())]
+    facts["then"] = ", ".join(steps)
     return [
         (text(f"recipe.{name}"), str(value))
         for name, value in facts.items()

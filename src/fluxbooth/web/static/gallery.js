@@ -1,5 +1,6 @@
 // Pictures: more of them as one scrolls, and each large in a dialog that obeys the keyboard.
 
+import "./compare.js";
 import { ask, find, findAll, parse, post, say, showErrors, text } from "./app.js";
 
 const dialog = find("#large"), inside = find("#large-content");
@@ -40,7 +41,8 @@ dialog.addEventListener("submit", async (event) => {
   if ("plain" in form.dataset) return; // it leads to another page
   event.preventDefault();
   try {
-    const sent = await post(form.getAttribute("action"));
+    const fields = "fields" in form.dataset ? new FormData(form, event.submitter) : undefined;
+    const sent = await post(form.getAttribute("action"), fields);
     if ("again" in form.dataset) {
       find("#cards").prepend(parse(await sent.text()));
       dialog.close();
@@ -83,7 +85,7 @@ dialog.addEventListener("keydown", (event) => {
     ArrowLeft: () => move(-1),
     ArrowRight: () => move(1),
     l: () => find("form[data-like]", dialog).requestSubmit(),
-    r: () => find("form[data-again]", dialog).requestSubmit(),
+    r: () => find("form[data-again]:not([data-fields])", dialog).requestSubmit(),
     d: () => {
       const question = find("details[data-delete]", dialog);
       question.open = true;

@@ -219,7 +219,7 @@ def upgrade() -> None:
         ),
         sa.Column("tune_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("weight", sa.Double[float](), nullable=False),
         sa.ForeignKeyConstraint(
             ["prompt_id"],
             ["prompts.id"],

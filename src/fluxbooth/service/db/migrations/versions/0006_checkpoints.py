@@ -15,7 +15,7 @@ Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.add_column("tunes", sa.Column("continues", Id, nullable=True))
-    op.add_column("tunes", sa.Column("likeness_of_photos", sa.Double(), nullable=True))
+    op.add_column("tunes", sa.Column("likeness_of_photos", sa.Double[float](), nullable=True))
     op.create_table(
         "checkpoints",
         sa.Column("id", Id, nullable=False),
@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False, server_default="0"),
-        sa.Column("likeness", sa.Double(), nullable=True),
+        sa.Column("likeness", sa.Double[float](), nullable=True),
         sa.ForeignKeyConstraint(["checkpoint_id"], ["checkpoints.id"]),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("checkpoint_id", "number"),

@@ -19,6 +19,6 @@ def upgrade() -> None:
         "clock",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("believed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ticks", sa.Double(), nullable=False),
+        sa.Column("ticks", sa.Double[float](), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )

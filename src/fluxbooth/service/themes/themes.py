@@ -22,10 +22,10 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, ThemeForm
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.themes import theme_writer
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import tunes
 
 COUNT, FEWEST_WORDS, MOST_WORDS = 10, 8, 60
 ALIKE = 0.7  # share of words in common from which two prompts are the same idea
@@ -70,7 +70,7 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
     """
     if not settings.anthropic_api_key and not settings.theme_composer:
         raise ServiceError(NO_KEY)
-    found = []
+    found: list[Tune] = []
     for number in dict.fromkeys(form.tune_ids):
         try:
             tune = tunes.get(session, account, number)
@@ -81,7 +81,7 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
                 {"tune_ids": [f"{number} {'failed' if tune.failed_at else 'is no LoRA'}"]}
             )
         found.append(tune)
-    PromptForm.read({"text": "a", **_changes(form)})
+    prompts.check_attributes(settings, _changes(form))
     return found
 
 
@@ -89,7 +89,7 @@ def write(settings: Settings, form: ThemeForm, found: Sequence[Tune]) -> list[Wr
     """Ten texts for each tune; takes seconds, so no transaction is held. Raises ServiceError if
     the writer has no answer that will do."""
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda tune: _written(settings, form.theme, tune), found))
+        return list(pool.map(functools.partial(_written, settings, form.theme), found))
 
 
 def create(context: Context, form: ThemeForm, texts: Sequence[Written]) -> None:

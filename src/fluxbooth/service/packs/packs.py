@@ -13,18 +13,17 @@ from sqlalchemy.orm import Session
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import response_models as models
-from fluxbooth.service.contract import responses
+from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, Tune, now
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes import tune as tunes
+from fluxbooth.service.tunes import checks, tunes
+from fluxbooth.service.tunes.uploads import Upload
 from fluxbooth.types import Json
 
 # what prompt_attributes cannot change
@@ -134,7 +133,7 @@ def templates(session: Session, pack: Pack) -> Sequence[Template]:
     return session.scalars(kept.order_by(Template.position, Template.id)).all()
 
 
-def train(context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]) -> Tune:
+def train(context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]) -> Tune:
     """Trains a tune as the pack says, and draws the pack's templates of its class with it."""
     form, run, chosen = _training(context, pack, values, uploads)
     tune = tunes.create(context, form, uploads)
@@ -142,15 +141,13 @@ def train(context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Up
     return tune
 
 
-def check_training(
-    context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
-) -> None:
+def check_training(context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]) -> None:
     """Refuses what `train` would refuse, as far as this can be told before pictures are decoded."""
     _training(context, pack, values, uploads)
 
 
 def _training(
-    context: Context, pack: Pack, values: Json, uploads: Sequence[tunes.Upload]
+    context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]
 ) -> tuple[TuneForm, PackRun, list[Template]]:
     """The tune that a pack asks for, how it is run, and the templates of its class.
 
@@ -177,7 +174,7 @@ def _training(
     return form, run, chosen
 
 
-def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
+def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDrawn:
     """Draws the pack's templates with tunes of the account, each of its class."""
     session, run, mine = context.session, PackRun.read(values), list[Tune]()
     for number in run.tune_ids:
@@ -190,7 +187,7 @@ def draw(context: Context, pack: Pack, values: Json) -> models.PackDrawn:
         for tune in mine
     ]
     order, made = _draw(context, pack, run, work)
-    shown: models.Order = {
+    shown: response_models.Order = {
         "id": order.id,
         "tune_ids": run.tune_ids,
         "total_cost_mc": sum(prompt.cost_mc for prompt in made),
@@ -219,28 +216,27 @@ def like(session: Session, prompt: Prompt, liked: bool) -> None:
     )
 
 
-def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
+def shape(session: Session, pack: Pack, settings: Settings) -> response_models.Pack:
     """The union of what lists and details show.
 
     Costs are those of the pictures; a training comes on top, by its photos.
     """
     rows = templates(session, pack)
-    pictures = {
-        prompt.id: prompt.images
-        for prompt in session.scalars(select(Prompt).where(Prompt.pack_id == pack.id))
-    }
-    classes = list(dict.fromkeys(row.class_name for row in rows))
-    of = {name: [row for row in rows if row.class_name == name] for name in classes}
+    by_class: dict[str, list[Template]] = {}
+    for row in rows:
+        by_class.setdefault(row.class_name, []).append(row)
     cost_mc = {row.id: _cost(settings, pack, row) for row in rows}
-    totals = {name: sum(cost_mc[row.id] for row in of[name]) for name in classes}
-    costs: dict[str, models.Cost] = {
+    totals = {name: sum(cost_mc[row.id] for row in of) for name, of in by_class.items()}
+    costs: dict[str, response_models.Cost] = {
         name: {
-            "cost": ledger.cents(total),
-            "cost_mc": total,
-            "num_images": sum(row.num_images for row in of[name]),
+            "cost": ledger.cents(totals[name]),
+            "cost_mc": totals[name],
+            "num_images": sum(row.num_images for row in of),
         }
-        for name, total in totals.items()
+        for name, of in by_class.items()
     }
+    pictures = _pictures(session, pack, settings)
+    cover = pack.cover
     return {
         "id": pack.id,
         "base_tune_id": pack.base_tune_id,
@@ -257,37 +253,36 @@ def shape(session: Session, pack: Pack, settings: Settings) -> models.Pack:
         "preset": pack.preset,
         "public_at": responses.time(pack.public_at),
         "unlisted_at": responses.time(pack.unlisted_at),
-        "cover_url": settings.url + pack.cover
-        if pack.cover and pack.cover.startswith("/")
-        else pack.cover,
+        "cover_url": settings.url + cover if cover and cover.startswith("/") else cover,
         "logo": None,
-        "main_class_name": classes[0] if classes else None,
+        "main_class_name": next(iter(by_class), None),
         "cost_mc_hash": totals,
         "costs": costs,
         "prompts_per_class": {
-            name: [
-                {
-                    "id": row.id,
-                    "images": [
-                        responses.image_url(image.name, settings)
-                        for image in pictures.get(row.id, ())
-                    ],
-                }
-                for row in of[name]
-            ]
-            for name in classes
+            name: [{"id": row.id, "images": pictures.get(row.id, [])} for row in of]
+            for name, of in by_class.items()
         },
-        "template_prompts": [
-            {
-                "id": row.id,
-                "text": row.text,
-                "class_name": row.class_name,
-                "num_images": row.num_images,
-                "cost_mc": cost_mc[row.id],
-                "prompt_likes_count": row.likes,
-            }
-            for row in rows
-        ],
+        "template_prompts": [_template(row, cost_mc[row.id]) for row in rows],
+    }
+
+
+def _pictures(session: Session, pack: Pack, settings: Settings) -> dict[int, list[str]]:
+    """Addresses of the pictures of a pack's prompts."""
+    prompts_of = select(Prompt).where(Prompt.pack_id == pack.id)
+    return {
+        prompt.id: [settings.url + responses.image_path(image) for image in prompt.images]
+        for prompt in session.scalars(prompts_of)
+    }
+
+
+def _template(row: Template, cost_mc: int) -> response_models.Template:
+    return {
+        "id": row.id,
+        "text": row.text,
+        "class_name": row.class_name,
+        "num_images": row.num_images,
+        "cost_mc": cost_mc,
+        "prompt_likes_count": row.likes,
     }
 
 
@@ -331,7 +326,7 @@ def _draw(
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
-    made = []
+    made: list[Prompt] = []
     for tune, chosen in work:
         for template in chosen:
             text, weight = adapted(template, tune)

@@ -5,43 +5,30 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from pathlib import Path, PurePath
-from typing import Protocol
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth.photos import faces
-from fluxbooth.photos.folders import SUFFIXES, shown, some
+from fluxbooth.service import expiry
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm, TunePatch
-from fluxbooth.service.db.tables import FIRST_TUNE, Account, Photo, Prompt, Tune, now
+from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import row_folders
-from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import prompt as prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks
-from fluxbooth.service.tunes.checks import base_of, is_text, token_of
+from fluxbooth.service.tunes.checks import base_of, token_of
+from fluxbooth.service.tunes.uploads import Upload, captions_left_out, keep, photos_of
 from fluxbooth.specs import TrainSpec, steps_for
 
 FAST_STEPS, NEWER_THAN_ALL = 30, 2**63 - 1
 TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
 SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
-
-
-class Upload(Protocol):
-    """A file that a request brought: on disk under a name of ours, called `filename` by the
-    client."""
-
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def filename(self) -> str: ...
 
 
 def create(
@@ -59,23 +46,36 @@ def create(
     The caller holds the transaction, and the uploads: they are its to discard. Raises Invalid for
     what will not do; nothing is kept then.
     """
-    session, account = context.session, context.account
-    settings, store = context.settings, context.store
+    session, account, store = context.session, context.account, context.store
     if account.idempotent and (known := _same_title(session, account, form.title)):
         return known
     check(context, form, uploads, lora_file)
+    photos = len(photos_of(uploads)) + len(form.image_urls)
+    tune = _row(context, form, photos)
+    session.add(tune)
+    session.flush()
+    row_folders.make(session, store, tune)
+    keep(tune, store, uploads, form.image_urls)
+    tune.warnings = captions_left_out(uploads)
+    if lora_file is not None:
+        key = f"{tune.folder}/lora.safetensors"
+        store.put(lora_file.path, key)
+        tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
+    if tune.model_type == "faceid" or tune.imported:
+        _ready(context, tune)
+    else:
+        begin(context, tune, photos)
+    for values in form.prompts_attributes:
+        prompts.create(context, PromptForm.read(values), target=tune.id)
+    return tune
+
+
+def _row(context: Context, form: TuneForm, photos: int) -> Tune:
+    account, settings = context.account, context.settings
     base, base_tune_id, branch = base_of(settings, form)
-    pictures = pictures_of(uploads)
     face_crop = account.face_crop if form.face_crop is None else form.face_crop
-    spec = _spec(
-        settings,
-        form,
-        base,
-        branch,
-        len(pictures) + len(form.image_urls),
-        face_crop=face_crop and faces.available(),
-    )
-    tune = Tune(
+    spec = _spec(settings, form, base, branch, photos, face_crop=face_crop and faces.available())
+    return Tune(
         account_id=account.id,
         title=form.title,
         name=form.name,
@@ -94,30 +94,13 @@ def create(
         auto_extend=form.auto_extend or account.auto_extend,
         eta=eta(branch),
     )
-    session.add(tune)
-    session.flush()
-    row_folders.make(session, store, tune)
-    _keep_photos(
-        tune,
-        store,
-        pictures,
-        {PurePath(u.filename).stem: u for u in uploads if u not in pictures},
-        form.image_urls,
-    )
-    tune.warnings = _captions_left_out(pictures, [upload for upload in uploads if is_text(upload)])
-    if lora_file is not None:
-        key = f"{tune.folder}/lora.safetensors"
-        store.put(lora_file.path, key)
-        tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
-    if tune.model_type == "faceid" or tune.imported:
-        tune.started_training_at = tune.trained_at = now()
-        tune.expires_at = now() + datetime.timedelta(days=settings.expiry_days)
-        context.jobs.callback(session, tune=tune)
-    else:
-        begin(context, tune, len(pictures) + len(form.image_urls))
-    for values in form.prompts_attributes:
-        prompts.create(context, PromptForm.read(values), target=tune.id)
-    return tune
+
+
+def _ready(context: Context, tune: Tune) -> None:
+    """There is nothing to train."""
+    tune.started_training_at = tune.trained_at = moment = now()
+    tune.expires_at = expiry.expires_at(context.settings, moment, auto_extend=tune.auto_extend)
+    context.jobs.callback(context.session, tune=tune)
 
 
 def check(
@@ -144,14 +127,9 @@ def check(
     )
     if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
         base, _, branch = checks.base_of(settings, form)
-        photos = len(pictures_of(uploads)) + len(form.image_urls)
+        photos = len(photos_of(uploads)) + len(form.image_urls)
         spec = _spec(settings, form, base, branch, photos, face_crop=False)
         ledger.cover(session, account.id, prices.training_cost(settings.prices, spec, photos))
-
-
-def pictures_of(uploads: Sequence[Upload]) -> list[Upload]:
-    """The photos among the files; the others are captions."""
-    return [upload for upload in uploads if not is_text(upload)]
 
 
 def eta(branch: str) -> datetime.datetime:
@@ -333,48 +311,3 @@ def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
             "sample_prompts": texts,
         }
     )
-
-
-def _captions_left_out(pictures: Sequence[Upload], captions: Sequence[Upload]) -> list[str]:
-    stems = {PurePath(upload.filename).stem for upload in pictures}
-    alone = [
-        shown(upload.filename) for upload in captions if PurePath(upload.filename).stem not in stems
-    ]
-    return [f"Captions left out, because no photo has their name: {some(alone)}."] if alone else []
-
-
-def _keep_photos(
-    tune: Tune,
-    store: Store,
-    pictures: Sequence[Upload],
-    captions: dict[str, Upload],
-    urls: Sequence[str],
-) -> None:
-    for number, upload in enumerate(pictures):
-        suffix = PurePath(upload.filename).suffix.lower()
-        key = f"{tune.folder}/photos/{number:03d}{suffix if suffix in SUFFIXES else '.jpg'}"
-        store.put(upload.path, key)
-        if caption := captions.get(PurePath(upload.filename).stem):
-            store.put(caption.path, f"{tune.folder}/photos/{number:03d}.txt")
-        tune.photos.append(Photo(filename=upload.filename[:200], key=key, bytes=store.size(key)))
-    tune.photos.extend(
-        Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls
-    )
-
-
-__all__ = [
-    "FIRST_TUNE",
-    "Upload",
-    "begin",
-    "cancel",
-    "change",
-    "check",
-    "create",
-    "delete",
-    "eta",
-    "fail",
-    "get",
-    "listed",
-    "pictures_of",
-    "with_stages",
-]

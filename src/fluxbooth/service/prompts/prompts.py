@@ -8,29 +8,29 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from fluxbooth.models import registry
-from fluxbooth.prompts import language
+from fluxbooth.prompts import language, options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.forms import BLANK, PromptForm
 from fluxbooth.service.contract.responses import PROMPT_FIELDS
-from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune, Use, now
-from fluxbooth.service.errors import Faults, NotFound
+from fluxbooth.service.db.tables import FIRST_TUNE, Account, Image, Prompt, Tune, Use, now
+from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import input_images, templates
+from fluxbooth.service.prompts import expansion, input_images, templates
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
-from fluxbooth.specs import GenerateSpec
+from fluxbooth.specs import Enhancements, GenerateSpec
 
 TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE)
 BROKEN_TAG = re.compile(r"<\s*(lora|faceid)\s*:", re.IGNORECASE)
@@ -56,12 +56,7 @@ def create(
     start = start or Inputs()
     uses = check(context, form, text, start)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
-    asked = (
-        form.model_dump(include=set(SIGNATURE))
-        | {"text": text, "tune_id": tune_id}
-        | start.digests()
-    )
-    signature = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    signature = _signature(form, text, tune_id, start)
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
@@ -73,10 +68,10 @@ def create(
         callback=form.callback,
         num_images=form.num_images,
         fields=fields,
-        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses]),
+        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
         signature=signature,
-        advice=[a.to_json() for a in language.advise(text, trigger)],
-        cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses]),
+        advice=[a.to_json() for a in advice(form, text, trigger, start)],
+        cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses], start),
         uses=[
             Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
             for i, (tune, weight) in enumerate(uses)
@@ -89,18 +84,30 @@ def create(
     if form.base_pack_id is not None:
         templates.belongs(session, account, prompt, form.base_pack_id)
     start.keep(session, prompt, context.store)
+    if start.judge:
+        start.judge.tell(prompt)
     ledger.hold(session, account.id, prompt.job, prompt.cost_mc)
     enqueue_if_due(session, context.jobs, prompt)
     return prompt
 
 
-def fits(context: Context, form: PromptForm, *, target: int) -> None:
-    """Refuses a prompt for what its fields say, before its pictures are decoded.
+def _signature(form: PromptForm, text: str, tune_id: int, start: Inputs) -> str:
+    asked = (
+        form.model_dump(include=set(SIGNATURE))
+        | {"text": text, "tune_id": tune_id}
+        | start.digests()
+    )
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def fits(context: Context, form: PromptForm, *, target: int, pictures: Container[str]) -> None:
+    """Refuses a prompt for what its fields say, before its pictures are decoded, of which
+    `pictures` has the names.
 
     `target` is as in `create`.
     """
     text, _ = _on(context, form, target)
-    check(context, form, text, Inputs())
+    check(context, form, text, pictures)
     quotas.check(context.session, context.settings, context.account)
 
 
@@ -108,7 +115,7 @@ def check(
     context: Context,
     form: PromptForm,
     text: str,
-    start: Inputs,
+    start: Container[str],
     coming: str | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
@@ -122,11 +129,24 @@ def check(
         triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + (
             [coming] if coming else []
         )
-        if wrong := wrong + _text_faults(context.settings, text, triggers):
+        starts = "input_image" in start
+        if wrong := wrong + _text_faults(context.settings, text, triggers, starts):
             faults["text"] = wrong
     faults.add(_rules(context.settings, form, start))
     faults.tell()
     return uses
+
+
+def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:
+    """Refuses what a run of a pack or a theme would give to all its prompts. Raises Invalid with
+    every field by its place in the request."""
+    form = PromptForm.lenient({"text": "a", **changes})
+    rules, faults = _rules(settings, form, Inputs()), Faults()
+    faults.add(form.wrong, "prompt_attributes")
+    # what a change lacks, as the other side of a picture, the prompt may have
+    given = {name: messages for name, messages in rules.items() if name in changes}
+    faults.add(given, "prompt_attributes")
+    faults.tell()
 
 
 def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
@@ -144,14 +164,37 @@ def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
     return text, own.base_tune_id
 
 
-def cost(settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune] = ()) -> int:
+def cost(
+    settings: Settings,
+    form: PromptForm,
+    tune_id: int,
+    tunes: Sequence[Tune] = (),
+    pictures: Container[str] = (),
+) -> int:
     """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
-    is free."""
+    is free. `pictures` are the names of those that it starts from."""
     if any(map(is_fast, tunes)):
         return 0
     return prices.drawing_cost(
-        settings.prices, spec_of(settings, form, tune_id, tunes), form.model_dump()
+        settings.prices,
+        spec_of(settings, form, tune_id, tunes, pictures),
+        options.charged(_asked(form, pictures)),
     )
+
+
+def advice(
+    form: PromptForm, text: str, trigger: str | None, start: Container[str]
+) -> list[language.Advice]:
+    """The hints on a text, and on options that are left out."""
+    left_out = options.ignored(_asked(form, start)).values()
+    return language.advise(text, trigger) + [
+        language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
+    ]
+
+
+def _asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
+    """The options that are asked for, and the names of the pictures that are given."""
+    return form.asked | {name: True for name in input_images.NAMES if name in start}
 
 
 def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
@@ -223,13 +266,18 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
 
 
 def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:
-    """A new prompt like another one but for `changes`.
+    """A new prompt like another one but for `changes`; with an `image_index` among them it starts
+    from that picture of the old one.
 
     A new text without tags of its own is drawn with the tunes of the old one.
     """
     old = get(context.session, context.account, number)
+    fields = old.fields
+    if "text" in changes:  # its flags go with it
+        flags = options.given(old.text)
+        fields = {name: value for name, value in fields.items() if name not in flags}
     values = {
-        **old.fields,
+        **fields,
         "text": old.text,
         "callback": old.callback,
         "num_images": old.num_images,
@@ -237,13 +285,28 @@ def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:
     }
     if isinstance(text := values["text"], str) and text.strip() and not TAG.search(text):
         values["text"] = "".join(f"{tag[0]} " for tag in TAG.finditer(old.text)) + text
-    start = input_images.copied(old, context.store)
+    chosen = _picture_of(old, values.pop("image_index", None))
+    if chosen is None:
+        start = input_images.copied(old, context.store)
+    else:
+        start = input_images.of_file(context.store, chosen.key)
     return create(context, PromptForm.lenient(values), target=old.tune_id, start=start)
 
 
+def _picture_of(prompt: Prompt, index: Any) -> Image | None:
+    """Raises Invalid for an index of no picture."""
+    if index in BLANK:
+        return None
+    known = {str(place): image for place, image in enumerate(prompt.images)}
+    if str(index) not in known:
+        most = f"must be 0 to {len(known) - 1}" if known else "needs a prompt that is drawn"
+        raise Invalid({"image_index": [most]})
+    return known[str(index)]
+
+
 def drawn_text(prompt: Prompt) -> str:
-    """What the base is given: tags taken out, {{characteristics}} filled in from the tunes in
-    order."""
+    """What the base is given: tags and options taken out, {{characteristics}} filled in from the
+    tunes in order; or the longer text that was written of it."""
     known = [
         {str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses
     ]
@@ -252,7 +315,10 @@ def drawn_text(prompt: Prompt) -> str:
         said = [values.get(match[1].lower()) for values in known]
         return next((str(v) for v in said if v not in (None, "", "NONE")), "")
 
-    return " ".join(CHARACTERISTIC.sub(value, TAG.sub(" ", prompt.text)).split())
+    if expansion.TEXT in prompt.fields:
+        return prompt.fields[expansion.TEXT]
+    text = TAG.sub(" ", options.without_flags(prompt.text))
+    return " ".join(CHARACTERISTIC.sub(value, text).split())
 
 
 LOADED = (selectinload(Prompt.images), selectinload(Prompt.uses).selectinload(Use.tune))
@@ -271,7 +337,7 @@ _ONE = (
 def _own(session: Session, account: Account, name: str) -> Tune | None:
     """The account's tune by id, else the newest by token or title."""
     mine = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
-    if name.isdigit() and len(name) < 19:
+    if name.isascii() and name.isdecimal() and len(name) < 19:
         return session.scalar(mine.where(Tune.id == int(name)))
     return session.scalar(
         mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc())
@@ -315,10 +381,11 @@ def _strength(text: str) -> float | None:
         return None
 
 
-def _text_faults(settings: Settings, text: str, triggers: Sequence[str]) -> list[str]:
-    """Known clients repair on these very words, and on those of `_rules`."""
-    if not TAG.sub("", text).strip():
-        return ["can't be blank"]
+def _text_faults(settings: Settings, text: str, triggers: Sequence[str], starts: bool) -> list[str]:
+    """Known clients repair on these very words, and on those of `_rules`. What `starts` from a
+    picture may say nothing."""
+    if not TAG.sub("", options.without_flags(text)).strip():
+        return [] if starts else ["can't be blank"]
     said = " ".join(text.lower().split())
     return (
         [f"must include `{words}`" for words in triggers if words.lower() not in said]
@@ -327,17 +394,19 @@ def _text_faults(settings: Settings, text: str, triggers: Sequence[str]) -> list
     )
 
 
-def _rules(settings: Settings, form: PromptForm, start: Inputs) -> dict[str, list[str]]:
-    """Those of FLUX, and of what starts from a picture."""
-    wrong: dict[str, list[str]] = {}
+def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:
+    """Those of FLUX, of its options, and of what starts from a picture."""
+    wrong = {
+        name: [reason]
+        for name, reason in options.refusals(_asked(form, start)).items()
+        if name not in form.wrong
+    }
+    if form.prompt_expansion and not settings.anthropic_api_key:
+        wrong["prompt_expansion"] = [expansion.NO_KEY]
     if form.cfg_scale is not None and form.cfg_scale >= 5:
         wrong["cfg_scale"] = ["must be less than 5"]
     if form.negative_prompt and form.negative_prompt.strip():
         wrong["negative_prompt"] = ["not supported on Flux"]
-    if form.controlnet:
-        wrong["controlnet"] = [
-            "is not offered by this server: an input_image alone starts from a picture"
-        ]
     if "mask_image" in start and "input_image" not in start:
         wrong["mask_image"] = ["needs the input_image that it belongs to"]
     if unreachable := callbacks.faults(settings, form.callback):
@@ -360,9 +429,13 @@ def _same(session: Session, account: Account, signature: str) -> Prompt | None:
 
 
 def spec_of(
-    settings: Settings, form: PromptForm, tune_id: int, tunes: Sequence[Tune]
+    settings: Settings,
+    form: PromptForm,
+    tune_id: int,
+    tunes: Sequence[Tune],
+    pictures: Container[str] = (),
 ) -> dict[str, Any]:
-    """The GenerateSpec but for its LoRA files.
+    """The GenerateSpec but for its LoRA files and the `pictures` that it starts from.
 
     A seed that was not asked for is drawn now, so that a repeated job draws the same.
     """
@@ -381,11 +454,15 @@ def spec_of(
             form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
         )
     drawn = registry.resolve_drawing(GenerateSpec.read(spec))
-    return drawn.model_dump(mode="json", exclude_none=True)
+    left_out = options.ignored(_asked(form, pictures))
+    done = {name: value for name, value in form.enhancements().items() if name not in left_out}
+    plain = drawn.model_dump(mode="json", exclude_none=True, exclude=set(Enhancements.model_fields))
+    return plain | done
 
 
 __all__ = [
     "check",
+    "check_attributes",
     "cost",
     "create",
     "delete",

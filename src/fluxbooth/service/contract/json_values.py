@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+from fluxbooth.types import is_list, is_object
+
 LONGEST_NUMBER = 1000  # characters
 
 
@@ -28,9 +30,9 @@ def check(value: Any, levels: int = 32) -> None:
     if isinstance(value, str):
         if "\0" in value:
             raise ValueError("it holds a NUL character")
-        if not value.isascii():
-            value.encode()  # UnicodeEncodeError, a ValueError, for half a surrogate pair
-    elif isinstance(value, dict | list):
+        if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise ValueError("it holds half of a character")
+    elif is_object(value) or is_list(value):
         if not levels:
             raise ValueError("it is nested too deeply")
         if isinstance(value, dict):

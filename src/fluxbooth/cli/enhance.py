@@ -1,0 +1,80 @@
+"""`fluxbooth enhance`: pictures of any kind made larger, sharper or otherwise better."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fluxbooth.cli.options import flag_of, given, spec_flags
+from fluxbooth.cli.output import output_flags
+from fluxbooth.cli.train_generate import picture_file
+from fluxbooth.errors import InputError
+from fluxbooth.types import Json
+
+if TYPE_CHECKING:
+    from fluxbooth.events import DrawingEvent, PictureFile
+    from fluxbooth.generation.picture import Picture
+
+# fields of GenerateSpec that say nothing here: each picture has a size and is one
+NOT_HERE = ("width", "height", "aspect_ratio", "num_images", "input_image", "negative_prompt")
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    from fluxbooth.specs import GenerateSpec
+
+    parser.add_argument(
+        "pictures", nargs="*", metavar="PICTURES", help="a folder of pictures, or the files"
+    )
+    parser.add_argument("--text", default="", help="what they show, for steps that draw anew")
+    spec_flags(parser, GenerateSpec, without=NOT_HERE)
+    parser.add_argument(
+        "--out", metavar="DIR", default="enhanced", help="output folder (default: enhanced)"
+    )
+    output_flags(parser, progress=True)
+    parser.set_defaults(run=enhance_command)
+
+
+def enhance_command(options: argparse.Namespace) -> Json:
+    from fluxbooth.photos import inspection
+    from fluxbooth.prompts.options import OPTIONS
+    from fluxbooth.specs import GenerateSpec
+
+    if not options.pictures:
+        raise InputError("Say which pictures, before the flags: `fluxbooth enhance PICTURES ...`.")
+    paths = inspection.find(options.pictures)
+    values = given(options, GenerateSpec, without=NOT_HERE)
+    spec = GenerateSpec.read(values | {"input_image": str(paths[0])})
+    if not spec.enhancements() and spec.mask_image is None:
+        some = ", ".join(flag_of(row.name) for row in OPTIONS.values() if row.status == "works")
+        raise InputError(f"Say what to do to the pictures: {some}.")
+    from fluxbooth import events, files
+    from fluxbooth.cli.progress import Display
+    from fluxbooth.generation.generate import enhance
+
+    out = Path(options.out)
+    files.make_folder(out)
+    rows: list[PictureFile] = []
+    advice: list[Json] = []
+    names = iter(paths)
+    with Display(options.progress) as display:
+
+        def written(pictures: list[Picture]) -> list[PictureFile]:
+            made = [
+                picture_file(picture, files.free_name(out, next(names).stem))
+                for picture in pictures
+            ]
+            rows.extend(made)
+            return made
+
+        def report(event: DrawingEvent) -> None:
+            told = events.to_json(event, written)
+            display(told)
+            if told["event"] == "picture":
+                for row in told["pictures"]:
+                    display.note(row["path"])
+            elif told["event"] == "advice":
+                advice.extend(told["advice"])
+
+        enhance(paths, spec, report, text=options.text, folders=[out, Path()])
+    return {"pictures": rows, "advice": advice}

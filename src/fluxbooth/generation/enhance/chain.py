@@ -1,0 +1,132 @@
+"""The steps that follow a drawing, in the order of the contract: people, outpainting,
+super-resolution, hires fix, faces, colour grading, grain, what is outside the mask put back,
+background removed.
+
+Each step that is asked for takes a picture and gives one, and says what it used; the picture's
+metadata names them in order. All of them follow from the picture's seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from fluxbooth.generation.enhance import (
+    background,
+    faces,
+    film,
+    heads,
+    masks,
+    outpainting,
+    tiles,
+    upscaling,
+)
+from fluxbooth.generation.enhance import people as people_
+from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.models.base import Base
+from fluxbooth.specs import EnhanceSpec
+from fluxbooth.types import Json
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the steps may use.
+
+    Attributes:
+        spec: What is asked.
+        seed: That of the picture.
+        base: The row of the base, whether it is in memory or not.
+        redraw: Draws anew with the base, text and LoRAs of the picture; there if a step draws.
+        people: Who is in the picture, if there are several with LoRAs of their own.
+        mask: L, white where the picture was drawn anew, if only a part of it was.
+    """
+
+    spec: EnhanceSpec
+    seed: int
+    base: Base
+    redraw: Redraw | None = None
+    people: Sequence[Somebody] = ()
+    mask: Image.Image | None = None
+
+
+def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
+    """The picture after all steps that are asked for, and what each used, in order.
+
+    Raises InputError where a picture has nothing that a step could work on.
+    """
+    spec, told = work.spec, list[Json]()
+    if work.people:
+        found = heads.find(image, work.base)
+        image = people_.draw_people(image, work.people, found, seed=work.seed)
+        told.append({"step": "people", "drawn": min(len(found), len(work.people))})
+    if work.redraw and spec.outpaint:
+        image = _outpainted(image, work.redraw, work, told)
+    image = _enlarged(image, work, told)
+    enlarged = image
+    if work.redraw and (spec.hires_fix or spec.tiled_upscale or spec.tiled_upscale_v2):
+        strength = spec.hires_denoising_strength
+        image = tiles.hires_fix(image, work.redraw, seed=work.seed, strength=strength)
+        told.append({"step": "hires_fix", "strength": strength})
+    if work.redraw and (spec.inpaint_faces or spec.face_correct):
+        image = _with_faces(image, work.redraw, work, told)
+    if spec.color_grading:
+        image = film.grade(image, spec.color_grading, work.seed)
+        told.append({"step": "color_grading", "film": spec.color_grading})
+    if spec.film_grain:
+        image = film.grain(image, work.seed)
+        told.append({"step": "film_grain"})
+    if spec.restore_mask and work.mask:
+        image = masks.restored(image, enlarged, work.mask)
+        told.append({"step": "restore_mask"})
+    if spec.remove_background:
+        image = background.remove(image, work.base)
+        told.append({"step": "remove_background"})
+    return image, told
+
+
+def _outpainted(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
+    spec = work.spec
+    told.append({"step": "outpaint", "anchor": spec.outpaint})
+    return outpainting.outpaint(
+        image,
+        redraw,
+        anchor=spec.outpaint or "center",
+        width=spec.outpaint_width,
+        height=spec.outpaint_height,
+        seed=work.seed,
+        text=spec.outpaint_prompt,
+    )
+
+
+def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
+    factor = work.spec.enlargement(image.size, work.base.native_area)
+    if factor <= 1:
+        return image
+    large, method = upscaling.upscale(image, factor, device=_device())
+    told.append({"step": "super_resolution", "factor": factor, "by": method})
+    return large
+
+
+def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
+    boxes = heads.find(image, work.base)
+    drawn, spec = len(faces.small(boxes, image.size)), work.spec
+    strength = spec.face_inpaint_denoising or (
+        faces.INPAINT_STRENGTH if spec.inpaint_faces else faces.CORRECT_STRENGTH
+    )
+    told.append({"step": "faces", "found": len(boxes), "drawn": drawn, "strength": strength})
+    return faces.inpaint_faces(
+        image, redraw, boxes, seed=work.seed, strength=strength, enlarge=_enlarge
+    )
+
+
+def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    factor = min(max(size[0] / image.width, size[1] / image.height), upscaling.FACTORS[-1])
+    return upscaling.upscale(image, factor, device=_device()).image
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

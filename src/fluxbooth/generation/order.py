@@ -1,0 +1,75 @@
+"""What one text is drawn with: its words, its spec, its LoRA files, its canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fluxbooth.generation import init_image
+from fluxbooth.generation.sampling import Canvas, sizes
+from fluxbooth.lora import file as lora_file
+from fluxbooth.models import registry
+from fluxbooth.models.base import Base
+from fluxbooth.models.family import Family
+from fluxbooth.prompts import language, looks, options
+from fluxbooth.prompts.language import Advice, Prompt
+from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
+
+
+@dataclass(frozen=True)
+class Order:
+    """A prompt as it was given, and what it says: its flags are in the spec, without those options
+    that are ignored, of which `ignored` says why."""
+
+    text: str
+    prompt: Prompt
+    spec: ResolvedGenerateSpec
+    loras: list[tuple[Path, float]]
+    canvas: Canvas
+    ignored: list[str]
+
+    @property
+    def row(self) -> Base:
+        return registry.find(self.spec.base)
+
+    @property
+    def draws(self) -> bool:
+        """Whether anything is drawn before the steps that follow."""
+        start = self.canvas.start
+        return start is None or start.steps(self.spec.steps) > 0
+
+    @property
+    def needs_base(self) -> bool:
+        return self.draws or options.draws(self.spec.enhancements())
+
+    def styled(self, text: str, family: Family) -> tuple[str, Advice | None]:
+        """A text in the style that is asked for, and what of that had no room."""
+        if not self.spec.style or not text:
+            return text, None
+        return looks.styled(text, self.spec.style, family.count_tokens, self.row.text_length)
+
+
+def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
+    """The order of one text; LoRAs are found in `folders`. Raises InputError for what will not
+    do."""
+    prompt = language.parse(text, may_be_blank=spec.input_image is not None)
+    asked = spec.with_flags(text)
+    ignored = options.ignored(asked.asked() | options.given(text))
+    told = registry.resolve_drawing(asked.without(ignored))
+    row = registry.find(told.base)
+    start = init_image.read(told, row)
+    size, drawn = sizes(told, row, start)
+    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
+    return Order(text, prompt, told, _loras(prompt, told, folders), canvas, [*ignored.values()])
+
+
+def _loras(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list[tuple[Path, float]]:
+    """Files with their weights."""
+    named = [lora_and_weight(lora) for lora in spec.loras] + [
+        (tag.name, tag.weight) for tag in prompt.loras
+    ]
+    loras = [(lora_file.find(name, folders), weight) for name, weight in named]
+    for path, _ in loras:  # whether they fit the base is seen when it is here
+        lora_file.read(path)
+    return loras

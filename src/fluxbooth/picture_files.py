@@ -1,0 +1,71 @@
+"""Files of pictures that were made or changed with AI, and say so: `DigitalSourceType` of the IPTC,
+in XMP, which search engines, editors and archives read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from fluxbooth.errors import InputError
+from fluxbooth.files import write_whole
+from fluxbooth.types import Json
+
+CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+GENERATED = f"{CODES}trainedAlgorithmicMedia"  # drawn of nothing but words
+EDITED = f"{CODES}compositeWithTrainedAlgorithmicMedia"  # a picture that was there, changed
+_PNG_XMP = "XML:com.adobe.xmp"  # the name of the text in which a PNG holds XMP
+_PACKET = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    ' Iptc4xmpExt:DigitalSourceType="{}"/>'
+    '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+
+
+def source_of(recipe: Json) -> str:
+    """GENERATED or EDITED, by the recipe of a picture."""
+    return EDITED if "input" in recipe else GENERATED
+
+
+def save(
+    image: Image.Image,
+    path: str | Path,
+    source: str | None = GENERATED,
+    *,
+    texts: Mapping[str, str] | None = None,
+    **how: Any,
+) -> None:
+    """Writes a picture that says where it comes from; without a source, it says nothing.
+
+    PNG, JPEG or WebP, as the name ends; whole or not at all, for Pillow itself does not look how
+    much of a JPEG the system wrote. `texts` are kept in a PNG by name, `how` is for Pillow's
+    encoder. InputError for a name with another ending, OSError if it cannot be written.
+    """
+    packet, held = _PACKET.format(source) if source else "", io.BytesIO()
+    kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(
+        Path(path).suffix.lower()
+    )
+    if kind is None:
+        raise InputError(f"{path} is no name for a picture: end it in .png, .jpg or .webp.")
+    if kind == "PNG":
+        info = PngImagePlugin.PngInfo()
+        for name, text in {_PNG_XMP: packet, **(texts or {})}.items():
+            if text:
+                info.add_itxt(name, text)
+        image.save(held, kind, pnginfo=info, **how)
+    else:
+        image.save(held, kind, xmp=packet.encode(), **how)
+    write_whole(Path(path), held.getvalue())
+
+
+def source_in(image: Image.Image) -> str | None:
+    """What a picture that was opened from such a file says; None for any other."""
+    xmp = image.info.get("xmp", b"")
+    return next((code for code in (EDITED, GENERATED) if code.encode() in xmp), None)
