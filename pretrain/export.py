@@ -54,7 +54,7 @@ def reader(model: Reader, folder: Path) -> None:
 def segmenter(model: Segmenter, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
-        name: value.half() if value.is_floating_point() else value
+        name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
     }
     save_file(tensors, folder / "model.safetensors")
