@@ -158,3 +158,12 @@ def test_any_picture_is_enhanced_without_a_base(start: str, tmp_path: Path) -> N
     made = enhance([photo, start], spec)
     assert [one.image.size for one in made] == [(360, 240), (512, 512)]
     assert [one.metadata["base"] for one in made] == ["flux-dev", "nano"]
+
+
+def test_two_people_are_drawn_with_their_own_lora_each(family: Family, lora: Path) -> None:
+    """Called twice by the same words, each with a LoRA; called once, LoRAs add up as ever."""
+    tags = f"<lora:{lora}:1> <lora:{lora}:0.5>"
+    two = draw(family, f"{tags} ohwx man and ohwx man, side by side, in front of a blue wall")
+    assert steps(two) == ["people"] and len(two.metadata["loras"]) == 2
+    one = draw(family, f"{tags} ohwx man in front of a blue wall")
+    assert steps(one) == []
