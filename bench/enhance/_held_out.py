@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from bench import tables
 from fluxbooth import TrainSpec, train
 from fluxbooth.evaluation import likeness
 from fluxbooth.generation.enhance import faces
@@ -82,10 +83,8 @@ def sheet(rows: Sequence[Sequence[Image.Image]], height: int = 200) -> Image.Ima
     return whole
 
 
-def table(machine: dict[str, Any], command: str, rows: list[list[Any]]) -> dict[str, Any]:
-    return {
-        "columns": ["what", "figure", "aim"],
-        "rows": rows,
-        "machine": machine,
-        "command": command,
-    }
+def keep(name: str, rows: list[list[Any]], told: dict[str, Any], by: str) -> None:
+    """As a table of bench/results/redraw.json, beside those that are there."""
+    found = tables.load("redraw") if (tables.RESULTS / "redraw.json").exists() else {}
+    table = {"machine": told, "by": by, "columns": ["what", "figure", "aim"], "rows": rows}
+    tables.save("redraw", found | {name: table})

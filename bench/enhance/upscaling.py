@@ -2,12 +2,13 @@
 
     python -m bench.enhance upscaling renders [--work DIR] [--pictures N] [--keep]
     python -m bench.enhance upscaling sheet --photographs DIR --work DIR
-    python -m bench.enhance upscaling verdicts --work DIR A B B ... [--keep]
+    python -m bench.enhance upscaling verdicts A B = ... --work DIR [--keep]
 
 `renders` enlarges drawings of held-out people from nano's size to four times that, and compares
-them with the same drawings made that large; nano's weights have no part in it. `sheet` enlarges
-parts of photographs, makes a page of pairs without names, and hides the key; `verdicts` takes which of each pair
-was preferred, and says of which method those were. `--keep` writes what was found to bench/results.
+them with the same drawings made that large; nano's weights have no part in it. `sheet` makes parts
+of photographs twice as large and pairs of them without names, and hides the key; `verdicts` takes
+which of each pair was preferred ("=": neither) and says which method that was. `--keep` writes what
+was found to bench/results.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def sheet(photographs: Path, work: Path, count: int = 20) -> None:
     rng, key = random.SystemRandom(), []
     for i, part in enumerate(parts(photographs, count)):
         both = {
-            upscaling.PHOTO: upscaling.upscale(part, 2).image,
+            upscaling.BEST: upscaling.upscale(part, 2).image,
             upscaling.LANCZOS: part.resize(
                 (2 * part.width, 2 * part.height), Image.Resampling.LANCZOS
             ),
@@ -175,7 +176,7 @@ def verdicts(work: Path, said: Sequence[str]) -> dict[str, Any]:
         "neither" if letter == "=" else order["AB".index(letter)]
         for letter, order in zip(said, key, strict=True)
     ]
-    return {name: chosen.count(name) for name in (upscaling.PHOTO, upscaling.LANCZOS, "neither")}
+    return {name: chosen.count(name) for name in (upscaling.BEST, upscaling.LANCZOS, "neither")}
 
 
 def main() -> None:
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="a folder of nothing else")
     parser.add_argument("--pictures", type=int, default=40, metavar="N")
     parser.add_argument("--keep", action="store_true", help="write the figures to bench/results")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     told = machine.described(1)

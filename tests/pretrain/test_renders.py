@@ -118,3 +118,17 @@ def test_a_portrait_in_sentences_says_what_its_phrases_would() -> None:
     assert "eyes" not in " ".join(
         asleep.caption(random.Random(i), prose) for i in range(20) for prose in (False, True)
     )
+
+
+@pytest.mark.parametrize("row", FLAT, ids=lambda row: type(row).__name__)
+@pytest.mark.parametrize("scene", SCENES)
+def test_scaled_drawings_show_the_same_scene(row: Portrait | Pair, scene: str) -> None:
+    """Stars and windows are placed in pixels of the frame: a larger frame would have others."""
+    if isinstance(row, Pair):
+        row = replace(row, left=replace(row.left, shot=replace(row.left.shot, background=scene)))
+    else:
+        row = replace(row, shot=replace(row.shot, background=scene))
+    small, large = (row.draw(128, 112, random.Random(3), scale=scale) for scale in (1, 4))
+    assert large.size == (512, 448)
+    apart = np.asarray(large.reduce(4), float) - np.asarray(small, float)
+    assert np.square(apart).mean() < 255**2 / 10**3.3  # 33 dB

@@ -182,7 +182,7 @@ def fill(ballast: Path) -> None:
 @pytest.mark.slow
 def test_work_waits_for_room_and_goes_on(tmp_path: Path) -> None:
     with on_a_disk_of("80m", tmp_path / "data") as (server, disk):
-        tune = server.new_tune("long", branch="flux1", steps="60", prompts=1)["id"]
+        tune = server.new_tune("long", branch="flux1", token="sks", steps="60", prompts=1)["id"]
         until(lambda: server.http.get(f"/tunes/{tune}/progress").json().get("step"), "it trains")
         fill(disk / "ballast")
         until(lambda: '"kind": "NoRoom"' in server.log.read_text(), "it finds no room")

@@ -13,7 +13,7 @@ from PIL import Image
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.generation.enhance import upscaling
-from fluxbooth.generation.enhance.upscaling import FAST, LANCZOS, PHOTO, upscale
+from fluxbooth.generation.enhance.upscaling import BEST, FAST, LANCZOS, upscale
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("factor", "size"), [(2, (46, 34)), (4, (92, 68)), (1.5, (34, 26)), (2.6, (60, 44))]
+    ("factor", "size"),
+    [(1, (23, 17)), (2, (46, 34)), (4, (92, 68)), (1.5, (34, 26)), (2.6, (60, 44))],
 )
 def test_any_factor_and_size(photo: Image.Image, factor: float, size: tuple[int, int]) -> None:
     small = photo.crop((40, 40, 63, 57))
@@ -81,7 +82,7 @@ def test_spans_cover_all_and_overlap() -> None:
 
 def test_edges_come_out_sharper_than_by_lanczos(photo: Image.Image) -> None:
     small = photo.resize((36, 32), Image.Resampling.BOX)
-    drawn = upscale(small, 4, network=PHOTO).image
+    drawn = upscale(small, 4, network=BEST).image
     soft = small.resize(drawn.size, Image.Resampling.LANCZOS)
 
     def steepest(image: Image.Image) -> float:
@@ -131,9 +132,9 @@ def test_lanczos_without_the_extra_and_says_so(photo: Image.Image) -> None:
     assert found.image.tobytes() == photo.resize((416, 352), Image.Resampling.LANCZOS).tobytes()
 
 
-@pytest.mark.parametrize("factor", [1, 0, -2, 4.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("factor", [0.9, 0, -2, 4.5, float("nan"), float("inf")])
 def test_factors_out_of_range_are_refused(photo: Image.Image, factor: float) -> None:
-    with pytest.raises(InputError, match="more than 1, up to 4"):
+    with pytest.raises(InputError, match="use 1 to 4"):
         upscale(photo, factor)
 
 
@@ -143,7 +144,15 @@ def test_a_result_too_large_is_refused_before_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "factor"), [((128, 128), 4), ((511, 512), 4), ((512, 512), 2), ((1024, 768), 2)]
+    ("side", "device", "asked", "network"),
+    [
+        (512, "cpu", False, BEST),
+        (528, "cpu", False, FAST),
+        (528, "cpu", True, BEST),
+        (2048, "cuda", False, BEST),
+    ],
 )
-def test_super_resolution_is_by_area(size: tuple[int, int], factor: int) -> None:
-    assert upscaling.super_resolution_factor(*size) == factor
+def test_best_network_where_it_does_not_take_minutes(
+    side: int, device: str, asked: bool, network: str
+) -> None:
+    assert upscaling.network_for(side, side, device, whatever_it_takes=asked) == network

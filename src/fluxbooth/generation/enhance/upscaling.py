@@ -1,7 +1,10 @@
 """A picture made larger by a network that knows what edges, hair and skin look like: Real-ESRGAN,
 tile by tile, on CPU or GPU by the same code.
 
-Without the extra `upscale` it is done by Lanczos; who asked is told by which it was.
+`super_resolution`, `only_upscale` and `resolution` are this with the network that `network_for`
+says, and `upscale_v4` asks for the best one whatever it takes; `tiled_upscale` is this and then
+what `hires_fix` does. Without the extra `upscale` it is done by Lanczos; who asked is told by which
+it was.
 """
 
 from __future__ import annotations
@@ -20,14 +23,15 @@ from fluxbooth.generation.enhance import real_esrgan
 
 FACTORS = (2, 4)
 NETWORKS = get_args(real_esrgan.Name)
-PHOTO: real_esrgan.Name = "realesrgan-x4plus"
+BEST: real_esrgan.Name = "realesrgan-x4plus"
 FAST: real_esrgan.Name = "realesr-animevideov3"
 LANCZOS = "lanczos"
 TILE = 256  # pixels of the small picture, a side: x4plus takes a gigabyte to work on one
 OVERLAP = 48  # pixels of the small picture that two neighbouring tiles both show
 SOFT = 16  # and in the middle of them, the width over which one becomes the other
+# pixels of a small picture: beyond, BEST takes minutes on a CPU (`network_for`)
+PATIENCE = 512 * 512
 LARGEST = 8192 * 8192  # pixels of a result
-SMALL = 512 * 512  # pixels of a picture that `super_resolution` makes four times as large
 
 
 class Upscaled(NamedTuple):
@@ -39,7 +43,7 @@ def upscale(
     image: Image.Image,
     factor: float,
     *,
-    network: real_esrgan.Name = PHOTO,
+    network: real_esrgan.Name = BEST,
     tile: int = TILE,
     device: str = "cpu",
 ) -> Upscaled:
@@ -52,8 +56,8 @@ def upscale(
 
     Args:
         image: Of any mode and size; the result is RGB, or RGBA where that has transparency.
-        factor: Over 1, at most 4.
-        network: Which; PHOTO for what looks like a photograph, FAST for thirty times the speed.
+        factor: 1 to 4; even by 1 a network makes a picture cleaner.
+        network: Which; FAST takes a twentieth of the time.
         tile: Sides of the parts that are worked on one by one, in pixels of `image`: over OVERLAP.
             What is further away than half an OVERLAP moves few pixels, and little.
         device: As torch names it.
@@ -61,10 +65,8 @@ def upscale(
     Raises:
         InputError: For a factor out of range, or a result of over LARGEST pixels.
     """
-    if not 1 < factor <= FACTORS[-1]:
-        raise InputError(
-            f"A picture cannot be enlarged {factor:g} times: use more than 1, up to 4."
-        )
+    if not 1 <= factor <= FACTORS[-1]:
+        raise InputError(f"A picture cannot be enlarged {factor:g} times: use 1 to 4.")
     width, height = round(image.width * factor), round(image.height * factor)
     if width * height > LARGEST:
         raise InputError(
@@ -86,9 +88,16 @@ def upscale(
     return Upscaled(large, method)
 
 
-def super_resolution_factor(width: int, height: int) -> int:
-    """By how much `super_resolution` enlarges a picture of that many pixels."""
-    return 4 if width * height < SMALL else 2
+def network_for(
+    width: int, height: int, device: str, *, whatever_it_takes: bool = False
+) -> real_esrgan.Name:
+    """What enlarges a picture of that many pixels.
+
+    BEST is better on photographs and drawings alike, but on a CPU takes half a second for a
+    thousand pixels: there what is larger than PATIENCE is left to FAST.
+    """
+    patient = device != "cpu" or width * height <= PATIENCE
+    return BEST if patient or whatever_it_takes else FAST
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
