@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,14 @@ def right(
 
 def share(hits: Sequence[bool]) -> float:
     return round(sum(hits) / len(hits), 3)
+
+
+def shares(hits: Mapping[str, Sequence[bool]], aims: Mapping[str, str]) -> list[list[Any]]:
+    """Rows of a table: an arm, the attributes right in it, and what was aimed at."""
+    return [
+        [f"identity attributes right, {name}", f"{share(each):.0%}", aims.get(name, "")]
+        for name, each in hits.items()
+    ]
 
 
 def sheet(rows: Sequence[Sequence[Image.Image]], height: int = 200) -> Image.Image:

@@ -75,10 +75,8 @@ def measured(
                 pair, seed, {name: held_out.share(each) for name, each in hits.items()}, flush=True
             )
     held_out.sheet(pictures, 200).save(sheet)
-    rows = [
-        [f"identity attributes right, {name}", held_out.share(each), ""]
-        for name, each in hits.items()
-    ]
+    aims = {f"each drawn anew, strength {people.STRENGTH}": "75%, and 20 points over the sum"}
+    rows = held_out.shares(hits, aims)
     return [*rows, ["pictures", len(pictures), ""], ["scenes with two heads", two, ""]]
 
 
@@ -122,7 +120,7 @@ def main() -> None:
     pairs: list[Any] = [tuple(map(int, pair.split(","))) for pair in asked.pairs]
     rows = measured(pairs, asked.texts, asked.loras, asked.strengths, asked.sheet)
     if asked.save:
-        by = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)}"
+        by = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)} --texts {asked.texts}"
         held_out.keep("pairs", rows, told, by)
 
 
