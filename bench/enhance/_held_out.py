@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from bench import tables
 from fluxbooth import TrainSpec, train
 from fluxbooth.evaluation import likeness
 from fluxbooth.generation.enhance import faces
@@ -66,6 +67,14 @@ def share(hits: Sequence[bool]) -> float:
     return round(sum(hits) / len(hits), 3)
 
 
+def shares(hits: Mapping[str, Sequence[bool]], aims: Mapping[str, str]) -> list[list[Any]]:
+    """Rows of a table: an arm, the attributes right in it, and what was aimed at."""
+    return [
+        [f"identity attributes right, {name}", f"{share(each):.0%}", aims.get(name, "")]
+        for name, each in hits.items()
+    ]
+
+
 def sheet(rows: Sequence[Sequence[Image.Image]], height: int = 200) -> Image.Image:
     """Pictures of a row side by side, each so many pixels high."""
     lines: list[list[Image.Image]] = [
@@ -82,10 +91,8 @@ def sheet(rows: Sequence[Sequence[Image.Image]], height: int = 200) -> Image.Ima
     return whole
 
 
-def table(machine: dict[str, Any], command: str, rows: list[list[Any]]) -> dict[str, Any]:
-    return {
-        "columns": ["what", "figure", "aim"],
-        "rows": rows,
-        "machine": machine,
-        "command": command,
-    }
+def keep(name: str, rows: list[list[Any]], told: dict[str, Any], by: str) -> None:
+    """As a table of bench/results/redraw.json, beside those that are there."""
+    found = tables.load("redraw") if (tables.RESULTS / "redraw.json").exists() else {}
+    table = {"machine": told, "by": by, "columns": ["what", "figure", "aim"], "rows": rows}
+    tables.save("redraw", found | {name: table})

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from bench import machine, tables
+from bench import machine
 from bench.enhance import _held_out as held_out
 from fluxbooth.evaluation import likeness
 from fluxbooth.generation.enhance import faces, heads
@@ -64,10 +64,8 @@ def measured(
                 flush=True,
             )
     held_out.sheet(pictures, 130).save(sheet)
-    rows = [
-        [f"identity attributes right, {name}", held_out.share(each), ""]
-        for name, each in hits.items()
-    ]
+    aims = {f"strength {faces.INPAINT_STRENGTH}": "15 points over before"}
+    rows = held_out.shares(hits, aims)
     return [
         *rows,
         ["pictures", len(pictures), ""],
@@ -82,14 +80,15 @@ def main() -> None:
     parser.add_argument("--strengths", type=float, nargs="+", default=[faces.INPAINT_STRENGTH])
     parser.add_argument("--loras", type=Path, required=True, help="kept there")
     parser.add_argument("--sheet", type=Path, required=True)
-    parser.add_argument("--save", action="store_true", help="in bench/results/enhance-faces.json")
+    parser.add_argument("--save", action="store_true", help="in bench/results/redraw.json")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     told = machine.described(1)
     rows = measured(asked.people, asked.texts, asked.loras, asked.strengths, asked.sheet)
     if asked.save:
-        command = "python -m bench.enhance faces --people " + " ".join(map(str, asked.people))
-        tables.save("enhance-faces", {"faces": held_out.table(told, command, rows)})
+        people = " ".join(map(str, asked.people))
+        by = f"python -m bench.enhance faces --people {people} --texts {asked.texts}"
+        held_out.keep("faces", rows, told, by)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import machine, tables
+from bench import machine
 from bench.enhance import _held_out as held_out
 from fluxbooth.generation.enhance import outpainting
 from fluxbooth.generation.sampling import draw
@@ -87,16 +87,14 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=int, default=20)
     parser.add_argument("--sheet", type=Path, required=True)
-    parser.add_argument(
-        "--save", action="store_true", help="in bench/results/enhance-outpainting.json"
-    )
+    parser.add_argument("--save", action="store_true", help="in bench/results/redraw.json")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     told = machine.described(1)
     rows = measured(asked.pictures, asked.sheet)
     if asked.save:
-        command = f"python -m bench.enhance outpainting --pictures {asked.pictures}"
-        tables.save("enhance-outpainting", {"outpainting": held_out.table(told, command, rows)})
+        by = f"python -m bench.enhance outpainting --pictures {asked.pictures}"
+        held_out.keep("outpainting", rows, told, by)
 
 
 if __name__ == "__main__":

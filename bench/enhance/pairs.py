@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from bench import machine, tables
+from bench import machine
 from bench.enhance import _held_out as held_out
 from fluxbooth.evaluation import likeness
 from fluxbooth.generation.enhance import heads, people
@@ -28,7 +28,7 @@ from pretrain.people import random_shot
 from pretrain.renders import Pair, Portrait
 from pretrain.subjects import held_out_people
 
-SHAPE = (144, 112)  # pixels
+SHAPE = (176, 96)  # pixels
 LARGER = 2
 
 
@@ -75,10 +75,8 @@ def measured(
                 pair, seed, {name: held_out.share(each) for name, each in hits.items()}, flush=True
             )
     held_out.sheet(pictures, 200).save(sheet)
-    rows = [
-        [f"identity attributes right, {name}", held_out.share(each), ""]
-        for name, each in hits.items()
-    ]
+    aims = {f"each drawn anew, strength {people.STRENGTH}": "75%, and 20 points over the sum"}
+    rows = held_out.shares(hits, aims)
     return [*rows, ["pictures", len(pictures), ""], ["scenes with two heads", two, ""]]
 
 
@@ -115,15 +113,15 @@ def main() -> None:
     parser.add_argument("--strengths", type=float, nargs="+", default=[people.STRENGTH])
     parser.add_argument("--loras", type=Path, required=True, help="kept there")
     parser.add_argument("--sheet", type=Path, required=True)
-    parser.add_argument("--save", action="store_true", help="in bench/results/enhance-pairs.json")
+    parser.add_argument("--save", action="store_true", help="in bench/results/redraw.json")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     told = machine.described(1)
     pairs: list[Any] = [tuple(map(int, pair.split(","))) for pair in asked.pairs]
     rows = measured(pairs, asked.texts, asked.loras, asked.strengths, asked.sheet)
     if asked.save:
-        command = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)}"
-        tables.save("enhance-pairs", {"pairs": held_out.table(told, command, rows)})
+        by = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)} --texts {asked.texts}"
+        held_out.keep("pairs", rows, told, by)
 
 
 if __name__ == "__main__":

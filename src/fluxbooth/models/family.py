@@ -67,9 +67,9 @@ class Family(Protocol):
         """Back from `unpack`."""
         ...
 
-    def sigmas(self, steps: int, size: tuple[int, int]) -> list[float]:
-        """Noise levels of a drawing of that many steps and (width, height), from 1 to 0: one
-        more than steps."""
+    def sigmas(self, steps: int, size: tuple[int, int], strength: float = 1.0) -> list[float]:
+        """Noise levels of a drawing of (width, height), down to 0: of that many steps from pure
+        noise, or of a `strength`, above 0, of them and at least one, from as much noise."""
         ...
 
     def image_tokens(self, width: int, height: int) -> int:

@@ -92,5 +92,13 @@ def test_colours_around_the_head_are_kept(redraw: Redraw) -> None:
     """A base that draws all of it lighter: the blend does not show."""
     before = Image.new("RGB", (64, 64), (90, 100, 110))
     lighter = Image.new("RGB", (64, 64), (110, 120, 130))
-    mask = faces._soft((20, 20, 44, 44), (0, 0, 64, 64))
+    mask = faces._soft((20, 20, 44, 44), (0, 0, 64, 64), [])
     assert faces._coloured_as(before, lighter, mask).getpixel((32, 32)) == (90, 100, 110)
+
+
+def test_a_head_ends_half_way_to_another() -> None:
+    """Beside or above it."""
+    box, beside, above = (20, 20, 44, 44), (46, 22, 70, 46), (22, -10, 46, 16)
+    mask = np.asarray(faces._soft(box, (0, 0, 64, 64), [beside, above]))
+    assert mask[:, 45:].max() == mask[:18].max() == 0
+    assert mask[22:44, 24:40].min() > 250

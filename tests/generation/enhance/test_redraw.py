@@ -37,6 +37,22 @@ def test_the_lower_the_strength_the_more_of_the_picture_is_kept(
     assert changes[0] == 0 < changes[1] < 12
 
 
+def test_a_strength_of_less_than_a_step_still_does_something(
+    redraw: Redraw, drawn: Image.Image
+) -> None:
+    assert len(redraw.family.sigmas(8, drawn.size, 0.05)) == 2
+    changes = [
+        np.abs(pixels(redraw(drawn, strength=strength, seed=4)) - pixels(drawn)).mean()
+        for strength in (0.05, 0.125)
+    ]
+    assert 0 < changes[0] < changes[1]
+
+
+def test_a_strength_of_whole_steps_begins_where_the_pipeline_does(redraw: Redraw) -> None:
+    whole, part = (redraw.family.sigmas(8, (128, 128), strength) for strength in (1, 0.5))
+    assert part == pytest.approx(whole[4:])
+
+
 def test_a_mask_keeps_the_very_pixels_beside_it(redraw: Redraw, drawn: Image.Image) -> None:
     mask = Image.new("L", drawn.size)
     ImageDraw.Draw(mask).rectangle((40, 30, 90, 80), fill=255)
@@ -116,11 +132,11 @@ def test_hires_fix_has_no_seams(redraw: Redraw) -> None:
     places = tiles.windows(plain.size, 128, 144**2)
     lines = {w.left for w in places} | {w.left + w.width for w in places}
     assert lines == {0, 64, 128, 192, 256}
-    fixed = tiles.hires_fix(plain, redraw, seed=4, strength=0.8)
+    fixed = tiles.hires_fix(plain, redraw, seed=4, strength=0.5)
     alone = plain.copy()
     for left, top in itertools.product((0, 128), (0, 128)):
         box = (left, top, left + 128, top + 128)
-        alone.paste(redraw(plain.crop(box), strength=0.8, seed=left + top), box)
+        alone.paste(redraw(plain.crop(box), strength=0.5, seed=left + top), box)
     assert max(across(fixed, line) for line in lines - {0, 256}) < across(alone, 128) / 4
 
 

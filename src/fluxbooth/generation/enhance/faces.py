@@ -1,8 +1,7 @@
 """Faces that were too small to be drawn well, each drawn anew at the base's native size.
 
-`inpaint_faces` draws the head anew with the picture's text and LoRAs, so that a likeness comes back
-that a few pixels could not hold. `face_correct` does the same with a light hand: it mends what is
-broken in a face, and keeps whose it is.
+They are drawn with the picture's text and LoRAs. At `INPAINT_STRENGTH` a likeness comes back that a
+few pixels could not hold; `CORRECT_STRENGTH` mends what is broken in a face, and keeps whose it is.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from fluxbooth.generation.enhance.heads import Box
     from fluxbooth.generation.enhance.redraw import Redraw
 
-INPAINT_STRENGTH = 0.65
-CORRECT_STRENGTH = 0.35
+INPAINT_STRENGTH, CORRECT_STRENGTH = 0.65, 0.35
 AROUND = 1.65  # side of the square that is drawn, in heights of the head: shoulders are in it
 MIDDLE = 0.42  # where the head's middle is in it, from above
 # a head whose square takes more than that of the picture's area was drawn with nearly as many
@@ -26,6 +24,7 @@ MIDDLE = 0.42  # where the head's middle is in it, from above
 LARGE = 0.7
 # what is drawn covers the head's box and fades out to so many times its size
 SOFT = 1.35
+FADE = 0.06  # sides of the square over which it ends before another head
 Enlarge = Callable[[Image.Image, tuple[int, int]], Image.Image]  # to width x height in pixels
 
 
@@ -56,34 +55,34 @@ def inpaint_faces(
     """
     for number, box in enumerate(small(boxes, image.size)):
         image = draw_head(
-            image, redraw, box, seed=seed + number, strength=strength, enlarge=enlarge
+            image,
+            redraw,
+            box,
+            boxes,
+            seed=seed + number,
+            strength=strength,
+            enlarge=enlarge,
         )
     return image
-
-
-def face_correct(
-    image: Image.Image, redraw: Redraw, boxes: Sequence[Box], *, seed: int
-) -> Image.Image:
-    """Likewise, with a strength that keeps what is there."""
-    return inpaint_faces(image, redraw, boxes, seed=seed, strength=CORRECT_STRENGTH)
 
 
 def draw_head(
     image: Image.Image,
     redraw: Redraw,
     box: Box,
+    boxes: Sequence[Box],
     *,
     seed: int,
     strength: float,
     text: str | None = None,
     enlarge: Enlarge | None = None,
 ) -> Image.Image:
-    """The picture with one head drawn anew at the base's native size, blended in with a soft edge
-    in the colours around it."""
+    """The picture with one of its heads drawn anew at the base's native size, blended in with a
+    soft edge in the colours around it; half-way to another of `boxes` it ends."""
     place = square(box, image.size)
     before = image.crop(place)
     native = (redraw.native_side, redraw.native_side)
-    mask = _soft(box, place)
+    mask = _soft(box, place, [other for other in boxes if other != box])
     drawn = redraw.drawn(
         before.resize(native, Image.Resampling.LANCZOS),
         strength=strength,
@@ -112,9 +111,9 @@ def _side(box: Box) -> float:
     return AROUND * max(box[3] - box[1], box[2] - box[0])
 
 
-def _soft(box: Box, place: tuple[int, int, int, int]) -> Image.Image:
+def _soft(box: Box, place: tuple[int, int, int, int], others: Sequence[Box]) -> Image.Image:
     """L of the square's size: white on the head's box, with round corners, and fading out around
-    it."""
+    it; black from half-way to another head."""
     left, top, right, bottom = box
     y, x = np.mgrid[place[1] : place[3], place[0] : place[2]] + 0.5
     across, down = (
@@ -123,7 +122,18 @@ def _soft(box: Box, place: tuple[int, int, int, int]) -> Image.Image:
     )
     far = (across**4 + down**4) ** 0.25  # 1 on the edge of the box
     alpha = np.clip((SOFT - far) / (SOFT - 1), 0, 1)
+    for other in others:
+        alpha *= _this_side(box, other, x, y, FADE * (place[2] - place[0]))
     return Image.fromarray((255 * alpha).round().astype(np.uint8))
+
+
+def _this_side(box: Box, other: Box, x: np.ndarray, y: np.ndarray, fade: float) -> np.ndarray:
+    """1 on the head's side of the line half-way to another, falling to 0 there within `fade`
+    pixels: an upright line if they are rather beside than above each other."""
+    right, down = ((other[i] + other[i + 2] - box[i] - box[i + 2]) / 2 for i in (0, 1))
+    i, at, way = (0, x, right) if abs(right) >= abs(down) else (1, y, down)
+    line = (box[i + 2] + other[i]) / 2 if way > 0 else (box[i] + other[i + 2]) / 2
+    return np.clip((line - at) * np.sign(way) / fade, 0, 1)
 
 
 def _coloured_as(before: Image.Image, drawn: Image.Image, mask: Image.Image) -> Image.Image:

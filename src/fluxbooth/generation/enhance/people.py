@@ -64,6 +64,7 @@ def draw_people(
             image,
             who.redraw,
             box,
+            largest,
             seed=seed + number,
             strength=strength,
             text=who.text,

@@ -93,7 +93,7 @@ class Redraw:
     ) -> Image.Image:
         """The same as the base drew it: what the mask keeps is a little changed too, for it went
         through the autoencoder."""
-        if not min(int(self.steps * strength), self.steps) or (mask and not mask.getbbox()):
+        if not strength or (mask and not mask.getbbox()):
             return image
         padded = _padded(image)
         small = self.family.row.small
@@ -122,8 +122,7 @@ class Redraw:
         z = family.unpack(family.encode_image(_pixels(image)), size)
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
         places = tiles.windows(size, self.native_side, self.largest_area)
-        sigmas = family.sigmas(self.steps, places[0].size)
-        sigmas = sigmas[int(max(self.steps - self.steps * strength, 0)) :]
+        sigmas = family.sigmas(self.steps, places[0].size, strength)
         if mask is not None:  # elsewhere there is nothing to draw
             places = [window for window in places if window.of(mask, CELL).any()]
         x = _noisy(z, noise, sigmas[0])

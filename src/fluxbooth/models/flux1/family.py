@@ -190,7 +190,7 @@ class Flux1:
     def pack(self, grid: Tensor) -> Tensor:
         return FluxPipeline._pack_latents(grid, *grid.shape)
 
-    def sigmas(self, steps: int, size: tuple[int, int]) -> list[float]:
+    def sigmas(self, steps: int, size: tuple[int, int], strength: float = 1.0) -> list[float]:
         scheduler: Any = self._pipeline.scheduler
         config = scheduler.config
         mu = calculate_shift(
@@ -200,7 +200,8 @@ class Flux1:
             config.base_shift,
             config.max_shift,
         )
-        scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps), mu=mu)
+        done = max(1, round(steps * strength))
+        scheduler.set_timesteps(sigmas=np.linspace(strength, strength / done, done), mu=mu)
         return scheduler.sigmas.tolist()
 
     def image_tokens(self, width: int, height: int) -> int:
