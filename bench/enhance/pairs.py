@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import random
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from pretrain.subjects import held_out_people
 
 SHAPE = (176, 96)  # pixels
 LARGER = 2
+SCENE = "scene without a LoRA"
 
 
 def measured(
@@ -40,44 +43,54 @@ def measured(
     two, pictures = 0, []
     for pair in pairs:
         rng = random.Random(f"pair {pair}")
-        who = [held_out_people()[number] for number in pair]
+        files = [held_out.lora(number, loras) for number in pair]
         for seed in range(texts):
-            shots = [random_shot(rng, one.style) for one in who]
+            shots = [random_shot(rng, held_out_people()[number].style) for number in pair]
             place = words.place(shots[0].background, rng)
-            called = f"ohwx {who[0].kind} and ohwx {who[1].kind}, side by side, {place}"
-            scene = people.scene_text(called, [f"ohwx {one.kind}" for one in who])
-            alone = [f"ohwx {one.kind}, {place}" for one in who]
-            files = [held_out.lora(number, loras) for number in pair]
-            both = held_out.drawer(family, cache, files, [called, scene, *alone])
-            plain = both.with_loras(())
-            arms = {
-                "sum of LoRAs": _drawn(both, called, seed),
-                "scene without a LoRA": (start := _drawn(plain, scene, seed)),
-            }
-            boxes = heads.find(start, family.row)
-            two += len(boxes) == 2
-            somebody = [
-                people.Somebody(both.with_loras([lora]), text)
-                for lora, text in zip(both.loras, alone, strict=True)
-            ]
-            arms |= {
-                f"each drawn anew, strength {strength}": people.draw_people(
-                    start, somebody, boxes, seed=seed, strength=strength
-                )
-                for strength in strengths
-            }
-            true = Pair(*(Portrait(one, shot) for one, shot in zip(who, shots, strict=True)))
-            arms["true pictures"] = true.draw(*arms["sum of LoRAs"].size, rng)
+            arms = _arms(
+                pair, place, seed, partial(held_out.drawer, family, cache, files), strengths
+            )
+            two += len(heads.find(arms[SCENE], family.row)) == 2
+            left, right = (
+                Portrait(held_out_people()[number], shot)
+                for number, shot in zip(pair, shots, strict=True)
+            )
+            arms["true pictures"] = Pair(left, right).draw(*arms[SCENE].size, rng)
             for name, picture in arms.items():
                 hits.setdefault(name, []).extend(_right(reader, picture, pair, family.row))
             pictures.append(list(arms.values()))
-            print(
-                pair, seed, {name: held_out.share(each) for name, each in hits.items()}, flush=True
-            )
+            print(pair, seed, {arm: held_out.share(each) for arm, each in hits.items()}, flush=True)
     held_out.sheet(pictures, 200).save(sheet)
     aims = {f"each drawn anew, strength {people.STRENGTH}": "75%, and 20 points over the sum"}
     rows = held_out.shares(hits, aims)
     return [*rows, ["pictures", len(pictures), ""], ["scenes with two heads", two, ""]]
+
+
+def _arms(
+    pair: tuple[int, int],
+    place: str,
+    seed: int,
+    drawer: Callable[[Sequence[str]], Redraw],
+    strengths: Sequence[float],
+) -> dict[str, Image.Image]:
+    """The pictures of one text and seed."""
+    kinds = [held_out_people()[number].kind for number in pair]
+    called = f"ohwx {kinds[0]} and ohwx {kinds[1]}, side by side, {place}"
+    scene = people.scene_text(called, [f"ohwx {kind}" for kind in kinds])
+    alone = [f"ohwx {kind}, {place}" for kind in kinds]
+    both = drawer([called, scene, *alone])
+    start = _drawn(both.with_loras(()), scene, seed)
+    boxes = heads.find(start, both.family.row)
+    somebody = [
+        people.Somebody(both.with_loras([lora]), text)
+        for lora, text in zip(both.loras, alone, strict=True)
+    ]
+    return {"sum of LoRAs": _drawn(both, called, seed), SCENE: start} | {
+        f"each drawn anew, strength {strength}": people.draw_people(
+            start, somebody, boxes, seed=seed, strength=strength
+        )
+        for strength in strengths
+    }
 
 
 def _drawn(redraw: Redraw, text: str, seed: int) -> Image.Image:
