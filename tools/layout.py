@@ -208,7 +208,11 @@ def record(figures: dict[str, int]) -> None:
         for name, figure in figures.items()
     ]
     table = {
-        "machine": {"date": datetime.date.today().isoformat(), "commit": commit},
+        "machine": {
+            "date": datetime.date.today().isoformat(),
+            "commit": commit,
+            "processor": "any",
+        },
         "by": "python -m tools.layout --record",
         "columns": ["what", "now", "at most", "before there were folders"],
         "rows": rows,

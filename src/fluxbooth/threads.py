@@ -97,6 +97,12 @@ def look() -> None:
     torch.set_num_threads(_State.threads)
 
 
+def same_bits(small: bool) -> contextlib.AbstractContextManager[None]:
+    """While photos are encoded: the last bits of convolutions depend on the number of threads, and
+    so would the weights of a small base. A large one would take too long on one."""
+    return one_thread() if small else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Inside, torch computes on one core, unless somebody has said on how many."""

@@ -13,8 +13,8 @@ from PIL import Image
 
 from fluxbooth import base_selection, events
 from fluxbooth.events import DrawingReport
-from fluxbooth.generation import order as order_of
-from fluxbooth.generation import parts as parts_of
+from fluxbooth.generation import order as generation_order
+from fluxbooth.generation import parts as generation_parts
 from fluxbooth.generation.enhance import chain
 from fluxbooth.generation.enhance.chain import Work
 from fluxbooth.generation.enhance.people import Somebody
@@ -75,7 +75,7 @@ def generate(
     for text in texts:  # before a base is looked for
         language.parse(text, may_be_blank=spec.input_image is not None)
     spec = base_selection.with_base(spec, texts, folders, family)
-    orders = [order_of.read(text, spec, folders) for text in texts]
+    orders = [generation_order.read(text, spec, folders) for text in texts]
     return _generate(orders, family, cache or AdapterCache(), report)
 
 
@@ -111,7 +111,7 @@ def enhance(
         specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
     else:
         specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
-    orders = [order_of.read(text, one, folders) for one in specs]
+    orders = [generation_order.read(text, one, folders) for one in specs]
     return _generate(orders, family, cache or AdapterCache(), report)
 
 
@@ -135,7 +135,7 @@ def _generate(
     """Loads the base where one is needed and not `there`."""
     family = _base(orders, there, report) if any(one.needs_base for one in orders) else None
     loras = [_loras(one, family, cache) for one in orders]
-    parts = [parts_of.of(one, its, family) for one, its in zip(orders, loras, strict=True)]
+    parts = [generation_parts.of(one, its, family) for one, its in zip(orders, loras, strict=True)]
     advice = [
         said
         for one, its, part in zip(orders, loras, parts, strict=True)

@@ -139,15 +139,9 @@ def train(
             report({"event": "warning", "step": 0, "text": text})
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
-        # the encoder's last bits depend on the number of threads, and so would the weights
-        with threads.one_thread() if family.row.small else contextlib.nullcontext():
-            dataset = prepare(
-                pictures,
-                family,
-                told,
-                folder.cache_of(group.rank),
-                keep_encoders=resident is not None,
-            )
+        cache = folder.cache_of(group.rank)
+        with threads.same_bits(family.row.small):
+            dataset = prepare(pictures, family, told, cache, keep_encoders=resident is not None)
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())

@@ -21,10 +21,9 @@ from fluxbooth.generation.enhance import (
     heads,
     masks,
     outpainting,
-    tiles,
     upscaling,
 )
-from fluxbooth.generation.enhance import people as people_
+from fluxbooth.generation.enhance import people as enhance_people
 from fluxbooth.generation.enhance.people import Somebody
 from fluxbooth.generation.enhance.redraw import Redraw
 from fluxbooth.models.base import Base
@@ -61,7 +60,7 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
     spec, told = work.spec, list[Json]()
     if work.people:
         found = heads.find(image, work.base)
-        image = people_.draw_people(image, work.people, found, seed=work.seed)
+        image = enhance_people.draw_people(image, work.people, found, seed=work.seed)
         told.append({"step": "people", "drawn": min(len(found), len(work.people))})
     if work.redraw and spec.outpaint:
         image = _outpainted(image, work.redraw, work, told)
@@ -69,7 +68,7 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
     enlarged = image
     if work.redraw and (spec.hires_fix or spec.tiled_upscale or spec.tiled_upscale_v2):
         strength = spec.hires_denoising_strength
-        image = tiles.hires_fix(image, work.redraw, seed=work.seed, strength=strength)
+        image = work.redraw(image, strength=strength, seed=work.seed)
         told.append({"step": "hires_fix", "strength": strength})
     if work.redraw and (spec.inpaint_faces or spec.face_correct):
         image = _with_faces(image, work.redraw, work, told)

@@ -14,9 +14,16 @@ if TYPE_CHECKING:
     from fluxbooth.generation.enhance.redraw import Redraw
 
 Anchor = Literal[
-    "top-left", "top-center", "top-right", "left-center", "center", "right-center",
-    "bottom-left", "bottom-center", "bottom-right",
-]  # fmt: skip
+    "top-left",
+    "top-center",
+    "top-right",
+    "left-center",
+    "center",
+    "right-center",
+    "bottom-left",
+    "bottom-center",
+    "bottom-right",
+]
 ANCHORS: tuple[str, ...] = get_args(Anchor)
 LARGEST = 2048**2  # pixels of the canvas
 # strength at which what is new is laid out, in one piece of native area: at 0.95 the colours that

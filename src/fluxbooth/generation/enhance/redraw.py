@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -96,11 +95,10 @@ class Redraw:
         if not strength or (mask and not mask.getbbox()):
             return image
         padded = _padded(image)
-        small = self.family.row.small
         with (
             apply_loras(self.family, self.loras),
             drawing(self.family, "exact", padded.size),
-            threads.one_thread() if small else contextlib.nullcontext(),
+            threads.free_cores(),
         ):
             cells = None if mask is None else _cells(_padded(mask)).to(self.family.device)
             told = self.texts[self.text if text is None else text]
@@ -127,6 +125,7 @@ class Redraw:
             places = [window for window in places if window.of(mask, CELL).any()]
         x = _noisy(z, noise, sigmas[0])
         for now, then in itertools.pairwise(sigmas):
+            threads.look()
             told = partial(self._velocity, x, now, conditioning)
             change = (then - now) * tiles.merged(size, places, CELL, told)
             x = (x.float() + change).to(x.dtype)

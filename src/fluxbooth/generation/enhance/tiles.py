@@ -10,16 +10,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from fluxbooth.generation.enhance.redraw import Redraw
-
-HIRES_STRENGTH = 0.25
 OVERLAP = 0.25  # of a window's side, at least
 ALIGN = 16  # pixels: windows begin and end between tokens
 
@@ -43,14 +37,6 @@ class Window:
             at // pixels for at in (self.left, self.top, self.width, self.height)
         )
         return grid[..., top : top + height, left : left + width]
-
-
-def hires_fix(
-    image: Image.Image, redraw: Redraw, *, seed: int, strength: float = HIRES_STRENGTH
-) -> Image.Image:
-    """An enlarged picture with the details that its size has room for, drawn with its own text and
-    LoRAs. `strength` is that of image-to-image, 0.1 to 1."""
-    return redraw(image, strength=strength, seed=seed)
 
 
 def windows(size: tuple[int, int], side: int, largest_area: int) -> list[Window]:
