@@ -31,7 +31,7 @@ from pretrain.people import HELD_OUT, random_shot, with_hat
 from pretrain.renders import Pair, Portrait, Row
 from pretrain.subjects import held_out_face, held_out_people, thing
 
-WORDS = ("person", "background", "hair", "clothes", "head", "hat", "glasses", "animal", "object")
+WORDS = ("person", "background", "hair", "clothes", "head", "hat", "glasses", "object")
 AIMS = {"person": 0.8, "background": 0.8, "hair": 0.6, "clothes": 0.6}
 SHOWN = ("person", "hair", "clothes")
 SIDE = 128

@@ -16,7 +16,7 @@ from fluxbooth.prompts.mask_words import PARTS, PERSON
         ("Woman", set(PERSON)),
         ("the hair and his glasses", {"hair", "glasses"}),
         ("hat, T-shirt", {"hat", "clothes"}),
-        ("dogs", {"animal"}),
+        ("dogs", {"animal", "object"}),
         ("foreground", set(PARTS) - {"background"}),
         ("background", {"background"}),
     ],
