@@ -59,6 +59,8 @@ def label_all(shards: list[Shard], folder: Path, workers: int) -> Iterator[tuple
     todo = [shard for shard in shards if not (folder / shard.path.name).exists()]
     done = len(shards) - len(todo)
     yield done, len(shards)
+    if not todo:
+        return
     jobs = [(shard.rows, shard.pictures.shape[1:3], folder / shard.path.name) for shard in todo]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(_label_shard, jobs):

@@ -19,6 +19,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from bench import machine, tables
+from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import background, masks
 from fluxbooth.models import registry
 from fluxbooth.models.flux1.bases import NANO
@@ -113,7 +114,7 @@ def cut(
             true = told[..., 1] / 255
             rough = masks.likelihood(image, background.FOREGROUND, nano)
             raw.append(np.abs(np.asarray(rough) / 255 - true).mean())
-            made = background.remove(image, nano).getchannel("A")
+            made = removed(image).getchannel("A")
             alphas.append(np.abs(np.asarray(made) / 255 - true).mean())
         result[f"alpha, {name}"] = float(np.mean(alphas))
         result[f"alpha before its edge is refined, {name}"] = float(np.mean(raw))
@@ -123,7 +124,7 @@ def cut(
         if isinstance(row, Portrait) and edge.any():
             white = replace(row, shot=replace(row.shot, background="white"))
             true = np.asarray(white.draw(SIDE, SIDE, random.Random(0)), np.float32) / 255
-            made = background.remove(image, nano)
+            made = removed(image)
             pure.append(np.abs(on_white(made) - true)[edge].mean())
             uncleaned = image.convert("RGBA")
             uncleaned.putalpha(made.getchannel("A"))
@@ -131,6 +132,13 @@ def cut(
     result["edge on white"] = float(np.mean(pure))
     result["edge on white, the background's colour left in it"] = float(np.mean(mixed))
     return {name: round(value, 4) for name, value in result.items()}
+
+
+def removed(image: Image.Image) -> Image.Image:
+    try:
+        return background.remove(image, registry.find("nano"))
+    except InputError:  # nothing is found, so all of it is background
+        return Image.new("RGBA", image.size)
 
 
 def on_white(cut: Image.Image) -> np.ndarray:
@@ -158,7 +166,7 @@ def overlays(*columns: list[Image.Image]) -> Image.Image:
             tint = np.dstack([seen, person & ~seen.any(2)]) * np.uint8(255)
             tinted = Image.blend(image, Image.fromarray(tint), 0.5)
             green = Image.new("RGBA", image.size, "#00C800")
-            green.alpha_composite(background.remove(image, nano))
+            green.alpha_composite(removed(image))
             tiles.append((image, tinted, green.convert("RGB")))
     across, side = 5, SIDE
     sheet = Image.new("RGB", (3 * across * side, -(-len(tiles) // across) * side))

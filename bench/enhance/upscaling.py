@@ -2,12 +2,13 @@
 
     python -m bench.enhance upscaling renders [--work DIR] [--pictures N] [--keep]
     python -m bench.enhance upscaling sheet --photographs DIR --work DIR
-    python -m bench.enhance upscaling verdicts --work DIR A B B ... [--keep]
+    python -m bench.enhance upscaling verdicts A B = ... --work DIR [--keep]
 
 `renders` enlarges drawings of held-out people from nano's size to four times that, and compares
-them with the same drawings made that large; nano's weights have no part in it. `sheet` enlarges
-parts of photographs, makes a page of pairs without names, and hides the key; `verdicts` takes which of each pair
-was preferred, and says of which method those were. `--keep` writes what was found to bench/results.
+them with the same drawings made that large; nano's weights have no part in it. `sheet` makes parts
+of photographs twice as large and pairs of them without names, and hides the key; `verdicts` takes
+which of each pair was preferred ("=": neither) and says which method that was. `--keep` writes what
+was found to bench/results.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="a folder of nothing else")
     parser.add_argument("--pictures", type=int, default=40, metavar="N")
     parser.add_argument("--keep", action="store_true", help="write the figures to bench/results")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     told = machine.described(1)

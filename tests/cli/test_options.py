@@ -54,6 +54,13 @@ GROUPS = {"lora": "convert", "key": "create", "account": "limits", "callbacks": 
         ),
         (["train", "--name", "man"], "Say which photos to train on, before the flags"),
         (["generate"], "Say what to draw"),
+        (["enhance"], "Say which pictures, before the flags"),
+        (
+            ["enhance", "--film-grian"],
+            "There is no flag --film-grian (did you mean '--film-grain'?)",
+        ),
+        (["generate", "x", "--only-upscale"], "The option only_upscale needs input_image"),
+        (["generate", "x", "--style", "Nonsense"], "Style 'Nonsense' will not do: use 'Cinematic'"),
         (["inspect"], "are required: PHOTOS"),
         (["key", "create", "foo"], "'foo' is one argument too many"),
         (["completion", "fsh"], "SHELL 'fsh' will not do (did you mean 'fish'?)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from diffusers import AutoencoderKL
 from fluxbooth.generation.enhance.segmenter import Segmenter
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.prompts.mask_words import PARTS
-from pretrain import segmenter
+from pretrain import data, segmenter
 from pretrain.data import Shard
 from pretrain.parts import parts
 from pretrain.people import Person, Shot
@@ -95,6 +96,14 @@ def lessons() -> tuple[Shard, np.ndarray]:
     pictures = np.stack([pixels(row) for row in rows]).astype(np.uint8)
     labels = np.stack([parts(row, 128, 128) for row in rows])
     return Shard(pictures, list(rows), Path("none")), labels
+
+
+def test_what_is_labelled_already_is_left(tmp_path: Path) -> None:
+    shard, labels = lessons()
+    done = replace(shard, path=tmp_path / "000-128x128.npy")
+    data._label_shard((done.rows, (128, 128), done.path))
+    assert (np.load(done.path) == labels).all()
+    assert list(data.label_all([done], tmp_path, workers=1)) == [(1, 1)]
 
 
 def test_the_loss_is_least_for_the_exact_parts() -> None:

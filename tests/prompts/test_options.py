@@ -39,6 +39,7 @@ TEXTS = st.lists(st.one_of(FLAGS, PIECES), max_size=25).map("".join)
         ("well -- then", {}, "well -- then"),
         ("a --nope 3 --film_grain", {"film_grain": True}, "a --nope 3"),
         ('a --video_prompt "it moves" b', {"video": True}, 'a "it moves" b'),
+        ("a --regional_base_ratio 0.3 b", {"regional": True}, "a b"),
         ("", {}, ""),
     ],
 )

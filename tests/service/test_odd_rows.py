@@ -199,11 +199,21 @@ def answers(house: InProcessServer, *requests: tuple[str, str, Any]) -> None:
 
 
 odd = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+def test_what_version_0_1_0_kept_and_no_answer_can_say(attic: InProcessServer) -> None:
+    kept = {"age": float("nan"), "height": float("inf"), "name": "a\ud800", "b\udfff": "😀"}
+    fields = {"title": "a", "name": "man", "model_type": "lora", "branch": "flux1", "base": "nano"}
+    number = keep(attic, Tune, account_id=1, base_tune_id=FLUX_DEV, characteristics=kept, **fields)
+    read = {"age": None, "height": None, "name": "a?", "b?": "😀"}
+    for method in ("GET", "PATCH"):
+        shown = attic.http.request(method, f"/tunes/{number}", json={"tune": {}})
+        assert shown.json()["characteristics"] == read
 
 
 @odd

@@ -182,9 +182,10 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
-            for path in request.get("soon", ()) if family else ():
+            for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
-                    cache.expect(path, family)
+                    if family is not None:
+                        cache.expect(path, family)
         tell(
             events.to_json(
                 event,
@@ -207,7 +208,7 @@ def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> P
 
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
-    how = {} if clear else {"quality": 95, "subsampling": 0}
+    how: Json = {} if clear else {"quality": 95, "subsampling": 0}
     picture_files.save(picture.image, path, picture_files.source_of(picture.metadata), **how)
     rows.append(
         {

@@ -42,7 +42,7 @@ def of(order: Order, loras: Loras, family: Family | None) -> Parts:
     text = language.plain(order.prompt.text)
     if family is None:
         return Parts(text, loras, (), ())
-    several = [(trigger, lora) for lora in loras if (trigger := _person(lora[0], text))]
+    several = _called(text, loras)
     asked, advice = order.spec.multi or order.spec.use_regional, list[Advice]()
     if asked and len(several) < 2:
         advice.append(Advice("option_ignored", ALONE, 0, 0))
@@ -58,14 +58,20 @@ def of(order: Order, loras: Loras, family: Family | None) -> Parts:
     return Parts(styled, others if several else loras, drawn, (*advice, *([cut] if cut else [])))
 
 
-def _person(adapter: Adapter, text: str) -> str | None:
-    """The trigger words of a LoRA, if they call a person and stand in the text."""
-    trigger = adapter.file.trigger
-    if not trigger or trigger.lower() not in text.lower():
-        return None
-    return (
-        trigger if mask_words.WORDS.get(trigger.lower().split()[-1]) == mask_words.PERSON else None
-    )
+def _called(text: str, loras: Loras) -> list[tuple[str, tuple[Adapter, float]]]:
+    """Trigger words and LoRA of each person, in the order of the text. Words that call one person
+    are of one LoRA: of several with the same words, as many count as the text calls."""
+    found = list[tuple[int, str, tuple[Adapter, float]]]()
+    taken: dict[str, int] = {}
+    for lora in loras:
+        trigger = lora[0].file.trigger or ""
+        if not trigger or mask_words.WORDS.get(trigger.lower().split()[-1]) != mask_words.PERSON:
+            continue
+        at = text.lower().find(trigger.lower(), taken.get(trigger, 0))
+        if at >= 0:
+            taken[trigger] = at + len(trigger)
+            found.append((at, trigger, lora))
+    return [(trigger, lora) for _, trigger, lora in sorted(found, key=lambda one: one[0])]
 
 
 def _behind(text: str, triggers: Sequence[str]) -> str:

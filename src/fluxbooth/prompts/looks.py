@@ -20,7 +20,8 @@ class Style(NamedTuple):
 
 SHARE = 3  # a style takes at most one in so many of the tokens that a base reads
 
-# Said of what is there, never of what is not. `before` is short, for the trigger words come next.
+# Said of what is there, never of what is not, and of no place or clothes, which are the prompt's to
+# say. `before` is short, for the trigger words come next.
 STYLES: dict[str, Style] = {
     "Cinematic": Style(
         "Film still of",
@@ -40,11 +41,11 @@ STYLES: dict[str, Style] = {
     ),
     "Fantasy art": Style(
         "Fantasy painting of",
-        ("magical light", "mist among mountains", "ornate detail", "an epic scene"),
+        ("magical light", "ornate detail", "soft mist", "epic mood"),
     ),
     "Neonpunk": Style(
         "Neon picture of",
-        ("pink and blue light", "dark city at night", "neonpunk", "glossy reflections"),
+        ("pink and blue neon light", "glossy reflections", "glowing edges", "neonpunk"),
     ),
     "Enhance": Style("", ("vivid colours", "balanced light", "crisp detail")),
     "Comic book": Style(

@@ -9,7 +9,7 @@ instead): `EnhanceSpec`, the request forms, the prices and docs/options.md are m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,7 +43,8 @@ class Option:
     """A row of the table.
 
     `least` and `most` are inclusive; a number outside is refused, or moved to the nearer of them
-    where it is `clamped`. What `draws` needs the base in memory. Without all that it `needs` an
+    where it is `clamped`. `step` is what a picture's metadata calls the work, where a picture may
+    have no need of it. What `draws` needs the base in memory. Without all that it `needs` an
     option is refused, without one of those that it `goes_with` it is ignored. One that is `refused`
     says why, one that is `ignored` what to do instead. `of_spec`: whether it is a field of
     `EnhanceSpec`, and so a flag of the command line.
@@ -61,6 +62,7 @@ class Option:
     goes_with: tuple[str, ...] = ()
     priced: bool = False
     draws: bool = False
+    step: str = ""
     refused: str = ""
     ignored: str = ""
     of_spec: bool = True
@@ -87,27 +89,29 @@ class Option:
 _ROWS: tuple[Option, ...] = (
     # larger
     Option("super_resolution", "a larger picture: 4 times as wide below 512 x 512, else twice",
-           default=False, priced=True),
+           default=False, priced=True, step="super_resolution"),
     Option("only_upscale", "makes the input picture larger and draws nothing anew", default=False,
-           needs=("input_image",), priced=True),
+           needs=("input_image",), priced=True, step="super_resolution"),
     Option("upscale_factor", "how many times as wide, instead of what super_resolution chooses",
            "number", least=1, most=4, goes_with=UPSCALERS),
     Option("upscale_v4", "a better upscaler", default=False, of_spec=False,
            ignored="pictures are always enlarged by the best upscaler that is here"),
     Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or "
-           "four times as wide", "word", words=("1K", "2K", "4K"), priced=True),
+           "four times as wide", "word", words=("1K", "2K", "4K"), priced=True,
+           step="super_resolution"),
     # drawn anew in part
     Option("hires_fix", "draws details anew in the larger picture", default=False,
-           goes_with=("super_resolution",), priced=True, draws=True),
+           goes_with=("super_resolution",), priced=True, step="hires_fix", draws=True),
     Option("hires_denoising_strength", "how far hires_fix departs from the picture", "number", 0.25,
            0.1, 1, clamped=True, goes_with=("hires_fix", "tiled_upscale", "tiled_upscale_v2")),
     Option("tiled_upscale", "a larger picture whose details are drawn anew tile by tile",
-           default=False, priced=True, draws=True),
-    Option("tiled_upscale_v2", "as tiled_upscale", default=False, priced=True, draws=True),
+           default=False, priced=True, step="hires_fix", draws=True),
+    Option("tiled_upscale_v2", "as tiled_upscale", default=False, priced=True, step="hires_fix",
+           draws=True),
     Option("inpaint_faces", "draws the faces of the larger picture anew, at the base's own size",
-           default=False, goes_with=("super_resolution",), priced=True, draws=True),
+           default=False, goes_with=("super_resolution",), priced=True, step="faces", draws=True),
     Option("face_correct", "draws faces anew that are small in the picture", default=False,
-           priced=True, draws=True),
+           priced=True, step="faces", draws=True),
     Option("face_inpaint_denoising", "how far faces that are drawn anew depart from the picture "
            "(0.65; with face_correct 0.35)", "number", least=0.1, most=1, clamped=True,
            goes_with=("inpaint_faces", "face_correct")),
@@ -142,8 +146,8 @@ _ROWS: tuple[Option, ...] = (
     Option("film_grain", "the grain of a film", default=False, priced=True),
     # several people
     Option("multi", "each person in the picture drawn with their own LoRA alone", default=False,
-           priced=True, draws=True),
-    Option("use_regional", "as multi", default=False, priced=True, draws=True),
+           priced=True, step="people", draws=True),
+    Option("use_regional", "as multi", default=False, priced=True, step="people", draws=True),
     # of the contract, and not of this program
     Option("prompt_expansion", "a longer text, written by Claude; only by a server with its key",
            default=False, priced=True, of_spec=False),
@@ -173,6 +177,8 @@ _ROWS: tuple[Option, ...] = (
            ignored="say it with hires_denoising_strength: lower stays closer"),
     Option("mask_inc_brightness", "brightens the mask", "whole number", of_spec=False,
            ignored="widen the mask with mask_dilate instead"),
+    Option("regional", "how regions of several people are laid out", default=False, of_spec=False,
+           ignored="each person is drawn where the picture has them: use multi alone"),
     Option("fix_bindi", "takes marks off foreheads", default=False, of_spec=False,
            ignored="mask the forehead and say what is there instead"),
     Option("use_lpw", "weights of words", default=False, of_spec=False,
@@ -183,10 +189,11 @@ _ROWS: tuple[Option, ...] = (
            ignored="there is one version here"),
 )  # fmt: skip
 OPTIONS: dict[str, Option] = {row.name: row for row in _ROWS}
-# beside the table, a family of flags by what they begin with
-_FAMILIES = {"video": "video", "regional_": "multi", "vton_": "vton_hires", "audio_": "video"}
+# beside the table, a family of flags by what they begin with; a number may stand behind each
+_FAMILIES = {"video": "video", "regional_": "regional", "vton_": "vton_hires", "audio_": "video"}
 
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _FLAG = re.compile(r"--(?P<name>[A-Za-z][\w-]*)(?:=(?P<value>.*))?", re.DOTALL)
 
 
@@ -220,6 +227,8 @@ def flags(text: str) -> list[Flag]:
         option, value, end = _named(match["name"]), match["value"], word.end()
         if option and value is None and option.takes == "switch":
             value = True
+            if after and option.name in _FAMILIES.values() and _NUMBER.fullmatch(after[0]):
+                end = after.end()
         elif option and value is None and after and not _FLAG.fullmatch(after[0]):
             value, end = after[0], after.end()
         unquoted = value.replace('"', "") if isinstance(value, str) else value
@@ -287,10 +296,10 @@ def refusals(asked: Mapping[str, Any]) -> dict[str, str]:
 def _canvas_faults(asked: Mapping[str, Any]) -> dict[str, str]:
     if "outpaint" not in asked:
         return {}
-    width, height = (asked.get(f"outpaint_{side}") for side in ("width", "height"))
-    if not width and not height:
+    width: int = asked.get("outpaint_width") or asked.get("outpaint_height") or 0
+    height: int = asked.get("outpaint_height") or width
+    if not width:
         return {"outpaint": "needs outpaint_width or outpaint_height"}
-    width, height = width or height, height or width
     if width * height > MOST_OUTPAINTED:
         reason = f"asks for {width} x {height} pixels: ask for at most 2048 x 2048, in any shape"
         return {"outpaint": reason}
@@ -327,6 +336,13 @@ def charged(asked: Mapping[str, Any]) -> list[str]:
         for row in _asked_rows(asked)
         if row.priced and row.status == "works" and row.name not in left_out
     ]
+
+
+def done(name: str, steps: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether an option that was asked for changed a picture, by the steps that its metadata
+    names."""
+    step = OPTIONS[name].step
+    return not step or any(one["step"] == step and one.get("drawn", 1) for one in steps)
 
 
 def draws(asked: Mapping[str, Any]) -> bool:

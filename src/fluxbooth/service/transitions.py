@@ -18,7 +18,7 @@ from fluxbooth.events import PlainFile, SampleDrawn, Step
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service import expiry, reasons, safety
 from fluxbooth.service.accounts import quotas
-from fluxbooth.service.billing import ledger
+from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
@@ -263,9 +263,12 @@ class Transitions:
             self._add_pictures(prompt, result["pictures"])
             prompt.trained_at = now()
             back = safety.kept_back(prompt, len(result["pictures"]))
+            recipes = [image.recipe for image in prompt.images]
+            back += prices.undone(self.settings.prices, prompt.spec, recipes)
             if prompt.user_error:
                 ledger.refund(session, prompt.job)
             else:
+                back = min(back, prompt.cost_mc)
                 prompt.cost_mc -= back
                 ledger.capture(session, prompt.job, back)
             session.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fluxbooth.models import registry
-from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.prompts.options import OPTIONS, charged, done
 from fluxbooth.specs import PRESET_NAMES, TrainSpec, steps_for
 
 MEGAPIXEL = 2**20
@@ -56,6 +56,18 @@ def drawing_cost(prices: Prices, spec: Mapping[str, Any], options: Iterable[str]
     each = prices.picture + -(-pixels(spec) * prices.megapixel // MEGAPIXEL)
     each += sum(prices.options.get(name, 0) for name in options)
     return spec["num_images"] * each
+
+
+def undone(prices: Prices, spec: Mapping[str, Any], recipes: Iterable[Mapping[str, Any]]) -> int:
+    """What options of a prompt would cost for those of its pictures that had no need of them: no
+    face to draw anew, a picture that was large enough. `recipes` is the pictures' metadata."""
+    asked = charged(spec)
+    return sum(
+        prices.options.get(name, 0)
+        for recipe in recipes
+        for name in asked
+        if not done(name, recipe.get("enhanced", ()))
+    )
 
 
 def pixels(spec: Mapping[str, Any]) -> int:

@@ -200,7 +200,7 @@ class PromptForm(Enhancements, Form):
     @classmethod
     def lenient(cls, values: Any) -> Self:
         """Flags in the text are fields, too, and win over those given beside it."""
-        if not isinstance(values, dict):
+        if not is_object(values):
             return super().lenient(values)
         told, faults = values, list[str]()
         try:

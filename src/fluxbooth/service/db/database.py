@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 from collections.abc import Generator
 from pathlib import Path
@@ -28,7 +29,9 @@ class Database:
 
     def __init__(self, url: str, patience: float = 30.0) -> None:
         self.url = url
-        self.engine = sqlalchemy.create_engine(url, pool_size=20, max_overflow=20)
+        self.engine = sqlalchemy.create_engine(
+            url, pool_size=20, max_overflow=20, json_deserializer=_read_json
+        )
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", functools.partial(_prepare_sqlite, patience))
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -52,6 +55,15 @@ class Database:
                 yield session
             for job in session.info.get(ACCEPTED, ()):
                 log.write("accepted", job=job)
+
+
+def _read_json(text: str) -> Any:
+    """The value of a column. Version 0.1.0 kept what no answer can say, numbers that are none and
+    halves of characters: they are read as null and as a question mark."""
+    value = json.loads(text, parse_constant=lambda _: None)
+    if r"\ud" in text:
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    return value
 
 
 def _prepare_sqlite(patience: float, connection: Any, _: object) -> None:

@@ -54,7 +54,7 @@ def create(
     session, account, settings = context.session, context.account, context.settings
     text, tune_id = _on(context, form, target)
     start = start or Inputs()
-    uses = check(context, form, text, start)
+    uses = check(context, form, text, start, tune_id=tune_id)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
     signature = _signature(form, text, tune_id, start)
     if account.idempotent and (known := _same(session, account, signature)):
@@ -106,8 +106,8 @@ def fits(context: Context, form: PromptForm, *, target: int, pictures: Container
 
     `target` is as in `create`.
     """
-    text, _ = _on(context, form, target)
-    check(context, form, text, pictures)
+    text, tune_id = _on(context, form, target)
+    check(context, form, text, pictures, tune_id=tune_id)
     quotas.check(context.session, context.settings, context.account)
 
 
@@ -117,11 +117,15 @@ def check(
     text: str,
     start: Container[str],
     coming: str | None = None,
+    *,
+    tune_id: int | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
     what `form.wrong` holds included.
 
-    `coming` are the trigger words of a tune that the text uses, too, but that is not made yet.
+    `start` has the names of the pictures that it starts from. `coming` are the trigger words of a
+    tune that the text uses, too, but that is not made yet, `tune_id` is of the base that draws it,
+    if it is known by now.
     """
     faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
     if "text" not in faults:
@@ -133,6 +137,9 @@ def check(
         if wrong := wrong + _text_faults(context.settings, text, triggers, starts):
             faults["text"] = wrong
     faults.add(_rules(context.settings, form, start))
+    if tune_id is not None:
+        row = registry.find(_base(context.settings, tune_id, [tune for tune, _ in uses]))
+        faults.add(_refusals(registry.refusals(_asked(form, start), row), form))
     faults.tell()
     return uses
 
@@ -396,11 +403,7 @@ def _text_faults(settings: Settings, text: str, triggers: Sequence[str], starts:
 
 def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:
     """Those of FLUX, of its options, and of what starts from a picture."""
-    wrong = {
-        name: [reason]
-        for name, reason in options.refusals(_asked(form, start)).items()
-        if name not in form.wrong
-    }
+    wrong = _refusals(options.refusals(_asked(form, start)), form)
     if form.prompt_expansion and not settings.anthropic_api_key:
         wrong["prompt_expansion"] = [expansion.NO_KEY]
     if form.cfg_scale is not None and form.cfg_scale >= 5:
@@ -416,6 +419,11 @@ def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[
     return wrong
 
 
+def _refusals(reasons: Mapping[str, str], form: PromptForm) -> dict[str, list[str]]:
+    """Of options whose values are such as can be."""
+    return {name: [reason] for name, reason in reasons.items() if name not in form.wrong}
+
+
 def _same(session: Session, account: Account, signature: str) -> Prompt | None:
     return session.scalar(
         select(Prompt)
@@ -426,6 +434,11 @@ def _same(session: Session, account: Account, signature: str) -> Prompt | None:
         )
         .options(*LOADED)
     )
+
+
+def _base(settings: Settings, tune_id: int, tunes: Sequence[Tune]) -> str:
+    """What draws a prompt: trials are on nano."""
+    return "nano" if any(map(is_fast, tunes)) else settings.base_of(tune_id)
 
 
 def spec_of(
@@ -441,7 +454,7 @@ def spec_of(
     """
     fast = any(map(is_fast, tunes))
     spec: dict[str, Any] = {
-        "base": "nano" if fast else settings.base_of(tune_id),
+        "base": _base(settings, tune_id, tunes),
         "num_images": form.num_images,
         "steps": min(form.steps, FAST_STEPS) if fast and form.steps else form.steps,
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
