@@ -26,9 +26,9 @@ Anchor = Literal[
 ]
 ANCHORS: tuple[str, ...] = get_args(Anchor)
 LARGEST = 2048**2  # pixels of the canvas
-# strength at which what is new is laid out, in one piece of native area: at 0.95 the colours that
-# begin it are forgotten, and what lies behind somebody changes at the old edge
-COMPOSED = 0.8
+# strength at which what is new is laid out, in one piece of native area: above it the colours that
+# begin it are forgotten, and a horizon jumps at the old edge
+COMPOSED = 0.65
 DETAILED = 0.35  # and at which windows then draw it at its own size
 # what the new side takes over of the old one's colours fades over one part in so many of the
 # canvas's shorter side
