@@ -23,7 +23,9 @@ def _nobody_said(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in threads.SAID:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(threads, "our_cores", lambda: {0, 1})
-    monkeypatch.setattr(threads, "_State", type("_State", (threads._State,), {}))
+    monkeypatch.setattr(
+        threads, "_State", type("_State", (), {"seen": None, "threads": 1, "most": None})
+    )
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
