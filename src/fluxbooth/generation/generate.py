@@ -36,6 +36,7 @@ from fluxbooth.types import Json
 
 PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
+LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 
 
 def generate(
@@ -153,6 +154,8 @@ def _generate(
             for seed, image in zip(batch, images, strict=True):
                 recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, its)
                 image, steps = _finished(one, part, image, family, texts, seed)
+                if advice := [Advice(LEFT_OUT, one["why"], 0, 0) for one in steps if "why" in one]:
+                    report({"event": "advice", "advice": advice})
                 if steps:
                     recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
                 pictures.append(Picture(image, seed, *image.size, one.text, recipe))

@@ -130,7 +130,7 @@ _ROWS: tuple[Option, ...] = (
     Option("restore_mask", "puts the pixels outside the mask back in the end", default=False,
            goes_with=MASKED),
     Option("remove_background", "cuts the background out: a PNG whose background is transparent",
-           default=False, priced=True),
+           default=False, priced=True, step="remove_background"),
     # a larger canvas
     Option("outpaint", "draws on beyond the edges; where the picture sits in the larger one",
            "word", words=ANCHORS, priced=True, draws=True),

@@ -11,7 +11,6 @@ import numpy as np
 
 from fluxbooth.errors import InputError
 from fluxbooth.photos import explicit
-from fluxbooth.prompts.language import Advice
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
 
@@ -65,7 +64,7 @@ def flag(row: Tune | Prompt, sentence: str) -> None:
     if isinstance(row, Tune):
         row.warnings = list(dict.fromkeys([*row.warnings, sentence]))
     else:
-        _warn(row, sentence)
+        row.warn(NOTE, sentence)
 
 
 def published(settings: Settings, prompt: Prompt, score: float | None) -> bool:
@@ -91,10 +90,5 @@ def kept_back(prompt: Prompt, drawn: int) -> int:
     if missing == drawn:
         prompt.user_error = ALL_KEPT_BACK
     else:
-        _warn(prompt, SOME_KEPT_BACK.format(count=missing, all=drawn))
+        prompt.warn(NOTE, SOME_KEPT_BACK.format(count=missing, all=drawn))
     return prompt.cost_mc * missing // drawn
-
-
-def _warn(prompt: Prompt, sentence: str) -> None:
-    if all(advice["message"] != sentence for advice in prompt.advice):
-        prompt.advice = [*prompt.advice, Advice(NOTE, sentence, 0, 0).to_json()]

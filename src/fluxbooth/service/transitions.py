@@ -265,6 +265,9 @@ class Transitions:
             back = safety.kept_back(prompt, len(result["pictures"]))
             recipes = [image.recipe for image in prompt.images]
             back += prices.undone(self.settings.prices, prompt.spec, recipes)
+            for step in (step for recipe in recipes for step in recipe.get("enhanced", ())):
+                if why := step.get("why"):
+                    prompt.warn("option_left_out", why)
             if prompt.user_error:
                 ledger.refund(session, prompt.job)
             else:

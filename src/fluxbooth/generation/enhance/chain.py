@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import (
     background,
     faces,
@@ -53,15 +54,21 @@ class Work:
 
 
 def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
-    """The picture after all steps that are asked for, and what each used, in order.
+    """The picture after all steps that are asked for, and what each used, in order; `drawn` is how
+    much it did, `why` the reason if that is less than what was asked for.
 
-    Raises InputError where a picture has nothing that a step could work on.
+    Raises InputError where a given picture has nothing that a step could work on.
     """
     spec, told = work.spec, list[Json]()
     if work.people:
         found = heads.find(image, work.base)
         image = enhance_people.draw_people(image, work.people, found, seed=work.seed)
         told.append({"step": "people", "drawn": min(len(found), len(work.people))})
+        if len(found) < len(work.people):
+            told[-1]["why"] = (
+                f"{len(found)} of {len(work.people)} people were found in the picture, and the "
+                "others look like nobody: draw it again with another seed, or wider."
+            )
     if work.redraw and spec.outpaint:
         image = _outpainted(image, work.redraw, work, told)
     image = _enlarged(image, work, told)
@@ -70,7 +77,8 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
         strength = spec.hires_denoising_strength
         image = work.redraw(image, strength=strength, seed=work.seed)
         told.append({"step": "hires_fix", "strength": strength})
-    if work.redraw and (spec.inpaint_faces or spec.face_correct):
+    # people have their own LoRAs, and their heads were drawn anew with them
+    if work.redraw and not work.people and (spec.inpaint_faces or spec.face_correct):
         image = _with_faces(image, work.redraw, work, told)
     if spec.color_grading:
         image = film.grade(image, spec.color_grading, work.seed)
@@ -82,8 +90,7 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
         image = masks.restored(image, enlarged, work.mask)
         told.append({"step": "restore_mask"})
     if spec.remove_background:
-        image = background.remove(image, work.base)
-        told.append({"step": "remove_background"})
+        image = _without_background(image, work, told)
     return image, told
 
 
@@ -120,6 +127,20 @@ def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]
     return faces.inpaint_faces(
         image, redraw, boxes, seed=work.seed, strength=strength, enlarge=_enlarge
     )
+
+
+def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
+    """A picture that was drawn stays as it is where there is nothing to cut out of it. One that was
+    given has nothing else to become."""
+    try:
+        image = background.remove(image, work.base)
+    except InputError as error:
+        if work.redraw is None:
+            raise
+        told.append({"step": "remove_background", "drawn": 0, "why": str(error)})
+    else:
+        told.append({"step": "remove_background"})
+    return image
 
 
 def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:

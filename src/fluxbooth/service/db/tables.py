@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from fluxbooth.prompts.language import Advice
 from fluxbooth.service.db.columns import Filed, Id, Utc, now
 from fluxbooth.types import Json
 
@@ -242,6 +243,11 @@ class Prompt(Filed, Row):
     def job(self) -> str:
         """What the engine and the ledger call its drawing."""
         return f"prompt-{self.id}"
+
+    def warn(self, code: str, sentence: str) -> None:
+        """Adds to what its owner is told, once."""
+        if all(advice["message"] != sentence for advice in self.advice):
+            self.advice = [*self.advice, Advice(code, sentence, 0, 0).to_json()]
 
 
 class Use(Row):

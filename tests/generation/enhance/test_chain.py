@@ -1,0 +1,42 @@
+"""What a step could not do: said in the metadata, and of a drawn picture nothing is lost by it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from PIL import Image
+
+from fluxbooth import InputError
+from fluxbooth.generation.enhance import chain, heads
+from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.models.registry import find
+from fluxbooth.prompts import options
+from fluxbooth.specs import EnhanceSpec
+
+SKY = Image.new("RGB", (128, 160), "#65B5FF")
+REDRAW = cast("Redraw", object())  # of a picture that was drawn; no step here asks it
+
+
+def test_a_drawn_picture_that_shows_nothing_to_cut_out_stays() -> None:
+    work = Work(EnhanceSpec(remove_background=True), 0, find("nano"), redraw=REDRAW)
+    image, (step,) = chain.enhance(SKY, work)
+    assert image == SKY and step["drawn"] == 0 and "shows no people" in step["why"]
+    assert not options.done("remove_background", [step])  # so it costs nothing
+    with pytest.raises(InputError, match="shows no people"):
+        chain.enhance(SKY, Work(EnhanceSpec(remove_background=True), 0, find("nano")))
+
+
+def test_people_that_are_not_found_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And faces are not drawn anew over those that have their own LoRA."""
+    asked: list[Any] = []
+    monkeypatch.setattr(heads, "find", lambda *_: [])
+    monkeypatch.setattr(chain, "_with_faces", lambda *given: asked.append(given))
+    people = [Somebody(REDRAW, "ohwx man"), Somebody(REDRAW, "sks woman")]
+    spec = EnhanceSpec(inpaint_faces=True, super_resolution=True, upscale_factor=1.0)
+    work = Work(spec, 0, find("nano"), redraw=REDRAW, people=people)
+    _, (step,) = chain.enhance(SKY, work)
+    assert step["drawn"] == 0 and step["why"].startswith("0 of 2 people were found")
+    assert not asked
