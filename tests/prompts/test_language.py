@@ -281,7 +281,6 @@ def test_natural_prompts_get_no_advice_and_reach_the_encoders_unchanged(text: st
         ("quality_words", "a man on a beach, trending on artstation", "trending on artstation"),
         ("quality_words", "an ultra-detailed man on a beach", "ultra-detailed"),
         ("short", "a man", ""),
-        ("short", "", ""),
         ("long", "word " * 121, ""),
     ],
 )
@@ -343,6 +342,10 @@ def test_no_trigger_asks_for_none_and_signs_in_it_are_literal() -> None:
     assert about(
         "one two three four five six seven eight ohwx", "trigger_late", trigger="ohwx"
     ) == ["ohwx"]
+
+
+def test_a_picture_that_is_given_needs_no_words() -> None:
+    assert advise("") == advise("--only_upscale") == []
 
 
 def count_words(text: str) -> int:

@@ -295,6 +295,8 @@ def _find_length(asked: _Asked, short: bool) -> Iterator[_Span]:
     count = _word_count(
         asked.trigger.sub(" ", asked.tagless) if asked.trigger and short else asked.tagless
     )
+    if short and not asked.tagless.strip():
+        return  # a picture that is given says it all
     if count < FEWEST_WORDS if short else count > MOST_WORDS and not any(_find_cut(asked)):
         yield 0, 0
 

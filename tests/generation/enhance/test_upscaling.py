@@ -146,9 +146,9 @@ def test_a_result_too_large_is_refused_before_work() -> None:
 @pytest.mark.parametrize(
     ("side", "device", "asked", "network"),
     [
-        (512, "cpu", False, BEST),
-        (528, "cpu", False, FAST),
-        (528, "cpu", True, BEST),
+        (256, "cpu", False, BEST),
+        (272, "cpu", False, FAST),
+        (272, "cpu", True, BEST),
         (2048, "cuda", False, BEST),
     ],
 )

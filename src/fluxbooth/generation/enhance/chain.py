@@ -112,7 +112,7 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     factor = work.spec.enlargement(image.size, work.base.native_area)
     if factor <= 1:
         return image
-    large, method = upscaling.upscale(image, factor, device=_device())
+    large, method = _upscale(image, factor)
     told.append({"step": "super_resolution", "factor": factor, "by": method})
     return large
 
@@ -145,8 +145,10 @@ def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Ima
 
 def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     factor = min(max(size[0] / image.width, size[1] / image.height), upscaling.FACTORS[-1])
-    return upscaling.upscale(image, factor, device=_device()).image
+    return _upscale(image, factor).image
 
 
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def _upscale(image: Image.Image, factor: float) -> upscaling.Upscaled:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = upscaling.network_for(*image.size, device)
+    return upscaling.upscale(image, factor, network=network, device=device)
