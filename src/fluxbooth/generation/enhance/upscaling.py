@@ -29,7 +29,7 @@ LANCZOS = "lanczos"
 TILE = 256  # pixels of the small picture, a side: x4plus takes a gigabyte to work on one
 OVERLAP = 48  # pixels of the small picture that two neighbouring tiles both show
 SOFT = 16  # and in the middle of them, the width over which one becomes the other
-# pixels of a small picture: beyond, BEST takes minutes on a CPU (`network_for`): 0.5 s for 1,000 pixels
+# pixels of a small picture: beyond, BEST takes minutes on a CPU, half a second for a thousand
 PATIENCE = 256 * 256
 LARGEST = 8192 * 8192  # pixels of a result
 
