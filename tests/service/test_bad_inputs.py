@@ -219,7 +219,7 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
     ("19 JSON 10,000 deep", lambda w: w.http.post("/prompts", content='{"a":' * 10_000 + "1" + "}" * 10_000, headers=JSON), (400,),
      "nested too deeply"),
     ("20 lone surrogate", lambda w: w.http.post("/prompts", content='{"text": "a \\ud800 man"}', headers=JSON), (400,),
-     "surrogates not allowed"),
+     "half of a character"),
     ("21 NaN", lambda w: w.http.post("/prompts", content='{"text": "a man", "cfg_scale": NaN}', headers=JSON), (400,), "not a number"),
     ("22 no images", lambda w: w.http.post("/tunes", data=TUNE), (422,), "can't be blank"),
     ("23 one image", lambda w: w.tune_with(), (201,), "bad input"),
