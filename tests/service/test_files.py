@@ -253,7 +253,7 @@ def test_the_sweep_takes_what_a_kill_left_and_not_what_is_under_way(dear: InProc
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(PHOTO)
     (store.arrivals / "of-0.1.0.part").write_bytes(PHOTO)
-    results.sweep(now())
+    dear.sweep(now())
     assert left(dear) == (
         [str((store.incoming / "arriving.part").relative_to(dear.settings.data))],
         [],
@@ -298,7 +298,7 @@ def test_rows_of_the_first_version_keep_their_folders(dear: InProcessServer) -> 
         session.execute(update(Tune).where(Tune.id == tune).values(nonce=""))
     assert httpx.get(client.get(f"/tunes/{tune}").json()["orig_images"][0]).content == PHOTO
     dear.trained(tune)
-    dear.results.sweep(now())
+    dear.sweep(now())
     assert (
         dear.files(f"tunes/{tune}") == ["000.png", "000.txt", "001.png", "lora.safetensors"]
         and left(dear) == NOTHING
@@ -364,13 +364,13 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: InProcessSe
     assert browser.post("/app/tunes", data=form).status_code == 303
     kept.mkdir(parents=True, exist_ok=True)  # as after a kill between the commit and this
     (kept / "1.jpg").write_bytes(PHOTO)
-    dear.results.sweep(now())
+    dear.sweep(now())
     assert [path.name for path in (store.drafts / str(account)).iterdir()] == [
         "kept-draft-01234567"
     ]
     with dear.db.write() as session:
         account_data.close(session, session.get_one(Account, account))
-    dear.results.sweep(now())
+    dear.sweep(now())
     assert not (store.drafts / str(account)).exists()
 
 

@@ -165,6 +165,8 @@ def _training(
     faults, chosen = Faults(run.wrong), list[Template]()
     with faults.gathered():
         tunes.check(context, form, uploads)
+    with faults.gathered():
+        prompts.check_attributes(context.settings, _changes(run))
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
             chosen = _chosen(
@@ -186,6 +188,7 @@ def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDraw
         (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
         for tune in mine
     ]
+    prompts.check_attributes(context.settings, _changes(run))
     order, made = _draw(context, pack, run, work)
     shown: response_models.Order = {
         "id": order.id,
@@ -306,10 +309,17 @@ def _chosen(
 
 
 def _cost(settings: Settings, pack: Pack, template: Template) -> int:
-    form = PromptForm.read(
+    form = PromptForm.lenient(
         {"num_images": template.num_images, **template.fields, "text": template.text}
     )
     return prompts.cost(settings, form, pack.base_tune_id)
+
+
+def _changes(run: PackRun) -> Json:
+    """What a run gives to all its prompts."""
+    return {
+        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
+    }
 
 
 def _draw(
@@ -320,9 +330,7 @@ def _draw(
 ) -> tuple[Order, list[Prompt]]:
     session = context.session
     callbacks.check_address(context.settings, run.prompts_callback, "prompts_callback")
-    changes = {
-        name: value for name, value in run.prompt_attributes.items() if name not in OF_THE_TEMPLATE
-    }
+    changes, faults = _changes(run), Faults()
     order = Order(account_id=context.account.id, pack_id=pack.id)
     session.add(order)
     session.flush()
@@ -337,7 +345,10 @@ def _draw(
                 "text": text,
                 "lora_scale": weight,
             }
-            prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
+            with faults.gathered(f"prompt_ids[{template.id}]"):
+                prompt = prompts.create(context, PromptForm.lenient(values), target=tune.id)
+            if faults:
+                continue
             # else it is a repeated prompt of an account that wants those answered by the first
             if prompt.order_id is None:
                 prompt.base_pack_id = pack.id
@@ -345,6 +356,7 @@ def _draw(
                 prompt.order_id = order.id
                 order.callback = run.prompts_callback
             made.append(prompt)
+    faults.tell()
     session.flush()
     return order, made
 
@@ -353,7 +365,8 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
     """A template's text for another tune, without the tag of its own, and the strength that the
     tag had."""
     own = re.compile(
-        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([\d.]+)>", re.IGNORECASE
+        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([0-9]+\.?[0-9]*|\.[0-9]+)>",
+        re.IGNORECASE,
     )
     tag = own.search(template.text)
     text = " ".join(own.sub(" ", template.text).split())
