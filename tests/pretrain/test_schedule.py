@@ -26,7 +26,7 @@ def test_a_step_goes_down_all_gradients_and_no_further_than_allowed() -> None:
     optimizers = [torch.optim.SGD(network.parameters(), lr=1.0)]
     (0.25 * network.weight.sum()).backward()
     descend(0.25 * network.weight.sum(), optimizers)
-    assert float(network.weight) == 0.5
+    assert network.weight.item() == 0.5
     assert network.weight.grad is None
     descend(100 * network.weight.sum(), optimizers, network)
-    assert float(network.weight) == pytest.approx(-0.5)
+    assert network.weight.item() == pytest.approx(-0.5)

@@ -41,7 +41,8 @@ def test_a_finished_autoencoder_learns_without_moving_the_latents_of_renders(
             pass
         texture = vae.to_model(leaves.picture(64, np.random.default_rng(5))[None])
         return tuple(
-            float(vae.moved(before, x, model.encode(x).latent_dist.mean)) for x in (pixels, texture)
+            float(vae.moved(before, x, model.encode(x).latent_dist.mean).detach())
+            for x in (pixels, texture)
         )  # type: ignore[return-value]
 
     (free, _), (tethered, elsewhere) = after(0.0), after(100.0)

@@ -159,7 +159,7 @@ def test_cheap_fields_of_a_tune_are_checked_before_its_photos(
 @pytest.mark.parametrize(
     ("path", "fields", "status", "said"),
     [
-        ("/prompts", {"text": ""}, 422, "text"),
+        ("/prompts", {"text": "a man", "style": "Nonsense"}, 422, "style"),
         ("/prompts", {"text": "a man", "negative_prompt": "a hat"}, 422, "negative_prompt"),
         ("/prompts", {"text": "<lora:999:1> a man"}, 422, "tune 999"),
         ("/tunes/999/prompts", {"text": "a man"}, 404, "not found"),

@@ -226,7 +226,8 @@ class Device:
 
     def _hear(self, process: subprocess.Popen[bytes], reply: Json) -> None:
         if self.loop is not None and process is self.process:
-            self.loop.call_soon_threadsafe(self.replies.put_nowait, reply)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self.loop.call_soon_threadsafe(self.replies.put_nowait, reply)
 
 
 class DevicePool:

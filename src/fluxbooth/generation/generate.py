@@ -152,7 +152,8 @@ def _generate(
             if advice := _advise_on(images, batch, its) if one.draws else []:
                 report({"event": "advice", "advice": advice})
             for seed, image in zip(batch, images, strict=True):
-                recipe = _recipe(one.prompt.text, one.spec, one.row, seed, one.canvas, its)
+                row = family.row if family else one.row  # that of weights in memory knows more
+                recipe = _recipe(one.prompt.text, one.spec, row, seed, one.canvas, its)
                 image, steps = _finished(one, part, image, family, texts, seed)
                 if advice := [Advice(LEFT_OUT, one["why"], 0, 0) for one in steps if "why" in one]:
                     report({"event": "advice", "advice": advice})
