@@ -167,3 +167,11 @@ def test_two_people_are_drawn_with_their_own_lora_each(family: Family, lora: Pat
     assert steps(two) == ["people"] and len(two.metadata["loras"]) == 2
     one = draw(family, f"{tags} ohwx man in front of a blue wall")
     assert steps(one) == []
+
+
+@pytest.mark.parametrize("content", [b"junk", b"", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_picture_is_refused_by_a_sentence(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.png"):
+        enhance(path, GenerateSpec(film_grain=True))

@@ -121,12 +121,11 @@ def _base_of(spec: GenerateSpec) -> str:
     whose pictures look like photographs. It is not loaded."""
     if spec.base != "auto":
         return spec.base
-    with Image.open(spec.input_image or "") as image:
-        told = image.info.get("fluxbooth", "{}")
     try:
-        name = json.loads(told).get("base")
-    except (ValueError, AttributeError):
-        name = None
+        with Image.open(spec.input_image or "") as image:
+            name = json.loads(image.info.get("fluxbooth", "{}")).get("base")
+    except (OSError, ValueError, TypeError, AttributeError, Image.DecompressionBombError):
+        name = None  # what no decoder knows is refused where it is read
     return name if name in registry.BASES else PHOTOGRAPHIC
 
 
