@@ -175,3 +175,8 @@ def test_what_is_no_picture_is_refused_by_a_sentence(tmp_path: Path, content: by
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"bad\.png"):
         enhance(path, GenerateSpec(film_grain=True))
+
+
+def test_a_style_where_nothing_is_drawn_is_refused(start: str) -> None:
+    with pytest.raises(InputError, match="nothing is drawn here"):
+        enhance(start, GenerateSpec(style="Cinematic", film_grain=True))

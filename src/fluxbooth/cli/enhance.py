@@ -46,7 +46,9 @@ def enhance_command(options: argparse.Namespace) -> Json:
     values = given(options, GenerateSpec, without=NOT_HERE)
     spec = GenerateSpec.read(values | {"input_image": str(paths[0])})
     if not spec.enhancements() and spec.mask_image is None:
-        some = ", ".join(flag_of(row.name) for row in OPTIONS.values() if row.status == "works")
+        some = ", ".join(
+            flag_of(row.name) for row in OPTIONS.values() if row.of_spec and row.status == "works"
+        )
         raise InputError(f"Say what to do to the pictures: {some}.")
     from fluxbooth import events, files
     from fluxbooth.cli.progress import Display

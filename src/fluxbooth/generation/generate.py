@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from fluxbooth import base_selection, events
+from fluxbooth.errors import InputError
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import order as generation_order
 from fluxbooth.generation import parts as generation_parts
@@ -103,6 +104,11 @@ def enhance(
     """
     report = report or (lambda event: None)
     masked = bool(spec.mask_prompt or spec.mask_image)
+    if spec.style and not masked and not options.draws(spec.enhancements()):
+        raise InputError(
+            "A style is for what is drawn, and nothing is drawn here: leave it out, or add a mask "
+            "or hires_fix."
+        )
     how = {} if masked else {"denoising_strength": 0.0}
     specs = [
         GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
