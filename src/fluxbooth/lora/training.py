@@ -154,7 +154,7 @@ def check(path: str | Path, family: Family) -> lora_file.LoraFile:
 
     Raises InputError if it was made for another architecture.
     """
-    file = lora_file.read(path)
+    file = lora_file.read(path, family.row)
     # under an added LoRA, the Linear itself is called base_layer
     modules = family.network.named_modules()
     sizes = {

@@ -20,10 +20,10 @@ from transformers.utils import logging as transformers_logging
 from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import frozen_linear
+from fluxbooth.models import frozen_linear, weight_reader
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Conditioning, Start
-from fluxbooth.models.flux1 import components, loading, single_file
+from fluxbooth.models.flux1 import components, files, loading, single_file
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
 
@@ -61,7 +61,7 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
         pipeline,
         getattr(torch, choice.dtype),
         choice,
-        lambda put: single_file.fill(network, weights(), source, put),
+        lambda put: weight_reader.fill(network, weights(), source, put, files.MODEL),
     )
     family.place_encoders()
     if choice.encoders == "stay":
@@ -99,7 +99,7 @@ class Flux1:
         pipeline: FluxPipeline,
         dtype: torch.dtype,
         choice: Choice | None = None,
-        fill: Callable[[single_file.Put], None] | None = None,
+        fill: Callable[[weight_reader.Put], None] | None = None,
     ) -> None:
         """`fill` hands out the network's weights one by one; without it they are there."""
         self.row, self.dtype = row, dtype

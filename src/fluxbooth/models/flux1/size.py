@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,9 @@ from fluxbooth.errors import InputError
 from fluxbooth.memory.size import FLUX1, Shape
 from fluxbooth.models import weight_files
 from fluxbooth.models.flux1 import files
-from fluxbooth.models.flux1.files import Shapes
+from fluxbooth.models.weight_files import Shapes, numbered
 
 ROPE_AXES = (16, 56, 56)  # of FLUX.1's heads of 128; the one thing that no shape tells
-# what ComfyUI's quantised files keep beside the weights, older and newer; of these only the factor
-# of a weight matters here
-QUANTISER_KEYS = (
-    ".scale_weight",
-    ".weight_scale",
-    ".scale_input",
-    ".input_scale",
-    ".comfy_quant",
-    "scaled_fp8",
-)
 # of FLUX.1's autoencoder, what no shape tells
 AUTOENCODER: dict[str, Any] = {
     "_class_name": "AutoencoderKL", "norm_num_groups": 32, "sample_size": 1024,
@@ -59,18 +48,20 @@ def of_file(path: Path) -> Shape:
 
     Raises InputError if one of them is missing or is another model's.
     """
-    counts: dict[tuple[str, str], int] = {}
+    encoders = 0
     for kind in (files.CLIP, files.T5):
         place = files.component(path, kind)
-        counts[kind] = (
-            weight_files.numbers(place) if place.is_dir() else _numbers(_shapes(place, kind[0]))
+        encoders += (
+            weight_files.numbers(place)
+            if place.is_dir()
+            else weight_files.count(_shapes(place, kind.prefix))
         )
     place = files.component(path, files.VAE)
-    shapes = _shapes(place, files.VAE[0])
+    shapes = _shapes(place, files.VAE.prefix)
     return _shape(
-        network_config(path, files.under(weight_files.shapes(path), files.ALL_IN_ONE)),
-        encoders=counts[files.CLIP] + counts[files.T5],
-        autoencoder=_numbers(shapes),
+        network_config(path, _shapes(path, files.ALL_IN_ONE)),
+        encoders=encoders,
+        autoencoder=weight_files.count(shapes),
         channels=autoencoder_config(place, shapes)["block_out_channels"][0],
     )
 
@@ -126,19 +117,8 @@ def autoencoder_config(path: str | Path, shapes: Shapes) -> dict[str, Any]:
     }
 
 
-def numbered(shapes: Shapes, prefix: str) -> int:
-    """How many layers are numbered after a prefix."""
-    return len(
-        {name.removeprefix(prefix).split(".")[0] for name in shapes if name.startswith(prefix)}
-    )
-
-
 def _shapes(path: Path, prefix: str) -> Shapes:
-    return files.under(weight_files.shapes(path), prefix)
-
-
-def _numbers(shapes: Shapes) -> int:
-    return sum(math.prod(s) for name, s in shapes.items() if not name.endswith(QUANTISER_KEYS))
+    return weight_files.under(weight_files.shapes(path), prefix)
 
 
 def _shape(network: dict[str, Any], *, encoders: int, autoencoder: int, channels: int) -> Shape:

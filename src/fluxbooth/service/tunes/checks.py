@@ -105,10 +105,9 @@ def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
     """
     base, *_ = base_of(settings, form)
     try:
-        file = lora_file.read(upload.path)
-        lora_file.check_fits(
-            file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
-        )
+        row = registry.find(base)
+        file = lora_file.read(upload.path, row)
+        lora_file.check_fits(file, layer_sizes.sizes(row.source), PurePath(base).name)
         lora_file.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None

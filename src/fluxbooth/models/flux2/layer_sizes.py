@@ -1,0 +1,43 @@
+"""The Linear layers of a FLUX.2 network and their sizes, from its configuration or the headers
+of its weights. No torch, no weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fluxbooth.models.flux2 import files, size
+from fluxbooth.models.flux2.layer_names import LAYERS
+from fluxbooth.models.flux2.size import FREQUENCIES, Flux2Shape
+
+Size = tuple[int, int]  # outputs, inputs
+
+
+def sizes(source: str) -> dict[str, Size]:
+    """Each Linear of a base by diffusers' name; a source that is neither a folder nor a file here
+    has those of the model on the hub."""
+    path = Path(source)
+    if path.is_file():
+        config = size.network_config(path, files.network_shapes(path))
+    elif path.is_dir():
+        config = json.loads((path / "transformer" / "config.json").read_text())
+    else:
+        return _of(size.of(source))
+    return _of(size.of_network(config))
+
+
+def _of(shape: Flux2Shape) -> dict[str, Size]:
+    d = shape.width
+    found = {
+        "x_embedder": (d, shape.in_channels),
+        "context_embedder": (d, shape.joint_attention_dim),
+        "double_stream_modulation_img.linear": (6 * d, d),
+        "double_stream_modulation_txt.linear": (6 * d, d),
+        "single_stream_modulation.linear": (3 * d, d),
+        "norm_out.linear": (2 * d, d),
+        "proj_out": (shape.in_channels, d),
+    }
+    for told in ("timestep", "guidance")[: 1 + shape.guidance_embeds]:
+        found[f"time_guidance_embed.{told}_embedder.linear_1"] = (d, FREQUENCIES)
+        found[f"time_guidance_embed.{told}_embedder.linear_2"] = (d, d)
+    return LAYERS.sizes(shape.num_layers, shape.num_single_layers, d) | found
