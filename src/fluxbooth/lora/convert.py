@@ -27,7 +27,7 @@ from fluxbooth.lora import file as lora_file
 from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.file import LoraFile
 from fluxbooth.lora.layers import Layer, LowRank
-from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, place_of
+from fluxbooth.models.description import LayerNames
 from fluxbooth.version import __version__
 
 Format = Literal["diffusers", "kohya"]
@@ -57,7 +57,10 @@ def convert(source: str | Path, target: str | Path, to: Format) -> dict[str, Any
     file = lora_file.read(source)
     layers = lora_layers.read(file)
     changes = {name: _of_low_rank(file, name, layer) for name, layer in layers.items()}
-    tensors = (to_kohya if to == "kohya" else to_diffusers)(changes, layers, file.path)
+    if to == "kohya":
+        tensors = to_kohya(changes, layers, file)
+    else:
+        tensors = to_diffusers(changes, layers, file.path)
     save_tensors(target, tensors, _metadata(file, changes, tensors, to))
     return {
         "path": str(target),
@@ -113,12 +116,13 @@ def to_diffusers(
 
 
 def to_kohya(
-    changes: dict[str, LowRank], layers: dict[str, Layer], path: Path
+    changes: dict[str, LowRank], layers: dict[str, Layer], file: LoraFile
 ) -> dict[str, Tensor]:
     """Tensors by their names in a kohya file.
 
-    Raises InputError, naming `path`, for what that format cannot hold.
+    Raises InputError, naming `file`, for what that format cannot hold.
     """
+    path, names = file.path, file.groups[0].layers
     if any(layer.magnitude is not None for layer in layers.values()):
         raise InputError(
             f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in silence: "
@@ -131,20 +135,20 @@ def to_kohya(
         )
     fused: dict[str, list[LowRank | None]] = {}
     for name, change in changes.items():
-        found = place_of(name)
+        found = names.place_of(name)
         assert found is not None  # the names were read by the same tables
         original, place, count = found
-        if count > 1 and len(change.up) != heights(count, change.down.shape[1])[place]:
+        if count > 1 and len(change.up) != names.heights(count, change.down.shape[1])[place]:
             raise InputError(
                 f"{path} gives {name} {len(change.up)} outputs, which FLUX.1 does not: use a "
                 "LoRA that was made for FLUX.1."
             )
         fused.setdefault(original, [None] * count)[place] = (
-            _swapped(change) if name == SHIFT_FIRST else change
+            _swapped(change) if name == names.SHIFT_FIRST else change
         )
     tensors: dict[str, Tensor] = {}
     for original, parts in fused.items():
-        change = _merged(parts) if len(parts) > 1 or parts[0] is None else parts[0]
+        change = _merged(parts, names) if len(parts) > 1 or parts[0] is None else parts[0]
         name = "lora_unet_" + original.replace(".", "_")
         tensors[f"{name}.lora_down.weight"] = change.down.contiguous()
         tensors[f"{name}.lora_up.weight"] = change.up.contiguous()
@@ -152,7 +156,7 @@ def to_kohya(
     return tensors
 
 
-def _merged(parts: Sequence[LowRank | None]) -> LowRank:
+def _merged(parts: Sequence[LowRank | None], names: LayerNames) -> LowRank:
     """The fused layer of its parts.
 
     Their ranks are made equal with zeros: loaders look for blocks of one size.
@@ -164,7 +168,7 @@ def _merged(parts: Sequence[LowRank | None]) -> LowRank:
         return LowRank(first.down, torch.cat([part.up for part in present]))
     rank, inputs = max(part.rank for part in present), first.down.shape[1]
     downs, ups = [], []
-    for part, height in zip(parts, heights(len(parts), inputs), strict=True):
+    for part, height in zip(parts, names.heights(len(parts), inputs), strict=True):
         down, up = first.down.new_zeros(rank, inputs), first.up.new_zeros(height, rank)
         if part is not None:
             down, up = down.to(part.down.dtype), up.to(part.up.dtype)

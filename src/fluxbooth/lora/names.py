@@ -17,11 +17,12 @@ encoders, which are listed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, layer_of, parts_of, place_of
+from fluxbooth.models import registry
+from fluxbooth.models.description import LayerNames
 
 Kind = Literal["LoRA", "LoHa", "LoKr"]
 Naming = Literal["diffusers", "original", "kohya", "onetrainer", "lycoris", "xlabs"]
@@ -111,16 +112,23 @@ class Group:
     outputs: int
     inputs: int
     rank: int  # that alpha is divided by; 0 where alpha has no meaning
+    family: str  # whose layers these are
+
+    @property
+    def layers(self) -> LayerNames:
+        return registry.FAMILIES[self.family].layers
 
     @property
     def shift_first(self) -> bool:
         """Whether its outputs are (shift, scale), which diffusers has the other way round."""
-        return self.parts[0] == SHIFT_FIRST and self.naming in ("original", "kohya")
+        return self.parts[0] == self.layers.SHIFT_FIRST and self.naming in ("original", "kohya")
 
     @property
     def heights(self) -> list[int]:
         """Outputs of each part."""
-        return [self.outputs] if len(self.parts) == 1 else heights(len(self.parts), self.inputs)
+        if len(self.parts) == 1:
+            return [self.outputs]
+        return self.layers.heights(len(self.parts), self.inputs)
 
 
 def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
@@ -149,9 +157,21 @@ def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, 
             "adapts text encoders alone, which Fluxbooth leaves as they are: use a LoRA that "
             "was trained on FLUX.1's transformer, too."
         )
-    groups = tuple(_group(name, tensors, shapes) for name, tensors in collected.items())
+    family = _family(collected)
+    groups = tuple(_group(name, tensors, shapes, family) for name, tensors in collected.items())
     _check_once(groups)
     return groups, tuple(sorted(left_out))
+
+
+def _family(names: Collection[str]) -> str:
+    """The family whose network has all of these layers; if none has, the first."""
+    families = registry.FAMILIES
+    found = (
+        name
+        for name, family in families.items()
+        if all(_placed(layer, family.layers) for layer in names)
+    )
+    return next(found, next(iter(families)))
 
 
 def check_header(metadata: Mapping[str, str]) -> None:
@@ -184,8 +204,8 @@ def _why_not(name: str) -> str:
     return f"holds {shown}, which is no part of a FLUX.1 LoRA: use a LoRA that was made for FLUX.1."
 
 
-def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> Group:
-    placed = _placed(name)
+def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape], family: str) -> Group:
+    placed = _placed(name, registry.FAMILIES[family].layers)
     if placed is None:
         raise NoLora(
             _other_model(name)
@@ -216,7 +236,7 @@ def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> G
             f"holds {name} as {kind} and as something else ({', '.join(sorted(strays))}): "
             "download or train it again."
         )
-    group = Group(name, kind, naming, parts, tensors, outputs, inputs, rank)
+    group = Group(name, kind, naming, parts, tensors, outputs, inputs, rank, family)
     _check_extras(group, given)
     return group
 
@@ -230,23 +250,23 @@ def _used(kind: Kind, tensors: Iterable[str]) -> set[str]:
     return whole | {f"{name}_{ab}" for name in {"lokr_w1", "lokr_w2"} - whole for ab in "ab"}
 
 
-def _placed(name: str) -> tuple[Naming, tuple[str, ...]] | None:
-    """How a file names a layer, and diffusers' layers behind it; None if FLUX.1 has no such one."""
+def _placed(name: str, layers: LayerNames) -> tuple[Naming, tuple[str, ...]] | None:
+    """How a file names a layer, and diffusers' layers behind it; None if there is no such one."""
     for prefix, naming in _UNDERSCORED.items():
         if name.startswith(prefix):
             rest = name.removeprefix(prefix).replace(".", "_")
-            if parts := parts_of(rest):
+            if parts := layers.parts_of(rest):
                 return naming, parts
             # a fused layer's parts one by one (split_qkv)
             split = re.fullmatch(r"(.+)_([0-3])", rest)
-            if split and len(parts := parts_of(split[1]) or ()) > int(split[2]):
+            if split and len(parts := layers.parts_of(split[1]) or ()) > int(split[2]):
                 return naming, (parts[int(split[2])],)
-            layer = layer_of(rest)
+            layer = layers.layer_of(rest)
             return (
                 None if layer is None else ("onetrainer" if naming == "kohya" else naming, (layer,))
             )
     name = stripped(name)
-    if place_of(name):
+    if layers.place_of(name):
         return "diffusers", (name,)
     if found := re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)", name):
         folder, table = _XLABS[found[1]]
@@ -255,7 +275,7 @@ def _placed(name: str) -> tuple[Naming, tuple[str, ...]] | None:
             if found[3] in table
             else None
         )
-    parts = parts_of(name.replace(".", "_"))
+    parts = layers.parts_of(name.replace(".", "_"))
     return ("original", parts) if parts else None
 
 
