@@ -25,9 +25,9 @@ from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora import layers as lora_layers
-from fluxbooth.lora import names as lora_names
 from fluxbooth.lora.file import LoraFile
 from fluxbooth.lora.layers import Layer, LowRank
+from fluxbooth.models import registry
 from fluxbooth.models.layer_names import SHIFT_FIRST, LayerNames
 from fluxbooth.version import __version__
 
@@ -131,7 +131,7 @@ def to_kohya(
             f"{file.path} has a bias for {biased}, which kohya's format does not: keep it in "
             "diffusers' format."
         )
-    names = lora_names.FAMILIES[file.family]
+    names = registry.FAMILIES[file.family].layers
     tensors: dict[str, Tensor] = {}
     for original in dict.fromkeys(names.place_of(layer)[0] for layer in changes):
         parts = names.parts_of(original) or ()

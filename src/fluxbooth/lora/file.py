@@ -26,6 +26,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.lora import names as lora_names
 from fluxbooth.lora.names import Group, NoLora
 from fluxbooth.lora.strength import Strengths
+from fluxbooth.models import registry
 from fluxbooth.models.base import Base
 
 # bytes: a LoRA on every Linear of FLUX.1 needs 120 kB, the tags of 20,000 pictures in kohya's a
@@ -66,7 +67,7 @@ class LoraFile:
     @property
     def model(self) -> str:
         """The network that it was made for, as people call it."""
-        return lora_names.FAMILIES[self.family].model
+        return registry.FAMILIES[self.family].layers.model
 
     @property
     def format(self) -> str:
@@ -211,7 +212,7 @@ def read(path: str | Path, base: Base | None = None) -> LoraFile:
 
 
 def _for_another(family: str, header: str, base: Base) -> str:
-    names, other = lora_names.FAMILIES[family], lora_names.FAMILIES[base.family].model
+    names, other = registry.FAMILIES[family].layers, registry.FAMILIES[base.family].layers.model
     said = f", as its header says ({header!r})" if names.named_in(header) else ""
     return (
         f"is a LoRA for {names.model}{said}, and {Path(base.name).name} is {other}: use it with a "

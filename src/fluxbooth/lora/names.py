@@ -24,8 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fluxbooth.models.flux1.layer_names import LAYERS as FLUX1
-from fluxbooth.models.flux2.layer_names import LAYERS as FLUX2
+from fluxbooth.models import registry
 from fluxbooth.models.layer_names import SHIFT_FIRST, LayerNames
 
 Kind = Literal["LoRA", "LoHa", "LoKr"]
@@ -57,7 +56,7 @@ _UNDERSCORED: dict[str, Naming] = {
     "lora_transformer_": "onetrainer",
     "lycoris_": "lycoris",
 }
-FAMILIES: dict[str, LayerNames] = {"flux1": FLUX1, "flux2": FLUX2}
+_LAYERS = {name: family.layers for name, family in registry.FAMILIES.items()}
 _XLABS = {
     "double_blocks": ("transformer_blocks", {
         "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"),
@@ -143,7 +142,7 @@ def read(
     collected, left_out = _collected(shapes)
     of_families: dict[str, tuple[Group, ...]] = {}
     reasons: dict[str, NoLora] = {}
-    for name, layers in FAMILIES.items():
+    for name, layers in _LAYERS.items():
         try:
             of_families[name] = _groups(collected, shapes, layers)
         except NoLora as reason:
@@ -151,7 +150,7 @@ def read(
     if not of_families:
         raise _closest(reasons, collected)
     said = header(metadata)
-    told = next((name for name, layers in FAMILIES.items() if layers.named_in(said)), None)
+    told = next((name for name, layers in _LAYERS.items() if layers.named_in(said)), None)
     wanted = told if told in of_families else family
     found = wanted if wanted in of_families else next(iter(of_families))
     return Contents(found, of_families[found], left_out)
@@ -197,7 +196,7 @@ def _closest(reasons: Mapping[str, NoLora], collected: Mapping[str, dict[str, st
     """Of the reasons why a file is none of each family's, that of the one which has most of its
     layers."""
     known = {
-        family: sum(_placed(name, FAMILIES[family]) is not None for name in collected)
+        family: sum(_placed(name, _LAYERS[family]) is not None for name in collected)
         for family in reasons
     }
     return reasons[max(reasons, key=lambda family: known[family])]
@@ -217,7 +216,7 @@ def _other_model(name: str) -> str | None:
 
 
 def _made_for() -> str:
-    return f"that was made for {' or '.join(layers.model for layers in FAMILIES.values())}"
+    return f"that was made for {' or '.join(layers.model for layers in _LAYERS.values())}"
 
 
 def _why_not(name: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.models.description import Description
+from fluxbooth.models.flux1 import description as flux1_description
 from fluxbooth.photos import faces
 from fluxbooth.prompts import mask_words, options
 from fluxbooth.specs import (
@@ -25,11 +26,11 @@ from fluxbooth.specs import (
 # here, because what they warn of comes while they are imported, and every import of them passes
 # here first
 library_logging.silence()
-FAMILIES = (flux1_bases,)  # each has the rows of its BASES, and says which weights are its `own`
+FAMILIES: dict[str, Description] = {"flux1": flux1_description}
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
-BASES: dict[str, Base] = {row.name: row for family in FAMILIES for row in family.BASES}
+BASES: dict[str, Base] = {row.name: row for family in FAMILIES.values() for row in family.BASES}
 
 
 def find(name: str) -> Base:
@@ -50,7 +51,7 @@ def find(name: str) -> Base:
                 ".safetensors file or of a ComfyUI."
             )
         return row
-    for family in FAMILIES:
+    for family in FAMILIES.values():
         if (row := family.own(name, path)) is not None:
             return row
     if path.is_dir() and not (path / "model_index.json").is_file():
@@ -63,6 +64,10 @@ def find(name: str) -> Base:
         f"{path} holds {_what(path)}, which Fluxbooth cannot run: give --base the path of a "
         "diffusers folder of FLUX.1, of flux1-dev.safetensors or of a ComfyUI that holds it."
     )
+
+
+def description_of(row: Base) -> Description:
+    return FAMILIES[row.family]
 
 
 def find_to_train(name: str) -> Base:
