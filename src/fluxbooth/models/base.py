@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
+
 
 @dataclass(frozen=True)
 class Base:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 from diffusers.utils import logging as diffusers_logging
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.utils import logging as transformers_logging
 
@@ -19,9 +19,10 @@ from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import frozen_linear, loading
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Start
+from fluxbooth.models.weight_reader import Put
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
-Fill = Callable[[Callable[[str, Tensor], None]], None]  # hands a network's weights out one by one
+Fill = Callable[[Put], None]  # hands a network's weights out one by one
 
 
 class WhereItsNetworkIs:

@@ -22,11 +22,11 @@ from PIL import Image
 from torch import Tensor
 
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import diffusers_family, loading
+from fluxbooth.models import diffusers_family, loading, weight_reader
 from fluxbooth.models.base import Base
 from fluxbooth.models.diffusers_family import PIXELS_PER_TOKEN, DiffusersFamily, WhereItsNetworkIs
 from fluxbooth.models.family import Conditioning
-from fluxbooth.models.flux1 import components, single_file
+from fluxbooth.models.flux1 import components, files, single_file
 
 REFERENCE = 1  # on the first axis of position ids, where the picture that is drawn is at 0
 
@@ -54,7 +54,7 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
         _Pipeline(**pipeline.components),
         getattr(torch, choice.dtype),
         choice,
-        lambda put: single_file.fill(network, weights, source, put),
+        lambda put: weight_reader.fill(network, weights, source, put, files.MODEL),
     )
     return family.ready()
 

@@ -24,11 +24,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import diffusers_family, loading
+from fluxbooth.models import diffusers_family, loading, weight_reader
 from fluxbooth.models.base import Base
 from fluxbooth.models.diffusers_family import PIXELS_PER_TOKEN, DiffusersFamily, WhereItsNetworkIs
 from fluxbooth.models.family import Conditioning
-from fluxbooth.models.flux1 import single_file
+from fluxbooth.models.flux2 import components, files, single_file
 from fluxbooth.models.flux2.bases import UNDISTILLED
 
 LAYERS_READ = (9, 18, 27)  # of the text encoder, by how many of its layers were gone through
@@ -44,11 +44,16 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux2:
     source = Path(row.train_source if training else row.source)
     stored = getattr(torch, choice.kept)
     with diffusers_family.reading(row):
-        network = loading.empty(Flux2Transformer2DModel, source / "transformer")
-        weights = loading.weights(source / "transformer")
-        pipeline = Flux2KleinPipeline.from_pretrained(
-            source, transformer=network, dtype=stored, local_files_only=True
-        )
+        if source.is_file():
+            network = single_file.empty(source)
+            weights = single_file.weights(source)
+            pipeline = components.pipeline(source, stored, network)
+        else:
+            network = loading.empty(Flux2Transformer2DModel, source / "transformer")
+            weights = loading.weights(source / "transformer")
+            pipeline = Flux2KleinPipeline.from_pretrained(
+                source, transformer=network, dtype=stored, local_files_only=True
+            )
     _leave_out_what_is_not_read(pipeline.text_encoder)
     distilled = pipeline.config["is_distilled"]
     family = Flux2(
@@ -56,7 +61,7 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux2:
         _Pipeline(**pipeline.components, is_distilled=distilled),
         getattr(torch, choice.dtype),
         choice,
-        lambda put: single_file.fill(network, weights, source, put),
+        lambda put: weight_reader.fill(network, weights, source, put, files.MODEL),
     )
     return family.ready()
 

@@ -8,7 +8,6 @@ from pathlib import PurePath
 from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
-from fluxbooth.models.flux1 import layer_sizes
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
@@ -104,11 +103,11 @@ def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
     Raises Invalid with the reason if it cannot.
     """
     base, *_ = base_of(settings, form)
+    row = registry.find(base)
     try:
-        file = lora_file.read(upload.path)
-        lora_file.check_fits(
-            file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
-        )
+        file = lora_file.read(upload.path, row)
+        sizes = registry.description_of(row).layer_sizes(row.source)
+        lora_file.check_fits(file, sizes, PurePath(base).name)
         lora_file.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
