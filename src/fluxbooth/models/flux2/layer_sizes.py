@@ -3,12 +3,11 @@ of its weights. No torch, no weights."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from fluxbooth.models.flux2 import files, size
+from fluxbooth.models.flux2 import size
 from fluxbooth.models.flux2.layer_names import LAYERS
-from fluxbooth.models.flux2.size import FREQUENCIES, Flux2Shape
+from fluxbooth.models.flux2.size import FREQUENCIES
 
 Size = tuple[int, int]  # outputs, inputs
 
@@ -17,16 +16,7 @@ def sizes(source: str) -> dict[str, Size]:
     """Each Linear of a base by diffusers' name; a source that is neither a folder nor a file here
     has those of the model on the hub."""
     path = Path(source)
-    if path.is_file():
-        config = size.network_config(path, files.network_shapes(path))
-    elif path.is_dir():
-        config = json.loads((path / "transformer" / "config.json").read_text())
-    else:
-        return _of(size.of(source))
-    return _of(size.of_network(config))
-
-
-def _of(shape: Flux2Shape) -> dict[str, Size]:
+    shape = size.of_network(size.config(path)) if path.exists() else size.of(source)
     d = shape.width
     found = {
         "x_embedder": (d, shape.in_channels),

@@ -94,7 +94,7 @@ def of_folder(folder: Path) -> Flux2Shape:
     autoencoder = json.loads((folder / "vae" / "config.json").read_text())
     channels = autoencoder.get("decoder_block_out_channels") or autoencoder["block_out_channels"]
     return of_network(
-        json.loads((folder / "transformer" / "config.json").read_text()),
+        config(folder),
         encoders=weight_files.numbers(folder / "text_encoder"),
         autoencoder=weight_files.numbers(folder / "vae"),
         channels=channels[0],
@@ -106,7 +106,7 @@ def of_file(path: Path) -> Flux2Shape:
 
     Raises InputError if one of them is missing or is another model's.
     """
-    network = network_config(path, files.network_shapes(path))
+    network = config(path)
     kind = files.encoder(network["joint_attention_dim"] // LAYERS_READ)
     encoder, vae = files.component(path, kind), files.component(path, files.VAE)
     if vae.is_dir():
@@ -124,6 +124,13 @@ def of_file(path: Path) -> Flux2Shape:
         autoencoder=autoencoder,
         channels=channels,
     )
+
+
+def config(source: Path) -> dict[str, Any]:
+    """The configuration of the network in a diffusers folder or a single file."""
+    if source.is_dir():
+        return json.loads((source / "transformer" / "config.json").read_text())
+    return network_config(source, files.network_shapes(source))
 
 
 def network_config(path: str | Path, shapes: Shapes) -> dict[str, Any]:
