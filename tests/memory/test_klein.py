@@ -12,7 +12,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from fluxbooth import hardware
-from fluxbooth.hardware import GIB, Room
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job
@@ -211,5 +210,3 @@ def test_operations_of_klein_beside_those_of_flux1() -> None:
     assert timing.step_flops(KLEIN_4B, job, Choice(checkpointed=25)) > timing.step_flops(
         KLEIN_4B, job, Choice()
     )
-
-
