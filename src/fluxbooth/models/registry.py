@@ -118,9 +118,25 @@ def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
                 mask_words.parts_of(asked[name], row.segmenter is not None)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if "references" in asked and (why := _not_looked_at(asked, row)):
+        wrong["references"] = why
     if row.heads is None and not faces.available():
         wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
     return wrong
+
+
+def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
+    """Why not the pictures that a text is also drawn from; the input image is one of them."""
+    if not row.references:
+        some = " or ".join(one.name for one in BASES.values() if one.references)
+        return f"is not possible, for {row.name} looks at no pictures: draw with {some}"
+    given = len(asked["references"]) + ("input_image" in asked)
+    if given > row.references:
+        return (
+            f"and the input image are {given} pictures, and {row.name} looks at {row.references} "
+            "at most: leave some out"
+        )
+    return None
 
 
 def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
@@ -132,6 +148,8 @@ def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
     row = find(spec.base)
     if wrong := refusals(spec.asked(), row):
         raise InputError(options.told(wrong))
+    if spec.speed == "fast" and not row.fast:
+        raise InputError(f"{row.name} cannot leave blocks out: leave --speed fast out.")
     if row.guidance is None and spec.guidance:
         raise InputError(
             f"{row.name} knows no guidance: leave --guidance out, or draw with flux-dev."
