@@ -359,7 +359,7 @@ def test_loras_that_will_not_do(
         ("huge", "9223372036854775808 bytes"),
         ("cut", "cut short"),
         ("other", "another architecture"),
-        ("foreign", "no part of a FLUX.1 LoRA"),
+        ("foreign", "no part of a LoRA that Fluxbooth reads"),
     ):
         file = tmp_path / f"{name}.safetensors"
         refused(

@@ -83,9 +83,8 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
-        other = next(
-            r for r in BASES.values() if r.family == row.family and r.trains and not r.small
-        )
+        alike = (other for other in BASES.values() if other.family == row.family)
+        other = next(other for other in alike if other.trains and not other.small)
         raise InputError(
             f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
