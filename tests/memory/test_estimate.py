@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
+from fluxbooth.models.flux1.loading import WeightPlacer
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fluxbooth import hardware
@@ -19,7 +20,6 @@ from fluxbooth.memory.estimate import Choice, Job, choose
 from fluxbooth.models.flux1 import size as shape
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
-from fluxbooth.models.flux1.loading import WeightPlacer
 from fluxbooth.models.flux1.size import FLUX1, Flux1Shape
 from fluxbooth.models.registry import BASES
 from fluxbooth.training import flow
