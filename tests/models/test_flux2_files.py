@@ -284,8 +284,10 @@ def test_flux2_dev_and_gguf_are_refused_by_name(weights: dict[str, Tensor], tmp_
     with pytest.raises(InputError, match=r"flux2-dev\.safetensors is FLUX\.2 \[dev\].*Mistral"):
         registry.find(str(tmp_path))
     (tmp_path / "flux-2-klein-4b-Q4_K_S.gguf").write_bytes(b"GGUF" + bytes(64))
-    with pytest.raises(InputError, match=r"Q4_K_S\.gguf is a GGUF file.*\.safetensors file"):
-        registry.find(str(tmp_path / "flux-2-klein-4b-Q4_K_S.gguf"))
+    (tmp_path / "flux2-dev.safetensors").unlink()
+    for place in (tmp_path, tmp_path / "flux-2-klein-4b-Q4_K_S.gguf"):
+        with pytest.raises(InputError, match=r"Q4_K_S\.gguf is a GGUF file.*\.safetensors file"):
+            registry.find(str(place))
 
 
 def test_a_comfyui_with_networks_of_both_families_asks_which(comfy: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.models import comfyui, weight_files
 from fluxbooth.models.base import Base
 from fluxbooth.models.description import Description
 from fluxbooth.models.flux1 import description as flux1_description
@@ -58,6 +59,8 @@ def find(name: str) -> Base:
         raise InputError(f"{path} holds several networks: give --base one of {several}.")
     if rows:
         return rows[0]
+    if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
+        raise weight_files.gguf_error(gguf)
     models = " or ".join(family.layers.model for family in FAMILIES.values())
     if path.is_dir() and not (path / "model_index.json").is_file():
         raise InputError(
