@@ -92,8 +92,7 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
 
 def download_bytes(row: Base) -> int:
     """About how much its weights are to download: they come in bfloat16."""
-    whole = registry.description_of(row).shape(row.source)
-    return 2 * (whole.transformer + whole.encoders + whole.autoencoder)
+    return 2 * registry.description_of(row).shape(row.source).stored
 
 
 def size(row: Base) -> str:

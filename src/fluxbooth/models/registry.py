@@ -9,6 +9,7 @@ from typing import Any
 
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.models import comfyui, weight_files
 from fluxbooth.models.base import Base
 from fluxbooth.models.description import Description
 from fluxbooth.models.flux1 import description as flux1_description
@@ -58,6 +59,8 @@ def find(name: str) -> Base:
         raise InputError(f"{path} holds several networks: give --base one of {several}.")
     if rows:
         return rows[0]
+    if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
+        raise weight_files.gguf_error(gguf)
     models = " or ".join(family.layers.model for family in FAMILIES.values())
     if path.is_dir() and not (path / "model_index.json").is_file():
         raise InputError(
@@ -83,9 +86,8 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
-        other = next(
-            r for r in BASES.values() if r.family == row.family and r.trains and not r.small
-        )
+        alike = (other for other in BASES.values() if other.family == row.family)
+        other = next(other for other in alike if other.trains and not other.small)
         raise InputError(
             f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."

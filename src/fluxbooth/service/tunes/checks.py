@@ -15,7 +15,7 @@ from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import checks as prompt_checks
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.uploads import Upload, photos_of
@@ -45,7 +45,7 @@ def check(
     for number, values in enumerate(form.prompts_attributes):
         with faults.gathered(f"prompts_attributes[{number}]"):
             nested = PromptForm.lenient(values)
-            prompts.check(context, nested, nested.text, Inputs(), coming)
+            prompt_checks.check(context, nested, nested.text, Inputs(), coming)
     faults.tell()
 
 
