@@ -276,5 +276,8 @@ def test_what_it_cannot_do_is_refused(folders: dict[str, Path]) -> None:
         generate([TEXT], GenerateSpec(base=distilled, speed="fast"))
     with pytest.raises(InputError, match="knows no guidance"):
         generate([TEXT], GenerateSpec(base=distilled, guidance=3.5))
+    spec = TrainSpec(class_name="man", base=str(folders["base"]), guidance=3.5)
+    with pytest.raises(InputError, match="told no guidance in training: leave --guidance out"):
+        registry.resolve(spec, 1)
     with pytest.raises(InputError, match="cannot be trained"):
         registry.find_to_train(distilled)

@@ -96,8 +96,13 @@ def find_to_train(name: str) -> Base:
 
 
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
-    """The spec with every default of its base filled in, for so many pictures."""
+    """The spec with every default of its base filled in, for so many pictures.
+
+    Raises InputError for a guidance that the base is not told in training.
+    """
     row = find(spec.base)
+    if spec.guidance != 1 and (row.two_pass or row.guidance is None):
+        raise InputError(f"{row.name} is told no guidance in training: leave --guidance out.")
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
