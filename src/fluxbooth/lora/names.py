@@ -103,7 +103,6 @@ class Group:
     outputs: int
     inputs: int
     rank: int  # that alpha is divided by; 0 where alpha has no meaning
-
     heights: tuple[int, ...]  # outputs of each part
 
     @property
