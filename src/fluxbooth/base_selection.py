@@ -86,7 +86,8 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
 
 def download_bytes(row: Base) -> int:
     """About how much its weights are to download: they come in bfloat16."""
-    return 2 * registry.description_of(row).shape(row.source).stored
+    whole = registry.description_of(row).shape(row.source)
+    return 2 * (whole.transformer + whole.encoders + whole.autoencoder)
 
 
 def size(row: Base) -> str:

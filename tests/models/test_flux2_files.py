@@ -133,9 +133,9 @@ def test_the_whole_model_is_counted_exactly(which: str) -> None:
         qwen3 = Qwen3ForCausalLM(Qwen3Config(**QWEN3 | encoder))
         autoencoder = AutoencoderKLFlux2()
     assert told.transformer == sum(p.numel() for p in made.parameters())
-    assert told.encoders + told.unread == sum(p.numel() for p in qwen3.parameters())
-    read = [*qwen3.model.layers[: size.KEPT], qwen3.model.embed_tokens, qwen3.model.norm]
-    assert told.encoders == sum(p.numel() for module in read for p in module.parameters())
+    assert told.encoders == sum(p.numel() for p in qwen3.parameters())
+    read = [*qwen3.model.layers[: size.LAYERS_KEPT], qwen3.model.embed_tokens, qwen3.model.norm]
+    assert told.encoders_used == sum(p.numel() for module in read for p in module.parameters())
     assert told.autoencoder == sum(p.numel() for p in autoencoder.parameters())
     assert told.autoencoder_channels == autoencoder.config["block_out_channels"][0]
     linears = {n: m for n, m in made.named_modules() if isinstance(m, nn.Linear)}
@@ -183,7 +183,7 @@ def test_a_folder_is_a_base_with_its_sizes(folder: Path, tmp_path: Path) -> None
         for part in ("transformer", "text_encoder", "vae")
     }
     assert shape.transformer == counted["transformer"]
-    assert shape.encoders == counted["text_encoder"]  # it has no more layers than are read
+    assert shape.encoders == counted["text_encoder"]
     assert 0 <= shape.autoencoder - counted["vae"] <= 2 * 128 + 1  # the statistics
     assert layer_sizes.sizes(str(folder)) == {
         name: (m.out_features, m.in_features)
