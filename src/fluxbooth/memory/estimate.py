@@ -208,11 +208,7 @@ def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
     u = job.tokens * d * e
     # while a Linear works its weight is there once more to compute with, and torchao makes it in
     # two steps
-    dequantised = (
-        shape.linear_at_peak * e * (2 if choice.quantisation in ("int8", "fp8") else 1)
-        if choice.cast_at_use
-        else 0
-    )
+    matrix = e * (2 if choice.quantisation in ("int8", "fp8") else 1) if choice.cast_at_use else 0
     rope = 2 * (job.text_length + job.image_tokens) * d // shape.heads * 4
     output = job.batch_size * job.image_tokens * shape.in_channels * (e + 4)
     saved = {
@@ -222,12 +218,14 @@ def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
     live = peak = rope
     for number, kind in enumerate(blocks):
         live += u if number < choice.checkpointed else saved[kind]
-        peak = max(peak, live + shape.forward[kind] * u + dequantised)
+        peak = max(peak, live + shape.forward[kind] * u + shape.linear_at_peak * matrix)
     live += u + output
     gradients = 0
     for number, kind in reversed(list(enumerate(blocks))):
-        again = saved[kind] if number < choice.checkpointed else 0
-        peak = max(peak, live + again + shape.backward[kind] * u + gradients + dequantised)
+        again = number < choice.checkpointed
+        others = live if again else live - saved[kind]
+        block = shape.backward_bytes(kind, saved[kind], u, matrix)
+        peak = max(peak, others + block + gradients)
         gradients += 4 * shape.block_adapter(kind, job.rank)
         live -= u if again else saved[kind]
     return peak

@@ -38,14 +38,21 @@ class Shape(Protocol):
         in numbers of so many bytes."""
         ...
 
-    # of a block at its peak, in activations of all tokens: above what is kept of it in the forward
-    # pass and in the backward pass, and where nothing is kept
+    def backward_bytes(self, kind: Kind, saved: float, activation: float, matrix: float) -> float:
+        """The most that is alive in the backward pass of a block, which kept `saved` bytes: one
+        activation of all tokens has `activation` bytes, and a Linear's weight that is made anew to
+        compute with `matrix` bytes for each of its numbers."""
+        ...
+
     @property
-    def forward(self) -> Mapping[Kind, float]: ...
+    def forward(self) -> Mapping[Kind, float]:
+        """Activations of all tokens at the peak of a block's forward pass, above what it keeps."""
+        ...
+
     @property
-    def backward(self) -> Mapping[Kind, float]: ...
-    @property
-    def drawing(self) -> float: ...
+    def drawing(self) -> float:
+        """The same where nothing is kept."""
+        ...
 
     @property
     def largest_linear(self) -> int:
@@ -54,7 +61,7 @@ class Shape(Protocol):
 
     @property
     def linear_at_peak(self) -> int:
-        """Weights of the Linear that works where the most else is alive."""
+        """Weights of the Linear that works where the most else is alive in a forward pass."""
         ...
 
     @property

@@ -40,7 +40,6 @@ class Flux1Shape(Shape):
     autoencoder_channels: int
 
     forward: ClassVar[Mapping[Kind, float]] = {"double": 8, "single": 6}
-    backward: ClassVar[Mapping[Kind, float]] = {"double": 5, "single": 9}
     drawing: ClassVar[float] = 15
 
     @property
@@ -95,6 +94,10 @@ class Flux1Shape(Shape):
         if kind == "double":
             return (20 + (batch > 1)) * activation + 6 * low_rank + common
         return 17 * activation + 5 * low_rank + common
+
+    def backward_bytes(self, kind: Kind, saved: float, activation: float, matrix: float) -> float:
+        activations = 5 if kind == "double" else 9
+        return saved + activations * activation + self.linear_at_peak * matrix
 
     def block_flops(self, kind: Kind, tokens: int) -> tuple[float, float]:
         # modulation is computed once a picture, and each token has one of a double block's two

@@ -42,7 +42,6 @@ class Flux2Shape(Shape):
     encoders_unread: int = 0  # of `encoders`, in layers above those that are read
 
     forward: ClassVar[Mapping[Kind, float]] = {"double": 3, "single": 3}
-    backward: ClassVar[Mapping[Kind, float]] = {"double": 3, "single": 14}
     drawing: ClassVar[float] = 22
 
     @property
@@ -51,7 +50,7 @@ class Flux2Shape(Shape):
 
     @property
     def linear_at_peak(self) -> int:
-        return self.largest_linear
+        return (1 + self.mlp_ratio) * self.width**2  # the exit of a single block
 
     @property
     def encoders_used(self) -> int:
@@ -98,6 +97,14 @@ class Flux2Shape(Shape):
         # in float32 query and key are a part of what the entrance gives
         copies = in_float32 if number < 4 else 0
         return (9 + hidden) * activation + 2 * low_rank + common + copies
+
+    def backward_bytes(self, kind: Kind, saved: float, activation: float, matrix: float) -> float:
+        """Of a single block most is alive at SwiGLU, or when its entrance is multiplied with, by
+        when what it kept is free again."""
+        if kind == "double":
+            return saved + 3 * activation + self.linear_at_peak * matrix
+        at_entrance = 12 * activation + self.largest_linear * matrix
+        return max(saved + 14 * activation, at_entrance)
 
     def block_flops(self, kind: Kind, tokens: int) -> tuple[float, float]:
         # each token has one of a double block's two streams
