@@ -97,13 +97,17 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
-        alike = (other for other in BASES.values() if other.family == row.family)
-        other = next(other for other in alike if other.trains and not other.small)
+        other = trained_instead_of(row)
         raise InputError(
             f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
         )
     return row
+
+
+def trained_instead_of(row: Base) -> Base:
+    """The base whose LoRAs work on one that cannot be trained."""
+    return next(r for r in BASES.values() if r.family == row.family and r.trains and not r.small)
 
 
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
