@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 
 import fluxbooth
 from fluxbooth import InputError, base_selection, hardware
-from fluxbooth.cli import models, serve
+from fluxbooth.cli import models
 from fluxbooth.cli.main import main
 from fluxbooth.hardware import GIB, Gpu
 from fluxbooth.models import hub, licences, registry
 from fluxbooth.models.flux1.bases import NANO
+from fluxbooth.service import licensing
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, TrainSpec
 
@@ -222,8 +223,8 @@ def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
 
 def test_what_a_server_may_serve(tmp_path: Path) -> None:
     def served(**settings: object) -> set[str]:
-        made = Settings(data=tmp_path, **settings)  # type: ignore[arg-type]
-        serve._check_bases(made)
+        made = Settings(data=tmp_path, safety="off", **settings)  # type: ignore[arg-type]
+        licensing.check(made)
         return made.served
 
     assert served() == {"nano"}
@@ -235,7 +236,7 @@ def test_what_a_server_may_serve(tmp_path: Path) -> None:
         ({"base": "flux-schnell"}, "flux-schnell cannot be trained"),
         ({"base": "sdxl"}, "There is no base 'sdxl'"),
         (
-            {"base": "flux-dev", "base_tunes": {1504944: "sdxl"}, "flux_dev_license": "commercial"},
+            {"base": "flux-dev", "base_tunes": {1504944: "sdxl"}},
             "There is no base 'sdxl'",
         ),
     ):

@@ -11,6 +11,7 @@ from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.models.base import Base
 from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.photos import faces
 from fluxbooth.prompts import mask_words, options
 from fluxbooth.specs import (
@@ -29,6 +30,7 @@ FAMILIES = (flux1_bases,)  # each has the rows of its BASES, and says which weig
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
+NO_REFERENCES = "is not offered: {base} looks at no reference pictures: train a LoRA instead"
 BASES: dict[str, Base] = {row.name: row for family in FAMILIES for row in family.BASES}
 
 
@@ -79,6 +81,14 @@ def find_to_train(name: str) -> Base:
     return row
 
 
+def fits(trained_on: Base, drawn: Base) -> bool:
+    """Whether a LoRA of one base works on another: both are networks of one family and size."""
+    if trained_on.family != drawn.family:
+        return False
+    one, other = (flux1_size.of(row.source) for row in (trained_on, drawn))
+    return one.width == other.width and one.blocks == other.blocks
+
+
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
     """The spec with every default of its base filled in, for so many pictures."""
     row = find(spec.base)
@@ -104,6 +114,8 @@ def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
                 mask_words.parts_of(asked[name], row.segmenter is not None)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if "input_faceid" in asked and not row.references:
+        wrong["input_faceid"] = NO_REFERENCES.format(base=row.name)
     if row.heads is None and not faces.available():
         wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
     return wrong

@@ -9,25 +9,28 @@ import json
 import re
 import secrets
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from fluxbooth.errors import InputError
 from fluxbooth.models import registry
+from fluxbooth.models.base import Base
 from fluxbooth.prompts import language, options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import BLANK, PromptForm
-from fluxbooth.service.contract.responses import PROMPT_FIELDS
+from fluxbooth.service.contract.responses import PROMPT_FIELDS, base_name
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Image, Prompt, Tune, Use, now
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import expansion, input_images, templates
+from fluxbooth.service.prompts import expansion, input_images, references, templates
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import Enhancements, GenerateSpec
@@ -36,9 +39,18 @@ TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE
 BROKEN_TAG = re.compile(r"<\s*(lora|faceid)\s*:", re.IGNORECASE)
 CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
 FAST_STEPS = 30
+FACEID = references.FACEID
 FIELDS = tuple(PROMPT_FIELDS)
 # what decides the picture: a repeated prompt that agrees on all of it is the same prompt
 SIGNATURE = (*FIELDS, "text", "callback", "num_images")
+
+
+@dataclass(frozen=True)
+class Coming:
+    """A tune that a text uses, too, but that is not made yet."""
+
+    trigger: str = ""
+    references: int = 0
 
 
 def create(
@@ -60,7 +72,11 @@ def create(
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
-    trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
+    row = registry.find(_base(settings, tune_id, [tune for tune, _ in uses]))
+    if references.edits(row, form, _words(text), start):
+        fields[references.EDITS] = True
+    if form.input_faceid:  # not of the contract's answers, but a duplicate asks it, too
+        fields["input_faceid"] = True
     prompt = Prompt(
         account_id=account.id,
         tune_id=tune_id,
@@ -70,7 +86,7 @@ def create(
         fields=fields,
         spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
         signature=signature,
-        advice=[a.to_json() for a in advice(form, text, trigger, start)],
+        advice=[a.to_json() for a in _advice(form, text, row, uses, start)],
         cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses], start),
         uses=[
             Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
@@ -116,30 +132,36 @@ def check(
     form: PromptForm,
     text: str,
     start: Container[str],
-    coming: str | None = None,
+    coming: Coming = Coming(),
     *,
     tune_id: int | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
     what `form.wrong` holds included.
 
-    `start` has the names of the pictures that it starts from. `coming` are the trigger words of a
-    tune that the text uses, too, but that is not made yet, `tune_id` is of the base that draws it,
-    if it is known by now.
+    `start` has the names of the pictures that it starts from, `tune_id` is of the base that draws
+    it, if it is known by now.
     """
     faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
+    settings, row = context.settings, None
     if "text" not in faults:
         uses, wrong = _uses(context.session, context.account, text)
-        triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + (
-            [coming] if coming else []
-        )
-        starts = "input_image" in start
-        if wrong := wrong + _text_faults(context.settings, text, triggers, starts):
-            faults["text"] = wrong
-    faults.add(_rules(context.settings, form, start))
+    else:
+        wrong = []
     if tune_id is not None:
-        row = registry.find(_base(context.settings, tune_id, [tune for tune, _ in uses]))
+        row = registry.find(_base(settings, tune_id, [tune for tune, _ in uses]))
         faults.add(_refusals(registry.refusals(_asked(form, start), row), form))
+    if "text" not in faults:
+        if row is not None:
+            edits = references.edits(row, form, _words(text), start)
+            wrong += _unfit(row, uses)
+            looked_at = [tune for tune, weight in uses if tune.model_type == FACEID and weight]
+            wrong += references.faults(settings, row, looked_at, coming.references, edits=edits)
+        triggers = [trigger_words(t.token, t.name) for t, _ in uses if t.token]
+        triggers += [coming.trigger] if coming.trigger else []
+        if wrong := wrong + _text_faults(settings, text, triggers, "input_image" in start):
+            faults["text"] = wrong
+    faults.add(_rules(settings, form, start))
     faults.tell()
     return uses
 
@@ -160,14 +182,14 @@ def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
     """The text with the target's tag, and the base that draws it. Raises NotFound."""
     text = form.text
     if target < FIRST_TUNE:
-        if target not in context.settings.base_tunes:
+        if target not in context.settings.bases:
             raise NotFound
         return text, target
     own = _own(context.session, context.account, str(target))
     if own is None:
         raise NotFound
-    if own.model_type == "lora" and str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
-        text = f"<lora:{own.id}:{form.lora_scale:g}> {text}"
+    if str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
+        text = f"<{own.model_type}:{own.id}:{form.lora_scale:g}> {text}"
     return text, own.base_tune_id
 
 
@@ -189,11 +211,24 @@ def cost(
     )
 
 
-def advice(
-    form: PromptForm, text: str, trigger: str | None, start: Container[str]
+def _advice(
+    form: PromptForm,
+    text: str,
+    row: Base,
+    uses: Sequence[tuple[Tune, float]],
+    start: Container[str],
 ) -> list[language.Advice]:
-    """The hints on a text, and on options that are left out."""
-    left_out = options.ignored(_asked(form, start)).values()
+    """The hints on a text, and on what is left out."""
+    first = uses[0][0] if uses else None
+    trigger = trigger_words(first.token, first.name) if first and first.token else None
+    left_out = [*options.ignored(_asked(form, start)).values()]
+    left_out += [
+        f"A reference picture has no strength: tune {tune.id} is looked at as with 1."
+        for tune, weight in uses
+        if tune.model_type == FACEID and weight not in (0, 1)
+    ]
+    if form.cfg_scale is not None and row.guidance is None:
+        left_out.append(f"cfg_scale is ignored: {row.name} is drawn without guidance.")
     return language.advise(text, trigger) + [
         language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
     ]
@@ -363,10 +398,10 @@ def _uses(
         tune, strength = _own(session, account, name), _strength(weight)
         if tune is None or tune.failed_at:
             wrong.append(f"refers to tune {name}, which {'failed' if tune else 'does not exist'}")
-        elif kind.lower() == "faceid" or tune.model_type == "faceid":
+        elif kind.lower() != tune.model_type:
             wrong.append(
-                f"refers to tune {name}, but this base has no face adapter yet: train a LoRA "
-                "instead"
+                f"refers to tune {name} as <{kind.lower()}:...>, and it is of the type "
+                f"{tune.model_type}: write <{tune.model_type}:{name}:{weight}>"
             )
         elif strength is None:
             wrong.append(f"gives tune {name} the strength {weight}, which is not a number")
@@ -381,6 +416,29 @@ def _uses(
     return list(found.values()), wrong
 
 
+def _words(text: str) -> str:
+    """A text without its tags and flags."""
+    return TAG.sub("", options.without_flags(text)).strip()
+
+
+def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:
+    """What is wrong with LoRAs that were learnt on another base than the one that draws."""
+    return [
+        f"uses tune {tune.id}, a LoRA of {base_name(tune.base)}, which {row.name} cannot use: draw "
+        f"on the base it was trained on, or train it again"
+        for tune, _ in uses
+        if tune.model_type != FACEID and tune.base != row.name and not _fits(tune.base, row)
+    ]
+
+
+def _fits(base: str, row: Base) -> bool:
+    """Of a base that is not to be found any more, the engine says whether its LoRA fits."""
+    try:
+        return registry.fits(registry.find(base), row)
+    except InputError:
+        return True
+
+
 def _strength(text: str) -> float | None:
     try:
         return float(text)
@@ -391,7 +449,7 @@ def _strength(text: str) -> float | None:
 def _text_faults(settings: Settings, text: str, triggers: Sequence[str], starts: bool) -> list[str]:
     """Known clients repair on these very words, and on those of `_rules`. What `starts` from a
     picture may say nothing."""
-    if not TAG.sub("", options.without_flags(text)).strip():
+    if not _words(text):
         return [] if starts else ["can't be blank"]
     said = " ".join(text.lower().split())
     return (
@@ -460,6 +518,8 @@ def spec_of(
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
         "guidance": form.cfg_scale,
     }
+    if registry.find(spec["base"]).guidance is None:
+        del spec["guidance"]
     if form.w and form.h:
         spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
     elif form.aspect_ratio or form.ar != "1:1":

@@ -143,8 +143,9 @@ def fields(asked: Json) -> Json:
     }
     if asked.get("preset") == "trial":
         return values | {"branch": "fast"}
+    if asked.get("preset") == "reference":
+        return values | {"model_type": "faceid"}
     return values | {
-        "branch": "flux1",
         "preset": None if asked.get("preset") == "none" else asked.get("preset"),
     }
 
@@ -173,7 +174,7 @@ def _form(
         values=values,
         errors=errors,
         photos=_photos(draft, name),
-        presets=_presets(),
+        presets=_presets(services.settings.references),
         classes=classes,
         pack=pack,
         bases=_bases(services),
@@ -184,8 +185,9 @@ def _form(
     )
 
 
-def _presets() -> list[tuple[str, str, str]]:
-    """Value, title and explanation of each choice; the last one trains no FLUX."""
+def _presets(references: int) -> list[tuple[str, str, str]]:
+    """Value, title and explanation of each choice; the last ones train no FLUX: photos that are
+    looked at, where the base looks at so many, and a trial."""
     shown = [
         (
             name or "none",
@@ -200,13 +202,16 @@ def _presets() -> list[tuple[str, str, str]]:
         )
         for name, preset in PRESETS.items()
     ]
+    if references:
+        help_text = text("new.preset.reference.help", most=references)
+        shown.append(("reference", text("new.preset.reference"), help_text))
     return [*shown, ("trial", text("new.preset.trial"), text("new.preset.trial.help"))]
 
 
 def _bases(services: Services) -> list[tuple[int, str]]:
     return [
         (number, responses.public_tune(number, services.settings)["title"])
-        for number in services.settings.base_tunes
+        for number in services.settings.bases
     ]
 
 
@@ -214,6 +219,8 @@ def _bases(services: Services) -> list[tuple[int, str]]:
 def the_plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a training would take, for the form as it stands."""
     asked, count = dict(request.query_params), params.number(request, "photos") or 0
+    if asked.get("preset") == "reference":
+        return {"words": [text("new.plan.reference")] if count else [], "steps": 0}
     found = plan(services.db, services.settings, fields(asked), count)
     return {"words": _words(found), "steps": found.steps}
 

@@ -1,0 +1,94 @@
+"""Reference pictures: what a prompt looks at while it is drawn, beside its text.
+
+They are the photos of tunes of the type faceid, which learn nothing, and the input picture of a
+prompt that says what to change in it. A base looks at so many of them; where it looks at none,
+every way to ask for one is refused with the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+
+from fluxbooth.models import registry
+from fluxbooth.models.base import Base
+from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.public_bases import title
+from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.errors import Invalid
+from fluxbooth.service.settings import Settings
+
+FACEID = "faceid"  # the type of a tune that is reference pictures
+EDITS = "edits"  # of Prompt.fields: its input picture is looked at
+# with these an input picture is what the drawing starts from
+STARTS = ("mask_image", "mask_prompt", "only_upscale")
+
+
+def none_here(settings: Settings, row: Base) -> str:
+    """Why a base takes no reference pictures, and what to do instead."""
+    others = [
+        f"{title(number)} ({number})"
+        for number in settings.bases
+        if registry.find(settings.base_of(number)).references
+    ]
+    instead = f", or draw on {' or '.join(others)}" if others else ""
+    return f"{row.name} looks at no reference pictures: train a LoRA instead{instead}"
+
+
+def check_tune(settings: Settings, row: Base, pictures: int) -> None:
+    """Raises Invalid for a tune of so many reference pictures that its base could not look at."""
+    if not row.references:
+        raise Invalid({"model_type": [f"faceid is not offered: {none_here(settings, row)}"]})
+    if pictures > row.references:
+        raise Invalid(
+            {
+                "images": [
+                    f"has {pictures} pictures: {row.name} looks at {row.references} at most, so "
+                    "give its best one"
+                ]
+            }
+        )
+
+
+def faults(
+    settings: Settings, row: Base, tunes: Sequence[Tune], coming: int, *, edits: bool
+) -> list[str]:
+    """What is wrong with the references of a text: those of tunes of the type faceid, so many of a
+    tune that is not made yet, and the input picture where it is edited."""
+    if not row.references:
+        return [
+            f"refers to tune {tune.id}, which is a reference picture: {none_here(settings, row)}"
+            for tune in tunes
+        ]
+    looked_at = sum(len(tune.photos) for tune in tunes) + coming + edits
+    if looked_at > row.references:
+        return [
+            f"looks at {looked_at} pictures: {row.name} looks at {row.references} at most, so name "
+            "fewer tunes of reference pictures"
+        ]
+    return []
+
+
+def edits(row: Base, form: PromptForm, words: str, start: Container[str]) -> bool:
+    """Whether the input picture of a prompt is looked at, and not what the drawing starts from:
+    where the base has references, there are words that say what to change, and nothing is asked
+    that only a start can do."""
+    if not row.references or "input_image" not in start:
+        return False
+    if "input_faceid" in form.asked:
+        return True
+    starts = form.denoising_strength is not None or any(
+        name in start or name in form.asked for name in STARTS
+    )
+    return bool(words) and not starts
+
+
+def photos(prompt: Prompt) -> Mapping[str, str]:
+    """Keys of the photos that a prompt looks at, in the order of its tags, each with what a
+    sentence calls it. A tune of strength 0 is not looked at."""
+    return {
+        photo.key: f"the picture of tune {use.tune_id}"
+        for use in prompt.uses
+        if use.tune.model_type == FACEID and use.weight
+        for photo in use.tune.photos
+        if photo.key
+    }
