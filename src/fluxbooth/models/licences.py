@@ -7,15 +7,17 @@ import os
 from fluxbooth.errors import InputError
 from fluxbooth.models import registry
 from fluxbooth.models.base import FLUX_DEV_LICENCE, Base
+from fluxbooth.models.flux2.bases import KLEIN_9B_LICENCE
 
 STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
 STATEMENTS = ("noncommercial", "commercial")
+LIMITED = (
+    "non-commercial use; commercial use needs a licence from Black Forest Labs (bfl.ai/licensing)"
+)
 MEANINGS = {
     "Apache-2.0": "any use, commercial too",
-    FLUX_DEV_LICENCE: (
-        "non-commercial use; commercial use needs a licence from Black Forest Labs "
-        "(bfl.ai/licensing)"
-    ),
+    FLUX_DEV_LICENCE: LIMITED,
+    KLEIN_9B_LICENCE: LIMITED,
 }
 # under Black Forest Labs' commercial licence each picture is to be reported to them; what they call
 # the model there (docs.bfl.ai, "Report Model Usage"), by the name of the base
@@ -23,8 +25,9 @@ METERED = {"flux-krea": "flux-1-krea-dev", "flux-kontext": "flux-1-kontext-dev"}
 
 
 def is_limited(row: Base) -> bool:
-    """Whether a base is under a licence that forbids commercial use, or allows it for money."""
-    return row.licence == FLUX_DEV_LICENCE
+    """Whether a base is under a licence that forbids commercial use, or allows it for money, and
+    asks for a filter of what is drawn."""
+    return MEANINGS.get(row.licence) == LIMITED
 
 
 def metered_as(row: Base) -> str | None:
@@ -48,11 +51,7 @@ def notice(row: Base) -> str | None:
             f"{STATED}={stated} will not do: state noncommercial or commercial, as the "
             "licence is that you hold."
         )
-    under = (
-        "is under"
-        if row.name in registry.BASES
-        else "is built as FLUX.1-dev and what was made from it are, which are under"
-    )
+    under = "is under" if row.name in registry.BASES else "is built as models are that are under"
     return (
         f"{row.name} {under} the {row.licence} License: {MEANINGS[row.licence]}. State which you "
         f"hold with {STATED}=noncommercial or =commercial, and this is not said again."

@@ -41,7 +41,7 @@ def _check_statement(row: Base, settings: Settings) -> None:
     stated = settings.flux_dev_license
     if stated is None:
         raise InputError(
-            f"{row.name} may be served only under a licence of FLUX.1-dev that you hold: set "
+            f"{row.name} may be served only under a licence that you hold and state: set "
             "FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial for research and personal use, or "
             "FLUXBOOTH_FLUX_DEV_LICENSE=commercial if Black Forest Labs sold you one."
         )

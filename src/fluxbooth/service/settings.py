@@ -53,7 +53,8 @@ class Settings(BaseSettings):
     flux_dev_license: Literal["noncommercial", "commercial"] | None = Field(
         default=None,
         description=(
-            "which licence of FLUX.1-dev you hold; must be stated before it is served. "
+            "which licence of FLUX.1-dev, or FLUX.2 [klein] 9B, you hold; must be stated before "
+            "it is served. "
             "noncommercial: without prices; commercial: with FLUXBOOTH_BFL_KEY"
         ),
     )

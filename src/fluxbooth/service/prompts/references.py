@@ -50,10 +50,16 @@ def check_tune(settings: Settings, row: Base, pictures: int) -> None:
 
 
 def faults(
-    settings: Settings, row: Base, tunes: Sequence[Tune], coming: int, *, edits: bool
+    settings: Settings,
+    row: Base,
+    uses: Sequence[tuple[Tune, float]],
+    coming: int = 0,
+    *,
+    edits: bool = False,
 ) -> list[str]:
-    """What is wrong with the references of a text: those of tunes of the type faceid, so many of a
-    tune that is not made yet, and the input picture where it is edited."""
+    """What is wrong with the references of a text: those of tunes that it uses with a strength, so
+    many of a tune that is not made yet, and the input picture where it is edited."""
+    tunes = [tune for tune, weight in uses if tune.model_type == FACEID and weight]
     if not row.references:
         return [
             f"refers to tune {tune.id}, which is a reference picture: {none_here(settings, row)}"

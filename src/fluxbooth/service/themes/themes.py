@@ -23,7 +23,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, ThemeForm
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.prompts import prompts, references
+from fluxbooth.service.prompts import checks, prompts, references
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.themes import theme_writer
 from fluxbooth.service.tunes import tunes
@@ -81,10 +81,10 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
             raise Invalid({"tune_ids": [f"{number} failed"]})
         if tune.model_type == references.FACEID:
             row = registry.find(settings.base_of(tune.base_tune_id))
-            if wrong := references.faults(settings, row, [tune], 0, edits=False):
+            if wrong := references.faults(settings, row, [(tune, 1.0)]):
                 raise Invalid({"tune_ids": wrong})
         found.append(tune)
-    prompts.check_attributes(settings, _changes(form))
+    checks.check_attributes(settings, _changes(form))
     return found
 
 

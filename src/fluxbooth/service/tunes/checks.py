@@ -8,7 +8,6 @@ from pathlib import PurePath
 from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
-from fluxbooth.models.flux1 import layer_sizes
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
@@ -16,7 +15,8 @@ from fluxbooth.service.contract.public_bases import title
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
-from fluxbooth.service.prompts import prompts, references
+from fluxbooth.service.prompts import checks as prompt_checks
+from fluxbooth.service.prompts import references
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
@@ -48,12 +48,12 @@ def check(
         callbacks.check_address(settings, form.callback)
     known = not faceid and not {"name", "token"} & form.wrong.keys()
     trigger = trigger_words(token_of(form), form.name) if known else ""
-    coming = prompts.Coming(trigger, pictures if faceid else 0)
+    coming = prompt_checks.Coming(trigger, pictures if faceid else 0)
     drawn_on = None if form.branch == "fast" or "model_type" in faults else number
     for place, values in enumerate(form.prompts_attributes):
         with faults.gathered(f"prompts_attributes[{place}]"):
             nested = PromptForm.lenient(values)
-            prompts.check(context, nested, nested.text, Inputs(), coming, tune_id=drawn_on)
+            prompt_checks.check(context, nested, nested.text, Inputs(), coming, tune_id=drawn_on)
     faults.tell()
 
 
@@ -127,11 +127,11 @@ def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
     Raises Invalid with the reason if it cannot.
     """
     base, *_ = base_of(settings, form)
+    row = registry.find(base)
     try:
-        file = lora_file.read(upload.path)
-        lora_file.check_fits(
-            file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
-        )
+        file = lora_file.read(upload.path, row)
+        sizes = registry.description_of(row).layer_sizes(row.source)
+        lora_file.check_fits(file, sizes, PurePath(base).name)
         lora_file.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None
