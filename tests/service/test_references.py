@@ -365,9 +365,9 @@ def test_an_input_picture_with_words_is_edited(seeing: InProcessServer) -> None:
         return given(seeing, answer.json()["id"])
 
     photo = photo_keys(seeing, made["id"])
-    edited = spec()
-    assert edited["references"][0].endswith("/input_image.jpg")  # what is changed comes first
-    assert edited["references"][1:] == photo and edited.get("input_image") is None
+    edited = spec()  # without a strength a base that has references edits it
+    assert edited["references"] == photo and edited["input_image"].endswith("/input_image.jpg")
+    assert edited["denoising_strength"] is None
     # what asks for a start from it still starts from it
     for fields in (
         {"denoising_strength": 0.5},
@@ -376,19 +376,34 @@ def test_an_input_picture_with_words_is_edited(seeing: InProcessServer) -> None:
     ):
         started = spec(**fields)
         assert started["references"] == photo and started["input_image"], fields
+        assert started["denoising_strength"] == fields.get("denoising_strength")
     asked = {"text": "", "input_image": PICTURE, "denoising_strength": 0, "super_resolution": True}
     enlarged = seeing.http.post("/prompts", json={"prompt": asked}).json()
     assert given(seeing, enlarged["id"])["input_image"]
-    looked_at = spec(denoising_strength=0.5, input_faceid=True)
-    assert len(looked_at["references"]) == 2 and looked_at.get("input_image") is None
+    assert spec(denoising_strength=0, input_faceid=True)["denoising_strength"] is None
+
+
+def test_what_is_edited_counts_as_one_of_the_pictures(seeing: InProcessServer) -> None:
+    tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(4))
+    asked = {"text": f"{tags} people at a table", "input_image": PICTURE}
+    answer = seeing.http.post("/prompts", json={"prompt": asked})
+    assert answer.status_code == 422 and "looks at 5 pictures" in answer.json()["error"]
+    asked["denoising_strength"] = 0.5
+    assert seeing.http.post("/prompts", json={"prompt": asked}).status_code == 201
 
 
 def test_a_duplicate_edits_as_the_first_did(seeing: InProcessServer) -> None:
-    asked = {"text": "a red scarf", "input_image": PICTURE}
+    asked = {
+        "text": "a red scarf",
+        "input_image": PICTURE,
+        "denoising_strength": 0.5,
+        "input_faceid": True,
+    }
     first = seeing.http.post("/prompts", json={"prompt": asked}).json()
     again = seeing.http.post(f"/prompts/{first['id']}/duplicate", json={}).json()
-    (reference,) = given(seeing, again["id"])["references"]
-    assert f"prompts/{again['id']}-" in reference and reference.endswith("/input_image.jpg")
+    spec = given(seeing, again["id"])
+    assert f"prompts/{again['id']}-" in spec["input_image"]
+    assert spec["denoising_strength"] is None
 
 
 # ── whose they are, and how they go

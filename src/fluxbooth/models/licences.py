@@ -30,6 +30,11 @@ def is_limited(row: Base) -> bool:
     return MEANINGS.get(row.licence) == LIMITED
 
 
+def meaning(row: Base) -> str:
+    """What a base may be used for."""
+    return MEANINGS.get(row.licence, f"its licence is {row.licence}")
+
+
 def metered_as(row: Base) -> str | None:
     """What the licensor calls a base in reports of the pictures that were drawn with it; None
     where its licence wants none. What was made from FLUX.1-dev counts as that."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from fluxbooth.errors import InputError
 from fluxbooth.models import licences, registry
 from fluxbooth.models.base import Base
+from fluxbooth.service.contract import responses
 from fluxbooth.service.settings import Settings
 
 LORA_DOWNLOAD = (
@@ -27,6 +28,16 @@ def check(settings: Settings) -> None:
 def served(settings: Settings) -> list[Base]:
     """Every base that trains or draws here."""
     return [registry.find(name) for name in sorted(settings.served)]
+
+
+def uses(settings: Settings) -> list[tuple[int, str, Base, str]]:
+    """The base_tune_ids that are served: each with its title, its base, and what that may be used
+    for."""
+    rows = {number: registry.find(settings.base_of(number)) for number in settings.bases}
+    return [
+        (number, responses.title_of(number, settings), row, licences.meaning(row))
+        for number, row in rows.items()
+    ]
 
 
 def notices(settings: Settings) -> list[str]:

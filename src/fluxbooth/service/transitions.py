@@ -248,13 +248,12 @@ class Transitions:
                 name: str(self.store.path(key))
                 for name, key in prompt.fields.get(input_images.FILES, {}).items()
             }
-            looked_at = [str(self.store.path(key)) for key in references.photos(prompt)]
-            if prompt.fields.get(references.EDITS):
-                looked_at.insert(0, start.pop("input_image"))
-            if looked_at:
+            if looked_at := [str(self.store.path(key)) for key in references.photos(prompt)]:
                 spec["references"] = looked_at
-            if start:
-                spec |= start | {"denoising_strength": prompt.fields.get("denoising_strength")}
+            if start:  # without a strength it is edited, where the base can
+                edits = prompt.fields.get(references.EDITS)
+                strength = None if edits else prompt.fields.get("denoising_strength")
+                spec |= start | {"denoising_strength": strength}
             following = _next_prompt(session, number)
             soon = [
                 str(self.store.path(use.tune.lora))

@@ -95,6 +95,7 @@ def _signature(form: PromptForm, text: str, tune_id: int, start: Inputs) -> str:
         form.model_dump(include=set(SIGNATURE))
         | {"text": text, "tune_id": tune_id}
         | start.digests()
+        | ({"input_faceid": True} if form.input_faceid else {})
     )
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

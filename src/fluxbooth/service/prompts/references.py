@@ -78,14 +78,9 @@ def edits(row: Base, form: PromptForm, words: str, start: Container[str]) -> boo
     """Whether the input picture of a prompt is looked at, and not what the drawing starts from:
     where the base has references, there are words that say what to change, and nothing is asked
     that only a start can do."""
-    if not row.references or "input_image" not in start:
-        return False
-    if "input_faceid" in form.asked:
-        return True
-    starts = form.denoising_strength is not None or any(
-        name in start or name in form.asked for name in STARTS
-    )
-    return bool(words) and not starts
+    strength = None if "input_faceid" in form.asked else form.denoising_strength
+    starts = strength is not None or any(name in start or name in form.asked for name in STARTS)
+    return bool(row.references and words and "input_image" in start and not starts)
 
 
 def photos(prompt: Prompt) -> Mapping[str, str]:

@@ -74,11 +74,19 @@ def base_of(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
     row = registry.find(base)
     if form.branch == "flux2" and row.branch != "flux2":
         raise Invalid({"branch": [f"is {row.branch} of base_tune_id {number}: leave it out"]})
-    if form.model_type != FACEID and not row.trains:
-        if not registry.fits(registry.find(settings.base), row):
-            raise Invalid({"base_tune_id": [f"is not available: {number} can only be drawn with"]})
-        base = settings.base  # a LoRA of it works there
-    return base, number, row.branch
+    trained = base if form.model_type == FACEID else trained_for(settings, number)
+    if trained is None:
+        raise Invalid({"base_tune_id": [f"is not available: {number} can only be drawn with"]})
+    return trained, number, row.branch
+
+
+def trained_for(settings: Settings, number: int) -> str | None:
+    """The base whose LoRAs a base_tune_id draws with: itself, or the server's own where it cannot
+    be trained and a LoRA of that works on it; None if nothing is."""
+    row = registry.find(settings.base_of(number))
+    if row.trains:
+        return settings.base_of(number)
+    return settings.base if registry.fits(registry.find(settings.base), row) else None
 
 
 def _number_of(settings: Settings, branch: str | None) -> int | None:

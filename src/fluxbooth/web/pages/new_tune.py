@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.photos import faces
+from fluxbooth.service import licensing
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models, responses
@@ -22,7 +23,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
 from fluxbooth.service.packs import packs
 from fluxbooth.service.safety import Judge
-from fluxbooth.service.tunes import photo_drafts, tunes, uploads
+from fluxbooth.service.tunes import checks, photo_drafts, tunes, uploads
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
@@ -208,10 +209,14 @@ def _presets(references: int) -> list[tuple[str, str, str]]:
     return [*shown, ("trial", text("new.preset.trial"), text("new.preset.trial.help"))]
 
 
-def _bases(services: Services) -> list[tuple[int, str]]:
+def _bases(services: Services) -> list[tuple[int, str, str]]:
+    """Number, title and what it may be used for, of the bases that can be asked for."""
+    settings = services.settings
+    shown = {number: responses.public_tune(number, settings)["title"] for number in settings.bases}
     return [
-        (number, responses.public_tune(number, services.settings)["title"])
-        for number in services.settings.bases
+        (number, shown[number], text("new.base.may", title=shown[number], means=means))
+        for number, _, _, means in licensing.uses(settings)
+        if checks.trained_for(settings, number)
     ]
 
 

@@ -50,6 +50,7 @@ def server(request: Request, services: Using, account: Operator) -> Response:
         bases=services.pulls.rows(),
         usage=usage,
         notices=licensing.notices(services.settings),
+        served=licensing.uses(services.settings),
     )
 
 
