@@ -160,6 +160,7 @@ def test_the_flags_that_documents_name_exist(document: str) -> None:
         "--json",
         "--progress",
         "--overwrite",
+        "--comfyui",
         "--config",
         "--help",
         "--version",

@@ -305,7 +305,7 @@ def test_what_will_not_do_is_said(seeing: InProcessServer) -> None:
     tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(5))
     number = made["id"]
     for text, says in (
-        (f"{tags} people", "looks at 5 pictures: nano looks at 4 at most"),
+        (f"{tags} people", "looks at 5: nano looks at 4 pictures at most"),
         (f"<lora:{number}:1> a man", f"it is of the type faceid: write <faceid:{number}:1>"),
         ("<faceid:77:1> a man", "refers to tune 77, which does not exist"),
         (f"<faceid:{number}:1>", "can't be blank"),
@@ -383,12 +383,13 @@ def test_an_input_picture_with_words_is_edited(seeing: InProcessServer) -> None:
     assert spec(denoising_strength=0, input_faceid=True)["denoising_strength"] is None
 
 
-def test_what_is_edited_counts_as_one_of_the_pictures(seeing: InProcessServer) -> None:
+def test_an_input_picture_counts_as_one_of_the_pictures(seeing: InProcessServer) -> None:
     tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(4))
     asked = {"text": f"{tags} people at a table", "input_image": PICTURE}
     answer = seeing.http.post("/prompts", json={"prompt": asked})
-    assert answer.status_code == 422 and "looks at 5 pictures" in answer.json()["error"]
-    asked["denoising_strength"] = 0.5
+    assert answer.status_code == 422
+    assert "looks at 4 and its input picture: nano looks at 4" in answer.json()["error"]
+    del asked["input_image"]
     assert seeing.http.post("/prompts", json={"prompt": asked}).status_code == 201
 
 

@@ -57,18 +57,6 @@ _UNDERSCORED: dict[str, Naming] = {
     "lycoris_": "lycoris",
 }
 _LAYERS = {name: family.layers for name, family in registry.FAMILIES.items()}
-_XLABS = {
-    "double_blocks": ("transformer_blocks", {
-        "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"),
-        "proj_lora1": ("attn.to_out.0",),
-        "qkv_lora2": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-        "proj_lora2": ("attn.to_add_out",),
-    }),
-    "single_blocks": ("single_transformer_blocks", {
-        "qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"),
-        "proj_lora": ("proj_out",),
-    }),
-}  # fmt: skip
 _TEXT_ENCODER = re.compile(
     r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)"
 )
@@ -311,10 +299,8 @@ def _placed(name: str, layers: LayerNames) -> tuple[Naming, tuple[str, ...]] | N
     name = stripped(name)
     if own := layers.layers_of(name):
         return "diffusers", own
-    if found := re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)", name):
-        folder, table = _XLABS[found[1]]
-        parts = tuple(f"{folder}.{found[2]}.{part}" for part in table.get(found[3], ()))
-        return ("xlabs", parts) if parts and all(map(layers.layers_of, parts)) else None
+    if parts := layers.processed_by(name):
+        return "xlabs", parts
     parts = layers.parts_of(name)
     return ("original", parts) if parts else None
 

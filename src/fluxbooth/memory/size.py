@@ -16,7 +16,7 @@ class Shape(Protocol):
     width: int
     heads: int
     in_channels: int  # of a packed latent
-    encoders: int  # parameters of the text encoders together
+    encoders: int  # parameters of the text encoders together, as far as they come into memory
     autoencoder: int  # parameters
     autoencoder_channels: int  # at the picture's own size
 
@@ -54,6 +54,11 @@ class Shape(Protocol):
     def transformer(self) -> int:
         """Its parameters."""
         return self.linear + self.other
+
+    @property
+    def stored(self) -> int:
+        """Parameters in its files."""
+        return self.transformer + self.encoders + self.autoencoder
 
     def adapter(self, rank: int) -> int:
         """Parameters of a LoRA."""

@@ -4,6 +4,7 @@ weights."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from fluxbooth.models.weight_files import Shapes, numbered
 
 ROPE_AXES = (32, 32, 32, 32)  # of heads of 128; no shape tells them, either
 FREQUENCIES = 256  # numbers that a time or a guidance is told with
-LAYERS_READ = 3  # of the text encoder, side by side
+# of the text encoder, by how many of its layers were gone through: their states side by side
+LAYERS_READ = (9, 18, 27)
+KEPT = max(LAYERS_READ) + 1  # of its layers: what the last one gives is normalised
 # of the autoencoder, what no shape tells
 AUTOENCODER: dict[str, Any] = {"norm_num_groups": 32, "batch_norm_eps": 1e-4, "patch_size": (2, 2)}
 
@@ -35,8 +38,13 @@ class Flux2Shape(Shape):
     encoders: int
     autoencoder: int
     autoencoder_channels: int
+    unread: int  # parameters of the text encoder's files that do not come into memory
     guidance_embeds: bool = False
     mlp_ratio: int = 3
+
+    @property
+    def stored(self) -> int:
+        return super().stored + self.unread
 
     @property
     def other(self) -> int:
@@ -69,12 +77,12 @@ class Flux2Shape(Shape):
 
 
 KLEIN_4B = Flux2Shape(
-    5, 20, 3072, 24, 3 * 2560, 128,
-    encoders=4_022_468_096, autoencoder=84_046_115, autoencoder_channels=128,
+    5, 20, 3072, 24, 3 * 2560, 128, encoders=3_215_021_568,
+    autoencoder=84_046_115, autoencoder_channels=128, unread=807_446_528,
 )  # fmt: skip
 KLEIN_9B = Flux2Shape(
-    8, 24, 4096, 32, 3 * 4096, 128,
-    encoders=8_190_735_360, autoencoder=84_046_115, autoencoder_channels=128,
+    8, 24, 4096, 32, 3 * 4096, 128, encoders=6_024_834_048,
+    autoencoder=84_046_115, autoencoder_channels=128, unread=2_165_901_312,
 )  # fmt: skip
 
 
@@ -95,7 +103,7 @@ def of_folder(folder: Path) -> Flux2Shape:
     channels = autoencoder.get("decoder_block_out_channels") or autoencoder["block_out_channels"]
     return of_network(
         config(folder),
-        encoders=weight_files.numbers(folder / "text_encoder"),
+        encoder=_in_folder(folder / "text_encoder"),
         autoencoder=weight_files.numbers(folder / "vae"),
         channels=channels[0],
     )
@@ -107,7 +115,7 @@ def of_file(path: Path) -> Flux2Shape:
     Raises InputError if one of them is missing or is another model's.
     """
     network = config(path)
-    kind = files.encoder(network["joint_attention_dim"] // LAYERS_READ)
+    kind = files.encoder(network["joint_attention_dim"] // len(LAYERS_READ))
     encoder, vae = files.component(path, kind), files.component(path, files.VAE)
     if vae.is_dir():
         autoencoder = weight_files.numbers(vae)
@@ -118,9 +126,9 @@ def of_file(path: Path) -> Flux2Shape:
         channels = autoencoder_config(vae, shapes)["decoder_block_out_channels"][0]
     return of_network(
         network,
-        encoders=weight_files.numbers(encoder)
+        encoder=_in_folder(encoder)
         if encoder.is_dir()
-        else weight_files.count(weight_files.under(weight_files.shapes(encoder), kind.prefix)),
+        else weight_files.under(weight_files.shapes(encoder), kind.prefix),
         autoencoder=autoencoder,
         channels=channels,
     )
@@ -216,9 +224,15 @@ def _channels(shapes: Shapes, folder: str, blocks: str) -> tuple[int, ...]:
 
 
 def of_network(
-    network: Mapping[str, Any], *, encoders: int = 0, autoencoder: int = 0, channels: int = 0
+    network: Mapping[str, Any],
+    *,
+    encoder: Shapes | None = None,
+    autoencoder: int = 0,
+    channels: int = 0,
 ) -> Flux2Shape:
     """The size of a network of that configuration, and of what belongs to it."""
+    encoder = encoder or {}
+    kept = weight_files.count({name: size for name, size in encoder.items() if _is_read(name)})
     heads = network["num_attention_heads"]
     return Flux2Shape(
         network["num_layers"],
@@ -227,9 +241,25 @@ def of_network(
         heads,
         network["joint_attention_dim"],
         network["in_channels"],
-        encoders=encoders,
+        encoders=kept,
         autoencoder=autoencoder,
         autoencoder_channels=channels,
+        unread=weight_files.count(encoder) - kept,
         guidance_embeds=bool(network.get("guidance_embeds", True)),  # as diffusers' class has it
         mlp_ratio=int(network.get("mlp_ratio", 3)),
     )
+
+
+def _in_folder(folder: Path) -> Shapes:
+    return {
+        name: shape
+        for path in folder.glob("*.safetensors")
+        for name, shape in weight_files.shapes(path).items()
+    }
+
+
+def _is_read(name: str) -> bool:
+    """Whether a weight of Qwen3 comes into memory: not its last layers, nor its head, which tells
+    the next word."""
+    layer = re.fullmatch(r"model\.layers\.(\d+)\..+", name)
+    return name != "lm_head.weight" and (layer is None or int(layer[1]) < KEPT)

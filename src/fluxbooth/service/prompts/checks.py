@@ -83,9 +83,8 @@ def check(
     if tune_id is not None:
         row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
         faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
-        edits = references.edits(row, form, tags.words_of(text), start)
         wrong += _unfit(row, uses)
-        wrong += references.faults(settings, row, uses, coming.references, edits=edits)
+        wrong += references.faults(settings, row, uses, coming.references, start)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
     faults.tell()

@@ -19,8 +19,6 @@ from fluxbooth.service.settings import Settings
 
 FACEID = "faceid"  # the type of a tune that is reference pictures
 EDITS = "edits"  # of Prompt.fields: its input picture is looked at
-# with these an input picture is what the drawing starts from
-STARTS = ("mask_image", "mask_prompt", "only_upscale")
 
 
 def none_here(settings: Settings, row: Base) -> str:
@@ -54,33 +52,32 @@ def faults(
     row: Base,
     uses: Sequence[tuple[Tune, float]],
     coming: int = 0,
-    *,
-    edits: bool = False,
+    start: Container[str] = (),
 ) -> list[str]:
     """What is wrong with the references of a text: those of tunes that it uses with a strength, so
-    many of a tune that is not made yet, and the input picture where it is edited."""
+    many of a tune that is not made yet, and the input picture beside them."""
     tunes = [tune for tune, weight in uses if tune.model_type == FACEID and weight]
     if not row.references:
         return [
             f"refers to tune {tune.id}, which is a reference picture: {none_here(settings, row)}"
             for tune in tunes
         ]
-    looked_at = sum(len(tune.photos) for tune in tunes) + coming + edits
-    if looked_at > row.references:
-        return [
-            f"looks at {looked_at} pictures: {row.name} looks at {row.references} at most, so name "
-            "fewer tunes of reference pictures"
-        ]
-    return []
+    looked_at = sum(len(tune.photos) for tune in tunes) + coming
+    beside = "input_image" in start
+    if not looked_at or looked_at + beside <= row.references:
+        return []
+    named = f"{looked_at} and its input picture" if beside else f"{looked_at}"
+    return [
+        f"looks at {named}: {row.name} looks at {row.references} pictures at most: leave some out"
+    ]
 
 
 def edits(row: Base, form: PromptForm, words: str, start: Container[str]) -> bool:
-    """Whether the input picture of a prompt is looked at, and not what the drawing starts from:
-    where the base has references, there are words that say what to change, and nothing is asked
-    that only a start can do."""
-    strength = None if "input_faceid" in form.asked else form.denoising_strength
-    starts = strength is not None or any(name in start or name in form.asked for name in STARTS)
-    return bool(row.references and words and "input_image" in start and not starts)
+    """Whether the words of a prompt say what to change in its input picture: with input_faceid
+    whatever its strength."""
+    strength = None if form.input_faceid else form.denoising_strength
+    asked = [name for name in registry.STARTS if name in start or name in form.asked]
+    return "input_image" in start and registry.edits(row, words, strength, asked)
 
 
 def photos(prompt: Prompt) -> Mapping[str, str]:
