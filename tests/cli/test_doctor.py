@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,20 @@ def test_what_a_server_may_serve(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=says):
             served(**settings)
+
+
+def test_a_card_that_holds_flux_is_told_which_base_suits_whom(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for gpu, said in ((None, False), (replace(CARD, total=8 * GIB), False), (CARD, True)):
+        monkeypatch.setattr(hardware, "gpu", lambda gpu=gpu: gpu)
+        assert bool(base_selection.which()) == said
+    monkeypatch.setattr(
+        hardware, "gpu", lambda: replace(CARD, total=int(11.6 * GIB), free=11 * GIB)
+    )
+    assert main(["models", "--json"]) == 0
+    klein, dev = json.loads(capsys.readouterr().out)["which"]
+    assert "flux2-klein" in klein and "Apache-2.0" in klein and "sells pictures" in klein
+    assert "flux-dev" in dev and "non-commercial" in dev
+    assert main(["models"]) == 0
+    assert klein in capsys.readouterr().out

@@ -81,12 +81,14 @@ def base_of(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
 
 
 def trained_for(settings: Settings, number: int) -> str | None:
-    """The base whose LoRAs a base_tune_id draws with: itself, or the server's own where it cannot
-    be trained and a LoRA of that works on it; None if nothing is."""
-    row = registry.find(settings.base_of(number))
-    if row.trains:
-        return settings.base_of(number)
-    return settings.base if registry.fits(registry.find(settings.base), row) else None
+    """The base whose LoRAs a base_tune_id draws with: itself, or where it cannot be trained one
+    that is served, too, and whose LoRAs work on it; None if there is none."""
+    drawn = registry.find(settings.base_of(number))
+    for base in (settings.base_of(number), settings.base, *map(settings.base_of, settings.bases)):
+        row = registry.find(base)
+        if row.trains and registry.fits(row, drawn):
+            return base
+    return None
 
 
 def _number_of(settings: Settings, branch: str | None) -> int | None:
