@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fluxbooth import InputError
@@ -102,3 +103,24 @@ def test_a_head_ends_half_way_to_another() -> None:
     mask = np.asarray(faces._soft(box, (0, 0, 64, 64), [beside, above]))
     assert mask[:, 45:].max() == mask[:18].max() == 0
     assert mask[22:44, 24:40].min() > 250
+
+
+def test_another_head_is_not_in_what_is_drawn_as_one_person() -> None:
+    """Where a picture is narrow, the square around one head has the one beside it in it."""
+    picture = Image.new("RGB", (128, 128), (40, 90, 200))
+    box, other = (10.0, 40.0, 56.0, 100.0), (72.0, 40.0, 118.0, 100.0)
+    for colour, (left, top, right, bottom) in (((200, 0, 0), box), ((255, 255, 0), other)):
+        picture.paste(colour, (round(left), round(top), round(right), round(bottom)))
+    seen = np.asarray(faces.alone(picture, box, [box, other]))
+    assert seen.shape == (99, 99, 3)
+    assert (seen[60, 20:50] == (200, 0, 0)).all()  # the head itself stays
+    assert np.abs(seen[:, 72:].astype(int) - (40, 90, 200)).mean() < 12
+    place = faces.square(box, picture.size)
+    assert np.array_equal(np.asarray(faces.alone(picture, box, [box])), picture.crop(place))
+
+
+def test_a_box_in_another_is_of_the_same_head() -> None:
+    one = torch.tensor([74.0, 47, 115, 101])
+    assert heads._same(one, torch.tensor([73.0, 27, 120, 75]))
+    assert heads._same(one, torch.tensor([60.0, 40, 130, 130]))
+    assert not heads._same(one, torch.tensor([30.0, 40, 80, 100]))

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fluxbooth.generation.enhance import masks
+
 if TYPE_CHECKING:
     from fluxbooth.generation.enhance.heads import Box
     from fluxbooth.generation.enhance.redraw import Redraw
@@ -84,7 +86,7 @@ def draw_head(
     native = (redraw.native_side, redraw.native_side)
     mask = _soft(box, place, [other for other in boxes if other != box])
     drawn = redraw.drawn(
-        before.resize(native, Image.Resampling.LANCZOS),
+        alone(image, box, boxes).resize(native, Image.Resampling.LANCZOS),
         strength=strength,
         seed=seed,
         mask=mask.resize(native, Image.Resampling.BILINEAR),
@@ -96,6 +98,18 @@ def draw_head(
     changed = image.copy()
     changed.paste(_coloured_as(before, drawn, mask), place[:2], mask)
     return changed
+
+
+def alone(image: Image.Image, box: Box, boxes: Sequence[Box]) -> Image.Image:
+    """The `square` around a head, in which the others of `boxes` are painted over from what is
+    around them: what is drawn as one person does not take after the one beside them."""
+    place = square(box, image.size)
+    covered = np.zeros((place[3] - place[1], place[2] - place[0]), np.uint8)
+    for other in boxes:
+        if other != box:
+            covered[np.asarray(_soft(other, place, [box])) > 0] = 255
+    crop = image.crop(place)
+    return masks.filled(crop, Image.fromarray(covered)) if covered.any() else crop
 
 
 def square(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
