@@ -106,7 +106,7 @@ def gained(before: Mapping[Any, Sequence[bool]], after: Mapping[Any, Sequence[bo
 
 def told(groups: Mapping[Any, Sequence[bool]]) -> str:
     """A share with its interval, as of `gained`."""
-    low, high = _interval(np.array([np.mean(hits) for hits in groups.values()]))
+    low, high = _interval(np.array([np.mean(hits) for hits in groups.values() if hits]))
     return f"{share(groups):.0%} ({100 * low:.0f} to {100 * high:.0f})"
 
 
