@@ -66,7 +66,7 @@ def test_a_head_is_drawn_anew_and_all_else_stays(redraw: Redraw) -> None:
     changed = (np.asarray(after) != np.asarray(picture)).any(2)
     left, top, right, bottom = map(round, box)
     assert changed[top:bottom, left:right].mean() > 0.9
-    place = faces.square(box, picture.size)
+    place = faces.square(box)
     changed[place[1] : place[3], place[0] : place[2]] = False
     assert not changed.any()
     again = faces.inpaint_faces(picture, redraw, [box], seed=1)
@@ -76,11 +76,26 @@ def test_a_head_is_drawn_anew_and_all_else_stays(redraw: Redraw) -> None:
 @pytest.mark.parametrize(
     "box", [(-5.0, -8.0, 40.0, 50.0), (200.0, 150.0, 256.0, 192.0), (100.0, 0.0, 140.0, 60.0)]
 )
-def test_a_square_around_a_head_lies_in_the_picture(box: heads.Box) -> None:
-    left, top, right, bottom = faces.square(box, (256, 192))
-    assert 0 <= left < right <= 256
-    assert 0 <= top < bottom <= 192
+def test_a_head_is_in_the_middle_of_what_is_drawn(box: heads.Box) -> None:
+    """Even at the edge of the picture, whose last pixels go on beyond it."""
+    left, top, right, bottom = faces.square(box)
     assert right - left == bottom - top
+    assert abs((left + right) - (box[0] + box[2])) <= 1
+    picture = far(0, 0.5).draw(256, 192, random.Random(0))
+    seen = np.asarray(faces.alone(picture, box, [box]))
+    inside = np.asarray(picture)[max(0, top) : bottom, max(0, left) : right]
+    y, x = max(0, -top), max(0, -left)
+    assert np.array_equal(seen[y : y + inside.shape[0], x : x + inside.shape[1]], inside)
+    assert (seen[:, :x] == seen[:, x : x + 1]).all() and (seen[:y] == seen[y]).all()
+
+
+def test_a_head_at_the_edge_is_drawn_anew_inside_the_picture(redraw: Redraw) -> None:
+    picture = far(0, 0.5).draw(256, 192, random.Random(0))
+    box = (-6.0, -10.0, 50.0, 50.0)
+    after = faces.inpaint_faces(picture, redraw, [box], seed=1)
+    changed = (np.asarray(after) != np.asarray(picture)).any(2)
+    assert changed[:50, :50].mean() > 0.9
+    assert not changed[80:].any() and not changed[:, 80:].any()
 
 
 def test_a_head_that_fills_the_picture_was_drawn_large_enough() -> None:
@@ -113,10 +128,10 @@ def test_another_head_is_not_in_what_is_drawn_as_one_person() -> None:
         picture.paste(colour, (round(left), round(top), round(right), round(bottom)))
     seen = np.asarray(faces.alone(picture, box, [box, other]))
     assert seen.shape == (99, 99, 3)
-    assert (seen[60, 20:50] == (200, 0, 0)).all()  # the head itself stays
-    assert np.abs(seen[:, 72:].astype(int) - (40, 90, 200)).mean() < 12
-    place = faces.square(box, picture.size)
-    assert np.array_equal(np.asarray(faces.alone(picture, box, [box])), picture.crop(place))
+    assert (seen[60, 30:70] == (200, 0, 0)).all()  # the head itself stays
+    assert np.abs(seen[:, 88:].astype(int) - (40, 90, 200)).mean() < 12
+    only = np.asarray(faces.alone(picture, box, [box]))
+    assert (only[60, 90:] == (255, 255, 0)).all()
 
 
 def test_a_box_in_another_is_of_the_same_head() -> None:
