@@ -75,6 +75,7 @@ def each(text: str, triggers: Sequence[str]) -> list[Called]:
     if not any(own[:-1]):
         own[-1], of_all = "", f"{own[-1]}{comma}{of_all}"
     before = "" if _SOMEBODY.search(before) or _GROUP.search(before) else before
+    before += "," if pieces[0].rstrip().endswith(",") else ""
     told = [
         Called(number, _joined(f"{before} {triggers[number]} {words}", of_all))
         for (_, number), words in zip(at, own, strict=True)
