@@ -21,7 +21,8 @@ from fluxbooth.web.pages.render import page, redirect
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.state import Services
 
-OUR_PAGE = re.compile(r"/app(?:/[\w/-]*)?")
+# of this app, never one level up or another host's; a query is as browsers encode one
+OUR_PAGE = re.compile(r"/app(?:/[\w-]+(?:\.\w+)*)*/?(?:\?[\w.~%+&=:*'()!,;/-]*)?", re.ASCII)
 PARTS = 60  # that a page may bring for one request: small pictures, and what its script asks
 
 

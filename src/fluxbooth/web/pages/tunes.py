@@ -36,12 +36,13 @@ from fluxbooth.web.pages import (
     new_tune,
     operator,
     packs,
+    static_files,
     themes,
     thumbnails,
     view_models,
 )
 from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
-from fluxbooth.web.pages.render import FOLDER, local, page, redirect, sentences
+from fluxbooth.web.pages.render import local, page, redirect, sentences
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.state import Services
 
@@ -62,7 +63,8 @@ def install(app: FastAPI) -> None:
         *(module.router for module in others),
     ):  # those first: "new" is no tune, "plan" no prompt
         app.include_router(part)
-    app.mount("/app/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.mount(static_files.ADDRESS, static_files.Kept(), name="kept")
+    app.mount(static_files.PLAIN, StaticFiles(directory=static_files.FOLDER), name="static")
     app.add_api_route("/", lambda: RedirectResponse("/app"), include_in_schema=False, name="root")
 
 
