@@ -68,15 +68,23 @@ def sentences(error: ServiceError) -> list[str]:
 
 def refused(request: Request, error: ServiceError) -> Response:
     """An error as a page, or as JSON to a script."""
-    if error.status == 401 and request.method == "GET" and not wants_part(request):
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return redirect(f"/app/login?{urllib.parse.urlencode({'next': asked}, safe='/')}")
+    if error.status == 401 and not wants_part(request):
+        return redirect(f"/app/login?{urllib.parse.urlencode({'next': _page_of(request)}, safe='/')}")
     if wants_part(request):
         return JSONResponse(error.body(), error.status, error.headers)
     words = text("error.not_found") if error.status == 404 else str(error)
     answer = page(request, "error.html", error.status, title=text("error.title"), errors=[words])
     answer.headers.update(error.headers)
     return answer
+
+
+def _page_of(request: Request) -> str:
+    """The page that somebody wants to see, or that a form was sent from."""
+    if request.method in ("GET", "HEAD"):
+        asked = urllib.parse.urlsplit(str(request.url))
+    else:
+        asked = urllib.parse.urlsplit(request.headers.get("referer", "/app"))
+    return asked.path + (f"?{asked.query}" if asked.query else "")
 
 
 def local(url: str, request: Request) -> str:

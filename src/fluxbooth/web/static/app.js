@@ -1,5 +1,7 @@
 // What every page's script uses, and the little that every page does by itself.
 
+import "./keep.js";
+
 const TEXTS = JSON.parse(document.querySelector("meta[name=texts]").content);
 
 export const find = (selector, within = document) => within.querySelector(selector);
@@ -36,6 +38,10 @@ export const post = (path, body) => ask(path, { method: "POST", body });
 export function showErrors(lines) {
   const place = find("#errors");
   place.replaceChildren(...lines.map((line) => element("p", { textContent: line })));
+  if (lines.includes(text("signed_out"))) { // what was typed is kept, so one may leave
+    const next = encodeURIComponent(location.pathname + location.search);
+    place.append(element("p", {}, element("a", { href: `/app/login?next=${next}`, textContent: text("sign_in") })));
+  }
   place.className = lines.length ? "errors" : "";
   place.tabIndex = -1;
   if (lines.length) place.focus();
