@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from fluxbooth.service.accounts import accounts, passwords, web_sessions
+from fluxbooth.service.accounts import accounts, passwords, quotas, web_sessions
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
@@ -67,8 +67,13 @@ def signed_in(request: Request, services: Using) -> Account:
     return account
 
 
-def for_a_page(services: Using, account: Annotated[Account, Depends(signed_in)]) -> Account:
+def for_a_page(
+    request: Request, services: Using, account: Annotated[Account, Depends(signed_in)]
+) -> Account:
     check_pace(services, account)
+    if request.method in ("GET", "HEAD"):
+        with services.db.read() as session:
+            request.state.waiting = quotas.waiting(session, account.id)
     return account
 
 

@@ -42,6 +42,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     settings: Settings = request.app.state.services.settings
     shown: Json = {
         "account": getattr(request.state, "account", None),
+        "waiting": getattr(request.state, "waiting", 0),
         "nano": settings.stand_in,
         "here": request.url.path,
         "plain_http": request.url.scheme == "http" and request.url.hostname not in LOCAL,
@@ -69,7 +70,9 @@ def sentences(error: ServiceError) -> list[str]:
 def refused(request: Request, error: ServiceError) -> Response:
     """An error as a page, or as JSON to a script."""
     if error.status == 401 and not wants_part(request):
-        return redirect(f"/app/login?{urllib.parse.urlencode({'next': _page_of(request)}, safe='/')}")
+        return redirect(
+            f"/app/login?{urllib.parse.urlencode({'next': _page_of(request)}, safe='/')}"
+        )
     if wants_part(request):
         return JSONResponse(error.body(), error.status, error.headers)
     words = text("error.not_found") if error.status == 404 else str(error)

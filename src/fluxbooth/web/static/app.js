@@ -73,6 +73,13 @@ for (const form of findAll("form[data-busy]")) {
   }));
 }
 addEventListener("pageshow", (event) => { if (event.persisted) for (const button of findAll("form[data-busy] button")) button.disabled = false; });
+for (const button of findAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard; // not without encryption
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
+    button.textContent = text("copied");
+  });
+}
 for (const form of findAll("form[data-submits-itself]")) {
   find("button", form).hidden = true;
   form.addEventListener("change", () => form.submit());

@@ -97,9 +97,11 @@ async function plan() {
   try {
     const { words } = await (await ask(`/app/prompts/plan?${asked}`)).json();
     if (mine === plans) find("#plan").textContent = words.join(" ");
+    return words;
   } catch { /* the button says what is wrong when it is pressed */ }
 }
 form.addEventListener("change", (event) => { if (event.target.matches("#count, input[name=ratio]")) plan(); });
+document.addEventListener("finished", plan); // what waited before does not any more
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -112,9 +114,12 @@ form.addEventListener("submit", async (event) => {
     const answer = await post("/app/prompts", sent);
     showErrors([]);
     find("#nothing")?.remove();
-    find("#cards").prepend(parse(await answer.text()));
+    const card = parse(await answer.text());
+    const words = await plan(); // what it takes, now that it waits itself
+    find(".coming", card)?.append(element("span", { className: "wait", textContent: words?.[1] ?? "" }));
+    find("#cards").prepend(card);
+    card.scrollIntoView({ block: "center" });
     follow();
-    plan();
   } catch (error) {
     showErrors([error.message]);
   }
