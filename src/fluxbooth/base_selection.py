@@ -12,7 +12,6 @@ from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import hub, registry
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.prompts import language
 from fluxbooth.specs import GenerateSpec, TrainSpec, lora_and_weight
 
@@ -87,7 +86,7 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
 
 def download_bytes(row: Base) -> int:
     """About how much its weights are to download: they come in bfloat16."""
-    whole = flux1_size.of(row.source)
+    whole = registry.description_of(row).shape(row.source)
     return 2 * (whole.transformer + whole.encoders + whole.autoencoder)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel
+from fluxbooth.models.flux1.loading import WeightPlacer
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fluxbooth import hardware
@@ -16,11 +17,10 @@ from fluxbooth.hardware import GIB, Room
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job, choose
-from fluxbooth.memory.size import FLUX1, Shape
 from fluxbooth.models.flux1 import size as shape
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
-from fluxbooth.models.flux1.loading import WeightPlacer
+from fluxbooth.models.flux1.size import FLUX1, Flux1Shape
 from fluxbooth.models.registry import BASES
 from fluxbooth.training import flow
 from tests.support.meter import Meter, without_memory
@@ -43,9 +43,9 @@ class Case:
     stored: hardware.Dtype | None = None
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Flux1Shape:
         width = self.heads * self.head_size
-        return Shape(
+        return Flux1Shape(
             self.layers,
             self.single_layers,
             width,

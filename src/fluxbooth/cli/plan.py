@@ -24,7 +24,6 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Job
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import registry
-from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.models.timing import CARDS, Card, _jobs, _seconds, like
 from fluxbooth.specs import TrainSpec
 
@@ -81,7 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             f"{row.name} cannot be trained, only generated with: plan for flux-dev, its "
             f"LoRAs work on {row.name}."
         )
-    spec, size = registry.resolve(spec, 1), flux1_size.of(row.train_source)
+    spec, size = registry.resolve(spec, 1), registry.description_of(row).shape(row.train_source)
     jobs = _jobs(spec)
     rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
     job = {

@@ -11,7 +11,7 @@ from fluxbooth.cli.output import output_flags
 from fluxbooth.engine.supervisor import Supervisor
 from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
-from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.models.base import FLUX_DEV_LICENCE
 from fluxbooth.service import opening, safety
 from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
@@ -96,10 +96,7 @@ def _check_bases(settings: Settings) -> None:
     for is stated."""
     registry.find_to_train(settings.base)
     for name in sorted(settings.served):
-        if (
-            registry.find(name).licence == flux1_bases.FLUX_DEV_LICENCE
-            and settings.flux_dev_license is None
-        ):
+        if registry.find(name).licence == FLUX_DEV_LICENCE and settings.flux_dev_license is None:
             raise InputError(
                 f"{name} may be served only under a licence of FLUX.1-dev that you hold: set "
                 "FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial for research and personal use, or "

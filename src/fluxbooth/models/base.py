@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
+
 
 @dataclass(frozen=True)
 class Base:
@@ -31,6 +33,11 @@ class Base:
     guidance: float | None = 3.5  # that the network is told; None: it knows none
     # commit of the Hugging Face repository; None: unknown until `models pull` records one
     revision: str | None = None
+    train_revision: str | None = None  # the same of `train_source`, where that is another one
+    # whether guidance takes a second pass, without the text: that of an empty one is encoded, too
+    two_pass: bool = False
+    references: int = 0  # pictures that a prompt may look at
+    branch: str = "flux1"  # its kind, as the API names it
     # what its unquantised weights and its LoRA files are kept in
     stored: Literal["bfloat16", "float32"] = "bfloat16"
     # weights of what reads attributes off its pictures (`evaluation/likeness.py`)

@@ -6,14 +6,13 @@ import os
 
 from fluxbooth.errors import InputError
 from fluxbooth.models import registry
-from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.models.base import FLUX_DEV_LICENCE, Base
 
 STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
 STATEMENTS = ("noncommercial", "commercial")
 MEANINGS = {
     "Apache-2.0": "any use, commercial too",
-    flux1_bases.FLUX_DEV_LICENCE: (
+    FLUX_DEV_LICENCE: (
         "non-commercial use; commercial use needs a licence from Black Forest Labs "
         "(bfl.ai/licensing)"
     ),
@@ -23,7 +22,7 @@ MEANINGS = {
 def notice(row: Base) -> str | None:
     """What to say of a base's licence before it is used; None where all is said. Raises
     InputError for a statement that is none."""
-    if row.licence != flux1_bases.FLUX_DEV_LICENCE:
+    if row.licence != FLUX_DEV_LICENCE:
         return None
     stated = os.environ.get(STATED)
     if stated in STATEMENTS:

@@ -14,7 +14,6 @@ from fluxbooth.memory.estimate import Choice, Job, Plan
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import hub, registry
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 # what is settled when a base comes into memory, and holds for everything that is done with it there
@@ -120,5 +119,5 @@ def _found(
     """The base, its size, and the memory that is free or taken by the base itself."""
     row, room = registry.find(spec.base), room or hardware.room()
     folder = hub.local(row)
-    size = flux1_size.of(row.source if folder is None else str(folder))
+    size = registry.description_of(row).shape(row.source if folder is None else str(folder))
     return row, size, room if there is None else estimate.with_base(room, size, there)

@@ -10,7 +10,9 @@ from typing import Any
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.models.description import Description
+from fluxbooth.models.flux1 import description as flux1_description
+from fluxbooth.models.flux2 import description as flux2_description
 from fluxbooth.photos import faces
 from fluxbooth.prompts import mask_words, options
 from fluxbooth.specs import (
@@ -25,11 +27,11 @@ from fluxbooth.specs import (
 # here, because what they warn of comes while they are imported, and every import of them passes
 # here first
 library_logging.silence()
-FAMILIES = (flux1_bases,)  # each has the rows of its BASES, and says which weights are its `own`
+FAMILIES: dict[str, Description] = {"flux1": flux1_description, "flux2": flux2_description}
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
-BASES: dict[str, Base] = {row.name: row for family in FAMILIES for row in family.BASES}
+BASES: dict[str, Base] = {row.name: row for family in FAMILIES.values() for row in family.BASES}
 
 
 def find(name: str) -> Base:
@@ -46,23 +48,32 @@ def find(name: str) -> Base:
         if row is None:
             raise InputError(
                 f"There is no base {name!r}{did_you_mean(name, BASES)}: use one of "
-                f"{', '.join(BASES)}, or the path of a diffusers folder, of a FLUX.1 "
-                ".safetensors file or of a ComfyUI."
+                f"{', '.join(BASES)}, or the path of a diffusers folder, of a "
+                ".safetensors file of the network or of a ComfyUI."
             )
         return row
-    for family in FAMILIES:
-        if (row := family.own(name, path)) is not None:
-            return row
+    rows = [row for family in FAMILIES.values() if (row := family.own(name, path)) is not None]
+    if len(rows) > 1:
+        several = ", ".join(row.source for row in rows)
+        raise InputError(f"{path} holds several networks: give --base one of {several}.")
+    if rows:
+        return rows[0]
+    models = " or ".join(family.layers.model for family in FAMILIES.values())
     if path.is_dir() and not (path / "model_index.json").is_file():
         raise InputError(
-            f"{path} is no diffusers folder (it has no model_index.json), and no FLUX.1 network is "
-            "in it or in the folders of a ComfyUI below it: give --base the path of a diffusers "
-            "folder or of flux1-dev.safetensors."
+            f"{path} is no diffusers folder (it has no model_index.json), and no {models} network "
+            "is in it or in the folders of a ComfyUI below it: give --base the path of a diffusers "
+            "folder or of a file such as flux1-dev.safetensors."
         )
     raise InputError(
         f"{path} holds {_what(path)}, which Fluxbooth cannot run: give --base the path of a "
-        "diffusers folder of FLUX.1, of flux1-dev.safetensors or of a ComfyUI that holds it."
+        f"diffusers folder of {models}, of a file such as flux1-dev.safetensors or of a ComfyUI "
+        "that holds one."
     )
+
+
+def description_of(row: Base) -> Description:
+    return FAMILIES[row.family]
 
 
 def find_to_train(name: str) -> Base:
@@ -72,8 +83,11 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
+        other = next(
+            r for r in BASES.values() if r.family == row.family and r.trains and not r.small
+        )
         raise InputError(
-            f"{row.name} cannot be trained, only generated with: train on flux-dev, its "
+            f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
         )
     return row

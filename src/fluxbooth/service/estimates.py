@@ -18,7 +18,7 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import drawing
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import tunes
 from fluxbooth.service.tunes.tunes import FAST_STEPS
@@ -101,7 +101,7 @@ def drawing_plan(
     tune_id = used[0].base_tune_id if used else target
     if tune_id not in settings.base_tunes:
         raise NotFound
-    spec = prompts.spec_of(settings, form, tune_id, used)
+    spec = drawing.spec_of(settings, form, tune_id, used)
     like = (
         Prompt.spec["base"].as_string() == spec["base"],
         Prompt.trained_at.is_not(None),
@@ -124,7 +124,7 @@ def drawing_plan(
     waits = select(func.count()).select_from(Prompt).where(Prompt.is_open, Prompt.enqueued)
     waiting = session.scalar(waits) or 0
     return DrawingPlan(
-        form.num_images, seconds, measured, waiting, prompts.cost(settings, form, tune_id, used)
+        form.num_images, seconds, measured, waiting, drawing.cost(settings, form, tune_id, used)
     )
 
 

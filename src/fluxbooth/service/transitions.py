@@ -25,7 +25,7 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.priority import is_fast, needs_base
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import expansion, input_images, prompts
+from fluxbooth.service.prompts import drawing, expansion, input_images, prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
@@ -202,7 +202,7 @@ class Transitions:
             if prompt is None or not expansion.missing(prompt):
                 return None
             triggers = [trigger_words(use.tune.token or "", use.tune.name) for use in prompt.uses]
-            return prompts.drawn_text(prompt), triggers
+            return drawing.drawn_text(prompt), triggers
 
     def text_expanded(self, number: int, text: str) -> None:
         with self.db.write() as session:
@@ -243,7 +243,7 @@ class Transitions:
                 for use in (following.uses if following else ())
                 if use.tune.lora
             ]
-            text = prompts.drawn_text(prompt)
+            text = drawing.drawn_text(prompt)
             return {
                 "work": "generate",
                 "fast": is_fast(prompt),

@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fluxbooth.models.base import Base
+from fluxbooth.models.base import FLUX_DEV_LICENCE, Base
 from fluxbooth.models.flux1 import files
 
 NANO = Path(__file__).parents[1] / "nano"
 READER = NANO / "reader" / "model.safetensors"
 SEGMENTER = NANO / "segmenter" / "model.safetensors"
 HEADS = NANO / "heads" / "model.safetensors"
-FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
 def _flux1(name: str, source: str, licence: str, **differences: Any) -> Base:

@@ -14,7 +14,7 @@ from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Image, Pack, Prompt, Template, now
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
 from fluxbooth.service.packs import packs
-from fluxbooth.service.prompts import prompts, templates
+from fluxbooth.service.prompts import prompts, tags, templates
 
 
 def own(session: Session, account: Account, name: str) -> Pack:
@@ -78,8 +78,8 @@ def reword(session: Session, pack: Pack, number: int, text: str) -> None:
                 ]
             }
         )
-    kept = prompts.TAG.search(template.text)  # its LoRA tag, which nobody types
-    if kept and not prompts.TAG.search(text):
+    kept = tags.TAG.search(template.text)  # its LoRA tag, which nobody types
+    if kept and not tags.TAG.search(text):
         text = f"{kept[0]} {text}"
     template.text = text
 

@@ -20,7 +20,8 @@ from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, 
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import checks as prompt_checks
+from fluxbooth.service.prompts import drawing, prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.uploads import Upload
@@ -166,7 +167,7 @@ def _training(
     with faults.gathered():
         tunes.check(context, form, uploads)
     with faults.gathered():
-        prompts.check_attributes(context.settings, _changes(run))
+        prompt_checks.check_attributes(context.settings, _changes(run))
     if "name" not in faults and "prompt_ids" not in faults:
         with faults.gathered():
             chosen = _chosen(
@@ -188,7 +189,7 @@ def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDraw
         (tune, _chosen(session, pack, run, class_word(tune.token or "", tune.name), "tune_ids"))
         for tune in mine
     ]
-    prompts.check_attributes(context.settings, _changes(run))
+    prompt_checks.check_attributes(context.settings, _changes(run))
     order, made = _draw(context, pack, run, work)
     shown: response_models.Order = {
         "id": order.id,
@@ -312,7 +313,7 @@ def _cost(settings: Settings, pack: Pack, template: Template) -> int:
     form = PromptForm.lenient(
         {"num_images": template.num_images, **template.fields, "text": template.text}
     )
-    return prompts.cost(settings, form, pack.base_tune_id)
+    return drawing.cost(settings, form, pack.base_tune_id)
 
 
 def _changes(run: PackRun) -> Json:

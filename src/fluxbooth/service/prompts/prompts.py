@@ -1,41 +1,29 @@
-"""Prompts: the rules of FLUX at the door, then a row and, as soon as every tune it uses is
-trained, a job."""
+"""Prompts: a row and, as soon as every tune it uses is trained, a job."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
 import json
-import re
-import secrets
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from fluxbooth.models import registry
-from fluxbooth.prompts import language, options
+from fluxbooth.prompts import options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
-from fluxbooth.service.billing import ledger, prices
+from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import BLANK, PromptForm
 from fluxbooth.service.contract.responses import PROMPT_FIELDS
-from fluxbooth.service.db.tables import FIRST_TUNE, Account, Image, Prompt, Tune, Use, now
-from fluxbooth.service.errors import Faults, Invalid, NotFound
-from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.jobs.priority import is_fast
+from fluxbooth.service.db.tables import Account, Image, Prompt, Use, now
+from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import expansion, input_images, templates
+from fluxbooth.service.prompts import checks, drawing, input_images, tags, templates
 from fluxbooth.service.prompts.input_images import Inputs
-from fluxbooth.service.settings import Settings
-from fluxbooth.specs import Enhancements, GenerateSpec
 
-TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE)
-BROKEN_TAG = re.compile(r"<\s*(lora|faceid)\s*:", re.IGNORECASE)
-CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
-FAST_STEPS = 30
 FIELDS = tuple(PROMPT_FIELDS)
 # what decides the picture: a repeated prompt that agrees on all of it is the same prompt
 SIGNATURE = (*FIELDS, "text", "callback", "num_images")
@@ -52,9 +40,9 @@ def create(
     Raises Invalid with every field that will not do, NotFound for an unknown target.
     """
     session, account, settings = context.session, context.account, context.settings
-    text, tune_id = _on(context, form, target)
+    text, tune_id = checks.with_tag(context, form, target)
     start = start or Inputs()
-    uses = check(context, form, text, start, tune_id=tune_id)
+    uses = checks.check(context, form, text, start, tune_id=tune_id)
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
     signature = _signature(form, text, tune_id, start)
     if account.idempotent and (known := _same(session, account, signature)):
@@ -68,10 +56,10 @@ def create(
         callback=form.callback,
         num_images=form.num_images,
         fields=fields,
-        spec=spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
+        spec=drawing.spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
         signature=signature,
-        advice=[a.to_json() for a in advice(form, text, trigger, start)],
-        cost_mc=cost(settings, form, tune_id, [tune for tune, _ in uses], start),
+        advice=[a.to_json() for a in drawing.advice(form, text, trigger, start)],
+        cost_mc=drawing.cost(settings, form, tune_id, [tune for tune, _ in uses], start),
         uses=[
             Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
             for i, (tune, weight) in enumerate(uses)
@@ -100,108 +88,16 @@ def _signature(form: PromptForm, text: str, tune_id: int, start: Inputs) -> str:
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def fits(context: Context, form: PromptForm, *, target: int, pictures: Container[str]) -> None:
-    """Refuses a prompt for what its fields say, before its pictures are decoded, of which
-    `pictures` has the names.
-
-    `target` is as in `create`.
-    """
-    text, tune_id = _on(context, form, target)
-    check(context, form, text, pictures, tune_id=tune_id)
-    quotas.check(context.session, context.settings, context.account)
-
-
-def check(
-    context: Context,
-    form: PromptForm,
-    text: str,
-    start: Container[str],
-    coming: str | None = None,
-    *,
-    tune_id: int | None = None,
-) -> list[tuple[Tune, float]]:
-    """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
-    what `form.wrong` holds included.
-
-    `start` has the names of the pictures that it starts from. `coming` are the trigger words of a
-    tune that the text uses, too, but that is not made yet, `tune_id` is of the base that draws it,
-    if it is known by now.
-    """
-    faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
-    if "text" not in faults:
-        uses, wrong = _uses(context.session, context.account, text)
-        triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + (
-            [coming] if coming else []
+def _same(session: Session, account: Account, signature: str) -> Prompt | None:
+    return session.scalar(
+        select(Prompt)
+        .where(
+            Prompt.account_id == account.id,
+            Prompt.signature == signature,
+            Prompt.deleted_at.is_(None),
         )
-        starts = "input_image" in start
-        if wrong := wrong + _text_faults(context.settings, text, triggers, starts):
-            faults["text"] = wrong
-    faults.add(_rules(context.settings, form, start))
-    if tune_id is not None:
-        row = registry.find(_base(context.settings, tune_id, [tune for tune, _ in uses]))
-        faults.add(_refusals(registry.refusals(_asked(form, start), row), form))
-    faults.tell()
-    return uses
-
-
-def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:
-    """Refuses what a run of a pack or a theme would give to all its prompts. Raises Invalid with
-    every field by its place in the request."""
-    form = PromptForm.lenient({"text": "a", **changes})
-    rules, faults = _rules(settings, form, Inputs()), Faults()
-    faults.add(form.wrong, "prompt_attributes")
-    # what a change lacks, as the other side of a picture, the prompt may have
-    given = {name: messages for name, messages in rules.items() if name in changes}
-    faults.add(given, "prompt_attributes")
-    faults.tell()
-
-
-def _on(context: Context, form: PromptForm, target: int) -> tuple[str, int]:
-    """The text with the target's tag, and the base that draws it. Raises NotFound."""
-    text = form.text
-    if target < FIRST_TUNE:
-        if target not in context.settings.base_tunes:
-            raise NotFound
-        return text, target
-    own = _own(context.session, context.account, str(target))
-    if own is None:
-        raise NotFound
-    if own.model_type == "lora" and str(own.id) not in {name for _, name, _ in TAG.findall(text)}:
-        text = f"<lora:{own.id}:{form.lora_scale:g}> {text}"
-    return text, own.base_tune_id
-
-
-def cost(
-    settings: Settings,
-    form: PromptForm,
-    tune_id: int,
-    tunes: Sequence[Tune] = (),
-    pictures: Container[str] = (),
-) -> int:
-    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
-    is free. `pictures` are the names of those that it starts from."""
-    if any(map(is_fast, tunes)):
-        return 0
-    return prices.drawing_cost(
-        settings.prices,
-        spec_of(settings, form, tune_id, tunes, pictures),
-        options.charged(_asked(form, pictures)),
+        .options(*LOADED)
     )
-
-
-def advice(
-    form: PromptForm, text: str, trigger: str | None, start: Container[str]
-) -> list[language.Advice]:
-    """The hints on a text, and on options that are left out."""
-    left_out = options.ignored(_asked(form, start)).values()
-    return language.advise(text, trigger) + [
-        language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
-    ]
-
-
-def _asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
-    """The options that are asked for, and the names of the pictures that are given."""
-    return form.asked | {name: True for name in input_images.NAMES if name in start}
 
 
 def enqueue_if_due(session: Session, jobs: JobEngine, prompt: Prompt) -> None:
@@ -290,8 +186,8 @@ def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:
         "num_images": old.num_images,
         **changes,
     }
-    if isinstance(text := values["text"], str) and text.strip() and not TAG.search(text):
-        values["text"] = "".join(f"{tag[0]} " for tag in TAG.finditer(old.text)) + text
+    if isinstance(text := values["text"], str) and text.strip() and not tags.TAG.search(text):
+        values["text"] = "".join(f"{tag[0]} " for tag in tags.TAG.finditer(old.text)) + text
     chosen = _picture_of(old, values.pop("image_index", None))
     if chosen is None:
         start = input_images.copied(old, context.store)
@@ -311,23 +207,6 @@ def _picture_of(prompt: Prompt, index: Any) -> Image | None:
     return known[str(index)]
 
 
-def drawn_text(prompt: Prompt) -> str:
-    """What the base is given: tags and options taken out, {{characteristics}} filled in from the
-    tunes in order; or the longer text that was written of it."""
-    known = [
-        {str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses
-    ]
-
-    def value(match: re.Match[str]) -> str:
-        said = [values.get(match[1].lower()) for values in known]
-        return next((str(v) for v in said if v not in (None, "", "NONE")), "")
-
-    if expansion.TEXT in prompt.fields:
-        return prompt.fields[expansion.TEXT]
-    text = TAG.sub(" ", options.without_flags(prompt.text))
-    return " ".join(CHARACTERISTIC.sub(value, text).split())
-
-
 LOADED = (selectinload(Prompt.images), selectinload(Prompt.uses).selectinload(Use.tune))
 # clients ask for a prompt every second: one query where a list takes four, put together once
 _ONE = (
@@ -339,149 +218,3 @@ _ONE = (
     )
     .options(joinedload(Prompt.images), joinedload(Prompt.uses).joinedload(Use.tune))
 )
-
-
-def _own(session: Session, account: Account, name: str) -> Tune | None:
-    """The account's tune by id, else the newest by token or title."""
-    mine = select(Tune).where(Tune.account_id == account.id, Tune.deleted_at.is_(None))
-    if name.isascii() and name.isdecimal() and len(name) < 19:
-        return session.scalar(mine.where(Tune.id == int(name)))
-    return session.scalar(
-        mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc())
-    )
-
-
-def _uses(
-    session: Session, account: Account, text: str
-) -> tuple[list[tuple[Tune, float]], list[str]]:
-    """The tunes that the tags of a text name, and what is wrong with the tags."""
-    found: dict[int, tuple[Tune, float]] = {}
-    tags, wrong = TAG.findall(text), list[str]()
-    if (named := len({name for _, name, _ in tags})) > language.MAX_LORAS:
-        return [], [f"uses {named} LoRAs: use at most {language.MAX_LORAS}"]
-    for kind, name, weight in tags:
-        tune, strength = _own(session, account, name), _strength(weight)
-        if tune is None or tune.failed_at:
-            wrong.append(f"refers to tune {name}, which {'failed' if tune else 'does not exist'}")
-        elif kind.lower() == "faceid" or tune.model_type == "faceid":
-            wrong.append(
-                f"refers to tune {name}, but this base has no face adapter yet: train a LoRA "
-                "instead"
-            )
-        elif strength is None:
-            wrong.append(f"gives tune {name} the strength {weight}, which is not a number")
-        elif strength > language.MAX_WEIGHT:
-            wrong.append(
-                f"gives tune {name} the strength {weight}: use 0 to 4, most often 0.6 to 1.2"
-            )
-        else:
-            found[tune.id] = (tune, strength)
-    if BROKEN_TAG.search(TAG.sub("", text)):
-        wrong.append("holds a tag that is not complete: write it like <lora:123:0.8>")
-    return list(found.values()), wrong
-
-
-def _strength(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _text_faults(settings: Settings, text: str, triggers: Sequence[str], starts: bool) -> list[str]:
-    """Known clients repair on these very words, and on those of `_rules`. What `starts` from a
-    picture may say nothing."""
-    if not TAG.sub("", options.without_flags(text)).strip():
-        return [] if starts else ["can't be blank"]
-    said = " ".join(text.lower().split())
-    return (
-        [f"must include `{words}`" for words in triggers if words.lower() not in said]
-        if settings.require_trigger
-        else []
-    )
-
-
-def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:
-    """Those of FLUX, of its options, and of what starts from a picture."""
-    wrong = _refusals(options.refusals(_asked(form, start)), form)
-    if form.prompt_expansion and not settings.anthropic_api_key:
-        wrong["prompt_expansion"] = [expansion.NO_KEY]
-    if form.cfg_scale is not None and form.cfg_scale >= 5:
-        wrong["cfg_scale"] = ["must be less than 5"]
-    if form.negative_prompt and form.negative_prompt.strip():
-        wrong["negative_prompt"] = ["not supported on Flux"]
-    if "mask_image" in start and "input_image" not in start:
-        wrong["mask_image"] = ["needs the input_image that it belongs to"]
-    if unreachable := callbacks.faults(settings, form.callback):
-        wrong["callback"] = unreachable
-    if (form.w is None) != (form.h is None) and not {"w", "h"} & form.wrong.keys():
-        wrong["w" if form.w is None else "h"] = ["must be given together with the other side"]
-    return wrong
-
-
-def _refusals(reasons: Mapping[str, str], form: PromptForm) -> dict[str, list[str]]:
-    """Of options whose values are such as can be."""
-    return {name: [reason] for name, reason in reasons.items() if name not in form.wrong}
-
-
-def _same(session: Session, account: Account, signature: str) -> Prompt | None:
-    return session.scalar(
-        select(Prompt)
-        .where(
-            Prompt.account_id == account.id,
-            Prompt.signature == signature,
-            Prompt.deleted_at.is_(None),
-        )
-        .options(*LOADED)
-    )
-
-
-def _base(settings: Settings, tune_id: int, tunes: Sequence[Tune]) -> str:
-    """What draws a prompt: trials are on nano."""
-    return "nano" if any(map(is_fast, tunes)) else settings.base_of(tune_id)
-
-
-def spec_of(
-    settings: Settings,
-    form: PromptForm,
-    tune_id: int,
-    tunes: Sequence[Tune],
-    pictures: Container[str] = (),
-) -> dict[str, Any]:
-    """The GenerateSpec but for its LoRA files and the `pictures` that it starts from.
-
-    A seed that was not asked for is drawn now, so that a repeated job draws the same.
-    """
-    fast = any(map(is_fast, tunes))
-    spec: dict[str, Any] = {
-        "base": _base(settings, tune_id, tunes),
-        "num_images": form.num_images,
-        "steps": min(form.steps, FAST_STEPS) if fast and form.steps else form.steps,
-        "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
-        "guidance": form.cfg_scale,
-    }
-    if form.w and form.h:
-        spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
-    elif form.aspect_ratio or form.ar != "1:1":
-        spec["aspect_ratio"] = (
-            form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
-        )
-    drawn = registry.resolve_drawing(GenerateSpec.read(spec))
-    left_out = options.ignored(_asked(form, pictures))
-    done = {name: value for name, value in form.enhancements().items() if name not in left_out}
-    plain = drawn.model_dump(mode="json", exclude_none=True, exclude=set(Enhancements.model_fields))
-    return plain | done
-
-
-__all__ = [
-    "check",
-    "check_attributes",
-    "cost",
-    "create",
-    "delete",
-    "drawn_text",
-    "duplicate",
-    "enqueue_if_due",
-    "get",
-    "listed",
-]

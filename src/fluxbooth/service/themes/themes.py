@@ -22,7 +22,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, ThemeForm
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import checks, prompts
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.themes import theme_writer
 from fluxbooth.service.tunes import tunes
@@ -81,7 +81,7 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
                 {"tune_ids": [f"{number} {'failed' if tune.failed_at else 'is no LoRA'}"]}
             )
         found.append(tune)
-    prompts.check_attributes(settings, _changes(form))
+    checks.check_attributes(settings, _changes(form))
     return found
 
 

@@ -8,7 +8,6 @@ from pathlib import PurePath
 from fluxbooth.errors import InputError
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
-from fluxbooth.models.flux1 import layer_sizes
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
@@ -16,7 +15,7 @@ from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import checks as prompt_checks
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.uploads import Upload, photos_of
@@ -46,7 +45,7 @@ def check(
     for number, values in enumerate(form.prompts_attributes):
         with faults.gathered(f"prompts_attributes[{number}]"):
             nested = PromptForm.lenient(values)
-            prompts.check(context, nested, nested.text, Inputs(), coming)
+            prompt_checks.check(context, nested, nested.text, Inputs(), coming)
     faults.tell()
 
 
@@ -104,11 +103,11 @@ def check_lora(settings: Settings, form: TuneForm, upload: Upload) -> None:
     Raises Invalid with the reason if it cannot.
     """
     base, *_ = base_of(settings, form)
+    row = registry.find(base)
     try:
-        file = lora_file.read(upload.path)
-        lora_file.check_fits(
-            file, layer_sizes.sizes(registry.find(base).source), PurePath(base).name
-        )
+        file = lora_file.read(upload.path, row)
+        sizes = registry.description_of(row).layer_sizes(row.source)
+        lora_file.check_fits(file, sizes, PurePath(base).name)
         lora_file.check_numbers(file)
     except InputError as error:
         raise Invalid({"lora_file": [str(error).replace(str(upload.path), "The file")]}) from None

@@ -15,7 +15,7 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, now
 from fluxbooth.service.files import reserve
 from fluxbooth.service.packs import packs
-from fluxbooth.service.prompts import input_images, prompts, templates
+from fluxbooth.service.prompts import checks, input_images, prompts, templates
 from fluxbooth.service.tunes import tunes
 from fluxbooth.web.http import idempotency, picture_checks, requests
 from fluxbooth.web.http.auth import Owner, Using
@@ -68,7 +68,7 @@ async def _create_prompt(
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(
+                lambda s, owner: checks.fits(
                     Context.of(services, s, owner),
                     form,
                     target=target,

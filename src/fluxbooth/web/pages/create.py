@@ -17,7 +17,7 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.prompts import checks, input_images, prompts
 from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
@@ -68,7 +68,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
                 account,
                 given,
                 start,
-                lambda s, owner: prompts.fits(
+                lambda s, owner: checks.fits(
                     Context.of(services, s, owner), form, target=target, pictures=given
                 ),
             )

@@ -16,7 +16,7 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account, Image, Prompt
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import KINDS
-from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.prompts import input_images, prompts, tags
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, requests
 from fluxbooth.web.http.auth import Using
@@ -75,8 +75,8 @@ def _fields(row: Image, of: Prompt, asked: dict[str, str]) -> Json:
         raise NotFound
     text = options.without_flags(of.text)
     if deed == "part" and asked["text"].strip():
-        tags = "".join(f"{tag[0]} " for tag in prompts.TAG.finditer(of.text))
-        text = tags + asked["text"]
+        loras = "".join(f"{tag[0]} " for tag in tags.TAG.finditer(of.text))
+        text = loras + asked["text"]
     fields: Json = {"text": " ".join(text.split()), "seed": row.seed, "denoising_strength": 0}
     if deed == "part":
         return fields | {"mask_prompt": asked["words"], "denoising_strength": PART}

@@ -16,7 +16,7 @@ from fluxbooth.service.contract.forms import PackForm
 from fluxbooth.service.db.tables import Account, Pack
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.packs import pack_editing, packs
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import tags
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.idempotency import run_idempotent
@@ -219,7 +219,7 @@ def _shown(
     for row in whole["template_prompts"]:
         images = [local(url, request) for url in pictures[row["id"]]]
         names = [PurePosixPath(url).stem for url in images]
-        words = " ".join(prompts.TAG.sub(" ", row["text"]).split())
+        words = " ".join(tags.TAG.sub(" ", row["text"]).split())
         classes.setdefault(row["class_name"], []).append(
             {**row, "words": words, "images": list(zip(names, images, strict=True))}
         )

@@ -14,7 +14,7 @@ from fluxbooth.service.contract import responses
 from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Image, Prompt, Tune
-from fluxbooth.service.prompts.prompts import TAG
+from fluxbooth.service.prompts.tags import TAG
 from fluxbooth.service.tunes.tunes import CANCELLED
 from fluxbooth.types import Json
 from fluxbooth.web.pages.texts import duration, text

@@ -1,0 +1,109 @@
+"""What a prompt asks of its base: the words, the spec, the price, and the hints on them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Container, Sequence
+from typing import Any
+
+from fluxbooth.models import registry
+from fluxbooth.prompts import language, options
+from fluxbooth.service.billing import prices
+from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.jobs.priority import is_fast
+from fluxbooth.service.prompts import expansion, input_images
+from fluxbooth.service.prompts.tags import TAG
+from fluxbooth.service.settings import Settings
+from fluxbooth.specs import Enhancements, GenerateSpec
+
+CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
+FAST_STEPS = 30
+
+
+def spec_of(
+    settings: Settings,
+    form: PromptForm,
+    tune_id: int,
+    tunes: Sequence[Tune],
+    pictures: Container[str] = (),
+) -> dict[str, Any]:
+    """The GenerateSpec but for its LoRA files and the `pictures` that it starts from.
+
+    A seed that was not asked for is drawn now, so that a repeated job draws the same.
+    """
+    fast = any(map(is_fast, tunes))
+    spec: dict[str, Any] = {
+        "base": base_of(settings, tune_id, tunes),
+        "num_images": form.num_images,
+        "steps": min(form.steps, FAST_STEPS) if fast and form.steps else form.steps,
+        "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
+        "guidance": form.cfg_scale,
+    }
+    if form.w and form.h:
+        spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
+    elif form.aspect_ratio or form.ar != "1:1":
+        spec["aspect_ratio"] = (
+            form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
+        )
+    drawn = registry.resolve_drawing(GenerateSpec.read(spec))
+    left_out = options.ignored(asked(form, pictures))
+    done = {name: value for name, value in form.enhancements().items() if name not in left_out}
+    plain = drawn.model_dump(mode="json", exclude_none=True, exclude=set(Enhancements.model_fields))
+    return plain | done
+
+
+def base_of(settings: Settings, tune_id: int, tunes: Sequence[Tune]) -> str:
+    """What draws a prompt: trials are on nano."""
+    return "nano" if any(map(is_fast, tunes)) else settings.base_of(tune_id)
+
+
+def cost(
+    settings: Settings,
+    form: PromptForm,
+    tune_id: int,
+    tunes: Sequence[Tune] = (),
+    pictures: Container[str] = (),
+) -> int:
+    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
+    is free. `pictures` are the names of those that it starts from."""
+    if any(map(is_fast, tunes)):
+        return 0
+    return prices.drawing_cost(
+        settings.prices,
+        spec_of(settings, form, tune_id, tunes, pictures),
+        options.charged(asked(form, pictures)),
+    )
+
+
+def advice(
+    form: PromptForm, text: str, trigger: str | None, start: Container[str]
+) -> list[language.Advice]:
+    """The hints on a text, and on options that are left out."""
+    left_out = options.ignored(asked(form, start)).values()
+    return language.advise(text, trigger) + [
+        language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
+    ]
+
+
+def asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
+    """The options that are asked for, and the names of the pictures that are given."""
+    return form.asked | {name: True for name in input_images.NAMES if name in start}
+
+
+def drawn_text(prompt: Prompt) -> str:
+    """What the base is given: tags and options taken out, {{characteristics}} filled in from the
+    tunes in order; or the longer text that was written of it."""
+    known = [
+        {str(k).lower(): v for k, v in use.tune.characteristics.items()} for use in prompt.uses
+    ]
+
+    def value(match: re.Match[str]) -> str:
+        said = [values.get(match[1].lower()) for values in known]
+        return next((str(v) for v in said if v not in (None, "", "NONE")), "")
+
+    if expansion.TEXT in prompt.fields:
+        return prompt.fields[expansion.TEXT]
+    text = TAG.sub(" ", options.without_flags(prompt.text))
+    return " ".join(CHARACTERISTIC.sub(value, text).split())
