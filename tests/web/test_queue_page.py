@@ -19,7 +19,7 @@ pytestmark = in_every_run
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on which nothing begins, so that all waits."""
-    settings = {"prices": '{"picture": 1000, "step": 10}', "lora_download": "true"}
+    settings = {"prices": '{"picture": 1000, "step": {"none": 10}}', "lora_download": "true"}
     folder = tmp_path_factory.mktemp("queue") / "data"
     with Server(folder, flags=["--no-worker"], **settings) as server:
         yield server

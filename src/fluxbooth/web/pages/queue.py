@@ -70,11 +70,8 @@ def _training(row: Tune) -> Json:
 
 def _drawing(row: Prompt) -> Json:
     """With what it waits for: a training, or its turn."""
-    untrained = [use.tune for use in row.uses if use.tune.is_open]
-    return view_models.prompt(row) | {
-        "waits": _since(row),
-        "untrained": [t.title for t in untrained],
-    }
+    untrained = [use.tune.title for use in row.uses if use.tune.is_open]
+    return view_models.prompt(row) | {"waits": _since(row), "untrained": untrained}
 
 
 def _since(row: Tune | Prompt) -> str:
