@@ -19,7 +19,7 @@ pytestmark = in_every_run
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on which nothing begins, so that all waits."""
-    settings = {"prices": '{"picture": 1000, "step": {"none": 10}}', "lora_download": "true"}
+    settings = {"prices": '{"picture": 1000, "step": {"none": 100}}', "lora_download": "true"}
     folder = tmp_path_factory.mktemp("queue") / "data"
     with Server(folder, flags=["--no-worker"], **settings) as server:
         yield server
@@ -89,7 +89,7 @@ def test_the_queue_names_what_waits_for_what_and_ends_all_of_it(
     api.expect(rows.nth(0)).to_contain_text("Training of Robin")
     api.expect(rows.nth(1)).to_contain_text("waits for the training of Robin")
     api.expect(rows.nth(2)).to_contain_text("waits for its turn")
-    page.get_by_text("Cancel everything").click()
+    page.get_by_text("Cancel everything", exact=True).click()
     page.get_by_role("button", name="Yes, cancel everything").click()
     api.expect(page.locator(".empty")).to_be_visible()
     api.expect(page.locator("#waiting")).to_be_hidden()
@@ -108,13 +108,13 @@ def test_a_cancelled_training_is_no_failure_and_is_tried_again_with_its_photos(
     waiting.http.post(f"/tunes/{old['id']}/cancel").raise_for_status()
     shown = owner.get(f"/app/tunes/{old['id']}").text
     assert 'class="state cancelled"' in shown and 'class="failed"' not in shown
-    assert "120 steps for 4 photos." in shown and "It costs $0.01." in shown
+    assert "120 steps for 4 photos." in shown and "It costs $0.12." in shown
     before = balance(waiting)
     answer = owner.post(f"/app/tunes/{old['id']}/again")
     number = int(answer.headers["location"].rpartition("/")[2])
     made = waiting.tune(number)
     assert (made["title"], made["steps"]) == ("Ann", 120) and number != old["id"]
-    assert balance(waiting) == before - 1200
+    assert balance(waiting) == before - 12_000
     kept = {path.name: path.read_bytes() for path in waiting.files(f"tunes/{old['id']}")}
     now = {path.name: path.read_bytes() for path in waiting.files(f"tunes/{number}")}
     assert kept == now and len(now) == 4
