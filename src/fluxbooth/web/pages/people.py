@@ -38,7 +38,8 @@ def listing(request: Request, services: Using, account: Operator) -> Response:
 def invite(request: Request, services: Using, account: Operator, sent: Sent) -> Response:
     """A new account, and the link that lets its person in, shown once."""
     try:
-        credit = ledger.millicents(sent.get("credit", "").strip() or "0")
+        given = sent.get("credit", "").strip()
+        credit = ledger.millicents(given) if given else 0
         days = _whole(sent.get("days", ""), text("people.days"))
         with services.db.write() as session:
             token = people.invite(session, sent.get("name", ""), credit, days, services.secret)
@@ -160,7 +161,7 @@ def _page(
         link=link,
         days=days,
         errors=errors or [],
-        values=values or {},
+        values={"name": "", "credit": "", "days": days, **(values or {})},
         usual={name: f"{getattr(settings, name):g}" for name in quotas.LIMITS},
         longest=people.LONGEST_INVITATION,
     )

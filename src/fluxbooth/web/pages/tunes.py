@@ -38,6 +38,7 @@ from fluxbooth.web.pages import (
     operator,
     packs,
     people,
+    prices,
     queue,
     static_files,
     themes,
@@ -59,7 +60,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, enhance, queue, themes, packs, pages_account, operator, people, login
+    others = gallery, enhance, queue, themes, packs, pages_account, operator, people, prices, login
     for part in (
         new_tune.router,
         create.router,
