@@ -9,6 +9,7 @@ from typing import Any
 
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.models import comfyui, weight_files
 from fluxbooth.models.base import Base
 from fluxbooth.models.description import Description
 from fluxbooth.models.flux1 import description as flux1_description
@@ -57,7 +58,10 @@ def find(name: str) -> Base:
         several = ", ".join(row.source for row in rows)
         raise InputError(f"{path} holds several networks: give --base one of {several}.")
     if rows:
+        _check_unquantised(Path(rows[0].source))
         return rows[0]
+    if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
+        raise weight_files.gguf_error(gguf)
     models = " or ".join(family.layers.model for family in FAMILIES.values())
     if path.is_dir() and not (path / "model_index.json").is_file():
         raise InputError(
@@ -70,6 +74,16 @@ def find(name: str) -> Base:
         f"diffusers folder of {models}, of a file such as flux1-dev.safetensors or of a ComfyUI "
         "that holds one."
     )
+
+
+def _check_unquantised(source: Path) -> None:
+    """Raises InputError for a diffusers folder whose weights are quantised already."""
+    for config in sorted(source.glob("*/config.json")):
+        if how := json.loads(config.read_text()).get("quantization_config"):
+            raise InputError(
+                f"{config.parent} is quantised already ({how.get('quant_method', 'unknown')}): use "
+                "the model's folder in bf16 or fp32, and --quantisation nf4 or int8."
+            )
 
 
 def description_of(row: Base) -> Description:
