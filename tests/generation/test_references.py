@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,11 +142,12 @@ def test_kontext_looks_as_plain_diffusers_does(monkeypatch: pytest.MonkeyPatch) 
     )[0]  # fmt: skip
     pipeline = FluxKontextPipeline.from_pretrained(NANO)
     pipeline.set_progress_bar_config(disable=True)
-    theirs = pipeline(
+    drawn: Any = pipeline(
         image=photo, prompt=TEXT, width=size[0], height=size[1], max_area=size[0] * size[1],
         num_inference_steps=steps, guidance_scale=2.5, max_sequence_length=72,
         generator=torch.Generator().manual_seed(7),
-    ).images[0]  # fmt: skip
+    )  # fmt: skip
+    theirs = drawn.images[0]
     assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int)).max() <= 1
     # and a loop of our own, by the velocity
     seen = told | family.encode_references([photo])

@@ -63,11 +63,12 @@ def theirs(folder: Path, lora: Path | None = None, **given: Any) -> Image.Image:
     pipeline = kind.from_pretrained(folder, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
     if lora:
-        pipeline.load_lora_weights(lora)
-    return pipeline(
+        pipeline.load_lora_weights(str(lora))
+    drawn: Any = pipeline(
         prompt=TEXT, width=SIZE[0], height=SIZE[1], guidance_scale=4.0,
         generator=torch.Generator().manual_seed(7), **given,
-    ).images[0]  # fmt: skip
+    )  # fmt: skip
+    return drawn.images[0]
 
 
 def ours(family: Flux2, **given: Any) -> Image.Image:
