@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fluxbooth.models.family import Family
 
 BEST = "flux-dev"
+LOOKING = "flux2-klein"  # where a text comes with pictures to look at
 AnySpec = TypeVar("AnySpec", TrainSpec, GenerateSpec)
 
 
@@ -60,18 +61,23 @@ def with_base(
     """The spec with a base in the place of "auto".
 
     That is the base that is in memory already (`family`), else the one that the first LoRA of the
-    spec or of the texts was trained on, else `default()`. Raises InputError for a LoRA that is not
-    found in `folders` or cannot be read.
+    spec or of the texts was trained on, else with references `LOOKING`, else `default()`. Raises
+    InputError for a LoRA that is not found in `folders` or cannot be read.
     """
     if spec.base != "auto":
         return spec
-    if family is not None:
-        name = family.row.name
-    else:
-        name = (
-            of_loras(spec, texts, folders) if isinstance(spec, GenerateSpec) else None
-        ) or default().name
-    return spec.model_copy(update={"base": name})
+    if family is None:
+        return spec.model_copy(update={"base": _asked(spec, texts, folders) or default().name})
+    return spec.model_copy(update={"base": family.row.name})
+
+
+def _asked(
+    spec: TrainSpec | GenerateSpec, texts: Sequence[str], folders: Sequence[Path]
+) -> str | None:
+    """What a generation leaves no choice but: its LoRAs' base, or one that looks at pictures."""
+    if not isinstance(spec, GenerateSpec):
+        return None
+    return of_loras(spec, texts, folders) or (LOOKING if spec.references else None)
 
 
 def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) -> str | None:

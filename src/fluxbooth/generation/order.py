@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluxbooth.generation import init_image
+from fluxbooth.generation import init_image, references
 from fluxbooth.generation.sampling import Canvas, sizes
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
@@ -60,7 +60,11 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     row = registry.find(told.base)
     start = init_image.read(told, row)
     size, drawn = sizes(told, row, start)
-    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
+    looked = references.read(told)
+    if start and references.edits(told, row, prompt.text):
+        canvas = Canvas(size, drawn, None, (references.of(start), *looked))
+    else:
+        canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
     loras = _loras(prompt, told, folders, row)
     return Order(text, prompt, told, loras, canvas, [*ignored.values()])
 

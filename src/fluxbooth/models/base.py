@@ -37,6 +37,8 @@ class Base:
     # whether guidance takes a second pass, without the text: that of an empty one is encoded, too
     two_pass: bool = False
     references: int = 0  # pictures that a prompt may look at
+    # whether a step may take over what most blocks added in the step before (`speed="fast"`)
+    fast: bool = True
     branch: str = "flux1"  # its kind, as the API names it
     # what its unquantised weights and its LoRA files are kept in
     stored: Literal["bfloat16", "float32"] = "bfloat16"

@@ -111,8 +111,13 @@ def trained_instead_of(row: Base) -> Base:
 
 
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
-    """The spec with every default of its base filled in, for so many pictures."""
+    """The spec with every default of its base filled in, for so many pictures.
+
+    Raises InputError for a guidance that the base is not told in training.
+    """
     row = find(spec.base)
+    if spec.guidance != 1 and (row.two_pass or row.guidance is None):
+        raise InputError(f"{row.name} is told no guidance in training: leave --guidance out.")
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
@@ -135,9 +140,25 @@ def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
                 mask_words.parts_of(asked[name], row.segmenter is not None)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if "references" in asked and (why := _not_looked_at(asked, row)):
+        wrong["references"] = why
     if row.heads is None and not faces.available():
         wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
     return wrong
+
+
+def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
+    """Why not the pictures that a text is also drawn from; the input image is one of them."""
+    if not row.references:
+        some = " or ".join(one.name for one in BASES.values() if one.references)
+        return f"is not possible, for {row.name} looks at no pictures: draw with {some}"
+    given = len(asked["references"]) + ("input_image" in asked)
+    if given > row.references:
+        return (
+            f"and the input image are {given} pictures, and {row.name} looks at {row.references} "
+            "at most: leave some out"
+        )
+    return None
 
 
 def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
@@ -149,6 +170,8 @@ def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
     row = find(spec.base)
     if wrong := refusals(spec.asked(), row):
         raise InputError(options.told(wrong))
+    if spec.speed == "fast" and not row.fast:
+        raise InputError(f"{row.name} cannot leave blocks out: leave --speed fast out.")
     if row.guidance is None and spec.guidance:
         raise InputError(
             f"{row.name} knows no guidance: leave --guidance out, or draw with flux-dev."
