@@ -59,8 +59,9 @@ def list_command(options: argparse.Namespace) -> Json:
     """`fluxbooth models`: one row a base."""
     room = hardware.room()
     rows = [_row(base, room) for base in registry.BASES.values()]
-    output.show(options, (line for row in rows for line in _lines(row)))
-    return {"models": rows}
+    which = base_selection.which()
+    output.show(options, [*(line for row in rows for line in _lines(row)), *which])
+    return {"models": rows, "which": which}
 
 
 def _lines(row: Json) -> Iterator[str]:
