@@ -207,6 +207,9 @@ class Flux2(DiffusersFamily):
         scheduler.set_timesteps(sigmas=levels, mu=mu)
         return scheduler.sigmas.tolist()
 
+    def mu(self, size: tuple[int, int]) -> float:
+        return compute_empirical_mu(self.image_tokens(*size), self.row.steps)
+
     def velocity(
         self,
         x: Tensor,
