@@ -43,11 +43,13 @@ def internals(path: Path) -> Iterator[str]:
             words = [node.id]
         elif isinstance(node, ast.Attribute) and INTERNAL.match(node.attr):
             words = [node.attr]
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in documentation and (
-                INTERNAL.search(node.value) or node.value.startswith(PACKAGES)
-            ):
-                words = [node.value]
+        elif (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in documentation
+            and (INTERNAL.search(node.value) or node.value.startswith(PACKAGES))
+        ):
+            words = [node.value]
         for word in words:
             yield f"{path.name}:{node.lineno}: {word}"
 
