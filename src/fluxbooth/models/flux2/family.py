@@ -30,9 +30,8 @@ from fluxbooth.models.diffusers_family import PIXELS_PER_TOKEN, DiffusersFamily,
 from fluxbooth.models.family import Conditioning, Parts
 from fluxbooth.models.flux2 import components, files, single_file
 from fluxbooth.models.flux2.bases import UNDISTILLED
-from fluxbooth.models.flux2.size import LAYERS_KEPT
+from fluxbooth.models.flux2.size import LAYERS_KEPT, LAYERS_READ
 
-LAYERS_READ = (9, 18, 27)  # of the text encoder, by how many of its layers were gone through
 EMPTY = ""
 
 
@@ -73,7 +72,6 @@ def load(row: Base, *, training: bool, choice: Choice, parts: Parts | None = Non
 
 def _leave_out_what_is_not_read(encoder: Any) -> None:
     """The layers of Qwen3 above those that are read, and its head, which tells the next word."""
-    # one more than is read: what the last one gives is normalised
     encoder.model.layers = encoder.model.layers[:LAYERS_KEPT]
     encoder.lm_head = nn.Identity()
 
