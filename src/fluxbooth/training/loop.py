@@ -221,9 +221,8 @@ def step_loss(
     """
     draw = flow.generator(spec.seed, 3, step)
     eps = torch.randn(batch.z.shape, generator=draw)[part].to(batch.z)
-    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size))[
-        part
-    ].to(batch.z.device)
+    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.mu(batch.size))
+    sigma = sigma[part].to(batch.z.device)
     batch = batch.part(part)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
