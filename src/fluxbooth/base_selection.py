@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 BEST = "flux-dev"
 LOOKING = "flux2-klein"  # where a text comes with pictures to look at
+LARGE_ENOUGH = 11 * hardware.GIB  # of a GPU for FLUX: cards of 12 GB have a little less to give
+# whom which base suits, with the reasons
+WHICH = (
+    "Who sells pictures takes flux2-klein: its licence (Apache-2.0) allows any use, a picture is "
+    "drawn in 4 steps instead of 28, and it looks at reference pictures.",
+    "For photographs as real as can be take flux-dev, if its licence allows what you do: it is "
+    "non-commercial, and a commercial one is bought from Black Forest Labs (bfl.ai/licensing).",
+)
 AnySpec = TypeVar("AnySpec", TrainSpec, GenerateSpec)
 
 
@@ -39,6 +47,12 @@ def suited() -> Base:
     """The base that suits this machine, whether it is here or not: nano without a GPU, flux-dev
     with one."""
     return registry.find("nano" if hardware.gpu() is None else BEST)
+
+
+def which() -> tuple[str, ...]:
+    """Whom which base suits, where this machine's GPU is large enough for a choice."""
+    gpu = hardware.gpu()
+    return WHICH if gpu is not None and gpu.total >= LARGE_ENOUGH else ()
 
 
 def default() -> Base:
@@ -91,8 +105,10 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
 
 
 def download_bytes(row: Base) -> int:
-    """About how much its weights are to download: they come in bfloat16."""
-    return 2 * registry.description_of(row).shape(row.source).stored
+    """About how much its weights are to download: they come in bfloat16, and sets of them differ in
+    the network alone."""
+    whole = registry.description_of(row).shape(row.source)
+    return 2 * (len(row.sets) * whole.transformer + whole.encoders + whole.autoencoder)
 
 
 def size(row: Base) -> str:

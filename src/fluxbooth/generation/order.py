@@ -61,7 +61,7 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     start = init_image.read(told, row)
     size, drawn = sizes(told, row, start)
     looked = references.read(told)
-    if start and references.edits(told, row, prompt.text):
+    if start and registry.edits(row, prompt.text, told.denoising_strength, told.asked()):
         canvas = Canvas(size, drawn, None, (references.of(start), *looked))
     else:
         canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)

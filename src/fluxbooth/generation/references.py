@@ -12,7 +12,6 @@ from PIL import Image
 
 from fluxbooth.errors import InputError
 from fluxbooth.generation.init_image import StartPicture
-from fluxbooth.models.base import Base
 from fluxbooth.photos import inspection
 from fluxbooth.specs import GenerateSpec
 
@@ -55,17 +54,6 @@ def _read(path: Path) -> Reference:
 def of(start: StartPicture) -> Reference:
     """The input image, looked at instead of started from."""
     return Reference(fitted(start.image, "input image"), start.digest, edited=True)
-
-
-def edits(spec: GenerateSpec, row: Base, text: str) -> bool:
-    """Whether the text says what to change in the input image: the base looks at it, and draws all
-    of it from noise. A strength or a mask says otherwise."""
-    return bool(
-        row.references
-        and text.strip()
-        and spec.denoising_strength is None
-        and not (spec.mask_prompt or spec.mask_image or spec.only_upscale)
-    )
 
 
 def fitted(image: Image.Image, name: str) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ FAMILIES: dict[str, Description] = {"flux1": flux1_description, "flux2": flux2_d
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
+# with these the drawing starts from the input image, or there is none
+STARTS = ("mask_prompt", "mask_image", "only_upscale")
+NO_REFERENCES = "is not offered: {base} looks at no reference pictures: train a LoRA instead"
 BASES: dict[str, Base] = {row.name: row for family in FAMILIES.values() for row in family.BASES}
 
 
@@ -58,6 +61,7 @@ def find(name: str) -> Base:
         several = ", ".join(row.source for row in rows)
         raise InputError(f"{path} holds several networks: give --base one of {several}.")
     if rows:
+        _check_unquantised(Path(rows[0].source))
         return rows[0]
     if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
         raise weight_files.gguf_error(gguf)
@@ -75,6 +79,16 @@ def find(name: str) -> Base:
     )
 
 
+def _check_unquantised(source: Path) -> None:
+    """Raises InputError for a diffusers folder whose weights are quantised already."""
+    for config in sorted(source.glob("*/config.json")):
+        if how := json.loads(config.read_text()).get("quantization_config"):
+            raise InputError(
+                f"{config.parent} is quantised already ({how.get('quant_method', 'unknown')}): use "
+                "the model's folder in bf16 or fp32, and --quantisation nf4 or int8."
+            )
+
+
 def description_of(row: Base) -> Description:
     return FAMILIES[row.family]
 
@@ -86,13 +100,26 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
-        alike = (other for other in BASES.values() if other.family == row.family)
-        other = next(other for other in alike if other.trains and not other.small)
+        other = trained_instead_of(row)
         raise InputError(
             f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
         )
     return row
+
+
+def trained_instead_of(row: Base) -> Base:
+    """The base whose LoRAs work on one that cannot be trained."""
+    others = [r for r in BASES.values() if r.family == row.family and r.trains and not r.small]
+    return next((other for other in others if fits(other, row)), others[0])
+
+
+def fits(trained_on: Base, drawn: Base) -> bool:
+    """Whether a LoRA of one base works on another: both are networks of one family and size."""
+    if trained_on.family != drawn.family:
+        return False
+    one, other = (description_of(row).shape(row.source) for row in (trained_on, drawn))
+    return one.width == other.width and one.blocks == other.blocks
 
 
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
@@ -125,6 +152,8 @@ def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
                 mask_words.parts_of(asked[name], row.segmenter is not None)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if "input_faceid" in asked and not row.references:
+        wrong["input_faceid"] = NO_REFERENCES.format(base=row.name)
     if "references" in asked and (why := _not_looked_at(asked, row)):
         wrong["references"] = why
     if row.heads is None and not faces.available():
@@ -144,6 +173,14 @@ def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
             "at most: leave some out"
         )
     return None
+
+
+def edits(row: Base, words: str, strength: float | None, asked: Container[str]) -> bool:
+    """Whether words say what to change in the input image: the base looks at it, and draws all of
+    it from noise. A strength or a mask says otherwise; `asked` has the names of options and
+    pictures."""
+    starts = strength is not None or any(name in asked for name in STARTS)
+    return bool(row.references and words.strip() and not starts)
 
 
 def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
