@@ -14,7 +14,14 @@ from diffusers import FluxKontextPipeline
 from diffusers.pipelines.flux import pipeline_flux_kontext as kontext
 from PIL import Image
 
-from fluxbooth import GenerateSpec, InputError, base_selection, enhance, generate
+from fluxbooth import (
+    GenerateSpec,
+    InputError,
+    base_selection,
+    enhance,
+    generate,
+    picture_files,
+)
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.generation import order, references
 from fluxbooth.generation.sampling import draw
@@ -96,6 +103,7 @@ def test_recipes_tell_what_was_looked_at_and_no_path(distilled: str) -> None:
     assert "edited" not in second
     assert len({first["sha256"], second["sha256"]}) == 2
     assert "input" not in recipe
+    assert picture_files.source_of(recipe) == picture_files.EDITED
     assert str(PHOTOS) not in str(recipe)
 
 
