@@ -117,7 +117,8 @@ def train(
     trackers.check(spec)
     spec = base_selection.with_base(spec, family=family)
     if spec.continue_from:
-        lora_training.read_to_train_on(spec.continue_from, spec.rank)
+        base = registry.find(spec.base)
+        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
     pictures = inspection.read(photos)
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
     if family is None:
