@@ -105,8 +105,10 @@ def of_loras(spec: GenerateSpec, texts: Sequence[str], folders: Sequence[Path]) 
 
 
 def download_bytes(row: Base) -> int:
-    """About how much its weights are to download: they come in bfloat16."""
-    return 2 * registry.description_of(row).shape(row.source).stored
+    """About how much its weights are to download: they come in bfloat16, and sets of them differ in
+    the network alone."""
+    whole = registry.description_of(row).shape(row.source)
+    return 2 * (len(row.sets) * whole.transformer + whole.encoders + whole.autoencoder)
 
 
 def size(row: Base) -> str:

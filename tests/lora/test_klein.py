@@ -234,3 +234,8 @@ def test_layers_of_neither_are_refused_by_the_nearest(tmp_path: Path) -> None:
     save_file(named(pairs(later), "diffusion_model."), tmp_path / "later.safetensors")
     with pytest.raises(InputError, match="is for FLUX 3"):
         lora_file.read(tmp_path / "later.safetensors")
+    single = {"single_transformer_blocks.0.attn.to_q": (D, D)}  # as FLUX.1 has it, too
+    said = {"modelspec.architecture": "flux-3-image-klein/lora"}
+    save_file(named(pairs(single)), tmp_path / "later.safetensors", said)
+    with pytest.raises(InputError, match=r"is for FLUX 3 \(its header says"):
+        lora_file.read(tmp_path / "later.safetensors")

@@ -133,9 +133,9 @@ def test_the_whole_model_is_counted_exactly(which: str) -> None:
         qwen3 = Qwen3ForCausalLM(Qwen3Config(**QWEN3 | encoder))
         autoencoder = AutoencoderKLFlux2()
     assert told.transformer == sum(p.numel() for p in made.parameters())
-    assert told.encoders + told.unread == sum(p.numel() for p in qwen3.parameters())
-    read = [*qwen3.model.layers[: size.KEPT], qwen3.model.embed_tokens, qwen3.model.norm]
-    assert told.encoders == sum(p.numel() for module in read for p in module.parameters())
+    assert told.encoders == sum(p.numel() for p in qwen3.parameters())
+    read = [*qwen3.model.layers[: size.LAYERS_KEPT], qwen3.model.embed_tokens, qwen3.model.norm]
+    assert told.encoders_used == sum(p.numel() for module in read for p in module.parameters())
     assert told.autoencoder == sum(p.numel() for p in autoencoder.parameters())
     assert told.autoencoder_channels == autoencoder.config["block_out_channels"][0]
     linears = {n: m for n, m in made.named_modules() if isinstance(m, nn.Linear)}
@@ -183,7 +183,7 @@ def test_a_folder_is_a_base_with_its_sizes(folder: Path, tmp_path: Path) -> None
         for part in ("transformer", "text_encoder", "vae")
     }
     assert shape.transformer == counted["transformer"]
-    assert shape.encoders == counted["text_encoder"]  # it has no more layers than are read
+    assert shape.encoders == counted["text_encoder"]
     assert 0 <= shape.autoencoder - counted["vae"] <= 2 * 128 + 1  # the statistics
     assert layer_sizes.sizes(str(folder)) == {
         name: (m.out_features, m.in_features)
@@ -290,6 +290,21 @@ def test_flux2_dev_and_gguf_are_refused_by_name(weights: dict[str, Tensor], tmp_
             registry.find(str(place))
 
 
+@pytest.mark.parametrize("part", ["transformer", "text_encoder"])
+def test_a_folder_that_is_quantised_already_is_refused(
+    folder: Path, tmp_path: Path, part: str
+) -> None:
+    for whole in (folder, NANO):
+        place = shutil.copytree(
+            whole, tmp_path / whole.name, ignore=shutil.ignore_patterns("*.safetensors")
+        )
+        config = place / part / "config.json"
+        how = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+        config.write_text(json.dumps(json.loads(config.read_text()) | how))
+        with pytest.raises(InputError, match=rf"{part} is quantised already \(bitsandbytes\)"):
+            registry.find(str(place))
+
+
 def test_a_comfyui_with_networks_of_both_families_asks_which(comfy: Path, tmp_path: Path) -> None:
     shutil.copy(comfy, tmp_path / "flux-2-klein-4b.safetensors")
     other = {"double_blocks.0.img_attn.norm.query_norm.scale": torch.ones(4)}
@@ -386,6 +401,27 @@ def test_a_network_with_another_text_encoder_is_refused(comfy: Path, tmp_path: P
     path.rename(root / "text_encoders" / "qwen_3.safetensors")
     with pytest.raises(InputError, match=r"qwen_3\.safetensors is a text encoder of width 24"):
         components.pipeline(root / "diffusion_models" / comfy.name, torch.float32)
+
+
+def test_a_loras_header_says_what_it_was_trained_on(folder: Path) -> None:
+    told = {
+        name: registry.description_of(row).lora_metadata(row)
+        for name, row in (registry.BASES | {"mine": registry.find(str(folder))}).items()
+    }
+    assert {name: said["modelspec.architecture"] for name, said in told.items()} == {
+        "nano": "flux-1-dev/lora",
+        "flux-dev": "flux-1-dev/lora",
+        "flux-krea": "flux-1-dev/lora",
+        "flux-schnell": "flux-1-schnell/lora",
+        "flux2-klein": "Flux.2-klein-4b/lora",
+        "flux2-klein-base": "Flux.2-klein-4b/lora",
+        "flux2-klein-9b": "Flux.2-klein-9b/lora",
+        "mine": "Flux.2-klein/lora",
+    }
+    for name, row in registry.BASES.items():
+        said = " ".join(told[name].values())
+        named = [f for f, family in registry.FAMILIES.items() if family.layers.named_in(said)]
+        assert named == [row.family]
 
 
 def test_the_rows_of_klein_say_what_they_may_be_used_for() -> None:

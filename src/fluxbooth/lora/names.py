@@ -71,8 +71,10 @@ _OTHER_METHODS = {
         r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$"
     ),
 }
+FLUX3 = "FLUX 3"
+_FLUX3_HEADER = r"flux[._\- ]?3"  # some of its layers have FLUX.1's names and sizes
 _OTHER_MODELS = {
-    "FLUX 3": r"mode_blocks[._]|single_blocks[._]\d+[._]([qkv]_proj|attn_out|mlp_(in|out))",
+    FLUX3: r"mode_blocks[._]|single_blocks[._]\d+[._]([qkv]_proj|attn_out|mlp_(in|out))",
     "Stable Diffusion": r"(input|output|middle|down|up|mid)_blocks?[._]",
     "Qwen-Image": r"img_mlp[._]net|img_mod[._]1\b",
     "Stable Diffusion 3": r"joint_blocks",
@@ -101,7 +103,6 @@ class Group:
     outputs: int
     inputs: int
     rank: int  # that alpha is divided by; 0 where alpha has no meaning
-
     heights: tuple[int, ...]  # outputs of each part
 
     @property
@@ -138,6 +139,8 @@ def read(
     if not of_families:
         raise _closest(reasons, collected)
     said = header(metadata)
+    if re.search(_FLUX3_HEADER, said, re.IGNORECASE):
+        raise NoLora(f"is for {FLUX3} (its header says {said!r}): use a LoRA {_made_for()}.")
     told = next((name for name, layers in _LAYERS.items() if layers.named_in(said)), None)
     wanted = told if told in of_families else family
     found = wanted if wanted in of_families else next(iter(of_families))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 Kind = Literal["double", "single"]
@@ -16,7 +16,7 @@ class Shape(Protocol):
     width: int
     heads: int
     in_channels: int  # of a packed latent
-    encoders: int  # parameters of the text encoders together, as far as they come into memory
+    encoders: int  # parameters of the text encoders together, as their files have them
     autoencoder: int  # parameters
     autoencoder_channels: int  # at the picture's own size
 
@@ -32,6 +32,42 @@ class Shape(Protocol):
         """Floating-point operations of a block's forward pass for so many tokens of one picture
         and its text: its Linears, its attention."""
         ...
+
+    def saved_bytes(self, kind: Kind, tokens: int, batch: int, rank: int, number: int) -> float:
+        """What autograd keeps of a block with a LoRA, for so many tokens of a batch together,
+        in numbers of so many bytes."""
+        ...
+
+    def backward_bytes(self, kind: Kind, saved: float, activation: float, matrix: float) -> float:
+        """The most that is alive in the backward pass of a block, which kept `saved` bytes: one
+        activation of all tokens has `activation` bytes, and a Linear's weight that is made anew to
+        compute with `matrix` bytes for each of its numbers."""
+        ...
+
+    @property
+    def forward(self) -> Mapping[Kind, float]:
+        """Activations of all tokens at the peak of a block's forward pass, above what it keeps."""
+        ...
+
+    @property
+    def drawing(self) -> float:
+        """The same where nothing is kept."""
+        ...
+
+    @property
+    def largest_linear(self) -> int:
+        """Weights of the largest Linear of a block."""
+        ...
+
+    @property
+    def linear_at_peak(self) -> int:
+        """Weights of the Linear that works where the most else is alive in a forward pass."""
+        ...
+
+    @property
+    def encoders_used(self) -> int:
+        """Parameters of the text encoders that stay in memory."""
+        return self.encoders
 
     @property
     def other(self) -> int:
@@ -54,11 +90,6 @@ class Shape(Protocol):
     def transformer(self) -> int:
         """Its parameters."""
         return self.linear + self.other
-
-    @property
-    def stored(self) -> int:
-        """Parameters in its files."""
-        return self.transformer + self.encoders + self.autoencoder
 
     def adapter(self, rank: int) -> int:
         """Parameters of a LoRA."""

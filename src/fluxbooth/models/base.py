@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +53,23 @@ class Base:
     @property
     def native_side(self) -> int:
         return round(self.native_area**0.5)
+
+    @property
+    def pair(self) -> bool:
+        """Whether it is trained on other weights than those that draw."""
+        return self.train_source != self.source
+
+    @property
+    def to_train(self) -> Base:
+        """Its row with the weights that are trained on in the place of those that draw."""
+        if not self.pair:
+            return self
+        return replace(self, source=self.train_source, revision=self.train_revision)
+
+    @property
+    def sets(self) -> tuple[Base, ...]:
+        """A row for each set of its weights: those that draw, and others to train on."""
+        return (self, self.to_train) if self.pair and self.trains else (self,)
 
     @property
     def from_hub(self) -> bool:

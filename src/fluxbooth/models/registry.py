@@ -61,6 +61,7 @@ def find(name: str) -> Base:
         several = ", ".join(row.source for row in rows)
         raise InputError(f"{path} holds several networks: give --base one of {several}.")
     if rows:
+        _check_unquantised(Path(rows[0].source))
         return rows[0]
     if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
         raise weight_files.gguf_error(gguf)
@@ -78,6 +79,16 @@ def find(name: str) -> Base:
     )
 
 
+def _check_unquantised(source: Path) -> None:
+    """Raises InputError for a diffusers folder whose weights are quantised already."""
+    for config in sorted(source.glob("*/config.json")):
+        if how := json.loads(config.read_text()).get("quantization_config"):
+            raise InputError(
+                f"{config.parent} is quantised already ({how.get('quant_method', 'unknown')}): use "
+                "the model's folder in bf16 or fp32, and --quantisation nf4 or int8."
+            )
+
+
 def description_of(row: Base) -> Description:
     return FAMILIES[row.family]
 
@@ -89,13 +100,18 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
-        alike = (other for other in BASES.values() if other.family == row.family)
-        other = next(other for other in alike if other.trains and not other.small)
+        other = trained_instead_of(row)
         raise InputError(
             f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
         )
     return row
+
+
+def trained_instead_of(row: Base) -> Base:
+    """The base whose LoRAs work on one that cannot be trained."""
+    others = [r for r in BASES.values() if r.family == row.family and r.trains and not r.small]
+    return next((other for other in others if fits(other, row)), others[0])
 
 
 def fits(trained_on: Base, drawn: Base) -> bool:

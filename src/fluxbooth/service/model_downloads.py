@@ -84,7 +84,7 @@ class Pulls:
         for row in registry.BASES.values():
             process = self.processes.get(row.name)
             code = process.poll() if process else None
-            here = hub.local(row) is not None
+            here = all(hub.local(one) for one in row.sets)
             size = base_selection.download_bytes(row)
             shown.append(
                 BaseHere(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fluxbooth.errors import InputError
 from fluxbooth.memory.size import Kind, Shape
@@ -39,6 +39,17 @@ class Flux1Shape(Shape):
     autoencoder: int
     autoencoder_channels: int
 
+    forward: ClassVar[Mapping[Kind, float]] = {"double": 8, "single": 6}
+    drawing: ClassVar[float] = 15
+
+    @property
+    def largest_linear(self) -> int:
+        return 6 * self.width**2  # a modulation
+
+    @property
+    def linear_at_peak(self) -> int:
+        return 4 * self.width**2  # of the feed-forward's
+
     @property
     def other(self) -> int:
         """Biases, norms, embedders and the output layer."""
@@ -70,6 +81,23 @@ class Flux1Shape(Shape):
 
     def block_adapter(self, kind: Kind, rank: int) -> int:
         return (50 if kind == "double" else 21) * self.width * rank
+
+    def saved_bytes(self, kind: Kind, tokens: int, batch: int, rank: int, number: int) -> float:
+        """Each stream: the input of a LayerNorm, its result before and after modulation (double:
+        twice), query and key before their RMSNorm in float32, query, key, value and result of the
+        attention, the 4 d before and after GELU, the result before its gate. A single block's
+        output layer reads attention and GELU from one more copy. Of each LoRA the product A x, and
+        the weights cast."""
+        activation, low_rank = tokens * self.width * number, tokens * rank * number
+        cast = self.block_adapter(kind, rank) * number if number < 4 else 0
+        common = 8 * tokens * self.width + 4 * tokens * self.heads + cast
+        if kind == "double":
+            return (20 + (batch > 1)) * activation + 6 * low_rank + common
+        return 17 * activation + 5 * low_rank + common
+
+    def backward_bytes(self, kind: Kind, saved: float, activation: float, matrix: float) -> float:
+        activations = 5 if kind == "double" else 9
+        return saved + activations * activation + self.linear_at_peak * matrix
 
     def block_flops(self, kind: Kind, tokens: int) -> tuple[float, float]:
         # modulation is computed once a picture, and each token has one of a double block's two

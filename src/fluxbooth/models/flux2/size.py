@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from fluxbooth.errors import InputError
 from fluxbooth.memory.size import Kind, Shape
@@ -20,7 +20,7 @@ ROPE_AXES = (32, 32, 32, 32)  # of heads of 128; no shape tells them, either
 FREQUENCIES = 256  # numbers that a time or a guidance is told with
 # of the text encoder, by how many of its layers were gone through: their states side by side
 LAYERS_READ = (9, 18, 27)
-KEPT = max(LAYERS_READ) + 1  # of its layers: what the last one gives is normalised
+LAYERS_KEPT = max(LAYERS_READ) + 1  # what the last one gives is normalised
 # of the autoencoder, what no shape tells
 AUTOENCODER: dict[str, Any] = {"norm_num_groups": 32, "batch_norm_eps": 1e-4, "patch_size": (2, 2)}
 
@@ -38,13 +38,24 @@ class Flux2Shape(Shape):
     encoders: int
     autoencoder: int
     autoencoder_channels: int
-    unread: int  # parameters of the text encoder's files that do not come into memory
     guidance_embeds: bool = False
     mlp_ratio: int = 3
+    encoders_unread: int = 0  # of `encoders`, in layers above those that are read
+
+    forward: ClassVar[Mapping[Kind, float]] = {"double": 3, "single": 3}
+    drawing: ClassVar[float] = 22
 
     @property
-    def stored(self) -> int:
-        return super().stored + self.unread
+    def largest_linear(self) -> int:
+        return (3 + 2 * self.mlp_ratio) * self.width**2  # the entrance of a single block
+
+    @property
+    def linear_at_peak(self) -> int:
+        return (1 + self.mlp_ratio) * self.width**2  # the exit of a single block
+
+    @property
+    def encoders_used(self) -> int:
+        return self.encoders - self.encoders_unread
 
     @property
     def other(self) -> int:
@@ -70,6 +81,32 @@ class Flux2Shape(Shape):
         sides = 2 * (10 + 3 * self.mlp_ratio) if kind == "double" else 6 + 3 * self.mlp_ratio
         return sides * self.width * rank
 
+    def saved_bytes(self, kind: Kind, tokens: int, batch: int, rank: int, number: int) -> float:
+        """Each stream: the input of a LayerNorm, its result before and after modulation (double:
+        twice), query and key before their RMSNorm in float32, query, key, value and result of the
+        attention, both halves before SwiGLU and one of them after it, the product, the result
+        before its gate. A single block keeps what its fused entrance gives whole, and reads
+        attention and SwiGLU from one more copy. Of each LoRA the product A x, and the weights
+        cast."""
+        activation, low_rank = tokens * self.width * number, tokens * rank * number
+        cast = self.block_adapter(kind, rank) * number if number < 4 else 0
+        common = 4 * tokens * self.heads + cast
+        in_float32 = 8 * tokens * self.width
+        hidden = 4 * self.mlp_ratio
+        if kind == "double":
+            return (8 + hidden + (batch > 1)) * activation + 6 * low_rank + common + in_float32
+        # in float32 query and key are a part of what the entrance gives
+        copies = in_float32 if number < 4 else 0
+        return (9 + hidden) * activation + 2 * low_rank + common + copies
+
+    def backward_bytes(self, kind: Kind, saved: float, activation: float, matrix: float) -> float:
+        """Of a single block most is alive at SwiGLU, or when its entrance is multiplied with, by
+        when what it kept is free again."""
+        if kind == "double":
+            return saved + 3 * activation + self.linear_at_peak * matrix
+        at_entrance = 12 * activation + self.largest_linear * matrix
+        return max(saved + 14 * activation, at_entrance)
+
     def block_flops(self, kind: Kind, tokens: int) -> tuple[float, float]:
         # each token has one of a double block's two streams
         linear = 2 * (4 + 3 * self.mlp_ratio) * self.width**2 * tokens
@@ -77,12 +114,14 @@ class Flux2Shape(Shape):
 
 
 KLEIN_4B = Flux2Shape(
-    5, 20, 3072, 24, 3 * 2560, 128, encoders=3_215_021_568,
-    autoencoder=84_046_115, autoencoder_channels=128, unread=807_446_528,
+    5, 20, 3072, 24, 3 * 2560, 128,
+    encoders=4_022_468_096, autoencoder=84_046_115, autoencoder_channels=128,
+    encoders_unread=807_446_528,
 )  # fmt: skip
 KLEIN_9B = Flux2Shape(
-    8, 24, 4096, 32, 3 * 4096, 128, encoders=6_024_834_048,
-    autoencoder=84_046_115, autoencoder_channels=128, unread=2_165_901_312,
+    8, 24, 4096, 32, 3 * 4096, 128,
+    encoders=8_190_735_360, autoencoder=84_046_115, autoencoder_channels=128,
+    encoders_unread=2_165_901_312,
 )  # fmt: skip
 
 
@@ -103,7 +142,7 @@ def of_folder(folder: Path) -> Flux2Shape:
     channels = autoencoder.get("decoder_block_out_channels") or autoencoder["block_out_channels"]
     return of_network(
         config(folder),
-        encoder=_in_folder(folder / "text_encoder"),
+        encoders=_text_encoder(folder / "text_encoder"),
         autoencoder=weight_files.numbers(folder / "vae"),
         channels=channels[0],
     )
@@ -115,7 +154,7 @@ def of_file(path: Path) -> Flux2Shape:
     Raises InputError if one of them is missing or is another model's.
     """
     network = config(path)
-    kind = files.encoder(network["joint_attention_dim"] // len(LAYERS_READ))
+    kind = files.encoder(network["joint_attention_dim"] // LAYERS_READ)
     encoder, vae = files.component(path, kind), files.component(path, files.VAE)
     if vae.is_dir():
         autoencoder = weight_files.numbers(vae)
@@ -126,12 +165,24 @@ def of_file(path: Path) -> Flux2Shape:
         channels = autoencoder_config(vae, shapes)["decoder_block_out_channels"][0]
     return of_network(
         network,
-        encoder=_in_folder(encoder)
-        if encoder.is_dir()
-        else weight_files.under(weight_files.shapes(encoder), kind.prefix),
+        encoders=_text_encoder(encoder, kind.prefix),
         autoencoder=autoencoder,
         channels=channels,
     )
+
+
+def _text_encoder(path: Path, prefix: str = "") -> tuple[int, int]:
+    """Parameters of the text encoder in a folder or file, and those that are not read."""
+    parts = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    shapes = {k: v for part in parts for k, v in weight_files.shapes(part).items()}
+    shapes = weight_files.under(shapes, prefix) if prefix else shapes
+    unread = {name: shape for name, shape in shapes.items() if _is_unread(name)}
+    return weight_files.count(shapes), weight_files.count(unread)
+
+
+def _is_unread(name: str) -> bool:
+    layer = re.match(r"model\.layers\.(\d+)\.", name)
+    return name.startswith("lm_head.") or (layer is not None and int(layer[1]) >= LAYERS_KEPT)
 
 
 def config(source: Path) -> dict[str, Any]:
@@ -226,13 +277,12 @@ def _channels(shapes: Shapes, folder: str, blocks: str) -> tuple[int, ...]:
 def of_network(
     network: Mapping[str, Any],
     *,
-    encoder: Shapes | None = None,
+    encoders: tuple[int, int] = (0, 0),
     autoencoder: int = 0,
     channels: int = 0,
 ) -> Flux2Shape:
-    """The size of a network of that configuration, and of what belongs to it."""
-    encoder = encoder or {}
-    kept = weight_files.count({name: size for name, size in encoder.items() if _is_read(name)})
+    """The size of a network of that configuration, and of what belongs to it; of the text encoder
+    the parameters, and those that are not read."""
     heads = network["num_attention_heads"]
     return Flux2Shape(
         network["num_layers"],
@@ -241,25 +291,10 @@ def of_network(
         heads,
         network["joint_attention_dim"],
         network["in_channels"],
-        encoders=kept,
+        encoders=encoders[0],
         autoencoder=autoencoder,
         autoencoder_channels=channels,
-        unread=weight_files.count(encoder) - kept,
         guidance_embeds=bool(network.get("guidance_embeds", True)),  # as diffusers' class has it
         mlp_ratio=int(network.get("mlp_ratio", 3)),
+        encoders_unread=encoders[1],
     )
-
-
-def _in_folder(folder: Path) -> Shapes:
-    return {
-        name: shape
-        for path in folder.glob("*.safetensors")
-        for name, shape in weight_files.shapes(path).items()
-    }
-
-
-def _is_read(name: str) -> bool:
-    """Whether a weight of Qwen3 comes into memory: not its last layers, nor its head, which tells
-    the next word."""
-    layer = re.fullmatch(r"model\.layers\.(\d+)\..+", name)
-    return name != "lm_head.weight" and (layer is None or int(layer[1]) < KEPT)

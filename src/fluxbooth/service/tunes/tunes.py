@@ -29,6 +29,7 @@ from fluxbooth.specs import TrainSpec, steps_for
 
 FAST_STEPS, NEWER_THAN_ALL = 30, 2**63 - 1
 TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
+CANCELLED = "The training was cancelled."  # what somebody wanted is no failure
 SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
 
 
@@ -256,7 +257,7 @@ def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> 
     """Ends a training that is queued or under way; one that is over stays as it is."""
     tune = get(session, account, number)
     if tune.is_open:
-        fail(session, jobs, tune, "The training was cancelled.")
+        fail(session, jobs, tune, CANCELLED)
     return tune
 
 

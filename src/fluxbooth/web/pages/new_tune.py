@@ -182,7 +182,7 @@ def _form(
         days=services.settings.expiry_days,
         consent=services.settings.consent,
         faces=faces.available(),
-        plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
+        plan=plan_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
     )
 
 
@@ -227,10 +227,10 @@ def the_plan(request: Request, services: Using, account: PartViewer) -> Json:
     if asked.get("preset") == "reference":
         return {"words": [text("new.plan.reference")] if count else [], "steps": 0}
     found = plan(services.db, services.settings, fields(asked), count)
-    return {"words": _words(found), "steps": found.steps}
+    return {"words": plan_words(found), "steps": found.steps}
 
 
-def _words(found: Plan) -> list[str]:
+def plan_words(found: Plan) -> list[str]:
     if not found.photos:
         return []
     lines = [text("new.plan", steps=found.steps, photos=found.photos)]
