@@ -248,7 +248,8 @@ class Transitions:
                 name: str(self.store.path(key))
                 for name, key in prompt.fields.get(input_images.FILES, {}).items()
             }
-            if looked_at := [str(self.store.path(key)) for key in references.photos(prompt)]:
+            looked_at = [str(self.store.path(key)) for key in references.photos(prompt)]
+            if looked_at and needs_base(prompt):
                 spec["references"] = looked_at
             if start:  # without a strength it is edited, where the base can
                 edits = prompt.fields.get(references.EDITS)

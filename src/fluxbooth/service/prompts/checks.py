@@ -84,7 +84,8 @@ def check(
         row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
         faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
         wrong += _unfit(row, uses)
-        wrong += references.faults(settings, row, uses, coming.references, start)
+        beside = () if _draws_nothing(form, start) else start
+        wrong += references.faults(settings, row, uses, coming.references, beside)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
     faults.tell()
@@ -121,6 +122,12 @@ def _text_faults(
     triggers += [coming.trigger] if coming.trigger else []
     said = " ".join(text.lower().split())
     return [f"must include `{words}`" for words in triggers if words.lower() not in said]
+
+
+def _draws_nothing(form: PromptForm, start: Container[str]) -> bool:
+    """Whether a prompt only changes the picture that it is given, which no base looks at then."""
+    kept = form.only_upscale or (form.denoising_strength == 0 and not form.input_faceid)
+    return "input_image" in start and kept and not options.draws(form.enhancements())
 
 
 def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:

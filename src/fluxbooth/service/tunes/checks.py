@@ -23,7 +23,6 @@ from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.uploads import Upload, photos_of
 
 MOST_IMAGES = 50
-SD_BRANCHES = ("sd15", "sdxl1")
 
 
 def check(
@@ -92,14 +91,13 @@ def trained_for(settings: Settings, number: int) -> str | None:
 
 
 def _number_of(settings: Settings, branch: str | None) -> int | None:
-    """The base that is meant where its number is not named. Clients that were written for the
-    public API say flux1 whatever the server has."""
-    if branch in SD_BRANCHES:
-        return None
-    if branch in (None, "flux1"):
+    """The base that is meant where its number is not named: the server's own, or the first of the
+    branch. Clients that were written for the public API say flux1 whatever the server has."""
+    if branch is None:
         return settings.own_number
     drawn = {number: registry.find(settings.base_of(number)) for number in settings.bases}
-    return next((number for number, row in drawn.items() if row.branch == branch), None)
+    of_branch = (number for number, row in drawn.items() if row.branch == branch)
+    return next(of_branch, settings.own_number if branch == "flux1" else None)
 
 
 def _none_here(settings: Settings) -> str:
