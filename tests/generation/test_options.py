@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.errors import InputError
+from fluxbooth.generation.enhance import upscaling
 from fluxbooth.generation.generate import enhance, generate
 from fluxbooth.generation.picture import Picture
 from fluxbooth.lora.inference import AdapterCache
@@ -116,6 +117,22 @@ def test_a_mask_by_words_changes_that_part_alone(family: Family, start: str) -> 
     assert steps(made) == ["film_grain", "restore_mask"]
     off = np.abs(np.asarray(made.image).astype(int) - np.asarray(Image.open(start))).max(2)
     assert (off == 0).mean() > 0.1 and off.mean() > 2
+
+
+@pytest.mark.parametrize(("side", "told"), [(768, ["takes_minutes"]), (128, [])])
+def test_that_enlarging_takes_minutes_is_said_before(
+    side: int, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (side, side)).save(tmp_path / "large.png")
+    monkeypatch.setattr(
+        upscaling, "upscale", lambda image, factor, **_: upscaling.Upscaled(image, "none")
+    )
+    said: list[Advice] = []
+    enhance(
+        tmp_path / "large.png", GenerateSpec(super_resolution=True),
+        lambda event: said.extend(event["advice"]) if event["event"] == "advice" else None,
+    )  # fmt: skip
+    assert [one.code for one in said] == told
 
 
 def test_ignored_options_are_told_and_not_done(family: Family) -> None:

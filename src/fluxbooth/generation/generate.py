@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from fluxbooth import base_selection, events
@@ -16,7 +17,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import order as generation_order
 from fluxbooth.generation import parts as generation_parts
-from fluxbooth.generation.enhance import chain
+from fluxbooth.generation.enhance import chain, upscaling
 from fluxbooth.generation.enhance.chain import Work
 from fluxbooth.generation.enhance.people import Somebody
 from fluxbooth.generation.enhance.redraw import Redraw
@@ -286,7 +287,7 @@ def _finished(
 def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
     said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
     if family is None:
-        return said
+        return said + _advise_patience(one)
     triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]
     said += language.advise(
         one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
@@ -298,6 +299,19 @@ def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> lis
         "those of other programs."
     )
     return said + [Advice("lora_partly_used", message.format(name), 0, 0) for name in partly]
+
+
+def _advise_patience(one: Order) -> list[Advice]:
+    width, height = one.canvas.size
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    minutes = upscaling.minutes(width, height, device)
+    if one.spec.enlargement((width, height), one.row.native_area) <= 1 or not minutes:
+        return []
+    text = (
+        f"Enlarging {width} x {height} pixels takes about {minutes} min on one thread of this "
+        "processor, less on free cores."
+    )
+    return [Advice("takes_minutes", text, 0, 0)]
 
 
 def of_one_colour(image: Image.Image) -> bool:
