@@ -31,6 +31,11 @@ from fluxbooth.models.base import Base
 from fluxbooth.specs import EnhanceSpec
 from fluxbooth.types import Json
 
+PEOPLE = (
+    "Faces are not drawn anew once more, for each of the people was drawn with their own LoRA: "
+    "leave inpaint_faces and face_correct out."
+)
+
 
 @dataclass(frozen=True)
 class Work:
@@ -77,8 +82,7 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
         strength = spec.hires_denoising_strength
         image = work.redraw(image, strength=strength, seed=work.seed)
         told.append({"step": "hires_fix", "strength": strength})
-    # people have their own LoRAs, and their heads were drawn anew with them
-    if work.redraw and not work.people and (spec.inpaint_faces or spec.face_correct):
+    if work.redraw and (spec.inpaint_faces or spec.face_correct):
         image = _with_faces(image, work.redraw, work, told)
     if spec.color_grading:
         image = film.grade(image, spec.color_grading, work.seed)
@@ -118,6 +122,9 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
 
 
 def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
+    if work.people:  # their heads were drawn anew before, each with a LoRA of its own
+        told.append({"step": "faces", "drawn": 0, "why": PEOPLE})
+        return image
     boxes = heads.find(image, work.base)
     drawn, spec = len(faces.small(boxes, image.size)), work.spec
     strength = spec.face_inpaint_denoising or (

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from fluxbooth.errors import InputError
 from fluxbooth.photos import buckets
+from fluxbooth.prompts.options import MOST_OUTPAINTED
 
 if TYPE_CHECKING:
     from fluxbooth.generation.enhance.redraw import Redraw
 
-Anchor = Literal[
-    "top-left",
-    "top-center",
-    "top-right",
-    "left-center",
-    "center",
-    "right-center",
-    "bottom-left",
-    "bottom-center",
-    "bottom-right",
-]
-ANCHORS: tuple[str, ...] = get_args(Anchor)
-LARGEST = 2048**2  # pixels of the canvas
 # strength at which what is new is laid out, in one piece of native area: above it the colours that
 # begin it are forgotten, and a horizon jumps at the old edge
 COMPOSED = 0.65
@@ -43,7 +31,7 @@ def canvas(
     pixels.
 
     Of `width` and `height` a missing one is as the other. Raises InputError if the picture has no
-    room in it, or it is larger than `LARGEST`.
+    room in it, or it is larger than `MOST_OUTPAINTED`.
     """
     whole = (width or height or size[0], height or width or size[1])
     if whole[0] < size[0] or whole[1] < size[1] or whole == size:
@@ -51,7 +39,7 @@ def canvas(
             f"Outpainting to {whole[0]} x {whole[1]} pixels adds nothing to a picture of "
             f"{size[0]} x {size[1]}: give a larger outpaint width and height."
         )
-    if whole[0] * whole[1] > LARGEST:
+    if whole[0] * whole[1] > MOST_OUTPAINTED:
         raise InputError(
             f"Outpainting to {whole[0]} x {whole[1]} pixels is more than can be drawn: use at "
             "most 2048 x 2048, or as many pixels in another shape."
@@ -83,7 +71,7 @@ def outpaint(
     Args:
         image: RGB.
         redraw: What draws; `text`, one of its texts, is for the new part.
-        anchor: One of `ANCHORS`: where the picture sits.
+        anchor: One of the words of the option `outpaint`: where the picture sits.
         width: Pixels of the larger one; `height` likewise, see `canvas`.
         seed: Of the noise.
 

@@ -191,11 +191,17 @@ class PromptForm(Enhancements, Form):
     pack_id: RowId | None = None
     base_pack_id: RowId | None = None
     _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _doubled: list[str] = PrivateAttr(default_factory=list[str])
 
     @property
     def asked(self) -> dict[str, Any]:
         """The options that are asked for, by fields and by flags in the text."""
         return self._asked
+
+    @property
+    def doubled(self) -> list[str]:
+        """What is to be said of options that are given more than once."""
+        return self._doubled
 
     @classmethod
     def lenient(cls, values: Any) -> Self:
@@ -215,6 +221,8 @@ class PromptForm(Enhancements, Form):
         form._asked = mine | options.asked(
             {name: value for name, value in others.items() if not OPTIONS[name].of_spec}
         )
+        given = {name: value for name, value in values.items() if value not in BLANK}
+        form._doubled = list(options.doubled(str(values.get("text") or ""), given).values())
         return form
 
     @model_validator(mode="before")

@@ -26,7 +26,7 @@ def fits(context: Context, form: PromptForm, *, target: int, pictures: Container
     `target` is as in `create`.
     """
     text, tune_id = with_tag(context, form, target)
-    check(context, form, text, pictures, tune_id=tune_id)
+    check(context, form, text, pictures, base=context.settings.base_of(tune_id))
     quotas.check(context.session, context.settings, context.account)
 
 
@@ -54,14 +54,14 @@ def check(
     start: Container[str],
     coming: str | None = None,
     *,
-    tune_id: int | None = None,
+    base: str | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
     what `form.wrong` holds included.
 
     `start` has the names of the pictures that it starts from. `coming` are the trigger words of a
-    tune that the text uses, too, but that is not made yet, `tune_id` is of the base that draws it,
-    if it is known by now.
+    tune that the text uses, too, but that is not made yet. `base` is what draws it, if it is known
+    by now and none of its tunes is a trial.
     """
     faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
     if "text" not in faults:
@@ -73,8 +73,8 @@ def check(
         if wrong := wrong + _text_faults(context.settings, text, triggers, starts):
             faults["text"] = wrong
     faults.add(_rules(context.settings, form, start))
-    if tune_id is not None:
-        row = registry.find(drawing.base_of(context.settings, tune_id, [tune for tune, _ in uses]))
+    if base is not None:
+        row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
         faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
     faults.tell()
     return uses
@@ -107,7 +107,8 @@ def _text_faults(settings: Settings, text: str, triggers: Sequence[str], starts:
 
 def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:
     """Those of FLUX, of its options, and of what starts from a picture."""
-    wrong = _refusals(options.refusals(drawing.asked(form, start)), form)
+    asked = drawing.asked(form, start)
+    wrong = _refusals(options.refusals(asked) | options.idle(asked), form)
     if form.prompt_expansion and not settings.anthropic_api_key:
         wrong["prompt_expansion"] = [expansion.NO_KEY]
     if form.cfg_scale is not None and form.cfg_scale >= 5:

@@ -33,9 +33,10 @@ def check(
 ) -> None:
     """Raises Invalid with all that will not do, what `form.wrong` holds and the nested prompts
     included; no picture is opened for it."""
-    settings, faults = context.settings, Faults(form.wrong)
+    settings, faults, drawn_on = context.settings, Faults(form.wrong), None
     with faults.gathered():
-        base_of(settings, form)
+        base, number, branch = base_of(settings, form)
+        drawn_on = base if branch == "fast" else settings.base_of(number)
     with faults.gathered():
         if lora_file is None and "image_urls" not in form.wrong:
             _check_images(form, photos_of(uploads), fetch.rules_for(settings))
@@ -46,7 +47,7 @@ def check(
     for number, values in enumerate(form.prompts_attributes):
         with faults.gathered(f"prompts_attributes[{number}]"):
             nested = PromptForm.lenient(values)
-            prompt_checks.check(context, nested, nested.text, Inputs(), coming)
+            prompt_checks.check(context, nested, nested.text, Inputs(), coming, base=drawn_on)
     faults.tell()
 
 
