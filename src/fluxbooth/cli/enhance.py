@@ -42,7 +42,9 @@ def enhance_command(options: argparse.Namespace) -> Json:
     said = spec.with_flags(options.text)
     if not said.enhancements() and not (said.mask_image or said.denoising_strength):
         some = ", ".join(
-            flag_of(row.name) for row in OPTIONS.values() if row.of_spec and row.status == "works"
+            flag_of(row.name)
+            for row in OPTIONS.values()
+            if row.of_spec and not row.goes_with and row.part != "drawn"
         )
         raise InputError(f"Say what to do to the pictures: {some}.")
     from fluxbooth import files

@@ -67,6 +67,8 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     advice = [Advice("option_ignored", sentence, 0, 0) for sentence in ignored.values()]
     twice = options.doubled(text, spec.asked()).values()
     advice += [Advice("option_doubled", sentence, 0, 0) for sentence in twice]
+    moved = options.clamped(options.given(text)).values()
+    advice += [Advice("option_clamped", sentence, 0, 0) for sentence in moved]
     return Order(text, prompt, told, _loras(prompt, told, folders), canvas, advice)
 
 

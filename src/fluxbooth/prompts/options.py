@@ -139,11 +139,12 @@ _ROWS: tuple[Option, ...] = (
     Option("remove_background", "cuts the background out: a PNG whose background is transparent",
            default=False, priced=True, step="remove_background"),
     # a larger canvas
-    Option("outpaint", "draws on beyond the edges; where the picture sits in the larger one",
+    Option("outpaint", "draws on beyond the edges, to outpaint_width x outpaint_height; where the "
+           "picture sits in it",
            "word", words=ANCHORS, priced=True, draws=True),
-    Option("outpaint_width", "pixels of the larger picture; by default as its height",
+    Option("outpaint_width", "pixels of the larger picture; as its height if only that is given",
            "whole number", least=64, most=4096, goes_with=("outpaint",)),
-    Option("outpaint_height", "pixels of the larger picture; by default as its width",
+    Option("outpaint_height", "pixels of the larger picture; as its width if only that is given",
            "whole number", least=64, most=4096, goes_with=("outpaint",)),
     Option("outpaint_prompt", "what is seen in the new part, instead of the text", "text",
            goes_with=("outpaint",)),
@@ -329,9 +330,30 @@ def without_flags(text: str, gap: str = " ", *, keep_length: bool = False) -> st
     return text
 
 
-def meant(name: str) -> str:
+def meant(flag: str) -> str:
     """` (did you mean '--film_grain'?)` behind a flag that is not known."""
-    return did_you_mean("--" + name.removeprefix("--"), [f"--{known}" for known in OPTIONS])
+    name = flag.lstrip("-\u2013\u2014").replace("-", "_")
+    if name in (*(row.name for row in _FIELDS), "negative_prompt"):
+        return " but stands beside the text as a field"
+    return did_you_mean(f"--{name}", [f"--{known}" for known in OPTIONS])
+
+
+def clamped(values: Mapping[str, Any]) -> dict[str, str]:
+    """A sentence by option whose number is out of range, and so moved to the nearest in it."""
+    moved = dict[str, str]()
+    for name, value in values.items():
+        row = OPTIONS.get(name)
+        if (
+            row
+            and row.clamped
+            and _NUMBER.fullmatch(str(value))
+            and row.read(value) != float(value)
+        ):
+            moved[name] = (
+                f"{name} {value} is taken as {row.read(value):g}: it goes from {row.least:g} to "
+                f"{row.most:g}."
+            )
+    return moved
 
 
 def asked(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -192,6 +192,7 @@ class PromptForm(Enhancements, Form):
     base_pack_id: RowId | None = None
     _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
     _doubled: list[str] = PrivateAttr(default_factory=list[str])
+    _clamped: list[str] = PrivateAttr(default_factory=list[str])
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -202,6 +203,11 @@ class PromptForm(Enhancements, Form):
     def doubled(self) -> list[str]:
         """What is to be said of options that are given more than once."""
         return self._doubled
+
+    @property
+    def clamped(self) -> list[str]:
+        """What is to be said of numbers that were out of range."""
+        return self._clamped
 
     @classmethod
     def lenient(cls, values: Any) -> Self:
@@ -222,6 +228,7 @@ class PromptForm(Enhancements, Form):
             {name: value for name, value in others.items() if not OPTIONS[name].of_spec}
         )
         given = {name: value for name, value in values.items() if value not in BLANK}
+        form._clamped = list(options.clamped(told).values())
         form._doubled = list(options.doubled(str(values.get("text") or ""), given).values())
         return form
 

@@ -102,6 +102,7 @@ def advice(
         language.advise(text, trigger)
         + [language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out]
         + [language.Advice("option_doubled", sentence, 0, 0) for sentence in form.doubled]
+        + [language.Advice("option_clamped", sentence, 0, 0) for sentence in form.clamped]
     )
 
 
