@@ -98,7 +98,7 @@ _ROWS: tuple[Option, ...] = (
     Option("only_upscale", "makes the input picture larger instead of drawing from it",
            default=False, needs=("input_image",), priced=True, step="super_resolution"),
     Option("upscale_factor", "how many times as wide, instead of what super_resolution chooses",
-           "number", least=1, most=4, goes_with=UPSCALERS, yields_to=("resolution",)),
+           "number", least=1.1, most=4, goes_with=UPSCALERS, yields_to=("resolution",)),
     Option("upscale_v4", "a better upscaler", default=False, of_spec=False,
            ignored="pictures are always enlarged by the best upscaler that is here"),
     Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or "
