@@ -31,10 +31,10 @@ from fluxbooth.hardware import GIB
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job, Quantisation
-from fluxbooth.memory.size import FLUX1, Shape
 from fluxbooth.models import registry
-from fluxbooth.models.family import Conditioning
+from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.models.flux1.family import Flux1
+from fluxbooth.models.flux1.size import FLUX1, Flux1Shape
 from fluxbooth.specs import TrainSpec
 from fluxbooth.training import flow
 from fluxbooth.training.dataset import Batch
@@ -53,7 +53,7 @@ class Phase:
     peak_gb: float  # up to its end
 
 
-def network(size: Shape) -> FluxTransformer2DModel:
+def network(size: Flux1Shape) -> FluxTransformer2DModel:
     """Without weights."""
     head = size.width // size.heads
     with init_empty_weights():
@@ -71,9 +71,7 @@ def network(size: Shape) -> FluxTransformer2DModel:
     return made.eval()
 
 
-def weights(
-    of: FluxTransformer2DModel, report: Callable[[str], None]
-) -> Iterator[tuple[str, Tensor]]:
+def weights(of: nn.Module, report: Callable[[str], None]) -> Iterator[tuple[str, Tensor]]:
     """Random weights one by one, float32; norms scale by one, biases are zero."""
     block = ""
     # which change while they arrive
@@ -94,7 +92,7 @@ def weights(
 
 
 def measure(
-    size: Shape,
+    size: Flux1Shape,
     quantisation: Quantisation,
     side: int,
     text_length: int,
@@ -159,7 +157,7 @@ def measure(
     }
 
 
-def without_weights(size: Shape, choice: Choice, report: Callable[[str], None]) -> Flux1:
+def without_weights(size: Flux1Shape, choice: Choice, report: Callable[[str], None]) -> Flux1:
     """The family whose network gets random weights once it is loaded."""
     empty = network(size)
     pipeline = FluxPipeline(
@@ -181,7 +179,7 @@ def without_weights(size: Shape, choice: Choice, report: Callable[[str], None]) 
 
 
 def train(
-    family: Flux1,
+    family: Family,
     batch: Batch,
     spec: TrainSpec,
     parameters: list[nn.Parameter],
@@ -213,7 +211,7 @@ def denoise(family: Flux1, told: Conditioning, side: int) -> Tensor:
     return drawn
 
 
-def predicted(size: Shape, job: Job, choice: Choice) -> float:
+def predicted(size: Flux1Shape, job: Job, choice: Choice) -> float:
     """The estimate of the training step's peak; text encoders and autoencoder are not here."""
     made = estimate.estimate(size, job, choice, gpu=False)
     return (made.base + made.adapter + made.step) * estimate.SLACK + estimate.PROCESS

@@ -37,7 +37,7 @@ def source_of(recipe: Json) -> str:
     said so."""
     given = recipe.get("input")
     if given is None:
-        return GENERATED
+        return EDITED if "references" in recipe else GENERATED
     drawn = given["strength"] > 0 or any(
         step["step"] in _DRAWN and step.get("drawn", 1) for step in recipe.get("enhanced", ())
     )

@@ -17,8 +17,8 @@ from fluxbooth.errors import FluxboothError
 from fluxbooth.hardware import GIB
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Choice, Job
-from fluxbooth.memory.size import FLUX1
 from fluxbooth.models import timing
+from fluxbooth.models.flux1.size import FLUX1
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.training import flow
 from tests.memory.test_estimate import Case, family

@@ -16,11 +16,12 @@ from fluxbooth.hardware import GIB, Room
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job, choose
-from fluxbooth.memory.size import FLUX1, Shape
+from fluxbooth.models.family import Family
 from fluxbooth.models.flux1 import size as shape
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.flux1.family import Flux1
-from fluxbooth.models.flux1.loading import WeightPlacer
+from fluxbooth.models.flux1.size import FLUX1, Flux1Shape
+from fluxbooth.models.loading import WeightPlacer
 from fluxbooth.models.registry import BASES
 from fluxbooth.training import flow
 from tests.support.meter import Meter, without_memory
@@ -43,9 +44,9 @@ class Case:
     stored: hardware.Dtype | None = None
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Flux1Shape:
         width = self.heads * self.head_size
-        return Shape(
+        return Flux1Shape(
             self.layers,
             self.single_layers,
             width,
@@ -154,20 +155,33 @@ def family(case: Case, device: str) -> Flux1:
 def measure(case: Case, *, fake: bool = False) -> tuple[int, int]:
     """Bytes that stay between two steps, and the peak above them during the second."""
     trained = family(case, "meta" if fake else "cpu")
-    lora_training.add(trained, case.job.rank, 0)
-    trained.checkpoint_gradients(case.checkpointed)
+    widths = {"states": (case.job.text_length, case.text_width), "pooled": (case.pooled_width,)}
+    return measure_step(trained, case.job, case.checkpointed, 64, widths, fake=fake)
+
+
+def measure_step(
+    trained: Family,
+    job: Job,
+    checkpointed: int,
+    channels: int,
+    widths: dict[str, tuple[int, ...]],
+    *,
+    fake: bool,
+) -> tuple[int, int]:
+    """The same of a family, whose conditioning has these widths; `fake` weights are on the meta
+    device."""
+    lora_training.add(trained, job.rank, 0)
+    trained.checkpoint_gradients(checkpointed)
     mode = FakeTensorMode(allow_non_fake_inputs=True) if fake else contextlib.nullcontext()
     if isinstance(mode, FakeTensorMode):
         without_memory(trained.network, mode)
     parameters = [p for p in trained.network.parameters() if p.requires_grad]
-    job, dtype = case.job, trained.dtype
-    side = job.side // 16 * 16
+    dtype, side = trained.dtype, job.side // 16 * 16
     with mode, Meter() as meter:
         optimizer = torch.optim.AdamW(parameters, foreach=False)
-        z = torch.zeros(job.batch_size, job.image_tokens, 64, dtype=dtype)
+        z = torch.zeros(job.batch_size, job.image_tokens, channels, dtype=dtype)
         told = {
-            "states": torch.zeros(job.batch_size, job.text_length, case.text_width, dtype=dtype),
-            "pooled": torch.zeros(job.batch_size, case.pooled_width, dtype=dtype),
+            name: torch.zeros(job.batch_size, *width, dtype=dtype) for name, width in widths.items()
         }
         sigma = torch.full((job.batch_size,), 0.5)
         batch = meter.now

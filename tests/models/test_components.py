@@ -17,11 +17,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from fluxbooth import GenerateSpec, InputError, generate
 from fluxbooth.models import loader, registry
+from fluxbooth.models.comfyui import ALL_IN_ONE
 from fluxbooth.models.flux1 import bases as flux1
-from fluxbooth.models.flux1 import components, layer_names, single_file
+from fluxbooth.models.flux1 import components, layer_names
 from fluxbooth.models.flux1 import files as flux1_files
 from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.models.flux1.bases import NANO
+from fluxbooth.models.layer_names import SHIFT_FIRST
 from tests.support import flux_reference as reference
 
 # the tokenizers are nano's, so the encoders read as many words as nano's do
@@ -35,11 +37,11 @@ def original_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A network's weights by diffusers' names, as the original authors' files have them."""
     norms = {
         f"transformer_blocks|{part}": f"double_blocks|{scale}"
-        for scale, part in layer_names.DOUBLE_NORMS.items()
+        for scale, part in layer_names.LAYERS.double_norms.items()
     }
     norms |= {
         f"single_transformer_blocks|{part}": f"single_blocks|{scale}"
-        for scale, part in layer_names.SINGLE_NORMS.items()
+        for scale, part in layer_names.LAYERS.single_norms.items()
     }
     fused: dict[str, dict[int, Tensor]] = {}
     for name, value in state.items():
@@ -50,9 +52,8 @@ def original_layout(state: dict[str, Tensor]) -> dict[str, Tensor]:
             fused[f"{theirs}.{number}.{scale}"] = {0: value}
             continue
         layer, kind = name.rsplit(".", 1)
-        found = layer_names.place_of(layer)
-        assert found, name
-        shifted = torch.cat(value.chunk(2)[::-1]) if layer == layer_names.SHIFT_FIRST else value
+        found = layer_names.LAYERS.place_of(layer)
+        shifted = torch.cat(value.chunk(2)[::-1]) if layer == SHIFT_FIRST else value
         fused.setdefault(f"{found[0]}.{kind}", {})[found[1]] = shifted
     return {
         name: torch.cat([parts[place] for place in sorted(parts)]) for name, parts in fused.items()
@@ -191,7 +192,7 @@ def test_a_comfyui_is_a_base_if_it_holds_one_network(comfy: Path, tmp_path: Path
         InputError, match=r"several FLUX\.1 networks: .*mine\.safetensors, .*flux1-dev\.safetensors"
     ):
         registry.find(str(root))
-    with pytest.raises(InputError, match=r"no FLUX\.1 network is in it"):
+    with pytest.raises(InputError, match=r"no FLUX\.1 or FLUX\.2 network is in it"):
         registry.find(str(root / "models" / "vae"))
 
 
@@ -223,7 +224,7 @@ def test_what_is_built_as_flux_1_dev_is_under_its_licence(comfy: Path, tmp_path:
         "double_blocks.18.img_mlp.0.weight": [1, 1],
         "single_blocks.37.linear1.weight": [1, 1],
     }
-    for prefix, guided in (("", True), (single_file.ALL_IN_ONE, True), ("", False)):
+    for prefix, guided in (("", True), (ALL_IN_ONE, True), ("", False)):
         shapes = names | ({"guidance_in.in_layer.weight": [3072, 256]} if guided else {})
         file = tmp_path / f"{len(prefix)}{guided}.safetensors"
         header = {
@@ -255,16 +256,16 @@ def test_one_file_may_hold_everything_in_fp8(
     comfy: Path, tmp_path: Path, parts: dict[str, torch.nn.Module]
 ) -> None:
     stored = {
-        f"{single_file.ALL_IN_ONE}{name}": value.to(torch.float8_e4m3fn)
+        f"{ALL_IN_ONE}{name}": value.to(torch.float8_e4m3fn)
         for name, value in load_file(comfy).items()
     }
-    for (prefix, _), folder, name in (
+    for kind, folder, name in (
         (flux1_files.VAE, "vae", "ae"),
         (flux1_files.CLIP, "text_encoders", "clip_l"),
         (flux1_files.T5, "text_encoders", "t5xxl_fp16"),
     ):
         tensors = load_file(comfy.parent.parent / folder / f"{name}.safetensors")
-        stored |= {f"{prefix}{name}": value for name, value in tensors.items()}
+        stored |= {f"{kind.prefix}{name}": value for name, value in tensors.items()}
     save_file(stored, tmp_path / "flux1-dev-fp8.safetensors")
     for tokenizer in ("tokenizer", "tokenizer_2"):
         shutil.copytree(NANO / tokenizer, tmp_path / tokenizer)

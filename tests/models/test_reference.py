@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fluxbooth import InputError
 from fluxbooth.models import registry
+from fluxbooth.models.comfyui import ALL_IN_ONE
 from fluxbooth.models.flux1 import single_file
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.training import flow
@@ -163,10 +164,10 @@ def test_an_all_in_one_file_in_scaled_fp8_gives_the_same_network(
     """As ComfyUI has them: other models beside the network's prefix, weights in fp8 with a
     factor each."""
     stored = {"vae.decoder.conv_in.weight": torch.zeros(1)} | {
-        f"{single_file.ALL_IN_ONE}{mark}": torch.zeros(2) for mark in marks
+        f"{ALL_IN_ONE}{mark}": torch.zeros(2) for mark in marks
     }
     for name, value in load_file(files / "flux1-dev.safetensors").items():
-        full = single_file.ALL_IN_ONE + name
+        full = ALL_IN_ONE + name
         if value.ndim < 2:
             stored[full] = value
             continue
@@ -183,9 +184,7 @@ def test_an_all_in_one_file_in_scaled_fp8_gives_the_same_network(
             (value - exact[name]).abs()
             <= 2**-4 * exact[name].abs() + 2**-9 * exact[name].abs().max()
         ).all(), name
-    stored[f"{single_file.ALL_IN_ONE}img_in.weight"] = stored[
-        f"{single_file.ALL_IN_ONE}img_in.weight"
-    ].view(torch.int8)
+    stored[f"{ALL_IN_ONE}img_in.weight"] = stored[f"{ALL_IN_ONE}img_in.weight"].view(torch.int8)
     save_file(stored, tmp_path / "int8.safetensors")
     with pytest.raises(InputError, match=r"int8\.safetensors is quantised"):
         single_file.transformer(tmp_path / "int8.safetensors", torch.float32)
@@ -201,11 +200,8 @@ def test_the_original_layout_is_split_as_diffusers_splits_it(tmp_path: Path) -> 
         for name, shape in shapes.items()
     }
     tensors = reference.weights(tall, 9000)
-    ours = {
-        part: value
-        for name, tensor in tensors.items()
-        for part, value in single_file._parts(name, tensor)
-    }
+    save_file(tensors, tmp_path / "flux1-dev.safetensors")
+    ours = dict(single_file.weights(tmp_path / "flux1-dev.safetensors"))
     theirs = convert_flux_transformer_checkpoint_to_diffusers(dict(tensors))
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

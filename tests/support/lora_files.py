@@ -532,17 +532,17 @@ def broken() -> list[Case]:
         ),
         Case("sdxl", underscored(sd, alpha=4), refused="for Stable Diffusion"),
         Case("sd_convolution", conv, refused="for Stable Diffusion"),
-        Case("flux2", named(flux2), refused=r"for FLUX\.2"),
+        Case("flux2", named(flux2), refused=r"a LoRA for FLUX\.2, and nano is FLUX\.1"),
         Case(
             "flux2_by_its_header",
             {a: down, b: up},
             {"ss_base_model_version": "flux2_klein_4b"},
-            refused=r"for FLUX\.2",
+            refused=r"for FLUX\.2, as its header says \('flux2_klein_4b'\), and nano is FLUX\.1",
         ),
         Case(
             "flux2_original",
             named(gated, "diffusion_model."),
-            refused="another architecture than nano: .* 1536 outputs",
+            refused=r"a LoRA for FLUX\.2, and nano is FLUX\.1",
         ),
     ]
 

@@ -11,7 +11,9 @@ from fluxbooth.errors import InputError
 from fluxbooth.types import Json
 
 # fields of GenerateSpec that say nothing here: each picture has a size and is one
-NOT_HERE = ("width", "height", "aspect_ratio", "num_images", "input_image", "negative_prompt")
+NOT_HERE = (
+    "width", "height", "aspect_ratio", "num_images", "input_image", "references", "negative_prompt",
+)  # fmt: skip
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

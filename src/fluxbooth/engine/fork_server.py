@@ -18,11 +18,13 @@ import sys
 from typing import TextIO
 
 from fluxbooth.engine import device_process
+from fluxbooth.models import registry
 from fluxbooth.process_lifetime import PARENT, die_with_parent
 
 NEEDED = (
     "fluxbooth.training.loop", "fluxbooth.generation.generate", "fluxbooth.lora.inference",
-    "fluxbooth.evaluation.likeness", "fluxbooth.models.planner", "fluxbooth.models.flux1.family",
+    "fluxbooth.evaluation.likeness", "fluxbooth.models.planner",
+    *(name for family in registry.FAMILIES.values() for name in family.preload),
 )  # fmt: skip
 
 

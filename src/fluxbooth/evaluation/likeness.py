@@ -22,11 +22,13 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from fluxbooth.models.flux1.bases import READER
+from fluxbooth.models import registry
 from fluxbooth.photos import inspection
 
 IDENTITY = ("kind", "hair", "hair_colour", "skin", "glasses", "beard")
 AREA = 128**2  # pixels
+READER = registry.BASES["nano"].reader
+assert READER is not None
 Reading = dict[str, str]  # attribute: value
 
 

@@ -32,7 +32,6 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Estimate, Job
 from fluxbooth.models import hub, registry, timing
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import size
 from fluxbooth.photos import inspection
 from fluxbooth.specs import TrainSpec
 from fluxbooth.training.loop import LOG_EVERY, train
@@ -117,7 +116,7 @@ class _Verification:
     def __init__(self, out: Path, row: Base, course: Course, report: Report) -> None:
         self.out, self.row, self.course, self.report = out, row, course, report
         self.spec = registry.resolve(course.training, len(PHOTOS))
-        self.size = size.of(str(hub.local(row) or row.source))
+        self.size = registry.description_of(row).shape(str(hub.local(row) or row.source))
         self.texts = [text for text, _ in demo.PROMPTS[: course.pictures]]
         self.photos: list[Image.Image] = []
         self.without: list[Image.Image] = []

@@ -1,8 +1,8 @@
 """LoRA files from one format to the other: diffusers' (`transformer.*`) and kohya's (`lora_unet_*`,
 ComfyUI's and Forge's too).
 
-The two name the same layers of FLUX.1, but kohya's format follows the original network, which fuses
-layers that share their input. Layers W_i x + B_i A_i x become the fused layer with
+The two name the same layers, but kohya's format follows the original network, which fuses layers
+that share their input. Layers W_i x + B_i A_i x become the fused layer with
 
     A = [A_1; A_2; ...],    B = diag(B_1, B_2, ...),
 
@@ -21,13 +21,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from fluxbooth import files
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.file import LoraFile
 from fluxbooth.lora.layers import Layer, LowRank
-from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, place_of
+from fluxbooth.models import registry
+from fluxbooth.models.layer_names import SHIFT_FIRST, LayerNames
 from fluxbooth.version import __version__
 
 Format = Literal["diffusers", "kohya"]
@@ -43,8 +45,8 @@ def convert(source: str | Path, target: str | Path, to: Format) -> dict[str, Any
 
     Returns {"path", "format", "rank", "layers", "left_out"}; `left_out` names layers of text
     encoders, which Fluxbooth does not train. Raises InputError, with nothing written, for a file
-    that is no FLUX.1 LoRA, for what the format cannot hold (a DoRA in kohya's; a LoHa or LoKr of a
-    rank that is no low one in either), and for a target that exists.
+    that is no LoRA, for what the format cannot hold (a DoRA in kohya's; a LoHa or LoKr of a rank
+    that is no low one in either), and for a target that exists.
     """
     target = Path(target)
     if target.exists():
@@ -57,7 +59,7 @@ def convert(source: str | Path, target: str | Path, to: Format) -> dict[str, Any
     file = lora_file.read(source)
     layers = lora_layers.read(file)
     changes = {name: _of_low_rank(file, name, layer) for name, layer in layers.items()}
-    tensors = (to_kohya if to == "kohya" else to_diffusers)(changes, layers, file.path)
+    tensors = (to_kohya if to == "kohya" else to_diffusers)(changes, layers, file)
     save_tensors(target, tensors, _metadata(file, changes, tensors, to))
     return {
         "path": str(target),
@@ -66,6 +68,17 @@ def convert(source: str | Path, target: str | Path, to: Format) -> dict[str, Any
         "layers": len(changes),
         "left_out": list(file.left_out),
     }
+
+
+def for_comfyui(source: str | Path, folder: Path, name: str) -> Path:
+    """Writes the LoRA file `source` into a ComfyUI's folder of LoRAs, called `name`, by the names
+    that each version of it reads (kohya's); gives back where. No file is replaced."""
+    stem, copy = files.folder_name(name), 2
+    target = folder / f"{stem}.safetensors"
+    while target.exists():
+        target, copy = folder / f"{stem}-{copy}.safetensors", copy + 1
+    convert(source, target, "kohya")
+    return target
 
 
 def _of_low_rank(file: LoraFile, name: str, layer: Layer) -> LowRank:
@@ -84,19 +97,20 @@ def _of_low_rank(file: LoraFile, name: str, layer: Layer) -> LowRank:
 
 
 def to_diffusers(
-    changes: dict[str, LowRank], layers: dict[str, Layer], path: Path
+    changes: dict[str, LowRank], layers: dict[str, Layer], file: LoraFile
 ) -> dict[str, Tensor]:
     """Tensors by their names in a diffusers file.
 
-    Raises InputError, naming `path`, for what that format cannot hold.
+    Raises InputError, naming `file`, for what that format cannot hold.
     """
     tensors: dict[str, Tensor] = {}
     for name, change in changes.items():
         magnitude, bias = layers[name].magnitude, layers[name].bias
         if magnitude is not None and magnitude.ndim > 1:
             raise InputError(
-                f"{path} is a DoRA with a magnitude for each input of {name}, and diffusers knows "
-                "those of outputs alone: use the file as it is, for generating and in the service."
+                f"{file.path} is a DoRA with a magnitude for each input of {name}, and diffusers "
+                "knows those of outputs alone: use the file as it is, for generating and in the "
+                "service."
             )
         # copies: parts of a fused layer share memory, which a file cannot
         tensors[f"transformer.{name}.lora_A.weight"] = change.down.clone(
@@ -113,38 +127,27 @@ def to_diffusers(
 
 
 def to_kohya(
-    changes: dict[str, LowRank], layers: dict[str, Layer], path: Path
+    changes: dict[str, LowRank], layers: dict[str, Layer], file: LoraFile
 ) -> dict[str, Tensor]:
     """Tensors by their names in a kohya file.
 
-    Raises InputError, naming `path`, for what that format cannot hold.
+    Raises InputError, naming `file`, for what that format cannot hold.
     """
     if any(layer.magnitude is not None for layer in layers.values()):
         raise InputError(
-            f"{path} is a DoRA, whose magnitudes loaders of kohya's FLUX.1 format drop in silence: "
+            f"{file.path} is a DoRA, whose magnitudes loaders of kohya's format drop in silence: "
             "keep it in diffusers' format, or train it without DoRA."
         )
     if biased := next((name for name, layer in layers.items() if layer.bias is not None), None):
         raise InputError(
-            f"{path} has a bias for {biased}, which kohya's format does not: keep it in "
+            f"{file.path} has a bias for {biased}, which kohya's format does not: keep it in "
             "diffusers' format."
         )
-    fused: dict[str, list[LowRank | None]] = {}
-    for name, change in changes.items():
-        found = place_of(name)
-        assert found is not None  # the names were read by the same tables
-        original, place, count = found
-        if count > 1 and len(change.up) != heights(count, change.down.shape[1])[place]:
-            raise InputError(
-                f"{path} gives {name} {len(change.up)} outputs, which FLUX.1 does not: use a "
-                "LoRA that was made for FLUX.1."
-            )
-        fused.setdefault(original, [None] * count)[place] = (
-            _swapped(change) if name == SHIFT_FIRST else change
-        )
+    names = registry.FAMILIES[file.family].layers
     tensors: dict[str, Tensor] = {}
-    for original, parts in fused.items():
-        change = _merged(parts) if len(parts) > 1 or parts[0] is None else parts[0]
+    for original in dict.fromkeys(names.place_of(layer)[0] for layer in changes):
+        parts = names.parts_of(original) or ()
+        change = _merged([changes.get(part) for part in parts], parts, names)
         name = "lora_unet_" + original.replace(".", "_")
         tensors[f"{name}.lora_down.weight"] = change.down.contiguous()
         tensors[f"{name}.lora_up.weight"] = change.up.contiguous()
@@ -152,23 +155,26 @@ def to_kohya(
     return tensors
 
 
-def _merged(parts: Sequence[LowRank | None]) -> LowRank:
-    """The fused layer of its parts.
-
-    Their ranks are made equal with zeros: loaders look for blocks of one size.
-    """
-    present = [part for part in parts if part is not None]
+def _merged(changes: Sequence[LowRank | None], parts: Sequence[str], names: LayerNames) -> LowRank:
+    """The fused layer of its parts, whose ranks are made equal with zeros: loaders look for blocks
+    of one size."""
+    present = [change for change in changes if change is not None]
     first = present[0]
+    if len(parts) == 1:
+        return _swapped(first) if parts[0] == SHIFT_FIRST else first
     if len(present) == len(parts) and all(torch.equal(part.down, first.down) for part in present):
         # they were one layer before
         return LowRank(first.down, torch.cat([part.up for part in present]))
     rank, inputs = max(part.rank for part in present), first.down.shape[1]
     downs, ups = [], []
-    for part, height in zip(parts, heights(len(parts), inputs), strict=True):
-        down, up = first.down.new_zeros(rank, inputs), first.up.new_zeros(height, rank)
-        if part is not None:
-            down, up = down.to(part.down.dtype), up.to(part.up.dtype)
-            down[: part.rank], up[:, : part.rank] = part.down, part.up
+    for part, change in zip(parts, changes, strict=True):
+        ratio = names.ratio_of(part)
+        assert ratio is not None  # what is fused has as many outputs as its inputs tell
+        down = first.down.new_zeros(rank, inputs)
+        up = first.up.new_zeros(int(ratio * inputs), rank)
+        if change is not None:
+            down, up = down.to(change.down.dtype), up.to(change.up.dtype)
+            down[: change.rank], up[:, : change.rank] = change.down, change.up
         downs.append(down)
         ups.append(up)
     return LowRank(torch.cat(downs), torch.block_diag(*ups))

@@ -26,6 +26,8 @@ from fluxbooth.errors import InputError
 from fluxbooth.lora import names as lora_names
 from fluxbooth.lora.names import Group, NoLora
 from fluxbooth.lora.strength import Strengths
+from fluxbooth.models import registry
+from fluxbooth.models.base import Base
 
 # bytes: a LoRA on every Linear of FLUX.1 needs 120 kB, the tags of 20,000 pictures in kohya's a
 # megabyte
@@ -60,6 +62,12 @@ class LoraFile:
     groups: tuple[Group, ...]  # what is stored of each layer
     left_out: tuple[str, ...]  # layers of text encoders, which are not used
     strengths: Strengths
+    family: str  # whose layers these are
+
+    @property
+    def model(self) -> str:
+        """The network that it was made for, as people call it."""
+        return registry.FAMILIES[self.family].layers.model
 
     @property
     def format(self) -> str:
@@ -123,6 +131,7 @@ class LoraFile:
         parameters = sum(math.prod(shape) for shape in self.shapes.values())
         return {
             "path": str(self.path),
+            "model": self.model,
             "format": self.format,
             "kind": self.kind,
             "rank": self.rank,
@@ -163,8 +172,9 @@ def find(name: str, folders: Sequence[Path] = ()) -> Path:
     )
 
 
-def read(path: str | Path) -> LoraFile:
-    """A LoRA file by its header: safe to open, of FLUX.1's layers, and in a format that is read.
+def read(path: str | Path, base: Base | None = None) -> LoraFile:
+    """A LoRA file by its header: safe to open, of the layers of a network that Fluxbooth runs (of
+    the base's kind, where one is given), and in a format that is read.
 
     Raises InputError, naming the file, if it is not.
     """
@@ -178,18 +188,36 @@ def read(path: str | Path) -> LoraFile:
         metadata = header.pop("__metadata__", {})
         if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
             raise NoLora("has damaged metadata: download or train it again.")
-        lora_names.check_header(metadata)
         _check_tensors(header, path.stat().st_size - begin)
         entries = sorted(header.items(), key=lambda item: item[1]["data_offsets"])
         shapes = {name: tuple(entry["shape"]) for name, entry in entries}
-        groups, left_out = lora_names.grouped(shapes)
+        found = lora_names.read(shapes, metadata, base and base.family)
+        if base is not None and found.family != base.family:
+            raise NoLora(_for_another(found.family, lora_names.header(metadata), base))
         dtypes = {name: entry["dtype"] for name, entry in entries}
-        _check_dtypes(groups, dtypes)
+        _check_dtypes(found.groups, dtypes)
         return LoraFile(
-            path, shapes, metadata, begin, dtypes, groups, left_out, Strengths(metadata, path)
+            path,
+            shapes,
+            metadata,
+            begin,
+            dtypes,
+            found.groups,
+            found.left_out,
+            Strengths(metadata, path),
+            found.family,
         )
     except NoLora as error:
         raise InputError(f"{path} {error}") from error
+
+
+def _for_another(family: str, header: str, base: Base) -> str:
+    names, other = registry.FAMILIES[family].layers, registry.FAMILIES[base.family].layers.model
+    said = f", as its header says ({header!r})" if names.named_in(header) else ""
+    return (
+        f"is a LoRA for {names.model}{said}, and {Path(base.name).name} is {other}: use it with a "
+        f"base of {names.model}, or one that was made for {other}."
+    )
 
 
 def check_fits(file: LoraFile, sizes: Mapping[str, tuple[int, int]], base: str) -> None:
@@ -270,8 +298,7 @@ def _check_tensors(header: dict[str, Any], data: int) -> None:
     for name, entry in header.items():
         if not TENSOR_NAME.fullmatch(name):
             raise NoLora(
-                f"holds {name[:80]!r}, which is no part of a FLUX.1 LoRA: use a LoRA that "
-                "was made for FLUX.1."
+                f"holds {name[:80]!r}, which is no part of a LoRA: download or train it again."
             )
         try:
             dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]

@@ -1,5 +1,8 @@
-"""The meaning of a LoRA file's tensors, from their names and shapes alone: which layers of FLUX.1,
+"""The meaning of a LoRA file's tensors, from their names and shapes alone: which network's layers,
 and what is stored of each.
+
+Networks share names and sizes of layers, and only some of them tell one from another; where none
+does, the header may say it.
 
 Files differ in two things. How they name a layer: as diffusers does (with one of several prefixes
 or none), as the original network does, either with underscores for dots, or as XLabs does. And what
@@ -21,7 +24,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from fluxbooth.models.flux1.layer_names import SHIFT_FIRST, heights, layer_of, parts_of, place_of
+from fluxbooth.models import registry
+from fluxbooth.models.layer_names import SHIFT_FIRST, LayerNames
 
 Kind = Literal["LoRA", "LoHa", "LoKr"]
 Naming = Literal["diffusers", "original", "kohya", "onetrainer", "lycoris", "xlabs"]
@@ -52,18 +56,7 @@ _UNDERSCORED: dict[str, Naming] = {
     "lora_transformer_": "onetrainer",
     "lycoris_": "lycoris",
 }
-_XLABS = {
-    "double_blocks": ("transformer_blocks", {
-        "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"),
-        "proj_lora1": ("attn.to_out.0",),
-        "qkv_lora2": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-        "proj_lora2": ("attn.to_add_out",),
-    }),
-    "single_blocks": ("single_transformer_blocks", {
-        "qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"),
-        "proj_lora": ("proj_out",),
-    }),
-}  # fmt: skip
+_LAYERS = {name: family.layers for name, family in registry.FAMILIES.items()}
 _TEXT_ENCODER = re.compile(
     r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)"
 )
@@ -78,11 +71,10 @@ _OTHER_METHODS = {
         r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$"
     ),
 }
+FLUX3 = "FLUX 3"
+_FLUX3_HEADER = r"flux[._\- ]?3"  # some of its layers have FLUX.1's names and sizes
 _OTHER_MODELS = {
-    "FLUX.2": (
-        r"stream_modulation|to_qkv_mlp_proj|to_added_qkv|attn[._]to_qkv"
-        r"|ff(_context)?[._]linear_(in|out)"
-    ),
+    FLUX3: r"mode_blocks[._]|single_blocks[._]\d+[._]([qkv]_proj|attn_out|mlp_(in|out))",
     "Stable Diffusion": r"(input|output|middle|down|up|mid)_blocks?[._]",
     "Qwen-Image": r"img_mlp[._]net|img_mod[._]1\b",
     "Stable Diffusion 3": r"joint_blocks",
@@ -111,24 +103,55 @@ class Group:
     outputs: int
     inputs: int
     rank: int  # that alpha is divided by; 0 where alpha has no meaning
+    heights: tuple[int, ...]  # outputs of each part
 
     @property
     def shift_first(self) -> bool:
         """Whether its outputs are (shift, scale), which diffusers has the other way round."""
         return self.parts[0] == SHIFT_FIRST and self.naming in ("original", "kohya")
 
-    @property
-    def heights(self) -> list[int]:
-        """Outputs of each part."""
-        return [self.outputs] if len(self.parts) == 1 else heights(len(self.parts), self.inputs)
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file's names mean."""
+
+    family: str  # whose layers these are
+    groups: tuple[Group, ...]  # in the order of its names
+    left_out: tuple[str, ...]  # what belongs to text encoders
 
 
-def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, ...]]:
-    """The groups of a file's tensors in the order of its names, and the names of what belongs to
-    text encoders.
+def read(
+    shapes: Mapping[str, Shape], metadata: Mapping[str, str], family: str | None = None
+) -> Contents:
+    """What a file holds. Of several families that have all of its layers it is for the one that
+    its header names, else for `family`, else for the first.
 
-    Raises NoLora for what is none of FLUX.1's network, or is in a format that is not read.
+    Raises NoLora for what is none of that, or is in a format that is not read.
     """
+    collected, left_out = _collected(shapes)
+    of_families: dict[str, tuple[Group, ...]] = {}
+    reasons: dict[str, NoLora] = {}
+    for name, layers in _LAYERS.items():
+        try:
+            of_families[name] = _groups(collected, shapes, layers)
+        except NoLora as reason:
+            reasons[name] = reason
+    if not of_families:
+        raise _closest(reasons, collected)
+    said = header(metadata)
+    if re.search(_FLUX3_HEADER, said, re.IGNORECASE):
+        raise NoLora(f"is for {FLUX3} (its header says {said!r}): use a LoRA {_made_for()}.")
+    told = next((name for name, layers in _LAYERS.items() if layers.named_in(said)), None)
+    wanted = told if told in of_families else family
+    found = wanted if wanted in of_families else next(iter(of_families))
+    return Contents(found, of_families[found], left_out)
+
+
+def _collected(
+    shapes: Mapping[str, Shape],
+) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+    """Names of tensors by their layer and by what they are of it, and what belongs to text
+    encoders."""
     collected: dict[str, dict[str, str]] = {}
     left_out = set[str]()
     for name in sorted(shapes):
@@ -147,31 +170,44 @@ def grouped(shapes: Mapping[str, Shape]) -> tuple[tuple[Group, ...], tuple[str, 
     if not collected:
         raise NoLora(
             "adapts text encoders alone, which Fluxbooth leaves as they are: use a LoRA that "
-            "was trained on FLUX.1's transformer, too."
+            "was trained on the transformer, too."
         )
-    groups = tuple(_group(name, tensors, shapes) for name, tensors in collected.items())
+    return collected, tuple(sorted(left_out))
+
+
+def _groups(
+    collected: Mapping[str, dict[str, str]], shapes: Mapping[str, Shape], layers: LayerNames
+) -> tuple[Group, ...]:
+    groups = tuple(_group(name, tensors, shapes, layers) for name, tensors in collected.items())
     _check_once(groups)
-    return groups, tuple(sorted(left_out))
+    return groups
 
 
-def check_header(metadata: Mapping[str, str]) -> None:
-    """Raises NoLora for a file whose header says FLUX.2: some of its layers have FLUX.1's names
-    and sizes."""
-    for key in ("modelspec.architecture", "ss_base_model_version"):
-        if re.search(r"flux[._\- ]?2|klein", metadata.get(key, ""), re.IGNORECASE):
-            raise NoLora(
-                f"is for FLUX.2 (its header says {key} {metadata[key][:40]!r}): use a LoRA "
-                "that was made for FLUX.1."
-            )
+def _closest(reasons: Mapping[str, NoLora], collected: Mapping[str, dict[str, str]]) -> NoLora:
+    """Of the reasons why a file is none of each family's, that of the one which has most of its
+    layers."""
+    known = {
+        family: sum(_placed(name, _LAYERS[family]) is not None for name in collected)
+        for family in reasons
+    }
+    return reasons[max(reasons, key=lambda family: known[family])]
+
+
+def header(metadata: Mapping[str, str]) -> str:
+    """What a file's header calls the network it was trained on; empty if it does not say."""
+    keys = ("modelspec.architecture", "ss_base_model_version")
+    return " ".join(metadata[key] for key in keys if key in metadata)[:80]
 
 
 def _other_model(name: str) -> str | None:
     model = next(
         (model for model, pattern in _OTHER_MODELS.items() if re.search(pattern, name)), None
     )
-    return (
-        model and f"is for {model} (it holds {name[:80]!r}): use a LoRA that was made for FLUX.1."
-    )
+    return model and f"is for {model} (it holds {name[:80]!r}): use a LoRA {_made_for()}."
+
+
+def _made_for() -> str:
+    return f"that was made for {' or '.join(layers.model for layers in _LAYERS.values())}"
 
 
 def _why_not(name: str) -> str:
@@ -181,17 +217,19 @@ def _why_not(name: str) -> str:
     for method, pattern in _OTHER_METHODS.items():
         if re.search(pattern, name):
             return f"{method} ({shown}), which Fluxbooth does not read: {WAY_OUT}."
-    return f"holds {shown}, which is no part of a FLUX.1 LoRA: use a LoRA that was made for FLUX.1."
+    return f"holds {shown}, which is no part of a LoRA that Fluxbooth reads: use one {_made_for()}."
 
 
-def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> Group:
-    placed = _placed(name)
+def _group(
+    name: str, tensors: dict[str, str], shapes: Mapping[str, Shape], layers: LayerNames
+) -> Group:
+    placed = _placed(name, layers)
     if placed is None:
         raise NoLora(
             _other_model(name)
             or (
-                f"holds {name[:80]!r}, which FLUX.1 does not have: use a LoRA that was made for "
-                "FLUX.1."
+                f"holds {name[:80]!r}, which {layers.model} does not have: use a LoRA that was "
+                f"made for {layers.model}."
             )
         )
     naming, parts = placed
@@ -216,9 +254,27 @@ def _group(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> G
             f"holds {name} as {kind} and as something else ({', '.join(sorted(strays))}): "
             "download or train it again."
         )
-    group = Group(name, kind, naming, parts, tensors, outputs, inputs, rank)
+    heights = _heights(name, parts, outputs, inputs, layers)
+    group = Group(name, kind, naming, parts, tensors, outputs, inputs, rank, heights)
     _check_extras(group, given)
     return group
+
+
+def _heights(
+    name: str, parts: tuple[str, ...], outputs: int, inputs: int, layers: LayerNames
+) -> tuple[int, ...]:
+    """Outputs of each part.
+
+    Raises NoLora where the layer has not as many of them for its inputs.
+    """
+    ratios = [layers.ratio_of(part) for part in parts]
+    heights = tuple(outputs if ratio is None else int(ratio * inputs) for ratio in ratios)
+    if sum(heights) != outputs:
+        raise NoLora(
+            f"gives {name} {outputs} outputs and {inputs} inputs, which {layers.model} does not: "
+            f"use a LoRA that was made for {layers.model}."
+        )
+    return heights
 
 
 def _used(kind: Kind, tensors: Iterable[str]) -> set[str]:
@@ -230,32 +286,25 @@ def _used(kind: Kind, tensors: Iterable[str]) -> set[str]:
     return whole | {f"{name}_{ab}" for name in {"lokr_w1", "lokr_w2"} - whole for ab in "ab"}
 
 
-def _placed(name: str) -> tuple[Naming, tuple[str, ...]] | None:
-    """How a file names a layer, and diffusers' layers behind it; None if FLUX.1 has no such one."""
+def _placed(name: str, layers: LayerNames) -> tuple[Naming, tuple[str, ...]] | None:
+    """How a file names a layer, and diffusers' layers behind it; None if there is no such one."""
     for prefix, naming in _UNDERSCORED.items():
         if name.startswith(prefix):
             rest = name.removeprefix(prefix).replace(".", "_")
-            if parts := parts_of(rest):
+            if parts := layers.parts_of(rest):
                 return naming, parts
             # a fused layer's parts one by one (split_qkv)
             split = re.fullmatch(r"(.+)_([0-3])", rest)
-            if split and len(parts := parts_of(split[1]) or ()) > int(split[2]):
+            if split and len(parts := layers.parts_of(split[1]) or ()) > int(split[2]):
                 return naming, (parts[int(split[2])],)
-            layer = layer_of(rest)
-            return (
-                None if layer is None else ("onetrainer" if naming == "kohya" else naming, (layer,))
-            )
+            own = layers.layers_of(rest)
+            return None if own is None else ("onetrainer" if naming == "kohya" else naming, own)
     name = stripped(name)
-    if place_of(name):
-        return "diffusers", (name,)
-    if found := re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)", name):
-        folder, table = _XLABS[found[1]]
-        return (
-            ("xlabs", tuple(f"{folder}.{found[2]}.{part}" for part in table[found[3]]))
-            if found[3] in table
-            else None
-        )
-    parts = parts_of(name.replace(".", "_"))
+    if own := layers.layers_of(name):
+        return "diffusers", own
+    if parts := layers.processed_by(name):
+        return "xlabs", parts
+    parts = layers.parts_of(name)
     return ("original", parts) if parts else None
 
 
@@ -317,11 +366,6 @@ def _check_extras(group: Group, given: Mapping[str, Shape]) -> None:
             )
     if len(group.parts) == 1:
         return
-    if group.outputs != sum(group.heights):
-        raise NoLora(
-            f"gives {group.name} {group.outputs} outputs, which FLUX.1 does not: use a LoRA "
-            "that was made for FLUX.1."
-        )
     if "magnitude" in given and given["magnitude"] == (1, group.inputs):
         raise NoLora(
             f"is a DoRA with a magnitude for each input of {group.name}, which diffusers' network "

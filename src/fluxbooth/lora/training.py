@@ -26,6 +26,7 @@ from fluxbooth.files import folder_name, save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
 from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.layers import LowRank
+from fluxbooth.models import registry
 from fluxbooth.models.family import Family
 from fluxbooth.models.frozen_linear import FrozenLinear, with_low_rank
 from fluxbooth.specs import ResolvedTrainSpec
@@ -154,7 +155,7 @@ def check(path: str | Path, family: Family) -> lora_file.LoraFile:
 
     Raises InputError if it was made for another architecture.
     """
-    file = lora_file.read(path)
+    file = lora_file.read(path, family.row)
     # under an added LoRA, the Linear itself is called base_layer
     modules = family.network.named_modules()
     sizes = {
@@ -204,9 +205,8 @@ def _metadata(
         "format": "pt",
         "fluxbooth": json.dumps(ours),
         "lora_adapter_metadata": json.dumps(_peft_config(stored, spec.rank), sort_keys=True),
+        **registry.description_of(family.row).lora_metadata(family.row),
         "ss_output_name": folder_name(spec.trigger),
-        "ss_base_model_version": "flux1",
-        "ss_network_module": "networks.lora_flux",
         "ss_network_dim": spec.rank,
         "ss_network_alpha": spec.rank,
         "ss_steps": spec.steps,
@@ -215,7 +215,6 @@ def _metadata(
         "ss_tag_frequency": json.dumps({f"1_{spec.trigger}": {spec.trigger: said}}),
         "sshs_model_hash": digest,
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": "flux-1-dev/lora",
         "modelspec.implementation": "https://github.com/huggingface/diffusers",
         "modelspec.title": spec.trigger,
         "modelspec.date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

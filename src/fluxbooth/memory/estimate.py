@@ -2,9 +2,9 @@
 only: no torch, no weights.
 
 Bytes throughout. d is the width, t the tokens of a batch (text and image together), e the bytes of
-a number, u = t d e one activation. What a block keeps for its backward pass was read off autograd's
-saved tensors; `tests/memory/test_estimate.py` holds the sums to measurement. On a GPU they are an
-upper bound: torch's fused RMSNorm keeps 4 d t less in each block there.
+a number, u = t d e one activation. What a family's blocks keep for their backward pass was read off
+autograd's saved tensors; `tests/memory/` holds the sums to measurement. On a GPU they are an upper
+bound: torch's fused RMSNorm keeps 4 d t less in each block there.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
         step_bytes(shape, job, choice),
         shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer],
     )
-    encoders, autoencoder = shape.encoders * WRITTEN[choice.kept], shape.autoencoder * e
+    encoders, autoencoder = shape.encoders_used * WRITTEN[choice.kept], shape.autoencoder * e
     # the autoencoder's own peak, measured
     pixels = 5 * shape.autoencoder_channels * job.side**2 * e
     encoding = autoencoder + pixels + (0 if choice.encoders == "cpu" else encoders)
@@ -135,9 +135,9 @@ def estimate_generation(
     """Peak memory of drawing one square picture of `side` pixels."""
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
-    encoders = shape.encoders * WRITTEN[choice.kept]
+    encoders = shape.encoders_used * WRITTEN[choice.kept]
     autoencoder = shape.autoencoder * e
-    forward = 15 * Job(side, text_length).tokens * shape.width * e
+    forward = shape.drawing * Job(side, text_length).tokens * shape.width * e
     decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
@@ -164,9 +164,9 @@ def _estimate(
     gpu: bool,
 ) -> Estimate:
     if not gpu:
-        return Estimate(
-            base, adapter, step, encoding, peak * SLACK + PROCESS, peak * SLACK + PROCESS
-        )
+        # the text encoders are read whole
+        whole = max(peak, shape.encoders * WRITTEN[choice.kept]) * SLACK + PROCESS
+        return Estimate(base, adapter, step, encoding, whole, whole)
     waiting = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
     # they come onto the card by way of main memory, and leave to there
     encoders = shape.encoders * WRITTEN[choice.kept]
@@ -176,20 +176,18 @@ def _estimate(
 
 
 def base_bytes(shape: Shape, choice: Choice) -> float:
-    """The transformer's weights on the card; of offloaded blocks one Linear at a time, of which
-    the largest has 6 d^2 weights."""
+    """The transformer's weights on the card; of offloaded blocks one Linear at a time."""
     whole = shape.other * max(WRITTEN[choice.dtype], WRITTEN[choice.kept]) + sum(
         _weights(shape, kind, choice) for kind in shape.blocks
     )
     away = sum(_weights(shape, kind, choice) for kind in shape.blocks[: choice.offloaded])
-    return (
-        whole - away + (_bytes_of_a_weight(choice) * 6 * shape.width**2 if choice.offloaded else 0)
-    )
+    at_work = _bytes_of_a_weight(choice) * shape.largest_linear if choice.offloaded else 0
+    return whole - away + at_work
 
 
 def with_base(room: Room, shape: Shape, there: Choice) -> Room:
     """The room of which a base that is in memory already takes its part."""
-    encoders = shape.encoders * WRITTEN[there.kept]
+    encoders = shape.encoders_used * WRITTEN[there.kept]
     autoencoder = shape.autoencoder * WRITTEN[there.dtype]
     base = base_bytes(shape, there) + autoencoder
     if room.device is None:
@@ -209,45 +207,28 @@ def step_bytes(shape: Shape, job: Job, choice: Choice) -> float:
     e, d, blocks = WRITTEN[choice.dtype], shape.width, shape.blocks
     u = job.tokens * d * e
     # while a Linear works its weight is there once more to compute with, and torchao makes it in
-    # two steps; where the most else is alive it is one of the feed-forward's
-    dequantised = (
-        4 * d * d * e * (2 if choice.quantisation in ("int8", "fp8") else 1)
-        if choice.cast_at_use
-        else 0
-    )
+    # two steps
+    matrix = e * (2 if choice.quantisation in ("int8", "fp8") else 1) if choice.cast_at_use else 0
     rope = 2 * (job.text_length + job.image_tokens) * d // shape.heads * 4
     output = job.batch_size * job.image_tokens * shape.in_channels * (e + 4)
+    saved = {
+        kind: shape.saved_bytes(kind, job.tokens, job.batch_size, job.rank, e)
+        for kind in set(blocks)
+    }
     live = peak = rope
     for number, kind in enumerate(blocks):
-        live += u if number < choice.checkpointed else saved_bytes(shape, job, kind, e)
-        peak = max(peak, live + (6 if kind == "single" else 8) * u + dequantised)
+        live += u if number < choice.checkpointed else saved[kind]
+        peak = max(peak, live + shape.forward[kind] * u + shape.linear_at_peak * matrix)
     live += u + output
     gradients = 0
     for number, kind in reversed(list(enumerate(blocks))):
-        saved = saved_bytes(shape, job, kind, e)
-        again = saved if number < choice.checkpointed else 0
-        peak = max(
-            peak, live + again + (9 if kind == "single" else 5) * u + gradients + dequantised
-        )
+        again = number < choice.checkpointed
+        others = live if again else live - saved[kind]
+        block = shape.backward_bytes(kind, saved[kind], u, matrix)
+        peak = max(peak, others + block + gradients)
         gradients += 4 * shape.block_adapter(kind, job.rank)
-        live -= u if again else saved
+        live -= u if again else saved[kind]
     return peak
-
-
-def saved_bytes(shape: Shape, job: Job, kind: Kind, e: int) -> float:
-    """What autograd keeps of one block.
-
-    Each stream: the input of a LayerNorm, its result before and after modulation (double: twice),
-    query and key before their RMSNorm in float32, query, key, value and result of the attention,
-    the 4 d before and after GELU, the result before its gate. A single block's output layer reads
-    attention and GELU from one more copy. Of each LoRA the product A x, and the weights cast.
-    """
-    u, low_rank = job.tokens * shape.width * e, job.tokens * job.rank * e
-    cast = shape.block_adapter(kind, job.rank) * e if e < 4 else 0
-    common = 8 * job.tokens * shape.width + 4 * job.tokens * shape.heads + cast
-    if kind == "double":
-        return (20 + (job.batch_size > 1)) * u + 6 * low_rank + common
-    return 17 * u + 5 * low_rank + common
 
 
 def _weights(shape: Shape, kind: Kind, choice: Choice) -> float:

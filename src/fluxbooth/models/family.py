@@ -2,25 +2,37 @@
 itself.
 
 Above it, training and generation see only a velocity field: latents, conditioning and position ids
-are opaque tensors that a family makes and takes back. FLUX.2 [klein] (one Qwen3 encoder, no pooled
-vector, other weights to train than to serve) is to be one more module beside `flux1.py`, and
-nothing above changes.
+are opaque tensors that a family makes and takes back. A family is a package beside this module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models.base import Base
 
-# What the text encoders say of captions: named tensors whose first axis is the caption.
+# What the text encoders say of captions, and the autoencoder of pictures that are looked at: named
+# tensors whose first axis is the caption.
 Conditioning = dict[str, Tensor]
-Start = Literal["text", "image", "inpaint"]  # what a picture is drawn from, beside the text
+# what a picture is drawn from, beside the text
+Start = Literal["text", "image", "inpaint", "reference"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a family has beside its network: text encoders, tokenizers, autoencoder, each by the
+    name of its folder in `source`."""
+
+    source: Path
+    components: dict[str, Any]
 
 
 class Family(Protocol):
@@ -51,6 +63,11 @@ class Family(Protocol):
     def encode_image(self, pixels: Tensor) -> Tensor:
         """float n x 3 x H x W in -1..1 to clean latents z of mean 0 and deviation 1, packed as
         the network takes them."""
+        ...
+
+    def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:
+        """Pictures that the network looks at while it draws, RGB, as many as the row allows: what
+        `velocity` takes beside the conditioning of a text."""
         ...
 
     def decode_image(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
@@ -85,7 +102,10 @@ class Family(Protocol):
         size: tuple[int, int],
     ) -> Tensor:
         """The network's prediction of eps - z at noisy latents x; sigma has shape (n,), size is
-        (width, height) in pixels."""
+        (width, height) in pixels.
+
+        With a guidance above 1, a base that is guided by two passes makes both of them.
+        """
         ...
 
     def adapter_targets(self) -> list[str]:
@@ -97,13 +117,19 @@ class Family(Protocol):
         pass: less memory, more time."""
         ...
 
+    def parts(self) -> Parts:
+        """What outlives the network, for a family whose other network takes its place."""
+        ...
+
     def release_encoders(self, *, keep_decoder: bool) -> None:
         """Frees the text encoders and, unless pictures are still to be decoded, the autoencoder."""
         ...
 
     def pipeline(self, start: Start = "text") -> Any:
         """diffusers' pipeline over the same components: from noise, from a picture (`image`,
-        `strength`), or within a mask of it."""
+        `strength`), within a mask of it (`mask_image`), or from noise and pictures that are looked
+        at (`image`, a list). Where a row has several references, the starts from a picture take
+        them as `references`."""
         ...
 
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.models import comfyui, weight_files
 from fluxbooth.models.base import Base
-from fluxbooth.models.flux1 import bases as flux1_bases
+from fluxbooth.models.description import Description
+from fluxbooth.models.flux1 import description as flux1_description
+from fluxbooth.models.flux2 import description as flux2_description
 from fluxbooth.photos import faces
 from fluxbooth.prompts import mask_words, options
 from fluxbooth.specs import (
@@ -25,11 +28,14 @@ from fluxbooth.specs import (
 # here, because what they warn of comes while they are imported, and every import of them passes
 # here first
 library_logging.silence()
-FAMILIES = (flux1_bases,)  # each has the rows of its BASES, and says which weights are its `own`
+FAMILIES: dict[str, Description] = {"flux1": flux1_description, "flux2": flux2_description}
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
-BASES: dict[str, Base] = {row.name: row for family in FAMILIES for row in family.BASES}
+# with these the drawing starts from the input image, or there is none
+STARTS = ("mask_prompt", "mask_image", "only_upscale")
+NO_REFERENCES = "is not offered: {base} looks at no reference pictures: train a LoRA instead"
+BASES: dict[str, Base] = {row.name: row for family in FAMILIES.values() for row in family.BASES}
 
 
 def find(name: str) -> Base:
@@ -46,23 +52,45 @@ def find(name: str) -> Base:
         if row is None:
             raise InputError(
                 f"There is no base {name!r}{did_you_mean(name, BASES)}: use one of "
-                f"{', '.join(BASES)}, or the path of a diffusers folder, of a FLUX.1 "
-                ".safetensors file or of a ComfyUI."
+                f"{', '.join(BASES)}, or the path of a diffusers folder, of a "
+                ".safetensors file of the network or of a ComfyUI."
             )
         return row
-    for family in FAMILIES:
-        if (row := family.own(name, path)) is not None:
-            return row
+    rows = [row for family in FAMILIES.values() if (row := family.own(name, path)) is not None]
+    if len(rows) > 1:
+        several = ", ".join(row.source for row in rows)
+        raise InputError(f"{path} holds several networks: give --base one of {several}.")
+    if rows:
+        _check_unquantised(Path(rows[0].source))
+        return rows[0]
+    if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
+        raise weight_files.gguf_error(gguf)
+    models = " or ".join(family.layers.model for family in FAMILIES.values())
     if path.is_dir() and not (path / "model_index.json").is_file():
         raise InputError(
-            f"{path} is no diffusers folder (it has no model_index.json), and no FLUX.1 network is "
-            "in it or in the folders of a ComfyUI below it: give --base the path of a diffusers "
-            "folder or of flux1-dev.safetensors."
+            f"{path} is no diffusers folder (it has no model_index.json), and no {models} network "
+            "is in it or in the folders of a ComfyUI below it: give --base the path of a diffusers "
+            "folder or of a file such as flux1-dev.safetensors."
         )
     raise InputError(
         f"{path} holds {_what(path)}, which Fluxbooth cannot run: give --base the path of a "
-        "diffusers folder of FLUX.1, of flux1-dev.safetensors or of a ComfyUI that holds it."
+        f"diffusers folder of {models}, of a file such as flux1-dev.safetensors or of a ComfyUI "
+        "that holds one."
     )
+
+
+def _check_unquantised(source: Path) -> None:
+    """Raises InputError for a diffusers folder whose weights are quantised already."""
+    for config in sorted(source.glob("*/config.json")):
+        if how := json.loads(config.read_text()).get("quantization_config"):
+            raise InputError(
+                f"{config.parent} is quantised already ({how.get('quant_method', 'unknown')}): use "
+                "the model's folder in bf16 or fp32, and --quantisation nf4 or int8."
+            )
+
+
+def description_of(row: Base) -> Description:
+    return FAMILIES[row.family]
 
 
 def find_to_train(name: str) -> Base:
@@ -72,16 +100,36 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
+        other = trained_instead_of(row)
         raise InputError(
-            f"{row.name} cannot be trained, only generated with: train on flux-dev, its "
+            f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
         )
     return row
 
 
+def trained_instead_of(row: Base) -> Base:
+    """The base whose LoRAs work on one that cannot be trained."""
+    others = [r for r in BASES.values() if r.family == row.family and r.trains and not r.small]
+    return next((other for other in others if fits(other, row)), others[0])
+
+
+def fits(trained_on: Base, drawn: Base) -> bool:
+    """Whether a LoRA of one base works on another: both are networks of one family and size."""
+    if trained_on.family != drawn.family:
+        return False
+    one, other = (description_of(row).shape(row.source) for row in (trained_on, drawn))
+    return one.width == other.width and one.blocks == other.blocks
+
+
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
-    """The spec with every default of its base filled in, for so many pictures."""
+    """The spec with every default of its base filled in, for so many pictures.
+
+    Raises InputError for a guidance that the base is not told in training.
+    """
     row = find(spec.base)
+    if spec.guidance != 1 and (row.two_pass or row.guidance is None):
+        raise InputError(f"{row.name} is told no guidance in training: leave --guidance out.")
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
@@ -104,9 +152,35 @@ def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
                 mask_words.parts_of(asked[name], row.segmenter is not None)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if "input_faceid" in asked and not row.references:
+        wrong["input_faceid"] = NO_REFERENCES.format(base=row.name)
+    if "references" in asked and (why := _not_looked_at(asked, row)):
+        wrong["references"] = why
     if row.heads is None and not faces.available():
         wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
     return wrong
+
+
+def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
+    """Why not the pictures that a text is also drawn from; the input image is one of them."""
+    if not row.references:
+        some = " or ".join(one.name for one in BASES.values() if one.references)
+        return f"is not possible, for {row.name} looks at no pictures: draw with {some}"
+    given = len(asked["references"]) + ("input_image" in asked)
+    if given > row.references:
+        return (
+            f"and the input image are {given} pictures, and {row.name} looks at {row.references} "
+            "at most: leave some out"
+        )
+    return None
+
+
+def edits(row: Base, words: str, strength: float | None, asked: Container[str]) -> bool:
+    """Whether words say what to change in the input image: the base looks at it, and draws all of
+    it from noise. A strength or a mask says otherwise; `asked` has the names of options and
+    pictures."""
+    starts = strength is not None or any(name in asked for name in STARTS)
+    return bool(row.references and words.strip() and not starts)
 
 
 def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
@@ -118,6 +192,8 @@ def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
     row = find(spec.base)
     if wrong := refusals(spec.asked(), row):
         raise InputError(options.told(wrong))
+    if spec.speed == "fast" and not row.fast:
+        raise InputError(f"{row.name} cannot leave blocks out: leave --speed fast out.")
     if row.guidance is None and spec.guidance:
         raise InputError(
             f"{row.name} knows no guidance: leave --guidance out, or draw with flux-dev."

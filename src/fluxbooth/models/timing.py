@@ -13,7 +13,6 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, Choice, Job
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import registry
-from fluxbooth.models.flux1 import size as flux1_size
 from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
@@ -120,7 +119,8 @@ def worker(device: str | None = None) -> Card:
 def guessed_training(spec: TrainSpec, device: str | None = None) -> float | None:
     """Seconds a step would take here, by arithmetic; None where it would not fit."""
     row, card = registry.find(spec.base), worker(device)
-    size, jobs = flux1_size.of(row.train_source), _jobs(registry.resolve(spec, 1))
+    size = registry.description_of(row).shape(row.train_source)
+    jobs = _jobs(registry.resolve(spec, 1))
     choice = Choice("float32")
     if card.vram:
         try:
@@ -136,10 +136,12 @@ def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) 
     """Seconds that pictures of so many pixels each would take here, by arithmetic: forward
     passes alone."""
     row, card = registry.find(spec.base), worker(device)
-    steps, size = registry.resolve_drawing(spec).steps, flux1_size.of(row.source)
-    forward = len(size.blocks) * sum(
-        block_flops(size, row.text_length + pixels // PIXELS_PER_TOKEN**2)
+    steps, size = (
+        registry.resolve_drawing(spec).steps,
+        registry.description_of(row).shape(row.source),
     )
+    tokens = row.text_length + pixels // PIXELS_PER_TOKEN**2
+    forward = sum(sum(size.block_flops(kind, tokens)) for kind in size.blocks)
     return spec.num_images * steps * forward / (card.mfu * card.peak * 1e12)
 
 
@@ -155,21 +157,17 @@ def _seconds(size: Shape, jobs: list[Job], choice: Choice, card: Card) -> float:
     return sum(seconds_per_step(size, job, choice, card) for job in jobs) / len(jobs)
 
 
-def block_flops(size: Shape, tokens: int) -> tuple[float, float]:
-    """Floating-point operations of a block's forward pass: its Linears, its attention."""
-    return 2 * 12 * size.width**2 * tokens, 4 * tokens**2 * size.width
-
-
 def step_flops(size: Shape, job: Job, choice: Choice) -> float:
     """Floating-point operations of a training step.
 
-    With n tokens a picture: forward 2 x 12 d^2 n in a block's Linears and 4 n^2 d in its attention.
-    Backward costs the Linears once more (a frozen weight has no gradient) and the attention two and
-    a half times; a checkpointed block is computed again.
+    Backward costs a block's Linears once more (a frozen weight has no gradient) and its attention
+    two and a half times; a checkpointed block is computed again.
     """
-    blocks = len(size.blocks)
-    linear, attention = block_flops(size, job.text_length + job.image_tokens)
-    passes = blocks * (2 * linear + 3.5 * attention) + choice.checkpointed * (linear + attention)
+    passes = 0.0
+    for number, kind in enumerate(size.blocks):
+        linear, attention = size.block_flops(kind, job.text_length + job.image_tokens)
+        passes += 2 * linear + 3.5 * attention
+        passes += linear + attention if number < choice.checkpointed else 0
     return job.batch_size * passes
 
 

@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fluxbooth.models.base import Base
+from fluxbooth.models.base import FLUX_DEV_LICENCE, Base
 from fluxbooth.models.flux1 import files
 
 NANO = Path(__file__).parents[1] / "nano"
 READER = NANO / "reader" / "model.safetensors"
 SEGMENTER = NANO / "segmenter" / "model.safetensors"
 HEADS = NANO / "heads" / "model.safetensors"
-FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
 
 
 def _flux1(name: str, source: str, licence: str, **differences: Any) -> Base:
@@ -58,6 +57,15 @@ BASES = (
     ),
     # no public source that could be checked names a commit of this one
     _flux1("flux-krea", "black-forest-labs/FLUX.1-Krea-dev", FLUX_DEV_LICENCE, trains=False),
+    # draws with a picture that it looks at, as the words say
+    _flux1(
+        "flux-kontext",
+        "black-forest-labs/FLUX.1-Kontext-dev",
+        FLUX_DEV_LICENCE,
+        trains=False,
+        guidance=2.5,
+        references=1,
+    ),
     _flux1(
         "flux-schnell",
         "black-forest-labs/FLUX.1-schnell",

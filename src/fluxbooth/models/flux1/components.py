@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from accelerate import init_empty_weights
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
-from transformers import AutoTokenizer, CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
 from fluxbooth.errors import InputError
+from fluxbooth.models import tokenizer_files, weight_reader
 from fluxbooth.models.flux1 import files, single_file
 from fluxbooth.models.flux1.files import CLIP, T5, VAE
-from fluxbooth.models.flux1.size import numbered
+from fluxbooth.models.weight_files import numbered
 
 TOKENIZERS = {"tokenizer": "openai/clip-vit-large-patch14", "tokenizer_2": "google/t5-v1_1-xxl"}
 CLIP_HEAD = 64  # width of an attention head, which no shape tells
@@ -39,11 +40,13 @@ def pipeline(
     Raises InputError if a companion is missing or is another model's.
     """
     places = {kind: files.component(path, kind) for kind in (VAE, CLIP, T5)}
-    tokenizer, tokenizer_2 = (_tokenizer(path, name) for name in TOKENIZERS)
+    tokenizer, tokenizer_2 = (
+        tokenizer_files.beside(path, name, source) for name, source in TOKENIZERS.items()
+    )
     text_encoder = _clip(places[CLIP], dtype, tokenizer.eos_token_id)
     text_encoder_2 = _t5(places[T5], dtype)
-    _check_vocabulary(tokenizer, text_encoder, places[CLIP])
-    _check_vocabulary(tokenizer_2, text_encoder_2, places[T5])
+    tokenizer_files.check_vocabulary(tokenizer, text_encoder, places[CLIP])
+    tokenizer_files.check_vocabulary(tokenizer_2, text_encoder_2, places[T5])
     network = network or single_file.transformer(path, dtype)
     # all of FLUX.1 but schnell, which samples without a shift
     guided = bool(network.config["guidance_embeds"])
@@ -60,33 +63,10 @@ def pipeline(
     )
 
 
-def _tokenizer(path: Path, name: str) -> Any:
-    folder = path.parent / name
-    source = folder if folder.is_dir() else TOKENIZERS[name]
-    try:
-        return AutoTokenizer.from_pretrained(source, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"The {name} that belongs to {path} is not on this machine: run `hf download "
-            f"{TOKENIZERS[name]} --exclude '*.bin' '*.h5' '*.msgpack' '*.safetensors'`, or put the "
-            f"folder {name} of a FLUX.1 repository beside it."
-        ) from error
-
-
-def _check_vocabulary(tokenizer: Any, encoder: Any, path: Path) -> None:
-    # transformers makes an empty tokenizer of a folder that lacks its files, and says nothing
-    known, words = encoder.config.vocab_size, len(tokenizer)
-    if not 0.9 * known <= words <= known:
-        raise InputError(
-            f"{path} reads {known} different tokens, its tokenizer {tokenizer.name_or_path} "
-            f"has {words}: download that again."
-        )
-
-
 def _clip(path: Path, dtype: torch.dtype, eos: int) -> CLIPTextModel:
     if path.is_dir():
         return CLIPTextModel.from_pretrained(path, dtype=dtype, local_files_only=True)
-    with single_file.opened(path, CLIP[0]) as file:
+    with weight_reader.opened(path, CLIP.prefix) as file:
         try:
             config = clip_config(file.shapes, eos)
         except KeyError as error:
@@ -120,7 +100,7 @@ def clip_config(shapes: dict[str, tuple[int, ...]], eos: int) -> CLIPTextConfig:
 def _t5(path: Path, dtype: torch.dtype) -> T5EncoderModel:
     if path.is_dir():
         return T5EncoderModel.from_pretrained(path, dtype=dtype, local_files_only=True)
-    with single_file.opened(path, T5[0]) as file:
+    with weight_reader.opened(path, T5.prefix) as file:
         try:
             config = t5_config(file.shapes)
         except KeyError as error:
@@ -153,12 +133,13 @@ def t5_config(shapes: dict[str, tuple[int, ...]]) -> T5Config:
 
 
 def _filled(
-    kind: Any, config: Any, file: single_file.Weights, path: Path, dtype: torch.dtype
+    kind: Any, config: Any, file: weight_reader.Weights, path: Path, dtype: torch.dtype
 ) -> Any:
     with init_empty_weights():
         encoder = kind(config)
     named = {name.removeprefix(DROPPED): name for name in file.weights()}
     weights = ((name, file.weight(full)) for name, full in named.items() if name not in UNUSED)
-    single_file.fill(encoder, weights, path, single_file.cast_into(encoder, dtype), tied=UNUSED)
+    place = weight_reader.cast_into(encoder, dtype)
+    weight_reader.fill(encoder, weights, path, place, files.MODEL, tied=UNUSED)
     encoder.tie_weights()
     return encoder

@@ -3,161 +3,94 @@ pooled, 2 x 2 packed latents."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from diffusers import FluxImg2ImgPipeline, FluxInpaintPipeline, FluxPipeline, FluxTransformer2DModel
+from diffusers import (
+    FluxImg2ImgPipeline,
+    FluxInpaintPipeline,
+    FluxKontextPipeline,
+    FluxPipeline,
+    FluxTransformer2DModel,
+)
 from diffusers.pipelines.flux.pipeline_flux import calculate_shift
-from diffusers.utils import logging as diffusers_logging
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
-from transformers.utils import logging as transformers_logging
+from diffusers.pipelines.flux.pipeline_flux_kontext import PREFERRED_KONTEXT_RESOLUTIONS
+from PIL import Image
+from torch import Tensor
 
-from fluxbooth import hardware
-from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import frozen_linear
+from fluxbooth.models import diffusers_family, loading, weight_reader
 from fluxbooth.models.base import Base
-from fluxbooth.models.family import Conditioning, Start
-from fluxbooth.models.flux1 import components, loading, single_file
+from fluxbooth.models.diffusers_family import PIXELS_PER_TOKEN, DiffusersFamily, WhereItsNetworkIs
+from fluxbooth.models.family import Conditioning, Parts
+from fluxbooth.models.flux1 import components, files, single_file
 
-PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
+REFERENCE = 1  # on the first axis of position ids, where the picture that is drawn is at 0
 
 
-def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
+def load(row: Base, *, training: bool, choice: Choice, parts: Parts | None = None) -> Flux1:
     """The base as `choice` wants it.
 
     Unless its encoders stay, the network arrives only with `load_network`.
     """
     source = Path(row.train_source if training else row.source)
     stored = getattr(torch, choice.kept)
-    for library in (diffusers_logging, transformers_logging):
-        library.disable_progress_bar()  # ours is the only one
-    try:
+    with diffusers_family.reading(row):
         if source.is_file():
             network = single_file.empty(source)
-            weights = functools.partial(single_file.weights, source)
+            weights = single_file.weights(source)
             pipeline = components.pipeline(source, stored, network)
         else:
-            network = loading.empty(source / "transformer")
-            weights = functools.partial(loading.weights, source / "transformer")
-            pipeline = _Pipeline.from_pretrained(
-                source, transformer=network, dtype=stored, local_files_only=True
+            network = loading.empty(FluxTransformer2DModel, source / "transformer")
+            weights = loading.weights(source / "transformer")
+            pipeline = FluxPipeline.from_pretrained(
+                source,
+                transformer=network,
+                dtype=stored,
+                local_files_only=True,
+                **diffusers_family.same_parts(parts, source),
             )
-    except OSError as error:
-        raise InputError(
-            f"The weights of {row.name} are not on this machine: accept their licence at "
-            f"huggingface.co/{row.source}, run `hf download {row.source}`, or give --base the path "
-            "of a diffusers folder."
-        ) from error
-    pipeline = _Pipeline(**pipeline.components)
-    pipeline.set_progress_bar_config(disable=True)
     family = Flux1(
         row,
-        pipeline,
+        _Pipeline(**pipeline.components),
         getattr(torch, choice.dtype),
         choice,
-        lambda put: single_file.fill(network, weights(), source, put),
+        lambda put: weight_reader.fill(network, weights, source, put, files.MODEL),
     )
-    family.place_encoders()
-    if choice.encoders == "stay":
-        family.load_network()
-    return family
+    return family.ready()
 
 
-class _WhereItsNetworkIs:
-    """Draws there, wherever its text encoders are."""
-
-    @property
-    def _execution_device(self) -> torch.device:
-        # that of the pipeline which this is mixed into
-        return self.transformer.device  # type: ignore[attr-defined]
+class _Pipeline(WhereItsNetworkIs, FluxPipeline): ...
 
 
-class _Pipeline(_WhereItsNetworkIs, FluxPipeline): ...
+class _FromPicture(WhereItsNetworkIs, FluxImg2ImgPipeline): ...
 
 
-class _FromPicture(_WhereItsNetworkIs, FluxImg2ImgPipeline): ...
+class _WithinMask(WhereItsNetworkIs, FluxInpaintPipeline): ...
 
 
-class _WithinMask(_WhereItsNetworkIs, FluxInpaintPipeline): ...
+class _Looking(WhereItsNetworkIs, FluxKontextPipeline):
+    """Draws with a picture that is looked at, which it brings to a size that Kontext knows."""
+
+    def __call__(self, *, width: int, height: int, **given: Any) -> Any:
+        return super().__call__(width=width, height=height, max_area=width * height, **given)
 
 
-STARTS = {"image": _FromPicture, "inpaint": _WithinMask}
+class Flux1(DiffusersFamily):
+    """Adapters go on attention, feed-forward and modulation."""
 
-
-class Flux1:
-    """See `models.base.Family` for what each method promises."""
-
-    def __init__(
-        self,
-        row: Base,
-        pipeline: FluxPipeline,
-        dtype: torch.dtype,
-        choice: Choice | None = None,
-        fill: Callable[[single_file.Put], None] | None = None,
-    ) -> None:
-        """`fill` hands out the network's weights one by one; without it they are there."""
-        self.row, self.dtype = row, dtype
-        self.network: FluxTransformer2DModel = pipeline.transformer
-        self.choice = choice or Choice(
-            "float32" if dtype == torch.float32 else "bfloat16", encoders="stay"
-        )
-        self.stored = getattr(torch, self.choice.kept)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._pipeline, self._fill = pipeline, fill
-
-    @property
-    def _autocast(self) -> bool:
-        """Whether float32 weights are multiplied in bfloat16; others are kept as they are
-        computed with, or are cast at use."""
-        return (self.choice.kept, self.choice.dtype) == ("float32", "bfloat16") and not (
-            self.choice.cast_at_use or self.choice.offloaded
-        )
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        """What goes into the network and comes out."""
-        return torch.float32 if self._autocast else self.dtype
-
-    def place_encoders(self) -> None:
-        pipeline, computed = self._pipeline, self._dtype
-        on_cpu = self.choice.encoders == "cpu" or self.device.type == "cpu"
-        imitated = on_cpu and not hardware.cpu_multiplies_bfloat16()
-        for encoder in (pipeline.text_encoder, pipeline.text_encoder_2):
-            if encoder.dtype == torch.bfloat16 and (computed == torch.float32 or imitated):
-                frozen_linear.compute_in(encoder, torch.float32)
-            encoder.to("cpu" if self.choice.encoders == "cpu" else self.device)
-        pipeline.vae.to(self.device)
-        if pipeline.vae.dtype != computed:
-            pipeline.vae.to(computed)
-
-    def load_network(self) -> None:
-        if self._fill is None:
-            return
-        self._fill(
-            loading.WeightPlacer(
-                self.network, self.adapter_targets(), self.choice, self._dtype, self.device
-            )
-        )
-        self._fill = None
-
-    def park_encoders(self) -> None:
-        if self.choice.encoders == "leave":
-            for encoder in (self._pipeline.text_encoder, self._pipeline.text_encoder_2):
-                encoder.to("cpu")
+    encoders = ("text_encoder", "text_encoder_2")
+    starts: ClassVar = {"image": _FromPicture, "inpaint": _WithinMask, "reference": _Looking}
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], text_length: int) -> Conditioning:
-        place = torch.device("cpu") if self.choice.encoders == "cpu" else self.device
-        for encoder in (self._pipeline.text_encoder, self._pipeline.text_encoder_2):
-            encoder.to(place)
+        for encoder in self._text_encoders:
+            encoder.to(self._encoders_place)
         states, pooled, _ = self._pipeline.encode_prompt(
-            list(texts), device=place, max_sequence_length=text_length
+            list(texts), device=self._encoders_place, max_sequence_length=text_length
         )
         assert states is not None and pooled is not None
         return {
@@ -176,6 +109,20 @@ class Flux1:
         latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
         z = (latents - vae.config.shift_factor) * vae.config.scaling_factor
         return FluxPipeline._pack_latents(z, *z.shape)
+
+    def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:
+        (image,) = images
+        shape = image.width / image.height
+        _, width, height = min(
+            (abs(shape - width / height), width, height)
+            for width, height in PREFERRED_KONTEXT_RESOLUTIONS
+        )
+        processor = self._pipeline.image_processor
+        sized = processor.resize(image, height, width)
+        z = self.encode_image(processor.preprocess(sized, height, width))
+        ids = _ids(z, (width, height))
+        ids[:, 0] = REFERENCE
+        return {"references": z, "reference_ids": ids[None]}
 
     @torch.no_grad()
     def decode_image(self, latents: Tensor, size: tuple[int, int]) -> Tensor:
@@ -204,9 +151,6 @@ class Flux1:
         scheduler.set_timesteps(sigmas=np.linspace(strength, strength / done, done), mu=mu)
         return scheduler.sigmas.tolist()
 
-    def image_tokens(self, width: int, height: int) -> int:
-        return (width // PIXELS_PER_TOKEN) * (height // PIXELS_PER_TOKEN)
-
     def velocity(
         self,
         x: Tensor,
@@ -215,11 +159,14 @@ class Flux1:
         guidance: float,
         size: tuple[int, int],
     ) -> Tensor:
-        states, width, height = conditioning["states"], *size
-        rows, columns = height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN
+        states, tokens, ids = conditioning["states"], x, _ids(x, size)
+        if "references" in conditioning:
+            looked = conditioning["references"].to(x).expand(len(x), -1, -1)
+            tokens = torch.cat([x, looked], dim=1)
+            ids = torch.cat([ids, conditioning["reference_ids"][0].to(ids)])
         with torch.autocast(x.device.type, self.dtype, enabled=self._autocast):
-            return self.network(
-                hidden_states=x,
+            told = self.network(
+                hidden_states=tokens,
                 timestep=sigma.to(x.dtype),  # the network itself multiplies by 1000
                 guidance=x.new_full((len(x),), guidance)
                 if self.network.config["guidance_embeds"]
@@ -227,50 +174,10 @@ class Flux1:
                 encoder_hidden_states=states,
                 pooled_projections=conditioning["pooled"],
                 txt_ids=states.new_zeros(states.shape[1], 3),
-                img_ids=FluxPipeline._prepare_latent_image_ids(1, rows, columns, x.device, x.dtype),
+                img_ids=ids,
                 return_dict=False,
             )[0]
-
-    def adapter_targets(self) -> list[str]:
-        """Every Linear of both block types: attention, feed-forward and modulation; not the
-        embedders and the output."""
-        return [
-            name
-            for name, module in self.network.named_modules()
-            if isinstance(module, nn.Linear) and name.startswith(loading.BLOCKS)
-        ]
-
-    def checkpoint_gradients(self, blocks: int | None = None) -> None:
-        # the first ones: by the time the backward pass comes to them, what the others kept is free
-        # again
-        chosen = {
-            id(block)
-            for block in [
-                *self.network.transformer_blocks,
-                *self.network.single_transformer_blocks,
-            ][:blocks]
-        }
-
-        def run(block: nn.Module, *inputs: Any) -> Any:
-            return (
-                checkpoint(block, *inputs, use_reentrant=False)
-                if id(block) in chosen
-                else block(*inputs)
-            )
-
-        self.network.enable_gradient_checkpointing(run)
-
-    def release_encoders(self, *, keep_decoder: bool) -> None:
-        self._pipeline.register_modules(text_encoder=None, text_encoder_2=None)
-        if not keep_decoder:
-            self._pipeline.register_modules(vae=None)
-
-    def pipeline(self, start: Start = "text") -> Any:
-        if start == "text":
-            return self._pipeline
-        made = STARTS[start](**self._pipeline.components)
-        made.set_progress_bar_config(disable=True)
-        return made
+        return told[:, : x.shape[1]]
 
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:
         return {
@@ -278,3 +185,11 @@ class Flux1:
             "pooled_prompt_embeds": conditioning["pooled"],
             "guidance_scale": guidance,
         }
+
+
+def _ids(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Places of the tokens of a picture of (width, height) pixels."""
+    width, height = size
+    return FluxPipeline._prepare_latent_image_ids(
+        1, height // PIXELS_PER_TOKEN, width // PIXELS_PER_TOKEN, x.device, x.dtype
+    )

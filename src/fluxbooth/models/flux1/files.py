@@ -1,34 +1,27 @@
 """The places of FLUX.1's parts: in diffusers' folders, in the original single files, in a ComfyUI.
 
-Read from configurations and headers alone: no torch, no weights. Beside a single file of the
-network, autoencoder and text encoders are looked for in the file itself (ComfyUI's all-in-one
-checkpoints), in its folder, and in or under the `vae`, `text_encoders` and `clip` folders of the
-ComfyUI it lies in. In a copy of the original authors' repository the encoders are diffusers'
-folders beside it. Nothing is fetched.
+Read from configurations and headers alone: no torch, no weights. In a copy of the original authors'
+repository the encoders are diffusers' folders beside the network's file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from fluxbooth.errors import InputError
-from fluxbooth.models import weight_files
+from fluxbooth.models import comfyui, weight_files
+from fluxbooth.models.comfyui import ALL_IN_ONE, Component
+from fluxbooth.models.weight_files import Shapes
 
-Shapes = Mapping[str, tuple[int, ...]]
-# the network's prefix in files that hold encoders and autoencoder as well
-ALL_IN_ONE = "model.diffusion_model."
-# of FLUX.1's networks in the original layout, and of no other model's
+MODEL = "FLUX.1"
+# of FLUX.1's networks in the original layout and of no other model's, but that FLUX.2 has it, too,
+# beside what its blocks share
 FIRST = "double_blocks.0.img_attn.norm.query_norm.scale"
-NETWORKS = ("diffusion_models", "unet", "checkpoints")  # folders of a ComfyUI that hold networks
-# where the others are in an all-in-one file, and how their own files are called
-CLIP = ("text_encoders.clip_l.transformer.", "clip_l")
-T5 = ("text_encoders.t5xxl.transformer.", "t5xxl")
-VAE = ("vae.", "ae")
-FOLDERS = ("vae", "text_encoders", "clip")
-BESIDE = {CLIP: "text_encoder", T5: "text_encoder_2"}  # diffusers' folders
+OF_FLUX2 = "single_stream_modulation.lin.weight"
+CLIP = Component("text_encoders.clip_l.transformer.", ("clip_l",), "text_encoder")
+T5 = Component("text_encoders.t5xxl.transformer.", ("t5xxl",), "text_encoder_2")
+VAE = Component("vae.", ("ae",))
 
 
 def network(path: Path) -> Path | None:
@@ -37,19 +30,13 @@ def network(path: Path) -> Path | None:
 
     Raises InputError if there are several, or if a file is no safetensors file.
     """
-    if path.is_file():
-        return path if _is_network(path) else None
     if (path / "model_index.json").is_file():
         kind = json.loads((path / "model_index.json").read_text()).get("_class_name", "")
         config = path / "transformer" / "config.json"
         network = json.loads(config.read_text()).get("_class_name") if config.is_file() else None
         ours = kind.startswith("Flux") and network == "FluxTransformer2DModel"
         return path if ours else None
-    found = {file.resolve(): file for file in _candidates(path) if _is_network(file)}
-    if len(found) > 1:
-        several = ", ".join(map(str, sorted(found.values())))
-        raise InputError(f"{path} holds several FLUX.1 networks: give --base one of {several}.")
-    return next(iter(found.values()), None)
+    return comfyui.network(path, _is_network, MODEL)
 
 
 def kind(source: Path) -> Literal["dev", "schnell", "other"]:
@@ -61,51 +48,20 @@ def kind(source: Path) -> Literal["dev", "schnell", "other"]:
         size = config["num_layers"], config["num_single_layers"], width
         large, guided = size == (19, 38, 3072), bool(config["guidance_embeds"])
     else:
-        found = under(weight_files.shapes(source), ALL_IN_ONE)
+        found = weight_files.under(weight_files.shapes(source), ALL_IN_ONE)
         last = {"double_blocks.18.img_mlp.0.weight", "single_blocks.37.linear1.weight"}
         large = last <= found.keys() and found.get("img_in.weight", (0,))[0] == 3072
         guided = "guidance_in.in_layer.weight" in found
     return ("dev" if guided else "schnell") if large else "other"
 
 
-def under(shapes: Shapes, prefix: str) -> Shapes:
-    """The tensors under a prefix by their names without it, or all if none are."""
-    within = {k.removeprefix(prefix): v for k, v in shapes.items() if k.startswith(prefix)}
-    return within or shapes
-
-
-def component(path: Path, kind: tuple[str, str]) -> Path:
+def component(path: Path, kind: Component) -> Path:
     """The file or diffusers folder of a component (CLIP, T5, VAE) of the network in a file.
 
     Raises InputError if it is not near.
     """
-    prefix, stem = kind
-    if any(name.startswith(prefix) for name in weight_files.shapes(path)):
-        return path
-    folders = [ancestor / folder for ancestor in path.resolve().parents[1:4] for folder in FOLDERS]
-    near = list(path.parent.glob("*.safetensors"))
-    near += [file for folder in folders for file in sorted(folder.rglob("*.safetensors"))]
-    found = [candidate for candidate in near if _is_named(candidate.stem, stem)]
-    if found:  # the exact one before the smaller ones, and of those the scaled one
-        return min(found, key=lambda f: ("fp8" in f.stem, "scaled" not in f.stem, near.index(f)))
-    beside = path.parent / BESIDE.get(kind, "")
-    if kind in BESIDE and (beside / "config.json").is_file():
-        return beside
-    raise InputError(
-        f"{path} is FLUX.1's network alone and {stem}.safetensors is not near it: put it into the "
-        "same folder, or use the file where it lies in ComfyUI."
-    )
+    return comfyui.component(path, kind, MODEL)
 
 
-def _is_named(stem: str, wanted: str) -> bool:
-    return stem == wanted or stem.startswith((f"{wanted}_", f"{wanted}-"))
-
-
-def _candidates(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.safetensors")
-    for place in (folder / name for name in (*NETWORKS, *(f"models/{name}" for name in NETWORKS))):
-        yield from place.rglob("*.safetensors")
-
-
-def _is_network(path: Path) -> bool:
-    return not {FIRST, ALL_IN_ONE + FIRST}.isdisjoint(weight_files.shapes(path))
+def _is_network(shapes: Shapes) -> bool:
+    return FIRST in shapes and OF_FLUX2 not in shapes

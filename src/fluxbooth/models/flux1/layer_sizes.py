@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluxbooth.models import weight_files
-from fluxbooth.models.flux1 import files
+from fluxbooth.models.comfyui import ALL_IN_ONE
+from fluxbooth.models.flux1.layer_names import LAYERS
 
 Size = tuple[int, int]  # outputs, inputs
 FREQUENCIES = 256  # numbers that a time or a guidance is told with
@@ -33,33 +34,7 @@ def sizes(source: str) -> dict[str, Size]:
     here has FLUX.1's own."""
     path = Path(source)
     network = _of_file(path) if path.is_file() else _of_folder(path) if path.is_dir() else _FLUX1
-    d = network.width
-    found = _outside(network)
-    for number in range(network.doubles):
-        block = f"transformer_blocks.{number}"
-        for stream, mlp in (("norm1", "ff"), ("norm1_context", "ff_context")):
-            found[f"{block}.{stream}.linear"] = (6 * d, d)
-            found[f"{block}.{mlp}.net.0.proj"] = (4 * d, d)
-            found[f"{block}.{mlp}.net.2"] = (d, 4 * d)
-        for part in (
-            "to_q",
-            "to_k",
-            "to_v",
-            "add_q_proj",
-            "add_k_proj",
-            "add_v_proj",
-            "to_out.0",
-            "to_add_out",
-        ):
-            found[f"{block}.attn.{part}"] = (d, d)
-    for number in range(network.singles):
-        block = f"single_transformer_blocks.{number}"
-        found[f"{block}.norm.linear"] = (3 * d, d)
-        found[f"{block}.proj_mlp"] = (4 * d, d)
-        found[f"{block}.proj_out"] = (d, 5 * d)
-        for part in ("to_q", "to_k", "to_v"):
-            found[f"{block}.attn.{part}"] = (d, d)
-    return found
+    return LAYERS.sizes(network.doubles, network.singles, network.width) | _outside(network)
 
 
 def _outside(network: _Network) -> dict[str, Size]:
@@ -93,18 +68,12 @@ def _of_folder(path: Path) -> _Network:
 
 
 def _of_file(path: Path) -> _Network:
-    shapes = {
-        name.removeprefix(files.ALL_IN_ONE): shape
-        for name, shape in weight_files.shapes(path).items()
-    }
-
-    def blocks(folder: str) -> int:
-        return len({name.split(".")[1] for name in shapes if name.startswith(f"{folder}.")})
+    shapes = weight_files.under(weight_files.shapes(path), ALL_IN_ONE)
 
     width, channels = shapes["img_in.weight"]
     return _Network(
-        blocks("double_blocks"),
-        blocks("single_blocks"),
+        weight_files.numbered(shapes, "double_blocks."),
+        weight_files.numbered(shapes, "single_blocks."),
         width,
         shapes["txt_in.weight"][1],
         shapes["vector_in.in_layer.weight"][1],

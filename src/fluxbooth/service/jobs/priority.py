@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import options
 from fluxbooth.service.db.tables import Prompt, Tune, Use, now
-from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import input_images, references
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = 3600
@@ -53,7 +53,9 @@ def needs_base(prompt: Prompt) -> bool:
     from."""
     asked = prompt.spec | {"denoising_strength": prompt.fields.get("denoising_strength")}
     starts = input_images.FILES in prompt.fields or input_images.ADDRESSES in prompt.fields
-    return options.draws(options.asked(asked) | ({"input_image": True} if starts else {}))
+    edits = prompt.fields.get(references.EDITS)
+    asked = options.asked(asked | {"input_faceid": edits})
+    return options.draws(asked | ({"input_image": True} if starts else {}))
 
 
 def _waiting(session: Session, row: Tune | Prompt) -> int:

@@ -1,32 +1,31 @@
-"""Loading of a base, weight by weight: each cast or quantised, and put where it will be, as it
-arrives."""
+"""Loading of a base from a diffusers folder, weight by weight: each cast or quantised, and put
+where it will be, as it arrives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
 from accelerate.utils import set_module_tensor_to_device
-from diffusers import FluxTransformer2DModel
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import frozen_linear
 
-# of FLUX.1's network, in the order in which they work
+# of diffusers' networks, in the order in which they work
 BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")
 
 
-def empty(folder: Path) -> FluxTransformer2DModel:
-    """The network of a diffusers folder, without its weights."""
-    config = FluxTransformer2DModel.load_config(folder, local_files_only=True)
-    assert isinstance(config, dict)
+def empty(kind: type[Any], folder: Path) -> Any:
+    """The network of a diffusers folder, of one of diffusers' classes, without its weights."""
+    config = kind.load_config(folder, local_files_only=True)
     with init_empty_weights():
-        network = FluxTransformer2DModel.from_config(config)
-    assert isinstance(network, FluxTransformer2DModel)
+        network = kind.from_config(config)
+    assert isinstance(network, kind)
     return network.eval()
 
 
