@@ -197,6 +197,23 @@ def test_what_is_no_picture_is_refused_by_a_sentence(tmp_path: Path, content: by
         enhance(path, GenerateSpec(film_grain=True))
 
 
-def test_a_style_where_nothing_is_drawn_is_refused(start: str) -> None:
-    with pytest.raises(InputError, match="nothing is drawn here"):
-        enhance(start, GenerateSpec(style="Cinematic", film_grain=True))
+def test_a_style_where_nothing_is_drawn_is_ignored_and_refused_alone(start: str) -> None:
+    said: list[Advice] = []
+    enhance(
+        start, GenerateSpec(style="Cinematic", film_grain=True),
+        lambda event: said.extend(event["advice"]) if event["event"] == "advice" else None,
+    )  # fmt: skip
+    assert [one.message for one in said] == [
+        "style is ignored where nothing is drawn: leave it out, or let the picture be drawn."
+    ]
+    with pytest.raises(InputError, match="nothing is done to it: style is ignored where nothing"):
+        enhance(start, GenerateSpec(style="Cinematic"))
+
+
+def test_a_picture_that_is_enhanced_may_be_drawn_anew(start: str) -> None:
+    """With the flags of its text as with the fields of its spec."""
+    spec = GenerateSpec(steps=6, seed=3, input_image=start, denoising_strength=0.4)
+    (drawn,) = enhance(start, spec, text=TEXT)
+    (flagged,) = enhance(start, GenerateSpec(seed=3), text=f"{TEXT} --tiled_upscale")
+    assert drawn.metadata["input"]["strength"] == 0.4 and steps(drawn) == []
+    assert steps(flagged) == ["super_resolution", "hires_fix"]

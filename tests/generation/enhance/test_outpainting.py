@@ -9,8 +9,9 @@ from PIL import Image
 
 from fluxbooth import InputError
 from fluxbooth.generation.enhance import outpainting
-from fluxbooth.generation.enhance.outpainting import ANCHORS, canvas, outpaint
+from fluxbooth.generation.enhance.outpainting import canvas, outpaint
 from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.prompts.options import ANCHORS
 from tests.generation.enhance.conftest import PLACE
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,23 +14,11 @@ from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import harmonic
 from fluxbooth.generation.enhance.tiles import ALIGN
 from fluxbooth.photos import buckets
+from fluxbooth.prompts.options import MOST_OUTPAINTED
 
 if TYPE_CHECKING:
     from fluxbooth.generation.enhance.redraw import Redraw
 
-Anchor = Literal[
-    "top-left",
-    "top-center",
-    "top-right",
-    "left-center",
-    "center",
-    "right-center",
-    "bottom-left",
-    "bottom-center",
-    "bottom-right",
-]
-ANCHORS: tuple[str, ...] = get_args(Anchor)
-LARGEST = 2048**2  # pixels of the canvas
 # strength at which what is new is laid out, in one piece of native area: above it the lines that
 # begin it are forgotten, and a horizon jumps at the old edge
 COMPOSED = 0.45
@@ -40,9 +28,8 @@ NOISE = 8  # of 255: deviation of what is added to the colours that begin it
 # which an autoencoder draws a little otherwise than the rest
 NEAR, LAST = 6, 2
 STEP = 20.0  # of 255: a difference of tones from which on it is something that ends there
-FADING = (
-    4.0  # pixels over which the new side takes over what is odd about the old one's last pixels
-)
+# pixels over which the new side takes over what is odd about the old one's last pixels
+FADING = 4.0
 Box = tuple[int, int, int, int]
 
 
@@ -53,7 +40,7 @@ def canvas(
     pixels.
 
     Of `width` and `height` a missing one is as the other. Raises InputError if the picture has no
-    room in it, or it is larger than `LARGEST`.
+    room in it, or it is larger than `MOST_OUTPAINTED`.
     """
     whole = (width or height or size[0], height or width or size[1])
     if whole[0] < size[0] or whole[1] < size[1] or whole == size:
@@ -61,7 +48,7 @@ def canvas(
             f"Outpainting to {whole[0]} x {whole[1]} pixels adds nothing to a picture of "
             f"{size[0]} x {size[1]}: give a larger outpaint width and height."
         )
-    if whole[0] * whole[1] > LARGEST:
+    if whole[0] * whole[1] > MOST_OUTPAINTED:
         raise InputError(
             f"Outpainting to {whole[0]} x {whole[1]} pixels is more than can be drawn: use at "
             "most 2048 x 2048, or as many pixels in another shape."
@@ -93,7 +80,7 @@ def outpaint(
     Args:
         image: RGB.
         redraw: What draws; `text`, one of its texts, is for the new part.
-        anchor: One of `ANCHORS`: where the picture sits.
+        anchor: One of the words of the option `outpaint`: where the picture sits.
         width: Pixels of the larger one; `height` likewise, see `canvas`.
         seed: Of the noise.
 
