@@ -4,13 +4,14 @@ anew."""
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
+from fluxbooth import picture_files
 from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import masks
 from fluxbooth.models.base import Base
@@ -31,17 +32,19 @@ class StartPicture:
     # share of the noise levels that are gone through: 0 keeps the picture, 1 forgets it
     strength: float
     digest: str
+    source: str | None = None  # what its file says of where it comes from
 
     def fitted(self, size: tuple[int, int]) -> StartPicture:
         """Of that width and height in pixels: scaled to cover it, what sticks out is cut off on
         both sides alike."""
         image = ImageOps.fit(self.image, size, Image.Resampling.LANCZOS)
         mask = ImageOps.fit(self.mask, size, Image.Resampling.BILINEAR) if self.mask else None
-        return StartPicture(image, mask, self.strength, self.digest)
+        return replace(self, image=image, mask=mask)
 
-    def steps(self, steps: int) -> int:
-        """How many of `steps` are done. With none, the picture stays as it is."""
-        return min(int(steps * self.strength), steps)
+    @property
+    def stays(self) -> bool:
+        """Whether nothing is drawn: any strength above 0 is a step at least."""
+        return self.strength == 0
 
     def kept(self, drawn: Image.Image) -> Image.Image:
         """What was drawn, with the picture's own pixels where the mask says that they stay: the
@@ -53,7 +56,8 @@ class StartPicture:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        return {"sha256": self.digest, "strength": self.strength, "masked": self.mask is not None}
+        told = {"sha256": self.digest, "strength": self.strength, "masked": self.mask is not None}
+        return told | ({"source": self.source} if self.source else {})
 
 
 def read(spec: GenerateSpec, row: Base) -> StartPicture | None:
@@ -70,8 +74,14 @@ def read(spec: GenerateSpec, row: Base) -> StartPicture | None:
     if mask is not None and spec.fill:
         image = masks.filled(image, mask)
     strength = STRENGTH if spec.denoising_strength is None else spec.denoising_strength
-    digest = hashlib.sha256(Path(spec.input_image).read_bytes()).hexdigest()
-    return StartPicture(image, mask, 0.0 if spec.only_upscale else strength, digest)
+    data = Path(spec.input_image).read_bytes()
+    return StartPicture(
+        image,
+        mask,
+        0.0 if spec.only_upscale else strength,
+        hashlib.sha256(data).hexdigest(),
+        picture_files.source_said(data),
+    )
 
 
 def _mask(spec: GenerateSpec, image: Image.Image, row: Base) -> Image.Image | None:

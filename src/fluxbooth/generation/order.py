@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fluxbooth.errors import InputError
 from fluxbooth.generation import init_image, references
 from fluxbooth.generation.sampling import Canvas, sizes
 from fluxbooth.lora import file as lora_file
@@ -20,14 +21,14 @@ from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
 @dataclass(frozen=True)
 class Order:
     """A prompt as it was given, and what it says: its flags are in the spec, without those options
-    that are ignored, of which `ignored` says why."""
+    that are ignored, of which `advice` says why."""
 
     text: str
     prompt: Prompt
     spec: ResolvedGenerateSpec
     loras: list[tuple[Path, float]]
     canvas: Canvas
-    ignored: list[str]
+    advice: list[Advice]
 
     @property
     def row(self) -> Base:
@@ -36,12 +37,11 @@ class Order:
     @property
     def draws(self) -> bool:
         """Whether anything is drawn before the steps that follow."""
-        start = self.canvas.start
-        return start is None or start.steps(self.spec.steps) > 0
+        return self.canvas.start is None or not self.canvas.start.stays
 
     @property
     def needs_base(self) -> bool:
-        return self.draws or options.draws(self.spec.enhancements())
+        return options.draws(self.spec.asked())
 
     def styled(self, text: str, family: Family) -> tuple[str, Advice | None]:
         """A text in the style that is asked for, and what of that had no room."""
@@ -55,8 +55,11 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     do."""
     prompt = language.parse(text, may_be_blank=spec.input_image is not None)
     asked = spec.with_flags(text)
-    ignored = options.ignored(asked.asked() | options.given(text))
-    told = registry.resolve_drawing(asked.without(ignored))
+    given = options.asked(options.given(text)) | asked.asked()
+    if wrong := options.idle(given):
+        raise InputError(options.told(wrong))
+    ignored = options.ignored(given)
+    told = registry.resolve_drawing(asked.without(ignored.keys() - {"seed"}))
     row = registry.find(told.base)
     start = init_image.read(told, row)
     size, drawn = sizes(told, row, start)
@@ -65,8 +68,12 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
         canvas = Canvas(size, drawn, None, (references.of(start), *looked))
     else:
         canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
-    loras = _loras(prompt, told, folders, row)
-    return Order(text, prompt, told, loras, canvas, [*ignored.values()])
+    advice = [Advice("option_ignored", sentence, 0, 0) for sentence in ignored.values()]
+    twice = options.doubled(text, spec.asked()).values()
+    advice += [Advice("option_doubled", sentence, 0, 0) for sentence in twice]
+    moved = options.clamped(options.given(text)).values()
+    advice += [Advice("option_clamped", sentence, 0, 0) for sentence in moved]
+    return Order(text, prompt, told, _loras(prompt, told, folders, row), canvas, advice)
 
 
 def _loras(

@@ -117,7 +117,7 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     factor = work.spec.enlargement(image.size, work.base.native_area)
     if factor <= 1:
         return image
-    large, method = _upscale(image, factor)
+    large, method = _upscale(image, factor, apart=work.redraw is None)
     told.append({"step": "super_resolution", "factor": factor, "by": method})
     return large
 
@@ -139,12 +139,12 @@ def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]
 
 
 def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
-    """A picture that was drawn stays as it is where there is nothing to cut out of it. One that was
-    given has nothing else to become."""
+    """A picture that was drawn, or became something by the steps before, stays as it is where there
+    is nothing to cut out of it. One that was given has nothing else to become."""
     try:
         image = background.remove(image, work.base)
     except InputError as error:
-        if work.redraw is None:
+        if work.redraw is None and not told:
             raise
         told.append({"step": "remove_background", "drawn": 0, "why": str(error)})
     else:
@@ -154,10 +154,10 @@ def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Ima
 
 def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     factor = min(max(size[0] / image.width, size[1] / image.height), upscaling.FACTORS[-1])
-    return _upscale(image, factor).image
+    return _upscale(image, factor, apart=False).image
 
 
-def _upscale(image: Image.Image, factor: float) -> upscaling.Upscaled:
+def _upscale(image: Image.Image, factor: float, *, apart: bool) -> upscaling.Upscaled:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = upscaling.network_for(*image.size, device)
+    network = upscaling.network_for(*image.size, device, apart=apart)
     return upscaling.upscale(image, factor, network=network, device=device)

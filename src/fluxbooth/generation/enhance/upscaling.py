@@ -2,9 +2,8 @@
 tile by tile, on CPU or GPU by the same code.
 
 `super_resolution`, `only_upscale` and `resolution` are this with the network that `network_for`
-says, and `upscale_v4` asks for the best one whatever it takes; `tiled_upscale` is this and then
-what `hires_fix` does. Without the extra `upscale` it is done by Lanczos; who asked is told by which
-it was.
+says; `tiled_upscale` is this and then what `hires_fix` does. Without the extra `upscale` it is done
+by Lanczos; who asked is told by which it was.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from fluxbooth import threads
 from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import real_esrgan
 
@@ -29,8 +29,10 @@ LANCZOS = "lanczos"
 TILE = 256  # pixels of the small picture, a side: x4plus takes a gigabyte to work on one
 OVERLAP = 48  # pixels of the small picture that two neighbouring tiles both show
 SOFT = 16  # and in the middle of them, the width over which one becomes the other
-# pixels of a small picture: beyond, BEST takes minutes on a CPU, half a second for a thousand
-PATIENCE = 256 * 256
+# pixels of a small picture, up to which BEST is used on a CPU, where a thousand take it half a
+# second: while other pictures wait for the device, and where none does
+PATIENCE, APART = 256 * 256, 1024 * 1024
+SECONDS = 0.5 / 1000  # that a pixel takes BEST on one thread of a CPU
 LARGEST = 8192 * 8192  # pixels of a result
 
 
@@ -81,23 +83,29 @@ def upscale(
     else:
         step = next(known for known in FACTORS if known >= factor)
         net = real_esrgan.load(network, here, device)
-        large, method = _by_network(image, step, net, tile, device), network
+        with threads.free_cores():
+            large, method = _by_network(image, step, net, tile, device), network
     large = large.resize((width, height), Image.Resampling.LANCZOS)
     if alpha is not None:
         large.putalpha(alpha.resize(large.size, Image.Resampling.LANCZOS))
     return Upscaled(large, method)
 
 
-def network_for(
-    width: int, height: int, device: str, *, whatever_it_takes: bool = False
-) -> real_esrgan.Name:
-    """What enlarges a picture of that many pixels.
+def network_for(width: int, height: int, device: str, *, apart: bool) -> real_esrgan.Name:
+    """What enlarges a picture of that many pixels; `apart` where it keeps no drawing waiting.
 
-    BEST is better on photographs and drawings alike, but on a CPU takes half a second for a
-    thousand pixels: there what is larger than PATIENCE is left to FAST.
+    BEST is better on photographs and drawings alike, but takes minutes on a CPU: what is larger
+    than there is patience for is left to FAST.
     """
-    patient = device != "cpu" or width * height <= PATIENCE
-    return BEST if patient or whatever_it_takes else FAST
+    most = APART if apart else PATIENCE
+    return BEST if device != "cpu" or width * height <= most else FAST
+
+
+def minutes(width: int, height: int, device: str) -> int:
+    """About how long enlarging a picture of that many pixels takes where it keeps no drawing
+    waiting, on one thread of a CPU; 0 for less than half a minute."""
+    slow = device == "cpu" and network_for(width, height, device, apart=True) == BEST
+    return round(SECONDS * width * height / 60) if slow and real_esrgan.folder() else 0
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -117,6 +125,7 @@ def _by_network(
     for top, bottom in down:
         row = np.empty(((bottom - top) * factor, *large.shape[1:]), np.uint8)
         for left, right in across:
+            threads.look()
             drawn = _draw(small[top:bottom, left:right], factor, network, device)
             _join(row.swapaxes(0, 1), drawn.swapaxes(0, 1), left * factor, factor)
         _join(large, row, top * factor, factor)

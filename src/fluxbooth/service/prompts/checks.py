@@ -40,7 +40,7 @@ def fits(context: Context, form: PromptForm, *, target: int, pictures: Container
     `target` is as in `create`.
     """
     text, tune_id = with_tag(context, form, target)
-    check(context, form, text, pictures, tune_id=tune_id)
+    check(context, form, text, pictures, base=context.settings.base_of(tune_id))
     quotas.check(context.session, context.settings, context.account)
 
 
@@ -66,13 +66,13 @@ def check(
     start: Container[str],
     coming: Coming = Coming(),
     *,
-    tune_id: int | None = None,
+    base: str | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
     what `form.wrong` holds included.
 
-    `start` has the names of the pictures that it starts from, `tune_id` is of the base that draws
-    it, if it is known by now.
+    `start` has the names of the pictures that it starts from, `base` is what draws it, if it is
+    known by now and none of its tunes is a trial.
     """
     settings, faults = context.settings, Faults(form.wrong)
     uses, wrong = list[tuple[Tune, float]](), list[str]()
@@ -80,8 +80,8 @@ def check(
         uses, wrong = tags.uses_of(context.session, context.account, text)
         wrong += _text_faults(settings, text, uses, coming, starts="input_image" in start)
     faults.add(_rules(settings, form, start))
-    if tune_id is not None:
-        row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
+    if base is not None:
+        row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
         faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
         wrong += _unfit(row, uses)
         beside = () if _draws_nothing(form, start) else start
@@ -150,7 +150,8 @@ def _fits(base: str, row: Base) -> bool:
 
 def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:
     """Those of FLUX, of its options, and of what starts from a picture."""
-    wrong = _refusals(options.refusals(drawing.asked(form, start)), form)
+    asked = drawing.asked(form, start)
+    wrong = _refusals(options.refusals(asked) | options.idle(asked), form)
     if form.prompt_expansion and not settings.anthropic_api_key:
         wrong["prompt_expansion"] = [expansion.NO_KEY]
     if form.cfg_scale is not None and form.cfg_scale >= 5:

@@ -137,13 +137,14 @@ def take(values: dict[str, Any], incoming: Path, judge: Judge) -> Inputs:
 
 
 def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
-    """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Raises Invalid
-    if it is no picture, or none that is taken."""
+    """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Of all that the
+    other says of itself only whether it was made with AI stays. Raises Invalid if it is no picture,
+    or none that is taken."""
     try:
         (photo,) = inspection.read([source], max_pixels=MOST_PIXELS)
     except InputError as error:
         raise Invalid({name: [str(error).replace(source.name, f"the {name}")]}) from None
-    if name != "mask_image" and (why := judge(photo.pixels)):
+    if why := judge(photo.pixels):
         raise Invalid({name: [why]})
     picture, target = Image.fromarray(photo.pixels), folder / secrets.token_hex(16)
     target = target.with_suffix(".png" if name == "mask_image" else ".jpg")
@@ -151,7 +152,8 @@ def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
         if name == "mask_image":
             picture.convert("L").save(target)
         else:
-            picture_files.save(picture, target, None, quality=95, subsampling=0)
+            said = picture_files.source_said(source.read_bytes())
+            picture_files.save(picture, target, said, quality=95, subsampling=0)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise
