@@ -79,15 +79,17 @@ def check(
     if "text" not in form.wrong:
         uses, wrong = tags.uses_of(context.session, context.account, text)
         wrong += _text_faults(settings, text, uses, coming, starts="input_image" in start)
-    faults.add(_rules(settings, form, start))
+    row = None
     if base is not None:
         row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
-        faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
         wrong += _unfit(row, uses)
         beside = () if _draws_nothing(form, start) else start
         wrong += references.faults(settings, row, uses, coming.references, beside)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
+    faults.add(_rules(settings, form, start))
+    if row is not None:
+        faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
     faults.tell()
     return uses
 
