@@ -83,7 +83,8 @@ def check(
     if base is not None:
         row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
         wrong += _unfit(row, uses)
-        beside = () if _draws_nothing(form, start) else start
+        # where nothing is drawn, no base looks at the input picture
+        beside = start if options.draws(drawing.asked(form, start)) else ()
         wrong += references.faults(settings, row, uses, coming.references, beside)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
@@ -124,12 +125,6 @@ def _text_faults(
     triggers += [coming.trigger] if coming.trigger else []
     said = " ".join(text.lower().split())
     return [f"must include `{words}`" for words in triggers if words.lower() not in said]
-
-
-def _draws_nothing(form: PromptForm, start: Container[str]) -> bool:
-    """Whether a prompt only changes the picture that it is given, which no base looks at then."""
-    kept = form.only_upscale or (form.denoising_strength == 0 and not form.input_faceid)
-    return "input_image" in start and kept and not options.draws(form.enhancements())
 
 
 def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:
