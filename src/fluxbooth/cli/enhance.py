@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fluxbooth.cli.options import flag_of, given, spec_flags
-from fluxbooth.cli.output import output_flags
+from fluxbooth.cli.output import READY_ARE_KEPT, output_flags
 from fluxbooth.cli.train_generate import picture_file
 from fluxbooth.errors import InputError
 from fluxbooth.types import Json
@@ -32,7 +32,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="enhanced", help="output folder (default: enhanced)"
     )
     output_flags(parser, progress=True)
-    parser.set_defaults(run=enhance_command)
+    parser.set_defaults(run=enhance_command, interrupted=READY_ARE_KEPT)
 
 
 def enhance_command(options: argparse.Namespace) -> Json:

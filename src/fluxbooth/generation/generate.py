@@ -75,6 +75,7 @@ def generate(
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
     for text in texts:  # before a base is looked for
+        spec.with_flags(text).check_start()
         language.parse(text, may_be_blank=spec.input_image is not None)
     spec = base_selection.with_base(spec, texts, folders, family)
     orders = [generation_order.read(text, spec, folders) for text in texts]

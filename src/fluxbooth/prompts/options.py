@@ -283,14 +283,22 @@ def asked(values: Mapping[str, Any]) -> dict[str, Any]:
 def refusals(asked: Mapping[str, Any]) -> dict[str, str]:
     """Why not, by option: of those that are `asked`, which also names the pictures that are
     given."""
+    return impossible(asked) | lacking(asked)
+
+
+def impossible(asked: Mapping[str, Any]) -> dict[str, str]:
+    """As `refusals`, whatever picture is given later."""
     wrong = _canvas_faults(asked)
-    for row in _asked_rows(asked):
-        missing = [name for name in row.needs if name not in asked]
-        if row.refused:
-            wrong[row.name] = row.refused
-        elif missing:
-            wrong[row.name] = f"needs {' and '.join(missing)}"
-    return wrong
+    return wrong | {row.name: row.refused for row in _asked_rows(asked) if row.refused}
+
+
+def lacking(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Which of them need a picture that is not given."""
+    return {
+        row.name: f"needs {' and '.join(missing)}"
+        for row in _asked_rows(asked)
+        if not row.refused and (missing := [name for name in row.needs if name not in asked])
+    }
 
 
 def _canvas_faults(asked: Mapping[str, Any]) -> dict[str, str]:
