@@ -32,7 +32,7 @@ from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job, Quantisation
 from fluxbooth.models import registry
-from fluxbooth.models.family import Conditioning
+from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.models.flux1.size import FLUX1, Flux1Shape
 from fluxbooth.specs import TrainSpec
@@ -71,9 +71,7 @@ def network(size: Flux1Shape) -> FluxTransformer2DModel:
     return made.eval()
 
 
-def weights(
-    of: FluxTransformer2DModel, report: Callable[[str], None]
-) -> Iterator[tuple[str, Tensor]]:
+def weights(of: nn.Module, report: Callable[[str], None]) -> Iterator[tuple[str, Tensor]]:
     """Random weights one by one, float32; norms scale by one, biases are zero."""
     block = ""
     # which change while they arrive
@@ -181,7 +179,7 @@ def without_weights(size: Flux1Shape, choice: Choice, report: Callable[[str], No
 
 
 def train(
-    family: Flux1,
+    family: Family,
     batch: Batch,
     spec: TrainSpec,
     parameters: list[nn.Parameter],

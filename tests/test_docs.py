@@ -160,6 +160,7 @@ def test_the_flags_that_documents_name_exist(document: str) -> None:
         "--json",
         "--progress",
         "--overwrite",
+        "--comfyui",
         "--config",
         "--help",
         "--version",
@@ -175,6 +176,20 @@ def test_the_flags_that_documents_name_exist(document: str) -> None:
 def test_the_readme_names_every_base() -> None:
     readme = (ROOT / "README.md").read_text()
     assert all(f"`{name}`" in readme for name in registry.BASES)
+
+
+def test_the_defaults_that_are_shown_are_those_of_the_rows() -> None:
+    table = (ROOT / "docs/presets.md").read_text().split("## What Fluxbooth takes")[1]
+    cells = [re.split(r"\s*\|\s*", line)[1:-1] for line in table.splitlines() if "|" in line]
+    shown = {first: rest for first, *rest in cells if len(rest) == 4}
+    rows = [registry.BASES[name] for name in ("flux-dev", "flux2-klein", "flux2-klein-9b", "nano")]
+    assert [float(rate) for rate in shown["learning rate"]] == [row.learning_rate for row in rows]
+    assert shown["pictures a step"] == [str(row.batch_size) for row in rows]
+    assert shown["areas"] == [", ".join(map(str, row.resolutions)) for row in rows]
+    assert shown["tokens of a caption"] == [str(row.text_length) for row in rows]
+    told = TrainSpec.model_fields
+    assert set(shown["rank, alpha"]) == {f"{told['rank'].default}, {told['rank'].default}"}
+    assert set(shown["noise levels"]) == {told["sigma_law"].default}
 
 
 def test_the_help_of_every_command_names_its_flags(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,94 +1,85 @@
 """Small heads before and after `inpaint_faces`, with LoRAs of held-out people:
 `python -m bench.enhance faces --loras DIR --sheet FILE`.
 
-People are drawn from afar in a wide picture, which is then enlarged; a reader says which attributes
-of the person each head shows.
+People are drawn from afar in a wide picture, which super-resolution then enlarges; a reader says
+which attributes of the person each head shows.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
-from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
-from bench import machine
 from bench.enhance import _held_out as held_out
-from fluxbooth.evaluation import likeness
-from fluxbooth.generation.enhance import faces, heads
-from fluxbooth.generation.sampling import draw
-from fluxbooth.lora.inference import AdapterCache, apply_loras
-from fluxbooth.models import loader
+from bench.enhance._held_out import Hits, Studio
+from fluxbooth.generation.enhance import chain, faces, heads, upscaling
+from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.specs import EnhanceSpec
 from pretrain.subjects import subject
 
 FAR = (208, 80)  # pixels: the head is fifty high
-LARGER = 3
+BEFORE = "before"
 
 
 def measured(
-    numbers: list[int], texts: int, loras: Path, strengths: list[float], sheet: Path
-) -> list[list[Any]]:
-    family, cache = loader.load("nano"), AdapterCache()
-    reader = likeness.load_reader()
-    hits: dict[str, list[bool]] = {}
-    found, pictures = 0, []
-    for number in numbers:
+    studio: Studio, people: list[int], texts: int, strengths: list[float]
+) -> tuple[list[list[Any]], list[list[Image.Image]]]:
+    """Rows of the table, and the pictures."""
+    arms = [BEFORE, *(f"strength {strength}" for strength in strengths)]
+    hits: Hits = {arm: {number: [] for number in people} for arm in arms}
+    found, pictures = 0, list[list[Image.Image]]()
+    for number in people:
         chosen, rng = subject("people", number), random.Random(f"afar {number}")
         for seed in range(texts):
             text, _ = chosen.prompt(rng)
-            redraw = held_out.drawer(family, cache, [held_out.lora(number, loras)], [text])
-            with apply_loras(family, redraw.loras):
-                (far,) = draw(
-                    family, redraw.texts[text], [seed], FAR, held_out.STEPS, held_out.GUIDANCE
-                )
-            before = far.resize((LARGER * far.width, LARGER * far.height), Image.Resampling.LANCZOS)
-            boxes = heads.find(before, family.row)
+            images = _drawn(studio, text, number, seed, strengths)
+            boxes = heads.find(images[0], studio.family.row)
             found += bool(boxes)
-            box = max(boxes, key=lambda box: box[3] - box[1], default=None)
-            arms = {"before": before} | {
-                f"strength {strength}": faces.inpaint_faces(
-                    before, redraw, boxes, seed=seed, strength=strength
-                )
-                for strength in strengths
-            }
-            for name, picture in arms.items():
-                hits.setdefault(name, []).extend(held_out.right(reader, picture, box, number))
-            pictures.append(list(arms.values()))
-            print(
-                number,
-                seed,
-                {name: held_out.share(each) for name, each in hits.items()},
-                flush=True,
-            )
-    held_out.sheet(pictures, 130).save(sheet)
-    aims = {f"strength {faces.INPAINT_STRENGTH}": "15 points over before"}
-    rows = held_out.shares(hits, aims)
+            for arm, image in zip(arms, images, strict=True):
+                hits[arm][number] += studio.right(image, held_out.largest(boxes), number)
+            pictures.append(images)
+        print(number, {arm: held_out.told(each) for arm, each in hits.items()}, flush=True)
+    rows: list[list[Any]] = [[BEFORE, held_out.told(hits[BEFORE]), "", ""]]
+    for strength, arm in zip(strengths, arms[1:], strict=True):
+        aim = "+15" if strength == faces.INPAINT_STRENGTH else ""
+        rows.append([arm, held_out.told(hits[arm]), held_out.gained(hits[BEFORE], hits[arm]), aim])
+    return [*rows, ["pictures with a head", f"{found} of {len(pictures)}", "", ""]], pictures
+
+
+def _drawn(
+    studio: Studio, text: str, number: int, seed: int, strengths: list[float]
+) -> list[Image.Image]:
+    """The picture enlarged, by the network that takes a moment, and that with its face drawn anew
+    at each strength: what `super_resolution` with `inpaint_faces` gives."""
+    small = studio.draw(text, [number], seed=seed, width=FAR[0], height=FAR[1]).image
+    large = upscaling.upscale(small, 4, network=upscaling.FAST).image
+    redraw = studio.drawer(text, [number])
+    specs = [EnhanceSpec(inpaint_faces=True, face_inpaint_denoising=one) for one in strengths]
     return [
-        *rows,
-        ["pictures", len(pictures), ""],
-        ["of them, with a head that was found", found, ""],
+        large.image,
+        *(
+            chain.enhance(large.image, Work(spec, seed, redraw.family.row, redraw))[0]
+            for spec in specs
+        ),
     ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.enhance faces", description=__doc__)
-    parser.add_argument("--people", type=int, nargs="+", default=[0, 3, 1, 4])
-    parser.add_argument("--texts", type=int, default=6)
+    parser = held_out.parser("faces", __doc__)
+    parser.add_argument("--people", type=int, nargs="+", default=[2])
+    parser.add_argument("--texts", type=int, default=8, help="for each of them")
     parser.add_argument("--strengths", type=float, nargs="+", default=[faces.INPAINT_STRENGTH])
-    parser.add_argument("--loras", type=Path, required=True, help="kept there")
-    parser.add_argument("--sheet", type=Path, required=True)
-    parser.add_argument("--save", action="store_true", help="in bench/results/redraw.json")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    told = machine.described(1)
-    rows = measured(asked.people, asked.texts, asked.loras, asked.strengths, asked.sheet)
+    machine, studio = held_out.machine_told(), Studio(asked.loras)
+    rows, pictures = measured(studio, asked.people, asked.texts, asked.strengths)
+    held_out.sheet(pictures, 130).save(asked.sheet)
     if asked.save:
-        people = " ".join(map(str, asked.people))
+        people, strengths = (" ".join(map(str, one)) for one in (asked.people, asked.strengths))
         by = f"python -m bench.enhance faces --people {people} --texts {asked.texts}"
-        held_out.keep("faces", rows, told, by)
+        columns = ["identity attributes right", "figure", "points gained", "aim"]
+        held_out.keep("faces", rows, machine, f"{by} --strengths {strengths}", columns)
 
 
 if __name__ == "__main__":

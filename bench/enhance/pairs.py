@@ -1,5 +1,5 @@
-"""Two held-out people in one picture: the sum of their LoRAs beside a scene whose heads are drawn
-anew, each with one LoRA: `python -m bench.enhance pairs --loras DIR --sheet FILE`.
+"""Two held-out people in one picture, as a user gets it, beside the sum of their LoRAs:
+`python -m bench.enhance pairs --loras DIR --sheet FILE`.
 
 A reader says which attributes of each person the head on their side shows. What it reads off true
 pictures of the same pairs is its ceiling.
@@ -7,134 +7,125 @@ pictures of the same pairs is its ceiling.
 
 from __future__ import annotations
 
-import argparse
 import random
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import torch
 from PIL import Image
 
-from bench import machine
 from bench.enhance import _held_out as held_out
-from fluxbooth.evaluation import likeness
-from fluxbooth.generation.enhance import heads, people
-from fluxbooth.generation.enhance.redraw import Redraw
+from bench.enhance._held_out import Hits, Studio
+from fluxbooth.generation.enhance import heads
 from fluxbooth.generation.sampling import draw
-from fluxbooth.lora.inference import AdapterCache, apply_loras
-from fluxbooth.models import loader
+from fluxbooth.lora.inference import apply_loras
 from pretrain import words
 from pretrain.people import random_shot
 from pretrain.renders import Pair, Portrait
 from pretrain.subjects import held_out_people
 
-SHAPE = (176, 96)  # pixels
-LARGER = 2
-SCENE = "scene without a LoRA"
+TEXTS = (
+    "{} and {}, side by side",
+    "{} next to {}",
+    "{} and {}",
+    "{} on the left, {} on the right",
+)
+SUM, OURS, TRUE = "sum of LoRAs", "each by their own", "true pictures"
+COLUMNS = ["pictures", SUM, OURS, "points gained", TRUE, "both heads found"]
+AIM = ["aim", "", "75%", "+20", "", ""]
+Numbers = tuple[int, int]  # of the held-out people on the left and on the right
+
+
+def asked_texts(pair: Numbers, count: int) -> Iterator[str]:
+    """Each in a place, by the `TEXTS` in turn."""
+    rng = random.Random(f"pair {pair}")
+    who = [f"ohwx {held_out_people()[number].kind}" for number in pair]
+    for i in range(count):
+        place = words.place(random_shot(rng, "avatar").background, rng)
+        yield f"{TEXTS[i % len(TEXTS)].format(*who)}, {place}"
 
 
 def measured(
-    pairs: list[tuple[int, int]], texts: int, loras: Path, strengths: list[float], sheet: Path
-) -> list[list[Any]]:
-    family, cache, reader = loader.load("nano"), AdapterCache(), likeness.load_reader()
-    hits: dict[str, list[bool]] = {}
-    two, pictures = 0, []
+    studio: Studio, pairs: list[Numbers], texts: int, size: tuple[int, int]
+) -> tuple[list[Any], list[list[Image.Image]]]:
+    """A row of the table, and the pictures."""
+    hits: Hits = {arm: {pair: [] for pair in pairs} for arm in (SUM, OURS, TRUE)}
+    found, rows = 0, list[list[Image.Image]]()
     for pair in pairs:
-        rng = random.Random(f"pair {pair}")
-        files = [held_out.lora(number, loras) for number in pair]
-        for seed in range(texts):
-            shots = [random_shot(rng, held_out_people()[number].style) for number in pair]
-            place = words.place(shots[0].background, rng)
-            arms = _arms(
-                pair, place, seed, partial(held_out.drawer, family, cache, files), strengths
-            )
-            two += len(heads.find(arms[SCENE], family.row)) == 2
-            left, right = (
-                Portrait(held_out_people()[number], shot)
-                for number, shot in zip(pair, shots, strict=True)
-            )
-            arms["true pictures"] = Pair(left, right).draw(*arms[SCENE].size, rng)
-            for name, picture in arms.items():
-                hits.setdefault(name, []).extend(_right(reader, picture, pair, family.row))
-            pictures.append(list(arms.values()))
-            print(pair, seed, {arm: held_out.share(each) for arm, each in hits.items()}, flush=True)
-    held_out.sheet(pictures, 200).save(sheet)
-    aims = {f"each drawn anew, strength {people.STRENGTH}": "75%, and 20 points over the sum"}
-    rows = held_out.shares(hits, aims)
-    return [*rows, ["pictures", len(pictures), ""], ["scenes with two heads", two, ""]]
+        for seed, text in enumerate(asked_texts(pair, texts)):
+            ours = studio.draw(text, pair, seed=seed, width=size[0], height=size[1], multi=True)
+            found += ours.metadata["enhanced"][0]["drawn"] == 2
+            arms = {
+                SUM: _summed(studio, text, pair, seed, size),
+                OURS: ours.image,
+                TRUE: _true(pair, seed, size),
+            }
+            for arm, image in arms.items():
+                hits[arm][pair] += _right(studio, image, pair)
+            rows.append(list(arms.values()))
+        print(size, pair, {arm: held_out.told(each) for arm, each in hits.items()}, flush=True)
+    cells = [held_out.told(hits[arm]) for arm in (SUM, OURS)]
+    gained = held_out.gained(hits[SUM], hits[OURS])
+    shape = f"{size[0]} x {size[1]}"
+    return [
+        shape,
+        *cells,
+        gained,
+        f"{held_out.share(hits[TRUE]):.0%}",
+        f"{found} of {len(rows)}",
+    ], rows
 
 
-def _arms(
-    pair: tuple[int, int],
-    place: str,
-    seed: int,
-    drawer: Callable[[Sequence[str]], Redraw],
-    strengths: Sequence[float],
-) -> dict[str, Image.Image]:
-    """The pictures of one text and seed."""
-    kinds = [held_out_people()[number].kind for number in pair]
-    called = f"ohwx {kinds[0]} and ohwx {kinds[1]}, side by side, {place}"
-    scene = people.scene_text(called, [f"ohwx {kind}" for kind in kinds])
-    alone = [f"ohwx {kind}, {place}" for kind in kinds]
-    both = drawer([called, scene, *alone])
-    start = _drawn(both.with_loras(()), scene, seed)
-    boxes = heads.find(start, both.family.row)
-    somebody = [
-        people.Somebody(both.with_loras([lora]), text)
-        for lora, text in zip(both.loras, alone, strict=True)
-    ]
-    return {"sum of LoRAs": _drawn(both, called, seed), SCENE: start} | {
-        f"each drawn anew, strength {strength}": people.draw_people(
-            start, somebody, boxes, seed=seed, strength=strength
-        )
-        for strength in strengths
-    }
+def _summed(
+    studio: Studio, text: str, pair: Numbers, seed: int, size: tuple[int, int]
+) -> Image.Image:
+    both = studio.drawer(text, pair)
+    with apply_loras(both.family, both.loras):
+        told = both.texts[text]
+        return draw(both.family, told, [seed], size, both.steps, both.guidance)[0]
 
 
-def _drawn(redraw: Redraw, text: str, seed: int) -> Image.Image:
-    with apply_loras(redraw.family, redraw.loras):
-        (image,) = draw(
-            redraw.family, redraw.texts[text], [seed], SHAPE, held_out.STEPS, held_out.GUIDANCE
-        )
-    size = (LARGER * image.width, LARGER * image.height)
-    return image.resize(size, Image.Resampling.LANCZOS)
+def _true(pair: Numbers, seed: int, size: tuple[int, int]) -> Image.Image:
+    rng, people = random.Random(f"true {pair} {seed}"), held_out_people()
+    left, right = (
+        Portrait(people[number], random_shot(rng, people[number].style)) for number in pair
+    )
+    return Pair(left, right).draw(*size, rng)
 
 
-def _right(
-    reader: likeness.Reader, picture: Image.Image, pair: tuple[int, int], row: Any
-) -> list[bool]:
+def _right(studio: Studio, picture: Image.Image, pair: Numbers) -> list[bool]:
     """Of a person whose head is not found on their side, none."""
-    middle, hits = picture.width / 2, []
-    boxes = heads.find(picture, row)
-    for number, on_left in zip(pair, (True, False), strict=True):
-        mine = [box for box in boxes if ((box[0] + box[2]) / 2 < middle) == on_left]
-        box = max(mine, key=lambda box: box[3] - box[1], default=None)
-        hits += (
-            held_out.right(reader, picture, box, number)
-            if box
-            else [False] * len(likeness.IDENTITY)
-        )
-    return hits
+    middle, boxes = picture.width / 2, heads.find(picture, studio.family.row)
+    sides = [
+        held_out.largest([box for box in boxes if ((box[0] + box[2]) / 2 < middle) == on_left])
+        for on_left in (True, False)
+    ]
+    both = [box for box in sides if box]
+    return [
+        hit
+        for number, box in zip(pair, sides, strict=True)
+        for hit in studio.right(picture, box, number, both)
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.enhance pairs", description=__doc__)
-    parser.add_argument("--pairs", nargs="+", default=["0,3", "1,4"], metavar="LEFT,RIGHT")
-    parser.add_argument("--texts", type=int, default=16)
-    parser.add_argument("--strengths", type=float, nargs="+", default=[people.STRENGTH])
-    parser.add_argument("--loras", type=Path, required=True, help="kept there")
-    parser.add_argument("--sheet", type=Path, required=True)
-    parser.add_argument("--save", action="store_true", help="in bench/results/redraw.json")
+    parser = held_out.parser("pairs", __doc__)
+    parser.add_argument("--pairs", nargs="+", default=["2,8"], metavar="LEFT,RIGHT")
+    parser.add_argument("--texts", type=int, default=16, help="for each pair")
+    parser.add_argument("--sizes", nargs="+", default=["128x128"], metavar="WIDTHxHEIGHT")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
-    told = machine.described(1)
+    machine = held_out.machine_told()
     pairs: list[Any] = [tuple(map(int, pair.split(","))) for pair in asked.pairs]
-    rows = measured(pairs, asked.texts, asked.loras, asked.strengths, asked.sheet)
+    sizes: list[Any] = [tuple(map(int, size.split("x"))) for size in asked.sizes]
+    studio, rows, pictures = Studio(asked.loras), list[list[Any]](), list[list[Image.Image]]()
+    for size in sizes:
+        row, drawn = measured(studio, pairs, asked.texts, size)
+        rows.append(row)
+        pictures += drawn
+        held_out.sheet(pictures).save(asked.sheet)
     if asked.save:
         by = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)} --texts {asked.texts}"
-        held_out.keep("pairs", rows, told, by)
+        by += f" --sizes {' '.join(asked.sizes)}"
+        held_out.keep("pairs", [*rows, AIM], machine, by, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,10 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def cannot_write(path: Path, error: Exception) -> FluxboothError:
+def cannot_write(path: Path, error: Exception, flag: str = "--out") -> FluxboothError:
     reason = getattr(error, "strerror", None) or error
     return FluxboothError(
-        f"{path} cannot be written ({reason}): free space or choose another folder with --out."
+        f"{path} cannot be written ({reason}): free space or choose another folder with {flag}."
     )
 
 
@@ -76,8 +76,9 @@ def tensors_sha256(tensors: dict[str, Tensor]) -> str:
     return hashlib.sha256(save(tensors)).hexdigest()
 
 
-def make_folder(path: Path) -> None:
-    """Creates the folder and tries a file in it, so that hours of work are not lost at their end.
+def make_folder(path: Path, flag: str = "--out") -> None:
+    """Creates the folder, that of a `flag`, and tries a file in it, so that hours of work are not
+    lost at their end.
 
     Raises InputError if it is a file, FluxboothError if it cannot be written.
     """
@@ -87,9 +88,9 @@ def make_folder(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except FileExistsError as error:
-        raise InputError(f"{path} is a file: choose another folder with --out.") from error
+        raise InputError(f"{path} is a file: choose another folder with {flag}.") from error
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error, flag) from error
 
 
 def check_ours(path: Path, mark: str, kind: str) -> None:

@@ -23,6 +23,9 @@ SAID_FOR_NOTHING = {
     "diffusers.quantizers.torchao.torchao_quantizer": (
         "Unable to import `torchao` Tensor objects",
     ),
+    "diffusers.models.modeling_utils": (
+        "There are modules in AutoencoderKLFlux2 that should be kept in float32: []",
+    ),
     "torch.utils._pytree": ("<enum ",),
     "torchao": ("Failed to load ", "Skipping import of cpp extensions"),
 }

@@ -31,7 +31,7 @@ _PACKET = (
 
 def source_of(recipe: Json) -> str:
     """GENERATED or EDITED, by the recipe of a picture."""
-    return EDITED if "input" in recipe else GENERATED
+    return EDITED if "input" in recipe or "references" in recipe else GENERATED
 
 
 def save(

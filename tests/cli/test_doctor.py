@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from safetensors.torch import load_file, save_file
 
 import fluxbooth
 from fluxbooth import InputError, base_selection, hardware
-from fluxbooth.cli import models, serve
+from fluxbooth.cli import models
 from fluxbooth.cli.main import main
 from fluxbooth.hardware import GIB, Gpu
 from fluxbooth.models import hub, licences, registry
 from fluxbooth.models.flux1.bases import NANO
+from fluxbooth.service import licensing
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import GenerateSpec, TrainSpec
 
@@ -222,8 +224,8 @@ def test_a_picture_is_drawn_with_the_base_that_its_lora_was_trained_on(
 
 def test_what_a_server_may_serve(tmp_path: Path) -> None:
     def served(**settings: object) -> set[str]:
-        made = Settings(data=tmp_path, **settings)  # type: ignore[arg-type]
-        serve._check_bases(made)
+        made = Settings(data=tmp_path, safety="off", **settings)  # type: ignore[arg-type]
+        licensing.check(made)
         return made.served
 
     assert served() == {"nano"}
@@ -235,9 +237,26 @@ def test_what_a_server_may_serve(tmp_path: Path) -> None:
         ({"base": "flux-schnell"}, "flux-schnell cannot be trained"),
         ({"base": "sdxl"}, "There is no base 'sdxl'"),
         (
-            {"base": "flux-dev", "base_tunes": {1504944: "sdxl"}, "flux_dev_license": "commercial"},
+            {"base": "flux-dev", "base_tunes": {1504944: "sdxl"}},
             "There is no base 'sdxl'",
         ),
     ):
         with pytest.raises(InputError, match=says):
             served(**settings)
+
+
+def test_a_card_that_holds_flux_is_told_which_base_suits_whom(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for gpu, said in ((None, False), (replace(CARD, total=8 * GIB), False), (CARD, True)):
+        monkeypatch.setattr(hardware, "gpu", lambda gpu=gpu: gpu)
+        assert bool(base_selection.which()) == said
+    monkeypatch.setattr(
+        hardware, "gpu", lambda: replace(CARD, total=int(11.6 * GIB), free=11 * GIB)
+    )
+    assert main(["models", "--json"]) == 0
+    klein, dev = json.loads(capsys.readouterr().out)["which"]
+    assert "flux2-klein" in klein and "Apache-2.0" in klein and "sells pictures" in klein
+    assert "flux-dev" in dev and "non-commercial" in dev
+    assert main(["models"]) == 0
+    assert klein in capsys.readouterr().out

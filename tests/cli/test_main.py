@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 
 from fluxbooth.cli.main import main
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.lora import file as lora_file
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.training import run_warnings
 from tests.support.forked import Command
@@ -78,11 +79,11 @@ class Trained:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     folder, out = tmp_path_factory.mktemp("trained") / "run", io.StringIO()
     photos = [str(path) for path in sorted(PHOTOS.glob("*.png"))[:4]]
+    comfy = folder.with_name("ComfyUI")
+    (comfy / "models" / "checkpoints").mkdir(parents=True)
+    told = ("--json", "--progress", "json", "--comfyui", str(comfy))
     with contextlib.redirect_stdout(out):
-        assert (
-            main(["train", *photos, *QUICK, "--out", str(folder), "--json", "--progress", "json"])
-            == 0
-        )
+        assert main(["train", *photos, *QUICK, "--out", str(folder), *told]) == 0
     return Trained(folder, [json.loads(line) for line in out.getvalue().splitlines()])
 
 
@@ -101,9 +102,13 @@ def test_train_then_generate(
         "base",
         "trigger",
         "warnings",
+        "comfyui",
     }
     assert (result["steps"], result["base"], result["trigger"]) == (4, "nano", "ohwx man")
     assert Path(result["lora"]).is_file()
+    for_comfyui = lora_file.read(result["comfyui"])
+    assert for_comfyui.path.parts[-4:] == ("ComfyUI", "models", "loras", "ohwx-man.safetensors")
+    assert (for_comfyui.format, for_comfyui.trigger) == ("kohya", "ohwx man")
 
     text = f"ohwx man at the beach in a red hoodie <lora:{result['lora']}:0.9>"
     flags = (
@@ -264,6 +269,15 @@ def test_a_mistake_that_is_mended_does_not_stand_in_the_way(
     assert run(capsys, "train", photos, *QUICK, "--out", out)[0] == 0
 
 
+def test_a_folder_that_is_no_comfyui_is_told_before_the_training(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for flag, says in ((tmp_path, "is no ComfyUI"), (tmp_path / "nowhere", "is no ComfyUI")):
+        flags = ("--out", tmp_path / "run", "--comfyui", flag)
+        refused(capsys, "train", photos, *QUICK, *flags, says=says)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_class_name_is_asked_for(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -359,7 +373,7 @@ def test_loras_that_will_not_do(
         ("huge", "9223372036854775808 bytes"),
         ("cut", "cut short"),
         ("other", "another architecture"),
-        ("foreign", "no part of a FLUX.1 LoRA"),
+        ("foreign", "no part of a LoRA that Fluxbooth reads"),
     ):
         file = tmp_path / f"{name}.safetensors"
         refused(

@@ -3,6 +3,7 @@ other dates."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import pytest
@@ -67,6 +68,9 @@ def test_a_text_gets_the_tag_and_the_trigger_words_once() -> None:
     assert tune.mention("at sea") == "<lora:7:1.0> ohwx man at sea"
     assert tune.mention("photo of OHWX  man at sea") == "<lora:7:1.0> photo of OHWX  man at sea"
     assert tune.mention("<lora:7:0.8> ohwx man") == "<lora:7:0.8> ohwx man"
+    face = dataclasses.replace(tune, model_type="faceid", token=None)
+    assert face.mention("the man at sea") == "<faceid:7:1.0> the man at sea"
+    assert face.mention("<faceid:7:1> the man") == "<faceid:7:1> the man"
 
 
 def test_nested_values_become_bracket_names_that_the_server_reads_back() -> None:

@@ -163,8 +163,11 @@ def test_any_picture_is_enhanced_without_a_base(start: str, tmp_path: Path) -> N
 def test_two_people_are_drawn_with_their_own_lora_each(family: Family, lora: Path) -> None:
     """Called twice by the same words, each with a LoRA; called once, LoRAs add up as ever."""
     tags = f"<lora:{lora}:1> <lora:{lora}:0.5>"
-    two = draw(family, f"{tags} ohwx man and ohwx man, side by side, in front of a blue wall")
+    text = f"{tags} ohwx man and ohwx man, side by side, in front of a blue wall"
+    two = draw(family, text)
     assert steps(two) == ["people"] and len(two.metadata["loras"]) == 2
+    for name in ("multi", "use_regional"):  # what is done unasked
+        assert draw(family, text, **{name: True}).image == two.image
     one = draw(family, f"{tags} ohwx man in front of a blue wall")
     assert steps(one) == []
 

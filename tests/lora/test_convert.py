@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fluxbooth import InputError
 from fluxbooth.cli.main import main
 from fluxbooth.lora import file as lora_file
-from fluxbooth.lora.convert import convert
+from fluxbooth.lora.convert import convert, for_comfyui
 
 RANK = 4
 BLOCKS = ("transformer_blocks.", "single_transformer_blocks.")
@@ -457,3 +457,13 @@ def test_layers_of_a_text_encoder_are_left_out_by_name(
         name.startswith(f"{SINGLE}proj_out")
         for name in lora_file.read(tmp_path / "d.safetensors").shapes
     )
+
+
+def test_a_comfyui_gets_each_lora_under_a_name_of_its_own(
+    tmp_path: Path, real: dict[str, Tensor]
+) -> None:
+    few = {name: value for name, value in real.items() if "double" not in name and "attn" in name}
+    save_file(few, tmp_path / "a.safetensors")
+    places = [for_comfyui(tmp_path / "a.safetensors", tmp_path, "ohwx man") for _ in range(2)]
+    assert [place.name for place in places] == ["ohwx-man.safetensors", "ohwx-man-2.safetensors"]
+    assert all(name.startswith("lora_unet_") for name in load_file(places[1]))

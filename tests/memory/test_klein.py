@@ -194,7 +194,10 @@ def test_a_folder_is_as_large_as_it_is(tmp_path: Path) -> None:
     found = size.of(str(klein.folder(tmp_path)))
     network = Flux2Transformer2DModel.from_pretrained(tmp_path / "transformer")
     assert found.transformer == sum(p.numel() for p in network.parameters())
-    assert (found.encoders_unread, found.encoders_used) == (0, found.encoders)
+    encoder = Qwen3ForCausalLM.from_pretrained(tmp_path / "text_encoder")
+    assert found.encoders == sum(p.numel() for p in encoder.parameters())
+    above = encoder.model.layers[size.LAYERS_KEPT :]
+    assert found.encoders_unread == sum(p.numel() for p in above.parameters()) > 0
 
 
 def test_operations_of_klein_beside_those_of_flux1() -> None:

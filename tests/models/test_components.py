@@ -192,7 +192,7 @@ def test_a_comfyui_is_a_base_if_it_holds_one_network(comfy: Path, tmp_path: Path
         InputError, match=r"several FLUX\.1 networks: .*mine\.safetensors, .*flux1-dev\.safetensors"
     ):
         registry.find(str(root))
-    with pytest.raises(InputError, match=r"no FLUX\.1 network is in it"):
+    with pytest.raises(InputError, match=r"no FLUX\.1 or FLUX\.2 network is in it"):
         registry.find(str(root / "models" / "vae"))
 
 

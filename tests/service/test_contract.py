@@ -298,7 +298,7 @@ def test_suffixes_slashes_and_public_routes(server: Server, tune: Json) -> None:
     )
 
 
-def test_a_faceid_tune_is_ready_at_once_and_prompts_with_it_are_refused_plainly(
+def test_a_faceid_tune_is_refused_plainly_where_the_base_looks_at_no_references(
     server: Server,
 ) -> None:
     form = {
@@ -307,12 +307,9 @@ def test_a_faceid_tune_is_ready_at_once_and_prompts_with_it_are_refused_plainly(
         "tune[model_type]": "faceid",
         "tune[base_tune_id]": "1504944",
     }
-    made = server.http.post("/tunes", data=form, files=pictures(1)).json()
-    assert made["trained_at"] and made["expires_at"] > made["trained_at"] and made["token"] is None
-    answer = server.http.post(
-        "/tunes/1504944/prompts", data={"prompt[text]": f"<faceid:{made['id']}:1> a man"}
-    )
-    assert answer.status_code == 422 and "no face adapter" in answer.json()["error"]
+    answer = server.http.post("/tunes", data=form, files=pictures(1))
+    assert answer.status_code == 422
+    assert "looks at no reference pictures" in answer.json()["model_type"][0]
 
 
 def test_coercions_blanks_and_unknown_keys(server: Server, tune: Json) -> None:

@@ -5,11 +5,13 @@ The clock is an argument: nobody waits thirty days.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 
 import pytest
 
+from fluxbooth.models import registry
 from fluxbooth.service.db.tables import Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.prompts import prompts
@@ -67,7 +69,11 @@ def test_auto_extend_keeps_a_tune(installation: Installation, by: str) -> None:
     ) == ["0.jpg"]
 
 
-def test_a_tune_that_trains_nothing_goes_as_the_others_do(installation: Installation) -> None:
+def test_a_tune_that_trains_nothing_goes_as_the_others_do(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeing = dataclasses.replace(registry.BASES["nano"], references=1)
+    monkeypatch.setitem(registry.BASES, "nano", seeing)
     account = installation.account()
     kept, expiring = (
         installation.tune(account, "a face", model_type="faceid", auto_extend=auto_extend)

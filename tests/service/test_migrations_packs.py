@@ -12,11 +12,11 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from fluxbooth.service import clock
-from fluxbooth.service.db import checkpoint_tables
+from fluxbooth.service.db import checkpoint_tables, metering_tables
 from fluxbooth.service.db.database import MIGRATIONS
 from fluxbooth.service.db.tables import FIRST_TEMPLATE, Row
 
-assert checkpoint_tables and clock  # their rows are of the schema, too
+assert checkpoint_tables and clock and metering_tables  # their rows are of the schema, too
 
 
 def test_likes_are_carried_over_and_the_schema_is_the_tables(tmp_path: Path) -> None:

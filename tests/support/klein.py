@@ -1,7 +1,7 @@
 """Small FLUX.2 [klein] folders in diffusers' layout, with random weights.
 
-They have every part of the real ones: 28 layers of Qwen3, because the states of layers 9, 18 and 27
-are read, a tokenizer with its chat template, the batch norm of the autoencoder, blocks without
+They have every part of the real ones: 30 layers of Qwen3, because the states of layers 9, 18 and 27
+are read and those above are not, a tokenizer with its chat template, the batch norm of the autoencoder, blocks without
 biases. A picture of 64 x 64 pixels is 16 tokens.
 
     python -m tests.support.klein FOLDER [base]
@@ -34,7 +34,7 @@ AUTOENCODER: dict[str, Any] = {
     "latent_channels": 32, "sample_size": 64,
 }  # fmt: skip
 ENCODER: dict[str, Any] = {
-    "hidden_size": TEXT_WIDTH, "intermediate_size": 32, "num_hidden_layers": 28,
+    "hidden_size": TEXT_WIDTH, "intermediate_size": 32, "num_hidden_layers": 30,
     "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
     "max_position_embeddings": 1024, "tie_word_embeddings": True,
 }  # fmt: skip

@@ -15,15 +15,14 @@ from fluxbooth import base_selection, hardware
 from fluxbooth.cli import output
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import GIB, Gpu, Room, gigabytes
-from fluxbooth.memory import estimate, size
+from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Job
 from fluxbooth.models import hub, licences, registry
 from fluxbooth.models.base import Base
 from fluxbooth.version import __version__
 
 FLUX = [row for row in registry.BASES.values() if not Path(row.source).is_dir()]
-# bytes, in bfloat16
-DOWNLOAD = 2 * (size.FLUX1.transformer + size.FLUX1.encoders + size.FLUX1.autoencoder)
+DOWNLOAD = base_selection.download_bytes(registry.find(base_selection.BEST))
 
 
 @dataclass(frozen=True)
@@ -152,9 +151,8 @@ def _gpu_memory(card: Gpu, free: int) -> Finding:
     room = Room(card.free, free, *hardware.fast_dtype(card))
     row = registry.find(base_selection.BEST)
     try:
-        plan = estimate.choose(
-            row.name, size.FLUX1, Job(min(row.resolutions), row.text_length), room
-        )
+        shape = registry.description_of(row).shape(row.source)
+        plan = estimate.choose(row.name, shape, Job(min(row.resolutions), row.text_length), room)
     except InputError as error:
         return Finding(
             "GPU memory",
@@ -195,14 +193,14 @@ def _disk() -> Finding:
         "disk",
         found,
         (
-            f"FLUX.1-dev takes {gigabytes(DOWNLOAD)}: make room, or set HF_HOME to a folder on a "
-            "larger disk."
+            f"{base_selection.BEST} takes {gigabytes(DOWNLOAD)}: make room, or set HF_HOME to a "
+            "folder on a larger disk."
         ),
     )
 
 
 def _cache() -> Finding:
-    here = [row.name for row in FLUX if hub.local(row)]
+    here = [_sets_here(row) for row in FLUX if any(hub.local(one) for one in row.sets)]
     offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     found = (
         (", ".join(here) or "no FLUX base")
@@ -217,6 +215,13 @@ def _cache() -> Finding:
         f"With a GPU: `fluxbooth models pull {base_selection.BEST}`"
         + (" after unsetting HF_HUB_OFFLINE." if offline else "."),
     )
+
+
+def _sets_here(row: Base) -> str:
+    """Its name, and of a base with weights of their own to train on whether one set is missing."""
+    if hub.local(row) is None:
+        return f"{row.name} (to train on alone)"
+    return row.name if hub.local(row.sets[-1]) else f"{row.name} (to draw with alone)"
 
 
 def _token() -> Finding:

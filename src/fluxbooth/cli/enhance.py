@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from fluxbooth.generation.picture import Picture
 
 # fields of GenerateSpec that say nothing here: each picture has a size and is one
-NOT_HERE = ("width", "height", "aspect_ratio", "num_images", "input_image", "negative_prompt")
+NOT_HERE = (
+    "width", "height", "aspect_ratio", "num_images", "input_image", "references", "negative_prompt",
+)  # fmt: skip
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -98,6 +98,9 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
         "--overwrite", action="store_true", help="replace what the output folder holds"
     )
     parser.add_argument("--out", metavar="DIR", help="output folder (default: ./ohwx-CLASS)")
+    parser.add_argument(
+        "--comfyui", metavar="DIR", help="also put the LoRA where this ComfyUI looks for LoRAs"
+    )
     output_flags(parser, progress=True)
     parser.set_defaults(interrupted=train_generate.RESUMES)
 

@@ -59,17 +59,23 @@ def list_command(options: argparse.Namespace) -> Json:
     """`fluxbooth models`: one row a base."""
     room = hardware.room()
     rows = [_row(base, room) for base in registry.BASES.values()]
-    output.show(options, (line for row in rows for line in _lines(row)))
-    return {"models": rows}
+    which = base_selection.which()
+    output.show(options, [*(line for row in rows for line in _lines(row)), *which])
+    return {"models": rows, "which": which}
 
 
 def _lines(row: Json) -> Iterator[str]:
     yield (
-        f"{row['name']:14}{row['native']:13}{'here' if row['here'] else 'not here':10}"
+        f"{row['name']:19}{row['native']:13}{'here' if row['here'] else 'not here':10}"
         f"{row['licence']}: {row['licence_means']}"
     )
     yield from (f"    {use}: {row[use]}" for use in ("train", "generate"))
-    if not row["here"]:
+    missing = not row["here"]
+    if row["trains"] and row["train_source"] != row["source"]:
+        missing |= not row["train_here"]
+        where = "here" if row["train_here"] else "not here"
+        yield f"    trained on: {row['train_source']}, {where}"
+    if missing:
         yield f"    fluxbooth models pull {row['name']}"
 
 
@@ -79,11 +85,24 @@ def pull_command(options: argparse.Namespace) -> Json:
     said = notice(row)
     if said:
         print(said, file=sys.stderr)
+    else:
+        print(f"{row.name}: {row.licence}, {MEANINGS[row.licence]}.", file=sys.stderr)
     pulled = hub.pull(row, lambda text: print(text, file=sys.stderr, flush=True))
-    here = f"{row.name} is here, {pulled.files} files verified: {pulled.folder}"
-    output.show(options, [here])
+    uses = ("", " to train on")
+    here = (
+        f"{row.name}{use} is here, {one.files} files verified: {one.folder}"
+        for use, one in zip(uses, pulled, strict=False)
+    )
+    output.show(options, here)
+    return (
+        {"name": row.name}
+        | _facts(pulled[0])
+        | {"to_train": None if len(pulled) == 1 else _facts(pulled[1])}
+    )
+
+
+def _facts(pulled: hub.Pulled) -> Json:
     return {
-        "name": row.name,
         "folder": str(pulled.folder),
         "revision": pulled.revision,
         "files": pulled.files,
@@ -104,7 +123,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _row(base: Base, room: Room) -> Json:
-    folder = hub.local(base)
+    folder, to_train = hub.local(base), hub.local(base.to_train)
     return {
         "name": base.name,
         "licence": base.licence,
@@ -115,9 +134,12 @@ def _row(base: Base, room: Room) -> Json:
         "revision": hub.pinned(base) if folder is None else hub.commit_of(base, folder),
         "here": folder is not None,
         "folder": None if folder is None else str(folder),
+        "train_source": base.train_source,
+        "train_here": to_train is not None,
+        "train_folder": None if to_train is None else str(to_train),
         "train": _fits(base, room, training=True)
         if base.trains
-        else "not possible: its LoRAs come from flux-dev",
+        else f"not possible: its LoRAs come from {registry.trained_instead_of(base).name}",
         "generate": _fits(base, room, training=False),
     }
 

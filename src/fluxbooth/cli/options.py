@@ -20,6 +20,7 @@ FLAG_NAMES = {
     "class_name": "name",
     "resolutions": "resolution",
     "loras": "lora",
+    "references": "reference",
     "sample_prompts": "sample-prompt",
     "trackers": "tracker",
 }
@@ -110,7 +111,7 @@ def spec_flags(
         kinds: dict[str, Any] = {"choices": words} if words else {"metavar": "VALUE"}
         if field.annotation is bool:
             kinds = {"action": "store_true", "default": None}
-        elif name == "loras":  # texts stand behind it, too
+        elif name in ("loras", "references"):  # texts stand behind them, too
             kinds["action"] = "append"
         elif "tuple" in str(field.annotation):
             kinds |= {"action": "extend", "nargs": "+"}

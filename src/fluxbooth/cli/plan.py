@@ -23,7 +23,7 @@ from fluxbooth.hardware import GIB, Room
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Job
 from fluxbooth.memory.size import Shape
-from fluxbooth.models import registry
+from fluxbooth.models import planner, registry
 from fluxbooth.models.timing import CARDS, Card, _jobs, _seconds, like
 from fluxbooth.specs import TrainSpec
 
@@ -74,12 +74,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         {"class_name": "man", "base": options.base}
         | {k: v for k, v in asked.items() if v is not None}
     )
-    row = registry.find(spec.base)
-    if not row.trains:
-        raise InputError(
-            f"{row.name} cannot be trained, only generated with: plan for flux-dev, its "
-            f"LoRAs work on {row.name}."
-        )
+    row = registry.find_to_train(spec.base)
     spec, size = registry.resolve(spec, 1), registry.description_of(row).shape(row.train_source)
     jobs = _jobs(spec)
     rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
@@ -91,7 +86,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.vram is not None and "problem" in rows[0]:
         raise InputError(rows[0]["problem"])
-    result = {"base": row.name, "parameters": size.transformer, "job": job, "cards": rows}
+    result = {
+        "base": row.name,
+        "parameters": size.transformer,
+        "weights": planner.two_networks(row),
+        "job": job,
+        "cards": rows,
+    }
     output.show(options, _lines(result))
     return result
 
@@ -148,6 +149,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         f"{sides} px, rank {job['rank']}, batch {job['batch_size']}, {job['text_length']} text "
         "tokens:"
     )
+    if result["weights"]:
+        yield result["weights"]
     yield (
         f"{'card':28}{'GB':>5}{'peak':>7}{'RAM':>6}  "
         f"{'base':10}{'recomputed':24}{'encoders':10}{'offloaded':>10}{'min/1000':>10}"

@@ -9,10 +9,8 @@ import threading
 
 from fluxbooth.cli.output import output_flags
 from fluxbooth.engine.supervisor import Supervisor
-from fluxbooth.errors import InputError
 from fluxbooth.models import hub, registry
-from fluxbooth.models.base import FLUX_DEV_LICENCE
-from fluxbooth.service import opening, safety
+from fluxbooth.service import licensing, opening, safety
 from fluxbooth.service.installation import first_start, note_url
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.types import Json
@@ -34,7 +32,7 @@ def serve(options: argparse.Namespace) -> Json:
     settings = read_settings(
         host=options.host, port=options.port, data=options.data, base=options.base
     )
-    _check_bases(settings)
+    licensing.check(settings)
     safety.check(settings)
     with opening.faults_said(settings):
         database = opening.opened(settings)
@@ -72,6 +70,7 @@ def serve(options: argparse.Namespace) -> Json:
 def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
     lines = [f"Fluxbooth listens on {settings.url}"]
     lines += [NANO_NOTICE] if settings.stand_in else []
+    lines += licensing.notices(settings)
     if hub.local(registry.find(settings.base)) is None:
         lines += [
             (
@@ -89,19 +88,6 @@ def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
             "Another such link: `fluxbooth key link`",
         ]
     print("\n".join(lines), file=sys.stderr, flush=True)
-
-
-def _check_bases(settings: Settings) -> None:
-    """The server's own base can be trained, each that draws is one, and what their licence asks
-    for is stated."""
-    registry.find_to_train(settings.base)
-    for name in sorted(settings.served):
-        if registry.find(name).licence == FLUX_DEV_LICENCE and settings.flux_dev_license is None:
-            raise InputError(
-                f"{name} may be served only under a licence of FLUX.1-dev that you hold: set "
-                "FLUXBOOTH_FLUX_DEV_LICENSE=noncommercial for research and personal use, or "
-                "FLUXBOOTH_FLUX_DEV_LICENSE=commercial if Black Forest Labs sold you one."
-            )
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

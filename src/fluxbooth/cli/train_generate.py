@@ -45,15 +45,25 @@ def train_command(options: argparse.Namespace) -> Json:
     # a folder that is missing is told before seconds are spent on loading
     inspection.find(options.photos)
     from fluxbooth.cli.progress import Display
+    from fluxbooth.lora import convert
+    from fluxbooth.models import comfyui
     from fluxbooth.training.loop import train
 
     out = Path(options.out or f"./{files.folder_name(spec.trigger)}")
-    if not distributed.join().main:  # of processes that train together, one speaks
+    # known before hours are spent on training
+    loras = comfyui.lora_folder(Path(options.comfyui)) if options.comfyui else None
+    if loras is not None:
+        files.make_folder(loras, "--comfyui")
+    main = distributed.join().main
+    if not main:  # of processes that train together, one speaks
         options.progress, options.json = "none", False
     with Display(options.progress) as display:
         display.note(licence)
         display.note("Loading ...")
         result = train(options.photos, spec, out, display, overwrite=options.overwrite).to_json()
+        if loras is not None and main:
+            result["comfyui"] = str(convert.for_comfyui(result["lora"], loras, spec.trigger))
+            display.note(f"For ComfyUI: {result['comfyui']}.")
     display.note(
         f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss "
         f"{result['loss']:.4f}."

@@ -304,7 +304,8 @@ class Tunes:
     def create(self, title: str, name: str, photos: Sequence[Source], **fields: Any) -> Tune:
         """Trains `name` (man, cat, product ...) on photos: files, or addresses that the server
         fetches. `fields` are the contract's: preset, steps, token, branch, callback,
-        characteristics, prompts_attributes ...
+        characteristics, prompts_attributes, base_tune_id ... With `model_type="faceid"` nothing is
+        trained: its photo is looked at.
         """
         values = {
             "title": title,

@@ -109,6 +109,7 @@ class Tune(Resource):
     title: str
     name: str
     token: str | None
+    model_type: str | None
     base_tune_id: int | None
     created_at: datetime.datetime | None
     trained_at: datetime.datetime | None
@@ -118,7 +119,10 @@ class Tune(Resource):
     @classmethod
     def fields(cls, row: Json) -> Json:
         times = {name: _time(row.get(name)) for name in ("created_at", "trained_at", "expires_at")}
-        plain = {name: row.get(name) for name in ("id", "title", "name", "token", "base_tune_id")}
+        plain = {
+            name: row.get(name)
+            for name in ("id", "title", "name", "token", "model_type", "base_tune_id")
+        }
         return {
             **plain,
             **times,
@@ -135,11 +139,13 @@ class Tune(Resource):
         return trigger_words(self.token or "", self.name)
 
     def mention(self, text: str, weight: float = 1.0) -> str:
-        """The text with this tune's LoRA tag, and its trigger words unless it holds them."""
-        if f"<lora:{self.id}:" in text:
+        """The text with this tune's tag, and its trigger words unless it holds them. Reference
+        pictures, which are tunes of the type faceid, have none."""
+        kind = "faceid" if self.model_type == "faceid" else "lora"
+        if f"<{kind}:{self.id}:" in text:
             return text
-        words = "" if self.trigger.lower() in " ".join(text.lower().split()) else f"{self.trigger} "
-        return f"<lora:{self.id}:{weight}> {words}{text}"
+        said = self.trigger.lower() in " ".join(text.lower().split()) or kind == "faceid"
+        return f"<{kind}:{self.id}:{weight}> {'' if said else f'{self.trigger} '}{text}"
 
 
 @dataclass(frozen=True)

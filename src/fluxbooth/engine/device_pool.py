@@ -24,6 +24,7 @@ from fluxbooth import log, process_lifetime
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
+from fluxbooth.models import registry
 from fluxbooth.specs import lora_and_weight
 from fluxbooth.types import Json
 
@@ -287,11 +288,14 @@ class DevicePool:
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:
-    """The base of a piece of work and its LoRA files."""
+    """The base of a piece of work, by its weights where it has others to train on, and its LoRA
+    files."""
     spec = request["spec"]
-    return spec.get("base", ""), frozenset(
-        lora_and_weight(text)[0] for text in spec.get("loras", ())
-    )
+    base = spec.get("base", "")
+    row = registry.BASES.get(base)
+    if row is not None and row.pair and request.get("work") == "train":
+        base = row.train_source
+    return base, frozenset(lora_and_weight(text)[0] for text in spec.get("loras", ()))
 
 
 def environments(devices: Sequence[str]) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ free the device.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -48,27 +49,33 @@ UNWRITABLE = "The server could not write its files: its operator can see why."
 
 class DeviceProcess:
     def __init__(self, replies: TextIO) -> None:
-        self.replies, self.kept = replies, ("", "", "", "", "")
+        self.replies, self.kept, self.to_train = replies, ("", "", "", "", ""), False
         # the pipe has two writers: the work, and what says every second that we live
         self.telling = threading.Lock()
         self.current: int | None = None
         self.family: Family | None = None
         self.cache: AdapterCache | None = None
 
-    def resident(self, spec: TrainSpec | GenerateSpec) -> Family:
+    def resident(self, spec: TrainSpec | GenerateSpec, *, training: bool = False) -> Family:
         """The base in memory, kept as the spec wants it; another one leaves memory first, for
-        there is room for one."""
+        there is room for one. Where a base is trained on other weights than it draws with, one
+        network takes the other's place, and what is beside it stays."""
         from fluxbooth.models import loader, planner, registry
 
         kept = (spec.base, spec.dtype, spec.quantisation, spec.encoders, str(spec.offload_blocks))
-        if self.family is None or self.kept != kept:
+        to_train = training and registry.find(spec.base).pair
+        if self.family is not None and (self.kept, self.to_train) == (kept, to_train):
+            return self.family
+        if self.family is not None and self.kept == kept:
+            choice, parts = self.family.choice, self.family.parts()
+            self.family = None  # its network leaves memory before the other comes
+            gc.collect()
+        else:
             self.family = self.cache = None  # what lies there was made for the base that leaves
-            choice = planner.resident(spec)
-            self.family = loader.load(
-                spec.base, training=registry.find(spec.base).trains, choice=choice
-            )
-            self.kept = kept
-            self.family.load_network()
+            choice, parts = planner.resident(spec), None
+        self.family = loader.load(spec.base, training=training, choice=choice, parts=parts)
+        self.kept, self.to_train = kept, to_train
+        self.family.load_network()
         return self.family
 
     def serve(self, requests: SimpleQueue[Json]) -> NoReturn:
@@ -147,7 +154,7 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     # written, but not recorded: made again from the last checkpoint
     (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)
     row = registry.find(spec.base)
-    family = process.resident(spec) if row.source == row.train_source else None
+    family = process.resident(spec, training=True)
     result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
     result["stages"] = [
         str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))

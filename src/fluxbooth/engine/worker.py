@@ -35,7 +35,7 @@ from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full
 from fluxbooth.process_lifetime import PARENT, die_with_parent
-from fluxbooth.service import clock, expiry, fetching, opening, safety
+from fluxbooth.service import clock, expiry, fetching, metering, opening, safety
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db import database
 from fluxbooth.service.db.tables import Prompt, Tune
@@ -323,10 +323,15 @@ def main() -> None:
     DBOS.launch()
     _register_queues(len(engine.devices.all))
     (settings.data / "engine.pid").write_text(str(os.getpid()))
+    reporter = metering.Reporter(engine.results.db, settings, stop)
+    if settings.bfl_key:
+        reporter.start()
     while not stop.wait(SWEEP_EVERY):
         sweep(engine.results)
     if engine.devices.loop is not None:
         asyncio.run_coroutine_threadsafe(engine.devices.stop(), engine.devices.loop).result()
+    if reporter.is_alive():  # an attempt that is cut off leaves its pictures in doubt
+        reporter.join(metering.ATTEMPT)
     held.close()
     os._exit(0)  # the job under way stays taken: the next engine goes on with it
 

@@ -110,6 +110,11 @@ def enhance(
             "A style is for what is drawn, and nothing is drawn here: leave it out, or add a mask "
             "or hires_fix."
         )
+    if spec.references and not masked:
+        raise InputError(
+            "References are for what is drawn, and nothing is drawn here: leave them out, or add a "
+            "mask."
+        )
     how = {} if masked else {"denoising_strength": 0.0}
     specs = [
         GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
@@ -181,7 +186,7 @@ def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) 
     spec = orders[0].spec
     if there is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
-    side = max(round((one.canvas.drawn[0] * one.canvas.drawn[1]) ** 0.5) for one in orders)
+    side = max(round(one.canvas.area**0.5) for one in orders)
     plan = planner.generation(spec, side, there=None if there is None else there.choice)
     report(events.plan(plan))
     return there or loader.load(spec.base, choice=plan.choice)
@@ -240,7 +245,16 @@ def _drawn(
         return [canvas.start.image] * len(seeds)
     told = texts[part.text]
     with apply_loras(family, part.loras), drawing(family, spec.speed, canvas.drawn):
-        return draw(family, told, seeds, canvas.drawn, spec.steps, spec.guidance, canvas.start)
+        return draw(
+            family,
+            told,
+            seeds,
+            canvas.drawn,
+            spec.steps,
+            spec.guidance,
+            canvas.start,
+            canvas.references,
+        )
 
 
 def _finished(
@@ -256,7 +270,15 @@ def _finished(
     mask = one.canvas.start.mask if one.canvas.start else None
     work = Work(one.spec, seed, one.row, mask=mask)
     if family is not None:
-        redraw = Redraw(family, texts, part.text, part.loras, one.spec.steps, one.spec.guidance)
+        redraw = Redraw(
+            family,
+            texts,
+            part.text,
+            part.loras,
+            one.spec.steps,
+            one.spec.guidance,
+            [reference.image for reference in one.canvas.references],
+        )
         people = [Somebody(redraw.with_loras(loras), text) for text, loras in part.people]
         work = replace(work, redraw=redraw, people=people)
     return chain.enhance(image, work)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fluxbooth.generation import init_image
+from fluxbooth.generation import init_image, references
 from fluxbooth.generation.sampling import Canvas, sizes
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
@@ -60,16 +60,23 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     row = registry.find(told.base)
     start = init_image.read(told, row)
     size, drawn = sizes(told, row, start)
-    canvas = Canvas(size, drawn, start.fitted(drawn) if start else None)
-    return Order(text, prompt, told, _loras(prompt, told, folders), canvas, [*ignored.values()])
+    looked = references.read(told)
+    if start and registry.edits(row, prompt.text, told.denoising_strength, told.asked()):
+        canvas = Canvas(size, drawn, None, (references.of(start), *looked))
+    else:
+        canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
+    loras = _loras(prompt, told, folders, row)
+    return Order(text, prompt, told, loras, canvas, [*ignored.values()])
 
 
-def _loras(prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path]) -> list[tuple[Path, float]]:
-    """Files with their weights."""
+def _loras(
+    prompt: Prompt, spec: GenerateSpec, folders: Sequence[Path], row: Base
+) -> list[tuple[Path, float]]:
+    """Files with their weights, each for a base of that kind."""
     named = [lora_and_weight(lora) for lora in spec.loras] + [
         (tag.name, tag.weight) for tag in prompt.loras
     ]
     loras = [(lora_file.find(name, folders), weight) for name, weight in named]
-    for path, _ in loras:  # whether they fit the base is seen when it is here
-        lora_file.read(path)
+    for path, _ in loras:  # whether they have its sizes is seen when it is here
+        lora_file.read(path, row)
     return loras

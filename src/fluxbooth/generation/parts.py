@@ -3,16 +3,14 @@ their own, each of them after it (`enhance/people.py`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fluxbooth.generation.enhance import people
 from fluxbooth.generation.order import Order
 from fluxbooth.lora.inference import Adapter
 from fluxbooth.models.family import Family
 from fluxbooth.photos import faces
-from fluxbooth.prompts import language, mask_words
+from fluxbooth.prompts import language, mask_words, several
 from fluxbooth.prompts.language import Advice
 
 Loras = Sequence[tuple[Adapter, float]]
@@ -42,40 +40,30 @@ def of(order: Order, loras: Loras, family: Family | None) -> Parts:
     text = language.plain(order.prompt.text)
     if family is None:
         return Parts(text, loras, (), ())
-    several = _called(text, loras)
+    people = _called(text, loras)
     asked, advice = order.spec.multi or order.spec.use_regional, list[Advice]()
-    if asked and len(several) < 2:
+    if asked and len(people) < 2:
         advice.append(Advice("option_ignored", ALONE, 0, 0))
-    if len(several) < 2 or not (order.row.heads or faces.available()):
-        several = []
-    others = [lora for lora in loras if all(lora is not one for _, one in several)]
-    triggers = [trigger for trigger, _ in several]
-    styled, cut = order.styled(people.scene_text(text, triggers), family)
-    rest = _behind(text, triggers)
+    if len(people) < 2 or not (order.row.heads or faces.available()):
+        people = []
+    others = [lora for lora in loras if all(lora is not one for _, one in people)]
+    triggers = [trigger for trigger, _ in people]
+    styled, cut = order.styled(several.scene(text, triggers), family)
     drawn = tuple(
-        (order.styled(f"{trigger}{rest}", family)[0], [lora, *others]) for trigger, lora in several
+        (order.styled(one.alone, family)[0], [people[one.number][1], *others])
+        for one in (several.each(text, triggers) if people else [])
     )
-    return Parts(styled, others if several else loras, drawn, (*advice, *([cut] if cut else [])))
+    return Parts(styled, others, drawn, (*advice, *([cut] if cut else [])))
 
 
 def _called(text: str, loras: Loras) -> list[tuple[str, tuple[Adapter, float]]]:
-    """Trigger words and LoRA of each person, in the order of the text. Words that call one person
-    are of one LoRA: of several with the same words, as many count as the text calls."""
-    found = list[tuple[int, str, tuple[Adapter, float]]]()
-    taken: dict[str, int] = {}
-    for lora in loras:
-        trigger = lora[0].file.trigger or ""
-        if not trigger or mask_words.WORDS.get(trigger.lower().split()[-1]) != mask_words.PERSON:
-            continue
-        at = text.lower().find(trigger.lower(), taken.get(trigger, 0))
-        if at >= 0:
-            taken[trigger] = at + len(trigger)
-            found.append((at, trigger, lora))
-    return [(trigger, lora) for _, trigger, lora in sorted(found, key=lambda one: one[0])]
+    """Trigger words and LoRA of each person that the text calls. Words that call one person are of
+    one LoRA: of several with the same words, as many count as the text calls."""
+    known = [(lora[0].file.trigger or "", lora) for lora in loras]
+    people = [(trigger, lora) for trigger, lora in known if _of_a_person(trigger)]
+    found = several.spans(text, [trigger for trigger, _ in people])
+    return [one for one, span in zip(people, found, strict=True) if span]
 
 
-def _behind(text: str, triggers: Sequence[str]) -> str:
-    """What stands behind the last trigger: where they are, and how it looks."""
-    ends = [match.end() for one in triggers for match in re.finditer(re.escape(one), text, re.I)]
-    rest = text[max(ends, default=0) :].strip(" ,")
-    return f", {rest}" if rest else ""
+def _of_a_person(trigger: str) -> bool:
+    return mask_words.WORDS.get(trigger.lower().split(" ")[-1]) == mask_words.PERSON

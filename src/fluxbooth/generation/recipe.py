@@ -46,6 +46,8 @@ def _recipe(
         recipe["style"] = spec.style
     if canvas.start:
         recipe["input"] = canvas.start.recipe
+    if canvas.references:
+        recipe["references"] = [reference.recipe for reference in canvas.references]
     return recipe
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from fluxbooth import threads
 from fluxbooth.generation.init_image import StartPicture
+from fluxbooth.generation.references import Reference
 from fluxbooth.models.base import Base
-from fluxbooth.models.family import Conditioning, Family
+from fluxbooth.models.family import Conditioning, Family, Start
 from fluxbooth.photos import buckets
 from fluxbooth.specs import ResolvedGenerateSpec
 
@@ -30,9 +31,10 @@ def draw(
     steps: int,
     guidance: float,
     start: StartPicture | None = None,
+    references: Sequence[Reference] = (),
 ) -> list[Image.Image]:
     """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers
-    would make.
+    would make. `references` are looked at.
 
     `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how
     it is encoded.
@@ -40,12 +42,17 @@ def draw(
     if start and not start.steps(steps):
         return [start.image] * len(seeds)
     given: dict[str, Any] = family.pipeline_arguments(conditioning, guidance)
+    looked = [reference.image for reference in references]
     if start:
         given |= {"image": start.image, "strength": start.strength} | (
             {"mask_image": start.mask} if start.mask else {}
         )
+        given |= {"references": looked} if looked else {}
+    elif looked:
+        given["image"] = looked
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    pipeline = family.pipeline("text" if start is None else "inpaint" if start.mask else "image")
+    beside: Start = "reference" if looked else "text"
+    pipeline = family.pipeline(beside if start is None else "inpaint" if start.mask else "image")
     width, height = size
     # numbers that are none become black; `of_one_colour` finds it
     with threads.free_cores(), np.errstate(invalid="ignore"):
@@ -74,11 +81,20 @@ class Canvas:
     size: tuple[int, int]
     drawn: tuple[int, int]
     start: StartPicture | None = None  # of the size `drawn`
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def area(self) -> int:
+        """Pixels that take memory while it is drawn: what is looked at does, too."""
+        looked = [reference.image.size for reference in self.references]
+        return sum(width * height for width, height in [self.drawn, *looked])
 
 
 def batch_size(row: Base, canvas: Canvas) -> int:
     """How many pictures are drawn together."""
-    return BATCH if canvas.start is None and canvas.drawn[0] * canvas.drawn[1] <= 192**2 else 1
+    if canvas.start or canvas.references:
+        return 1
+    return BATCH if canvas.drawn[0] * canvas.drawn[1] <= 192**2 else 1
 
 
 def sizes(

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from fluxbooth import files
 from fluxbooth.errors import InputError
 from fluxbooth.files import save_tensors, tensors_sha256
 from fluxbooth.lora import file as lora_file
@@ -67,6 +68,17 @@ def convert(source: str | Path, target: str | Path, to: Format) -> dict[str, Any
         "layers": len(changes),
         "left_out": list(file.left_out),
     }
+
+
+def for_comfyui(source: str | Path, folder: Path, name: str) -> Path:
+    """Writes the LoRA file `source` into a ComfyUI's folder of LoRAs, called `name`, by the names
+    that each version of it reads (kohya's); gives back where. No file is replaced."""
+    stem, copy = files.folder_name(name), 2
+    target = folder / f"{stem}.safetensors"
+    while target.exists():
+        target, copy = folder / f"{stem}-{copy}.safetensors", copy + 1
+    convert(source, target, "kohya")
+    return target
 
 
 def _of_low_rank(file: LoraFile, name: str, layer: Layer) -> LowRank:

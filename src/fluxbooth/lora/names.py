@@ -57,18 +57,6 @@ _UNDERSCORED: dict[str, Naming] = {
     "lycoris_": "lycoris",
 }
 _LAYERS = {name: family.layers for name, family in registry.FAMILIES.items()}
-_XLABS = {
-    "double_blocks": ("transformer_blocks", {
-        "qkv_lora1": ("attn.to_q", "attn.to_k", "attn.to_v"),
-        "proj_lora1": ("attn.to_out.0",),
-        "qkv_lora2": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-        "proj_lora2": ("attn.to_add_out",),
-    }),
-    "single_blocks": ("single_transformer_blocks", {
-        "qkv_lora": ("attn.to_q", "attn.to_k", "attn.to_v"),
-        "proj_lora": ("proj_out",),
-    }),
-}  # fmt: skip
 _TEXT_ENCODER = re.compile(
     r"(base_model\.model\.)?(lora_te\d?_|text_encoders?[._\d]|clip_l\.|t5xxl\.|bundle_emb\.)"
 )
@@ -83,8 +71,10 @@ _OTHER_METHODS = {
         r"norm_(added_)?[qk]\.weight$|(query|key)_norm\.scale$"
     ),
 }
+FLUX3 = "FLUX 3"
+_FLUX3_HEADER = r"flux[._\- ]?3"  # some of its layers have FLUX.1's names and sizes
 _OTHER_MODELS = {
-    "FLUX 3": r"mode_blocks[._]|single_blocks[._]\d+[._]([qkv]_proj|attn_out|mlp_(in|out))",
+    FLUX3: r"mode_blocks[._]|single_blocks[._]\d+[._]([qkv]_proj|attn_out|mlp_(in|out))",
     "Stable Diffusion": r"(input|output|middle|down|up|mid)_blocks?[._]",
     "Qwen-Image": r"img_mlp[._]net|img_mod[._]1\b",
     "Stable Diffusion 3": r"joint_blocks",
@@ -113,7 +103,6 @@ class Group:
     outputs: int
     inputs: int
     rank: int  # that alpha is divided by; 0 where alpha has no meaning
-
     heights: tuple[int, ...]  # outputs of each part
 
     @property
@@ -150,6 +139,8 @@ def read(
     if not of_families:
         raise _closest(reasons, collected)
     said = header(metadata)
+    if re.search(_FLUX3_HEADER, said, re.IGNORECASE):
+        raise NoLora(f"is for {FLUX3} (its header says {said!r}): use a LoRA {_made_for()}.")
     told = next((name for name, layers in _LAYERS.items() if layers.named_in(said)), None)
     wanted = told if told in of_families else family
     found = wanted if wanted in of_families else next(iter(of_families))
@@ -311,10 +302,8 @@ def _placed(name: str, layers: LayerNames) -> tuple[Naming, tuple[str, ...]] | N
     name = stripped(name)
     if own := layers.layers_of(name):
         return "diffusers", own
-    if found := re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)", name):
-        folder, table = _XLABS[found[1]]
-        parts = tuple(f"{folder}.{found[2]}.{part}" for part in table.get(found[3], ()))
-        return ("xlabs", parts) if parts and all(map(layers.layers_of, parts)) else None
+    if parts := layers.processed_by(name):
+        return "xlabs", parts
     parts = layers.parts_of(name)
     return ("original", parts) if parts else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,8 @@ class Base:
     # whether guidance takes a second pass, without the text: that of an empty one is encoded, too
     two_pass: bool = False
     references: int = 0  # pictures that a prompt may look at
+    # whether a step may take over what most blocks added in the step before (`speed="fast"`)
+    fast: bool = True
     branch: str = "flux1"  # its kind, as the API names it
     # what its unquantised weights and its LoRA files are kept in
     stored: Literal["bfloat16", "float32"] = "bfloat16"
@@ -51,6 +53,23 @@ class Base:
     @property
     def native_side(self) -> int:
         return round(self.native_area**0.5)
+
+    @property
+    def pair(self) -> bool:
+        """Whether it is trained on other weights than those that draw."""
+        return self.train_source != self.source
+
+    @property
+    def to_train(self) -> Base:
+        """Its row with the weights that are trained on in the place of those that draw."""
+        if not self.pair:
+            return self
+        return replace(self, source=self.train_source, revision=self.train_revision)
+
+    @property
+    def sets(self) -> tuple[Base, ...]:
+        """A row for each set of its weights: those that draw, and others to train on."""
+        return (self, self.to_train) if self.pair and self.trains else (self,)
 
     @property
     def from_hub(self) -> bool:

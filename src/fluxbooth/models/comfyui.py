@@ -47,7 +47,7 @@ def network(path: Path, is_network: Callable[[Shapes], bool], model: str) -> Pat
 
     if path.is_file():
         return path if fits(path) else None
-    found = {file.resolve(): file for file in _candidates(path) if fits(file)}
+    found = {file.resolve(): file for file in _candidates(path, "safetensors") if fits(file)}
     if len(found) > 1:
         several = ", ".join(map(str, sorted(found.values())))
         raise InputError(f"{path} holds several {model} networks: give --base one of {several}.")
@@ -77,6 +77,11 @@ def component(path: Path, kind: Component, model: str) -> Path:
     )
 
 
+def gguf(path: Path) -> Path | None:
+    """A GGUF file where a network would be, in a folder or ComfyUI; None if there is none."""
+    return next(_candidates(path, "gguf"), None)
+
+
 def lora_folder(comfyui: Path) -> Path:
     """Where a ComfyUI looks for LoRAs; `comfyui` may be its `models` folder, too.
 
@@ -104,7 +109,7 @@ def _coarseness(stem: str) -> Sequence[bool]:
     return ("fp4" in stem, "fp8" in stem, "scaled" not in stem)
 
 
-def _candidates(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("*.safetensors")
+def _candidates(folder: Path, ending: str) -> Iterator[Path]:
+    yield from folder.glob(f"*.{ending}")
     for place in (folder / name for name in (*NETWORKS, *(f"models/{name}" for name in NETWORKS))):
-        yield from place.rglob("*.safetensors")
+        yield from place.rglob(f"*.{ending}")

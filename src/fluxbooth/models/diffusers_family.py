@@ -4,7 +4,9 @@ network is trained and their pipelines are made."""
 from __future__ import annotations
 
 import contextlib
+import filecmp
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
@@ -18,7 +20,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import frozen_linear, loading
 from fluxbooth.models.base import Base
-from fluxbooth.models.family import Start
+from fluxbooth.models.family import Parts, Start
 from fluxbooth.models.weight_reader import Put
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
@@ -152,6 +154,14 @@ class DiffusersFamily:
 
         self.network.enable_gradient_checkpointing(run)
 
+    def parts(self) -> Parts:
+        beside = {
+            name: part
+            for name, part in self._pipeline.components.items()
+            if part is not None and name not in ("transformer", "scheduler")
+        }
+        return Parts(Path(self.row.source), beside)
+
     def release_encoders(self, *, keep_decoder: bool) -> None:
         self._pipeline.register_modules(**dict.fromkeys(self.encoders))
         if not keep_decoder:
@@ -167,6 +177,32 @@ class DiffusersFamily:
     def _with_components(self, kind: type[Any]) -> Any:
         """Another pipeline over the same components."""
         return kind(**self._pipeline.components)
+
+
+def same_parts(parts: Parts | None, source: Path) -> dict[str, Any]:
+    """Of the parts of another set of weights, those that a diffusers folder has the very files
+    of."""
+    if parts is None or not parts.source.is_dir():
+        return {}
+    return {
+        name: part
+        for name, part in parts.components.items()
+        if _same_files(parts.source / name, source / name)
+    }
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    names = [{path.name for path in folder.glob("*")} for folder in (one, other)]
+    return (
+        bool(names[0])
+        and names[0] == names[1]
+        and all(
+            # links into the hub's cache lead to files that are called by their hashes
+            (one / name).resolve().name == (other / name).resolve().name != name
+            or filecmp.cmp(one / name, other / name, shallow=False)
+            for name in names[0]
+        )
+    )
 
 
 @contextlib.contextmanager

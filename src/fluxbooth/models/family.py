@@ -8,6 +8,8 @@ are opaque tensors that a family makes and takes back. A family is a package bes
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
@@ -22,6 +24,15 @@ from fluxbooth.models.base import Base
 Conditioning = dict[str, Tensor]
 # what a picture is drawn from, beside the text
 Start = Literal["text", "image", "inpaint", "reference"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a family has beside its network: text encoders, tokenizers, autoencoder, each by the
+    name of its folder in `source`."""
+
+    source: Path
+    components: dict[str, Any]
 
 
 class Family(Protocol):
@@ -104,6 +115,10 @@ class Family(Protocol):
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
         """Recomputes the activations of the first so many blocks, or of all, in the backward
         pass: less memory, more time."""
+        ...
+
+    def parts(self) -> Parts:
+        """What outlives the network, for a family whose other network takes its place."""
         ...
 
     def release_encoders(self, *, keep_decoder: bool) -> None:

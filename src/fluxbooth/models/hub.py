@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
 # the diffusers folder; the single files beside it hold the same weights once more
-WANTED = ("model_index.json", "LICENSE*", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model")
-WEIGHTS = ("transformer", "text_encoder", "text_encoder_2", "vae")
+WANTED = (
+    "model_index.json", "LICENSE*", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model",
+    "*/*.jinja",
+)  # fmt: skip
 MARGIN = 2**30  # bytes of disk to leave free
 # name, among the cache's refs, of the commit that a base without a pinned one was first pulled at
 RECORD = "fluxbooth"
@@ -67,19 +69,25 @@ def commit_of(row: Base, found: Path) -> str | None:
 
 
 def arrived(row: Base) -> int:
-    """Bytes of a base's files that are in the cache, those that are not whole yet too."""
-    blobs = _blobs(row)
-    return sum(path.stat().st_size for path in blobs.iterdir()) if blobs.is_dir() else 0
+    """Bytes of a base's files that are in the cache, those that are not whole yet too, of all
+    sets of its weights; a file that two of them have counts once."""
+    places = {
+        path.name: path.stat().st_size
+        for one in row.sets
+        if (blobs := _blobs(one)).is_dir()
+        for path in blobs.iterdir()
+    }
+    return sum(places.values())
 
 
-def pull(row: Base, report: Report) -> Pulled:
-    """Downloads what is missing of a base and verifies it. `report` is told in sentences what
-    happens.
+def pull(row: Base, report: Report) -> tuple[Pulled, ...]:
+    """Downloads what is missing of a base, of each set of its weights, and verifies it. `report` is
+    told in sentences what happens.
 
     Raises InputError where the user must do something first (token, licence, disk, offline),
     FluxboothError if the hub cannot be reached or sends something else than it lists.
     """
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import constants
 
     if Path(row.source).is_dir():
         raise InputError(
@@ -91,6 +99,16 @@ def pull(row: Base, report: Report) -> Pulled:
             f"{row.name} cannot be pulled while HF_HUB_OFFLINE is set: unset it, or copy the "
             f"weights to {_repo(row)}."
         )
+    return tuple(_pull(one, row.sets, report) for one in row.sets)
+
+
+def _pull(row: Base, sets: Sequence[Base], report: Report) -> Pulled:
+    """One of the sets of a base's weights; what another has already of the very files is not
+    downloaded again."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    if len(sets) > 1:
+        report(f"{row.source}, {'to draw with' if row is sets[0] else 'to train on'}")
     api = HfApi()
     with _explained(row):
         api.auth_check(row.source)
@@ -98,6 +116,7 @@ def pull(row: Base, report: Report) -> Pulled:
         assert commit is not None
         files = _wanted(api.list_repo_tree(row.source, recursive=True, revision=commit))
         large = [f for f in files if f.lfs is not None]
+        _link(row, large, sets)
         missing = [f for f in large if f.lfs and not (_blobs(row) / f.lfs["sha256"]).is_file()]
         _check_disk(row, sum(f.size - _arrived(_part(row, f)) for f in missing))
         for number, file in enumerate(missing, 1):
@@ -117,6 +136,18 @@ def pull(row: Base, report: Report) -> Pulled:
         record.parent.mkdir(exist_ok=True)
         record.write_text(commit)
     return Pulled(folder, commit, len(files), sum(f.size for f in missing))
+
+
+def _link(row: Base, files: Sequence[RepoFile], sets: Sequence[Base]) -> None:
+    """Gives a base's part of the cache the files that another of the sets has there, by hash."""
+    for file in files:
+        assert file.lfs is not None
+        place = _blobs(row) / file.lfs["sha256"]
+        found = next((p for one in sets if (p := _blobs(one) / place.name).is_file()), None)
+        if found is not None and not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(OSError):  # a disk without such links: it is downloaded
+                place.hardlink_to(found)
 
 
 def _wanted(listed: Iterable[Any]) -> list[RepoFile]:
@@ -252,9 +283,10 @@ def _refusal(row: Base, code: int, again: str, *, gated: bool) -> FluxboothError
 
 def _whole(folder: Path) -> bool:
     """Whether a snapshot has its configuration and every weight file that it names."""
-    if not (folder / "model_index.json").is_file():
+    index = folder / "model_index.json"
+    if not index.is_file():
         return False
-    for part in WEIGHTS:
+    for part in _parts_with_weights(json.loads(index.read_text())):
         indices = list((folder / part).glob("*.safetensors.index.json"))
         named = {
             name
@@ -266,6 +298,14 @@ def _whole(folder: Path) -> bool:
         if not any(path.is_file() for path in (folder / part).glob("*.safetensors")):
             return False
     return True
+
+
+def _parts_with_weights(index: dict[str, Any]) -> list[str]:
+    """Of what a diffusers folder lists, each with its library and class."""
+    kinds = {name: row[1] for name, row in index.items() if isinstance(row, list) and row[1]}
+    return [
+        name for name, kind in kinds.items() if "Tokenizer" not in kind and "Scheduler" not in kind
+    ]
 
 
 def _repo(row: Base) -> Path:

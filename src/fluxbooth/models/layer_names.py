@@ -38,6 +38,8 @@ class LayerNames:
     single_norms: Mapping[str, str]
     # what diffusers itself can fuse in a double block
     fused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # what XLabs' files call LoRAs of a block's layers, by the block's folder and name
+    processors: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def named_in(self, header: str) -> bool:
         """Whether what the header of a LoRA file says is this network."""
@@ -54,6 +56,14 @@ class LayerNames:
         none."""
         folder, number, rest = _split(name)
         return _within(folder, number, self._own.get((folder, rest)))
+
+    def processed_by(self, name: str) -> tuple[str, ...] | None:
+        """diffusers' layers that a LoRA by XLabs' name (`double_blocks.0.processor.qkv_lora1`)
+        adapts; None if there is no such one."""
+        block = re.fullmatch(r"(double_blocks|single_blocks)\.(\d+)\.processor\.(\w+)", name)
+        if block is None:
+            return None
+        return _within(FOLDERS[block[1]], block[2], self.processors.get((block[1], block[3])))
 
     def place_of(self, layer: str) -> tuple[str, int, int]:
         """The original's layer that diffusers' `layer` is in, which of its parts it is, and how

@@ -82,6 +82,20 @@ def resident(spec: TrainSpec | GenerateSpec, room: Room | None = None) -> Choice
     return replace(choice, checkpointed=0)  # each training has its own
 
 
+def two_networks(row: Base) -> str | None:
+    """What stays in memory and what is swapped of a base that is trained on other weights than it
+    draws with."""
+    if not row.pair:
+        return None
+    network = 2 * registry.description_of(row).shape(row.source).transformer / 1e9
+    return (
+        f"{row.name} is trained on {row.train_source} and draws with {row.source}. One of the two "
+        f"networks is in memory at a time: a service reads the other's {network:.1f} GB when its "
+        "work changes between training and drawing, while text encoders and autoencoder stay. "
+        "Samples of a training are drawn with what is trained."
+    )
+
+
 def _by_hand(
     spec: TrainSpec | GenerateSpec, row: Base, room: Room, there: Choice | None
 ) -> dict[str, Any]:
@@ -118,6 +132,6 @@ def _found(
 ) -> tuple[Base, Shape, Room]:
     """The base, its size, and the memory that is free or taken by the base itself."""
     row, room = registry.find(spec.base), room or hardware.room()
-    folder = hub.local(row)
+    folder = next((found for one in row.sets if (found := hub.local(one))), None)
     size = registry.description_of(row).shape(row.source if folder is None else str(folder))
     return row, size, room if there is None else estimate.with_base(room, size, there)

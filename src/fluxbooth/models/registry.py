@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from fluxbooth import library_logging
 from fluxbooth.errors import InputError, did_you_mean
+from fluxbooth.models import comfyui, weight_files
 from fluxbooth.models.base import Base
 from fluxbooth.models.description import Description
 from fluxbooth.models.flux1 import description as flux1_description
@@ -31,6 +32,9 @@ FAMILIES: dict[str, Description] = {"flux1": flux1_description, "flux2": flux2_d
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
+# with these the drawing starts from the input image, or there is none
+STARTS = ("mask_prompt", "mask_image", "only_upscale")
+NO_REFERENCES = "is not offered: {base} looks at no reference pictures: train a LoRA instead"
 BASES: dict[str, Base] = {row.name: row for family in FAMILIES.values() for row in family.BASES}
 
 
@@ -57,7 +61,10 @@ def find(name: str) -> Base:
         several = ", ".join(row.source for row in rows)
         raise InputError(f"{path} holds several networks: give --base one of {several}.")
     if rows:
+        _check_unquantised(Path(rows[0].source))
         return rows[0]
+    if path.is_dir() and (gguf := comfyui.gguf(path)) is not None:
+        raise weight_files.gguf_error(gguf)
     models = " or ".join(family.layers.model for family in FAMILIES.values())
     if path.is_dir() and not (path / "model_index.json").is_file():
         raise InputError(
@@ -72,6 +79,16 @@ def find(name: str) -> Base:
     )
 
 
+def _check_unquantised(source: Path) -> None:
+    """Raises InputError for a diffusers folder whose weights are quantised already."""
+    for config in sorted(source.glob("*/config.json")):
+        if how := json.loads(config.read_text()).get("quantization_config"):
+            raise InputError(
+                f"{config.parent} is quantised already ({how.get('quant_method', 'unknown')}): use "
+                "the model's folder in bf16 or fp32, and --quantisation nf4 or int8."
+            )
+
+
 def description_of(row: Base) -> Description:
     return FAMILIES[row.family]
 
@@ -83,9 +100,7 @@ def find_to_train(name: str) -> Base:
     """
     row = find(name)
     if not row.trains:
-        other = next(
-            r for r in BASES.values() if r.family == row.family and r.trains and not r.small
-        )
+        other = trained_instead_of(row)
         raise InputError(
             f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
             f"LoRAs work on {row.name}."
@@ -93,9 +108,28 @@ def find_to_train(name: str) -> Base:
     return row
 
 
+def trained_instead_of(row: Base) -> Base:
+    """The base whose LoRAs work on one that cannot be trained."""
+    others = [r for r in BASES.values() if r.family == row.family and r.trains and not r.small]
+    return next((other for other in others if fits(other, row)), others[0])
+
+
+def fits(trained_on: Base, drawn: Base) -> bool:
+    """Whether a LoRA of one base works on another: both are networks of one family and size."""
+    if trained_on.family != drawn.family:
+        return False
+    one, other = (description_of(row).shape(row.source) for row in (trained_on, drawn))
+    return one.width == other.width and one.blocks == other.blocks
+
+
 def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
-    """The spec with every default of its base filled in, for so many pictures."""
+    """The spec with every default of its base filled in, for so many pictures.
+
+    Raises InputError for a guidance that the base is not told in training.
+    """
     row = find(spec.base)
+    if spec.guidance != 1 and (row.two_pass or row.guidance is None):
+        raise InputError(f"{row.name} is told no guidance in training: leave --guidance out.")
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
@@ -118,9 +152,35 @@ def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
                 mask_words.parts_of(asked[name], row.segmenter is not None)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
+    if "input_faceid" in asked and not row.references:
+        wrong["input_faceid"] = NO_REFERENCES.format(base=row.name)
+    if "references" in asked and (why := _not_looked_at(asked, row)):
+        wrong["references"] = why
     if row.heads is None and not faces.available():
         wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
     return wrong
+
+
+def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
+    """Why not the pictures that a text is also drawn from; the input image is one of them."""
+    if not row.references:
+        some = " or ".join(one.name for one in BASES.values() if one.references)
+        return f"is not possible, for {row.name} looks at no pictures: draw with {some}"
+    given = len(asked["references"]) + ("input_image" in asked)
+    if given > row.references:
+        return (
+            f"and the input image are {given} pictures, and {row.name} looks at {row.references} "
+            "at most: leave some out"
+        )
+    return None
+
+
+def edits(row: Base, words: str, strength: float | None, asked: Container[str]) -> bool:
+    """Whether words say what to change in the input image: the base looks at it, and draws all of
+    it from noise. A strength or a mask says otherwise; `asked` has the names of options and
+    pictures."""
+    starts = strength is not None or any(name in asked for name in STARTS)
+    return bool(row.references and words.strip() and not starts)
 
 
 def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
@@ -132,6 +192,8 @@ def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
     row = find(spec.base)
     if wrong := refusals(spec.asked(), row):
         raise InputError(options.told(wrong))
+    if spec.speed == "fast" and not row.fast:
+        raise InputError(f"{row.name} cannot leave blocks out: leave --speed fast out.")
     if row.guidance is None and spec.guidance:
         raise InputError(
             f"{row.name} knows no guidance: leave --guidance out, or draw with flux-dev."

@@ -34,11 +34,7 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with path.open("rb") as file:
             first = file.read(8)
             if first.startswith(b"GGUF"):
-                raise InputError(
-                    f"{path} is a GGUF file, which Fluxbooth does not read: use the model's "
-                    ".safetensors file (bf16 or fp8); --quantisation makes it as small as it "
-                    "comes into memory."
-                )
+                raise gguf_error(path)
             (length,) = struct.unpack("<Q", first)
             if length > LARGEST_HEADER:
                 raise ValueError(f"a header of {length} bytes")
@@ -49,6 +45,14 @@ def shapes(path: Path) -> dict[str, tuple[int, ...]]:
             f"{path} cannot be read as a safetensors file ({error}): check the path or "
             "download it again."
         ) from error
+
+
+def gguf_error(path: Path) -> InputError:
+    """Why a GGUF file will not do, and the remedy."""
+    return InputError(
+        f"{path} is a GGUF file, which Fluxbooth does not read: use the model's .safetensors file "
+        "(bf16 or fp8); with --quantisation it takes as little memory."
+    )
 
 
 def numbers(folder: Path) -> int:

@@ -31,7 +31,6 @@ GRADINGS = ("Film Velvia", "Film Portra", "Ektar")
 OFF = ("false", "0", "off", "f", "")  # how a switch is said to be off
 NO_CONTROL = "is not offered by this server: an input_image alone starts from a picture"
 NO_VIDEO = "is not offered by this server: it makes pictures, no video"
-NO_FACEID = "is not offered, for no base here has a face adapter: train a LoRA instead"
 NO_TRY_ON = "is not offered by this server: mask the clothes and say what is worn instead"
 UPSCALERS = ("super_resolution", "only_upscale", "tiled_upscale", "tiled_upscale_v2")
 NOT_WHEN_ONLY_UPSCALED = ("super_resolution", "hires_fix", "inpaint_faces", "face_correct")
@@ -152,8 +151,7 @@ _ROWS: tuple[Option, ...] = (
     Option("prompt_expansion", "a longer text, written by Claude; only by a server with its key",
            default=False, priced=True, of_spec=False),
     Option("face_swap", "a face from a picture of reference", default=False, priced=True,
-           of_spec=False, refused="needs references, which this version does not know: use "
-           "inpaint_faces with a LoRA"),
+           of_spec=False, refused="is not offered by this server: use inpaint_faces with a LoRA"),
     Option("controlnet", "a composition from a picture", "text", of_spec=False, refused=NO_CONTROL),
     Option("controlnet_txt2img", "a controlnet beside the input picture", default=False,
            of_spec=False, refused=NO_CONTROL),
@@ -161,10 +159,10 @@ _ROWS: tuple[Option, ...] = (
            refused=NO_CONTROL),
     Option("control_guidance_end", "when a controlnet ends", "number", of_spec=False,
            refused=NO_CONTROL),
-    Option("input_faceid", "a face from the input picture", default=False, of_spec=False,
-           refused=NO_FACEID),
+    Option("input_faceid", "looks at the input picture, as at a tune of the type faceid; only on "
+           "a base that has references", default=False, of_spec=False, needs=("input_image",)),
     Option("faceid_portrait", "a portrait of a face", default=False, of_spec=False,
-           refused=NO_FACEID),
+           refused="is not offered by this server: say in the text that it is a portrait"),
     Option("vton_cfg_scale", "how closely clothes are followed", "number", of_spec=False,
            refused=NO_TRY_ON),
     Option("vton_hires", "details of clothes", default=False, of_spec=False, refused=NO_TRY_ON),
@@ -191,6 +189,8 @@ _ROWS: tuple[Option, ...] = (
 OPTIONS: dict[str, Option] = {row.name: row for row in _ROWS}
 # beside the table, a family of flags by what they begin with; a number may stand behind each
 _FAMILIES = {"video": "video", "regional_": "regional", "vton_": "vton_hires", "audio_": "video"}
+
+NUMBERED = {*_FAMILIES.values(), "input_faceid"}  # switches behind which a number may stand
 
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
@@ -227,7 +227,7 @@ def flags(text: str) -> list[Flag]:
         option, value, end = _named(match["name"]), match["value"], word.end()
         if option and value is None and option.takes == "switch":
             value = True
-            if after and option.name in _FAMILIES.values() and _NUMBER.fullmatch(after[0]):
+            if after and option.name in NUMBERED and _NUMBER.fullmatch(after[0]):
                 end = after.end()
         elif option and value is None and after and not _FLAG.fullmatch(after[0]):
             value, end = after[0], after.end()

@@ -14,13 +14,13 @@ from fluxbooth.models import registry, timing
 from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.billing import prices
-from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
-from fluxbooth.service.errors import NotFound
+from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.prompts import drawing
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import tunes
+from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.tunes import FAST_STEPS
 from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 
@@ -66,7 +66,7 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
     steps = steps_for(spec, photos)
     if fast:
         steps = min(steps if asked.get("steps") else FAST_STEPS, FAST_STEPS)
-    base = "nano" if fast else settings.base
+    base = "nano" if fast else _trained(settings, asked)
     with db.read() as session:
         # of finished trainings: the speed of one that has just begun is that of its first, slow
         # step
@@ -90,6 +90,15 @@ def plan(db: Database, settings: Settings, asked: dict[str, Any], photos: int) -
     return Plan(photos, steps, seconds, bool(speed), waiting, days, cost)
 
 
+def _trained(settings: Settings, asked: dict[str, Any]) -> str:
+    """The base that a training would be on; where none can be, the server's own."""
+    try:
+        form = TuneForm.lenient({**asked, "title": "a", "name": "man"})
+        return checks.base_of(settings, form)[0]
+    except ServiceError:
+        return settings.base
+
+
 def drawing_plan(
     session: Session, settings: Settings, account: Account, form: PromptForm, target: int
 ) -> DrawingPlan:
@@ -99,7 +108,7 @@ def drawing_plan(
     """
     used = [tunes.get(session, account, target)] if target >= FIRST_TUNE else []
     tune_id = used[0].base_tune_id if used else target
-    if tune_id not in settings.base_tunes:
+    if tune_id not in settings.bases:
         raise NotFound
     spec = drawing.spec_of(settings, form, tune_id, used)
     like = (

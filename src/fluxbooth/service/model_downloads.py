@@ -34,6 +34,9 @@ class BaseHere:
     running: bool
     failed: bool
     said: str
+    limited: bool
+    """Whether its licence must be stated, and asks for a filter."""
+    references: int
 
 
 class Pulls:
@@ -81,7 +84,7 @@ class Pulls:
         for row in registry.BASES.values():
             process = self.processes.get(row.name)
             code = process.poll() if process else None
-            here = hub.local(row) is not None
+            here = all(hub.local(one) for one in row.sets)
             size = base_selection.download_bytes(row)
             shown.append(
                 BaseHere(
@@ -95,6 +98,8 @@ class Pulls:
                     process is not None and code is None,
                     bool(code),
                     self.said.get(row.name, ""),
+                    licences.is_limited(row),
+                    row.references,
                 )
             )
         return shown
@@ -107,7 +112,8 @@ class Pulls:
 
 def machine() -> Json:
     """What `fluxbooth doctor` and `fluxbooth models` find; takes seconds, for they load torch."""
-    return {"findings": _asked("doctor")["findings"], "models": _asked("models")["models"]}
+    models = _asked("models")
+    return {"findings": _asked("doctor")["findings"], **models}
 
 
 def _asked(command: str) -> Json:

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.settings import Settings
+from fluxbooth.service.tunes.tunes import CANCELLED
 
 FAILURES = FLAGGED = 20
-CANCELLED = "The training was cancelled."  # what somebody wanted is no failure
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +10,12 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxbooth.errors import InputError
+from fluxbooth.models import registry
 from fluxbooth.service.billing.prices import Prices
+from fluxbooth.service.contract.public_bases import FLUX2_KLEIN, FLUX_DEV, FLUX_KREA, NUMBERS
 
 MB = 2**20
+OWN = "own"  # of a base_tune_id: the server's own base
 
 
 class Settings(BaseSettings):
@@ -26,7 +30,8 @@ class Settings(BaseSettings):
     base: str = Field(
         default="nano",
         description=(
-            "base that answers every Flux base id: nano, flux-dev or the path of one of your own"
+            "the server's own base, which trains, and draws where no other is named: nano, "
+            "flux2-klein, flux-dev or the path of one of your own"
         ),
     )
     devices: str | None = Field(
@@ -47,7 +52,23 @@ class Settings(BaseSettings):
     )
     flux_dev_license: Literal["noncommercial", "commercial"] | None = Field(
         default=None,
-        description="which licence of FLUX.1-dev you hold; must be stated before it is served",
+        description=(
+            "which licence of FLUX.1-dev, or FLUX.2 [klein] 9B, you hold; must be stated before "
+            "it is served. "
+            "noncommercial: without prices; commercial: with FLUXBOOTH_BFL_KEY"
+        ),
+    )
+    bfl_key: str | None = Field(
+        default=None,
+        repr=False,
+        pattern=r"^[\x21-\x7e]+$",
+        description=(
+            "key of Black Forest Labs' API, where the pictures of FLUX.1-dev are reported under a "
+            "commercial licence"
+        ),
+    )
+    bfl_url: str = Field(
+        default="https://api.bfl.ai", pattern=r"^https?://", description="address of that API"
     )
     private_network: bool = Field(
         default=False, description="let image_urls and callbacks reach private addresses"
@@ -57,13 +78,18 @@ class Settings(BaseSettings):
         description="refuse a prompt that uses a LoRA but lacks its trigger words (`ohwx man`)",
     )
     lora_download: bool = Field(
-        default=False, description="let the API hand out trained LoRA files"
+        default=False,
+        description=(
+            "let the API hand out trained LoRA files; the licence of FLUX.1-dev forbids handing "
+            "its LoRAs to third parties"
+        ),
     )
     base_tunes: dict[int, str] = Field(
-        default={1504944: "flux-dev", 3063697: "flux-krea"},
+        default_factory=dict[int, str],
         description=(
-            "base of each base_tune_id, as JSON; flux-dev stands for the server's own base, and "
-            "all are nano if that is nano"
+            "base of each base_tune_id, as JSON; own stands for the server's own base, as flux-dev "
+            "does where that is a FLUX.1. By default the numbers of the own base's kind; all are "
+            "nano if the own base is"
         ),
     )
     image_mb: int = Field(default=25, ge=1, description="largest uploaded file")
@@ -91,7 +117,8 @@ class Settings(BaseSettings):
         description=(
             "what becomes of pictures that look explicit, given or drawn: off: nobody looks; flag: "
             "they are noted for their owner and the operator; block: they are refused, or kept "
-            "back and not charged (needs fluxbooth[safety])"
+            "back and not charged (needs fluxbooth[safety]). Must be stated where FLUX.1-dev is "
+            "served, whose licence asks for a filter"
         ),
     )
     safety_threshold: float = Field(
@@ -168,10 +195,28 @@ class Settings(BaseSettings):
         ),
     )
 
+    @property
+    def bases(self) -> dict[int, str]:
+        """The base_tune_ids that are served, each with what it stands for: the server's own first,
+        where the settings do not say otherwise."""
+        return self.base_tunes or _usual(self.base)
+
     def base_of(self, number: int) -> str:
         """The base that draws for a base_tune_id."""
-        named = self.base_tunes.get(number, "flux-dev")
-        return self.base if self.stand_in or named == "flux-dev" else named
+        named = self.bases.get(number, OWN)
+        own = named == OWN or (named == "flux-dev" and branch_of(self.base) == "flux1")
+        return self.base if self.stand_in or own else named
+
+    @property
+    def own_number(self) -> int:
+        """The base_tune_id of the server's own base, which is meant where none is named."""
+        numbers = list(self.bases)
+        return next((one for one in numbers if self.base_of(one) == self.base), numbers[0])
+
+    @property
+    def references(self) -> int:
+        """How many pictures a prompt may look at that names no base."""
+        return registry.find(self.base).references
 
     @property
     def stand_in(self) -> bool:
@@ -181,7 +226,7 @@ class Settings(BaseSettings):
     @property
     def served(self) -> set[str]:
         """Every base that trains or draws here."""
-        return {self.base, *map(self.base_of, self.base_tunes)}
+        return {self.base, *map(self.base_of, self.bases)}
 
     @property
     def device_list(self) -> list[str]:
@@ -200,6 +245,23 @@ class Settings(BaseSettings):
         """Where clients reach the service, without a slash at the end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+
+@functools.cache
+def branch_of(base: str) -> str:
+    """The kind of a base; of one that cannot be found, which is told elsewhere, that of most."""
+    try:
+        return registry.find(base).branch
+    except InputError:
+        return "flux1"
+
+
+def _usual(base: str) -> dict[int, str]:
+    """The base_tune_ids of a server by its own base. Clients that were written for the public API
+    send the number of FLUX.1-dev whatever they want drawn: it always stands for the own base."""
+    if branch_of(base) == "flux1":
+        return {FLUX_DEV: OWN, FLUX_KREA: "flux-krea"}
+    return {NUMBERS.get(base, FLUX2_KLEIN): OWN, FLUX_DEV: OWN}
 
 
 def read_settings(**flags: object) -> Settings:

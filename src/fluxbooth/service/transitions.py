@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Step
 from fluxbooth.prompts.language import trigger_words
-from fluxbooth.service import expiry, reasons, safety
+from fluxbooth.service import expiry, metering, reasons, safety
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.db.database import Database
@@ -25,7 +25,7 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.priority import is_fast, needs_base
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import drawing, expansion, input_images, prompts
+from fluxbooth.service.prompts import drawing, expansion, input_images, prompts, references
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
@@ -75,10 +75,16 @@ class Transitions:
                 self.store.take(file, key)
 
     def photos_here(self, number: int) -> None:
-        """A tune has all its photos: its training is due."""
+        """A tune has all its photos: its training is due, or it is ready as it is."""
         with self.db.write() as session:
-            if tune := _open_tune(session, number):
+            tune = _open_tune(session, number)
+            if tune is None:
+                return
+            if tune.model_type != references.FACEID:
                 self.jobs.train(session, tune)
+                return
+            tunes.ready(session, self.settings, self.jobs, tune)
+            self._enqueue_waiting(session, number)
 
     def begin_training(self, number: int) -> Json | None:
         """The request to the device process, or None if nobody waits for it any more."""
@@ -121,6 +127,8 @@ class Transitions:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 checkpoints.sampled(session, self.store, tune, event)
+                name = f"{tune.job}-{Path(event['path']).stem}"
+                metering.count(session, self.settings, tune.base, name, 1)
 
     def warned(self, number: int, sentences: list[str]) -> None:
         """Keeps what a training says of its photos; said twice, after a kill, it is kept once."""
@@ -157,13 +165,17 @@ class Transitions:
             ledger.capture(session, tune.job)
             session.flush()
             self.jobs.callback(session, tune=tune)
-            waiting = select(Prompt).where(
-                Prompt.uses.any(tune_id=number),
-                Prompt.enqueued.is_(False),
-                Prompt.deleted_at.is_(None),
-            )
-            for prompt in session.scalars(waiting.order_by(Prompt.id)):
-                prompts.enqueue_if_due(session, self.jobs, prompt)
+            self._enqueue_waiting(session, number)
+
+    def _enqueue_waiting(self, session: Session, number: int) -> None:
+        """The prompts that waited for a tune are due."""
+        waiting = select(Prompt).where(
+            Prompt.uses.any(tune_id=number),
+            Prompt.enqueued.is_(False),
+            Prompt.deleted_at.is_(None),
+        )
+        for prompt in session.scalars(waiting.order_by(Prompt.id)):
+            prompts.enqueue_if_due(session, self.jobs, prompt)
 
     def prompt_to_fetch_for(self, number: int) -> Prompt | None:
         """The prompt, if it starts from pictures that it knows by address."""
@@ -232,11 +244,16 @@ class Transitions:
                 if use.tune.lora
             ]
             spec, out = {**prompt.spec, "loras": loras}, self._work(prompt)
-            if start := {
+            start = {
                 name: str(self.store.path(key))
                 for name, key in prompt.fields.get(input_images.FILES, {}).items()
-            }:
-                spec |= start | {"denoising_strength": prompt.fields.get("denoising_strength")}
+            }
+            if looked_at := [str(self.store.path(key)) for key in references.photos(prompt)]:
+                spec["references"] = looked_at
+            if start:  # without a strength it is edited, where the base can
+                edits = prompt.fields.get(references.EDITS)
+                strength = None if edits else prompt.fields.get("denoising_strength")
+                spec |= start | {"denoising_strength": strength}
             following = _next_prompt(session, number)
             soon = [
                 str(self.store.path(use.tune.lora))
@@ -261,6 +278,9 @@ class Transitions:
             if prompt is None:
                 return
             self._add_pictures(prompt, result["pictures"])
+            if needs_base(prompt):  # also of pictures that are kept back: they were drawn
+                drawn = len(result["pictures"])
+                metering.count(session, self.settings, prompt.spec["base"], prompt.job, drawn)
             prompt.trained_at = now()
             back = safety.kept_back(prompt, len(result["pictures"]))
             recipes = [image.recipe for image in prompt.images]
@@ -340,9 +360,9 @@ class Transitions:
                     if use.tune.lora
                 }
                 given = prompt.fields.get(input_images.FILES, {})
-                names |= {
-                    path: f"the {name}" for name, key in given.items() for path in self._paths(key)
-                }
+                called = {key: f"the {name}" for name, key in given.items()}
+                called |= references.photos(prompt)
+                names |= {path: what for key, what in called.items() for path in self._paths(key)}
                 prompt.user_error, prompt.trained_at = self._told(reason, names), now()
                 ledger.refund(session, prompt.job)
                 session.flush()

@@ -83,7 +83,11 @@ class GenerateSpec(EnhanceSpec):
     encoders: Encoders = ENCODERS
     offload_blocks: int | None = OFFLOAD_BLOCKS
     input_image: str | None = Field(
-        default=None, description="picture file to start from instead of noise; its shape is kept"
+        default=None,
+        description=(
+            "picture file to start from instead of noise; its shape is kept; a base that looks at "
+            "pictures changes in it what the text says, unless a strength or a mask is given"
+        ),
     )
     mask_image: str | None = Field(
         default=None,
@@ -95,12 +99,24 @@ class GenerateSpec(EnhanceSpec):
         le=1,
         description="how far from the input picture: 0 keeps it, 1 forgets it; by default 0.8",
     )
+    references: tuple[str, ...] = Field(
+        default=(),
+        max_length=4,
+        description=(
+            "picture file that the text is also drawn from, such as a face, clothes or a place; "
+            "bases that can look at pictures: flux2-klein, flux-kontext"
+        ),
+    )
     negative_prompt: str | None = Field(
         default=None, description="not possible with FLUX; say what should be there instead"
     )
 
     def asked(self) -> dict[str, Any]:
-        given = {"input_image": self.input_image, "mask_image": self.mask_image}
+        given = {
+            "input_image": self.input_image,
+            "mask_image": self.mask_image,
+            "references": self.references or None,
+        }
         return super().asked() | options.asked(given)
 
     def without(self, names: Iterable[str]) -> Self:

@@ -33,6 +33,8 @@ from fluxbooth.web.api import (
 )
 from fluxbooth.web.api import tunes as api_tunes
 from fluxbooth.web.http import errors
+from fluxbooth.web.http.compression import CompressedPages
+from fluxbooth.web.http.head import HeadOfPages
 from fluxbooth.web.http.middleware import Observed, in_the_app
 from fluxbooth.web.http.paths import PlainPaths
 from fluxbooth.web.pages import tunes
@@ -78,6 +80,8 @@ def create_app(
     tunes.install(app)
     openapi.install(app)
     _handle_errors(app)
+    app.add_middleware(CompressedPages)
+    app.add_middleware(HeadOfPages)
     app.add_middleware(Observed)
     app.add_middleware(
         CORSMiddleware,
@@ -120,7 +124,9 @@ def _unread(request: Request, error: Exception) -> Response:
 
 
 def _not_found(request: Request, error: Exception) -> Response:
-    return _refused(request, NotFound())
+    # by the address bar of a browser: programs do not name HTML among what they take
+    typed = request.method == "GET" and "text/html" in request.headers.get("accept", "")
+    return refused(request, NotFound()) if typed else _refused(request, NotFound())
 
 
 def _faulty(request: Request, error: Exception) -> Response:

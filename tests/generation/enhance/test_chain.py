@@ -9,8 +9,10 @@ from PIL import Image
 
 from fluxbooth import InputError
 from fluxbooth.generation.enhance import chain, heads
+from fluxbooth.generation.enhance import people as enhance_people
 from fluxbooth.generation.enhance.chain import Work
-from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.faces import INPAINT_STRENGTH
+from fluxbooth.generation.enhance.people import STRENGTH, Somebody
 from fluxbooth.generation.enhance.redraw import Redraw
 from fluxbooth.models.registry import find
 from fluxbooth.prompts import options
@@ -30,13 +32,26 @@ def test_a_drawn_picture_that_shows_nothing_to_cut_out_stays() -> None:
 
 
 def test_people_that_are_not_found_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And faces are not drawn anew over those that have their own LoRA."""
-    asked: list[Any] = []
     monkeypatch.setattr(heads, "find", lambda *_: [])
-    monkeypatch.setattr(chain, "_with_faces", lambda *given: asked.append(given))
+    people = [Somebody(REDRAW, "ohwx man"), Somebody(REDRAW, "sks woman")]
+    _, (step,) = chain.enhance(SKY, Work(EnhanceSpec(), 0, find("nano"), REDRAW, people))
+    assert step["drawn"] == 0 and step["why"].startswith("0 of 2 people were found")
+
+
+def test_faces_of_people_are_drawn_anew_with_their_own_loras(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the larger picture as in the small one, never with those of the picture."""
+    asked: list[tuple[Any, float]] = []
+
+    def draw_people(image: Image.Image, people: Any, *_: Any, **how: Any) -> Image.Image:
+        asked.append((people, how.get("strength", STRENGTH)))
+        return image
+
+    monkeypatch.setattr(heads, "find", lambda *_: [(4.0, 4, 40, 50), (70.0, 4, 110, 50)])
+    monkeypatch.setattr(enhance_people, "draw_people", draw_people)
     people = [Somebody(REDRAW, "ohwx man"), Somebody(REDRAW, "sks woman")]
     spec = EnhanceSpec(inpaint_faces=True, super_resolution=True, upscale_factor=1.0)
-    work = Work(spec, 0, find("nano"), redraw=REDRAW, people=people)
-    _, (step,) = chain.enhance(SKY, work)
-    assert step["drawn"] == 0 and step["why"].startswith("0 of 2 people were found")
-    assert not asked
+    _, steps = chain.enhance(SKY, Work(spec, 0, find("nano"), REDRAW, people))
+    assert asked == [(people, STRENGTH), (people, INPAINT_STRENGTH)]
+    assert [(step["step"], step["drawn"]) for step in steps] == [("people", 2), ("faces", 2)]

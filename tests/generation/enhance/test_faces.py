@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fluxbooth import InputError
@@ -65,7 +66,7 @@ def test_a_head_is_drawn_anew_and_all_else_stays(redraw: Redraw) -> None:
     changed = (np.asarray(after) != np.asarray(picture)).any(2)
     left, top, right, bottom = map(round, box)
     assert changed[top:bottom, left:right].mean() > 0.9
-    place = faces.square(box, picture.size)
+    place = faces.square(box)
     changed[place[1] : place[3], place[0] : place[2]] = False
     assert not changed.any()
     again = faces.inpaint_faces(picture, redraw, [box], seed=1)
@@ -75,11 +76,26 @@ def test_a_head_is_drawn_anew_and_all_else_stays(redraw: Redraw) -> None:
 @pytest.mark.parametrize(
     "box", [(-5.0, -8.0, 40.0, 50.0), (200.0, 150.0, 256.0, 192.0), (100.0, 0.0, 140.0, 60.0)]
 )
-def test_a_square_around_a_head_lies_in_the_picture(box: heads.Box) -> None:
-    left, top, right, bottom = faces.square(box, (256, 192))
-    assert 0 <= left < right <= 256
-    assert 0 <= top < bottom <= 192
+def test_a_head_is_in_the_middle_of_what_is_drawn(box: heads.Box) -> None:
+    """Even at the edge of the picture, whose last pixels go on beyond it."""
+    left, top, right, bottom = faces.square(box)
     assert right - left == bottom - top
+    assert abs((left + right) - (box[0] + box[2])) <= 1
+    picture = far(0, 0.5).draw(256, 192, random.Random(0))
+    seen = np.asarray(faces.alone(picture, box, [box]))
+    inside = np.asarray(picture)[max(0, top) : bottom, max(0, left) : right]
+    y, x = max(0, -top), max(0, -left)
+    assert np.array_equal(seen[y : y + inside.shape[0], x : x + inside.shape[1]], inside)
+    assert (seen[:, :x] == seen[:, x : x + 1]).all() and (seen[:y] == seen[y]).all()
+
+
+def test_a_head_at_the_edge_is_drawn_anew_inside_the_picture(redraw: Redraw) -> None:
+    picture = far(0, 0.5).draw(256, 192, random.Random(0))
+    box = (-6.0, -10.0, 50.0, 50.0)
+    after = faces.inpaint_faces(picture, redraw, [box], seed=1)
+    changed = (np.asarray(after) != np.asarray(picture)).any(2)
+    assert changed[:50, :50].mean() > 0.9
+    assert not changed[80:].any() and not changed[:, 80:].any()
 
 
 def test_a_head_that_fills_the_picture_was_drawn_large_enough() -> None:
@@ -102,3 +118,24 @@ def test_a_head_ends_half_way_to_another() -> None:
     mask = np.asarray(faces._soft(box, (0, 0, 64, 64), [beside, above]))
     assert mask[:, 45:].max() == mask[:18].max() == 0
     assert mask[22:44, 24:40].min() > 250
+
+
+def test_another_head_is_not_in_what_is_drawn_as_one_person() -> None:
+    """Where a picture is narrow, the square around one head has the one beside it in it."""
+    picture = Image.new("RGB", (128, 128), (40, 90, 200))
+    box, other = (10.0, 40.0, 56.0, 100.0), (72.0, 40.0, 118.0, 100.0)
+    for colour, (left, top, right, bottom) in (((200, 0, 0), box), ((255, 255, 0), other)):
+        picture.paste(colour, (round(left), round(top), round(right), round(bottom)))
+    seen = np.asarray(faces.alone(picture, box, [box, other]))
+    assert seen.shape == (99, 99, 3)
+    assert (seen[60, 30:70] == (200, 0, 0)).all()  # the head itself stays
+    assert np.abs(seen[:, 88:].astype(int) - (40, 90, 200)).mean() < 12
+    only = np.asarray(faces.alone(picture, box, [box]))
+    assert (only[60, 90:] == (255, 255, 0)).all()
+
+
+def test_a_box_in_another_is_of_the_same_head() -> None:
+    one = torch.tensor([74.0, 47, 115, 101])
+    assert heads._same(one, torch.tensor([73.0, 27, 120, 75]))
+    assert heads._same(one, torch.tensor([60.0, 40, 130, 130]))
+    assert not heads._same(one, torch.tensor([30.0, 40, 80, 100]))

@@ -7,19 +7,11 @@ import pytest
 from PIL import Image
 
 from fluxbooth.generation.enhance import faces
-from fluxbooth.generation.enhance.people import Somebody, draw_people, scene_text
+from fluxbooth.generation.enhance.people import Somebody, draw_people
 from fluxbooth.generation.enhance.redraw import Redraw
 from pretrain.renders import Pair
 from tests.generation.enhance.conftest import PLACE, TEXT
 from tests.generation.enhance.test_faces import far
-
-
-def test_a_scene_is_told_without_the_words_that_call_somebody() -> None:
-    told = "ohwx man and ohwx woman, side by side, at the beach"
-    assert (
-        scene_text(told, ["ohwx man", "ohwx woman"]) == "man and woman, side by side, at the beach"
-    )
-    assert scene_text(told, []) == told
 
 
 @pytest.fixture

@@ -63,7 +63,13 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
     if work.people:
         found = heads.find(image, work.base)
         image = enhance_people.draw_people(image, work.people, found, seed=work.seed)
-        told.append({"step": "people", "drawn": min(len(found), len(work.people))})
+        told.append(
+            {
+                "step": "people",
+                "drawn": min(len(found), len(work.people)),
+                "strength": enhance_people.STRENGTH,
+            }
+        )
         if len(found) < len(work.people):
             told[-1]["why"] = (
                 f"{len(found)} of {len(work.people)} people were found in the picture, and the "
@@ -77,8 +83,7 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
         strength = spec.hires_denoising_strength
         image = work.redraw(image, strength=strength, seed=work.seed)
         told.append({"step": "hires_fix", "strength": strength})
-    # people have their own LoRAs, and their heads were drawn anew with them
-    if work.redraw and not work.people and (spec.inpaint_faces or spec.face_correct):
+    if work.redraw and (spec.inpaint_faces or spec.face_correct):
         image = _with_faces(image, work.redraw, work, told)
     if spec.color_grading:
         image = film.grade(image, spec.color_grading, work.seed)
@@ -118,15 +123,19 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
 
 
 def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
-    boxes = heads.find(image, work.base)
-    drawn, spec = len(faces.small(boxes, image.size)), work.spec
+    boxes, spec = heads.find(image, work.base), work.spec
     strength = spec.face_inpaint_denoising or (
         faces.INPAINT_STRENGTH if spec.inpaint_faces else faces.CORRECT_STRENGTH
     )
+    how = {"seed": work.seed, "strength": strength, "enlarge": _enlarge}
+    if work.people:  # each with their own LoRA, as in the smaller picture
+        drawn = min(len(boxes), len(work.people))
+        image = enhance_people.draw_people(image, work.people, boxes, **how)
+    else:
+        drawn = len(faces.small(boxes, image.size))
+        image = faces.inpaint_faces(image, redraw, boxes, **how)
     told.append({"step": "faces", "found": len(boxes), "drawn": drawn, "strength": strength})
-    return faces.inpaint_faces(
-        image, redraw, boxes, seed=work.seed, strength=strength, enlarge=_enlarge
-    )
+    return image
 
 
 def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fluxbooth.generation.enhance import masks
+
 if TYPE_CHECKING:
     from fluxbooth.generation.enhance.heads import Box
     from fluxbooth.generation.enhance.redraw import Redraw
@@ -79,12 +81,12 @@ def draw_head(
 ) -> Image.Image:
     """The picture with one of its heads drawn anew at the base's native size, blended in with a
     soft edge in the colours around it; half-way to another of `boxes` it ends."""
-    place = square(box, image.size)
-    before = image.crop(place)
+    place = square(box)
+    before = _cut(image, place)
     native = (redraw.native_side, redraw.native_side)
     mask = _soft(box, place, [other for other in boxes if other != box])
     drawn = redraw.drawn(
-        before.resize(native, Image.Resampling.LANCZOS),
+        alone(image, box, boxes).resize(native, Image.Resampling.LANCZOS),
         strength=strength,
         seed=seed,
         mask=mask.resize(native, Image.Resampling.BILINEAR),
@@ -98,13 +100,35 @@ def draw_head(
     return changed
 
 
-def square(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of what is drawn around a head, inside the picture."""
+def alone(image: Image.Image, box: Box, boxes: Sequence[Box]) -> Image.Image:
+    """The `square` around a head, in which the others of `boxes` are painted over from what is
+    around them: what is drawn as one person does not take after the one beside them."""
+    place = square(box)
+    covered = np.zeros((place[3] - place[1], place[2] - place[0]), np.uint8)
+    for other in boxes:
+        if other != box:
+            covered[np.asarray(_soft(other, place, [box])) > 0] = 255
+    seen = _cut(image, place)
+    return masks.filled(seen, Image.fromarray(covered)) if covered.any() else seen
+
+
+def square(box: Box) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of what is drawn around a head, which may lie beyond the picture:
+    the base draws people in the middle, and a head that is not there would move."""
     left, top, right, bottom = box
-    side = min(round(_side(box)), *size)
-    x, y = (left + right - side) / 2, (top + bottom) / 2 - MIDDLE * side
-    x, y = (round(max(0, min(at, most - side))) for at, most in zip((x, y), size, strict=True))
+    side = round(_side(box))
+    x, y = round((left + right - side) / 2), round((top + bottom) / 2 - MIDDLE * side)
     return x, y, x + side, y + side
+
+
+def _cut(image: Image.Image, place: tuple[int, int, int, int]) -> Image.Image:
+    """What lies in `place`; beyond the picture its last pixels go on."""
+    left, top, right, bottom = place
+    rows, columns = (
+        np.arange(first, last).clip(0, size - 1)
+        for first, last, size in ((top, bottom, image.height), (left, right, image.width))
+    )
+    return Image.fromarray(np.asarray(image.convert("RGB"))[rows[:, None], columns])
 
 
 def _side(box: Box) -> float:

@@ -25,7 +25,9 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 AREA = 128**2  # pixels, which drawings are scaled to
 STRIDE = 8  # pixels a cell
 SURE = 0.5  # of a cell's share of being in a head
-SAME = 0.4  # two boxes that share so much of their union are of one head
+# two boxes are of one head if they share so much of their union, or one has the middle of the
+# other in it
+SAME = 0.4
 # a head's box in heights of its face (brows to chin): hair above, ears beside
 ABOVE, BESIDE, BELOW = 0.55, 0.25, 0.1
 
@@ -89,7 +91,7 @@ class HeadFinder(nn.Module):
         order = sure[rows, columns].argsort(descending=True)
         kept: list[Tensor] = []
         for box in boxes[:, rows[order], columns[order]].T:
-            if all(overlap(box, other) < SAME for other in kept):
+            if not any(_same(box, other) for other in kept):
                 kept.append(box)
         across, down = image.width / width, image.height / height
         return [
@@ -131,6 +133,15 @@ def overlap(a: Tensor, b: Tensor) -> float:
     """Share of their union that two boxes have in common."""
     common = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).clamp(min=0).prod()
     return float(common / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - common))
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    middles = [(one[:2] + one[2:]) / 2 for one in (a, b)]
+    inside = [
+        bool((box[:2] < middle).all() and (middle < box[2:]).all())
+        for box, middle in zip((b, a), middles, strict=True)
+    ]
+    return overlap(a, b) >= SAME or any(inside)
 
 
 @functools.cache

@@ -1,8 +1,9 @@
 """Several people in one picture, each with a LoRA of their own.
 
 Two LoRAs of people that are added up give twins. So the base alone draws the scene, from the text
-without the words that call anybody; then the head of each person, from left to right, is drawn anew
-with that person's LoRA alone (`faces.py`), as strongly as it takes to be somebody else.
+without the words that call anybody (`prompts/several.py`); then the head of each person, from left
+to right, is drawn anew with that person's LoRA alone (`faces.py`), as strongly as it takes to be
+somebody else.
 """
 
 from __future__ import annotations
@@ -31,13 +32,6 @@ class Somebody:
     text: str
 
 
-def scene_text(text: str, triggers: Sequence[str]) -> str:
-    """The text with only the class word of each trigger: "man" for "ohwx man"."""
-    for trigger in triggers:
-        text = text.replace(trigger, trigger.split(" ", 1)[-1])
-    return text
-
-
 def draw_people(
     image: Image.Image,
     people: Sequence[Somebody],
@@ -52,7 +46,7 @@ def draw_people(
 
     Args:
         image: RGB, drawn without anybody's LoRA.
-        people: In the order of the text, which is from left to right.
+        people: From left to right.
         boxes: Of the heads, as `heads.find` gives them.
         seed: Of the noise; each head takes the next.
         strength: 0 to 1, how far from what the scene shows there.

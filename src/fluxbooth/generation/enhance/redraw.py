@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ class Redraw:
         loras: Those of the picture, with their weights; put on for the call.
         steps: Of a whole drawing; `strength` says how many of them are gone through.
         guidance: That the base is told.
+        references: Pictures that it looks at.
     """
 
     family: Family
@@ -44,6 +46,7 @@ class Redraw:
     loras: Sequence[tuple[Adapter, float]]
     steps: int
     guidance: float
+    references: Sequence[Image.Image] = ()
 
     @property
     def native_side(self) -> int:
@@ -54,6 +57,10 @@ class Redraw:
     def largest_area(self) -> int:
         """Pixels that are drawn in one piece."""
         return self.family.row.largest_area
+
+    @functools.cached_property
+    def _looked(self) -> Conditioning:
+        return self.family.encode_references(self.references) if self.references else {}
 
     def with_loras(self, loras: Sequence[tuple[Adapter, float]]) -> Redraw:
         return replace(self, loras=loras)
@@ -101,7 +108,7 @@ class Redraw:
             threads.free_cores(),
         ):
             cells = None if mask is None else _cells(_padded(mask)).to(self.family.device)
-            told = self.texts[self.text if text is None else text]
+            told = self.texts[self.text if text is None else text] | self._looked
             whole = self._denoised(padded, told, strength, seed, cells)
         return whole.crop((0, 0, *image.size))
 

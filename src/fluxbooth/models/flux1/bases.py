@@ -57,6 +57,15 @@ BASES = (
     ),
     # no public source that could be checked names a commit of this one
     _flux1("flux-krea", "black-forest-labs/FLUX.1-Krea-dev", FLUX_DEV_LICENCE, trains=False),
+    # draws with a picture that it looks at, as the words say
+    _flux1(
+        "flux-kontext",
+        "black-forest-labs/FLUX.1-Kontext-dev",
+        FLUX_DEV_LICENCE,
+        trains=False,
+        guidance=2.5,
+        references=1,
+    ),
     _flux1(
         "flux-schnell",
         "black-forest-labs/FLUX.1-schnell",

@@ -25,13 +25,13 @@ from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import diffusers_family, loading, weight_reader
 from fluxbooth.models.base import Base
 from fluxbooth.models.diffusers_family import PIXELS_PER_TOKEN, DiffusersFamily, WhereItsNetworkIs
-from fluxbooth.models.family import Conditioning
+from fluxbooth.models.family import Conditioning, Parts
 from fluxbooth.models.flux1 import components, files, single_file
 
 REFERENCE = 1  # on the first axis of position ids, where the picture that is drawn is at 0
 
 
-def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
+def load(row: Base, *, training: bool, choice: Choice, parts: Parts | None = None) -> Flux1:
     """The base as `choice` wants it.
 
     Unless its encoders stay, the network arrives only with `load_network`.
@@ -47,7 +47,11 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux1:
             network = loading.empty(FluxTransformer2DModel, source / "transformer")
             weights = loading.weights(source / "transformer")
             pipeline = FluxPipeline.from_pretrained(
-                source, transformer=network, dtype=stored, local_files_only=True
+                source,
+                transformer=network,
+                dtype=stored,
+                local_files_only=True,
+                **diffusers_family.same_parts(parts, source),
             )
     family = Flux1(
         row,

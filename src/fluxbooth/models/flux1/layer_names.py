@@ -55,4 +55,12 @@ LAYERS = LayerNames(
         "norm.query_norm.scale": "attn.norm_q.weight",
         "norm.key_norm.scale": "attn.norm_k.weight",
     },
+    processors={
+        ("double_blocks", "qkv_lora1"): tuple(name for name, _ in QKV),
+        ("double_blocks", "proj_lora1"): ("attn.to_out.0",),
+        ("double_blocks", "qkv_lora2"): tuple(name for name, _ in ADDED),
+        ("double_blocks", "proj_lora2"): ("attn.to_add_out",),
+        ("single_blocks", "qkv_lora"): tuple(name for name, _ in QKV),
+        ("single_blocks", "proj_lora"): ("proj_out",),
+    },
 )

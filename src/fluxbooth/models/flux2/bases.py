@@ -33,6 +33,7 @@ def _klein(name: str, source: str, train_source: str, licence: str, **difference
         steps=4,
         guidance=None,
         references=4,
+        fast=False,  # diffusers' FirstBlockCache fails on its blocks
         branch="flux2",
     )
     return replace(row, **differences)

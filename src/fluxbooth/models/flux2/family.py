@@ -27,16 +27,15 @@ from fluxbooth.memory.estimate import Choice
 from fluxbooth.models import diffusers_family, loading, weight_reader
 from fluxbooth.models.base import Base
 from fluxbooth.models.diffusers_family import PIXELS_PER_TOKEN, DiffusersFamily, WhereItsNetworkIs
-from fluxbooth.models.family import Conditioning
+from fluxbooth.models.family import Conditioning, Parts
 from fluxbooth.models.flux2 import components, files, single_file
 from fluxbooth.models.flux2.bases import UNDISTILLED
-from fluxbooth.models.flux2.size import LAYERS_KEPT
+from fluxbooth.models.flux2.size import LAYERS_KEPT, LAYERS_READ
 
-LAYERS_READ = (9, 18, 27)  # of the text encoder, by how many of its layers were gone through
 EMPTY = ""
 
 
-def load(row: Base, *, training: bool, choice: Choice) -> Flux2:
+def load(row: Base, *, training: bool, choice: Choice, parts: Parts | None = None) -> Flux2:
     """The base as `choice` wants it; its row says how the weights that are loaded draw, which are
     others for training.
 
@@ -53,7 +52,11 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux2:
             network = loading.empty(Flux2Transformer2DModel, source / "transformer")
             weights = loading.weights(source / "transformer")
             pipeline = Flux2KleinPipeline.from_pretrained(
-                source, transformer=network, dtype=stored, local_files_only=True
+                source,
+                transformer=network,
+                dtype=stored,
+                local_files_only=True,
+                **diffusers_family.same_parts(parts, source),
             )
     _leave_out_what_is_not_read(pipeline.text_encoder)
     distilled = pipeline.config["is_distilled"]
@@ -69,7 +72,6 @@ def load(row: Base, *, training: bool, choice: Choice) -> Flux2:
 
 def _leave_out_what_is_not_read(encoder: Any) -> None:
     """The layers of Qwen3 above those that are read, and its head, which tells the next word."""
-    # one more than is read: what the last one gives is normalised
     encoder.model.layers = encoder.model.layers[:LAYERS_KEPT]
     encoder.lm_head = nn.Identity()
 

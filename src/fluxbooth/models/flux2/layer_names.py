@@ -16,7 +16,7 @@ QKV = (("attn.to_q", ONE), ("attn.to_k", ONE), ("attn.to_v", ONE))
 ADDED = (("attn.add_q_proj", ONE), ("attn.add_k_proj", ONE), ("attn.add_v_proj", ONE))
 LAYERS = LayerNames(
     model="FLUX.2",
-    in_headers=r"flux[._\- ]?2|(?<!flux3[._\- ])klein",
+    in_headers=r"flux[._\- ]?2|klein",
     double={
         "img_attn.qkv": QKV,
         "img_attn.proj": (("attn.to_out.0", ONE),),

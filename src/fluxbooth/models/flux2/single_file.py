@@ -24,6 +24,7 @@ from fluxbooth.models.flux2.size import autoencoder_config, network_config
 # the original's, whose parts of diffusers' autoencoder lie elsewhere
 MOVED = {"encoder.quant_conv.": "quant_conv.", "decoder.post_quant_conv.": "post_quant_conv."}
 BATCH_NORM = "bn."
+COUNTED = "bn.num_batches_tracked"  # of how many pictures, which nothing here asks
 
 
 def transformer(path: str | Path, dtype: torch.dtype) -> Flux2Transformer2DModel:
@@ -57,17 +58,13 @@ def autoencoder(path: str | Path, dtype: torch.dtype) -> AutoencoderKLFlux2:
     """
     with weight_reader.opened(path, files.VAE.prefix) as file:
         config = autoencoder_config(path, file.shapes)
-        found = {name: file.weight(name) for name in file.weights()}
+        found = {name: file.weight(name) for name in file.weights() if name != COUNTED}
     if "encoder.down.0.block.0.conv1.weight" in found:
         found = _by_diffusers_names(found, config)
     with init_empty_weights():
         made = AutoencoderKLFlux2(**config)
     place = weight_reader.cast_into(made, dtype)
-    # how many pictures the statistics are of, which no file needs to say
-    counted = (f"{BATCH_NORM}num_batches_tracked",)
-    kept = ((name, value) for name, value in found.items() if name not in counted)
-    weight_reader.fill(made, kept, path, place, "FLUX.2's autoencoder", tied=counted)
-    made.bn.num_batches_tracked = torch.zeros((), dtype=torch.long)
+    weight_reader.fill(made, found.items(), path, place, "FLUX.2's autoencoder", tied=(COUNTED,))
     return made
 
 

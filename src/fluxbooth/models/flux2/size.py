@@ -18,8 +18,9 @@ from fluxbooth.models.weight_files import Shapes, numbered
 
 ROPE_AXES = (32, 32, 32, 32)  # of heads of 128; no shape tells them, either
 FREQUENCIES = 256  # numbers that a time or a guidance is told with
-LAYERS_READ = 3  # of the text encoder, side by side
-LAYERS_KEPT = 28  # those that the last of them needs, and one more
+# of the text encoder, by how many of its layers were gone through: their states side by side
+LAYERS_READ = (9, 18, 27)
+LAYERS_KEPT = max(LAYERS_READ) + 1  # what the last one gives is normalised
 # of the autoencoder, what no shape tells
 AUTOENCODER: dict[str, Any] = {"norm_num_groups": 32, "batch_norm_eps": 1e-4, "patch_size": (2, 2)}
 

@@ -75,6 +75,14 @@ def sign_out(session: Session, cookie: str, secret: bytes) -> None:
     session.execute(delete(WebSession).where(WebSession.digest == digest(cookie, secret)))
 
 
+def sign_out_others(session: Session, account: Account, cookie: str, secret: bytes) -> None:
+    """Ends every session of the account but the one that the cookie names, and every link that
+    was not used yet."""
+    this = WebSession.digest == digest(cookie, secret)
+    session.execute(delete(WebSession).where(WebSession.account_id == account.id, ~this))
+    session.execute(delete(Link).where(Link.account_id == account.id))
+
+
 def sign_out_everywhere(session: Session, account: Account) -> None:
     """Ends every session of the account, and every link that was not used yet."""
     session.execute(delete(WebSession).where(WebSession.account_id == account.id))

@@ -44,6 +44,12 @@ class Prices(BaseModel):
             )
         return options
 
+    @property
+    def are_free(self) -> bool:
+        """Whether nothing here costs anything."""
+        listed = (*self.step.values(), *self.options.values())
+        return not any((self.picture, self.megapixel, *listed))
+
 
 def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:
     """Of all steps of a training on so many photos."""

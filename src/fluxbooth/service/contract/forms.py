@@ -169,6 +169,7 @@ class PromptForm(Enhancements, Form):
     face_swap: bool = False
     use_lpw: bool = False
     prompt_expansion: bool = False
+    input_faceid: bool = False
     controlnet_txt2img: bool = False
     controlnet_conditioning_scale: float | None = Field(default=None, ge=0, le=1)
     denoising_strength: float | None = Field(default=None, ge=0, le=1)
@@ -240,7 +241,8 @@ class PromptForm(Enhancements, Form):
             if name.removesuffix("_url").removesuffix("_base64") in ("input_image", "mask_image")
         }
         wrong |= {
-            name: "is not offered by this server: one picture to start from is input_image"
+            name: "is not offered by this server: one picture is input_image, more are tunes of "
+            "the type faceid"
             for name in given
             if name.startswith("image_references")
         }
@@ -252,7 +254,8 @@ class PromptForm(Enhancements, Form):
 class TrainingFields(Form):
     """Of a tune, what decides how long its training takes and what it costs."""
 
-    branch: Literal["flux1", "fast", "sd15", "sdxl1"] | None = None
+    base_tune_id: RowId | None = None
+    branch: Literal["flux1", "flux2", "fast", "sd15", "sdxl1"] | None = None
     preset: PresetName | None = None
     steps: int | None = Field(default=None, ge=1, le=10_000)
     auto_extend: bool = False
@@ -262,7 +265,6 @@ class TuneForm(TrainingFields):
     STAND_INS: ClassVar[dict[str, str]] = {"title": "untitled", "name": "person"}
     title: Text = Field(max_length=1000)
     name: Text = Field(max_length=60, pattern=r"^[^<>:\x00-\x1f]+$")
-    base_tune_id: RowId | None = None
     base_tune: Text | None = None
     model_type: Literal["lora", "pti", "faceid"] | None = None
     token: Text | None = Field(default=None, max_length=40, pattern=r"^[^\s<>:\x00-\x1f]+$")

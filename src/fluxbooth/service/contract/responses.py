@@ -13,10 +13,11 @@ from typing import cast, overload
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.contract import response_models
-from fluxbooth.service.contract.public_bases import PUBLIC_SINCE, PUBLIC_TITLES
+from fluxbooth.service.contract.public_bases import PUBLIC, PUBLIC_SINCE
+from fluxbooth.service.contract.public_bases import title as public_title
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Image, Prompt, Tune
-from fluxbooth.service.settings import Settings
+from fluxbooth.service.settings import Settings, branch_of
 from fluxbooth.types import Json
 
 Sign = Callable[[str], str]
@@ -70,7 +71,7 @@ def tune(row: Tune, settings: Settings, sign: Sign) -> response_models.Tune:
         "cost_mc": row.cost_mc,
         "continues": row.continues,
         "warnings": warnings(row),
-        "ref_with_trigger": f"<lora:{row.id}:1.0> {trigger}".strip(),
+        "ref_with_trigger": f"<{row.model_type}:{row.id}:1.0> {trigger}".strip(),
     }
     if row.lora and settings.lora_download and row.trained_at:
         shown["ckpt_url"] = sign(row.lora)
@@ -112,12 +113,20 @@ def checkpoint(
     }
 
 
+def title_of(number: int, settings: Settings) -> str:
+    """Of a base_tune_id, with what answers it where that is a base of another kind."""
+    base, public = settings.base_of(number), PUBLIC.get(number)
+    meant = branch_of(public.base) if public else branch_of(base)
+    other = f" (answered by {base_name(base)})" if meant != branch_of(base) else ""
+    return public_title(number) + other
+
+
 def public_tune(number: int, settings: Settings) -> response_models.Tune:
     since = time(PUBLIC_SINCE)
-    title = PUBLIC_TITLES.get(number, f"Base {number}")
+    base = settings.base_of(number)
     return {
         "id": number,
-        "title": title + (" (answered by nano)" if settings.stand_in else ""),
+        "title": title_of(number, settings) + (" (answered by nano)" if settings.stand_in else ""),
         "name": "base",
         "is_api": False,
         "token": None,
@@ -130,7 +139,7 @@ def public_tune(number: int, settings: Settings) -> response_models.Tune:
         "updated_at": since,
         "model_type": None,
         "base_tune_id": None,
-        "branch": "flux1",
+        "branch": branch_of(base),
         "args": None,
         "steps": None,
         "preset": None,
@@ -142,7 +151,7 @@ def public_tune(number: int, settings: Settings) -> response_models.Tune:
         "url": f"{settings.url}/tunes/{number}.json",
         "orig_images": [],
         "characteristics": {},
-        "base": "nano" if settings.stand_in else base_name(settings.base_tunes[number]),
+        "base": base_name(base),
         "cost_mc": 0,
         "continues": None,
         "warnings": [],
@@ -201,7 +210,7 @@ def prompt(row: Prompt, settings: Settings, sign: Sign) -> response_models.Promp
         "cost_mc": row.cost_mc,
         "theme_writer": row.fields.get("theme_writer"),
         "warnings": [advice["message"] for advice in row.advice],
-        "tune": {"id": row.tune_id, "title": PUBLIC_TITLES.get(row.tune_id, ""), "name": "base"},
+        "tune": {"id": row.tune_id, "title": title_of(row.tune_id, settings), "name": "base"},
         "tunes": [
             {"id": use.tune_id, "title": use.tune.title, "name": use.tune.name} for use in row.uses
         ],

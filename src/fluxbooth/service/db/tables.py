@@ -116,7 +116,7 @@ class Tune(Filed, Row):
     name: Mapped[str] = mapped_column(String(60))
     token: Mapped[str | None] = mapped_column(String(40))
     model_type: Mapped[str] = mapped_column(String(20))  # lora, faceid
-    branch: Mapped[str] = mapped_column(String(20))  # flux1, fast
+    branch: Mapped[str] = mapped_column(String(20))  # flux1, flux2, fast
     base: Mapped[str] = mapped_column(Text)  # name of the base that trains and draws it
     base_tune_id: Mapped[int] = mapped_column(Id)
     preset: Mapped[str | None] = mapped_column(String(40))
@@ -288,6 +288,8 @@ class Pack(Row):
     title: Mapped[str] = mapped_column(Text)
     subtitle: Mapped[str] = mapped_column(Text, default="")
     base_tune_id: Mapped[int] = mapped_column(Id)
+    # it names no base: it is drawn on the server's own, whichever that is by then
+    own_base: Mapped[bool] = mapped_column(default=False, server_default=false())
     model_type: Mapped[str] = mapped_column(String(20), default="lora")
     token: Mapped[str] = mapped_column(String(40), default="ohwx")
     preset: Mapped[str | None] = mapped_column(String(40))

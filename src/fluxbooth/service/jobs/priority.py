@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.prompts import options
 from fluxbooth.service.db.tables import Prompt, Tune, Use, now
-from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import input_images, references
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 HOUR = 3600
@@ -52,7 +52,9 @@ def needs_base(prompt: Prompt) -> bool:
     """Whether anything of a prompt is drawn; else it only changes the picture that it starts
     from."""
     starts = input_images.FILES in prompt.fields or input_images.ADDRESSES in prompt.fields
+    edits = prompt.fields.get(references.EDITS)  # whatever the strength
     kept = prompt.spec.get("only_upscale") or prompt.fields.get("denoising_strength") == 0
+    kept = kept and not edits
     return not (starts and kept) or options.draws(prompt.spec)
 
 

@@ -58,12 +58,13 @@ CARRIES_V4 = _networks("::ffff:0:0/96 64:ff9b::/96")
 
 class FetchError(InputError):
     """A request to elsewhere that came to nothing. The message is for the user and says nothing
-    about what is behind an address; `reason` is for the operator's log.
+    about what is behind an address; `reason` is for the operator's log. `in_doubt`: whether the
+    request may have arrived, and only its answer did not.
     """
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str, *, in_doubt: bool = False) -> None:
         super().__init__(message)
-        self.reason = reason
+        self.reason, self.in_doubt = reason, in_doubt
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -172,8 +173,8 @@ class Trip:
         path = self.start.target.partition(b"?")[0].decode()
         self.shown = f"{self.start.scheme}://{self.start.authority}{path}"[:100]
 
-    def failed(self, ending: str, reason: str) -> FetchError:
-        return FetchError(f"{self.shown} {ending}", reason)
+    def failed(self, ending: str, reason: str, *, in_doubt: bool = False) -> FetchError:
+        return FetchError(f"{self.shown} {ending}", reason, in_doubt=in_doubt)
 
     def unreachable(self, reason: str) -> FetchError:
         """The same words for every cause, so that nobody learns here which hosts and ports of a
@@ -228,10 +229,12 @@ class Trip:
             raise self.unreachable(str(error)) from error
         except httpcore2.TimeoutException as error:
             raise self.failed(
-                f"took longer than {self.rules.seconds:g} seconds.", str(error)
+                f"took longer than {self.rules.seconds:g} seconds.", str(error), in_doubt=True
             ) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise self.failed("broke off or did not answer in HTTP.", str(error)) from error
+            raise self.failed(
+                "broke off or did not answer in HTTP.", str(error), in_doubt=True
+            ) from error
 
 
 @functools.cache

@@ -54,6 +54,8 @@ class Delivery:
     """Seconds that the receiver asks to be left alone for."""
     reason: str = ""
     """For the operator's log: what the error does not say."""
+    in_doubt: bool = False
+    """Whether it may have arrived, though no answer came."""
 
     @property
     def delivered(self) -> bool:
@@ -125,7 +127,7 @@ def deliver(
         with trip.exchange("POST", trip.start, sent, body) as response:
             return _read(response)
     except FetchError as error:
-        return Delivery(None, str(error), reason=error.reason)
+        return Delivery(None, str(error), reason=error.reason, in_doubt=error.in_doubt)
 
 
 def _read(response: httpcore2.Response) -> Delivery:

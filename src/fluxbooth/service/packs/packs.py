@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from fluxbooth.models import registry
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
-from fluxbooth.service.contract.public_bases import FLUX_DEV
+from fluxbooth.service.contract.public_bases import FLUX_DEV, title
 from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, Tune, now
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.service.prompts import checks as prompt_checks
-from fluxbooth.service.prompts import drawing, prompts
+from fluxbooth.service.prompts import drawing, prompts, references
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.uploads import Upload
@@ -40,6 +42,7 @@ def stock(session: Session, account: Account) -> None:
             title=starter.title,
             subtitle=starter.subtitle,
             base_tune_id=FLUX_DEV,
+            own_base=True,
             preset="flux-lora-portrait",
             cover=f"/app/static/covers/{starter.slug}.webp",
             public_at=now(),
@@ -62,16 +65,20 @@ def stock(session: Session, account: Account) -> None:
 
 def create(session: Session, settings: Settings, account: Account, form: PackForm) -> Pack:
     """An empty pack; prompts become its templates by `attach`."""
-    base = form.base_tune_id or FLUX_DEV
-    if base not in settings.base_tunes:
-        raise Invalid({"base_tune_id": [f"is not available: use {FLUX_DEV} (Flux1.dev)"]})
+    base = form.base_tune_id or settings.own_number
+    if base not in settings.bases:
+        known = " or ".join(f"{number} ({title(number)})" for number in settings.bases)
+        raise Invalid({"base_tune_id": [f"is not available: use {known}"]})
+    if form.model_type == FACEID:
+        references.check_tune(settings, registry.find(settings.base_of(base)), 1)
     pack = Pack(
         account_id=account.id,
         slug=_slug(session, form.title),
         title=form.title,
         subtitle=form.subtitle,
         base_tune_id=base,
-        model_type="faceid" if form.model_type == "faceid" else "lora",
+        own_base=form.base_tune_id is None,
+        model_type=FACEID if form.model_type == FACEID else "lora",
         token=form.token,
         preset=form.preset,
         cover=form.cover_url,
@@ -80,6 +87,11 @@ def create(session: Session, settings: Settings, account: Account, form: PackFor
     session.add(pack)
     session.flush()
     return pack
+
+
+def base_of(pack: Pack, settings: Settings) -> int:
+    """The base_tune_id that a pack is drawn on: the server's own where it names none."""
+    return settings.own_number if pack.own_base else pack.base_tune_id
 
 
 def get(session: Session, account: Account | None, name: str) -> Pack:
@@ -160,7 +172,11 @@ def _training(
         **{k: v for k, v in values.items() if k != "prompts_attributes"},
     }
     form = TuneForm.lenient(
-        {**asked, "base_tune_id": pack.base_tune_id, "model_type": pack.model_type}
+        {
+            **asked,
+            "base_tune_id": base_of(pack, context.settings),
+            "model_type": pack.model_type,
+        }
     )
     run = PackRun.lenient(values)
     faults, chosen = Faults(run.wrong), list[Template]()
@@ -243,7 +259,7 @@ def shape(session: Session, pack: Pack, settings: Settings) -> response_models.P
     cover = pack.cover
     return {
         "id": pack.id,
-        "base_tune_id": pack.base_tune_id,
+        "base_tune_id": base_of(pack, settings),
         "user_id": pack.account_id,
         "slug": pack.slug,
         "title": pack.title,
@@ -313,7 +329,7 @@ def _cost(settings: Settings, pack: Pack, template: Template) -> int:
     form = PromptForm.lenient(
         {"num_images": template.num_images, **template.fields, "text": template.text}
     )
-    return drawing.cost(settings, form, pack.base_tune_id)
+    return drawing.cost(settings, form, base_of(pack, settings))
 
 
 def _changes(run: PackRun) -> Json:
@@ -366,12 +382,14 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
     """A template's text for another tune, without the tag of its own, and the strength that the
     tag had."""
     own = re.compile(
-        rf"<lora:(?:{template.tune_id}|{re.escape(template.token)}):([0-9]+\.?[0-9]*|\.[0-9]+)>",
+        rf"<(?:lora|faceid):(?:{template.tune_id}|{re.escape(template.token)})"
+        r":([0-9]+\.?[0-9]*|\.[0-9]+)>",
         re.IGNORECASE,
     )
     tag = own.search(template.text)
     text = " ".join(own.sub(" ", template.text).split())
-    trigger = trigger_words(tune.token or "", tune.name)
+    # a reference picture has no trigger words: it is spoken of
+    trigger = trigger_words(tune.token, tune.name) if tune.token else f"the {tune.name}"
     for old, new in (
         (trigger_words(template.token, template.class_name), trigger),
         (template.token, tune.token or ""),
@@ -379,7 +397,7 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
         if old:
             pattern = rf"(?<![\w<:]){re.escape(old)}(?![\w:>])".replace(r"\ ", r"\s+")
             text = re.sub(pattern, lambda _, new=new: new, text, flags=re.IGNORECASE)
-    if trigger.lower() not in text.lower():
+    if (trigger if tune.token else tune.name).lower() not in text.lower():
         text = f"{trigger} {text}"
     return text, float(tag[1]) if tag else 1.0
 

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from fluxbooth.errors import InputError
 from fluxbooth.models import registry
+from fluxbooth.models.base import Base
 from fluxbooth.prompts import options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
+from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.tables import FIRST_TUNE, Tune
 from fluxbooth.service.errors import Faults, NotFound
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.prompts import drawing, expansion, tags
+from fluxbooth.service.prompts import drawing, expansion, references, tags
 from fluxbooth.service.prompts.input_images import Inputs
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
+
+
+@dataclass(frozen=True)
+class Coming:
+    """A tune that a text uses, too, but that is not made yet: its trigger words, if it has any, and
+    how many reference pictures it is."""
+
+    trigger: str = ""
+    references: int = 0
 
 
 def fits(context: Context, form: PromptForm, *, target: int, pictures: Container[str]) -> None:
@@ -34,16 +48,14 @@ def with_tag(context: Context, form: PromptForm, target: int) -> tuple[str, int]
     """The text with the target's tag, and the base that draws it. Raises NotFound."""
     text = form.text
     if target < FIRST_TUNE:
-        if target not in context.settings.base_tunes:
+        if target not in context.settings.bases:
             raise NotFound
         return text, target
     own = tags.own(context.session, context.account, str(target))
     if own is None:
         raise NotFound
-    if own.model_type == "lora" and str(own.id) not in {
-        name for _, name, _ in tags.TAG.findall(text)
-    }:
-        text = f"<lora:{own.id}:{form.lora_scale:g}> {text}"
+    if str(own.id) not in {name for _, name, _ in tags.TAG.findall(text)}:
+        text = f"<{own.model_type}:{own.id}:{form.lora_scale:g}> {text}"
     return text, own.base_tune_id
 
 
@@ -52,30 +64,29 @@ def check(
     form: PromptForm,
     text: str,
     start: Container[str],
-    coming: str | None = None,
+    coming: Coming = Coming(),
     *,
     tune_id: int | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
     what `form.wrong` holds included.
 
-    `start` has the names of the pictures that it starts from. `coming` are the trigger words of a
-    tune that the text uses, too, but that is not made yet, `tune_id` is of the base that draws it,
-    if it is known by now.
+    `start` has the names of the pictures that it starts from, `tune_id` is of the base that draws
+    it, if it is known by now.
     """
-    faults, uses = Faults(form.wrong), list[tuple[Tune, float]]()
-    if "text" not in faults:
+    settings, faults = context.settings, Faults(form.wrong)
+    uses, wrong = list[tuple[Tune, float]](), list[str]()
+    if "text" not in form.wrong:
         uses, wrong = tags.uses_of(context.session, context.account, text)
-        triggers = [trigger_words(tune.token or "", tune.name) for tune, _ in uses] + (
-            [coming] if coming else []
-        )
-        starts = "input_image" in start
-        if wrong := wrong + _text_faults(context.settings, text, triggers, starts):
-            faults["text"] = wrong
-    faults.add(_rules(context.settings, form, start))
+        wrong += _text_faults(settings, text, uses, coming, starts="input_image" in start)
+    faults.add(_rules(settings, form, start))
     if tune_id is not None:
-        row = registry.find(drawing.base_of(context.settings, tune_id, [tune for tune, _ in uses]))
+        row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
         faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
+        wrong += _unfit(row, uses)
+        wrong += references.faults(settings, row, uses, coming.references, start)
+    if wrong:
+        faults["text"] = [*faults.get("text", []), *wrong]
     faults.tell()
     return uses
 
@@ -92,17 +103,42 @@ def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:
     faults.tell()
 
 
-def _text_faults(settings: Settings, text: str, triggers: Sequence[str], starts: bool) -> list[str]:
+def _text_faults(
+    settings: Settings,
+    text: str,
+    uses: Sequence[tuple[Tune, float]],
+    coming: Coming,
+    *,
+    starts: bool,
+) -> list[str]:
     """Known clients repair on these very words, and on those of `_rules`. What `starts` from a
-    picture may say nothing."""
-    if not tags.TAG.sub("", options.without_flags(text)).strip():
+    picture may say nothing. Reference pictures have no trigger words."""
+    if not tags.words_of(text):
         return [] if starts else ["can't be blank"]
+    if not settings.require_trigger:
+        return []
+    triggers = [trigger_words(tune.token, tune.name) for tune, _ in uses if tune.token]
+    triggers += [coming.trigger] if coming.trigger else []
     said = " ".join(text.lower().split())
-    return (
-        [f"must include `{words}`" for words in triggers if words.lower() not in said]
-        if settings.require_trigger
-        else []
-    )
+    return [f"must include `{words}`" for words in triggers if words.lower() not in said]
+
+
+def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:
+    """What is wrong with LoRAs that were learnt on another base than the one that draws."""
+    return [
+        f"uses tune {tune.id}, a LoRA of {base_name(tune.base)}, which {row.name} cannot use: draw "
+        "on the base that it was trained on, or train it again"
+        for tune, _ in uses
+        if tune.model_type != FACEID and tune.base != row.name and not _fits(tune.base, row)
+    ]
+
+
+def _fits(base: str, row: Base) -> bool:
+    """Of a base that is not to be found any more, the engine says whether its LoRA fits."""
+    try:
+        return registry.fits(registry.find(base), row)
+    except InputError:
+        return True
 
 
 def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:

@@ -8,12 +8,15 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from fluxbooth.models import registry
+from fluxbooth.models.base import Base
 from fluxbooth.prompts import language, options
+from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.prompts import expansion, input_images
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.prompts.tags import TAG
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import Enhancements, GenerateSpec
@@ -41,6 +44,8 @@ def spec_of(
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
         "guidance": form.cfg_scale,
     }
+    if registry.find(spec["base"]).guidance is None:
+        del spec["guidance"]
     if form.w and form.h:
         spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
     elif form.aspect_ratio or form.ar != "1:1":
@@ -78,10 +83,23 @@ def cost(
 
 
 def advice(
-    form: PromptForm, text: str, trigger: str | None, start: Container[str]
+    form: PromptForm,
+    text: str,
+    row: Base,
+    uses: Sequence[tuple[Tune, float]],
+    start: Container[str],
 ) -> list[language.Advice]:
-    """The hints on a text, and on options that are left out."""
-    left_out = options.ignored(asked(form, start)).values()
+    """The hints on a text that is drawn with a base, and on what is left out."""
+    first = uses[0][0] if uses else None
+    trigger = trigger_words(first.token, first.name) if first and first.token else None
+    left_out = [*options.ignored(asked(form, start)).values()]
+    left_out += [
+        f"A reference picture has no strength: tune {tune.id} is looked at as with 1."
+        for tune, weight in uses
+        if tune.model_type == FACEID and weight not in (0, 1)
+    ]
+    if form.cfg_scale is not None and row.guidance is None:
+        left_out.append(f"cfg_scale is ignored: {row.name} is drawn without guidance.")
     return language.advise(text, trigger) + [
         language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
     ]

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
+from fluxbooth.models import registry
 from fluxbooth.prompts import options
-from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
@@ -21,7 +21,14 @@ from fluxbooth.service.contract.responses import PROMPT_FIELDS
 from fluxbooth.service.db.tables import Account, Image, Prompt, Use, now
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import checks, drawing, input_images, tags, templates
+from fluxbooth.service.prompts import (
+    checks,
+    drawing,
+    input_images,
+    references,
+    tags,
+    templates,
+)
 from fluxbooth.service.prompts.input_images import Inputs
 
 FIELDS = tuple(PROMPT_FIELDS)
@@ -48,7 +55,11 @@ def create(
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
-    trigger = trigger_words(uses[0][0].token or "", uses[0][0].name) if uses else None
+    row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
+    if references.edits(row, form, tags.words_of(text), start):
+        fields[references.EDITS] = True
+    if form.input_faceid:  # not of the contract's answers, but a duplicate asks it, too
+        fields["input_faceid"] = True
     prompt = Prompt(
         account_id=account.id,
         tune_id=tune_id,
@@ -58,7 +69,7 @@ def create(
         fields=fields,
         spec=drawing.spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
         signature=signature,
-        advice=[a.to_json() for a in drawing.advice(form, text, trigger, start)],
+        advice=[a.to_json() for a in drawing.advice(form, text, row, uses, start)],
         cost_mc=drawing.cost(settings, form, tune_id, [tune for tune, _ in uses], start),
         uses=[
             Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
@@ -84,6 +95,7 @@ def _signature(form: PromptForm, text: str, tune_id: int, start: Inputs) -> str:
         form.model_dump(include=set(SIGNATURE))
         | {"text": text, "tune_id": tune_id}
         | start.digests()
+        | ({"input_faceid": True} if form.input_faceid else {})
     )
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 

@@ -7,7 +7,7 @@ import re
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.prompts import language
+from fluxbooth.prompts import language, options
 from fluxbooth.service.db.tables import Account, Tune
 
 TAG = re.compile(r"<(lora|faceid):([^<>:]{1,100}):([\d.]{1,12})>", re.IGNORECASE)
@@ -26,10 +26,10 @@ def uses_of(
         tune, strength = own(session, account, name), _strength(weight)
         if tune is None or tune.failed_at:
             wrong.append(f"refers to tune {name}, which {'failed' if tune else 'does not exist'}")
-        elif kind.lower() == "faceid" or tune.model_type == "faceid":
+        elif kind.lower() != tune.model_type:
             wrong.append(
-                f"refers to tune {name}, but this base has no face adapter yet: train a LoRA "
-                "instead"
+                f"refers to tune {name} as <{kind.lower()}:...>, and it is of the type "
+                f"{tune.model_type}: write <{tune.model_type}:{name}:{weight}>"
             )
         elif strength is None:
             wrong.append(f"gives tune {name} the strength {weight}, which is not a number")
@@ -52,6 +52,11 @@ def own(session: Session, account: Account, name: str) -> Tune | None:
     return session.scalar(
         mine.where(or_(Tune.token == name, Tune.title == name)).order_by(Tune.id.desc())
     )
+
+
+def words_of(text: str) -> str:
+    """A text without its tags and flags."""
+    return TAG.sub("", options.without_flags(text)).strip()
 
 
 def _strength(text: str) -> float | None:

@@ -17,12 +17,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from fluxbooth.models import registry
 from fluxbooth.prompts import language
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, ThemeForm
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import Invalid, NotFound, ServiceError
-from fluxbooth.service.prompts import checks, prompts
+from fluxbooth.service.prompts import checks, prompts, references
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.themes import theme_writer
 from fluxbooth.service.tunes import tunes
@@ -76,10 +77,12 @@ def subjects(session: Session, settings: Settings, account: Account, form: Theme
             tune = tunes.get(session, account, number)
         except NotFound:
             raise Invalid({"tune_ids": [f"{number} is no tune of yours"]}) from None
-        if tune.model_type != "lora" or tune.failed_at:
-            raise Invalid(
-                {"tune_ids": [f"{number} {'failed' if tune.failed_at else 'is no LoRA'}"]}
-            )
+        if tune.failed_at:
+            raise Invalid({"tune_ids": [f"{number} failed"]})
+        if tune.model_type == references.FACEID:
+            row = registry.find(settings.base_of(tune.base_tune_id))
+            if wrong := references.faults(settings, row, [(tune, 1.0)]):
+                raise Invalid({"tune_ids": wrong})
         found.append(tune)
     checks.check_attributes(settings, _changes(form))
     return found

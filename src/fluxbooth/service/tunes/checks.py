@@ -11,12 +11,14 @@ from fluxbooth.models import registry
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
-from fluxbooth.service.contract.public_bases import FLUX_DEV
+from fluxbooth.service.contract.public_bases import title
 from fluxbooth.service.errors import Faults, Invalid
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.outgoing import fetch
 from fluxbooth.service.prompts import checks as prompt_checks
+from fluxbooth.service.prompts import references
 from fluxbooth.service.prompts.input_images import Inputs
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.uploads import Upload, photos_of
 
@@ -33,19 +35,25 @@ def check(
     """Raises Invalid with all that will not do, what `form.wrong` holds and the nested prompts
     included; no picture is opened for it."""
     settings, faults = context.settings, Faults(form.wrong)
+    pictures = len(photos_of(uploads)) + len(form.image_urls)
+    faceid, number = form.model_type == FACEID, None
     with faults.gathered():
-        base_of(settings, form)
+        base, number, _ = base_of(settings, form)
+        if faceid:
+            references.check_tune(settings, registry.find(base), pictures)
     with faults.gathered():
         if lora_file is None and "image_urls" not in form.wrong:
             _check_images(form, photos_of(uploads), fetch.rules_for(settings))
     with faults.gathered():
         callbacks.check_address(settings, form.callback)
-    known = form.model_type != "faceid" and not {"name", "token"} & form.wrong.keys()
-    coming = trigger_words(token_of(form), form.name) if known else None
-    for number, values in enumerate(form.prompts_attributes):
-        with faults.gathered(f"prompts_attributes[{number}]"):
+    known = not faceid and not {"name", "token"} & form.wrong.keys()
+    trigger = trigger_words(token_of(form), form.name) if known else ""
+    coming = prompt_checks.Coming(trigger, pictures if faceid else 0)
+    drawn_on = None if form.branch == "fast" or "model_type" in faults else number
+    for place, values in enumerate(form.prompts_attributes):
+        with faults.gathered(f"prompts_attributes[{place}]"):
             nested = PromptForm.lenient(values)
-            prompt_checks.check(context, nested, nested.text, Inputs(), coming)
+            prompt_checks.check(context, nested, nested.text, Inputs(), coming, tune_id=drawn_on)
     faults.tell()
 
 
@@ -54,23 +62,49 @@ def token_of(form: TuneForm) -> str:
 
 
 def base_of(settings: Settings, form: TuneForm) -> tuple[str, int, str]:
-    """(base to train, public id of it, branch) that a form asks for."""
+    """(base to train, or to look with at reference pictures; public id of it; branch) that a form
+    asks for. Raises Invalid."""
     if form.branch == "fast":
-        return "nano", form.base_tune_id or FLUX_DEV, "fast"
-    number = form.base_tune_id or (None if form.branch in SD_BRANCHES else FLUX_DEV)
-    if number not in settings.base_tunes:
+        return "nano", form.base_tune_id or settings.own_number, "fast"
+    number = form.base_tune_id or _number_of(settings, form.branch)
+    if number not in settings.bases:
         asked = f"base_tune_id {number}" if number else f"branch {form.branch}"
-        raise Invalid(
-            {
-                "base_tune_id": [
-                    (
-                        f"is not available: {asked} is no FLUX base of this server; use "
-                        f"{FLUX_DEV} (Flux1.dev)"
-                    )
-                ]
-            }
-        )
-    return settings.base, number, "flux1"
+        raise Invalid({"base_tune_id": [f"is not available: {asked} {_none_here(settings)}"]})
+    base = settings.base_of(number)
+    row = registry.find(base)
+    if form.branch == "flux2" and row.branch != "flux2":
+        raise Invalid({"branch": [f"is {row.branch} of base_tune_id {number}: leave it out"]})
+    trained = base if form.model_type == FACEID else trained_for(settings, number)
+    if trained is None:
+        raise Invalid({"base_tune_id": [f"is not available: {number} can only be drawn with"]})
+    return trained, number, row.branch
+
+
+def trained_for(settings: Settings, number: int) -> str | None:
+    """The base whose LoRAs a base_tune_id draws with: itself, or where it cannot be trained one
+    that is served, too, and whose LoRAs work on it; None if there is none."""
+    drawn = registry.find(settings.base_of(number))
+    for base in (settings.base_of(number), settings.base, *map(settings.base_of, settings.bases)):
+        row = registry.find(base)
+        if row.trains and registry.fits(row, drawn):
+            return base
+    return None
+
+
+def _number_of(settings: Settings, branch: str | None) -> int | None:
+    """The base that is meant where its number is not named. Clients that were written for the
+    public API say flux1 whatever the server has."""
+    if branch in SD_BRANCHES:
+        return None
+    if branch in (None, "flux1"):
+        return settings.own_number
+    drawn = {number: registry.find(settings.base_of(number)) for number in settings.bases}
+    return next((number for number, row in drawn.items() if row.branch == branch), None)
+
+
+def _none_here(settings: Settings) -> str:
+    known = " or ".join(f"{number} ({title(number)})" for number in settings.bases)
+    return f"is no FLUX base of this server; use {known}"
 
 
 def _check_images(form: TuneForm, pictures: Sequence[Upload], rules: fetch.FetchRules) -> None:

@@ -4,6 +4,7 @@ LoRA."""
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import Any
 
 from fluxbooth.service.accounts import quotas
 from fluxbooth.service.context import Context
@@ -46,7 +47,7 @@ def more(context: Context, number: int, form: MoreForm) -> Tune:
     session.add(tune)
     session.flush()
     row_folders.make(session, store, tune)
-    _share_photos(store, old, tune)
+    share_photos(store, old, tune)
     store.put(store.path(old.lora), start(tune))
     tune.lora_bytes = store.size(start(tune))
     tunes.begin(context, tune, len(old.photos))
@@ -60,33 +61,36 @@ def _row(context: Context, old: Tune, form: MoreForm) -> Tune:
     spec = TrainSpec.read({**old.spec, "steps": steps})
     if spec.stages and settings.checkpoints:
         spec = tunes.with_stages(settings, spec, len(old.photos))
-    return Tune(
-        account_id=context.account.id,
+    return like(
+        old,
         title=form.title or old.title,
-        name=old.name,
-        token=old.token,
-        model_type=old.model_type,
-        branch=old.branch,
-        base=old.base,
-        base_tune_id=old.base_tune_id,
-        preset=old.preset,
         steps=form.steps,
         spec=spec.model_dump(mode="json"),
-        characteristics=old.characteristics,
         callback=form.callback,
-        face_crop=old.face_crop,
         continues=old.id,
-        consent=old.consent,
-        consented_at=old.consented_at,
-        flagged=old.flagged,
         auto_extend=form.auto_extend or context.account.auto_extend,
-        eta=tunes.eta(old.branch),
     )
 
 
-def _share_photos(store: Store, old: Tune, tune: Tune) -> None:
+def like(old: Tune, **differences: Any) -> Tune:
+    """A new row of the same account and subject, to be trained as the old one but for the
+    differences."""
+    same = (
+        "account_id", "title", "name", "token", "model_type", "branch", "base", "base_tune_id",
+        "preset", "steps", "spec", "characteristics", "callback", "face_crop",
+        "training_face_correct", "continues", "consent", "consented_at", "flagged", "auto_extend",
+    )  # fmt: skip
+    return Tune(
+        **{name: getattr(old, name) for name in same} | differences, eta=tunes.eta(old.branch)
+    )
+
+
+def share_photos(store: Store, old: Tune, tune: Tune) -> None:
+    """Puts the old tune's photos and captions into the folder of the new one; those that were
+    never fetched are to be fetched for it."""
     for photo in old.photos:
-        if photo.key is None:  # never fetched
+        if photo.key is None:
+            tune.photos.append(Photo(filename=photo.filename, url=photo.url))
             continue
         name = PurePath(photo.key)
         key = f"{tune.folder}/photos/{name.name}"

@@ -20,6 +20,7 @@ from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks
 from fluxbooth.service.tunes.checks import base_of, token_of
@@ -28,6 +29,7 @@ from fluxbooth.specs import TrainSpec, steps_for
 
 FAST_STEPS, NEWER_THAN_ALL = 30, 2**63 - 1
 TRAIN_ETA, FAST_ETA = datetime.timedelta(minutes=30), datetime.timedelta(seconds=20)
+CANCELLED = "The training was cancelled."  # what somebody wanted is no failure
 SAMPLED = "at the beach", "in a city at night", "in snowy mountains"
 
 
@@ -61,8 +63,10 @@ def create(
         key = f"{tune.folder}/lora.safetensors"
         store.put(lora_file.path, key)
         tune.lora, tune.imported, tune.lora_bytes = key, True, store.size(key)
-    if tune.model_type == "faceid" or tune.imported:
-        _ready(context, tune)
+    if tune.imported or (tune.model_type == FACEID and not form.image_urls):
+        ready(session, context.settings, context.jobs, tune)
+    elif tune.model_type == FACEID:
+        context.jobs.train(session, tune)  # when its pictures are here it is ready, too
     else:
         begin(context, tune, photos)
     for values in form.prompts_attributes:
@@ -79,8 +83,8 @@ def _row(context: Context, form: TuneForm, photos: int) -> Tune:
         account_id=account.id,
         title=form.title,
         name=form.name,
-        token=None if form.model_type == "faceid" else spec.token,
-        model_type="faceid" if form.model_type == "faceid" else "lora",
+        token=None if form.model_type == FACEID else spec.token,
+        model_type=FACEID if form.model_type == FACEID else "lora",
         branch=branch,
         base=base,
         base_tune_id=base_tune_id,
@@ -96,11 +100,12 @@ def _row(context: Context, form: TuneForm, photos: int) -> Tune:
     )
 
 
-def _ready(context: Context, tune: Tune) -> None:
+def ready(session: Session, settings: Settings, jobs: JobEngine, tune: Tune) -> None:
     """There is nothing to train."""
     tune.started_training_at = tune.trained_at = moment = now()
-    tune.expires_at = expiry.expires_at(context.settings, moment, auto_extend=tune.auto_extend)
-    context.jobs.callback(context.session, tune=tune)
+    tune.expires_at = expiry.expires_at(settings, moment, auto_extend=tune.auto_extend)
+    session.flush()
+    jobs.callback(session, tune=tune)
 
 
 def check(
@@ -125,7 +130,7 @@ def check(
             upload.path.stat().st_size for upload in (*uploads, *([lora_file] if lora_file else []))
         ),
     )
-    if lora_file is None and form.branch != "fast" and form.model_type != "faceid":
+    if lora_file is None and form.branch != "fast" and form.model_type != FACEID:
         base, _, branch = checks.base_of(settings, form)
         photos = len(photos_of(uploads)) + len(form.image_urls)
         spec = _spec(settings, form, base, branch, photos, face_crop=False)
@@ -252,7 +257,7 @@ def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> 
     """Ends a training that is queued or under way; one that is over stays as it is."""
     tune = get(session, account, number)
     if tune.is_open:
-        fail(session, jobs, tune, "The training was cancelled.")
+        fail(session, jobs, tune, CANCELLED)
     return tune
 
 

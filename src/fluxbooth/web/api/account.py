@@ -15,6 +15,7 @@ from fluxbooth.service.contract import public_bases, queries, response_models, r
 from fluxbooth.service.contract.forms import AccountPatch
 from fluxbooth.service.db.tables import Account, Prompt, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.settings import Settings
 from fluxbooth.web.http import metrics, requests
 from fluxbooth.web.http.auth import Owner, Using, the_account
 
@@ -29,16 +30,16 @@ NOT_READY = {
 def gallery_tunes(
     services: Using, asked: Annotated[queries.BaseList, Query()]
 ) -> list[response_models.Tune]:
-    title, branch = (asked.title or "").lower(), asked.branch or "flux1"
+    title = (asked.title or "").lower()
     limit = asked.rows(200)["limit"]
-    rows = [
-        responses.public_tune(number, services.settings) for number in services.settings.base_tunes
-    ]
+    rows = [responses.public_tune(number, services.settings) for number in services.settings.bases]
     # a base is a checkpoint: it has no model type
     return [
         row
         for row in rows
-        if title in row["title"].lower() and row["branch"] == branch and not asked.model_type
+        if title in row["title"].lower()
+        and asked.branch in (None, "", row["branch"])
+        and not asked.model_type
     ][:limit]
 
 
@@ -100,17 +101,19 @@ def _user(session: Session, account: Account) -> response_models.User:
     operation_id="models_cli_models_get",
 )
 def catalogue(services: Using) -> response_models.Catalogue:
+    settings = services.settings
+    keys = {number: _key(number, settings) for number in settings.bases}
     rows: dict[str, response_models.CatalogueModel] = {
-        responses.base_name(base).removesuffix("-dev"): {
+        key: {
             "tune_id": number,
-            "title": public_bases.PUBLIC_TITLES.get(number, responses.base_name(base)),
+            "title": responses.title_of(number, settings),
             "resolutions": ["1K"],
-            "default": number == public_bases.FLUX_DEV,
+            "default": number == settings.own_number,
         }
-        for number, base in services.settings.base_tunes.items()
+        for number, key in keys.items()
     }
     return {
-        "default": "flux",
+        "default": keys[settings.own_number],
         "default_video_model": None,
         "cache_ttl": 86400,
         "models": rows,
@@ -118,6 +121,12 @@ def catalogue(services: Using) -> response_models.Catalogue:
         "cli": {},
         "skills": {},
     }
+
+
+def _key(number: int, settings: Settings) -> str:
+    """What command-line clients call a base."""
+    public = public_bases.PUBLIC.get(number)
+    return public.key if public else responses.base_name(settings.base_of(number))
 
 
 @router.get("/health", summary="The server runs")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 
 from fluxbooth.service import estimates
 from fluxbooth.service.billing import ledger
-from fluxbooth.service.contract import public_bases, queries, response_models
+from fluxbooth.service.contract import queries, response_models
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.types import Json
@@ -40,7 +40,7 @@ def prompt(request: Request, services: Using, account: Owner) -> response_models
     form = PromptForm.read(dict(request.query_params))
     with services.db.read() as session:
         found = estimates.drawing_plan(
-            session, services.settings, account, form, form.tune_id or public_bases.FLUX_DEV
+            session, services.settings, account, form, form.tune_id or services.settings.own_number
         )
     return _shown(services, account, asdict(found))
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract import public_bases, queries, response_models, responses
+from fluxbooth.service.contract import queries, response_models, responses
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, now
 from fluxbooth.service.files import reserve
@@ -59,7 +59,9 @@ async def _create_prompt(
     ):
         given = input_images.given(values)
         form = PromptForm.lenient(values)
-        target = row_id(number) if number is not None else form.tune_id or public_bases.FLUX_DEV
+        target = (
+            row_id(number) if number is not None else form.tune_id or services.settings.own_number
+        )
         told = values | await asyncio.to_thread(input_images.digests, given)
 
         async def look() -> None:

@@ -111,7 +111,7 @@ async def get_tune(number: str, request: Request, services: Using) -> Response:
     wanted = row_id(number)
 
     def work(session: Session, account: Account) -> response_models.Tune:
-        if wanted in services.settings.base_tunes:
+        if wanted in services.settings.bases:
             return responses.public_tune(wanted, services.settings)
         return responses.tune(tunes.get(session, account, wanted), services.settings, services.sign)
 

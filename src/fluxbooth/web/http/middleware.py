@@ -68,7 +68,10 @@ def _headers(message: Message, path: str, number: str) -> list[tuple[bytes, byte
         for name, value in message.get("headers", ())
     ]
     headers += [(b"x-request-id", number.encode()), (b"x-content-type-options", b"nosniff")]
-    return headers + PAGES if in_the_app(path) else headers
+    page = any(
+        name == b"content-type" and value.startswith(b"text/html") for name, value in headers
+    )
+    return headers + PAGES if page or in_the_app(path) else headers
 
 
 def in_the_app(path: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
-from fluxbooth.service.accounts import accounts, passwords, quotas
+from fluxbooth.service.accounts import accounts, passwords, quotas, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.db.tables import Account
@@ -13,7 +15,7 @@ from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
-from fluxbooth.web.pages.login import Sent, Viewer, same_origin
+from fluxbooth.web.pages.login import Sent, Viewer, cookie_name, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences
 from fluxbooth.web.pages.texts import text
 
@@ -22,8 +24,13 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 
 @router.get("/account")
-def account_page(request: Request, services: Using, account: Viewer) -> Response:
-    return _page(request, services, account)
+def account_page(
+    request: Request,
+    services: Using,
+    account: Viewer,
+    done: Literal["password", "settings"] | None = None,
+) -> Response:
+    return _page(request, services, account, done=done)
 
 
 @router.get("/keys")
@@ -36,7 +43,7 @@ def change(services: Using, account: Viewer, sent: Sent) -> Response:
     chosen = {name: bool(sent.get(name)) for name in ("idempotent", "auto_extend", "face_crop")}
     with services.db.write() as session:
         accounts.change(session, account, **chosen)
-    return redirect("/app/account")
+    return redirect("/app/account?done=settings")
 
 
 @router.post("/account/password")
@@ -44,9 +51,11 @@ def change_password(request: Request, services: Using, account: Viewer, sent: Se
     try:
         with services.db.write() as session:
             passwords.change(session, account, sent.get("old", ""), sent.get("new", ""))
+            here = request.cookies[cookie_name(services.settings)]
+            web_sessions.sign_out_others(session, account, here, services.secret)
     except ServiceError as error:
         return _page(request, services, account, errors=sentences(error), status=error.status)
-    return redirect("/app/account")
+    return redirect("/app/account?done=password")
 
 
 @router.post("/keys")
@@ -87,6 +96,7 @@ def _page(
     account: Account,
     *,
     made: str | None = None,
+    done: str | None = None,
     errors: list[str] | None = None,
     status: int = 200,
 ) -> Response:
@@ -118,6 +128,7 @@ def _page(
         title=text("account.title"),
         keys=rows,
         made=made,
+        done=done,
         owner=owner,
         callbacks=told,
         operator=operator,

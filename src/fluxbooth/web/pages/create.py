@@ -4,6 +4,7 @@ and cost before anything is asked for."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,7 +15,6 @@ from fluxbooth.service import estimates
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
-from fluxbooth.service.contract.public_bases import FLUX_DEV
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.prompts import checks, input_images, prompts
@@ -35,7 +35,10 @@ from fluxbooth.web.state import Services
 RECENT, STRENGTH = 12, "0.8"
 RATIOS = ("1:1", "3:4", "2:3", "9:16", "4:3", "3:2", "16:9")
 WEIGHTS = ("0.4", "0.6", "0.8", "1", "1.2", "1.4")
-BLANK = {"text": "", "ratio": "1:1", "count": "1", "seed": "", "from": "", "strength": STRENGTH}
+BLANK = {
+    "text": "", "ratio": "1:1", "count": "1", "seed": "", "from": "", "strength": STRENGTH,
+    "how": "",
+}  # fmt: skip
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -61,7 +64,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
         given = {
             name: whole[name] for name in input_images.NAMES if getattr(whole.get(name), "size", 0)
         }
-        form, target = _asked(values, bool(given))
+        form, target = await asyncio.to_thread(_read, services, account, values, given)
         async with picture_checks.started() as start:
             await picture_checks.take(
                 services,
@@ -96,26 +99,36 @@ def _create(services: Services, account: Account, values: Json, start: input_ima
             start = input_images.Inputs(
                 start.files | input_images.of_file(services.store, row.key).files
             )
-        form, target = _asked(values, "input_image" in start)
+        form, target = _asked(session, services, account, values, start)
         return view_models.prompt(
             prompts.create(Context.of(services, session, account), form, target=target, start=start)
         )
 
 
-def _asked(values: Json, starts: bool) -> tuple[PromptForm, int]:
+def _read(
+    services: Services, account: Account, values: Json, given: Container[str]
+) -> tuple[PromptForm, int]:
+    with services.db.read() as session:
+        return _asked(session, services, account, values, given)
+
+
+def _asked(
+    session: Session, services: Services, account: Account, values: Json, pictures: Container[str]
+) -> tuple[PromptForm, int]:
     """What the form asks for in the contract's words, and the base or tune that it is asked of."""
-    used = [tune.partition(":") for tune in values["tunes"]]
-    tags = "".join(f"<lora:{row_id(number)}:{weight or '1'}> " for number, _, weight in used)
+    named = [tune.partition(":") for tune in values["tunes"]]
+    used = [(tunes.get(session, account, row_id(n)), weight or "1") for n, _, weight in named]
+    tags = "".join(f"<{tune.model_type}:{tune.id}:{weight}> " for tune, weight in used)
     fields = {
         "text": tags + values["text"] if values["text"].strip() else "",
         "num_images": values["count"],
         "seed": values["seed"],
     }
-    if starts:
+    if "input_image" in pictures and (values["how"] != "edit" or "mask_image" in pictures):
         fields["denoising_strength"] = values["strength"]
     if values["ratio"] != "as-is":
         fields["aspect_ratio"] = values["ratio"]
-    return PromptForm.read(fields), row_id(used[0][0]) if used else FLUX_DEV
+    return PromptForm.read(fields), used[0][0].id if used else services.settings.own_number
 
 
 def _tunes(whole: Json) -> list[str]:
@@ -179,6 +192,7 @@ def _form(
         prompts=shown,
         start=start,
         weights=WEIGHTS,
+        references=services.settings.references,
     )
 
 
@@ -191,11 +205,11 @@ def _box(ratio: str) -> tuple[float, float]:
 @router.get("/prompts/plan")
 def plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a prompt would take, for the form as it stands."""
-    asked = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()} | {
-        "text": "a"
-    }
-    form, target = _asked(asked | {"tunes": request.query_params.getlist("tune")}, False)
+    asked: Json = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()}
+    asked["text"] = "a"
+    asked["tunes"] = request.query_params.getlist("tune")
     with services.db.read() as session:
+        form, target = _asked(session, services, account, asked, ())
         found = estimates.drawing_plan(session, services.settings, account, form, target)
     lines = [
         text("create.plan.one" if found.pictures == 1 else "create.plan", pictures=found.pictures)

@@ -91,6 +91,19 @@ def again(prompt_id: str, request: Request, services: Using, account: Viewer) ->
     )
 
 
+@router.post("/prompts/{prompt_id}/cancel")
+def cancel(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
+    """Ends a prompt that is not drawn yet, and takes it away; one that is done stays."""
+    wanted = row_id(prompt_id)
+
+    def ended(session: Session) -> list[str]:
+        open_one = prompts.get(session, account, wanted).is_open
+        return prompts.delete(session, services.jobs, account, wanted) if open_one else []
+
+    reserve.delete(services.db, services.store, ended)
+    return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/queue")
+
+
 @router.post("/prompts/{prompt_id}/delete")
 def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
     wanted = row_id(prompt_id)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from fluxbooth.service.accounts import accounts, passwords, web_sessions
+from fluxbooth.service.accounts import accounts, passwords, quotas, web_sessions
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
@@ -21,7 +21,8 @@ from fluxbooth.web.pages.render import page, redirect
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.state import Services
 
-OUR_PAGE = re.compile(r"/app(?:/[\w/-]*)?")
+# of this app, never one level up or another host's; a query is as browsers encode one
+OUR_PAGE = re.compile(r"/app(?:/[\w-]+(?:\.\w+)*)*/?(?:\?[\w.~%+&=:*'()!,;/-]*)?", re.ASCII)
 PARTS = 60  # that a page may bring for one request: small pictures, and what its script asks
 
 
@@ -66,8 +67,13 @@ def signed_in(request: Request, services: Using) -> Account:
     return account
 
 
-def for_a_page(services: Using, account: Annotated[Account, Depends(signed_in)]) -> Account:
+def for_a_page(
+    request: Request, services: Using, account: Annotated[Account, Depends(signed_in)]
+) -> Account:
     check_pace(services, account)
+    if request.method in ("GET", "HEAD"):
+        with services.db.read() as session:
+            request.state.waiting = quotas.waiting(session, account.id)
     return account
 
 

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.orm import Session
 
 from fluxbooth.photos import faces
+from fluxbooth.service import licensing
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models, responses
@@ -22,7 +23,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan, plan
 from fluxbooth.service.packs import packs
 from fluxbooth.service.safety import Judge
-from fluxbooth.service.tunes import photo_drafts, tunes, uploads
+from fluxbooth.service.tunes import checks, photo_drafts, tunes, uploads
 from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
@@ -143,8 +144,9 @@ def fields(asked: Json) -> Json:
     }
     if asked.get("preset") == "trial":
         return values | {"branch": "fast"}
+    if asked.get("preset") == "reference":
+        return values | {"model_type": "faceid"}
     return values | {
-        "branch": "flux1",
         "preset": None if asked.get("preset") == "none" else asked.get("preset"),
     }
 
@@ -173,19 +175,20 @@ def _form(
         values=values,
         errors=errors,
         photos=_photos(draft, name),
-        presets=_presets(),
+        presets=_presets(services.settings.references),
         classes=classes,
         pack=pack,
         bases=_bases(services),
         days=services.settings.expiry_days,
         consent=services.settings.consent,
         faces=faces.available(),
-        plan=_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
+        plan=plan_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
     )
 
 
-def _presets() -> list[tuple[str, str, str]]:
-    """Value, title and explanation of each choice; the last one trains no FLUX."""
+def _presets(references: int) -> list[tuple[str, str, str]]:
+    """Value, title and explanation of each choice; the last ones train no FLUX: photos that are
+    looked at, where the base looks at so many, and a trial."""
     shown = [
         (
             name or "none",
@@ -200,13 +203,20 @@ def _presets() -> list[tuple[str, str, str]]:
         )
         for name, preset in PRESETS.items()
     ]
+    if references:
+        help_text = text("new.preset.reference.help", most=references)
+        shown.append(("reference", text("new.preset.reference"), help_text))
     return [*shown, ("trial", text("new.preset.trial"), text("new.preset.trial.help"))]
 
 
-def _bases(services: Services) -> list[tuple[int, str]]:
+def _bases(services: Services) -> list[tuple[int, str, str]]:
+    """Number, title and what it may be used for, of the bases that can be asked for."""
+    settings = services.settings
+    shown = {number: responses.public_tune(number, settings)["title"] for number in settings.bases}
     return [
-        (number, responses.public_tune(number, services.settings)["title"])
-        for number in services.settings.base_tunes
+        (number, shown[number], text("new.base.may", title=shown[number], means=means))
+        for number, _, _, means in licensing.uses(settings)
+        if checks.trained_for(settings, number)
     ]
 
 
@@ -214,11 +224,13 @@ def _bases(services: Services) -> list[tuple[int, str]]:
 def the_plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a training would take, for the form as it stands."""
     asked, count = dict(request.query_params), params.number(request, "photos") or 0
+    if asked.get("preset") == "reference":
+        return {"words": [text("new.plan.reference")] if count else [], "steps": 0}
     found = plan(services.db, services.settings, fields(asked), count)
-    return {"words": _words(found), "steps": found.steps}
+    return {"words": plan_words(found), "steps": found.steps}
 
 
-def _words(found: Plan) -> list[str]:
+def plan_words(found: Plan) -> list[str]:
     if not found.photos:
         return []
     lines = [text("new.plan", steps=found.steps, photos=found.photos)]

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from fluxbooth.service import model_downloads, overview
+from fluxbooth.service import licensing, metering, model_downloads, overview
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
@@ -36,6 +36,7 @@ Operator = Annotated[Account, Depends(the_operator)]
 def server(request: Request, services: Using, account: Operator) -> Response:
     with services.db.read() as session:
         seen = overview.overview(session, services.settings)
+        usage = metering.usage(session)
     engine = services.engine() if services.engine else "runs" if seen.engine_runs else "stopped"
     return page(
         request,
@@ -47,6 +48,9 @@ def server(request: Request, services: Using, account: Operator) -> Response:
         settings=services.settings,
         engine=engine,
         bases=services.pulls.rows(),
+        usage=usage,
+        notices=licensing.notices(services.settings),
+        served=licensing.uses(services.settings),
     )
 
 

@@ -4,6 +4,7 @@ hold a browser to both."""
 from __future__ import annotations
 
 import json
+import urllib.parse
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 from fluxbooth.version import __version__
+from fluxbooth.web.pages import static_files
 from fluxbooth.web.pages.texts import IN_THE_BROWSER, text
 
 FOLDER = Path(__file__).parents[1]
@@ -27,7 +29,10 @@ environment = jinja2.Environment(
 )
 environment.trim_blocks = environment.lstrip_blocks = True
 cast(Any, environment).globals.update(  # whose type jinja2 leaves open
-    t=text, version=__version__, browser_texts=json.dumps(IN_THE_BROWSER)
+    t=text,
+    version=__version__,
+    browser_texts=json.dumps(IN_THE_BROWSER),
+    static=static_files.ADDRESS,
 )
 
 
@@ -37,6 +42,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     settings: Settings = request.app.state.services.settings
     shown: Json = {
         "account": getattr(request.state, "account", None),
+        "waiting": getattr(request.state, "waiting", 0),
         "nano": settings.stand_in,
         "here": request.url.path,
         "plain_http": request.url.scheme == "http" and request.url.hostname not in LOCAL,
@@ -63,14 +69,25 @@ def sentences(error: ServiceError) -> list[str]:
 
 def refused(request: Request, error: ServiceError) -> Response:
     """An error as a page, or as JSON to a script."""
-    if error.status == 401 and request.method == "GET" and not wants_part(request):
-        return redirect(f"/app/login?next={request.url.path}")
+    if error.status == 401 and not wants_part(request):
+        return redirect(
+            f"/app/login?{urllib.parse.urlencode({'next': _page_of(request)}, safe='/')}"
+        )
     if wants_part(request):
         return JSONResponse(error.body(), error.status, error.headers)
     words = text("error.not_found") if error.status == 404 else str(error)
     answer = page(request, "error.html", error.status, title=text("error.title"), errors=[words])
     answer.headers.update(error.headers)
     return answer
+
+
+def _page_of(request: Request) -> str:
+    """The page that somebody wants to see, or that a form was sent from."""
+    if request.method in ("GET", "HEAD"):
+        asked = urllib.parse.urlsplit(str(request.url))
+    else:
+        asked = urllib.parse.urlsplit(request.headers.get("referer", "/app"))
+    return asked.path + (f"?{asked.query}" if asked.query else "")
 
 
 def local(url: str, request: Request) -> str:

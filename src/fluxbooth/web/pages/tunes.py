@@ -20,9 +20,10 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.estimates import plan
 from fluxbooth.service.files import reserve
 from fluxbooth.service.prompts import prompts
-from fluxbooth.service.tunes import checkpoints, train_more, tunes
+from fluxbooth.service.tunes import checkpoints, train_again, train_more, tunes
 from fluxbooth.web.http import params, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
@@ -36,12 +37,15 @@ from fluxbooth.web.pages import (
     new_tune,
     operator,
     packs,
+    queue,
+    static_files,
     themes,
     thumbnails,
     view_models,
 )
 from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
-from fluxbooth.web.pages.render import FOLDER, local, page, redirect, sentences
+from fluxbooth.web.pages.new_tune import plan_words
+from fluxbooth.web.pages.render import local, page, redirect, sentences
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.state import Services
 
@@ -54,7 +58,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, enhance, themes, packs, pages_account, operator, login
+    others = gallery, enhance, queue, themes, packs, pages_account, operator, login
     for part in (
         new_tune.router,
         create.router,
@@ -62,7 +66,8 @@ def install(app: FastAPI) -> None:
         *(module.router for module in others),
     ):  # those first: "new" is no tune, "plan" no prompt
         app.include_router(part)
-    app.mount("/app/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.mount(static_files.ADDRESS, static_files.Kept(), name="kept")
+    app.mount(static_files.PLAIN, StaticFiles(directory=static_files.FOLDER), name="static")
     app.add_api_route("/", lambda: RedirectResponse("/app"), include_in_schema=False, name="root")
 
 
@@ -123,6 +128,8 @@ def _tune_page(
             else None
         )
         goes_on = bool(row.trained_at and row.lora and row.photos and not row.imported)
+        asked = {"branch": row.branch, "preset": row.preset, "steps": row.steps}
+        photos = len(row.photos) if row.failed_at else 0
         size = format_bytes(services.store.size_of(row.folder))
     return page(
         request,
@@ -136,6 +143,7 @@ def _tune_page(
         download=download,
         size=size,
         goes_on=goes_on,
+        plan=plan_words(plan(services.db, services.settings, asked, photos)),
         errors=errors,
         address=services.settings.url,
         days=services.settings.expiry_days,
@@ -244,6 +252,18 @@ async def photo(tune_id: str, photo_id: str, services: Using, account: PartViewe
     return await thumbnails.of_upload(
         services.store, await asyncio.to_thread(key), services.decoding.turn(account.id)
     )
+
+
+@router.post("/tunes/{tune_id}/again")
+def again(tune_id: str, request: Request, services: Using, account: Viewer) -> Response:
+    try:
+        with services.db.write() as session:
+            made = train_again.again(Context.of(services, session, account), params.row_id(tune_id))
+            return redirect(f"/app/tunes/{made.id}")
+    except ServiceError as error:
+        if error.status == 404:
+            raise
+        return _tune_page(tune_id, request, services, account, sentences(error), error.status)
 
 
 @router.post("/tunes/{tune_id}/cancel")

@@ -15,6 +15,7 @@ from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Image, Prompt, Tune
 from fluxbooth.service.prompts.tags import TAG
+from fluxbooth.service.tunes.tunes import CANCELLED
 from fluxbooth.types import Json
 from fluxbooth.web.pages.texts import duration, text
 
@@ -32,7 +33,7 @@ WIDEST_THUMB = 512  # pixels; a picture that is no wider is its own thumbnail
 
 def state_of(row: Tune) -> str:
     if row.failed_at:
-        return "failed"
+        return "cancelled" if row.user_error == CANCELLED else "failed"
     if row.trained_at:
         return "trained"
     return "training" if row.started_training_at else "queued"
@@ -47,7 +48,7 @@ def tune(row: Tune) -> Json:
         "name": row.name,
         "model_type": row.model_type,
         "state": state,
-        "over": state in ("trained", "failed"),
+        "over": state in ("trained", "failed", "cancelled"),
         "reason": row.user_error,
         "step": progress.get("step"),
         "steps": progress.get("steps") or row.steps or row.spec.get("steps"),

@@ -1,5 +1,7 @@
 // What every page's script uses, and the little that every page does by itself.
 
+import "./keep.js";
+
 const TEXTS = JSON.parse(document.querySelector("meta[name=texts]").content);
 
 export const find = (selector, within = document) => within.querySelector(selector);
@@ -36,6 +38,10 @@ export const post = (path, body) => ask(path, { method: "POST", body });
 export function showErrors(lines) {
   const place = find("#errors");
   place.replaceChildren(...lines.map((line) => element("p", { textContent: line })));
+  if (lines.includes(text("signed_out"))) { // what was typed is kept, so one may leave
+    const next = encodeURIComponent(location.pathname + location.search);
+    place.append(element("p", {}, element("a", { href: `/app/login?next=${next}`, textContent: text("sign_in") })));
+  }
   place.className = lines.length ? "errors" : "";
   place.tabIndex = -1;
   if (lines.length) place.focus();
@@ -67,6 +73,13 @@ for (const form of findAll("form[data-busy]")) {
   }));
 }
 addEventListener("pageshow", (event) => { if (event.persisted) for (const button of findAll("form[data-busy] button")) button.disabled = false; });
+for (const button of findAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard; // not without encryption
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).value);
+    button.textContent = text("copied");
+  });
+}
 for (const form of findAll("form[data-submits-itself]")) {
   find("button", form).hidden = true;
   form.addEventListener("change", () => form.submit());

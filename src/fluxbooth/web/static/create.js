@@ -3,7 +3,8 @@
 import { ask, element, find, findAll, parse, post, say, showErrors, text } from "./app.js";
 import { advising } from "./advice.js";
 import { follow } from "./gallery.js";
-import { maskOf, starting } from "./mask.js";
+import { fieldsOf, fill, keep, keepFile, kept, keptFile } from "./keep.js";
+import { maskOf, startAgain, starting } from "./mask.js";
 
 const form = find("#create"), box = find("#text"), behind = find("#behind"), chips = find("#chips"), make = find("#make"), insert = find("#insert");
 const tunes = () => findAll(".chip", chips);
@@ -74,7 +75,7 @@ chips.addEventListener("click", (event) => event.target.matches(".out") && out(e
 chips.addEventListener("change", changed);
 insert?.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-tune]");
-  if (button) add(button);
+  if (button) { add(button); remember(); }
 });
 insert?.addEventListener("keydown", (event) => {
   if (event.key !== "Escape" || !insert.open) return;
@@ -96,9 +97,11 @@ async function plan() {
   try {
     const { words } = await (await ask(`/app/prompts/plan?${asked}`)).json();
     if (mine === plans) find("#plan").textContent = words.join(" ");
+    return words;
   } catch { /* the button says what is wrong when it is pressed */ }
 }
 form.addEventListener("change", (event) => { if (event.target.matches("#count, input[name=ratio]")) plan(); });
+document.addEventListener("finished", plan); // what waited before does not any more
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -111,21 +114,55 @@ form.addEventListener("submit", async (event) => {
     const answer = await post("/app/prompts", sent);
     showErrors([]);
     find("#nothing")?.remove();
-    find("#cards").prepend(parse(await answer.text()));
+    const card = parse(await answer.text());
+    const words = await plan(); // what it takes, now that it waits itself
+    find(".coming", card)?.append(element("span", { className: "wait", textContent: words?.[1] ?? "" }));
+    find("#cards").prepend(card);
+    card.scrollIntoView({ block: "center" });
     follow();
-    plan();
   } catch (error) {
     showErrors([error.message]);
   }
   make.disabled = false;
 });
 
+let strokes = [], settled = false; // not while what was kept is being put back
+const remember = () => settled && keep({ ...fieldsOf(form), tunes: used(), from: find("#from").value, strokes });
+
 starting((there) => {
-  const kept = find("#as-is"), ratio = find("input", kept);
-  kept.hidden = !there;
+  const own = find("#as-is"), ratio = find("input", own);
+  own.hidden = !there;
   if (there && !ratio.disabled) ratio.checked = true;
   if (!there && ratio.checked) find("input[name=ratio]", form).checked = true;
+}, (painted) => { strokes = painted; remember(); });
+
+/** What was typed here before and not thrown away. */
+async function takeUp(before) {
+  for (const chip of tunes()) chip.remove();
+  for (const [number, weight] of before.tunes.map((tune) => tune.split(":"))) {
+    const button = insert && find(`button[data-tune="${CSS.escape(number)}"]`, insert);
+    if (!button) continue; // deleted meanwhile
+    const chip = find("template", button.parentElement).content.firstElementChild.cloneNode(true);
+    find("select", chip).value = weight;
+    chips.append(chip);
+  }
+  fill(form, before);
+  const file = await keptFile();
+  if (file || before.strokes.length) find("#start").open = true;
+  startAgain(file, before.strokes);
+  strokes = before.strokes; // of which a picture chosen anew knows nothing
+  fill(form, before); // the shape, which a picture to start from had changed
+}
+
+const before = kept();
+if (before) await takeUp(before);
+settled = true;
+form.addEventListener("input", remember);
+form.addEventListener("change", (event) => {
+  if (event.target.id === "input") keepFile(event.target.files[0] ?? null);
+  remember();
 });
+chips.addEventListener("click", remember);
 changed();
 if (tunes().some((chip) => box.value.trim() !== chip.dataset.trigger)) advice.now();
 else places = [];

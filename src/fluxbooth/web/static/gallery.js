@@ -1,14 +1,24 @@
 // Pictures: more of them as one scrolls, and each large in a dialog that obeys the keyboard.
 
 import "./compare.js";
-import { ask, find, findAll, parse, post, say, showErrors, text } from "./app.js";
+import { ask, element, find, findAll, parse, post, say, showErrors, text } from "./app.js";
+import { finished } from "./finished.js";
 
+const SWIPE = 50, PICTURE = "#picture="; // pixels; of the address
 const dialog = find("#large"), inside = find("#large-content");
 let shown = null; // the link of the picture that is large
 
 const links = () => findAll("#cards a.picture");
 
-async function open(link) {
+/** Opens a picture, or turns to it: the first one is a step that Back undoes. */
+function open(link) {
+  const address = location.pathname + location.search + PICTURE + link.getAttribute("href").split("/").pop();
+  if (dialog.open) history.replaceState(history.state, "", address);
+  else history.pushState({ large: true }, "", address);
+  return show(link);
+}
+
+async function show(link) {
   try {
     const part = parse(await (await ask(link.getAttribute("href"))).text());
     shown = link;
@@ -19,7 +29,8 @@ async function open(link) {
     find("#next").disabled = place >= all.length - 1;
     if (!dialog.contains(document.activeElement) || document.activeElement.disabled) dialog.focus(); // or keys would go nowhere
   } catch (error) {
-    dialog.close();
+    if (dialog.open) dialog.close();
+    else history.replaceState(null, "", location.pathname + location.search);
     showErrors([error.message]);
   }
 }
@@ -97,7 +108,51 @@ dialog.addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
-dialog.addEventListener("close", () => shown?.isConnected && shown.focus());
+
+/** A prompt that is not drawn yet is taken back where it stands. */
+document.addEventListener("submit", async (event) => {
+  if (!("cancel" in event.target.dataset)) return;
+  event.preventDefault();
+  const card = event.target.closest(".card");
+  try {
+    await post(event.target.getAttribute("action"));
+    card.remove();
+    say(text("cancelled"));
+    document.dispatchEvent(new Event("finished"));
+  } catch (error) {
+    showErrors([error.message]);
+  }
+});
+
+/** The address tells which picture is large: Back closes it, and a reload shows it again. */
+function addressed() {
+  const name = location.hash.startsWith(PICTURE) ? location.hash.slice(PICTURE.length) : null;
+  if (!name) return dialog.open && dialog.close();
+  const address = `/app/pictures/${name}`, link = links().find((one) => one.getAttribute("href") === address);
+  if (shown?.getAttribute("href") !== address || !dialog.open) show(link ?? element("a", { href: address }));
+}
+
+addEventListener("popstate", addressed);
+if (location.hash.startsWith(PICTURE)) addressed();
+
+let touched = null;
+dialog.addEventListener("touchstart", (event) => {
+  touched = event.touches.length === 1 && !event.target.closest("input, select, textarea") ? event.touches[0] : null;
+}, { passive: true });
+dialog.addEventListener("touchend", (event) => {
+  const [up] = event.changedTouches;
+  const across = touched && up.clientX - touched.clientX, down = touched && up.clientY - touched.clientY;
+  touched = null;
+  if (Math.abs(across) > SWIPE && Math.abs(across) > 2 * Math.abs(down)) move(across < 0 ? 1 : -1);
+}, { passive: true });
+
+dialog.addEventListener("close", () => {
+  if (location.hash.startsWith(PICTURE)) {
+    if (history.state?.large) history.back(); // to the page as it was before
+    else history.replaceState(null, "", location.pathname + location.search);
+  }
+  shown?.isConnected && shown.focus();
+});
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 find("#close").addEventListener("click", () => dialog.close());
 find("#previous").addEventListener("click", () => move(-1));
@@ -134,14 +189,20 @@ export async function follow() {
       const card = parse(await (await ask(`/app/prompts/${old.dataset.prompt}`)).text());
       if (card.dataset.state !== old.dataset.state || card.dataset.there !== old.dataset.there) {
         old.replaceWith(card);
-        if (card.dataset.state === "done") say(text("made"));
+        if (card.dataset.state !== "done") find(".coming", card)?.append(find(".wait", old) ?? "");
+        else say(text("made"));
       }
     } catch (error) {
       if (!navigator.onLine) break;
       say(error.message);
     }
   }
-  if (open.length) following = setTimeout(follow, document.hidden ? 5000 : 1000);
+  const left = findAll(".card[data-state=waiting], .card[data-state=drawing]").length;
+  if (open.length && !left) {
+    finished(text("made"));
+    document.dispatchEvent(new Event("finished"));
+  }
+  if (left) following = setTimeout(follow, document.hidden ? 5000 : 1000);
 }
 
 follow();

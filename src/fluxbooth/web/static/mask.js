@@ -5,14 +5,16 @@ import { find, say, text } from "./app.js";
 const MOST = 1024; // pixels of the longer side of a mask; the server scales it to the picture
 const stage = find("#stage"), image = find("#begin"), canvas = find("#paint"), brush = find("#brush"), pen = canvas.getContext("2d");
 const input = find("#input"), from = find("#from"), strength = find("#strength");
-let strokes = [], drawing = null, cursor = null;
+let strokes = [], drawing = null, cursor = null, waiting = [], told = () => {};
 
-/** `changed` is told whether there is a picture to start from. */
-export function starting(changed) {
+/** `changed` is told whether there is a picture to start from; `painted` gets the strokes after each one. */
+export function starting(changed, painted) {
+  told = () => painted(strokes);
   input.addEventListener("change", () => {
     from.value = "";
     const [file] = input.files;
     show(file ? URL.createObjectURL(file) : null, changed);
+    told();
   });
   find("#forget").addEventListener("click", () => {
     from.value = input.value = "";
@@ -23,6 +25,19 @@ export function starting(changed) {
   strength.addEventListener("input", tell);
   tell();
   if (from.dataset.src) show(from.dataset.src, changed);
+}
+
+/** Puts a file where one was chosen before, and strokes on it. */
+export function startAgain(file, before) {
+  if (file) {
+    const carrier = new DataTransfer();
+    carrier.items.add(file);
+    input.files = carrier.files;
+    input.dispatchEvent(new Event("change"));
+  }
+  if (!before.length) return;
+  if (stage.hidden) waiting = before; // until the picture is there
+  else { strokes = before; redraw(); }
 }
 
 /** The mask as a PNG, white where it was painted; null without any stroke. */
@@ -51,6 +66,8 @@ function fit() {
   canvas.width = Math.round(image.naturalWidth * scale);
   canvas.height = Math.round(image.naturalHeight * scale);
   cursor = { x: canvas.width / 2, y: canvas.height / 2 };
+  strokes = waiting;
+  waiting = [];
   stage.hidden = false;
   redraw();
 }
@@ -94,11 +111,12 @@ canvas.addEventListener("pointermove", (event) => {
   drawing.points.push(place(event));
   redraw();
 });
-for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => { drawing = null; });
+for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => { drawing = null; told(); });
 
 function undo() {
   if (strokes.pop()) say(text("unpainted"));
   redraw();
+  told();
 }
 
 canvas.addEventListener("keydown", (event) => {
@@ -111,6 +129,7 @@ canvas.addEventListener("keydown", (event) => {
     strokes.push({ size: width(), points: [{ ...cursor }] });
     say(text("painted"));
     redraw();
+    told();
   } else if (event.key === "Backspace") {
     undo();
   } else {
@@ -120,4 +139,4 @@ canvas.addEventListener("keydown", (event) => {
 });
 for (const name of ["focus", "blur"]) canvas.addEventListener(name, redraw);
 find("#undo").addEventListener("click", undo);
-find("#clear").addEventListener("click", () => { strokes = []; redraw(); });
+find("#clear").addEventListener("click", () => { strokes = []; redraw(); told(); });

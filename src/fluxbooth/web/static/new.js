@@ -1,6 +1,7 @@
 // Photos are sent one by one as they are chosen, and looked at as they arrive; the form itself then names only their draft.
 
 import { ask, element, find, findAll, post, say, showErrors, text } from "./app.js";
+import { all, fieldsOf, fill, forget, keep, kept } from "./keep.js";
 
 const FEWEST = 4, RETRY = 3000, SVG = "http://www.w3.org/2000/svg";
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
@@ -13,6 +14,28 @@ const address = new URL(location);
 address.pathname = "/app/tunes/new";
 address.searchParams.set("draft", form.dataset.draft);
 history.replaceState(null, "", address); // a reload keeps the photos
+
+
+const before = kept();
+if (before) fill(form, before);
+else offer();
+form.addEventListener("input", () => keep(fieldsOf(form)));
+
+/** A tune that was begun before, if its photos still wait: those of a tune that was made are gone. */
+async function offer() {
+  for (const { name } of all()) {
+    const begun = new URL(name.slice(name.indexOf("/app/")), location), number = begun.searchParams.get("draft");
+    if (begun.pathname !== address.pathname || !number || begun.search === address.search) continue;
+    try {
+      if ((await (await ask(`/app/drafts/${number}/photos`)).json()).photos.length) {
+        find("#begun").hidden = false;
+        find("#begun a").href = begun.pathname + begun.search;
+        return;
+      }
+      forget(name);
+    } catch { return; }
+  }
+}
 
 chooser.addEventListener("change", () => { take(chooser.files); chooser.value = ""; });
 for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });

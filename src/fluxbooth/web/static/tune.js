@@ -1,6 +1,7 @@
 // A training as it goes on: told by the server while the page is seen, asked for every three seconds where that fails.
 
 import { ask, duration, find, say, text } from "./app.js";
+import { finished } from "./finished.js";
 
 const SVG = "http://www.w3.org/2000/svg", WIDEST = 768, HEIGHT = 180, LEFT = 44, BOTTOM = 22; // pixels
 const section = find("#training");
@@ -21,7 +22,9 @@ function draw(state) {
   if (state.losses?.length > 1) curve(state.losses, state);
   if (state.over) {
     stop();
-    location.reload();
+    finished(text("trained"));
+    if (!document.hidden) return location.reload();
+    document.addEventListener("visibilitychange", () => location.reload(), { once: true });
   }
 }
 
@@ -101,6 +104,12 @@ async function look() {
   }
 }
 
+/** Nobody looks: asked now and then, so that its end can be told. */
+function rest() {
+  stop();
+  timer = setInterval(look, 10_000);
+}
+
 function stop() {
   stream?.close();
   clearInterval(timer);
@@ -110,5 +119,5 @@ function stop() {
 if (section) {
   listen();
   addEventListener("resize", () => last?.losses?.length > 1 && curve(last.losses, last));
-  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : listen()));
+  document.addEventListener("visibilitychange", () => (document.hidden ? rest() : listen()));
 }
