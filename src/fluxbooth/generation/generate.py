@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,8 +34,11 @@ from fluxbooth.prompts.language import Advice
 from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec
 from fluxbooth.types import Json
 
-PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
+FLATTENED = (
+    "What is transparent in the input image becomes white, for the picture is drawn anew: only a "
+    "picture of which nothing is drawn keeps its transparency."
+)
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 
 
@@ -129,16 +131,8 @@ def enhance(
 
 
 def _base_of(spec: GenerateSpec) -> str:
-    """Of a picture that is only looked at: the base that drew it, if its file says so, else one
-    whose pictures look like photographs. It is not loaded."""
-    if spec.base != "auto":
-        return spec.base
-    try:
-        with Image.open(spec.input_image or "") as image:
-            name = json.loads(image.info.get("fluxbooth", "{}")).get("base")
-    except (OSError, ValueError, TypeError, AttributeError, Image.DecompressionBombError):
-        name = None  # what no decoder knows is refused where it is read
-    return name if name in registry.BASES else PHOTOGRAPHIC
+    """Of a picture that is only looked at; it is not loaded."""
+    return registry.drawn_by(spec.input_image or "").name if spec.base == "auto" else spec.base
 
 
 def _generate(
@@ -268,7 +262,8 @@ def _finished(
     """The picture after the steps that follow, and what these used."""
     image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
     mask = one.canvas.start.mask if one.canvas.start else None
-    work = Work(one.spec, seed, one.row, mask=mask)
+    alpha = one.canvas.start.alpha if one.canvas.start else None
+    work = Work(one.spec, seed, one.row, shown=one.shown, mask=mask, alpha=alpha)
     if family is not None:
         redraw = Redraw(
             family,
@@ -286,6 +281,8 @@ def _finished(
 
 def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
     said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
+    if one.canvas.start and one.canvas.start.flattened:
+        said.append(Advice("transparency_lost", FLATTENED, 0, 0))
     if family is None:
         return said
     triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]

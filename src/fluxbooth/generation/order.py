@@ -28,6 +28,7 @@ class Order:
     loras: list[tuple[Path, float]]
     canvas: Canvas
     ignored: list[str]
+    shown: Base  # that whose pictures it looks like before the steps that follow
 
     @property
     def row(self) -> Base:
@@ -56,9 +57,10 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     prompt = language.parse(text, may_be_blank=spec.input_image is not None)
     asked = spec.with_flags(text)
     ignored = options.ignored(asked.asked() | options.given(text))
-    told = registry.resolve_drawing(asked.without(ignored))
+    given = registry.drawn_by(spec.input_image) if spec.input_image else None
+    told = registry.resolve_drawing(asked.without(ignored), given)
     row = registry.find(told.base)
-    start = init_image.read(told, row)
+    start = init_image.read(told, given or row)
     size, drawn = sizes(told, row, start)
     looked = references.read(told)
     if start and registry.edits(row, prompt.text, told.denoising_strength, told.asked()):
@@ -66,7 +68,8 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     else:
         canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
     loras = _loras(prompt, told, folders, row)
-    return Order(text, prompt, told, loras, canvas, [*ignored.values()])
+    shown = registry.kind(told.asked(), row, given)
+    return Order(text, prompt, told, loras, canvas, [*ignored.values()], shown)
 
 
 def _loras(

@@ -54,7 +54,11 @@ class Picture:
             "parameters": parameters_text(self.metadata),
             "fluxbooth": json.dumps(self.metadata),
         }
-        picture_files.save(self.image, path, picture_files.source_of(self.metadata), texts=texts)
+        source, base = (
+            picture_files.source_of(self.metadata),
+            picture_files.base_of(self.metadata),
+        )
+        picture_files.save(self.image, path, source, texts=texts, base=base)
 
 
 class Pictures(list[Picture]):

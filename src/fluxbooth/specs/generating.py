@@ -116,6 +116,7 @@ class GenerateSpec(EnhanceSpec):
             "input_image": self.input_image,
             "mask_image": self.mask_image,
             "references": self.references or None,
+            "denoising_strength": self.denoising_strength,
         }
         return super().asked() | options.asked(given)
 

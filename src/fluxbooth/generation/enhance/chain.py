@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import (
@@ -42,7 +42,9 @@ class Work:
         base: The row of the base, whether it is in memory or not.
         redraw: Draws anew with the base, text and LoRAs of the picture; there if a step draws.
         people: Who is in the picture, if there are several with LoRAs of their own.
+        shown: The row of the base whose pictures this one looks like, where that is another.
         mask: L, white where the picture was drawn anew, if only a part of it was.
+        alpha: L, the transparency of a picture that was given.
     """
 
     spec: EnhanceSpec
@@ -50,18 +52,23 @@ class Work:
     base: Base
     redraw: Redraw | None = None
     people: Sequence[Somebody] = ()
+    shown: Base | None = None
     mask: Image.Image | None = None
+    alpha: Image.Image | None = None
+
+    @property
+    def kind(self) -> Base:
+        """What finds people and parts of them goes by this."""
+        return self.shown or self.base
 
 
 def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
     """The picture after all steps that are asked for, and what each used, in order; `drawn` is how
     much it did, `why` the reason if that is less than what was asked for.
-
-    Raises InputError where a given picture has nothing that a step could work on.
     """
     spec, told = work.spec, list[Json]()
     if work.people:
-        found = heads.find(image, work.base)
+        found = heads.find(image, work.kind)
         image = enhance_people.draw_people(image, work.people, found, seed=work.seed)
         told.append(
             {
@@ -96,7 +103,16 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
         told.append({"step": "restore_mask"})
     if spec.remove_background:
         image = _without_background(image, work, told)
-    return image, told
+    return (image if work.alpha is None else _transparent(image, work.alpha)), told
+
+
+def _transparent(image: Image.Image, alpha: Image.Image) -> Image.Image:
+    """With the transparency that the picture had, and what was cut out of it since."""
+    image, alpha = image.copy(), alpha.resize(image.size, Image.Resampling.LANCZOS)
+    if image.mode == "RGBA":
+        alpha = ImageChops.darker(alpha, image.getchannel("A"))
+    image.putalpha(alpha)
+    return image
 
 
 def _outpainted(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
@@ -123,7 +139,7 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
 
 
 def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
-    boxes, spec = heads.find(image, work.base), work.spec
+    boxes, spec = heads.find(image, work.kind), work.spec
     strength = spec.face_inpaint_denoising or (
         faces.INPAINT_STRENGTH if spec.inpaint_faces else faces.CORRECT_STRENGTH
     )
@@ -139,13 +155,10 @@ def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]
 
 
 def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
-    """A picture that was drawn stays as it is where there is nothing to cut out of it. One that was
-    given has nothing else to become."""
+    """A picture stays as it is where there is nothing to cut out of it."""
     try:
-        image = background.remove(image, work.base)
+        image = background.remove(image, work.kind)
     except InputError as error:
-        if work.redraw is None:
-            raise
         told.append({"step": "remove_background", "drawn": 0, "why": str(error)})
     else:
         told.append({"step": "remove_background"})

@@ -18,7 +18,7 @@ from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.tables import FIRST_TUNE, Tune
 from fluxbooth.service.errors import Faults, NotFound
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.prompts import drawing, expansion, references, tags
+from fluxbooth.service.prompts import drawing, expansion, input_images, references, tags
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
@@ -82,7 +82,8 @@ def check(
     faults.add(_rules(settings, form, start))
     if tune_id is not None:
         row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
-        faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
+        given = input_images.drawn_by(start)
+        faults.add(_refusals(registry.refusals(drawing.asked(form, start), row, given), form))
         wrong += _unfit(row, uses)
         wrong += references.faults(settings, row, uses, coming.references, start)
     if wrong:

@@ -73,12 +73,12 @@ def cost(
 ) -> int:
     """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
     is free. `pictures` are the names of those that it starts from."""
-    if any(map(is_fast, tunes)):
-        return 0
+    stays = form.only_upscale or form.denoising_strength == 0
     return prices.drawing_cost(
         settings.prices,
         spec_of(settings, form, tune_id, tunes, pictures),
         options.charged(asked(form, pictures)),
+        trial=any(map(is_fast, tunes)) and not ("input_image" in pictures and stays),
     )
 
 
