@@ -71,8 +71,9 @@ def cost(
     tunes: Sequence[Tune] = (),
     pictures: Container[str] = (),
 ) -> int:
-    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
-    is free. `pictures` are the names of those that it starts from."""
+    """What a prompt on a base costs, in millicents. What is drawn with a tune of the branch `fast`
+    is a trial: its plain pictures are free, its options are not. `pictures` are the names of those
+    that it starts from."""
     stays = form.only_upscale or form.denoising_strength == 0
     return prices.drawing_cost(
         settings.prices,
