@@ -159,7 +159,7 @@ def _generate(
             for seed, image in zip(batch, images, strict=True):
                 row = family.row if family else one.row  # that of weights in memory knows more
                 recipe = _recipe(one.prompt.text, one.spec, row, seed, one.canvas, its)
-                image, steps = _finished(one, part, image, family, texts, seed)
+                image, steps = _finished(one, part, image, family, texts, seed, report)
                 if advice := [Advice(LEFT_OUT, one["why"], 0, 0) for one in steps if "why" in one]:
                     report({"event": "advice", "advice": advice})
                 if steps:
@@ -258,12 +258,13 @@ def _finished(
     family: Family | None,
     texts: dict[str, Conditioning],
     seed: int,
+    report: DrawingReport,
 ) -> tuple[Image.Image, list[Json]]:
     """The picture after the steps that follow, and what these used."""
     image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
     mask = one.canvas.start.mask if one.canvas.start else None
     alpha = one.canvas.start.alpha if one.canvas.start else None
-    work = Work(one.spec, seed, one.row, shown=one.shown, mask=mask, alpha=alpha)
+    work = Work(one.spec, seed, one.row, shown=one.shown, mask=mask, alpha=alpha, report=report)
     if family is not None:
         redraw = Redraw(
             family,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fluxbooth.generation import init_image, references
+from fluxbooth.generation.enhance import effort
 from fluxbooth.generation.sampling import Canvas, sizes
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
@@ -67,6 +68,7 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
         canvas = Canvas(size, drawn, None, (references.of(start), *looked))
     else:
         canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
+    effort.check(told, row, size)
     loras = _loras(prompt, told, folders, row)
     shown = registry.kind(told.asked(), row, given)
     return Order(text, prompt, told, loras, canvas, [*ignored.values()], shown)

@@ -260,11 +260,12 @@ class Transitions:
                 for use in (following.uses if following else ())
                 if use.tune.lora
             ]
-            text = drawing.drawn_text(prompt)
+            text, apart = drawing.drawn_text(prompt), not needs_base(prompt)
             return {
                 "work": "generate",
                 "fast": is_fast(prompt),
-                "apart": not needs_base(prompt),
+                "apart": apart,
+                "long": apart and takes_long(prompt, self.store),
                 "text": text,
                 "spec": spec,
                 "out": str(out),

@@ -8,13 +8,14 @@ metadata names them in order. All of them follow from the picture's seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image, ImageChops
 
 from fluxbooth.errors import InputError
+from fluxbooth.events import Enhancing
 from fluxbooth.generation.enhance import (
     background,
     faces,
@@ -22,10 +23,12 @@ from fluxbooth.generation.enhance import (
     heads,
     masks,
     outpainting,
+    progress,
     upscaling,
 )
 from fluxbooth.generation.enhance import people as enhance_people
 from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.progress import Progress
 from fluxbooth.generation.enhance.redraw import Redraw
 from fluxbooth.models.base import Base
 from fluxbooth.specs import EnhanceSpec
@@ -45,6 +48,7 @@ class Work:
         shown: The row of the base whose pictures this one looks like, where that is another.
         mask: L, white where the picture was drawn anew, if only a part of it was.
         alpha: L, the transparency of a picture that was given.
+        report: Told how far a step is that takes long.
     """
 
     spec: EnhanceSpec
@@ -55,6 +59,12 @@ class Work:
     shown: Base | None = None
     mask: Image.Image | None = None
     alpha: Image.Image | None = None
+    report: Callable[[Enhancing], None] = lambda event: None
+
+    def drawing(self, step: str) -> Redraw:
+        """What draws anew, in a step that says how far it is."""
+        assert self.redraw is not None
+        return replace(self.redraw, tell=Progress(step, self.report))
 
     @property
     def kind(self) -> Base:
@@ -83,12 +93,12 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
                 "others look like nobody: draw it again with another seed, or wider."
             )
     if work.redraw and spec.outpaint:
-        image = _outpainted(image, work.redraw, work, told)
+        image = _outpainted(image, work, told)
     image = _enlarged(image, work, told)
     enlarged = image
     if work.redraw and (spec.hires_fix or spec.tiled_upscale or spec.tiled_upscale_v2):
         strength = spec.hires_denoising_strength
-        image = work.redraw(image, strength=strength, seed=work.seed)
+        image = work.drawing("hires_fix")(image, strength=strength, seed=work.seed)
         told.append({"step": "hires_fix", "strength": strength})
     if work.redraw and (spec.inpaint_faces or spec.face_correct):
         image = _with_faces(image, work.redraw, work, told)
@@ -115,12 +125,12 @@ def _transparent(image: Image.Image, alpha: Image.Image) -> Image.Image:
     return image
 
 
-def _outpainted(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
+def _outpainted(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     spec = work.spec
     told.append({"step": "outpaint", "anchor": spec.outpaint})
     return outpainting.outpaint(
         image,
-        redraw,
+        work.drawing("outpaint"),
         anchor=spec.outpaint or "center",
         width=spec.outpaint_width,
         height=spec.outpaint_height,
@@ -133,7 +143,7 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     factor = work.spec.enlargement(image.size, work.base.native_area)
     if factor <= 1:
         return image
-    large, method = _upscale(image, factor)
+    large, method = _upscale(image, factor, Progress("super_resolution", work.report))
     told.append({"step": "super_resolution", "factor": factor, "by": method})
     return large
 
@@ -167,10 +177,10 @@ def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Ima
 
 def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     factor = min(max(size[0] / image.width, size[1] / image.height), upscaling.FACTORS[-1])
-    return _upscale(image, factor).image
+    return _upscale(image, factor, progress.silent).image
 
 
-def _upscale(image: Image.Image, factor: float) -> upscaling.Upscaled:
+def _upscale(image: Image.Image, factor: float, tell: progress.Tell) -> upscaling.Upscaled:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = upscaling.network_for(*image.size, device)
-    return upscaling.upscale(image, factor, network=network, device=device)
+    return upscaling.upscale(image, factor, network=network, device=device, tell=tell)
