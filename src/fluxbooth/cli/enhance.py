@@ -60,12 +60,11 @@ def enhance_command(options: argparse.Namespace) -> Json:
     files.make_folder(out)
     rows: list[PictureFile] = []
     advice: list[Json] = []
-    names = iter(paths)
     with Display(options.progress) as display:
 
         def written(pictures: list[Picture]) -> list[PictureFile]:
             made = [
-                picture_file(picture, files.free_name(out, next(names).stem))
+                picture_file(picture, files.free_name(out, (picture.given or out).stem))
                 for picture in pictures
             ]
             rows.extend(made)

@@ -39,6 +39,7 @@ FLATTENED = (
     "What is transparent in the input image becomes white, for the picture is drawn anew: only a "
     "picture of which nothing is drawn keeps its transparency."
 )
+SKIPPED = "picture_left_out"  # one of several that will not do
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 
 
@@ -126,8 +127,27 @@ def enhance(
         specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
     else:
         specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
-    orders = [generation_order.read(text, one, folders) for one in specs]
+    orders = _readable(text, specs, folders, report)
     return _generate(orders, family, cache or AdapterCache(), report)
+
+
+def _readable(
+    text: str, specs: Sequence[GenerateSpec], folders: Sequence[Path], report: DrawingReport
+) -> list[Order]:
+    """The orders of those pictures that will do; of the others is said why they are left out.
+    Raises InputError where none will do."""
+    orders, wrong = list[Order](), list[InputError]()
+    for spec in specs:
+        try:
+            orders.append(generation_order.read(text, spec, folders))
+        except InputError as error:
+            wrong.append(error)
+    if not orders:
+        raise wrong[0]
+    if wrong:
+        left_out = [Advice(SKIPPED, f"Left out: {error}", 0, 0) for error in wrong]
+        report({"event": "advice", "advice": left_out})
+    return orders
 
 
 def _base_of(spec: GenerateSpec) -> str:
@@ -164,7 +184,8 @@ def _generate(
                     report({"event": "advice", "advice": advice})
                 if steps:
                     recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
-                pictures.append(Picture(image, seed, *image.size, one.text, recipe))
+                given = Path(one.spec.input_image) if one.spec.input_image else None
+                pictures.append(Picture(image, seed, *image.size, one.text, recipe, given))
             report(
                 {
                     "event": "picture",

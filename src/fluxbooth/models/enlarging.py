@@ -1,5 +1,5 @@
-"""Which network makes a picture larger, and how long that takes on a CPU. No torch: the service asks
-it, too."""
+"""Which network makes a picture larger, and how long that takes on a CPU. No torch: the service
+asks it, too."""
 
 from __future__ import annotations
 

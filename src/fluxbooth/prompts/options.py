@@ -314,6 +314,18 @@ def _canvas_faults(asked: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
+def no_room(asked: Mapping[str, Any], size: tuple[int, int]) -> str | None:
+    """Why a picture of (width, height) pixels cannot be drawn on as is asked, if it cannot."""
+    width: int = asked.get("outpaint_width") or asked.get("outpaint_height") or 0
+    height: int = asked.get("outpaint_height") or width
+    if width >= size[0] and height >= size[1] and (width, height) != size:
+        return None
+    return (
+        f"to {width} x {height} pixels adds nothing to a picture of {size[0]} x {size[1]}: give a "
+        "larger outpaint_width and outpaint_height"
+    )
+
+
 def told(wrong: Mapping[str, str]) -> str:
     """The first of `refusals` as a sentence."""
     name, reason = next(iter(wrong.items()))

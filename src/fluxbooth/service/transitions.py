@@ -23,7 +23,7 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.jobs.priority import is_fast, needs_base
+from fluxbooth.service.jobs.priority import is_fast, needs_base, takes_long
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import drawing, expansion, input_images, prompts, references
 from fluxbooth.service.settings import Settings

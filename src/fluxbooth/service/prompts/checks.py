@@ -83,7 +83,11 @@ def check(
     if tune_id is not None:
         row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
         given = input_images.drawn_by(start)
-        faults.add(_refusals(registry.refusals(drawing.asked(form, start), row, given), form))
+        asked = drawing.asked(form, start)
+        reasons = registry.refusals(asked, row, given)
+        if "outpaint" in asked and not reasons and (size := drawing.size(form, row, start)):
+            reasons |= {"outpaint": why} if (why := options.no_room(asked, size)) else {}
+        faults.add(_refusals(reasons, form))
         wrong += _unfit(row, uses)
         wrong += references.faults(settings, row, uses, coming.references, start)
     if wrong:

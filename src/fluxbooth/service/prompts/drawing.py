@@ -7,8 +7,11 @@ import secrets
 from collections.abc import Container, Sequence
 from typing import Any
 
+from PIL import Image
+
 from fluxbooth.models import registry
 from fluxbooth.models.base import Base
+from fluxbooth.photos.buckets import bucket
 from fluxbooth.prompts import language, options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service.billing import prices
@@ -23,6 +26,7 @@ from fluxbooth.specs import Enhancements, GenerateSpec
 
 CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
 FAST_STEPS = 30
+RATIOS = {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}  # of the field `ar`
 
 
 def spec_of(
@@ -49,9 +53,7 @@ def spec_of(
     if form.w and form.h:
         spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
     elif form.aspect_ratio or form.ar != "1:1":
-        spec["aspect_ratio"] = (
-            form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
-        )
+        spec["aspect_ratio"] = form.aspect_ratio or RATIOS[form.ar]
     drawn = registry.resolve_drawing(GenerateSpec.read(spec))
     left_out = options.ignored(asked(form, pictures))
     done = {name: value for name, value in form.enhancements().items() if name not in left_out}
@@ -74,12 +76,11 @@ def cost(
     """What a prompt on a base costs, in millicents. What is drawn with a tune of the branch `fast`
     is a trial: its plain pictures are free, its options are not. `pictures` are the names of those
     that it starts from."""
-    stays = form.only_upscale or form.denoising_strength == 0
     return prices.drawing_cost(
         settings.prices,
         spec_of(settings, form, tune_id, tunes, pictures),
         options.charged(asked(form, pictures)),
-        trial=any(map(is_fast, tunes)) and not ("input_image" in pictures and stays),
+        trial=any(map(is_fast, tunes)) and is_drawn(form, pictures),
     )
 
 
@@ -101,9 +102,36 @@ def advice(
     ]
     if form.cfg_scale is not None and row.guidance is None:
         left_out.append(f"cfg_scale is ignored: {row.name} is drawn without guidance.")
-    return language.advise(text, trigger) + [
+    drawn = is_drawn(form, start) or options.draws(asked(form, start))
+    return (language.advise(text, trigger) if drawn else []) + [
         language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
     ]
+
+
+def is_drawn(form: PromptForm, start: Container[str]) -> bool:
+    """Whether the picture itself is; else the one that it starts from is only changed."""
+    return "input_image" not in start or not (form.only_upscale or form.denoising_strength == 0)
+
+
+def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] | None:
+    """Width and height of the picture before it is drawn on beyond its edges; None where they
+    depend on one that is not here yet."""
+    given = None
+    if "input_image" in start:
+        path = start.files.get("input_image") if isinstance(start, input_images.Inputs) else None
+        if path is None:
+            return None
+        with Image.open(path) as image:
+            given = image.size
+        if not is_drawn(form, start):
+            return given
+    if form.w and form.h:
+        return max(64, form.w // 16 * 16), max(64, form.h // 16 * 16)
+    ratio = form.aspect_ratio or RATIOS.get(form.ar)
+    if given and not ratio:
+        return bucket(*given, row.native_area)
+    across, down = map(int, (ratio or "1:1").split(":"))
+    return bucket(across * 1000, down * 1000, row.native_area)
 
 
 def asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
