@@ -54,7 +54,7 @@ def _drawn(
     """The picture enlarged, by the network that takes a moment, and that with its face drawn anew
     at each strength: what `super_resolution` with `inpaint_faces` gives."""
     small = studio.draw(text, [number], seed=seed, width=FAR[0], height=FAR[1]).image
-    large = upscaling.upscale(small, 4, network=upscaling.FAST).image
+    large = upscaling.upscale(small, 4, network=enlarging.FAST).image
     redraw = studio.drawer(text, [number])
     specs = [EnhanceSpec(inpaint_faces=True, face_inpaint_denoising=one) for one in strengths]
     return [

@@ -10,7 +10,8 @@ from PIL import Image
 from fluxbooth.events import Enhancing
 from fluxbooth.generation.enhance import progress
 from fluxbooth.generation.enhance.progress import Progress
-from fluxbooth.generation.enhance.upscaling import FAST, upscale
+from fluxbooth.generation.enhance.upscaling import upscale
+from fluxbooth.models.enlarging import FAST
 
 
 def test_every_tile_is_told() -> None:

@@ -13,7 +13,9 @@ from PIL import Image
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.generation.enhance import upscaling
-from fluxbooth.generation.enhance.upscaling import BEST, FAST, LANCZOS, upscale
+from fluxbooth.generation.enhance.upscaling import LANCZOS, upscale
+from fluxbooth.models import enlarging
+from fluxbooth.models.enlarging import BEST, FAST
 
 
 @pytest.fixture(scope="module")
@@ -155,4 +157,4 @@ def test_a_result_too_large_is_refused_before_work() -> None:
 def test_best_network_where_it_does_not_take_minutes(
     side: int, device: str, asked: bool, network: str
 ) -> None:
-    assert upscaling.network_for(side, side, device, whatever_it_takes=asked) == network
+    assert enlarging.network_for(side, side, device, whatever_it_takes=asked) == network

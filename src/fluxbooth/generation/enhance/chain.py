@@ -30,6 +30,7 @@ from fluxbooth.generation.enhance import people as enhance_people
 from fluxbooth.generation.enhance.people import Somebody
 from fluxbooth.generation.enhance.progress import Progress
 from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.models import enlarging
 from fluxbooth.models.base import Base
 from fluxbooth.specs import EnhanceSpec
 from fluxbooth.types import Json
@@ -182,5 +183,5 @@ def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _upscale(image: Image.Image, factor: float, tell: progress.Tell) -> upscaling.Upscaled:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = upscaling.network_for(*image.size, device)
+    network = enlarging.network_for(*image.size, device)
     return upscaling.upscale(image, factor, network=network, device=device, tell=tell)
