@@ -16,6 +16,7 @@ from bench.enhance import _held_out as held_out
 from bench.enhance._held_out import Hits, Studio
 from fluxbooth.generation.enhance import chain, faces, heads, upscaling
 from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.models import enlarging
 from fluxbooth.specs import EnhanceSpec
 from pretrain.subjects import subject
 

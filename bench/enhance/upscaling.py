@@ -28,6 +28,7 @@ from PIL import Image, ImageDraw
 
 from bench import machine, tables
 from fluxbooth.generation.enhance import upscaling
+from fluxbooth.models.enlarging import BEST
 from pretrain.people import random_shot
 from pretrain.renders import Pair, Portrait
 from pretrain.subjects import held_out_people
@@ -150,7 +151,7 @@ def sheet(photographs: Path, work: Path, count: int = 20) -> None:
     rng, key = random.SystemRandom(), []
     for i, part in enumerate(parts(photographs, count)):
         both = {
-            upscaling.BEST: upscaling.upscale(part, 2).image,
+            BEST: upscaling.upscale(part, 2).image,
             upscaling.LANCZOS: part.resize(
                 (2 * part.width, 2 * part.height), Image.Resampling.LANCZOS
             ),
@@ -176,7 +177,7 @@ def verdicts(work: Path, said: Sequence[str]) -> dict[str, Any]:
         "neither" if letter == "=" else order["AB".index(letter)]
         for letter, order in zip(said, key, strict=True)
     ]
-    return {name: chosen.count(name) for name in (upscaling.BEST, upscaling.LANCZOS, "neither")}
+    return {name: chosen.count(name) for name in (BEST, upscaling.LANCZOS, "neither")}
 
 
 def main() -> None:

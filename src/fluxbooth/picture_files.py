@@ -34,8 +34,11 @@ _SOURCE = ' Iptc4xmpExt:DigitalSourceType="{}"'
 # which base drew it, so that what looks for parts of a picture knows the kind of picture it is
 _BASE = ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="fluxbooth {}"'
 _NAME = r"[\w.-]{1,64}"
-# in files of ours; before they said so in XMP, a PNG's recipe did
-_SAID = (rf'xmp:CreatorTool="fluxbooth ({_NAME})"', rf'{{"version": "[^"]*", "base": "({_NAME})"')
+_SAID = re.compile(rf'xmp:CreatorTool="fluxbooth ({_NAME})"'.encode())
+# what a PNG of an earlier version says, in its recipe; of a picture that began as another, what
+# drew that is not known
+_SAID_BEFORE = re.compile(rf'{{"version": "[^"]*", "base": "({_NAME})"'.encode())
+_BEGAN = b'"input": {"sha256"'
 
 
 def source_of(recipe: Json) -> str:
@@ -95,10 +98,8 @@ def source_in(image: Image.Image) -> str | None:
 
 def base_said(data: bytes) -> str | None:
     """The base that drew what is in a file of ours, of any kind; it is not decoded."""
-    for pattern in _SAID:
-        if found := re.search(pattern.encode(), data):
-            return found[1].decode()
-    return None
+    found = _SAID.search(data) or (None if _BEGAN in data else _SAID_BEFORE.search(data))
+    return found[1].decode() if found else None
 
 
 def on_white(image: Image.Image) -> Image.Image:

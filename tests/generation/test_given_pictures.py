@@ -115,8 +115,9 @@ def test_the_kind_of_a_picture_is_told_by_its_file(tmp_path: Path, name: str) ->
     made.save(tmp_path / "again.jpg")
     assert picture_files.base_said((tmp_path / "again.jpg").read_bytes()) == "nano"
     made = enhance(photo, GenerateSpec(base="nano", film_grain=True))[0]
-    made.save(tmp_path / "same.jpg")
-    assert picture_files.base_said((tmp_path / "same.jpg").read_bytes()) is None
+    for kind in ("same.jpg", "same.png"):
+        made.save(tmp_path / kind)
+        assert picture_files.base_said((tmp_path / kind).read_bytes()) is None
 
 
 def test_nothing_to_cut_out_is_advice_and_the_same_picture(tmp_path: Path) -> None:
