@@ -288,8 +288,9 @@ def train_segmenter(work: Work, steps: int) -> None:
     shards, held_out = work.shards()
     torch.manual_seed(0)
     model = load_segmenter(SEGMENTER) if work.begin else Segmenter()
+    rate = segmenter.LEARNING_RATE * (segmenter.FINISHED if work.begin else 1)
     rows = segmenter.train(
-        model, shards, work.labels(shards), work.vae(), steps, work.checkpoint("segmenter")
+        model, shards, work.labels(shards), work.vae(), steps, work.checkpoint("segmenter"), rate
     )
     for _ in show("segmenter", rows, steps):
         pass

@@ -49,7 +49,7 @@ def student_loss(student: Nano, teacher: Nano, batch: Batch, step: int) -> tuple
     z, shape = batch.z, batch.shape
     draw = flow.generator(5, step)
     eps = torch.randn(z.shape, generator=draw)
-    sigma = flow.sample_sigma("uniform", len(z), draw, z.shape[1])
+    sigma = flow.sample_sigma("uniform", len(z), draw, 0.0)
     strength = strengths(len(z), draw)
     x = flow.interpolate(z, eps, sigma)
     with autocast():

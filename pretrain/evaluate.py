@@ -205,7 +205,7 @@ def residual(nano: Nano, held_out: Shard, latents: np.ndarray, batches: int) -> 
     for step in range(batches):
         batch, draw = batch_at(step, [held_out], [latents], prose=1.0), flow.generator(5, step)
         eps = torch.randn(batch.z.shape, generator=draw)
-        sigma = flow.sample_sigma("uniform", len(eps), draw, eps.shape[1])
+        sigma = flow.sample_sigma("uniform", len(eps), draw, 0.0)
         strength = distill.strengths(len(eps), draw)
         x = flow.interpolate(batch.z, eps, sigma)
         rows.append(

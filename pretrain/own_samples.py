@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
 from fluxbooth.training import flow
@@ -45,7 +46,7 @@ class TrajectoryPool:
     def __init__(self, batch: Batch, draw: torch.Generator) -> None:
         n, tokens = batch.z.shape[:2]
         self.shape = batch.shape
-        self.sigmas = flow.shift(torch.linspace(1, 0, EULER_STEPS + 1), tokens)
+        self.sigmas = flow.shift(torch.linspace(1, 0, EULER_STEPS + 1), calculate_shift(tokens))
         # Euler steps behind each; below zero, steps to wait
         self.at = -(torch.arange(n) % EULER_STEPS)
         self.captions = list(batch.captions)

@@ -10,7 +10,7 @@ import io
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import resvg_py
@@ -283,7 +283,7 @@ def training_row(rng: random.Random) -> Row:
     """Anything of `MIX` that is not held out."""
     kind = rng.choices(list(MIX), list(MIX.values()))[0]
     if kind == "still":
-        return _still(rng)
+        return still(rng)
     if kind == "pair":
         left = _portrait(rng, rng.choices(("portrait", "child", "persona"), (0.5, 0.25, 0.25))[0])
         while True:  # of one style
@@ -312,7 +312,17 @@ def _portrait(rng: random.Random, kind: str) -> Portrait:
             return Portrait(person, shot)
 
 
-def _still(rng: random.Random) -> Still:
+def hatted(rng: random.Random) -> Portrait:
+    """Somebody with a hat on, not held out."""
+    while True:
+        row = _portrait(rng, rng.choice(("portrait", "child", "persona")))
+        row = replace(row, shot=people.with_hat(row.person, row.shot, rng))
+        if row.shot.hat != "none":
+            return row
+
+
+def still(rng: random.Random) -> Still:
+    """An animal or object that is not held out."""
     while True:
         shot = people.random_shot(rng, "avatar")
         row = Still(

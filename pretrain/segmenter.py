@@ -1,9 +1,11 @@
 """The segmenter of pictures (`fluxbooth.generation.enhance.segmenter`), trained on renders and the
-exact parts of each, on their blurred and decoded likenesses, and on other backgrounds.
+exact parts of each, on their blurred and decoded likenesses, and on other backgrounds; and on what
+is rare among them, drawn anew for each batch.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,14 +17,17 @@ from torch import Tensor
 
 from fluxbooth.generation.enhance.segmenter import STRIDE, Segmenter
 from fluxbooth.prompts.mask_words import PARTS
-from pretrain import leaves, vae
+from pretrain import backgrounds, leaves, renders, vae
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard
+from pretrain.parts import parts
 from pretrain.precision import autocast
 from pretrain.reader import disturb
 from pretrain.schedule import descend, set_rate
 
 BATCH, LEARNING_RATE = 16, 4e-3
+FINISHED = 1 / 4  # of that rate, for a model that is trained on
+RARE = 4  # of a batch: two things, an empty scene, and somebody with a hat
 # of the pictures get a background that no render has, one of so many
 ELSEWHERE, BACKGROUNDS = 0.15, 32
 WHOLE = 0.2  # of the batches are whole pictures
@@ -36,34 +41,56 @@ def train(
     decoder: AutoencoderKL,
     steps: int,
     checkpoint: Path,
+    rate: float = LEARNING_RATE,
 ) -> Iterator[tuple[int, float, Segmenter]]:
     """Yields (step, mean loss since the last yield, segmenter) every fifty steps; `labels` of
     each shard as `pretrain.parts` makes them. Resumes from `checkpoint`."""
     model.train().to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=0.01)
     start, losses = load_state(checkpoint, model, optimizer), list[float]()
     side, paint = max(max(shard.pictures.shape[1:3]) for shard in shards), np.random.default_rng(12)
-    backgrounds = np.stack([leaves.picture(side, paint) for _ in range(BACKGROUNDS)])
+    behind = np.stack([leaves.picture(side, paint) for _ in range(BACKGROUNDS)])
     for step in range(start, steps):
-        set_rate([optimizer], LEARNING_RATE, step, steps, warmup=50)
+        set_rate([optimizer], rate, step, steps, warmup=50)
         rng = np.random.default_rng((13, step))
         number = rng.integers(len(shards))
-        picks = rng.integers(len(shards[number].rows), size=BATCH)
-        pictures, parts = shards[number].pictures[picks], labels[number][picks]
+        picks = rng.integers(len(shards[number].rows), size=BATCH - RARE)
+        pictures, told = (
+            np.concatenate(both)
+            for both in zip(
+                (shards[number].pictures[picks], labels[number][picks]),
+                rare(shards[number].pictures.shape[1:3], rng),
+                strict=True,
+            )
+        )
+        order = rng.permutation(BATCH)  # any of them may go through the autoencoder
+        pictures, told = pictures[order], told[order]
         if rng.random() < 0.5:
-            pictures, parts = pictures[:, :, ::-1], parts[:, :, ::-1]
-        pictures = elsewhere(pictures, parts, backgrounds, rng)
-        pixels, told = window(
-            vae.to_model(pictures), torch.tensor(np.ascontiguousarray(parts)), rng
+            pictures, told = pictures[:, :, ::-1], told[:, :, ::-1]
+        pictures = elsewhere(pictures, told, behind, rng)
+        pixels, exact = window(
+            vae.to_model(pictures), torch.tensor(np.ascontiguousarray(told)), rng
         )
         pixels = disturb(pixels, decoder, rng, decoded=DECODED)
-        loss = segmentation_loss(model, pixels.contiguous(memory_format=torch.channels_last), told)
+        loss = segmentation_loss(model, pixels.contiguous(memory_format=torch.channels_last), exact)
         descend(loss, [optimizer], model)
         losses.append(loss.item())
         if (step + 1) % 50 == 0 or step + 1 == steps:
             save_state(checkpoint, step + 1, model, optimizer)
             yield step + 1, sum(losses) / len(losses), model
             losses.clear()
+
+
+def rare(size: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """RARE pictures of height x width and their parts."""
+    dice, (height, width) = random.Random(int(rng.integers(2**32))), size
+    rows = [renders.still(dice), renders.still(dice), renders.hatted(dice)]
+    pictures = [np.asarray(row.draw(width, height, dice)) for row in rows]
+    name = dice.choice([*backgrounds.SCENES, *backgrounds.PLAIN_BACKGROUNDS])
+    scene = renders.rasterised(backgrounds.background(name, width, height, dice), width, height)
+    labels = [parts(row, width, height) for row in rows]
+    nothing = np.zeros((height, width, 2), np.uint8)
+    return np.stack([*pictures, np.asarray(scene)]), np.stack([*labels, nothing])
 
 
 def elsewhere(

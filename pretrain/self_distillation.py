@@ -126,7 +126,7 @@ def train(
         else:
             eps = torch.randn(batch.z.shape, generator=draw)
             strength = usual(strengths(PICTURES, draw))
-            sigma = flow.sample_sigma("uniform", PICTURES, draw, batch.z.shape[1])
+            sigma = flow.sample_sigma("uniform", PICTURES, draw, 0.0)
             field, loss = consistency_loss(
                 student,
                 reference,

@@ -14,10 +14,9 @@ from PIL import Image
 
 from bench.enhance import _held_out as held_out
 from bench.enhance._held_out import Hits, Studio
-from fluxbooth.generation.enhance import chain, faces, heads, upscaling
-from fluxbooth.generation.enhance.chain import Work
+from fluxbooth.generation.enhance import faces, heads, upscaling
+from fluxbooth.generation.enhance.heads import Box
 from fluxbooth.models import enlarging
-from fluxbooth.specs import EnhanceSpec
 from pretrain.subjects import subject
 
 FAR = (208, 80)  # pixels: the head is fifty high
@@ -35,8 +34,7 @@ def measured(
         chosen, rng = subject("people", number), random.Random(f"afar {number}")
         for seed in range(texts):
             text, _ = chosen.prompt(rng)
-            images = _drawn(studio, text, number, seed, strengths)
-            boxes = heads.find(images[0], studio.family.row)
+            images, boxes = _drawn(studio, text, number, seed, strengths)
             found += bool(boxes)
             for arm, image in zip(arms, images, strict=True):
                 hits[arm][number] += studio.right(image, held_out.largest(boxes), number)
@@ -51,20 +49,18 @@ def measured(
 
 def _drawn(
     studio: Studio, text: str, number: int, seed: int, strengths: list[float]
-) -> list[Image.Image]:
-    """The picture enlarged, by the network that takes a moment, and that with its face drawn anew
-    at each strength: what `super_resolution` with `inpaint_faces` gives."""
+) -> tuple[list[Image.Image], list[Box]]:
+    """The picture enlarged, and that with its face drawn anew at each strength; and the heads. By
+    the upscaler that takes a moment, and the drawn face by Lanczos: what is read is smaller."""
     small = studio.draw(text, [number], seed=seed, width=FAR[0], height=FAR[1]).image
     large = upscaling.upscale(small, 4, network=enlarging.FAST).image
     redraw = studio.drawer(text, [number])
-    specs = [EnhanceSpec(inpaint_faces=True, face_inpaint_denoising=one) for one in strengths]
-    return [
-        large.image,
-        *(
-            chain.enhance(large.image, Work(spec, seed, redraw.family.row, redraw))[0]
-            for spec in specs
-        ),
+    boxes = heads.find(large, redraw.family.row)
+    after = [
+        faces.inpaint_faces(large, redraw, boxes, seed=seed, strength=strength)
+        for strength in strengths
     ]
+    return [large, *after], boxes
 
 
 def main() -> None:

@@ -116,16 +116,16 @@ def main() -> None:
     machine = held_out.machine_told()
     pairs: list[Any] = [tuple(map(int, pair.split(","))) for pair in asked.pairs]
     sizes: list[Any] = [tuple(map(int, size.split("x"))) for size in asked.sizes]
+    by = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)} --texts {asked.texts}"
+    by += f" --sizes {' '.join(asked.sizes)}"
     studio, rows, pictures = Studio(asked.loras), list[list[Any]](), list[list[Image.Image]]()
-    for size in sizes:
+    for size in sizes:  # each is kept when it is done, for all of them take long
         row, drawn = measured(studio, pairs, asked.texts, size)
         rows.append(row)
         pictures += drawn
         held_out.sheet(pictures).save(asked.sheet)
-    if asked.save:
-        by = f"python -m bench.enhance pairs --pairs {' '.join(asked.pairs)} --texts {asked.texts}"
-        by += f" --sizes {' '.join(asked.sizes)}"
-        held_out.keep("pairs", [*rows, AIM], machine, by, COLUMNS)
+        if asked.save:
+            held_out.keep("pairs", [*rows, AIM], machine, by, COLUMNS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Upscaling beside Lanczos.
 
     python -m bench.enhance upscaling renders [--work DIR] [--pictures N] [--keep]
-    python -m bench.enhance upscaling sheet --photographs DIR --work DIR
+    python -m bench.enhance upscaling sheet --photographs DIR --work DIR [--network NAME]
     python -m bench.enhance upscaling verdicts A B = ... --work DIR [--keep]
 
 `renders` enlarges drawings of held-out people from nano's size to four times that, and compares
@@ -28,7 +28,6 @@ from PIL import Image, ImageDraw
 
 from bench import machine, tables
 from fluxbooth.generation.enhance import upscaling
-from fluxbooth.models.enlarging import BEST
 from pretrain.people import random_shot
 from pretrain.renders import Pair, Portrait
 from pretrain.subjects import held_out_people
@@ -146,12 +145,12 @@ def parts(folder: Path, count: int, side: int = 128) -> list[Image.Image]:
     return found
 
 
-def sheet(photographs: Path, work: Path, count: int = 20) -> None:
+def sheet(photographs: Path, work: Path, network: Any, count: int = 20) -> None:
     """`pair-NN.png`: left A, right B, twice as large as the photograph, and shown at twice that."""
     rng, key = random.SystemRandom(), []
     for i, part in enumerate(parts(photographs, count)):
         both = {
-            BEST: upscaling.upscale(part, 2).image,
+            network: upscaling.upscale(part, 2, network=network).image,
             upscaling.LANCZOS: part.resize(
                 (2 * part.width, 2 * part.height), Image.Resampling.LANCZOS
             ),
@@ -177,7 +176,7 @@ def verdicts(work: Path, said: Sequence[str]) -> dict[str, Any]:
         "neither" if letter == "=" else order["AB".index(letter)]
         for letter, order in zip(said, key, strict=True)
     ]
-    return {name: chosen.count(name) for name in (BEST, upscaling.LANCZOS, "neither")}
+    return {name: chosen.count(name) for name in (*sorted(key[0], reverse=True), "neither")}
 
 
 def main() -> None:
@@ -190,6 +189,7 @@ def main() -> None:
     parser.add_argument("letters", nargs="*", metavar="A|B|=", help="verdicts in order")
     parser.add_argument("--work", type=Path, required=True, help="where pictures are written")
     parser.add_argument("--photographs", type=Path, help="a folder of nothing else")
+    parser.add_argument("--network", choices=upscaling.NETWORKS, default=upscaling.BEST)
     parser.add_argument("--pictures", type=int, default=40, metavar="N")
     parser.add_argument("--keep", action="store_true", help="write the figures to bench/results")
     given = parser.parse_intermixed_args()
@@ -197,7 +197,7 @@ def main() -> None:
     torch.set_num_threads(1)
     told = machine.described(1)
     if given.what == "sheet":
-        sheet(given.photographs, given.work)
+        sheet(given.photographs, given.work, given.network)
         return
     row = (
         renders(given.work, given.pictures)
@@ -208,4 +208,5 @@ def main() -> None:
     if given.keep:
         found = tables.load("upscaling") if (tables.RESULTS / "upscaling.json").exists() else {}
         by = "python -m bench.enhance upscaling " + given.what
-        tables.save("upscaling", {**found, given.what: {"machine": told, "by": by, "row": row}})
+        name = "fast-verdicts" if upscaling.FAST in row and given.what == "verdicts" else given.what
+        tables.save("upscaling", {**found, name: {"machine": told, "by": by, "row": row}})

@@ -83,6 +83,7 @@ class SampleDrawn(TypedDict):
     step: int
     path: str
     text: str
+    explicit: NotRequired[float]  # how explicit it is, where that is asked
 
 
 class PictureFile(TypedDict):

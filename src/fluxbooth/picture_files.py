@@ -1,5 +1,5 @@
-"""Files of pictures that were made or changed with AI, and say so: `DigitalSourceType` of the IPTC,
-in XMP, which search engines, editors and archives read."""
+"""Files of pictures that were made or changed with AI, or by plain algorithms, and say so:
+`DigitalSourceType` of the IPTC, in XMP, which search engines, editors and archives read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from fluxbooth.types import Json
 
 CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED = f"{CODES}trainedAlgorithmicMedia"  # drawn of nothing but words
-EDITED = f"{CODES}compositeWithTrainedAlgorithmicMedia"  # a picture that was there, changed
+EDITED = f"{CODES}compositeWithTrainedAlgorithmicMedia"  # a picture that was there, drawn on
+ALTERED = f"{CODES}algorithmicallyEnhanced"  # one that was there, and nothing drawn: larger, grain
+_SOURCES = (EDITED, GENERATED, ALTERED)
+_DRAWN = ("people", "outpaint", "hires_fix", "faces")  # steps that draw
 _PNG_XMP = "XML:com.adobe.xmp"  # the name of the text in which a PNG holds XMP
 _PACKET = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
@@ -42,8 +45,15 @@ _BEGAN = b'"input": {"sha256"'
 
 
 def source_of(recipe: Json) -> str:
-    """GENERATED or EDITED, by the recipe of a picture."""
-    return EDITED if "input" in recipe or "references" in recipe else GENERATED
+    """By the recipe of a picture. One of which nothing was drawn stays what it said it was, if it
+    said so."""
+    given = recipe.get("input")
+    if given is None:
+        return EDITED if "references" in recipe else GENERATED
+    drawn = given["strength"] > 0 or any(
+        step["step"] in _DRAWN and step.get("drawn", 1) for step in recipe.get("enhanced", ())
+    )
+    return EDITED if drawn else given.get("source", ALTERED)
 
 
 def base_of(recipe: Json) -> str | None:
@@ -92,8 +102,12 @@ def save(
 
 def source_in(image: Image.Image) -> str | None:
     """What a picture that was opened from such a file says; None for any other."""
-    xmp = image.info.get("xmp", b"")
-    return next((code for code in (EDITED, GENERATED) if code.encode() in xmp), None)
+    return source_said(image.info.get("xmp", b""))
+
+
+def source_said(data: bytes) -> str | None:
+    """What a file of any kind says, which need not be ours; its pictures are not decoded."""
+    return next((code for code in _SOURCES if code.encode() in data), None)
 
 
 def base_said(data: bytes) -> str | None:

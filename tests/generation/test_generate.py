@@ -210,7 +210,8 @@ def test_a_picture_to_start_from_is_kept_less_the_stronger_the_noise(portrait: P
         assert said == picture_files.EDITED
         return float(np.abs(pixels(picture.image) - before).mean())
 
-    assert change(0.0) == 0
+    with pytest.raises(InputError, match="0 keeps the picture, and nothing is done to it"):
+        change(0.0)
     assert change(0.3) < change(0.95)
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.errors import InputError
+from fluxbooth.generation.enhance import upscaling
 from fluxbooth.generation.generate import enhance, generate
 from fluxbooth.generation.picture import Picture
 from fluxbooth.lora.inference import AdapterCache
@@ -118,6 +119,22 @@ def test_a_mask_by_words_changes_that_part_alone(family: Family, start: str) -> 
     assert (off == 0).mean() > 0.1 and off.mean() > 2
 
 
+@pytest.mark.parametrize(("side", "told"), [(768, ["takes_minutes"]), (128, [])])
+def test_that_enlarging_takes_minutes_is_said_before(
+    side: int, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (side, side)).save(tmp_path / "large.png")
+    monkeypatch.setattr(
+        upscaling, "upscale", lambda image, factor, **_: upscaling.Upscaled(image, "none")
+    )
+    said: list[Advice] = []
+    enhance(
+        tmp_path / "large.png", GenerateSpec(super_resolution=True),
+        lambda event: said.extend(event["advice"]) if event["event"] == "advice" else None,
+    )  # fmt: skip
+    assert [one.code for one in said] == told
+
+
 def test_ignored_options_are_told_and_not_done(family: Family) -> None:
     said: list[Advice] = []
     spec = GenerateSpec(base="nano", seed=3, steps=6, hires_fix=True)
@@ -173,6 +190,23 @@ def test_what_is_no_picture_is_refused_by_a_sentence(tmp_path: Path, content: by
         enhance(path, GenerateSpec(film_grain=True))
 
 
-def test_a_style_where_nothing_is_drawn_is_refused(start: str) -> None:
-    with pytest.raises(InputError, match="nothing is drawn here"):
-        enhance(start, GenerateSpec(style="Cinematic", film_grain=True))
+def test_a_style_where_nothing_is_drawn_is_ignored_and_refused_alone(start: str) -> None:
+    said: list[Advice] = []
+    enhance(
+        start, GenerateSpec(style="Cinematic", film_grain=True),
+        lambda event: said.extend(event["advice"]) if event["event"] == "advice" else None,
+    )  # fmt: skip
+    assert [one.message for one in said] == [
+        "style is ignored where nothing is drawn: leave it out, or let the picture be drawn."
+    ]
+    with pytest.raises(InputError, match="nothing is done to it: style is ignored where nothing"):
+        enhance(start, GenerateSpec(style="Cinematic"))
+
+
+def test_a_picture_that_is_enhanced_may_be_drawn_anew(start: str) -> None:
+    """With the flags of its text as with the fields of its spec."""
+    spec = GenerateSpec(steps=6, seed=3, input_image=start, denoising_strength=0.4)
+    (drawn,) = enhance(start, spec, text=TEXT)
+    (flagged,) = enhance(start, GenerateSpec(seed=3), text=f"{TEXT} --tiled_upscale")
+    assert drawn.metadata["input"]["strength"] == 0.4 and steps(drawn) == []
+    assert steps(flagged) == ["super_resolution", "hires_fix"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from diffusers import FluxKontextPipeline
 from diffusers.pipelines.flux import pipeline_flux_kontext as kontext
 from PIL import Image
 
-from fluxbooth import GenerateSpec, InputError, base_selection, enhance, generate
+from fluxbooth import (
+    GenerateSpec,
+    InputError,
+    base_selection,
+    enhance,
+    generate,
+    picture_files,
+)
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.generation import order, references
 from fluxbooth.generation.sampling import draw
@@ -65,15 +73,15 @@ def test_only_so_many_pictures_are_looked_at_the_input_image_among_them() -> Non
     ],
 )
 def test_the_input_image_is_changed_as_the_text_says_unless_a_strength_or_a_mask_is_given(
-    distilled: str, more: dict[str, object], edits: bool
+    distilled: str, tmp_path: Path, more: dict[str, object], edits: bool
 ) -> None:
-    spec = GenerateSpec.read({"base": distilled, "input_image": PHOTO} | more)
+    Image.new("RGB", (96, 160)).save(tmp_path / "tall.png")
+    spec = GenerateSpec.read({"base": distilled, "input_image": str(tmp_path / "tall.png")} | more)
     read = order.read(TEXT, spec, ())
     assert (read.canvas.start is None) == edits
     edited = [one.edited for one in read.canvas.references]
     assert edited == ([True] if edits else []) + [False] * len(spec.references)
-    square = Image.open(PHOTO).width == Image.open(PHOTO).height
-    assert (read.canvas.size[0] == read.canvas.size[1]) == square  # its shape is kept
+    assert 1.5 < read.canvas.size[1] / read.canvas.size[0] < 1.8  # its shape is kept
     if edits:
         words = order.read("", spec, ())  # nothing to change
         assert words.canvas.start is not None
@@ -95,6 +103,7 @@ def test_recipes_tell_what_was_looked_at_and_no_path(distilled: str) -> None:
     assert "edited" not in second
     assert len({first["sha256"], second["sha256"]}) == 2
     assert "input" not in recipe
+    assert picture_files.source_of(recipe) == picture_files.EDITED
     assert str(PHOTOS) not in str(recipe)
 
 
@@ -141,11 +150,12 @@ def test_kontext_looks_as_plain_diffusers_does(monkeypatch: pytest.MonkeyPatch) 
     )[0]  # fmt: skip
     pipeline = FluxKontextPipeline.from_pretrained(NANO)
     pipeline.set_progress_bar_config(disable=True)
-    theirs = pipeline(
+    drawn: Any = pipeline(
         image=photo, prompt=TEXT, width=size[0], height=size[1], max_area=size[0] * size[1],
         num_inference_steps=steps, guidance_scale=2.5, max_sequence_length=72,
         generator=torch.Generator().manual_seed(7),
-    ).images[0]  # fmt: skip
+    )  # fmt: skip
+    theirs = drawn.images[0]
     assert np.abs(np.asarray(ours).astype(int) - np.asarray(theirs).astype(int)).max() <= 1
     # and a loop of our own, by the velocity
     seen = told | family.encode_references([photo])

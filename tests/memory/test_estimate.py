@@ -375,5 +375,5 @@ if __name__ == "__main__":
         found[part]["rows"].append([title, *figures, f"{made.step / most - 1:+.1%}"])
         print(found[part]["rows"][-1], flush=True)
     if "--save" in sys.argv:
-        tables.save("memory", found)
+        tables.save("memory", tables.load("memory") | found)
         tables.write()

@@ -11,16 +11,20 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from torch._subclasses.fake_tensor import FakeTensorMode
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from bench import klein_service, tables
 from fluxbooth import hardware
+from fluxbooth.errors import InputError
+from fluxbooth.hardware import GIB, Room
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Choice, Job
-from fluxbooth.models import timing
+from fluxbooth.models import planner, timing
 from fluxbooth.models.flux2 import size
 from fluxbooth.models.flux2.family import Flux2
 from fluxbooth.models.flux2.size import KLEIN_4B, Flux2Shape
 from fluxbooth.models.loading import WeightPlacer
 from fluxbooth.models.registry import BASES
+from fluxbooth.specs import GenerateSpec
 from tests.memory.test_estimate import measure_step
 from tests.support import klein
 from tests.support.meter import Meter, without_memory
@@ -213,3 +217,27 @@ def test_operations_of_klein_beside_those_of_flux1() -> None:
     assert timing.step_flops(KLEIN_4B, job, Choice(checkpointed=25)) > timing.step_flops(
         KLEIN_4B, job, Choice()
     )
+
+
+def test_training_and_drawing_fit_a_card_of_12_gb() -> None:
+    """Of which others hold 1.5 GiB; `python -m bench.klein_service` replays the allocations."""
+    training, drawing = klein_service.plans()
+    for told in (training.estimate, drawing):
+        assert klein_service.tensors_alone(told) <= 10 * GIB
+        assert told.device <= klein_service.ROOM.device and told.main <= klein_service.ROOM.main
+    assert training.choice.quantisation == "none" and not training.choice.offloaded
+    replayed = dict(tables.load("memory")["klein-service"]["rows"])
+    assert replayed["predicted, training"] == pytest.approx(
+        klein_service.tensors_alone(training.estimate) / GIB, abs=0.01
+    )
+    for stage, peak in list(replayed.items())[:5]:
+        assert peak <= 10, stage
+    trains, draws = (replayed[f"predicted, {work}"] for work in ("training", "drawing"))
+    assert trains == pytest.approx(replayed["base-4B trains at 768 px"], rel=0.1)
+    assert draws == pytest.approx(replayed["the picture is decoded at 1024 px"], rel=0.1)
+
+
+def test_blocks_that_wait_are_at_most_those_there_are() -> None:
+    spec = GenerateSpec(base="flux2-klein", offload_blocks=26)
+    with pytest.raises(InputError, match="flux2-klein has 25 blocks, so 26 of them cannot wait"):
+        planner.generation(spec, 1024, Room(24 * GIB, 32 * GIB))

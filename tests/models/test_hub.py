@@ -15,6 +15,7 @@ import pytest
 from fluxbooth.models import hub as pull
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.models.registry import BASES
+from tests.support import klein
 from tests.support.hub import COMMIT, Hub, running
 from tests.support.images import opened
 
@@ -278,3 +279,52 @@ def test_half_a_base_is_not_here(hub: Hub, home: Path) -> None:
     index.unlink()
     (folder / WEIGHTS).resolve().unlink()
     assert not pull._whole(folder)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Hub]:
+    """The weights of flux2-klein that draw, and those it is trained on."""
+    row = BASES["flux2-klein"]
+    hubs = [
+        Hub(
+            klein.folder(tmp_path / one.source.split("/")[1], distilled=not number, seed=number),
+            repository=one.source,
+            main=str(one.revision),
+            commit=str(one.revision),
+            gated=False,
+        )
+        for number, one in enumerate(row.sets)
+    ]
+    hubs[0].also = (hubs[1],)
+    with running(hubs[0]) as hub:
+        yield hub
+
+
+def test_both_sets_of_weights_are_pulled(pair: Hub, home: Path) -> None:
+    done = fluxbooth(pair, home, "models", "pull", "flux2-klein", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "Apache-2.0" in done.stderr
+    pulled, row = json.loads(done.stdout), BASES["flux2-klein"]
+    assert (pulled["revision"], pulled["to_train"]["revision"]) == (
+        row.revision,
+        row.train_revision,
+    )
+    weights = [(Path(one["folder"]) / WEIGHTS).read_bytes() for one in (pulled, pulled["to_train"])]
+    assert weights[0] != weights[1]
+    encoder = "text_encoder/model.safetensors"
+    assert [path for method, path, _ in pair.log if method == "GET" and path.endswith(encoder)] == [
+        f"/{row.source}/resolve/{row.revision}/{encoder}",
+        f"/store/{encoder}",
+    ]  # once for both
+    (shown,) = [
+        one
+        for one in json.loads(fluxbooth(pair, home, "models", "--json").stdout)["models"]
+        if one["name"] == row.name
+    ]
+    assert shown["here"] and shown["train_here"]
+    assert shown["train_folder"] == pulled["to_train"]["folder"]
+    assert (Path(shown["folder"]) / "tokenizer" / "chat_template.jinja").is_file()
+    shutil.rmtree(Path(shown["train_folder"]).parents[1])
+    lines = fluxbooth(pair, home, "models").stdout
+    assert f"trained on: {row.train_source}, not here" in lines
+    assert "fluxbooth models pull flux2-klein\n" in lines

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from tests.support import klein
 from tests.support import klein_reference as reference
 
 SIZE = (reference.WIDTH, reference.HEIGHT)
-CLOSE = {"rtol": 0.0, "atol": 1e-4}
+CLOSE: dict[str, Any] = {"rtol": 0.0, "atol": 1e-4}
 
 
 @pytest.fixture(scope="module")

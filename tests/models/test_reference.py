@@ -107,7 +107,10 @@ def test_the_schedule_is_the_references(
     )
     torch.testing.assert_close(scheduler.sigmas, theirs, rtol=0, atol=1e-5)
     torch.testing.assert_close(
-        flow.shift(torch.linspace(1, 0, steps + 1), tokens), theirs, rtol=0, atol=1e-5
+        flow.shift(torch.linspace(1, 0, steps + 1), calculate_shift(tokens)),
+        theirs,
+        rtol=0,
+        atol=1e-5,
     )
 
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL
+from PIL import Image, ImageDraw
 
 from fluxbooth.generation.enhance.segmenter import Segmenter
 from fluxbooth.models.flux1.bases import NANO
 from fluxbooth.prompts.mask_words import PARTS
-from pretrain import data, segmenter
+from pretrain import data, segmenter, things
 from pretrain.data import Shard
 from pretrain.parts import parts
 from pretrain.people import Person, Shot
@@ -23,6 +24,14 @@ from pretrain.renders import Pair, Portrait
 
 # the same in all of the picture's colours but its own
 ALIKE = {"hair": "hair_colour", "skin": "skin", "clothes": "clothes_colour"}
+
+
+@pytest.fixture(autouse=True)
+def disc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of the pictures of things, which npm would bring."""
+    picture = Image.new("RGBA", (256, 256))
+    ImageDraw.Draw(picture).ellipse((20, 20, 236, 236), "teal")
+    monkeypatch.setattr(things, "cutout", lambda style, thing: picture)
 
 
 def person(style: str = "avatar", **other: str) -> Person:
@@ -140,3 +149,16 @@ def test_it_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert 0.5 < loss < 4
     assert trained(3, "a") == []
     assert [step for step, _ in trained(4, "a")] == [4]
+
+
+def test_what_is_rare_is_in_every_batch() -> None:
+    """Two things, somebody with a hat, and a scene with nothing in it; another time, others."""
+    pictures, told = segmenter.rare((128, 96), np.random.default_rng(1))
+    assert pictures.shape == (segmenter.RARE, 128, 96, 3) and told.shape == (4, 128, 96, 2)
+    shown = [
+        {PARTS[part] for part in np.unique(label[label[..., 1] > 127][:, 0])} for label in told
+    ]
+    assert all(names and names <= {"animal", "object"} for names in shown[:2])
+    assert "hat" in shown[2] and not shown[3] and not told[3].any()
+    again, _ = segmenter.rare((128, 96), np.random.default_rng(2))
+    assert (again != pictures).any((1, 2, 3)).all()

@@ -33,6 +33,8 @@ TEXTS = st.lists(st.one_of(FLAGS, PIECES), max_size=25).map("".join)
         ("the dog's --film_grain the cat's", {"film_grain": True}, "the dog's the cat's"),
         ("a --film-grain b", {"film_grain": True}, "a b"),
         ("a --film_grain=false b", {"film_grain": "false"}, "a b"),
+        ("a --film_grain false b", {"film_grain": "false"}, "a b"),
+        ("a --film_grain falsely b", {"film_grain": True}, "a falsely b"),
         ("a --mask_blur 1 --mask_blur 2", {"mask_blur": "2"}, "a"),
         ('a sign that says "--fill"', {}, 'a sign that says "--fill"'),
         ('a 12" record --film_grain', {}, 'a 12" record --film_grain'),
@@ -147,7 +149,8 @@ def test_what_goes_with_something_else_is_ignored_alone() -> None:
     alone = options.ignored({"hires_fix": True, "inpaint_faces": True})
     assert alone.keys() == {"hires_fix", "inpaint_faces"}
     assert alone["hires_fix"] == (
-        "hires_fix is ignored without super_resolution: add it, or leave hires_fix out."
+        "hires_fix is ignored without super_resolution or resolution or tiled_upscale or "
+        "tiled_upscale_v2: add it, or leave hires_fix out."
     )
     assert options.ignored({"hires_fix": True, "super_resolution": True}) == {}
     assert "hires_fix" not in options.charged({"hires_fix": True})

@@ -131,6 +131,7 @@ def test_a_server_of_both_kinds_trains_what_is_named(both: InProcessServer) -> N
         ({"base_tune_id": str(FLUX_KREA)}, "flux-dev", "flux1"),  # whose LoRAs work on it
         ({"base_tune_id": str(FLUX2_KLEIN)}, "flux2-klein", "flux2"),
         ({"branch": "flux2"}, "flux2-klein", "flux2"),
+        ({"branch": "flux1"}, "flux-dev", "flux1"),
         ({}, "flux2-klein", "flux2"),
     ):
         made = trained(both, **fields)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -11,6 +12,9 @@ from PIL import Image
 
 from fluxbooth import picture_files
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service.prompts import input_images
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.settings import Settings
 from tests.support.images import opened
 from tests.support.server import Json, Server, until
 from tests.support.servers import response, serving
@@ -80,8 +84,17 @@ def test_a_masked_picture_changes_where_the_mask_is_white_alone(server: Server) 
     server.http.delete(f"/prompts/{again['id']}")
 
 
+def test_of_what_a_file_says_only_that_it_was_made_with_ai_stays(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    for said in (picture_files.GENERATED, None):
+        picture_files.save(Image.new("RGB", (64, 64)), source, said, texts={"secret": "here"})
+        kept = input_images.written(source, "input_image", tmp_path, Judge(Settings(data=tmp_path)))
+        assert picture_files.source_in(opened(kept)) == said
+        assert b"secret" not in kept.read_bytes()
+
+
 def test_a_picture_comes_by_base64_and_by_address(server: Server) -> None:
-    asked = {"text": "a man at the beach", "steps": 4, "denoising_strength": 0}
+    asked: Json = {"text": "", "film_grain": True, "seed": 4, "denoising_strength": 0}
     encoded = "data:image/jpeg;base64," + base64.b64encode(located()).decode()
     first = finished(
         server, server.http.post("/prompts", json={**asked, "input_image_base64": encoded})
@@ -94,8 +107,7 @@ def test_a_picture_comes_by_base64_and_by_address(server: Server) -> None:
             ),
         )
     kept = [httpx.get(row["images"][0]).content for row in (first, second)]
-    assert kept[0] == kept[1]  # with a strength of 0 it stays as it is
-    assert picture_files.source_in(Image.open(io.BytesIO(kept[0]))) == picture_files.EDITED
+    assert kept[0] == kept[1]  # nothing is drawn
     with serving(response(200, b"these are words", content_type="text/plain")) as elsewhere:
         answer = server.http.post(
             "/prompts", json={**asked, "input_image_url": f"{elsewhere.url}/b.jpg"}

@@ -95,7 +95,9 @@ def test_a_lora_is_trained_and_drawn_with_beside_a_photo(server: Server) -> None
     assert trained.get("user_error") is None and trained["ckpt_url"]
     header = httpx.get(trained["ckpt_url"]).content
     size = int.from_bytes(header[:8], "little")
-    assert "flux2" in json.dumps(json.loads(header[8 : 8 + size])["__metadata__"])
+    told = json.loads(header[8 : 8 + size])
+    assert "flux1" not in json.dumps(told["__metadata__"])
+    assert any("single_transformer_blocks.1.attn.to_qkv_mlp_proj" in name for name in told)
     face = {"tune[title]": "me", "tune[name]": "man", "tune[model_type]": "faceid"}
     photo = server.http.post("/tunes", data=face, files=pictures(1)).json()["id"]
     text = f"<lora:{made['id']}:1> <faceid:{photo}:1> ohwx man in a garden, at noon"

@@ -48,3 +48,27 @@ def test_likes_are_carried_over_and_the_schema_is_the_tables(tmp_path: Path) -> 
             == FIRST_TEMPLATE - 1
         )
         assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
+
+
+def test_the_packs_of_a_fresh_installation_no_longer_name_a_base(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("sqlalchemy.url", f"sqlite:///{tmp_path / 'x.sqlite'}")
+    command.upgrade(config, "0013")
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO accounts (id, name, webhook_secret, idempotent, auto_extend, created_at)"
+            " VALUES (1, 'owner', 's', 0, 0, '2026-01-01')"
+        )
+        for slug, base in (("corporate", 1504944), ("pets", 3063697), ("mine", 1504944)):
+            connection.exec_driver_sql(
+                "INSERT INTO packs (account_id, slug, title, subtitle, base_tune_id, model_type,"
+                " token, created_at, updated_at) VALUES (1, ?, 't', '', ?, 'lora', 'ohwx',"
+                " '2026-01-01', '2026-01-01')",
+                (slug, base),
+            )
+    command.upgrade(config, "head")
+    with engine.begin() as connection:
+        kept = connection.exec_driver_sql("SELECT slug, own_base FROM packs ORDER BY id").all()
+        assert kept == [("corporate", 1), ("pets", 0), ("mine", 0)]

@@ -12,11 +12,13 @@ import httpx
 import pytest
 
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.models import registry
 from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS, Option
 from fluxbooth.service.billing import ledger, prices
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account, Prompt
+from fluxbooth.service.prompts import expansion
 from tests.support.in_process_server import InProcessServer, in_process_server
 
 # what the public documents list
@@ -55,7 +57,10 @@ def house(blank: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InP
     """Where every option that may have a price has one, and a picture is free."""
     priced = {row.name: PRICE for row in OPTIONS.values() if row.priced and not row.refused}
     with in_process_server(
-        blank, tmp_path_factory.mktemp("options") / "data", prices={"options": priced}
+        blank,
+        tmp_path_factory.mktemp("options") / "data",
+        prices={"options": priced},
+        anthropic_api_key="key",
     ) as opened:
         with opened.db.write() as session:
             for account in session.query(Account):
@@ -82,6 +87,14 @@ def whole(row: Option) -> dict[str, Any]:
     if "outpaint" in fields:
         fields |= {"outpaint_width": "192"}
     return fields
+
+
+SITUATIONS: dict[str, dict[str, Any]] = {
+    "drawn": {},
+    "from a picture": {**PICTURE, "denoising_strength": 0.5},
+    "kept": {**PICTURE, "denoising_strength": 0},
+    "only enlarged": {**PICTURE, "only_upscale": "true"},
+}
 
 
 def as_flags(fields: dict[str, Any]) -> str:
@@ -163,6 +176,70 @@ def test_what_goes_with_something_else_is_ignored_without_it_and_not_charged(
     assert answer.json()["cost_mc"] == 0
     with house.db.read() as session:
         assert row.name not in session.get_one(Prompt, answer.json()["id"]).spec
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("row", WORKING, ids=lambda row: row.name)
+def test_an_option_is_asked_of_the_device_and_charged_or_told_and_free(
+    house: InProcessServer, row: Option, situation: str
+) -> None:
+    answer = asked(house, **(whole(row) | SITUATIONS[situation]))
+    shown = answer.json()
+    if answer.status_code == 422:
+        assert {row.name, "denoising_strength"} & shown.keys()
+        return
+    with house.db.read() as session:
+        spec = session.get_one(Prompt, shown["id"]).spec
+    told = any(said.startswith(f"{row.name} is ignored") for said in shown["warnings"])
+    assert told != (row.name in spec)
+    assert shown["cost_mc"] == PRICE * sum(OPTIONS[name].priced for name in spec if name in OPTIONS)
+
+
+def test_what_is_for_a_drawing_is_told_and_free_where_nothing_is_drawn(
+    house: InProcessServer,
+) -> None:
+    kept = {**PICTURE, "denoising_strength": 0, "super_resolution": True, "text": ""}
+    fields: dict[str, Any] = {
+        "style": "Cinematic", "prompt_expansion": True, "steps": 9, "cfg_scale": 2, "seed": 4,
+        "num_images": 3, "w": 256, "h": 256, "aspect_ratio": "1:1", "lora_scale": 2,
+    }  # fmt: skip
+    shown = asked(house, **kept, **fields).json()
+    told = {said.split(" is ignored")[0] for said in shown["warnings"]}
+    assert told == fields.keys() and shown["cost_mc"] == PRICE
+    with house.db.read() as session:
+        made = session.get_one(Prompt, shown["id"])
+        assert made.num_images == made.spec["num_images"] == 1
+        assert not expansion.missing(made)
+
+
+def test_nothing_to_do_is_refused(house: InProcessServer) -> None:
+    for fields in ({}, {"style": "Cinematic"}, {"mask_prompt": "person", "restore_mask": True}):
+        answer = asked(house, **PICTURE, denoising_strength=0, **fields)
+        assert answer.status_code == 422
+        assert answer.json()["denoising_strength"][0].startswith("0 keeps the picture")
+
+
+def test_a_field_and_a_flag_that_differ_are_told(house: InProcessServer) -> None:
+    said = "color_grading is given more than once, and ektar counts: take the others out."
+    text = "a man at sea --color_grading ektar --film_grain"
+    shown = asked(house, text=text, color_grading="Film Velvia", film_grain="on").json()
+    assert [one for one in shown["warnings"] if "more than once" in one] == [said]
+    assert shown["color_grading"] == "Ektar"
+
+
+def test_a_prompt_that_comes_with_a_tune_is_refused_for_what_its_base_lacks(
+    house: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusals(asked: dict[str, Any], row: Any) -> dict[str, str]:
+        return {"face_correct": f"needs {row.name}"} if "face_correct" in asked else {}
+
+    monkeypatch.setattr(registry, "refusals", refusals)
+    nested = {"text": "ohwx man at sea", "face_correct": True}
+    answer = house.http.post(
+        "/tunes", json={"tune": {"title": "a", "name": "man", "prompts_attributes": [nested]}}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["prompts_attributes[0][face_correct]"] == ["needs nano"]
 
 
 @pytest.mark.parametrize("row", [row for row in WORKING if row.needs], ids=lambda row: row.name)

@@ -386,10 +386,14 @@ def test_an_input_picture_with_words_is_edited(seeing: InProcessServer) -> None:
 
 def test_an_input_picture_counts_as_one_of_the_pictures(seeing: InProcessServer) -> None:
     tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(4))
-    asked = {"text": f"{tags} people at a table", "input_image": PICTURE}
+    asked: Json = {"text": f"{tags} people at a table", "input_image": PICTURE}
     answer = seeing.http.post("/prompts", json={"prompt": asked})
     assert answer.status_code == 422
     assert "looks at 4 and its input picture: nano looks at 4" in answer.json()["error"]
+    # where nothing is drawn, nothing is looked at
+    larger = asked | {"denoising_strength": 0, "super_resolution": True}
+    made = seeing.http.post("/prompts", json={"prompt": larger})
+    assert made.status_code == 201 and given(seeing, made.json()["id"])["references"] == []
     del asked["input_image"]
     assert seeing.http.post("/prompts", json={"prompt": asked}).status_code == 201
 

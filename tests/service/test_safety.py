@@ -188,6 +188,31 @@ def test_where_it_is_only_noted_every_picture_is_shown_and_paid(houses: Any) -> 
     assert safety.DRAWN not in shown["warnings"] and f"prompt {shown['id']}" not in flagged(house)
 
 
+@pytest.mark.parametrize(("mode", "kept"), [("block", False), ("flag", True), ("off", True)])
+def test_a_sample_of_a_training_is_held_to_the_same(
+    houses: Any, tmp_path: Path, mode: str, kept: bool
+) -> None:
+    house = houses(mode)
+    number = upload(house, HARMLESS).json()["id"]
+    request = house.results.begin_training(number)
+    assert request is not None and request["look"] == (mode != "off")
+    sample = tmp_path / "000010-0.png"
+    sample.write_bytes(HARMLESS)
+    told: Any = {"event": "sample", "step": 10, "path": str(sample), "text": "a", "explicit": 0.9}
+    house.results.sampled(number, told)
+    assert ("000010-0.jpg" in house.files(f"tunes/{number}")) == kept
+    said = {"block": safety.SAMPLE_KEPT_BACK, "flag": safety.DRAWN}.get(mode)
+    assert (said in house.http.get(f"/tunes/{number}").json()["warnings"]) == (said is not None)
+    assert (f"tune {number}" in flagged(house)) == (said is not None)
+
+
+def test_a_mask_is_looked_at_too(houses: Any) -> None:
+    names = {"mask_image": EXPLICIT, "input_image": HARMLESS}
+    masked = {f"prompt[{name}]": ("a.png", data) for name, data in names.items()}
+    answer = houses("block").http.post("/prompts", data={"prompt[text]": "a man"}, files=masked)
+    assert answer.status_code == 422 and answer.json()["mask_image"] == [safety.REFUSED]
+
+
 def test_what_was_scored_before_the_setting_was_off_is_shown(houses: Any) -> None:
     assert len(draw(houses("off"), [0.9])["images"]) == 1
 

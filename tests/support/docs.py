@@ -68,6 +68,12 @@ def _taken(row: Option) -> str:
     return row.takes + limits + default
 
 
+PARTS = {
+    "mask": "ignored where the picture stays as it is, without `fill` or `restore_mask`",
+    "drawn": "ignored where nothing is drawn",
+}
+
+
 def _standing(row: Option) -> str:
     if row.refused:
         return f"refused: {row.refused}"
@@ -75,6 +81,10 @@ def _standing(row: Option) -> str:
         return f"ignored: {row.ignored}"
     needs = [f"needs `{'` and `'.join(row.needs)}`"] if row.needs else []
     beside = [f"ignored without `{'` or `'.join(row.goes_with)}`"] if row.goes_with else []
+    if row.yields_to:
+        beside.append(f"ignored beside `{'` or `'.join(row.yields_to)}`")
+    if row.part in PARTS:
+        beside.append(PARTS[row.part])
     return "; ".join(["works", *needs, *beside, *(["may have a price"] if row.priced else [])])
 
 

@@ -25,7 +25,8 @@ LARGE = 10_000
 class Hub:
     folder: Path
     repository: str = "black-forest-labs/FLUX.1-dev"
-    main: str = COMMIT  # the commit that main is at; COMMIT stays, whatever it is
+    main: str = COMMIT  # the commit that main is at; `commit` stays, whatever it is
+    commit: str = COMMIT
     gated: bool = True
     # whether the account has accepted the licence
     tokens: dict[str, bool] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Hub:
     log: list[tuple[str, str, str | None]] = field(default_factory=list)  # method, path, range
     address: str = ""
     store: str = ""  # where large files lie: another host, as on the real hub
+    also: tuple[Hub, ...] = ()  # other repositories of it
 
     def contents(self) -> dict[str, bytes]:
         return {
@@ -52,9 +54,14 @@ class Hub:
 
 @contextmanager
 def running(hub: Hub) -> Iterator[Hub]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), type("Handler", (_Handler,), {"server_hub": hub})
+    )
     hub.address = f"http://127.0.0.1:{server.server_port}"
-    hub.store = f"http://localhost:{server.server_port}/store"
+    for one in (hub, *hub.also):
+        one.address = hub.address
+        one.store = f"http://localhost:{server.server_port}/store"
+        one.store += f"/{one.repository}" if one is not hub else ""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -67,7 +74,8 @@ def running(hub: Hub) -> Iterator[Hub]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    hub: Hub
+    server_hub: Hub
+    hub: Hub  # or the other repository that is asked for
 
     def log_message(self, *_: object) -> None:
         pass
@@ -76,19 +84,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        hub, path = self.hub, self.path.split("?")[0]
-        hub.log.append((self.command, path, self.headers.get("Range")))
+        path = self.path.split("?")[0]
+        self.server_hub.log.append((self.command, path, self.headers.get("Range")))
+        also = self.server_hub.also
+        hub = next((one for one in also if f"/{one.repository}/" in f"{path}/"), self.server_hub)
+        self.hub = hub
         api = f"/api/models/{hub.repository}"
         if path == f"{api}/auth-check":
             if self._allowed():
                 self._json({})
         elif path in (
-            f"{api}/revision/{COMMIT}",
+            f"{api}/revision/{hub.commit}",
             f"{api}/revision/{hub.main}",
             f"{api}/revision/main",
             api,
         ):
-            sha = COMMIT if path.endswith(f"/{COMMIT}") else hub.main
+            sha = hub.commit if path.endswith(f"/{hub.commit}") else hub.main
             self._json(
                 {
                     "_id": "1",
@@ -99,15 +110,15 @@ class _Handler(BaseHTTPRequestHandler):
                     "siblings": [],
                 }
             )
-        elif path in (f"{api}/tree/{COMMIT}", f"{api}/tree/{hub.main}"):
+        elif path in (f"{api}/tree/{hub.commit}", f"{api}/tree/{hub.main}"):
             self._json([self._entry(name, data) for name, data in hub.contents().items()])
         elif path.startswith(
-            (f"/{hub.repository}/resolve/{COMMIT}/", f"/{hub.repository}/resolve/{hub.main}/")
+            (f"/{hub.repository}/resolve/{hub.commit}/", f"/{hub.repository}/resolve/{hub.main}/")
         ):
             if self._allowed():
                 self._resolve(*path.removeprefix(f"/{hub.repository}/resolve/").split("/", 1))
         elif path.startswith("/store/"):
-            self._send(path.removeprefix("/store/"))
+            self._send(path.removeprefix("/store/").removeprefix(f"{hub.repository}/"))
         else:
             self._refuse(404, "RepoNotFound")
 

@@ -46,7 +46,8 @@ def test_a_client_enlarges_a_picture_and_cuts_it_out(server: Server) -> None:
 def test_a_duplicate_starts_from_the_picture_that_is_named(server: Server) -> None:
     made = drawn(server, text="a man in front of a blue wall --film_grain")
     assert made["film_grain"] and made["text"].endswith("--film_grain")
-    body = {"prompt": {"denoising_strength": 0, "text": ""}, "image_index": 0}
+    kept = {"denoising_strength": 0, "text": "", "color_grading": "Ektar"}
+    body = {"prompt": kept, "image_index": 0}
     answer = server.http.post(f"/prompts/{made['id']}/duplicate", json=body)
     assert answer.status_code == 201, answer.text
     again = server.finished_prompt(answer.json()["id"])
@@ -85,5 +86,16 @@ def test_the_buttons_of_a_picture(
         assert before.status_code == 200 and before.headers["content-type"] == "image/jpeg"
         assert stranger.get(f"/app/prompts/{number}/before").status_code == 404
     assert owner.post(f"{place}/enhance", data={"deed": "nothing"}).status_code == 404
-    wrong = owner.post(f"{place}/enhance", data={"deed": "part", "words": "xyz"}, headers=PART)
-    assert wrong.status_code == 422 and "xyz" in wrong.text
+    for fields, said in (
+        ({"deed": "part", "words": "xyz"}, "xyz"),
+        ({"deed": "part", "words": " "}, "Say what is to be changed"),
+        ({"deed": "extend", "side": "nowhere"}, "Say on which side"),
+    ):
+        wrong = owner.post(f"{place}/enhance", data=fields, headers=PART)
+        assert wrong.status_code == 422 and said in wrong.text
+    # each button has its time beside it, and Enter in a field presses the button of that field
+    forms = re.findall(r"<form[^>]*/enhance\".*?</form>", page, re.S)
+    assert [re.findall(r'value="(larger|extend|part)"', form)[:1] for form in forms] == [
+        ["larger"], ["extend"], ["part"],
+    ]  # fmt: skip
+    assert len(re.findall(r'<small id="takes-\w+" class="dim">about \w+', page)) == 5

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.cli import output
@@ -16,7 +16,7 @@ from fluxbooth.cli.operate import data_flags, opened
 from fluxbooth.cli.options import verbs
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.service import account_data, backups
-from fluxbooth.service.accounts import accounts, quotas
+from fluxbooth.service.accounts import accounts, people, quotas
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.files import reserve
@@ -42,20 +42,7 @@ def create(options: argparse.Namespace) -> Json:
 def listing(options: argparse.Namespace) -> Json:
     _, database = opened(options)
     with database.read() as session:
-        rows = [
-            {
-                "id": row.id,
-                "name": row.name,
-                "disabled": row.disabled_at is not None,
-                "balance_mc": ledger.balance(session, row.id),
-                "waiting": quotas.waiting(session, row.id),
-                "stored_bytes": quotas.stored(session, row.id),
-                "limits": {name: getattr(row, name) for name in quotas.LIMITS},
-            }
-            for row in session.scalars(
-                select(Account).where(Account.deleted_at.is_(None)).order_by(Account.id)
-            )
-        ]
+        rows = [dataclasses.asdict(person) for person in people.listed(session)]
     lines = [f"{'id':>6}  {'name':30}{'balance':>12}{'waiting':>9}{'MB':>9}"]
     lines += [
         f"{r['id']:6}  {r['name']:30}{ledger.dollars(r['balance_mc']):>12}{r['waiting']:9}"

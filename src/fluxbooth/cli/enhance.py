@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fluxbooth.cli.options import flag_of, given, spec_flags
 from fluxbooth.cli.output import READY_ARE_KEPT, output_flags
-from fluxbooth.cli.train_generate import picture_file
 from fluxbooth.errors import InputError
 from fluxbooth.types import Json
-
-if TYPE_CHECKING:
-    from fluxbooth.events import DrawingEvent, PictureFile
-    from fluxbooth.generation.picture import Picture
 
 # fields of GenerateSpec that say nothing here: each picture has a size and is one
 NOT_HERE = (
@@ -47,37 +41,22 @@ def enhance_command(options: argparse.Namespace) -> Json:
     paths = inspection.find(options.pictures)
     values = given(options, GenerateSpec, without=NOT_HERE)
     spec = GenerateSpec.read(values | {"input_image": str(paths[0])})
-    if not spec.enhancements() and spec.mask_image is None:
+    said = spec.with_flags(options.text)
+    if not said.enhancements() and not (said.mask_image or said.denoising_strength):
         some = ", ".join(
-            flag_of(row.name) for row in OPTIONS.values() if row.of_spec and row.status == "works"
+            flag_of(row.name)
+            for row in OPTIONS.values()
+            if row.of_spec and not row.goes_with and row.part != "drawn"
         )
         raise InputError(f"Say what to do to the pictures: {some}.")
-    from fluxbooth import events, files
+    from fluxbooth import files
+    from fluxbooth.cli.drawing import Report
     from fluxbooth.cli.progress import Display
     from fluxbooth.generation.generate import enhance
 
     out = Path(options.out)
     files.make_folder(out)
-    rows: list[PictureFile] = []
-    advice: list[Json] = []
     with Display(options.progress) as display:
-
-        def written(pictures: list[Picture]) -> list[PictureFile]:
-            made = [
-                picture_file(picture, files.free_name(out, (picture.given or out).stem))
-                for picture in pictures
-            ]
-            rows.extend(made)
-            return made
-
-        def report(event: DrawingEvent) -> None:
-            told = events.to_json(event, written)
-            display(told)
-            if told["event"] == "picture":
-                for row in told["pictures"]:
-                    display.note(row["path"])
-            elif told["event"] == "advice":
-                advice.extend(told["advice"])
-
+        report = Report(display, lambda one: files.free_name(out, (one.given or out).stem))
         enhance(paths, spec, report, text=options.text, folders=[out, Path()])
-    return {"pictures": rows, "advice": advice}
+    return report.result()

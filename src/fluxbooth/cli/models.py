@@ -16,7 +16,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.hardware import Room
 from fluxbooth.models import hub, planner, registry
 from fluxbooth.models.base import Base
-from fluxbooth.models.licences import MEANINGS, notice
+from fluxbooth.models.licences import meaning, notice
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.types import Json
 
@@ -86,7 +86,7 @@ def pull_command(options: argparse.Namespace) -> Json:
     if said:
         print(said, file=sys.stderr)
     else:
-        print(f"{row.name}: {row.licence}, {MEANINGS[row.licence]}.", file=sys.stderr)
+        print(f"{row.name}: {row.licence}, {meaning(row)}.", file=sys.stderr)
     pulled = hub.pull(row, lambda text: print(text, file=sys.stderr, flush=True))
     uses = ("", " to train on")
     here = (
@@ -127,7 +127,7 @@ def _row(base: Base, room: Room) -> Json:
     return {
         "name": base.name,
         "licence": base.licence,
-        "licence_means": MEANINGS[base.licence],
+        "licence_means": meaning(base),
         "native": f"{base.native_side} x {base.native_side}",
         "trains": base.trains,
         "source": base.source,

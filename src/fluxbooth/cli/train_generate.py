@@ -6,15 +6,10 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from fluxbooth.cli.options import given, read_config
 from fluxbooth.errors import InputError
 from fluxbooth.types import Json
-
-if TYPE_CHECKING:
-    from fluxbooth.events import DrawingEvent, PictureFile
-    from fluxbooth.generation.picture import Picture
-from fluxbooth.cli.options import given, read_config
 
 RESUMES = "The same command goes on from the last checkpoint, if there is one by now."
 LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
@@ -92,47 +87,13 @@ def generate_command(options: argparse.Namespace) -> Json:
     out, folders = Path(options.out), [Path(options.out), Path()]
     spec = models.offered(lambda: base_selection.with_base(spec, texts, folders))
     licence = licences.notice(registry.find(spec.base))
-    from fluxbooth import events
+    from fluxbooth.cli.drawing import Report
     from fluxbooth.cli.progress import Display
     from fluxbooth.generation.generate import generate
 
     files.make_folder(out)
-    advice: list[Json] = []
-    rows: list[PictureFile] = []
     with Display(options.progress) as display:
         display.note(licence)
-
-        def written(pictures: list[Picture]) -> list[PictureFile]:
-            # as soon as they are drawn: whoever stops the others keeps them
-            made = [picture_file(one, files.free_name(out, one.text, one.seed)) for one in pictures]
-            rows.extend(made)
-            return made
-
-        def report(event: DrawingEvent) -> None:
-            told = events.to_json(event, written)
-            display(told)
-            if told["event"] == "picture":
-                for row in told["pictures"]:
-                    display.note(row["path"])
-            elif told["event"] == "advice":
-                advice.extend(told["advice"])
-
+        report = Report(display, lambda one: files.free_name(out, one.text, one.seed))
         generate(texts, spec, report, folders=folders)
-    return {"pictures": rows, "advice": advice}
-
-
-def picture_file(picture: Picture, path: Path) -> PictureFile:
-    """Writes a picture, and says what is told of it."""
-    from fluxbooth import files
-
-    try:
-        picture.save(path)
-    except OSError as error:
-        raise files.cannot_write(path, error) from error
-    return {
-        "path": str(path),
-        "seed": picture.seed,
-        "width": picture.width,
-        "height": picture.height,
-        "text": picture.text,
-    }
+    return report.result()

@@ -36,6 +36,8 @@ from fluxbooth.process_lifetime import die_with_parent
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
     from fluxbooth.events import DrawingEvent, PlainFile
     from fluxbooth.generation.picture import Picture
     from fluxbooth.lora.inference import AdapterCache
@@ -141,7 +143,9 @@ def _fault(error: FluxboothError | OSError) -> Json:
 
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
-    work."""
+    work. With `look`, each sample is looked at for how explicit it is."""
+    from PIL import Image
+
     from fluxbooth.evaluation import likeness
     from fluxbooth.models import registry
     from fluxbooth.specs import TrainSpec
@@ -155,7 +159,14 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)
     row = registry.find(spec.base)
     family = process.resident(spec, training=True)
-    result = train(request["photos"], spec, out / "run", tell, family=family).to_json()
+
+    def report(event: Any) -> None:
+        if event["event"] == "sample" and request.get("look"):
+            with Image.open(event["path"]) as sample:
+                event = event | {"explicit": explicitness(sample)}
+        tell(event)
+
+    result = train(request["photos"], spec, out / "run", report, family=family).to_json()
     result["stages"] = [
         str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
     ]
@@ -171,9 +182,10 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     PNG where some of it is transparent; each event "picture" tells of those written.
 
     `soon` names the LoRA files of the work that will probably be next: they are read meanwhile.
-    With `look`, each picture is looked at for how explicit it is.
+    With `look`, each picture is looked at for how explicit it is. The answer also has the `advice`
+    that drawing alone could give.
     """
-    from fluxbooth.generation.generate import PLAIN, generate
+    from fluxbooth.generation.generate import PLAIN, WHILE_DRAWN, generate
     from fluxbooth.lora.inference import AdapterCache
     from fluxbooth.specs import GenerateSpec
 
@@ -183,12 +195,15 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     # the store puts whole files into place, and removes them
     cache = process.cache = process.cache or AdapterCache(mapped=True)
     rows: list[PlainFile] = []
+    said: list[Json] = []
 
     def report(event: DrawingEvent) -> None:
         if event["event"] == "advice":  # this work has its own LoRAs by now
             for advice in event["advice"]:
                 if advice.code == PLAIN:  # it is no picture, so nobody pays for it
                     raise FluxboothError(advice.message)
+                if advice.code in WHILE_DRAWN:
+                    said.append(advice.to_json())
             for path in request.get("soon", ()):
                 with contextlib.suppress(FluxboothError):  # the work that needs it says so itself
                     if family is not None:
@@ -203,15 +218,12 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
         )
 
     generate([request["text"]], spec, report, family=family, cache=cache)
-    return {"pictures": rows}
+    return {"pictures": rows, "advice": said}
 
 
 def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> PlainFile:
     """Writes the next picture, and adds what is told of it to `rows`."""
-    import numpy as np
-
     from fluxbooth import picture_files
-    from fluxbooth.photos import explicit
 
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
@@ -228,8 +240,16 @@ def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> P
         }
     )
     if look:
-        rows[-1]["explicit"] = explicit.score(np.asarray(picture.image.convert("RGB")))
+        rows[-1]["explicit"] = explicitness(picture.image)
     return rows[-1]
+
+
+def explicitness(image: PillowImage) -> float:
+    import numpy as np
+
+    from fluxbooth.photos import explicit
+
+    return explicit.score(np.asarray(image.convert("RGB")))
 
 
 WORK: dict[str, Callable[[DeviceProcess, Json, Tell], Json]] = {

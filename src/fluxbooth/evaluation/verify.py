@@ -65,7 +65,7 @@ def course(row: Base) -> Course:
             "resolutions": (min(row.resolutions),),
         }
     )
-    return Course(spec, short=20, pictures=8 if row.small else 4)
+    return Course(spec, short=20, pictures=8 if row.small else 4, steps=row.steps)
 
 
 def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> Json:
@@ -173,20 +173,8 @@ class _Verification:
     def drawing(self) -> Json:
         count = len(self.texts)
         tagged = [f"{text} <lora:training:1>" for text in self.texts]
-        flags = [
-            "--base",
-            self.row.name,
-            "--seed",
-            str(self.spec.seed),
-            "--steps",
-            str(self.course.steps),
-        ]
-        done = measured(
-            ["generate", *self.texts, *tagged, *flags, "--out", str(self.out / "pictures")],
-            self.report,
-            {"FLUXBOOTH_LORAS": str(self.out)},
-        )
-        drawn = [Image.open(row["path"]).convert("RGB") for row in done.result["pictures"]]
+        done = self._draw([*self.texts, *tagged], self.row.name, self.out / "pictures")
+        drawn = _pictures(done)
         self.without, self.with_lora = drawn[:count], drawn[count:]
         self.photos = [Image.fromarray(photo.pixels) for photo in inspection.read(PHOTOS)]
         times = [at for at, event in done.events if event["event"] == "picture"]
@@ -207,14 +195,30 @@ class _Verification:
             "reload": self._reload(),
         }
 
+    def _draw(self, texts: Sequence[str], base: str, out: Path) -> Measured:
+        flags = ["--base", base, "--seed", str(self.spec.seed)]
+        if base == self.row.name:  # another draws as it does by itself, as samples are drawn
+            flags += ["--steps", str(self.course.steps)]
+        return measured(
+            ["generate", *texts, *flags, "--out", str(out)],
+            self.report,
+            {"FLUXBOOTH_LORAS": str(self.out)},
+        )
+
     def _reload(self) -> Json:
         """How far the picture drawn from the file is from the one that the network drew before
-        it was written."""
+        it was written, by the weights that were trained."""
+        without, with_lora = self.without[0], self.with_lora[0]
+        if self.row.pair:
+            trained_on, text = str(hub.local(self.row.to_train)), self.texts[0]
+            texts = [text, f"{text} <lora:training:1>"]
+            without, with_lora = _pictures(self._draw(texts, trained_on, self.out / "reload"))
+            shutil.rmtree(self.out / "reload")
         (path,) = (self.out / "training" / "samples").glob(f"step-{self.spec.steps:06d}-0.png")
         before = Image.open(path).convert("RGB")
         return {
-            "difference": round(_difference(before, self.with_lora[0]), 3),
-            "effect_of_the_lora": round(_difference(self.without[0], self.with_lora[0]), 3),
+            "difference": round(_difference(before, with_lora), 3),
+            "effect_of_the_lora": round(_difference(without, with_lora), 3),
         }
 
     def resume(self) -> Json:
@@ -289,6 +293,10 @@ class _Verification:
 
     def shown(self) -> verify_page.Pictures:
         return verify_page.Pictures(self.photos, self.texts, self.without, self.with_lora)
+
+
+def _pictures(done: Measured) -> list[Image.Image]:
+    return [Image.open(row["path"]).convert("RGB") for row in done.result["pictures"]]
 
 
 def _choice(done: Measured) -> Choice:

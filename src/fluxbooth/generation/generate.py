@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from fluxbooth import base_selection, events
@@ -15,7 +16,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import order as generation_order
 from fluxbooth.generation import parts as generation_parts
-from fluxbooth.generation.enhance import chain
+from fluxbooth.generation.enhance import chain, upscaling
 from fluxbooth.generation.enhance.chain import Work
 from fluxbooth.generation.enhance.people import Somebody
 from fluxbooth.generation.enhance.redraw import Redraw
@@ -31,7 +32,7 @@ from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.photos import inspection
 from fluxbooth.prompts import language, negatives, options
 from fluxbooth.prompts.language import Advice
-from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec
+from fluxbooth.specs import GenerateSpec
 from fluxbooth.types import Json
 
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
@@ -39,8 +40,11 @@ FLATTENED = (
     "What is transparent in the input image becomes white, for the picture is drawn anew: only a "
     "picture of which nothing is drawn keeps its transparency."
 )
+FLAT = "transparency_lost"
 SKIPPED = "picture_left_out"  # one of several that will not do
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
+# codes of what only the base, the LoRA files and the picture tell
+WHILE_DRAWN = ("too_long", "style_cut", "option_ignored", "lora_partly_used", LEFT_OUT, FLAT)
 
 
 def generate(
@@ -96,8 +100,9 @@ def enhance(
     cache: AdapterCache | None = None,
 ) -> Pictures:
     """Pictures of any kind with what the options of the spec ask for: larger, without a background,
-    in the colours of a film. Where a mask is asked for, that part is drawn anew as the text says;
-    else the text and the LoRAs are for the steps that draw details anew.
+    in the colours of a film. Where a mask or a denoising strength is asked for, that part or all of
+    it is drawn anew as the text says; else the text and the LoRAs are for the steps that draw
+    details anew.
 
     Args:
         pictures: Files, or a folder of them.
@@ -107,23 +112,8 @@ def enhance(
     The others, the events and what is raised are as of `generate`.
     """
     report = report or (lambda event: None)
-    masked = bool(spec.mask_prompt or spec.mask_image)
-    if spec.style and not masked and not options.draws(spec.enhancements()):
-        raise InputError(
-            "A style is for what is drawn, and nothing is drawn here: leave it out, or add a mask "
-            "or hires_fix."
-        )
-    if spec.references and not masked:
-        raise InputError(
-            "References are for what is drawn, and nothing is drawn here: leave them out, or add a "
-            "mask."
-        )
-    how = {} if masked else {"denoising_strength": 0.0}
-    specs = [
-        GenerateSpec.read(spec.model_dump() | {"input_image": str(path), **how})
-        for path in inspection.find(pictures)
-    ]
-    if masked or options.draws(spec.enhancements()):
+    specs = [_on(str(path), spec, text) for path in inspection.find(pictures)]
+    if options.draws(options.left_of(specs[0].asked())):
         specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
     else:
         specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
@@ -150,6 +140,14 @@ def _readable(
     return orders
 
 
+def _on(path: str, spec: GenerateSpec, text: str) -> GenerateSpec:
+    """With the flags of the text, for a picture that stays as it is but for a mask."""
+    told = GenerateSpec.read(spec.model_dump() | {"input_image": path}).with_flags(text)
+    if told.mask_prompt or told.mask_image or told.denoising_strength is not None:
+        return told
+    return told.model_copy(update={"denoising_strength": 0.0})
+
+
 def _base_of(spec: GenerateSpec) -> str:
     """Of a picture that is only looked at; it is not loaded."""
     return registry.drawn_by(spec.input_image or "").name if spec.base == "auto" else spec.base
@@ -169,10 +167,10 @@ def _generate(
     ]
     report({"event": "advice", "advice": advice})
     texts = _encoded(orders, parts, family, cache, stays=there is not None)
-    seeds = _seeds(orders[0].spec)
+    seeds = _seeds(orders)
     pictures = Pictures()
     for one, its, part in zip(orders, loras, parts, strict=True):
-        for batch in _batches(seeds, batch_size(one.row, one.canvas)):
+        for batch in _batches(seeds[: one.spec.num_images], batch_size(one.row, one.canvas)):
             images = _drawn(one, part, family, texts, batch)
             if advice := _advise_on(images, batch, its) if one.draws else []:
                 report({"event": "advice", "advice": advice})
@@ -190,7 +188,7 @@ def _generate(
                 {
                     "event": "picture",
                     "done": len(pictures),
-                    "of": len(orders) * len(seeds),
+                    "of": sum(one.spec.num_images for one in orders),
                     "pictures": pictures[-len(batch) :],
                 }
             )
@@ -237,9 +235,11 @@ def _encoded(
     return texts
 
 
-def _seeds(spec: ResolvedGenerateSpec) -> list[int]:
-    first = secrets.randbelow(2**32 - spec.num_images) if spec.seed is None else spec.seed
-    return [(first + i) % 2**32 for i in range(spec.num_images)]
+def _seeds(orders: Sequence[Order]) -> list[int]:
+    """Of the pictures of each order: of one that makes fewer, the first."""
+    most, seed = max(one.spec.num_images for one in orders), orders[0].spec.seed
+    first = secrets.randbelow(2**32 - most) if seed is None else seed
+    return [(first + i) % 2**32 for i in range(most)]
 
 
 def _batches(seeds: list[int], size: int) -> list[list[int]]:
@@ -302,11 +302,11 @@ def _finished(
 
 
 def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
-    said = [Advice("option_ignored", sentence, 0, 0) for sentence in one.ignored]
+    said = list(one.advice)
     if one.canvas.start and one.canvas.start.flattened:
-        said.append(Advice("transparency_lost", FLATTENED, 0, 0))
+        said.append(Advice(FLAT, FLATTENED, 0, 0))
     if family is None:
-        return said
+        return said + _advise_patience(one)
     triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]
     said += language.advise(
         one.text, triggers[0] if triggers else None, family.count_tokens, one.row.text_length
@@ -318,6 +318,19 @@ def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> lis
         "those of other programs."
     )
     return said + [Advice("lora_partly_used", message.format(name), 0, 0) for name in partly]
+
+
+def _advise_patience(one: Order) -> list[Advice]:
+    width, height = one.canvas.size
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    minutes = upscaling.minutes(width, height, device)
+    if one.spec.enlargement((width, height), one.row.native_area) <= 1 or not minutes:
+        return []
+    text = (
+        f"Enlarging {width} x {height} pixels takes about {minutes} min on one thread of this "
+        "processor, less on free cores."
+    )
+    return [Advice("takes_minutes", text, 0, 0)]
 
 
 def of_one_colour(image: Image.Image) -> bool:

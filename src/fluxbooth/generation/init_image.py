@@ -36,6 +36,7 @@ class StartPicture:
     alpha: Image.Image | None = None
     flattened: bool = False
     drawn_by: str | None = None  # the base, if the file says so
+    source: str | None = None  # what its file says of where it comes from
 
     def fitted(self, size: tuple[int, int]) -> StartPicture:
         """Of that width and height in pixels: scaled to cover it, what sticks out is cut off on
@@ -45,9 +46,10 @@ class StartPicture:
         alpha = ImageOps.fit(self.alpha, size, Image.Resampling.LANCZOS) if self.alpha else None
         return replace(self, image=image, mask=mask, alpha=alpha)
 
-    def steps(self, steps: int) -> int:
-        """How many of `steps` are done. With none, the picture stays as it is."""
-        return min(int(steps * self.strength), steps)
+    @property
+    def stays(self) -> bool:
+        """Whether nothing is drawn: any strength above 0 is a step at least."""
+        return self.strength == 0
 
     def kept(self, drawn: Image.Image) -> Image.Image:
         """What was drawn, with the picture's own pixels where the mask says that they stay: the
@@ -60,6 +62,7 @@ class StartPicture:
     @property
     def recipe(self) -> dict[str, Any]:
         told = {"sha256": self.digest, "strength": self.strength, "masked": self.mask is not None}
+        told |= {"source": self.source} if self.source else {}
         return told | ({"drawn_by": self.drawn_by} if self.drawn_by else {})
 
 
@@ -92,6 +95,7 @@ def read(spec: GenerateSpec, shown: Base) -> StartPicture | None:
         alpha,
         flattened=given.mode == "RGBA" and not stays,
         drawn_by=picture_files.base_said(data),
+        source=picture_files.source_said(data),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fluxbooth.errors import InputError
 from fluxbooth.generation import init_image, references
 from fluxbooth.generation.enhance import effort
 from fluxbooth.generation.sampling import Canvas, sizes
@@ -21,14 +22,14 @@ from fluxbooth.specs import GenerateSpec, ResolvedGenerateSpec, lora_and_weight
 @dataclass(frozen=True)
 class Order:
     """A prompt as it was given, and what it says: its flags are in the spec, without those options
-    that are ignored, of which `ignored` says why."""
+    that are ignored, of which `advice` says why."""
 
     text: str
     prompt: Prompt
     spec: ResolvedGenerateSpec
     loras: list[tuple[Path, float]]
     canvas: Canvas
-    ignored: list[str]
+    advice: list[Advice]
     shown: Base  # that whose pictures it looks like before the steps that follow
 
     @property
@@ -38,12 +39,11 @@ class Order:
     @property
     def draws(self) -> bool:
         """Whether anything is drawn before the steps that follow."""
-        start = self.canvas.start
-        return start is None or start.steps(self.spec.steps) > 0
+        return self.canvas.start is None or not self.canvas.start.stays
 
     @property
     def needs_base(self) -> bool:
-        return self.draws or options.draws(self.spec.enhancements())
+        return options.draws(self.spec.asked())
 
     def styled(self, text: str, family: Family) -> tuple[str, Advice | None]:
         """A text in the style that is asked for, and what of that had no room."""
@@ -57,9 +57,12 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     do."""
     prompt = language.parse(text, may_be_blank=spec.input_image is not None)
     asked = spec.with_flags(text)
-    ignored = options.ignored(asked.asked() | options.given(text))
+    said = options.asked(options.given(text)) | asked.asked()
+    if wrong := options.idle(said):
+        raise InputError(options.told(wrong))
+    ignored = options.ignored(said)
     given = registry.drawn_by(spec.input_image) if spec.input_image else None
-    told = registry.resolve_drawing(asked.without(ignored), given)
+    told = registry.resolve_drawing(asked.without(ignored.keys() - {"seed"}), given)
     row = registry.find(told.base)
     start = init_image.read(told, given or row)
     size, drawn = sizes(told, row, start)
@@ -71,7 +74,21 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     effort.check(told, row, size)
     loras = _loras(prompt, told, folders, row)
     shown = registry.kind(told.asked(), row, given)
-    return Order(text, prompt, told, loras, canvas, [*ignored.values()], shown)
+    return Order(text, prompt, told, loras, canvas, _advice(text, spec, ignored), shown)
+
+
+def _advice(text: str, spec: GenerateSpec, ignored: Mapping[str, str]) -> list[Advice]:
+    """What counts for nothing, or was given twice, or moved into its range."""
+    told = {
+        "option_ignored": ignored,
+        "option_doubled": options.doubled(text, spec.asked()),
+        "option_clamped": options.clamped(options.given(text)),
+    }
+    return [
+        Advice(code, sentence, 0, 0)
+        for code, sentences in told.items()
+        for sentence in sentences.values()
+    ]
 
 
 def _loras(

@@ -36,6 +36,8 @@ def _recipe(
         "guidance": spec.guidance,
         "loras": [{"name": _title(a.file.path), "weight": w, "sha256": a.sha256} for a, w in loras],
     }
+    if row.two_pass:
+        recipe["two_pass"] = True
     if row.revision:
         recipe["base_revision"] = row.revision
     if spec.speed != "exact":
@@ -64,8 +66,7 @@ def parameters_text(recipe: dict[str, Any]) -> str:
     pairs = {
         "Steps": recipe["steps"],
         "Sampler": "Euler",
-        "CFG scale": 1,
-        "Distilled CFG Scale": recipe["guidance"],
+        **_guidance(recipe),
         "Seed": recipe["seed"],
         "Size": f"{recipe['width']}x{recipe['height']}",
         "Model": _quoted(recipe["base"]),
@@ -82,6 +83,13 @@ def parameters_text(recipe: dict[str, Any]) -> str:
     return f"{recipe['text']}{tags}\n" + ", ".join(
         f"{key}: {value}" for key, value in pairs.items()
     )
+
+
+def _guidance(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Of two passes, or told to the network."""
+    if recipe.get("two_pass"):
+        return {"CFG scale": recipe["guidance"]}
+    return {"CFG scale": 1, "Distilled CFG Scale": recipe["guidance"]}
 
 
 def _quoted(value: str) -> str:

@@ -15,7 +15,8 @@ from fluxbooth.generation.init_image import StartPicture
 from fluxbooth.photos import inspection
 from fluxbooth.specs import GenerateSpec
 
-# what a base that looks at pictures can take, as Black Forest Labs' own program has it
+# what a base that looks at pictures can take, as Black Forest Labs' own program has it; that gives
+# a picture alone four times the pixels, and the memory that they take
 LARGEST = 1024**2  # pixels; a larger picture is scaled down
 SHORTEST = 64  # pixels of a side
 LONGEST = 8  # times as long as the other side

@@ -39,7 +39,7 @@ def draw(
     `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how
     it is encoded.
     """
-    if start and not start.steps(steps):
+    if start and start.stays:
         return [start.image] * len(seeds)
     given: dict[str, Any] = family.pipeline_arguments(conditioning, guidance)
     looked = [reference.image for reference in references]
@@ -105,7 +105,7 @@ def sizes(
     A picture to start from decides the shape if the spec does not, and its very size where nothing
     of it is drawn anew.
     """
-    if start and not start.steps(spec.steps):
+    if start and start.stays:
         return start.image.size, start.image.size
     if spec.width and spec.height:
         asked = spec.width, spec.height

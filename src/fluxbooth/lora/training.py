@@ -27,6 +27,7 @@ from fluxbooth.lora import file as lora_file
 from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora.layers import LowRank
 from fluxbooth.models import registry
+from fluxbooth.models.base import Base
 from fluxbooth.models.family import Family
 from fluxbooth.models.frozen_linear import FrozenLinear, with_low_rank
 from fluxbooth.specs import ResolvedTrainSpec
@@ -112,12 +113,12 @@ def restore(family: Family, weights: dict[str, Tensor]) -> None:
     set_peft_model_state_dict(family.network, state, ADAPTER)
 
 
-def read_to_train_on(path: str | Path, rank: int) -> dict[str, LowRank]:
-    """The layers of a LoRA that a training of this rank can begin with.
+def read_to_train_on(path: str | Path, rank: int, base: Base) -> dict[str, LowRank]:
+    """The layers of a LoRA that a training of this rank on a base can begin with.
 
-    Raises InputError for a DoRA, a LoHa, a LoKr, another rank.
+    Raises InputError for one of another kind of base, a DoRA, a LoHa, a LoKr, another rank.
     """
-    file = lora_file.read(path)
+    file = lora_file.read(path, base)
     layers = lora_layers.read(file)
     plain = {name: layer.plain for name, layer in layers.items() if layer.plain}
     if plain.keys() != layers.keys():
@@ -138,7 +139,7 @@ def continue_from(family: Family, path: str | Path, rank: int) -> None:
     """
     check(path, family)
     added = dict(family.network.named_modules())
-    for name, layer in read_to_train_on(path, rank).items():
+    for name, layer in read_to_train_on(path, rank, family.row).items():
         place = added[name]
         if not isinstance(place, LoraLayer):
             raise InputError(

@@ -119,9 +119,8 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
     # the autoencoder's own peak, measured
     pixels = 5 * shape.autoencoder_channels * job.side**2 * e
     encoding = autoencoder + pixels + (0 if choice.encoders == "cpu" else encoders)
-    kept = (autoencoder if choice.encoders == "stay" or job.samples else 0) + (
-        encoders if choice.encoders == "stay" else 0
-    )
+    decodes = choice.encoders == "stay" or job.samples or job.resident
+    kept = (autoencoder if decodes else 0) + (encoders if choice.encoders == "stay" else 0)
     peak = max(
         base + adapter + step + kept,
         encoding + (base if choice.encoders == "stay" or job.resident else 0),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 FLUX_DEV_LICENCE = "FLUX.1 [dev] Non-Commercial"
+KLEIN_9B_LICENCE = "FLUX.2 [klein] 9B Non-Commercial"
 
 
 @dataclass(frozen=True)

@@ -8,22 +8,24 @@ from typing import Literal
 Name = Literal["realesrgan-x4plus", "realesr-animevideov3"]
 BEST: Name = "realesrgan-x4plus"
 FAST: Name = "realesr-animevideov3"
-# pixels of a small picture: beyond, BEST takes minutes on a CPU, half a second for a thousand
-PATIENCE = 256 * 256
-# seconds for a pixel of the small picture, on two cores (docs/measurements.md)
+# pixels of a small picture, up to which BEST is used on a CPU, where a thousand take it half a
+# second: while other pictures wait for the device, and where none does
+PATIENCE, APART = 256 * 256, 1024 * 1024
+# that a pixel of the small picture takes on a CPU
 SECONDS: dict[Name, float] = {BEST: 5e-4, FAST: 2.5e-5}
 
 
-def network_for(width: int, height: int, device: str, *, whatever_it_takes: bool = False) -> Name:
-    """What enlarges a picture of that many pixels.
+def network_for(width: int, height: int, device: str, *, apart: bool) -> Name:
+    """What enlarges a picture of that many pixels; `apart` where it keeps no drawing waiting.
 
-    BEST is better on photographs and drawings alike, but on a CPU takes half a second for a
-    thousand pixels: there what is larger than PATIENCE is left to FAST.
+    BEST is better on photographs and drawings alike, but takes minutes on a CPU: what is larger
+    than there is patience for is left to FAST.
     """
-    patient = device != "cpu" or width * height <= PATIENCE
-    return BEST if patient or whatever_it_takes else FAST
+    most = APART if apart else PATIENCE
+    return BEST if device != "cpu" or width * height <= most else FAST
 
 
 def seconds(width: int, height: int) -> float:
-    """What a CPU takes to enlarge a picture of that many pixels, by whatever factor."""
-    return width * height * SECONDS[network_for(width, height, "cpu")]
+    """What a CPU takes to enlarge a picture of that many pixels, by whatever factor, where it keeps
+    no drawing waiting."""
+    return width * height * SECONDS[network_for(width, height, "cpu", apart=True)]

@@ -89,6 +89,11 @@ class Family(Protocol):
         noise, or of a `strength`, above 0, of them and at least one, from as much noise."""
         ...
 
+    def mu(self, size: tuple[int, int]) -> float:
+        """By how much its sampler moves the noise levels of pictures of (width, height) towards
+        noise (`training/flow.py`, `shift`)."""
+        ...
+
     def image_tokens(self, width: int, height: int) -> int:
         """Length of the packed sequence of a picture of that size in pixels."""
         ...

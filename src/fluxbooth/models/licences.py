@@ -6,8 +6,7 @@ import os
 
 from fluxbooth.errors import InputError
 from fluxbooth.models import registry
-from fluxbooth.models.base import FLUX_DEV_LICENCE, Base
-from fluxbooth.models.flux2.bases import KLEIN_9B_LICENCE
+from fluxbooth.models.base import FLUX_DEV_LICENCE, KLEIN_9B_LICENCE, Base
 
 STATED = "FLUXBOOTH_FLUX_DEV_LICENSE"
 STATEMENTS = ("noncommercial", "commercial")

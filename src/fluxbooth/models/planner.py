@@ -30,7 +30,7 @@ def training(
     """
     registry.find_to_train(spec.base)
     row, size, room = _found(spec, room, there)
-    by_hand = _by_hand(spec, row, room, there)
+    by_hand = _by_hand(spec, row, size, room, there)
     checkpointed = {"none": 0, "some": len(size.blocks) // 2, "all": len(size.blocks)}.get(
         spec.gradient_checkpointing
     )
@@ -59,7 +59,7 @@ def generation(
 ) -> Plan:
     """The plan of drawing pictures of the area of a square of `side` pixels, one at a time."""
     row, size, room = _found(spec, room, there)
-    by_hand = _by_hand(spec, row, room, there)
+    by_hand = _by_hand(spec, row, size, room, there)
     if row.stored == "float32" and there is None:
         # nano draws as it is stored, so that it draws what plain diffusers draws with it
         by_hand["dtype"] = by_hand["stored"] = "float32" if spec.dtype == "auto" else spec.dtype
@@ -70,7 +70,7 @@ def resident(spec: TrainSpec | GenerateSpec, room: Room | None = None) -> Choice
     """How a base is kept that stays in memory, to train and to draw with: so that its usual
     training fits, or else its usual picture."""
     row, size, room = _found(spec, room, None)
-    by_hand = _by_hand(spec, row, room, None)
+    by_hand = _by_hand(spec, row, size, room, None)
     if room.device is None:
         by_hand.setdefault("encoders", "stay")
     if not row.trains:
@@ -97,7 +97,7 @@ def two_networks(row: Base) -> str | None:
 
 
 def _by_hand(
-    spec: TrainSpec | GenerateSpec, row: Base, room: Room, there: Choice | None
+    spec: TrainSpec | GenerateSpec, row: Base, size: Shape, room: Room, there: Choice | None
 ) -> dict[str, Any]:
     """The fields of Choice that are not free: what the spec says, what the base is, what is in
     memory already."""
@@ -112,6 +112,12 @@ def _by_hand(
         raise InputError(
             "There is no GPU here, so everything is in main memory: leave --offload-blocks "
             "and --encoders cpu out."
+        )
+    blocks = len(size.blocks)
+    if (spec.offload_blocks or 0) > blocks:
+        raise InputError(
+            f"{row.name} has {blocks} blocks, so {spec.offload_blocks} of them cannot wait in main "
+            f"memory: give --offload-blocks at most {blocks}."
         )
     if there is not None:
         for field, value in said.items():

@@ -121,7 +121,7 @@ def _parts(name: str, value: Tensor, names: LayerNames) -> Iterator[tuple[str, T
     if norm is not None:
         yield norm, value
         return
-    layer, kind = name.rsplit(".", 1)
+    layer, _, kind = name.rpartition(".")
     parts = names.parts_of(layer) or (layer,)
     if parts[0] == SHIFT_FIRST:
         value = torch.cat(value.chunk(2)[::-1])

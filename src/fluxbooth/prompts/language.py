@@ -308,8 +308,11 @@ def _find_lettering(asked: _Asked) -> Iterable[_Span]:
 
 
 def _find_unknown_flags(asked: _Asked) -> Iterator[_Span]:
-    # long dashes in prose have a space behind them
-    return ((flag.start, flag.end) for flag in options.flags(asked.tagless) if not flag.option)
+    # long dashes in prose have a space behind them; a phone makes them of two hyphens
+    for found in re.finditer(r"(?<!\S)[\u2013\u2014]([\w-]+)", asked.tagless):
+        if found[1].replace("-", "_").lower() in options.OPTIONS:
+            yield found.span()
+    yield from ((flag.start, flag.end) for flag in options.flags(asked.tagless) if not flag.option)
 
 
 def _find_unread_flags(asked: _Asked) -> Iterator[_Span]:

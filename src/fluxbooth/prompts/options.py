@@ -32,9 +32,11 @@ OFF = ("false", "0", "off", "f", "")  # how a switch is said to be off
 NO_CONTROL = "is not offered by this server: an input_image alone starts from a picture"
 NO_VIDEO = "is not offered by this server: it makes pictures, no video"
 NO_TRY_ON = "is not offered by this server: mask the clothes and say what is worn instead"
-UPSCALERS = ("super_resolution", "only_upscale", "tiled_upscale", "tiled_upscale_v2")
-NOT_WHEN_ONLY_UPSCALED = ("super_resolution", "hires_fix", "inpaint_faces", "face_correct")
+TILED = ("tiled_upscale", "tiled_upscale_v2")
+UPSCALERS = ("super_resolution", "only_upscale", *TILED)
+LARGER = ("super_resolution", "resolution", *TILED)
 MASKED = ("mask_prompt", "mask_image")
+Part = Literal["any", "picture", "mask", "drawn", "chance"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Option:
     words: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     goes_with: tuple[str, ...] = ()
+    yields_to: tuple[str, ...] = ()
+    part: Part = "any"
     priced: bool = False
     draws: bool = False
     step: str = ""
@@ -88,11 +92,12 @@ class Option:
 _ROWS: tuple[Option, ...] = (
     # larger
     Option("super_resolution", "a larger picture: 4 times as wide below 512 x 512, else twice",
-           default=False, priced=True, step="super_resolution"),
-    Option("only_upscale", "makes the input picture larger and draws nothing anew", default=False,
-           needs=("input_image",), priced=True, step="super_resolution"),
+           default=False, priced=True, step="super_resolution",
+           yields_to=("only_upscale", "resolution", *TILED)),
+    Option("only_upscale", "makes the input picture larger instead of drawing from it",
+           default=False, needs=("input_image",), priced=True, step="super_resolution"),
     Option("upscale_factor", "how many times as wide, instead of what super_resolution chooses",
-           "number", least=1, most=4, goes_with=UPSCALERS),
+           "number", least=1.1, most=4, goes_with=UPSCALERS, yields_to=("resolution",)),
     Option("upscale_v4", "a better upscaler", default=False, of_spec=False,
            ignored="pictures are always enlarged by the best upscaler that is here"),
     Option("resolution", "how large the picture is in the end: as the base draws (1K), twice or "
@@ -100,23 +105,25 @@ _ROWS: tuple[Option, ...] = (
            step="super_resolution"),
     # drawn anew in part
     Option("hires_fix", "draws details anew in the larger picture", default=False,
-           goes_with=("super_resolution",), priced=True, step="hires_fix", draws=True),
+           goes_with=LARGER, yields_to=("only_upscale", *TILED), priced=True, step="hires_fix",
+           draws=True),
     Option("hires_denoising_strength", "how far hires_fix departs from the picture", "number", 0.25,
-           0.1, 1, clamped=True, goes_with=("hires_fix", "tiled_upscale", "tiled_upscale_v2")),
+           0.1, 1, clamped=True, goes_with=("hires_fix", *TILED)),
     Option("tiled_upscale", "a larger picture whose details are drawn anew tile by tile",
            default=False, priced=True, step="hires_fix", draws=True),
-    Option("tiled_upscale_v2", "as tiled_upscale", default=False, priced=True, step="hires_fix",
-           draws=True),
+    Option("tiled_upscale_v2", "as tiled_upscale", default=False, yields_to=("tiled_upscale",),
+           priced=True, step="hires_fix", draws=True),
     Option("inpaint_faces", "draws the faces of the larger picture anew, at the base's own size",
-           default=False, goes_with=("super_resolution",), priced=True, step="faces", draws=True),
+           default=False, goes_with=LARGER, yields_to=("only_upscale",), priced=True, step="faces",
+           draws=True),
     Option("face_correct", "draws faces anew that are small in the picture", default=False,
-           priced=True, step="faces", draws=True),
+           yields_to=("only_upscale", "inpaint_faces"), priced=True, step="faces", draws=True),
     Option("face_inpaint_denoising", "how far faces that are drawn anew depart from the picture "
            "(0.65; with face_correct 0.35)", "number", least=0.1, most=1, clamped=True,
            goes_with=("inpaint_faces", "face_correct")),
     # a part of a picture
     Option("mask_prompt", "what in the input picture is drawn anew, such as person or background",
-           "text", needs=("input_image",), priced=True, draws=True),
+           "text", needs=("input_image",), part="mask", priced=True),
     Option("mask_negative", "what is taken out of the mask", "text", goes_with=("mask_prompt",)),
     Option("mask_invert", "draws anew what the mask leaves out, instead", default=False,
            goes_with=MASKED),
@@ -131,25 +138,28 @@ _ROWS: tuple[Option, ...] = (
     Option("remove_background", "cuts the background out: a PNG whose background is transparent",
            default=False, priced=True, step="remove_background"),
     # a larger canvas
-    Option("outpaint", "draws on beyond the edges; where the picture sits in the larger one",
+    Option("outpaint", "draws on beyond the edges, to outpaint_width x outpaint_height; where the "
+           "picture sits in it",
            "word", words=ANCHORS, priced=True, draws=True),
-    Option("outpaint_width", "pixels of the larger picture; by default as its height",
+    Option("outpaint_width", "pixels of the larger picture; as its height if only that is given",
            "whole number", least=64, most=4096, goes_with=("outpaint",)),
-    Option("outpaint_height", "pixels of the larger picture; by default as its width",
+    Option("outpaint_height", "pixels of the larger picture; as its width if only that is given",
            "whole number", least=64, most=4096, goes_with=("outpaint",)),
     Option("outpaint_prompt", "what is seen in the new part, instead of the text", "text",
            goes_with=("outpaint",)),
     # looks
-    Option("style", "puts the words of a style around the text", "word", words=STYLES, priced=True),
+    Option("style", "puts the words of a style around the text", "word", words=STYLES, part="drawn",
+           priced=True),
     Option("color_grading", "the colours of a film", "word", words=GRADINGS, priced=True),
     Option("film_grain", "the grain of a film", default=False, priced=True),
     # several people
     Option("multi", "each person in the picture drawn with their own LoRA alone", default=False,
+           yields_to=("only_upscale",), priced=True, step="people", draws=True),
+    Option("use_regional", "as multi", default=False, yields_to=("only_upscale", "multi"),
            priced=True, step="people", draws=True),
-    Option("use_regional", "as multi", default=False, priced=True, step="people", draws=True),
     # of the contract, and not of this program
     Option("prompt_expansion", "a longer text, written by Claude; only by a server with its key",
-           default=False, priced=True, of_spec=False),
+           default=False, part="drawn", priced=True, of_spec=False),
     Option("face_swap", "a face from a picture of reference", default=False, priced=True,
            of_spec=False, refused="is not offered by this server: use inpaint_faces with a LoRA"),
     Option("controlnet", "a composition from a picture", "text", of_spec=False, refused=NO_CONTROL),
@@ -187,9 +197,45 @@ _ROWS: tuple[Option, ...] = (
            ignored="there is one version here"),
 )  # fmt: skip
 OPTIONS: dict[str, Option] = {row.name: row for row in _ROWS}
+# what is no option and may count for nothing all the same, by the names of the specs and of the API
+_FIELDS = (
+    Option("denoising_strength", "", goes_with=("input_image",), yields_to=("only_upscale",)),
+    Option("mask_image", "", yields_to=("mask_prompt",), part="mask"),
+    *(Option(name, "", part="picture") for name in ("width", "height", "w", "h", "speed")),
+    Option("aspect_ratio", "", part="picture", yields_to=("w", "h")),
+    Option("ar", "", part="picture", yields_to=("w", "h", "aspect_ratio")),
+    *(
+        Option(name, "", part="drawn")
+        for name in (
+            "steps",
+            "guidance",
+            "cfg_scale",
+            "loras",
+            "references",
+            "quantisation",
+            "dtype",
+            "encoders",
+            "offload_blocks",
+        )
+    ),
+    *(Option(name, "", part="chance") for name in ("seed", "num_images")),
+)
+# these say where, and change nothing themselves
+_OF_A_MASK = (
+    "mask_prompt", "mask_negative", "mask_invert", "mask_dilate", "mask_blur", "restore_mask",
+)  # fmt: skip
+_COUNTED: dict[str, Option] = OPTIONS | {row.name: row for row in _FIELDS}
 # beside the table, a family of flags by what they begin with; a number may stand behind each
 _FAMILIES = {"video": "video", "regional_": "regional", "vton_": "vton_hires", "audio_": "video"}
 
+NOTHING: dict[Part, str] = {
+    "picture": " where the picture stays as it is: leave it out, or raise denoising_strength",
+    "mask": " where the picture stays as it is: add fill or restore_mask, or raise "
+    "denoising_strength",
+    "drawn": " where nothing is drawn: leave it out, or let the picture be drawn",
+    "chance": " where nothing follows from it: each picture would be the same",
+}
+SOMETHING = "ask for something, such as super_resolution"
 NUMBERED = {*_FAMILIES.values(), "input_faceid"}  # switches behind which a number may stand
 
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
@@ -216,7 +262,8 @@ def unbalanced(text: str) -> bool:
 
 def flags(text: str) -> list[Flag]:
     """The flags of a text by the rules of a shell: words between spaces, straight double quotes
-    group, apostrophes mean nothing, what is quoted is no flag. `--name value`, `--name=value`."""
+    group, apostrophes mean nothing, what is quoted is no flag. `--name value`, `--name=value`; of a
+    switch `--name` alone, or with `true` or `false`."""
     if "--" not in text or unbalanced(text):
         return []
     words, found = list(_WORD.finditer(text)), list[Flag]()
@@ -229,6 +276,8 @@ def flags(text: str) -> list[Flag]:
             value = True
             if after and option.name in NUMBERED and _NUMBER.fullmatch(after[0]):
                 end = after.end()
+            elif after and after[0].lower() in ("true", "false"):
+                value, end = after[0], after.end()
         elif option and value is None and after and not _FLAG.fullmatch(after[0]):
             value, end = after[0], after.end()
         unquoted = value.replace('"', "") if isinstance(value, str) else value
@@ -253,6 +302,24 @@ def given(text: str) -> dict[str, str | bool]:
     return values
 
 
+def doubled(text: str, beside: Mapping[str, Any]) -> dict[str, str]:
+    """A sentence by option that the flags of a text and the fields `beside` it, or two flags, give
+    values that differ."""
+    said: dict[str, list[Any]] = {}
+    for name, value in beside.items():
+        if name in OPTIONS:
+            said[name] = [value]
+    for flag in flags(text):
+        if flag.option:
+            said.setdefault(flag.option.name, []).append(flag.value)
+    return {
+        name: f"{name} is given more than once, and {str(values[-1]).lower()} counts: take the "
+        "others out."
+        for name, values in said.items()
+        if len({_plain(OPTIONS[name], value) for value in values}) > 1
+    }
+
+
 def without_flags(text: str, gap: str = " ", *, keep_length: bool = False) -> str:
     """The text with a gap instead of each flag that is known. Those that are not are words like
     any other."""
@@ -263,9 +330,30 @@ def without_flags(text: str, gap: str = " ", *, keep_length: bool = False) -> st
     return text
 
 
-def meant(name: str) -> str:
+def meant(flag: str) -> str:
     """` (did you mean '--film_grain'?)` behind a flag that is not known."""
-    return did_you_mean("--" + name.removeprefix("--"), [f"--{known}" for known in OPTIONS])
+    name = flag.lstrip("-\u2013\u2014").replace("-", "_")
+    if name in (*(row.name for row in _FIELDS), "negative_prompt"):
+        return " but stands beside the text as a field"
+    return did_you_mean(f"--{name}", [f"--{known}" for known in OPTIONS])
+
+
+def clamped(values: Mapping[str, Any]) -> dict[str, str]:
+    """A sentence by option whose number is out of range, and so moved to the nearest in it."""
+    moved = dict[str, str]()
+    for name, value in values.items():
+        row = OPTIONS.get(name)
+        if (
+            row
+            and row.clamped
+            and _NUMBER.fullmatch(str(value))
+            and row.read(value) != float(value)
+        ):
+            moved[name] = (
+                f"{name} {value} is taken as {row.read(value):g}: it goes from {row.least:g} to "
+                f"{row.most:g}."
+            )
+    return moved
 
 
 def asked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,29 +421,66 @@ def told(wrong: Mapping[str, str]) -> str:
 
 
 def ignored(asked: Mapping[str, Any]) -> dict[str, str]:
-    """What is left out of what is `asked`, and what to do instead: a sentence by option."""
-    said: dict[str, str] = {}
-    for row in _asked_rows(asked):
-        if row.ignored:
-            said[row.name] = f"{row.name} is ignored: {row.ignored}."
-        elif "only_upscale" in asked and row.name in NOT_WHEN_ONLY_UPSCALED:
-            said[row.name] = f"{row.name} is ignored beside only_upscale: leave one of them out."
-        elif row.goes_with and not any(name in asked for name in row.goes_with):
-            said[row.name] = (
-                f"{row.name} is ignored without {' or '.join(row.goes_with)}: add it, or leave "
-                f"{row.name} out."
-            )
+    """What is left out of what is `asked`, and what to do instead: a sentence by option or field.
+
+    What is there for something that is ignored is ignored, too.
+    """
+    left, said = dict(asked), dict[str, str]()
+    counted = [row for row in _COUNTED.values() if row.name in left]
+    # the first alone, for what it made useless may count without it
+    while row := next((row for row in counted if _counts_for_nothing(row, left)), None):
+        said[row.name] = f"{row.name} is ignored{_counts_for_nothing(row, left)}."
+        counted.remove(row)
+        del left[row.name]
     return said
+
+
+def _counts_for_nothing(row: Option, asked: Mapping[str, Any]) -> str:
+    """Why, and what to do instead; blank if it counts."""
+    if row.ignored:
+        return f": {row.ignored}"
+    agrees = row.name == "denoising_strength" and not asked[row.name]  # and says the same
+    if not agrees and (beside := next((name for name in row.yields_to if name in asked), None)):
+        return f" beside {beside}: leave one of them out"
+    if row.goes_with and not any(name in asked for name in row.goes_with):
+        return f" without {' or '.join(row.goes_with)}: add it, or leave {row.name} out"
+    there = {
+        "any": True,
+        "picture": not keeps(asked),
+        "mask": not keeps(asked) or "fill" in asked or "restore_mask" in asked,
+        "drawn": draws(asked),
+        "chance": draws(asked) or "film_grain" in asked or "color_grading" in asked,
+    }
+    return "" if there[row.part] else NOTHING[row.part]
+
+
+def keeps(asked: Mapping[str, Any]) -> bool:
+    """Whether the picture itself stays as it was given, and only the steps that follow work."""
+    looked_at = "input_faceid" in asked  # whatever the strength
+    kept = "only_upscale" in asked or (asked.get("denoising_strength") == 0 and not looked_at)
+    return "input_image" in asked and kept
+
+
+def idle(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Why not, where nothing at all would be done to a picture that stays as it is."""
+    left_out = ignored(asked)
+    rows = [row for row in _asked_rows(asked) if row.status == "works"]
+    if not keeps(asked) or any(row.name not in {*left_out, *_OF_A_MASK} for row in rows):
+        return {}
+    why = next((said.rstrip(".") for said in left_out.values()), SOMETHING)
+    return {"denoising_strength": f"0 keeps the picture, and nothing is done to it: {why}"}
 
 
 def charged(asked: Mapping[str, Any]) -> list[str]:
     """The options that may have a price, of those that are asked and done."""
+    left = left_of(asked)
+    return [row.name for row in _asked_rows(left) if row.priced and row.status == "works"]
+
+
+def left_of(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked, without what is ignored."""
     left_out = ignored(asked)
-    return [
-        row.name
-        for row in _asked_rows(asked)
-        if row.priced and row.status == "works" and row.name not in left_out
-    ]
+    return {name: value for name, value in asked.items() if name not in left_out}
 
 
 def done(name: str, steps: Sequence[Mapping[str, Any]]) -> bool:
@@ -366,8 +491,9 @@ def done(name: str, steps: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def draws(asked: Mapping[str, Any]) -> bool:
-    """Whether something is drawn beside the picture itself, for which the base must be here."""
-    return any(row.draws for row in _asked_rows(asked))
+    """Whether anything is drawn, for which the base must be here: the picture itself, or a step
+    that follows."""
+    return not keeps(asked) or any(row.draws for row in _asked_rows(asked))
 
 
 def enlargement(asked: Mapping[str, Any], size: tuple[int, int], native_area: int) -> float:
@@ -391,6 +517,15 @@ def _named(name: str) -> Option | None:
     name = name.lower().replace("-", "_")
     family = next((row for start, row in _FAMILIES.items() if name.startswith(start)), None)
     return OPTIONS.get(name) or (OPTIONS[family] if family else None)
+
+
+def _plain(row: Option, value: Any) -> str | float | bool:
+    """A value in one spelling."""
+    if row.takes == "switch":
+        return str(value).lower() not in OFF
+    if row.takes in ("number", "whole number") and _NUMBER.fullmatch(str(value)):
+        return float(value)
+    return str(row.read(value))
 
 
 def _folded(word: str) -> str:

@@ -162,7 +162,7 @@ def close(session: Session, account: Account) -> None:
             select(row).where(row.account_id == account.id, row.deleted_at.is_(None))
         ):
             if one.trained_at is None:
-                ledger.refund(session, one.job)
+                ledger.refund(session, one)
             one.deleted_at = now()
 
 

@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.models import registry, timing
+from fluxbooth.models import timing
 from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS
+from fluxbooth.service import drawing_work
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
@@ -24,11 +25,7 @@ from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.tunes import FAST_STEPS
 from fluxbooth.specs import GenerateSpec, TrainSpec, steps_for
 
-HIRES, FACES = (
-    OPTIONS[name].default for name in ("hires_denoising_strength", "face_inpaint_denoising")
-)
-OVERLAPPED = 1.5  # how often the tiles of a large picture go over a pixel
-UPSCALED = 2.0  # what enlarging costs, in drawings of the picture
+LOOKED_AT = 30  # prompts
 
 
 @dataclass(frozen=True)
@@ -100,9 +97,15 @@ def _trained(settings: Settings, asked: dict[str, Any]) -> str:
 
 
 def drawing_plan(
-    session: Session, settings: Settings, account: Account, form: PromptForm, target: int
+    session: Session,
+    settings: Settings,
+    account: Account,
+    form: PromptForm,
+    target: int,
+    given: int | None = None,
 ) -> DrawingPlan:
-    """For a prompt on a public base, or on one of the account's tunes.
+    """For a prompt on a public base, or on one of the account's tunes; `given` are the pixels of
+    the picture that it starts from, if it starts from one.
 
     Raises NotFound for any other.
     """
@@ -110,30 +113,28 @@ def drawing_plan(
     tune_id = used[0].base_tune_id if used else target
     if tune_id not in settings.bases:
         raise NotFound
-    spec = drawing.spec_of(settings, form, tune_id, used)
-    like = (
-        Prompt.spec["base"].as_string() == spec["base"],
-        Prompt.trained_at.is_not(None),
-        Prompt.user_error.is_(None),
-    )
-    last = session.scalar(select(Prompt).where(*like).order_by(Prompt.id.desc()))
-    if last and last.trained_at and last.started_training_at and _work(last.spec):
-        measured = True
-        seconds = (
-            (last.trained_at - last.started_training_at).total_seconds()
-            * _work(spec)
-            / _work(last.spec)
-        )
-    else:
-        measured = False
+    start = ["input_image"] if given else []
+    spec = drawing.spec_of(settings, form, tune_id, used, start)
+    strength = {"denoising_strength": form.denoising_strength} if given else {}
+    asked = options.asked(spec | strength) | dict.fromkeys(start, True)
+    work = drawing_work.work(asked, given)
+    seconds = _seconds(session, asked, work)
+    measured = seconds is not None
+    if seconds is None:
         drawn = {name: spec[name] for name in spec if name not in OPTIONS}
-        seconds = timing.guessed_drawing(
+        plain = spec["num_images"] * spec["steps"] * prices.pixels(spec)
+        whole = timing.guessed_drawing(
             GenerateSpec.read(drawn), prices.pixels(spec), _device(settings)
-        ) * (_work(spec) / (spec["num_images"] * spec["steps"] * prices.pixels(spec)))
+        )
+        seconds = whole * work / plain
     waits = select(func.count()).select_from(Prompt).where(Prompt.is_open, Prompt.enqueued)
     waiting = session.scalar(waits) or 0
     return DrawingPlan(
-        form.num_images, seconds, measured, waiting, drawing.cost(settings, form, tune_id, used)
+        spec["num_images"],
+        seconds,
+        measured,
+        waiting,
+        drawing.cost(settings, form, tune_id, used, start),
     )
 
 
@@ -142,36 +143,30 @@ def _device(settings: Settings) -> str | None:
     return next(iter(settings.device_list), None)
 
 
-def _work(spec: dict[str, Any]) -> float:
-    """In pixels of a drawing times its steps; what is done afterwards is counted in the same."""
-    return spec["num_images"] * spec["steps"] * (_drawn(spec) + _followed(spec))
+def _seconds(session: Session, spec: dict[str, Any], work: float) -> float | None:
+    """By the last pictures here on the same base: those of the same kind, if there are any among
+    the last `LOOKED_AT`, else the last."""
+    done = Prompt.trained_at.is_not(None), Prompt.user_error.is_(None)
+    query = select(Prompt).where(Prompt.spec["base"].as_string() == spec["base"], *done)
+    rows = session.scalars(query.order_by(Prompt.id.desc()).limit(LOOKED_AT)).all()
+    found = [(drawing_work.asked_of(row), row) for row in rows]
+    kind = drawing_work.kind(spec)
+    alike = [one for one in found if drawing_work.kind(one[0]) == kind]
+    for asked, row in [*alike, *found]:
+        before = drawing_work.work(asked, _began(row))
+        if row.trained_at and row.started_training_at and before:
+            seconds = (row.trained_at - row.started_training_at).total_seconds()
+            return seconds * work / before
+    return None
 
 
-def _drawn(spec: dict[str, Any]) -> float:
-    """Pixels of the picture itself, less where it starts from another."""
-    if spec.get("only_upscale"):
-        return 0.0
-    strength = spec.get("denoising_strength")
-    return prices.pixels(spec) * (1.0 if strength is None else strength)
-
-
-def _followed(spec: dict[str, Any]) -> float:
-    """Pixels of what follows, each as often as a whole drawing would go over it."""
-    row, pixels = registry.find(spec["base"]), prices.pixels(spec)
-    side = pixels**0.5
-    factor = options.enlargement(spec, (round(side), round(side)), row.native_area)
-    large, done = pixels * factor**2, 0.0
-    if factor > 1:
-        done += UPSCALED * pixels
-    if any(spec.get(name) for name in ("hires_fix", "tiled_upscale", "tiled_upscale_v2")):
-        strength = spec.get("hires_denoising_strength", HIRES)
-        done += OVERLAPPED * large * strength
-    if spec.get("inpaint_faces") or spec.get("face_correct"):
-        done += row.native_area * spec.get("face_inpaint_denoising", FACES)
-    if spec.get("outpaint"):
-        width, height = spec.get("outpaint_width"), spec.get("outpaint_height")
-        done += (width or height or 0) * (height or width or 0)
-    return done
+def _began(row: Prompt) -> int | None:
+    """Pixels of a picture of a prompt before it was enlarged."""
+    if not row.images:
+        return None
+    image = row.images[0]
+    factors = [step.get("factor", 1.0) for step in image.recipe.get("enhanced", ())]
+    return round(image.width * image.height / max(factors, default=1.0) ** 2)
 
 
 def _spec(asked: dict[str, Any]) -> TrainSpec:

@@ -48,6 +48,6 @@ def _expire(session: Session, jobs: JobEngine, moment: datetime.datetime) -> Non
         ):
             prompt.deleted_at = moment
             if prompt.trained_at is None:
-                ledger.refund(session, prompt.job)
+                ledger.refund(session, prompt)
         session.flush()
         jobs.settle(session, tune.account_id)

@@ -90,7 +90,7 @@ class Pulls:
                 BaseHere(
                     row.name,
                     row.licence,
-                    licences.MEANINGS[row.licence],
+                    licences.meaning(row),
                     row.trains,
                     here,
                     size,

@@ -1,8 +1,9 @@
 """What becomes of explicit pictures, as FLUXBOOTH_SAFETY has it: nothing is looked for (off), they
 are noted on their row, for its owner and for the operator (flag), or they are kept out (block).
 
-Pictures that arrive are looked at in threads, where they are decoded anyhow; those that are drawn
-in the process that draws them, which says how explicit each is. What that means is said here.
+Pictures that arrive, masks among them, are looked at in threads, where they are decoded anyhow;
+those that are drawn, samples of trainings among them, in the process that draws them, which says
+how explicit each is. What that means is said here.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ ALL_KEPT_BACK = (
     "What was drawn looked explicit, so this server keeps it back; it cost nothing. Try another "
     "text or seed."
 )
+
+
+SAMPLE_KEPT_BACK = "A sample of this training looked explicit, so this server keeps it back."
 
 
 def check(settings: Settings) -> None:
@@ -67,17 +71,19 @@ def flag(row: Tune | Prompt, sentence: str) -> None:
         row.warn(NOTE, sentence)
 
 
-def published(settings: Settings, prompt: Prompt, score: float | None) -> bool:
+def published(settings: Settings, row: Tune | Prompt, score: float | None) -> bool:
     """Whether a picture that was drawn may be shown, by the score that it was given, if any was.
 
-    One that looks explicit is noted on its prompt.
+    One that looks explicit is noted on its prompt, a sample on its tune.
     """
     if settings.safety == "off" or score is None or score < settings.safety_threshold:
         return True
     if settings.safety == "flag":
-        flag(prompt, DRAWN)
+        flag(row, DRAWN)
         return True
-    prompt.flagged = True
+    if isinstance(row, Tune):
+        flag(row, SAMPLE_KEPT_BACK)
+    row.flagged = True
     return False
 
 

@@ -105,6 +105,7 @@ class Transitions:
                 "photos": photos,
                 "spec": spec,
                 "out": str(self._work(tune)),
+                "look": self.settings.safety != "off",
             }
 
     def progress(self, number: int, event: Step, losses: list[float]) -> None:
@@ -125,7 +126,8 @@ class Transitions:
 
     def sampled(self, number: int, event: SampleDrawn) -> None:
         with self.db.write() as session:
-            if tune := _open_tune(session, number):
+            tune = _open_tune(session, number)
+            if tune and safety.published(self.settings, tune, event.get("explicit")):
                 checkpoints.sampled(session, self.store, tune, event)
                 name = f"{tune.job}-{Path(event['path']).stem}"
                 metering.count(session, self.settings, tune.base, name, 1)
@@ -248,7 +250,8 @@ class Transitions:
                 name: str(self.store.path(key))
                 for name, key in prompt.fields.get(input_images.FILES, {}).items()
             }
-            if looked_at := [str(self.store.path(key)) for key in references.photos(prompt)]:
+            looked_at = [str(self.store.path(key)) for key in references.photos(prompt)]
+            if looked_at and needs_base(prompt):
                 spec["references"] = looked_at
             if start:  # without a strength it is edited, where the base can
                 edits = prompt.fields.get(references.EDITS)
@@ -286,11 +289,10 @@ class Transitions:
             back = safety.kept_back(prompt, len(result["pictures"]))
             recipes = [image.recipe for image in prompt.images]
             back += prices.undone(self.settings.prices, prompt.spec, recipes)
-            for step in (step for recipe in recipes for step in recipe.get("enhanced", ())):
-                if why := step.get("why"):
-                    prompt.warn("option_left_out", why)
+            for advice in result.get("advice", ()):
+                prompt.warn(advice["code"], advice["message"])
             if prompt.user_error:
-                ledger.refund(session, prompt.job)
+                ledger.refund(session, prompt)
             else:
                 back = min(back, prompt.cost_mc)
                 prompt.cost_mc -= back
@@ -365,7 +367,7 @@ class Transitions:
                 called |= references.photos(prompt)
                 names |= {path: what for key, what in called.items() for path in self._paths(key)}
                 prompt.user_error, prompt.trained_at = self._told(reason, names), now()
-                ledger.refund(session, prompt.job)
+                ledger.refund(session, prompt)
                 session.flush()
                 self.jobs.callback(session, prompt=prompt)
 

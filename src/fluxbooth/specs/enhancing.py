@@ -103,5 +103,5 @@ class EnhanceSpec(Enhancements, Spec):
         return self
 
     def asked(self) -> dict[str, Any]:
-        """The options that ask for something, and the pictures that are given, by name."""
+        """What asks for something, by name."""
         return self.enhancements()

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from fluxbooth.errors import InputError
 from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS
-from fluxbooth.specs.enhancing import Enhancements, EnhanceSpec
+from fluxbooth.specs.enhancing import EnhanceSpec
 from fluxbooth.specs.spec import (
     BASE,
     DTYPE,
@@ -112,17 +112,18 @@ class GenerateSpec(EnhanceSpec):
     )
 
     def asked(self) -> dict[str, Any]:
-        given = {
-            "input_image": self.input_image,
-            "mask_image": self.mask_image,
-            "references": self.references or None,
-            "denoising_strength": self.denoising_strength,
+        """All that is not as it is by default, by name."""
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in self
+            if value is not None and value != fields[name].default
         }
-        return super().asked() | options.asked(given)
 
     def without(self, names: Iterable[str]) -> Self:
-        """With these options at their defaults."""
-        mine = {name: OPTIONS[name].default for name in names if name in Enhancements.model_fields}
+        """With these fields at their defaults."""
+        fields = type(self).model_fields
+        mine = {name: fields[name].default for name in names if name in fields}
         return self.model_copy(update=mine) if mine else self
 
     def with_flags(self, text: str) -> Self:

@@ -81,7 +81,6 @@ ENCODERS: Any = Field(
 OFFLOAD_BLOCKS: Any = Field(
     default=None,
     ge=0,
-    le=57,
     description="blocks of the base that wait in main memory for their turn on the GPU",
 )
 

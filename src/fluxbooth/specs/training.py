@@ -99,7 +99,10 @@ class TrainSpec(Spec):
         default=1.0, ge=0, le=20, description="guidance that the base is conditioned on in training"
     )
     text_length: int | None = Field(
-        default=None, ge=8, le=512, description="T5 tokens a caption is cut or padded to"
+        default=None,
+        ge=8,
+        le=512,
+        description="tokens of the text encoder that a caption is cut or padded to",
     )
     face_crop: bool = Field(
         default=False,

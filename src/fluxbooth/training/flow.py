@@ -36,26 +36,21 @@ def generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed % 2**63)
 
 
-def sample_sigma(law: SigmaLaw, batch: int, random: torch.Generator, image_tokens: int) -> Tensor:
+def sample_sigma(law: SigmaLaw, batch: int, random: torch.Generator, mu: float) -> Tensor:
     """Noise levels to train at, float32 of shape (batch,), each in (0, 1).
 
     "logit-normal": sigmoid of N(0, 1), most weight on the middle (Esser et al. 2024, section 3.1);
-    "uniform"; "shifted": logit-normal, then moved towards noise as the sampler does for
-    `image_tokens` packed tokens.
+    "uniform"; "shifted": logit-normal, then moved towards noise by `mu`, as the base's sampler
+    does.
     """
     if law == "uniform":
         return torch.rand(batch, generator=random).clamp(1e-4, 1 - 1e-4)
     sigma = torch.sigmoid(torch.randn(batch, generator=random))
-    return shift(sigma, image_tokens) if law == "shifted" else sigma
+    return shift(sigma, mu) if law == "shifted" else sigma
 
 
-def shift(sigma: Tensor, image_tokens: int) -> Tensor:
-    """FLUX.1's resolution shift: sigma -> e^mu sigma / (1 + (e^mu - 1) sigma).
-
-    mu grows linearly from 0.5 at 256 packed tokens to 1.15 at 4096 (black-forest-labs/flux,
-    `sampling.py`).
-    """
-    mu = 0.5 + (1.15 - 0.5) * (image_tokens - 256) / (4096 - 256)
+def shift(sigma: Tensor, mu: float) -> Tensor:
+    """Towards noise: sigma -> e^mu sigma / (1 + (e^mu - 1) sigma)."""
     return math.exp(mu) * sigma / (1 + (math.exp(mu) - 1) * sigma)
 
 

@@ -117,7 +117,8 @@ def train(
     trackers.check(spec)
     spec = base_selection.with_base(spec, family=family)
     if spec.continue_from:
-        lora_training.read_to_train_on(spec.continue_from, spec.rank)
+        base = registry.find(spec.base)
+        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
     pictures = inspection.read(photos)
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
     if family is None:
@@ -221,9 +222,8 @@ def step_loss(
     """
     draw = flow.generator(spec.seed, 3, step)
     eps = torch.randn(batch.z.shape, generator=draw)[part].to(batch.z)
-    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.image_tokens(*batch.size))[
-        part
-    ].to(batch.z.device)
+    sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.mu(batch.size))
+    sigma = sigma[part].to(batch.z.device)
     batch = batch.part(part)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)

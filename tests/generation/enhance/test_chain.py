@@ -30,6 +30,13 @@ def test_a_drawn_picture_that_shows_nothing_to_cut_out_stays() -> None:
     assert image == SKY and step["drawn"] == 0  # one that was given, too
 
 
+def test_what_the_steps_before_made_of_a_given_picture_is_not_lost_for_nothing_to_cut_out() -> None:
+    spec = EnhanceSpec(film_grain=True, remove_background=True)
+    image, (grain, cut) = chain.enhance(SKY, Work(spec, 0, find("nano")))
+    assert image.mode == "RGB" and grain["step"] == "film_grain"
+    assert cut["drawn"] == 0 and "shows no people" in cut["why"]
+
+
 def test_people_that_are_not_found_are_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "find", lambda *_: [])
     people = [Somebody(REDRAW, "ohwx man"), Somebody(REDRAW, "sks woman")]

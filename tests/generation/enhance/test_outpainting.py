@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from fluxbooth import InputError
 from fluxbooth.generation.enhance import outpainting
-from fluxbooth.generation.enhance.outpainting import ANCHORS, canvas, outpaint
+from fluxbooth.generation.enhance.outpainting import canvas, outpaint
 from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.prompts.options import ANCHORS
 from tests.generation.enhance.conftest import PLACE
 
 
@@ -59,13 +63,65 @@ def test_old_pixels_stay_and_new_ones_meet_them(
     assert pixels[:, :left].std() > 5 if left else pixels[:, right:].std() > 5
 
 
-def test_what_the_base_drew_otherwise_fades_into_the_new_side() -> None:
-    """A base that draws everything ten lighter: no step at the edge, and the new side is its own
-    far from it."""
-    picture = Image.new("RGB", (64, 64), (100, 100, 100))
-    drawn = Image.new("RGB", (192, 64), (110, 110, 110))
-    row = np.asarray(outpainting._joined(picture, drawn, (0, 0, 64, 64)))[32, :, 0].astype(int)
-    assert (row[:64] == 100).all()
-    assert row[64] == 100
-    assert row[-1] >= 109
-    assert (np.diff(row) >= 0).all()
+class Seeing(Redraw):
+    """Keeps the masks that it is asked for."""
+
+    masks: ClassVar[list[Image.Image]] = []
+
+    def drawn(self, image: Image.Image, **settings: Any) -> Image.Image:
+        self.masks.append(settings["mask"])
+        return image
+
+
+def test_tokens_begin_at_the_old_edge(redraw: Redraw, drawn: Image.Image) -> None:
+    """12 pixels to its left: a token of 16 would show old and new."""
+    fields = {field.name: getattr(redraw, field.name) for field in dataclasses.fields(redraw)}
+    outpaint(drawn, Seeing(**fields), anchor="center", width=152, height=128, seed=1)
+    assert Seeing.masks[-1].point(lambda value: 255 - value).getbbox() == (16, 0, 144, 128)
+
+
+def test_lines_go_on_straight_and_soften() -> None:
+    picture = Image.new("RGB", (32, 32), "white")
+    picture.paste("black", (0, 16, 32, 32))
+    start = outpainting._continued(picture, (96, 32), (0, 0, 32, 32), seed=1)
+    pixels = np.asarray(start.convert("L")).astype(float)
+    near, far = pixels[:, 32:36].mean(1), pixels[:, 80:].mean(1)
+    assert np.abs(np.diff(near)).argmax() == 15 and np.ptp(near) > 200
+    assert near[12] > far[12] + 5 and near[19] < far[19] - 5  # over more pixels further away
+    assert np.array_equal(np.asarray(start)[:, :32], np.asarray(picture))
+
+
+PLACED = (0, 0, 64, 64)
+
+
+def joined(picture: Image.Image, drawn: Image.Image) -> np.ndarray:
+    return np.asarray(outpainting._joined(picture, drawn, PLACED))[32, :, 0].astype(int)
+
+
+def test_a_base_that_draws_all_lighter_is_put_right() -> None:
+    row = joined(Image.new("RGB", (64, 64), (100,) * 3), Image.new("RGB", (192, 64), (110,) * 3))
+    assert (row == 100).all()
+
+
+def test_a_step_of_tone_at_the_old_edge_is_taken_away() -> None:
+    """The base drew the old part as it is, and the new one six lighter."""
+    drawn = Image.new("RGB", (192, 64), (106,) * 3)
+    drawn.paste((100,) * 3, PLACED)
+    row = joined(Image.new("RGB", (64, 64), (100,) * 3), drawn)
+    assert np.abs(np.diff(row)).max() <= 1 and row[66] <= 102
+
+
+def test_a_thing_that_ends_at_the_old_edge_still_does() -> None:
+    drawn = Image.new("RGB", (192, 64), (200,) * 3)
+    drawn.paste((100,) * 3, PLACED)
+    row = joined(Image.new("RGB", (64, 64), (100,) * 3), drawn)
+    assert row[63] == 100 and (row[64:] == 200).all()
+
+
+def test_odd_last_pixels_are_not_drawn_out_into_lines() -> None:
+    """One bright pixel at the edge, and a last column a little darker: both are gone soon."""
+    picture = Image.new("RGB", (64, 64), (100,) * 3)
+    picture.paste((96,) * 3, (63, 0, 64, 64))
+    picture.putpixel((63, 32), (200,) * 3)
+    row = joined(picture, Image.new("RGB", (192, 64), (100,) * 3))
+    assert np.abs(row[84:] - 100).max() <= 1

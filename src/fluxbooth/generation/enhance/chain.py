@@ -144,7 +144,8 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     factor = work.spec.enlargement(image.size, work.base.native_area)
     if factor <= 1:
         return image
-    large, method = _upscale(image, factor, Progress("super_resolution", work.report))
+    tell = Progress("super_resolution", work.report)
+    large, method = _upscale(image, factor, apart=work.redraw is None, tell=tell)
     told.append({"step": "super_resolution", "factor": factor, "by": method})
     return large
 
@@ -178,10 +179,12 @@ def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Ima
 
 def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     factor = min(max(size[0] / image.width, size[1] / image.height), upscaling.FACTORS[-1])
-    return _upscale(image, factor, progress.silent).image
+    return _upscale(image, factor, apart=False).image
 
 
-def _upscale(image: Image.Image, factor: float, tell: progress.Tell) -> upscaling.Upscaled:
+def _upscale(
+    image: Image.Image, factor: float, *, apart: bool, tell: progress.Tell = progress.silent
+) -> upscaling.Upscaled:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = enlarging.network_for(*image.size, device)
+    network = enlarging.network_for(*image.size, device, apart=apart)
     return upscaling.upscale(image, factor, network=network, device=device, tell=tell)

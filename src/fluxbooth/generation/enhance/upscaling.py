@@ -2,9 +2,8 @@
 tile by tile, on CPU or GPU by the same code.
 
 `super_resolution`, `only_upscale` and `resolution` are this with the network that `network_for`
-says, and `upscale_v4` asks for the best one whatever it takes; `tiled_upscale` is this and then
-what `hires_fix` does. Without the extra `upscale` it is done by Lanczos; who asked is told by which
-it was.
+says; `tiled_upscale` is this and then what `hires_fix` does. Without the extra `upscale` it is done
+by Lanczos; who asked is told by which it was.
 """
 
 from __future__ import annotations
@@ -19,8 +18,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
+from fluxbooth import threads
 from fluxbooth.errors import InputError
 from fluxbooth.generation.enhance import progress, real_esrgan
+from fluxbooth.models import enlarging
 from fluxbooth.models.enlarging import BEST, Name
 
 FACTORS = (2, 4)
@@ -81,11 +82,19 @@ def upscale(
     else:
         step = next(known for known in FACTORS if known >= factor)
         net = real_esrgan.load(network, here, device)
-        large, method = _by_network(image, step, net, tile, device, tell), network
+        with threads.free_cores():
+            large, method = _by_network(image, step, net, tile, device, tell), network
     large = large.resize((width, height), Image.Resampling.LANCZOS)
     if alpha is not None:
         large.putalpha(alpha.resize(large.size, Image.Resampling.LANCZOS))
     return Upscaled(large, method)
+
+
+def minutes(width: int, height: int, device: str) -> int:
+    """About how long enlarging a picture of that many pixels takes where it keeps no drawing
+    waiting, on one thread of a CPU; 0 for less than half a minute."""
+    slow = device == "cpu" and real_esrgan.folder() is not None
+    return round(enlarging.seconds(width, height) / 60) if slow else 0
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -111,6 +120,7 @@ def _by_network(
     for top, bottom in down:
         row = np.empty(((bottom - top) * factor, *large.shape[1:]), np.uint8)
         for left, right in across:
+            threads.look()
             drawn = _draw(small[top:bottom, left:right], factor, network, device)
             _join(row.swapaxes(0, 1), drawn.swapaxes(0, 1), left * factor, factor)
             tell(next(done), len(down) * len(across))

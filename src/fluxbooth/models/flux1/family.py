@@ -139,17 +139,19 @@ class Flux1(DiffusersFamily):
 
     def sigmas(self, steps: int, size: tuple[int, int], strength: float = 1.0) -> list[float]:
         scheduler: Any = self._pipeline.scheduler
-        config = scheduler.config
-        mu = calculate_shift(
+        done, mu = max(1, round(steps * strength)), self.mu(size)
+        scheduler.set_timesteps(sigmas=np.linspace(strength, strength / done, done), mu=mu)
+        return scheduler.sigmas.tolist()
+
+    def mu(self, size: tuple[int, int]) -> float:
+        config = self._pipeline.scheduler.config
+        return calculate_shift(
             self.image_tokens(*size),
             config.base_image_seq_len,
             config.max_image_seq_len,
             config.base_shift,
             config.max_shift,
         )
-        done = max(1, round(steps * strength))
-        scheduler.set_timesteps(sigmas=np.linspace(strength, strength / done, done), mu=mu)
-        return scheduler.sigmas.tolist()
 
     def velocity(
         self,

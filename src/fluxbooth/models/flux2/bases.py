@@ -10,10 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fluxbooth.models.base import Base
+from fluxbooth.models.base import KLEIN_9B_LICENCE, Base
 from fluxbooth.models.flux2 import files, size
-
-KLEIN_9B_LICENCE = "FLUX.2 [klein] 9B Non-Commercial"
 
 
 def _klein(name: str, source: str, train_source: str, licence: str, **differences: Any) -> Base:

@@ -98,10 +98,8 @@ class _FromPicture(_Pipeline):
         levels, mu = _levels(num_inference_steps, (width, height), strength)
         self.scheduler.set_timesteps(sigmas=levels, mu=mu)
         pixels = self.image_processor.preprocess(image, height, width)
-        z = self._encode_vae_image(pixels.to(self.vae.device, self.vae.dtype), generator=None)
-        z = z.to(self._execution_device, given["prompt_embeds"].dtype).repeat(
-            len(generator), 1, 1, 1
-        )
+        z = _encoded(self, pixels).to(self._execution_device, given["prompt_embeds"].dtype)
+        z = z.repeat(len(generator), 1, 1, 1)
         noise = randn_tensor(z.shape, generator=generator, device=z.device, dtype=z.dtype)
         sigma = self.scheduler.sigmas[0].item()
         return super().__call__(
@@ -173,17 +171,12 @@ class Flux2(DiffusersFamily):
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor) -> Tensor:
-        return Flux2KleinPipeline._pack_latents(self._encoded(pixels))
-
-    def _encoded(self, pixels: Tensor) -> Tensor:
-        """Normalised latents, n x 128 x H/16 x W/16; the posterior's mean."""
-        vae = self._pipeline.vae
-        return self._pipeline._encode_vae_image(pixels.to(vae.device, vae.dtype), generator=None)
+        return Flux2KleinPipeline._pack_latents(_encoded(self._pipeline, pixels))
 
     @torch.no_grad()
     def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:
         processor = self._pipeline.image_processor
-        seen = [self._encoded(processor.preprocess(image)) for image in images]
+        seen = [_encoded(self._pipeline, processor.preprocess(image)) for image in images]
         return {
             "references": torch.cat([Flux2KleinPipeline._pack_latents(z) for z in seen], dim=1),
             "reference_ids": Flux2KleinPipeline._prepare_image_ids(seen),
@@ -211,6 +204,9 @@ class Flux2(DiffusersFamily):
         scheduler = self._pipeline.scheduler
         scheduler.set_timesteps(sigmas=levels, mu=mu)
         return scheduler.sigmas.tolist()
+
+    def mu(self, size: tuple[int, int]) -> float:
+        return compute_empirical_mu(self.image_tokens(*size), self.row.steps)
 
     def velocity(
         self,
@@ -262,8 +258,15 @@ def _grid(tokens: Tensor, size: tuple[int, int]) -> Tensor:
     return tokens.transpose(1, 2).reshape(len(tokens), -1, height, width)
 
 
-def _levels(steps: int, size: tuple[int, int], strength: float) -> tuple[np.ndarray, float]:
+def _encoded(pipeline: Any, pixels: Tensor) -> Tensor:
+    """Normalised latents, n x 128 x H/16 x W/16; the posterior's mean."""
+    vae = pipeline.vae
+    return pipeline._encode_vae_image(pixels.to(vae.device, vae.dtype), generator=None)
+
+
+def _levels(steps: int, size: tuple[int, int], strength: float) -> tuple[list[float], float]:
     """Noise levels before their shift, of a `strength` of so many steps, and the shift's mu."""
     tokens = (size[0] // PIXELS_PER_TOKEN) * (size[1] // PIXELS_PER_TOKEN)
     done = max(1, round(steps * strength))
-    return np.linspace(strength, strength / done, done), compute_empirical_mu(tokens, steps)
+    levels = np.linspace(strength, strength / done, done).tolist()
+    return levels, compute_empirical_mu(tokens, steps)

@@ -114,15 +114,29 @@ class Flux2Shape(Shape):
 
 
 KLEIN_4B = Flux2Shape(
-    5, 20, 3072, 24, 3 * 2560, 128,
-    encoders=4_022_468_096, autoencoder=84_046_115, autoencoder_channels=128,
+    5,
+    20,
+    3072,
+    24,
+    3 * 2560,
+    128,
+    encoders=4_022_468_096,
+    autoencoder=84_046_115,
+    autoencoder_channels=128,
     encoders_unread=807_446_528,
-)  # fmt: skip
+)
 KLEIN_9B = Flux2Shape(
-    8, 24, 4096, 32, 3 * 4096, 128,
-    encoders=8_190_735_360, autoencoder=84_046_115, autoencoder_channels=128,
+    8,
+    24,
+    4096,
+    32,
+    3 * 4096,
+    128,
+    encoders=8_190_735_360,
+    autoencoder=84_046_115,
+    autoencoder_channels=128,
     encoders_unread=2_165_901_312,
-)  # fmt: skip
+)
 
 
 def of(source: str) -> Flux2Shape:

@@ -15,13 +15,13 @@ from fluxbooth.service.db.tables import Account, Link, WebSession, now
 LINK_LIFE, SESSION_LIFE = datetime.timedelta(hours=24), datetime.timedelta(days=30)
 
 
-def new_link(session: Session, account: Account, secret: bytes) -> str:
+def new_link(
+    session: Session, account: Account, secret: bytes, life: datetime.timedelta = LINK_LIFE
+) -> str:
     """A token that signs its bearer in as this account, once."""
     token = secrets.token_urlsafe(32)
     session.execute(delete(Link).where(or_(Link.expires_at < now(), Link.used_at.is_not(None))))
-    session.add(
-        Link(account_id=account.id, digest=digest(token, secret), expires_at=now() + LINK_LIFE)
-    )
+    session.add(Link(account_id=account.id, digest=digest(token, secret), expires_at=now() + life))
     return token
 
 

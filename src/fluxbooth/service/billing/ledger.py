@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
-from fluxbooth.service.db.tables import Account, Movement
+from fluxbooth.service.db.tables import Account, Movement, Prompt, Tune
 from fluxbooth.service.errors import ServiceError
 
 DOLLAR, CENT = 100_000, 1000  # millicents
@@ -102,10 +102,11 @@ def capture(session: Session, job: str, back_mc: int = 0) -> None:
         _write(session, held.account_id, job, "capture", back_mc)
 
 
-def refund(session: Session, job: str) -> None:
-    """The job gave nothing: it costs nothing."""
-    if held := _open_hold(session, job):
-        _write(session, held.account_id, job, "refund", -held.amount_mc)
+def refund(session: Session, row: Tune | Prompt) -> None:
+    """The job of a row gave nothing: it costs nothing, and the row says so."""
+    if held := _open_hold(session, row.job):
+        _write(session, held.account_id, row.job, "refund", -held.amount_mc)
+        row.cost_mc = 0
 
 
 def dollars(amount_mc: int) -> str:

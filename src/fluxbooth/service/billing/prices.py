@@ -80,7 +80,12 @@ def undone(prices: Prices, spec: Mapping[str, Any], recipes: Iterable[Mapping[st
 
 
 def pixels(spec: Mapping[str, Any]) -> int:
-    """Of one picture; an aspect ratio has about the base's own area."""
+    """Of one picture as it is drawn, continued beyond its edges where that is asked, and before it
+    is enlarged; an aspect ratio has about the base's own area, and so counts a picture that is
+    given."""
+    if spec.get("outpaint"):
+        width, height = spec.get("outpaint_width"), spec.get("outpaint_height")
+        return (width or height or 0) * (height or width or 0)
     if spec.get("width") and spec.get("height"):
         return spec["width"] * spec["height"]
     return registry.find(spec["base"]).native_area

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from anthropic.types import Message
 
 DEFAULT_WAIT = 20  # seconds
+TRIES = 2
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,36 @@ def ask(settings: Settings, task: Task, messages: Sequence[Json], seconds: float
     if answer.stop_reason == "refusal":
         raise ServiceError(task.declined)
     return "".join(block.text for block in answer.content if block.type == "text")
+
+
+def mended(
+    settings: Settings,
+    task: Task,
+    asked: Json,
+    read: Callable[[str], tuple[Answer, list[str]]],
+    refused: str,
+) -> Answer:
+    """What `read` makes of Claude's answer to `asked`, which goes to it as data. Of the faults that
+    `read` finds, it is told once, and asked again.
+
+    Raises ServiceError where it does not answer within FLUXBOOTH_THEME_SECONDS, and with `refused`,
+    which has `{}` for the first fault, for what it wrote then.
+    """
+    messages: list[Json] = [{"role": "user", "content": json.dumps(asked, ensure_ascii=False)}]
+    began, wrong = time.monotonic(), [""]
+    for _ in range(TRIES):
+        left = settings.theme_seconds - (time.monotonic() - began)
+        if left < 1:
+            break
+        said = ask(settings, task, messages, left)
+        answer, wrong = read(said)
+        if not wrong:
+            return answer
+        messages += [
+            {"role": "assistant", "content": said or "(nothing)"},
+            {"role": "user", "content": "Mend this:\n" + "\n".join(wrong)},
+        ]
+    raise ServiceError(refused.format(wrong[0]), 502)
 
 
 @functools.lru_cache(maxsize=1)

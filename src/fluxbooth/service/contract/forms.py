@@ -192,11 +192,23 @@ class PromptForm(Enhancements, Form):
     pack_id: RowId | None = None
     base_pack_id: RowId | None = None
     _asked: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _doubled: list[str] = PrivateAttr(default_factory=list[str])
+    _clamped: list[str] = PrivateAttr(default_factory=list[str])
 
     @property
     def asked(self) -> dict[str, Any]:
         """The options that are asked for, by fields and by flags in the text."""
         return self._asked
+
+    @property
+    def doubled(self) -> list[str]:
+        """What is to be said of options that are given more than once."""
+        return self._doubled
+
+    @property
+    def clamped(self) -> list[str]:
+        """What is to be said of numbers that were out of range."""
+        return self._clamped
 
     @classmethod
     def lenient(cls, values: Any) -> Self:
@@ -216,6 +228,9 @@ class PromptForm(Enhancements, Form):
         form._asked = mine | options.asked(
             {name: value for name, value in others.items() if not OPTIONS[name].of_spec}
         )
+        given = {name: value for name, value in values.items() if value not in BLANK}
+        form._clamped = list(options.clamped(told).values())
+        form._doubled = list(options.doubled(str(values.get("text") or ""), given).values())
         return form
 
     @model_validator(mode="before")

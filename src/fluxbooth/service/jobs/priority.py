@@ -55,11 +55,11 @@ def is_fast(row: Tune | Prompt) -> bool:
 def needs_base(prompt: Prompt) -> bool:
     """Whether anything of a prompt is drawn; else it only changes the picture that it starts
     from."""
+    asked = prompt.spec | {"denoising_strength": prompt.fields.get("denoising_strength")}
     starts = input_images.FILES in prompt.fields or input_images.ADDRESSES in prompt.fields
-    edits = prompt.fields.get(references.EDITS)  # whatever the strength
-    kept = prompt.spec.get("only_upscale") or prompt.fields.get("denoising_strength") == 0
-    kept = kept and not edits
-    return not (starts and kept) or options.draws(prompt.spec)
+    edits = prompt.fields.get(references.EDITS)
+    asked = options.asked(asked | {"input_faceid": edits})
+    return options.draws(asked | ({"input_image": True} if starts else {}))
 
 
 def takes_long(prompt: Prompt, store: Store) -> bool:

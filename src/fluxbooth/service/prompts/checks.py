@@ -40,7 +40,7 @@ def fits(context: Context, form: PromptForm, *, target: int, pictures: Container
     `target` is as in `create`.
     """
     text, tune_id = with_tag(context, form, target)
-    check(context, form, text, pictures, tune_id=tune_id)
+    check(context, form, text, pictures, base=context.settings.base_of(tune_id))
     quotas.check(context.session, context.settings, context.account)
 
 
@@ -66,13 +66,13 @@ def check(
     start: Container[str],
     coming: Coming = Coming(),
     *,
-    tune_id: int | None = None,
+    base: str | None = None,
 ) -> list[tuple[Tune, float]]:
     """The tunes that a text uses, with their strengths. Raises Invalid with all that will not do,
     what `form.wrong` holds included.
 
-    `start` has the names of the pictures that it starts from, `tune_id` is of the base that draws
-    it, if it is known by now.
+    `start` has the names of the pictures that it starts from, `base` is what draws it, if it is
+    known by now and none of its tunes is a trial.
     """
     settings, faults = context.settings, Faults(form.wrong)
     uses, wrong = list[tuple[Tune, float]](), list[str]()
@@ -80,8 +80,8 @@ def check(
         uses, wrong = tags.uses_of(context.session, context.account, text)
         wrong += _text_faults(settings, text, uses, coming, starts="input_image" in start)
     faults.add(_rules(settings, form, start))
-    if tune_id is not None:
-        row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
+    if base is not None:
+        row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
         given = input_images.drawn_by(start)
         asked = drawing.asked(form, start)
         reasons = registry.refusals(asked, row, given)
@@ -89,7 +89,8 @@ def check(
             reasons |= {"outpaint": why} if (why := options.no_room(asked, size)) else {}
         faults.add(_refusals(reasons, form))
         wrong += _unfit(row, uses)
-        wrong += references.faults(settings, row, uses, coming.references, start)
+        beside = () if _draws_nothing(form, start) else start
+        wrong += references.faults(settings, row, uses, coming.references, beside)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
     faults.tell()
@@ -128,6 +129,12 @@ def _text_faults(
     return [f"must include `{words}`" for words in triggers if words.lower() not in said]
 
 
+def _draws_nothing(form: PromptForm, start: Container[str]) -> bool:
+    """Whether a prompt only changes the picture that it is given, which no base looks at then."""
+    edits = form.input_faceid and not form.only_upscale
+    return not edits and not options.draws(drawing.asked(form, start))
+
+
 def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:
     """What is wrong with LoRAs that were learnt on another base than the one that draws."""
     return [
@@ -148,7 +155,8 @@ def _fits(base: str, row: Base) -> bool:
 
 def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[str, list[str]]:
     """Those of FLUX, of its options, and of what starts from a picture."""
-    wrong = _refusals(options.refusals(drawing.asked(form, start)), form)
+    asked = drawing.asked(form, start)
+    wrong = _refusals(options.refusals(asked) | options.idle(asked), form)
     if form.prompt_expansion and not settings.anthropic_api_key:
         wrong["prompt_expansion"] = [expansion.NO_KEY]
     if form.cfg_scale is not None and form.cfg_scale >= 5:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from PIL import Image
@@ -14,6 +14,7 @@ from fluxbooth.models.base import Base
 from fluxbooth.photos.buckets import bucket
 from fluxbooth.prompts import language, options
 from fluxbooth.prompts.language import trigger_words
+from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Prompt, Tune
@@ -27,6 +28,11 @@ from fluxbooth.specs import Enhancements, GenerateSpec
 CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
 FAST_STEPS = 30
 RATIOS = {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}  # of the field `ar`
+SCALE = PromptForm.model_fields["lora_scale"].default
+NO_SCALE = (
+    "lora_scale is ignored: it is for a prompt on a tune that its text does not name; write "
+    "<lora:NUMBER:SCALE> instead."
+)
 
 
 def spec_of(
@@ -40,9 +46,10 @@ def spec_of(
 
     A seed that was not asked for is drawn now, so that a repeated job draws the same.
     """
+    form = _counted(form, options.ignored(asked(form, pictures)))
     fast = any(map(is_fast, tunes))
     spec: dict[str, Any] = {
-        "base": base_of(settings, tune_id, tunes),
+        "base": base_for(settings.base_of(tune_id), tunes),
         "num_images": form.num_images,
         "steps": min(form.steps, FAST_STEPS) if fast and form.steps else form.steps,
         "seed": secrets.randbelow(2**32 - 8) if form.seed is None else form.seed % 2**32,
@@ -55,15 +62,22 @@ def spec_of(
     elif form.aspect_ratio or form.ar != "1:1":
         spec["aspect_ratio"] = form.aspect_ratio or RATIOS[form.ar]
     drawn = registry.resolve_drawing(GenerateSpec.read(spec))
-    left_out = options.ignored(asked(form, pictures))
-    done = {name: value for name, value in form.enhancements().items() if name not in left_out}
     plain = drawn.model_dump(mode="json", exclude_none=True, exclude=set(Enhancements.model_fields))
-    return plain | done
+    return plain | form.enhancements()
 
 
-def base_of(settings: Settings, tune_id: int, tunes: Sequence[Tune]) -> str:
-    """What draws a prompt: trials are on nano."""
-    return "nano" if any(map(is_fast, tunes)) else settings.base_of(tune_id)
+def _counted(form: PromptForm, left_out: Iterable[str]) -> PromptForm:
+    """The form with what counts for nothing as it is by default, but for its seed, which pictures
+    are shown with."""
+    fields = type(form).model_fields
+    return form.model_copy(
+        update={name: fields[name].default for name in left_out if name in fields.keys() - {"seed"}}
+    )
+
+
+def base_for(base: str, tunes: Sequence[Tune]) -> str:
+    """What draws a prompt on a base: trials are on nano."""
+    return "nano" if any(map(is_fast, tunes)) else base
 
 
 def cost(
@@ -76,11 +90,12 @@ def cost(
     """What a prompt on a base costs, in millicents. What is drawn with a tune of the branch `fast`
     is a trial: its plain pictures are free, its options are not. `pictures` are the names of those
     that it starts from."""
+    given = asked(form, pictures)
     return prices.drawing_cost(
         settings.prices,
         spec_of(settings, form, tune_id, tunes, pictures),
-        options.charged(asked(form, pictures)),
-        trial=any(map(is_fast, tunes)) and is_drawn(form, pictures),
+        options.charged(given),
+        trial=any(map(is_fast, tunes)) and not options.keeps(given),
     )
 
 
@@ -91,7 +106,7 @@ def advice(
     uses: Sequence[tuple[Tune, float]],
     start: Container[str],
 ) -> list[language.Advice]:
-    """The hints on a text that is drawn with a base, and on what is left out."""
+    """The hints on a text that is drawn with a base, and on what is left out or given twice."""
     first = uses[0][0] if uses else None
     trigger = trigger_words(first.token, first.name) if first and first.token else None
     left_out = [*options.ignored(asked(form, start)).values()]
@@ -102,15 +117,15 @@ def advice(
     ]
     if form.cfg_scale is not None and row.guidance is None:
         left_out.append(f"cfg_scale is ignored: {row.name} is drawn without guidance.")
-    drawn = is_drawn(form, start) or options.draws(asked(form, start))
-    return (language.advise(text, trigger) if drawn else []) + [
-        language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out
-    ]
-
-
-def is_drawn(form: PromptForm, start: Container[str]) -> bool:
-    """Whether the picture itself is; else the one that it starts from is only changed."""
-    return "input_image" not in start or not (form.only_upscale or form.denoising_strength == 0)
+    if form.lora_scale != SCALE and text == form.text:
+        left_out.append(NO_SCALE)
+    drawn = options.draws(asked(form, start))  # else its text counts for nothing
+    return (
+        (language.advise(text, trigger) if drawn else [])
+        + [language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out]
+        + [language.Advice("option_doubled", sentence, 0, 0) for sentence in form.doubled]
+        + [language.Advice("option_clamped", sentence, 0, 0) for sentence in form.clamped]
+    )
 
 
 def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] | None:
@@ -123,7 +138,7 @@ def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] 
             return None
         with Image.open(path) as image:
             given = image.size
-        if not is_drawn(form, start):
+        if options.keeps(asked(form, start)):
             return given
     if form.w and form.h:
         return max(64, form.w // 16 * 16), max(64, form.h // 16 * 16)
@@ -135,8 +150,9 @@ def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] 
 
 
 def asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
-    """The options that are asked for, and the names of the pictures that are given."""
-    return form.asked | {name: True for name in input_images.NAMES if name in start}
+    """All that is not as it is by default, and the names of the pictures that are given."""
+    fields = form.model_dump(exclude_none=True, exclude_defaults=True, exclude=OPTIONS.keys())
+    return fields | form.asked | {name: True for name in input_images.NAMES if name in start}
 
 
 def drawn_text(prompt: Prompt) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Sequence
-from typing import Any
 
 from fluxbooth.prompts import language
 from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.db.tables import Prompt
-from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.jobs import priority
 from fluxbooth.service.settings import Settings
 
 TEXT = "expanded_text"  # of Prompt.fields
-TRIES, MOST_WORDS = 2, 90
+MOST_WORDS = 90
+REFUSED = (
+    "The longer prompt that Claude wrote will not do ({}): try again, or leave prompt_expansion "
+    "out."
+)
 NO_KEY = "needs Claude, and this server has no key of it: leave it out"
 RULES = """\
 You make a prompt for FLUX, an image model that reads plain English sentences, longer. Rules, each
@@ -45,34 +47,22 @@ WRITING = claude_api.Task(
 
 
 def missing(prompt: Prompt) -> bool:
-    """Whether its longer text is asked for and still to be written."""
-    return bool(prompt.fields.get("prompt_expansion")) and TEXT not in prompt.fields
+    """Whether its longer text is asked for and still to be written, for something to be drawn by
+    it."""
+    asked = bool(prompt.fields.get("prompt_expansion")) and TEXT not in prompt.fields
+    return asked and priority.needs_base(prompt)
 
 
 def expanded(settings: Settings, text: str, triggers: Sequence[str]) -> str:
     """The longer text. Claude is told of faults once, and asked again; raises ServiceError if what
     it wrote will not do then either, and where it does not answer."""
-    asked = json.dumps({"prompt": text, "triggers": list(triggers)}, ensure_ascii=False)
-    messages: list[dict[str, Any]] = [{"role": "user", "content": asked}]
-    began, wrong = time.monotonic(), [""]
-    for _ in range(TRIES):
-        left = settings.theme_seconds - (time.monotonic() - began)
-        if left < 1:
-            break
-        said = claude_api.ask(settings, WRITING, messages, left)
+    asked = {"prompt": text, "triggers": list(triggers)}
+
+    def read(said: str) -> tuple[str, list[str]]:
         longer = _text(said)
-        wrong = faults(longer, triggers)
-        if not wrong:
-            return longer
-        messages += [
-            {"role": "assistant", "content": said or "(nothing)"},
-            {"role": "user", "content": "Mend this:\n" + "\n".join(wrong)},
-        ]
-    raise ServiceError(
-        f"The longer prompt that Claude wrote will not do ({wrong[0]}): try again, or leave "
-        "prompt_expansion out.",
-        502,
-    )
+        return longer, faults(longer, triggers)
+
+    return claude_api.mended(settings, WRITING, asked, read, REFUSED)
 
 
 def faults(text: str, triggers: Sequence[str]) -> list[str]:

@@ -141,8 +141,8 @@ def take(values: dict[str, Any], incoming: Path, judge: Judge) -> Inputs:
 
 def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
     """A new file with the pixels of a stranger's: a JPEG, or a PNG where some of it is transparent;
-    of a mask a grey PNG. Of what a file of ours says, the base that drew it is kept. Raises Invalid
-    if it is no picture, or none that is taken."""
+    of a mask a grey PNG. Of all that the other says of itself only whether it was made with AI, and
+    by which base of ours, stays. Raises Invalid if it is no picture, or none that is taken."""
     try:
         (photo,) = inspection.read([source], max_pixels=MOST_PIXELS, alpha=name != "mask_image")
     except InputError as error:
@@ -157,8 +157,9 @@ def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
             picture.convert("L").save(target)
         else:
             how: dict[str, Any] = {} if clear else {"quality": 95, "subsampling": 0}
-            base = picture_files.base_said(source.read_bytes())
-            picture_files.save(picture, target, None, base=base, **how)
+            data = source.read_bytes()
+            said, base = picture_files.source_said(data), picture_files.base_said(data)
+            picture_files.save(picture, target, said, base=base, **how)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise

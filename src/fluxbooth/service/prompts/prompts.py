@@ -49,28 +49,30 @@ def create(
     session, account, settings = context.session, context.account, context.settings
     text, tune_id = checks.with_tag(context, form, target)
     start = start or Inputs()
-    uses = checks.check(context, form, text, start, tune_id=tune_id)
+    uses = checks.check(context, form, text, start, base=settings.base_of(tune_id))
     fields = form.model_dump(include=set(FIELDS), exclude_none=True, exclude_defaults=True)
     signature = _signature(form, text, tune_id, start)
     if account.idempotent and (known := _same(session, account, signature)):
         return known
     quotas.check(session, settings, account, start.bytes)
-    row = registry.find(drawing.base_of(settings, tune_id, [tune for tune, _ in uses]))
+    tunes = [tune for tune, _ in uses]
+    row = registry.find(drawing.base_for(settings.base_of(tune_id), tunes))
     if references.edits(row, form, tags.words_of(text), start):
         fields[references.EDITS] = True
     if form.input_faceid:  # not of the contract's answers, but a duplicate asks it, too
         fields["input_faceid"] = True
+    spec = drawing.spec_of(settings, form, tune_id, tunes, start)
     prompt = Prompt(
         account_id=account.id,
         tune_id=tune_id,
         text=text,
         callback=form.callback,
-        num_images=form.num_images,
+        num_images=spec["num_images"],
         fields=fields,
-        spec=drawing.spec_of(settings, form, tune_id, [tune for tune, _ in uses], start),
+        spec=spec,
         signature=signature,
         advice=[a.to_json() for a in drawing.advice(form, text, row, uses, start)],
-        cost_mc=drawing.cost(settings, form, tune_id, [tune for tune, _ in uses], start),
+        cost_mc=drawing.cost(settings, form, tune_id, tunes, start),
         uses=[
             Use(tune_id=tune.id, tune=tune, position=i, weight=weight)
             for i, (tune, weight) in enumerate(uses)
@@ -174,7 +176,7 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
     prompt = get(session, account, number)
     prompt.deleted_at = now()
     if prompt.trained_at is None:
-        ledger.refund(session, prompt.job)
+        ledger.refund(session, prompt)
     session.flush()
     jobs.settle(session, account.id)
     return [prompt.folder]

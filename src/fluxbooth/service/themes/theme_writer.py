@@ -5,18 +5,18 @@ What users wrote (the theme, the characteristics) goes to it as data.
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.contract import json_values
-from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import is_list
 
-TRIES = 2
+NO_LIST = "The answer must be a JSON object with the list `prompts`."
+REFUSED = (
+    "The prompts that Claude wrote will not do ({}): try again, or word the theme differently."
+)
 RULES = """\
 You write prompts for FLUX, an image model that reads plain English sentences. Rules, each checked
 by a program:
@@ -53,36 +53,18 @@ def write_prompts(
 ) -> list[str]:
     """Prompts in which `check` finds no fault; it is told of faults once, and asked again.
     Raises ServiceError for everything else."""
-    asked = json.dumps(
-        {"trigger": trigger, "theme": theme, "about_the_subject": characteristics, "count": count},
-        ensure_ascii=False,
-    )
-    messages: list[dict[str, Any]] = [{"role": "user", "content": asked}]
-    began, wrong = time.monotonic(), [""]
-    for _ in range(TRIES):
-        left = settings.theme_seconds - (time.monotonic() - began)
-        if left < 1:
-            break
-        said = claude_api.ask(settings, WRITING, messages, left)
+    asked = {
+        "trigger": trigger,
+        "theme": theme,
+        "about_the_subject": characteristics,
+        "count": count,
+    }
+
+    def read(said: str) -> tuple[list[str], list[str]]:
         texts = _texts(said)
-        wrong = (
-            check(texts)
-            if texts is not None
-            else ["The answer must be a JSON object with the list `prompts`."]
-        )
-        if texts is not None and not wrong:
-            return texts
-        messages += [
-            {"role": "assistant", "content": said or "(nothing)"},
-            {"role": "user", "content": "Mend this:\n" + "\n".join(wrong)},
-        ]
-    raise ServiceError(
-        (
-            f"The prompts that Claude wrote will not do ({wrong[0]}): try again, or word the "
-            "theme differently."
-        ),
-        502,
-    )
+        return ([], [NO_LIST]) if texts is None else (texts, check(texts))
+
+    return claude_api.mended(settings, WRITING, asked, read, REFUSED)
 
 
 def _texts(said: str) -> list[str] | None:

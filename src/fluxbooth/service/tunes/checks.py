@@ -23,7 +23,6 @@ from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.uploads import Upload, photos_of
 
 MOST_IMAGES = 50
-SD_BRANCHES = ("sd15", "sdxl1")
 
 
 def check(
@@ -34,11 +33,12 @@ def check(
 ) -> None:
     """Raises Invalid with all that will not do, what `form.wrong` holds and the nested prompts
     included; no picture is opened for it."""
-    settings, faults = context.settings, Faults(form.wrong)
+    settings, faults, drawn_on = context.settings, Faults(form.wrong), None
     pictures = len(photos_of(uploads)) + len(form.image_urls)
-    faceid, number = form.model_type == FACEID, None
+    faceid = form.model_type == FACEID
     with faults.gathered():
-        base, number, _ = base_of(settings, form)
+        base, number, branch = base_of(settings, form)
+        drawn_on = base if branch == "fast" else settings.base_of(number)
         if faceid:
             references.check_tune(settings, registry.find(base), pictures)
     with faults.gathered():
@@ -49,11 +49,12 @@ def check(
     known = not faceid and not {"name", "token"} & form.wrong.keys()
     trigger = trigger_words(token_of(form), form.name) if known else ""
     coming = prompt_checks.Coming(trigger, pictures if faceid else 0)
-    drawn_on = None if form.branch == "fast" or "model_type" in faults else number
+    if "model_type" in faults:
+        drawn_on = None
     for place, values in enumerate(form.prompts_attributes):
         with faults.gathered(f"prompts_attributes[{place}]"):
             nested = PromptForm.lenient(values)
-            prompt_checks.check(context, nested, nested.text, Inputs(), coming, tune_id=drawn_on)
+            prompt_checks.check(context, nested, nested.text, Inputs(), coming, base=drawn_on)
     faults.tell()
 
 
@@ -92,14 +93,13 @@ def trained_for(settings: Settings, number: int) -> str | None:
 
 
 def _number_of(settings: Settings, branch: str | None) -> int | None:
-    """The base that is meant where its number is not named. Clients that were written for the
-    public API say flux1 whatever the server has."""
-    if branch in SD_BRANCHES:
-        return None
-    if branch in (None, "flux1"):
+    """The base that is meant where its number is not named: the server's own, or the first of the
+    branch. Clients that were written for the public API say flux1 whatever the server has."""
+    if branch is None:
         return settings.own_number
     drawn = {number: registry.find(settings.base_of(number)) for number in settings.bases}
-    return next((number for number, row in drawn.items() if row.branch == branch), None)
+    of_branch = (number for number, row in drawn.items() if row.branch == branch)
+    return next(of_branch, settings.own_number if branch == "flux1" else None)
 
 
 def _none_here(settings: Settings) -> str:

@@ -231,7 +231,7 @@ def delete(
     """
     tune = get(session, account, number)
     if tune.trained_at is None:
-        ledger.refund(session, tune.job)
+        ledger.refund(session, tune)
     tune.deleted_at = now()
     using = session.scalars(
         select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))
@@ -239,7 +239,7 @@ def delete(
     keys = [tune.folder]
     for prompt in using:
         if prompt.trained_at is None:
-            ledger.refund(session, prompt.job)
+            ledger.refund(session, prompt)
         if with_prompts:
             prompt.deleted_at = now()
             keys.append(prompt.folder)
@@ -264,7 +264,7 @@ def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> 
 def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     """Marks a tune failed, with every prompt that waits for it; their callbacks go out."""
     tune.failed_at, tune.user_error = now(), reason
-    ledger.refund(session, tune.job)
+    ledger.refund(session, tune)
     session.flush()
     jobs.callback(session, tune=tune)
     open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.is_open)
@@ -272,7 +272,7 @@ def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     for prompt in waiting:
         prompt.user_error = f"Tune {tune.id} that this prompt uses failed: {reason}"
         prompt.trained_at = now()
-        ledger.refund(session, prompt.job)
+        ledger.refund(session, prompt)
         session.flush()
         jobs.callback(session, prompt=prompt)
 

@@ -21,7 +21,7 @@ from fluxbooth.service.prompts import checks, input_images, prompts
 from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
-from fluxbooth.web.http import body, picture_checks, requests
+from fluxbooth.web.http import body, params, picture_checks, requests
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import of_pictures
 from fluxbooth.web.http.params import row_id
@@ -32,7 +32,7 @@ from fluxbooth.web.pages.render import page, redirect, sentences, wants_part
 from fluxbooth.web.pages.texts import duration, text
 from fluxbooth.web.state import Services
 
-RECENT, STRENGTH = 12, "0.8"
+RECENT, STRENGTH, MOST_TIMES = 12, "0.8", 1000
 RATIOS = ("1:1", "3:4", "2:3", "9:16", "4:3", "3:2", "16:9")
 WEIGHTS = ("0.4", "0.6", "0.8", "1", "1.2", "1.4")
 BLANK = {
@@ -211,17 +211,21 @@ def plan(request: Request, services: Using, account: PartViewer) -> Json:
     with services.db.read() as session:
         form, target = _asked(session, services, account, asked, ())
         found = estimates.drawing_plan(session, services.settings, account, form, target)
-    lines = [
-        text("create.plan.one" if found.pictures == 1 else "create.plan", pictures=found.pictures)
-    ]
-    lines.append(
-        text("new.plan.time" if found.measured else "new.plan.guess", time=duration(found.seconds))
-    )
+    times = min(params.number(request, "times") or 1, MOST_TIMES)
+    return {"words": plan_words(found, times)}
+
+
+def plan_words(found: estimates.DrawingPlan, times: int = 1) -> list[str]:
+    """In sentences, of so many prompts of the kind."""
+    pictures = times * found.pictures
+    lines = [text("create.plan.one" if pictures == 1 else "create.plan", pictures=pictures)]
+    how = "new.plan.time" if found.measured else "new.plan.guess"
+    lines.append(text(how, time=duration(times * found.seconds)))
     if found.cost_mc:
-        lines.append(text("new.plan.cost", amount=dollars(found.cost_mc)))
+        lines.append(text("new.plan.cost", amount=dollars(times * found.cost_mc)))
     if found.waiting:
         lines.append(text("create.plan.queue", jobs=found.waiting))
-    return {"words": lines}
+    return lines
 
 
 @router.post("/advice")

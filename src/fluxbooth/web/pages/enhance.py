@@ -9,34 +9,22 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, Response
 
-from fluxbooth.prompts import options
-from fluxbooth.prompts.options import MOST_OUTPAINTED
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
-from fluxbooth.service.db.tables import Account, Image, Prompt
+from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import KINDS
-from fluxbooth.service.prompts import input_images, prompts, tags
+from fluxbooth.service.prompts import input_images, prompts
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, requests
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import row_id
-from fluxbooth.web.pages import view_models
+from fluxbooth.web.pages import deeds, view_models
 from fluxbooth.web.pages.gallery import own_picture
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.state import Services
 
-PART = 0.9  # how far the part that is changed departs from what was there
-EXTENDED = 1.5  # how many times as wide and high the extended picture is
-# where the picture stays, by the side on which something is added
-SIDES = {
-    "around": "center",
-    "left": "right-center",
-    "right": "left-center",
-    "above": "bottom-center",
-    "below": "top-center",
-}
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -61,40 +49,11 @@ def _create(services: Services, account: Account, name: str, asked: dict[str, st
         row, of = own_picture(session, account, name)
         made = prompts.create(
             Context.of(services, session, account),
-            PromptForm.read(_fields(row, of, asked)),
+            PromptForm.read(deeds.fields(row, of, asked)),
             target=of.tune_id,
             start=input_images.of_file(services.store, row.key),
         )
         return view_models.prompt(made)
-
-
-def _fields(row: Image, of: Prompt, asked: dict[str, str]) -> Json:
-    """In the contract's words. Raises NotFound for a button that is none."""
-    deed = asked["deed"]
-    if deed not in view_models.deeds():
-        raise NotFound
-    text = options.without_flags(of.text)
-    if deed == "part" and asked["text"].strip():
-        loras = "".join(f"{tag[0]} " for tag in tags.TAG.finditer(of.text))
-        text = loras + asked["text"]
-    fields: Json = {"text": " ".join(text.split()), "seed": row.seed, "denoising_strength": 0}
-    if deed == "part":
-        return fields | {"mask_prompt": asked["words"], "denoising_strength": PART}
-    if deed == "extend":
-        return fields | _larger_canvas(row, asked["side"])
-    return fields | {view_models.DEEDS[deed]: True}
-
-
-def _larger_canvas(row: Image, side: str) -> Json:
-    anchor = SIDES.get(side, "center")
-    across = EXTENDED if "left" in anchor or "right" in anchor or anchor == "center" else 1
-    down = EXTENDED if "top" in anchor or "bottom" in anchor or anchor == "center" else 1
-    most = (MOST_OUTPAINTED / (row.width * row.height * across * down)) ** 0.5
-    width, height = (
-        max(length, int(length * factor * min(1.0, most)) // 16 * 16)
-        for length, factor in ((row.width, across), (row.height, down))
-    )
-    return {"outpaint": anchor, "outpaint_width": width, "outpaint_height": height}
 
 
 @router.get("/prompts/{prompt_id}/before")

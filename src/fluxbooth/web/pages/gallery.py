@@ -23,7 +23,7 @@ from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import number, row_id
-from fluxbooth.web.pages import thumbnails, view_models
+from fluxbooth.web.pages import deeds, thumbnails, view_models
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.pages.texts import text
@@ -206,6 +206,7 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         mine = packs.listed(
             session, account, limit=MOST_TUNES, offset=0, before=None, public=False, listed=False
         )
+        quotes = deeds.quotes(session, services.settings, account, row, of)
     template = "picture_part.html" if wants_part(request) else "picture.html"
     return page(
         request,
@@ -214,8 +215,8 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         image=shown,
         prompt=made,
         packs=mine,
-        deeds=view_models.deeds(),
-        sides=view_models.SIDES,
+        deeds=quotes,
+        sides=deeds.SIDES,
     )
 
 

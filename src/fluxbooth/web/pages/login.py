@@ -127,6 +127,21 @@ def start(request: Request, services: Using, token: str = "") -> Response:
     return _enter(request, services, token, "/app")
 
 
+@router.get("/invitation")
+def invitation(request: Request, services: Using, token: str = "") -> Response:
+    """A link that is sent to somebody: the programs that carry it open it, too, to show what is
+    behind it, so it lets nobody in before a button is pressed."""
+    with services.db.read() as session:
+        meant = web_sessions.account_of_link(session, token, services.secret)
+    here = who_is_here(request, services)
+    if meant is None:
+        return redirect("/app") if here else _refused(request, "/app", text("invitation.used"), 403)
+    if here is not None and here.id != meant.id:
+        return start(request, services, token)
+    title = text("invitation.title")
+    return page(request, "invitation.html", title=title, token=token, meant=meant.name)
+
+
 @router.post("/start")
 async def start_as_another(request: Request, services: Using) -> Response:
     """The answer to the question that `start` asks."""

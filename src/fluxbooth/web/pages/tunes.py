@@ -37,6 +37,8 @@ from fluxbooth.web.pages import (
     new_tune,
     operator,
     packs,
+    people,
+    prices,
     queue,
     static_files,
     themes,
@@ -58,7 +60,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, enhance, queue, themes, packs, pages_account, operator, login
+    others = gallery, enhance, queue, themes, packs, pages_account, operator, people, prices, login
     for part in (
         new_tune.router,
         create.router,

@@ -27,7 +27,6 @@ DEEDS = {
     "extend": "outpaint",
     "part": "mask_prompt",
 }
-SIDES = ("around", "left", "right", "above", "below")
 WIDEST_THUMB = 512  # pixels; a picture that is no wider is its own thumbnail
 
 

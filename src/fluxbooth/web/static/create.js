@@ -5,10 +5,12 @@ import { advising } from "./advice.js";
 import { follow } from "./gallery.js";
 import { fieldsOf, fill, keep, keepFile, kept, keptFile } from "./keep.js";
 import { maskOf, startAgain, starting } from "./mask.js";
+import { planning } from "./plan.js";
 
 const form = find("#create"), box = find("#text"), behind = find("#behind"), chips = find("#chips"), make = find("#make"), insert = find("#insert");
 const tunes = () => findAll(".chip", chips);
 const used = () => tunes().map((chip) => `${chip.dataset.tune}:${find("select", chip).value}`);
+const told = planning(find("#plan"));
 let places = [];
 
 find("#tune").disabled = true; // the chips say it
@@ -90,15 +92,10 @@ function changed() {
   plan();
 }
 
-let plans = 0;
-async function plan() {
-  const mine = ++plans, asked = new URLSearchParams({ count: find("#count").value, ratio: find("input[name=ratio]:checked", form).value });
+function plan() {
+  const asked = new URLSearchParams({ count: find("#count").value, ratio: find("input[name=ratio]:checked", form).value });
   for (const tune of used()) asked.append("tune", tune);
-  try {
-    const { words } = await (await ask(`/app/prompts/plan?${asked}`)).json();
-    if (mine === plans) find("#plan").textContent = words.join(" ");
-    return words;
-  } catch { /* the button says what is wrong when it is pressed */ }
+  return told(asked);
 }
 form.addEventListener("change", (event) => { if (event.target.matches("#count, input[name=ratio]")) plan(); });
 document.addEventListener("finished", plan); // what waited before does not any more

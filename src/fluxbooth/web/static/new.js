@@ -262,7 +262,7 @@ async function plan() {
   }
   const asked = new URLSearchParams({ photos: photos.length });
   for (const [name, value] of new FormData(form)) {
-    const field = /^tune\[(preset|steps|auto_extend)\]$/.exec(name);
+    const field = /^tune\[(preset|steps|auto_extend|base_tune_id)\]$/.exec(name);
     if (field) asked.set(field[1], value);
   }
   try {
