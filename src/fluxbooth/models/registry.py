@@ -177,8 +177,8 @@ def refusals(asked: Mapping[str, Any], row: Base, given: Base | None = None) -> 
 def kind(asked: Mapping[str, Any], row: Base, given: Base | None) -> Base:
     """Of the base that a picture looks like before the steps that follow: the one that draws it,
     unless only a part of the input image is drawn anew, or nothing."""
-    stays = "only_upscale" in asked or asked.get("denoising_strength") == 0
-    return given if given and (stays or "mask_prompt" in asked or "mask_image" in asked) else row
+    part = options.keeps(asked) or "mask_prompt" in asked or "mask_image" in asked
+    return given if given and part else row
 
 
 def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:

@@ -89,7 +89,8 @@ def check(
             reasons |= {"outpaint": why} if (why := options.no_room(asked, size)) else {}
         faults.add(_refusals(reasons, form))
         wrong += _unfit(row, uses)
-        beside = () if _draws_nothing(form, start) else start
+        # of a picture that is only changed no base looks at anything
+        beside = start if options.draws(asked) else ()
         wrong += references.faults(settings, row, uses, coming.references, beside)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
@@ -127,12 +128,6 @@ def _text_faults(
     triggers += [coming.trigger] if coming.trigger else []
     said = " ".join(text.lower().split())
     return [f"must include `{words}`" for words in triggers if words.lower() not in said]
-
-
-def _draws_nothing(form: PromptForm, start: Container[str]) -> bool:
-    """Whether a prompt only changes the picture that it is given, which no base looks at then."""
-    edits = form.input_faceid and not form.only_upscale
-    return not edits and not options.draws(drawing.asked(form, start))
 
 
 def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:
