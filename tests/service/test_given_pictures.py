@@ -132,9 +132,8 @@ def test_many_faults_of_one_kind_are_not_all_told() -> None:
 
 def test_a_canvas_without_room_is_told_at_once(installation: Installation, account: int) -> None:
     form = {"outpaint": "center", "outpaint_width": 64, "outpaint_height": 64}
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(Invalid, match="adds nothing to a picture of 128 x 128"):
         installation.prompt(account, DEV, "a man at sea", **form)
-    assert "adds nothing to a picture of 128 x 128" in str(refused.value.errors["outpaint"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +141,6 @@ def test_a_canvas_without_room_is_told_at_once(installation: Installation, accou
     [
         (100, {"only_upscale": True}, False),
         (250, {"only_upscale": True}, True),
-        (300, {"only_upscale": True}, False),  # by the faster network
         (1500, {"only_upscale": True, "upscale_factor": 2.0}, True),
         (1500, {"film_grain": True}, False),
     ],

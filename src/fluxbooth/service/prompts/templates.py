@@ -19,6 +19,8 @@ from fluxbooth.service.errors import Invalid, ServiceError
 def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
     """Makes a prompt a template of one of the account's packs, in place of any other; None
     makes it none any more."""
+    if pack_id is not None:
+        check(prompt.text, prompt.fields, "pack_id")
     if known := session.get(Template, prompt.id):
         session.delete(known)
         session.flush()
@@ -30,7 +32,6 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
         raise Invalid({"pack_id": [f"{pack_id} is no pack of yours"]})
     if not prompt.uses:
         raise ServiceError("Prompt is not using a fine-tuned model")
-    check(prompt.text, prompt.fields, "pack_id")
     tune = prompt.uses[0].tune
     last = session.scalar(select(func.max(Template.position)).where(Template.pack_id == pack.id))
     session.add(
