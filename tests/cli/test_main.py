@@ -439,7 +439,7 @@ def test_generating_again_replaces_no_picture(
          "The same command begins anew."),
         (["models", "pull", "flux-dev"], "fluxbooth.models.hub.pull",
          "What has arrived is kept. The same command goes on from there."),
-        (["inspect", "photos"], "fluxbooth.photos.inspection.read", ""),
+        (["inspect", "photos"], "fluxbooth.photos.inspection.find", ""),
     ],
 )  # fmt: skip
 def test_an_interrupted_command_says_what_becomes_of_its_work(

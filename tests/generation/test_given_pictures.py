@@ -49,7 +49,9 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(path: Path, **fields: Any) -> Order:
-    return order.read("a man", GenerateSpec(base="nano", input_image=str(path), **fields), [])
+    return order.read(
+        "a man", GenerateSpec.read({"base": "nano", "input_image": str(path), **fields}), []
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def read(path: Path, **fields: Any) -> Order:
     ],
 )
 def test_transparency_is_kept(cut: Path, fields: dict[str, Any], size: tuple[int, int]) -> None:
-    made = enhance(cut, GenerateSpec(**fields))[0].image
+    made = enhance(cut, GenerateSpec.read(fields))[0].image
     assert (made.mode, made.size) == ("RGBA", size)
     alpha = Image.open(cut).getchannel("A").resize(size, Image.Resampling.LANCZOS)
     assert made.getchannel("A").tobytes() == alpha.tobytes()
@@ -92,7 +94,7 @@ def test_a_spec_may_lack_the_picture_that_enhance_gives(tmp_path: Path) -> None:
         {"only_upscale": True},
         {"denoising_strength": 0.5},
     ):
-        spec = GenerateSpec(**fields)
+        spec = GenerateSpec.read(fields)
         with pytest.raises(InputError, match=r"needs (input_image|the picture|a picture)"):
             generate("a man", spec)
     small = tmp_path / "small.png"

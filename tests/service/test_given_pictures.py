@@ -23,6 +23,8 @@ from fluxbooth.service.jobs import priority
 from fluxbooth.service.packs import pack_editing, packs
 from fluxbooth.service.prompts import drawing, input_images, prompts, templates
 from fluxbooth.service.prompts.input_images import FILES
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.settings import Settings
 from tests.support.installation import Installation
 
 PHOTO = sorted(PHOTOS.glob("*.png"))[0]
@@ -31,7 +33,8 @@ PRICES = Prices(picture=1000, options={"super_resolution": 7, "only_upscale": 20
 
 
 def kept(source: Path, folder: Path) -> Path:
-    return input_images.written(source, "input_image", folder, lambda pixels: None)
+    judge = Judge(Settings(data=folder, safety="off"))
+    return input_images.written(source, "input_image", folder, judge)
 
 
 def test_an_upload_keeps_its_transparency_and_who_drew_it(tmp_path: Path) -> None:

@@ -43,7 +43,8 @@ FLAGS = (
 VALUES = {"switch": "true", "number": "0.5", "whole number": "128", "text": "5"}
 ALONE = {
     "upscale_factor": "2",
-    "outpaint_width": "192",
+    "outpaint_width": "512",
+    "outpaint_height": "512",
     "mask_prompt": "person",
     "mask_negative": "background",
 }
@@ -85,7 +86,7 @@ def whole(row: Option) -> dict[str, Any]:
         else:
             fields |= PICTURE
     if "outpaint" in fields:
-        fields |= {"outpaint_width": "192"}
+        fields |= {"outpaint_width": "512"}
     return fields
 
 
