@@ -46,16 +46,16 @@ Box = tuple[int, int, int, int]
 
 def continued(count: int) -> Iterator[tuple[Image.Image, Image.Image, Box]]:
     """A picture, the larger one, and where the first is in it."""
-    family, cache, rng = loader.load("nano"), AdapterCache(), random.Random("outpainting, text")
+    family, cache, rng = loader.load("nano"), AdapterCache(), random.Random("outpainting, third")
     for number in range(count):
-        who = held_out_people()[(number + 3) % 24]
+        who = held_out_people()[(number + 7) % 24]
         shot = random_shot(rng, who.style)
         text = Portrait(who, shot).caption(rng)
         redraw = held_out.drawer(family, cache, [], [text])
         (picture,) = draw(
             family,
             redraw.texts[text],
-            [100 + number],
+            [300 + number],
             (SIDE, SIDE),
             held_out.STEPS,
             held_out.GUIDANCE,

@@ -24,7 +24,7 @@ CACHE = AdapterCache()
 VALUES: dict[str, Any] = {
     "upscale_factor": 1.5, "outpaint_width": 96, "outpaint_height": 80, "mask_blur": 9,
     "mask_dilate": "6", "mask_prompt": "person", "mask_negative": "hair",
-    "hires_denoising_strength": 0.9, "face_inpaint_denoising": 0.9, "resolution": "2K",
+    "hires_denoising_strength": 0.9, "face_inpaint_denoising": 0.9, "resolution": "1K",
     "outpaint_prompt": "a green wood", "outpaint": "center",
 }  # fmt: skip
 FIELDS: dict[str, Any] = {

@@ -241,3 +241,18 @@ def test_blocks_that_wait_are_at_most_those_there_are() -> None:
     spec = GenerateSpec(base="flux2-klein", offload_blocks=26)
     with pytest.raises(InputError, match="flux2-klein has 25 blocks, so 26 of them cannot wait"):
         planner.generation(spec, 1024, Room(24 * GIB, 32 * GIB))
+
+
+def test_what_is_looked_at_takes_memory_and_time() -> None:
+    spec = GenerateSpec(base="flux2-klein", references=("a.jpg", "b.jpg"))
+    room = Room(24 * GIB, 32 * GIB)
+    step = planner.generation(spec, 1024, room).estimate.step
+    assert step == KLEIN_4B.drawing * (512 + 3 * 4096) * KLEIN_4B.width * 2
+    seconds = [
+        timing.guessed_drawing(
+            GenerateSpec(base=f"flux2-klein{kind}", num_images=1), 1024**2, "cpu"
+        )
+        for kind in ("", "-base")
+    ]
+    assert seconds[1] == pytest.approx(2 * 50 / 4 * seconds[0])
+    assert timing.guessed_drawing(spec, 1024**2, "cpu") > 2 * seconds[0]

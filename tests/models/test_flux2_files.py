@@ -412,6 +412,7 @@ def test_a_loras_header_says_what_it_was_trained_on(folder: Path) -> None:
         "nano": "flux-1-dev/lora",
         "flux-dev": "flux-1-dev/lora",
         "flux-krea": "flux-1-dev/lora",
+        "flux-kontext": "flux-1-dev/lora",
         "flux-schnell": "flux-1-schnell/lora",
         "flux2-klein": "Flux.2-klein-4b/lora",
         "flux2-klein-base": "Flux.2-klein-4b/lora",

@@ -128,6 +128,8 @@ def test_parse_takes_tags_out_and_tidies(
         ("a fox <lora:fur\n:0.5>", "is not complete"),
         ("a fox <lora:fur <lora:x:1>", "is not complete"),
         ("a fox <lora>", "is not complete"),
+        ("<faceid:7:1> a fox", 'The tag "<faceid:7:1>" names a picture that a server keeps'),
+        ("a fox < FaceID:7", "give the picture itself as a reference"),
         ("a <lo\u200bra:fur fox", "is not complete"),
         ("a fox" + " <lora:x>" * 9, "names 9 LoRAs; at most 8"),
         ("", "empty"),

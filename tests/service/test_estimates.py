@@ -74,6 +74,13 @@ def test_of_a_picture_that_is_kept_its_own_size_counts() -> None:
     assert drawing_work.kind(KEPT | {"film_grain": True}) != drawing_work.kind({"film_grain": True})
 
 
+def test_what_does_not_draw_takes_as_long_beside_a_larger_base() -> None:
+    larger = KEPT | {"super_resolution": True}
+    assert drawing_work.work(larger | {"base": "flux-dev"}, 128**2) < 0.01 * drawing_work.work(
+        larger, 128**2
+    )
+
+
 def test_the_shares_are_those_that_were_measured() -> None:
     found = tables.load("seconds")["steps"]["row"]["in drawings"]
     held = {

@@ -109,7 +109,8 @@ def test_a_lora_of_another_kind_is_refused_at_the_door(server: Server) -> None:
     trial = server.new_tune("a trial")  # on nano, which draws its own pictures
     server.finished_tune(trial["id"])
     made = server.http.post(f"/tunes/{trial['id']}/prompts", json={"text": "sks man"}).json()
-    assert server.finished_prompt(made["id"])["images"]
+    shown = server.finished_prompt(made["id"])
+    assert shown["images"], shown
     answer = server.http.post("/tunes/3063697/prompts", json={"text": "a man"})
     assert answer.status_code == 404  # a FLUX.1 that this server has not
 

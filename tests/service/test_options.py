@@ -231,7 +231,7 @@ def test_a_field_and_a_flag_that_differ_are_told(house: InProcessServer) -> None
 def test_a_prompt_that_comes_with_a_tune_is_refused_for_what_its_base_lacks(
     house: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusals(asked: dict[str, Any], row: Any) -> dict[str, str]:
+    def refusals(asked: dict[str, Any], row: Any, given: Any = None) -> dict[str, str]:
         return {"face_correct": f"needs {row.name}"} if "face_correct" in asked else {}
 
     monkeypatch.setattr(registry, "refusals", refusals)

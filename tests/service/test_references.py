@@ -393,7 +393,8 @@ def test_an_input_picture_counts_as_one_of_the_pictures(seeing: InProcessServer)
     # where nothing is drawn, nothing is looked at
     larger = asked | {"denoising_strength": 0, "super_resolution": True}
     made = seeing.http.post("/prompts", json={"prompt": larger})
-    assert made.status_code == 201 and given(seeing, made.json()["id"])["references"] == []
+    assert made.status_code == 201, made.text
+    assert given(seeing, made.json()["id"])["references"] == []
     del asked["input_image"]
     assert seeing.http.post("/prompts", json={"prompt": asked}).status_code == 201
 

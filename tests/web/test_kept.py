@@ -139,3 +139,20 @@ def test_a_new_tune_is_as_it_was_left(quiet: Server, page: api.Page, tmp_path: P
     page.goto(f"http://127.0.0.1:{quiet.port}/app/tunes/new")
     page.wait_for_load_state("networkidle")
     api.expect(page.get_by_role("link", name="Go on with it")).to_be_hidden()
+
+
+def test_a_photo_that_is_too_large_is_refused_before_it_is_sent(
+    tmp_path: Path, page: api.Page
+) -> None:
+    with Server(tmp_path / "data", flags=["--no-worker"], image_mb="1") as server:
+        page.goto(link(server))
+        page.goto(f"http://127.0.0.1:{server.port}/app/tunes/new")
+        api.expect(page.locator("#photos-help")).to_contain_text("At most 1 MB each.")
+        sent: list[str] = []
+        page.on("request", lambda asked: sent.append(asked.method))
+        large = tmp_path / "large.png"
+        large.write_bytes(b"\x89PNG" + bytes(2**20))
+        page.set_input_files("#images", [large])
+        refused = page.locator("#photos .refused")
+        api.expect(refused).to_contain_text("This file has 1.0 MB, and 1 MB are the most")
+        assert "POST" not in sent

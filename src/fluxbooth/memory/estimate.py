@@ -18,6 +18,7 @@ from fluxbooth.hardware import GIB, Dtype, Room
 from fluxbooth.memory.size import Kind, Shape
 
 PIXELS_PER_TOKEN = 16
+REFERENCE_TOKENS = (1024 // PIXELS_PER_TOKEN) ** 2  # of a picture that is looked at, at most
 CONTEXT = 0.7 * GIB  # what CUDA, cuBLAS and torch hold before the first tensor
 SLACK = 1.04  # the allocator's rounding and holes
 PROCESS = 0.6 * GIB  # main memory of Python, torch and the libraries
@@ -129,14 +130,22 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
 
 
 def estimate_generation(
-    shape: Shape, side: int, text_length: int, choice: Choice, *, gpu: bool = True
+    shape: Shape,
+    side: int,
+    text_length: int,
+    choice: Choice,
+    *,
+    references: int = 0,
+    gpu: bool = True,
 ) -> Estimate:
-    """Peak memory of drawing one square picture of `side` pixels."""
+    """Peak memory of drawing one square picture of `side` pixels, with so many pictures that are
+    looked at."""
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
     encoders = shape.encoders_used * WRITTEN[choice.kept]
     autoencoder = shape.autoencoder * e
-    forward = shape.drawing * Job(side, text_length).tokens * shape.width * e
+    tokens = Job(side, text_length).tokens + references * REFERENCE_TOKENS
+    forward = shape.drawing * tokens * shape.width * e
     decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
@@ -263,12 +272,20 @@ def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Pla
 
 
 def choose_generation(
-    name: str, shape: Shape, side: int, text_length: int, room: Room, **by_hand: Any
+    name: str,
+    shape: Shape,
+    side: int,
+    text_length: int,
+    room: Room,
+    *,
+    references: int = 0,
+    **by_hand: Any,
 ) -> Plan:
     """The same for drawing one square picture."""
 
     def measured(choice: Choice) -> Estimate:
-        return estimate_generation(shape, side, text_length, choice, gpu=room.device is not None)
+        gpu = room.device is not None
+        return estimate_generation(shape, side, text_length, choice, references=references, gpu=gpu)
 
     return _first_fit(
         name,

@@ -63,7 +63,16 @@ def generation(
     if row.stored == "float32" and there is None:
         # nano draws as it is stored, so that it draws what plain diffusers draws with it
         by_hand["dtype"] = by_hand["stored"] = "float32" if spec.dtype == "auto" else spec.dtype
-    return estimate.choose_generation(row.name, size, side, row.text_length, room, **by_hand)
+    looked_at = looks_at(spec, row)
+    return estimate.choose_generation(
+        row.name, size, side, row.text_length, room, references=looked_at, **by_hand
+    )
+
+
+def looks_at(spec: GenerateSpec, row: Base) -> int:
+    """How many pictures are looked at while one is drawn, at most."""
+    edited = bool(spec.input_image) and row.references > 0
+    return len(spec.references) + edited
 
 
 def resident(spec: TrainSpec | GenerateSpec, room: Room | None = None) -> Choice:

@@ -186,11 +186,12 @@ def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
     if not row.references:
         some = " or ".join(one.name for one in BASES.values() if one.references)
         return f"is not possible, for {row.name} looks at no pictures: draw with {some}"
-    given = len(asked["references"]) + ("input_image" in asked)
+    with_input = "input_image" in asked
+    given = len(asked["references"]) + with_input
     if given > row.references:
         return (
-            f"and the input image are {given} pictures, and {row.name} looks at {row.references} "
-            "at most: leave some out"
+            f"names {given} pictures{', the input image among them,' if with_input else ''} and "
+            f"{row.name} looks at {row.references} at most: leave some out"
         )
     return None
 

@@ -10,9 +10,9 @@ from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.hardware import GIB, Dtype, Room
 from fluxbooth.memory import estimate
-from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, Choice, Job
+from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, REFERENCE_TOKENS, Choice, Job
 from fluxbooth.memory.size import Shape
-from fluxbooth.models import registry
+from fluxbooth.models import planner, registry
 from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
@@ -140,8 +140,9 @@ def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) 
         registry.resolve_drawing(spec).steps,
         registry.description_of(row).shape(row.source),
     )
-    tokens = row.text_length + pixels // PIXELS_PER_TOKEN**2
-    forward = sum(sum(size.block_flops(kind, tokens)) for kind in size.blocks)
+    looked_at = planner.looks_at(spec, row) * REFERENCE_TOKENS
+    tokens = row.text_length + pixels // PIXELS_PER_TOKEN**2 + looked_at
+    forward = (1 + row.two_pass) * sum(sum(size.block_flops(kind, tokens)) for kind in size.blocks)
     return spec.num_images * steps * forward / (card.mfu * card.peak * 1e12)
 
 

@@ -165,6 +165,11 @@ def parse(text: str, *, may_be_blank: bool = False) -> Prompt:
             f'The LoRA tag "{tag}" is not complete; write it like <lora:my-lora:0.8>, up to '
             'the ">".'
         )
+    if faceid := re.search(r"(?i)<\s*faceid\s*:[^>]*>?", rest):
+        raise InputError(
+            f'The tag "{_shortened(faceid[0])}" names a picture that a server keeps: give the '
+            "picture itself as a reference (--reference PICTURE)."
+        )
     if len(loras) > MAX_LORAS:
         raise InputError(
             f"The prompt names {len(loras)} LoRAs; at most {MAX_LORAS} can be used, so "

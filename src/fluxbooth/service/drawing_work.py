@@ -6,21 +6,24 @@ pixels, as measured on nano (`python -m bench.enhance seconds`; bench/results/se
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
-from fluxbooth.models import registry
+from fluxbooth.models import registry, timing
 from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.billing import prices
 from fluxbooth.service.db.tables import Prompt
 from fluxbooth.service.prompts import input_images
+from fluxbooth.specs import GenerateSpec
 
 USUAL_STEPS = 28  # of the drawing that these are held to
 # in drawings of the pixels that they begin with
-ENLARGED, HEADS_FOUND, CUT_OUT, GRADED, GRAINED = 1.0, 0.1, 0.1, 0.1, 0.1
+ENLARGED, HEADS_FOUND, CUT_OUT = 6.6, 0.012, 0.027
+GRADED, GRAINED = 0.0017, 0.0018
 # in drawings of the pixels that they end with, at full strength
-TILED, CONTINUED = 1.5, 1.5
+TILED, CONTINUED = 2.1, 0.88
 HIRES: float = OPTIONS["hires_denoising_strength"].default
 INPAINTED, CORRECTED = 0.65, 0.35  # strengths of faces
 STRENGTH = 0.8  # where a picture is started from
@@ -68,7 +71,20 @@ def work(asked: Mapping[str, Any], pixels: int | None = None) -> float:
         drawn += PEOPLE * HEAD * row.native_area
     costs = {"remove_background": CUT_OUT, "color_grading": GRADED, "film_grain": GRAINED}
     fixed += sum(cost * large for name, cost in costs.items() if asked.get(name))
+    fixed *= _nano_in(asked["base"])
     return asked["num_images"] * (steps * drawn + USUAL_STEPS * fixed)
+
+
+@functools.cache
+def _nano_in(base: str) -> float:
+    """What a pixel of nano's drawings takes, in those of a base: what does not draw takes as long
+    beside any of them."""
+    taken = [
+        timing.guessed_drawing(GenerateSpec(base=name, steps=USUAL_STEPS), area) / area
+        for name in ("nano", base)
+        for area in [registry.find(name).native_area]
+    ]
+    return taken[0] / taken[1]
 
 
 def _strength(asked: Mapping[str, Any]) -> float:

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         ),
     )
     base_tunes: dict[int, str] = Field(
-        default_factory=dict[int, str],
+        default={},
         description=(
             "base of each base_tune_id, as JSON; own stands for the server's own base, as flux-dev "
             "does where that is a FLUX.1. By default the numbers of the own base's kind; all are "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +12,9 @@ from fluxbooth import InputError
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.generation.enhance import background
 from fluxbooth.models import registry
+from pretrain import backgrounds
+from pretrain.backgrounds import SCENES
+from pretrain.renders import rasterised
 from tests.support.images import opened
 
 NANO, DEV = registry.find("nano"), registry.find("flux-dev")
@@ -55,3 +60,10 @@ def test_a_picture_that_shows_nothing_is_not_cut_to_nothing() -> None:
     for base, what in ((NANO, "people, animals or things"), (DEV, "people")):
         with pytest.raises(InputError, match=f"shows no {what} that"):
             background.remove(Image.new("RGB", (128, 160), "#65B5FF"), base)
+
+
+@pytest.mark.parametrize("place", SCENES)
+def test_an_empty_place_is_not_cut_to_nonsense(place: str) -> None:
+    scene = rasterised(backgrounds.background(place, 128, 128, random.Random(1)), 128, 128)
+    with pytest.raises(InputError, match="shows no people, animals or things"):
+        background.remove(scene, NANO)

@@ -145,3 +145,19 @@ def test_the_seed_decides(redraw: Redraw, drawn: Image.Image) -> None:
     some, other = (pixels(redraw(large, strength=0.25, seed=seed)) for seed in (4, 5))
     assert np.abs(some - pixels(large)).max() > 2
     assert not np.array_equal(some, other)
+
+
+def test_grey_is_kept_until_little_noise_is_left_if_that_is_asked_for(
+    redraw: Redraw, drawn: Image.Image
+) -> None:
+    grey = Image.new("L", drawn.size, 26)
+    free, kept = (
+        np.asarray(redraw.drawn(drawn, strength=0.8, seed=2, mask=grey, gradual=gradual))
+        for gradual in (False, True)
+    )
+    off = [np.abs(made.astype(int) - np.asarray(drawn)).mean() for made in (free, kept)]
+    assert off[1] < 0.5 * off[0]
+    anew = redraw(drawn, strength=0.8, seed=2, mask=grey)
+    assert np.array_equal(
+        np.asarray(anew), np.asarray(Image.composite(Image.fromarray(free), drawn, grey))
+    )

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 # begin it are forgotten, and a horizon jumps at the old edge
 COMPOSED = 0.45
 DETAILED = 0.3  # and at which windows then draw it at its own size
-NOISE = 8  # of 255: deviation of what is added to the colours that begin it
+# at the old edge what begins it is kept until this share of the noise is left; all of it is free
+# from a part of the picture's shorter side away
+HELD, REACH = 0.25, 1 / 3
 # tones are compared over so many pixels on each side of the old edge, without the last of each,
 # which an autoencoder draws a little otherwise than the rest
 NEAR, LAST = 6, 2
@@ -90,22 +92,21 @@ def outpaint(
     # tokens begin at the old edge: none shows old and new
     more, above = -left % ALIGN, -top % ALIGN
     whole, place = (size[0] + more, size[1] + above), _at((left + more, top + above), image.size)
-    start = _continued(image, whole, place, seed)
-    new = Image.new("L", whole, 255)
-    new.paste(0, place)
+    start, new = _continued(image, whole, place), _freedom(whole, place)
     strength = COMPOSED
     if whole[0] * whole[1] > redraw.largest_area:
         native = buckets.bucket(*whole, redraw.native_side**2)
-        layout = redraw(
+        layout = redraw.drawn(
             start.resize(native, Image.Resampling.LANCZOS),
             strength=COMPOSED,
             seed=seed,
             mask=new.resize(native, Image.Resampling.NEAREST),
             text=text,
+            gradual=True,
         ).resize(whole, Image.Resampling.LANCZOS)
         start = _joined(image, layout, place)
         strength = DETAILED
-    drawn = redraw.drawn(start, strength=strength, seed=seed, mask=new, text=text)
+    drawn = redraw.drawn(start, strength=strength, seed=seed, mask=new, text=text, gradual=True)
     return _joined(image, drawn, place).crop(_at((more, above), size))
 
 
@@ -113,9 +114,28 @@ def _at(corner: tuple[int, int], size: tuple[int, int]) -> Box:
     return *corner, corner[0] + size[0], corner[1] + size[1]
 
 
-def _continued(image: Image.Image, whole: tuple[int, int], place: Box, seed: int) -> Image.Image:
+def _freedom(whole: tuple[int, int], place: Box) -> Image.Image:
+    """L: 0 in the old part, and in the new one the lighter the further away."""
+    reach = REACH * min(place[2] - place[0], place[3] - place[1])
+    share = HELD + (1 - HELD) * (_distance(whole, place) / reach).clamp(max=1)
+    mask = (255 * share * (1 - _inside(whole, place, 0)[0])).round().byte()
+    return Image.fromarray(mask.numpy())
+
+
+def _distance(size: tuple[int, int], place: Box) -> Tensor:
+    """H x W: pixels from the box, 0 inside."""
+    left, top, right, bottom = place
+    x, y = torch.arange(size[0]), torch.arange(size[1])
+    across, down = (
+        torch.maximum(low - at, at - high + 1).clamp(min=0).float()
+        for low, at, high in ((left, x, right), (top, y, bottom))
+    )
+    return torch.hypot(across, down[:, None])
+
+
+def _continued(image: Image.Image, whole: tuple[int, int], place: Box) -> Image.Image:
     """Lines that end at its edges go on straight, the softer the further away (each line of pixels
-    is the one before, blurred by 1 2 1), with some noise: what the new part begins from."""
+    is the one before, blurred by 1 2 1): what the new part begins from."""
     left, top, right, bottom = place
     pixels = np.zeros((whole[1], whole[0], 3), np.float32)
     pixels[top:bottom, left:right] = np.asarray(image)
@@ -127,10 +147,7 @@ def _continued(image: Image.Image, whole: tuple[int, int], place: Box, seed: int
         pixels[y] = _softened(pixels[y + 1])
     for y in range(bottom, whole[1]):
         pixels[y] = _softened(pixels[y - 1])
-    pixels += np.random.default_rng(seed).normal(0, NOISE, pixels.shape)
-    continued = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    continued.paste(image, (left, top))
-    return continued
+    return Image.fromarray(pixels.round().astype(np.uint8))
 
 
 def _softened(line: np.ndarray) -> np.ndarray:
@@ -178,12 +195,7 @@ def _fading(grid: Tensor, size: tuple[int, int], place: Box) -> Tensor:
     """The grid of the place with the values of its edges around it, less and less of them."""
     left, top, right, bottom = place
     around = left, size[0] - right, top, size[1] - bottom
-    x, y = torch.arange(size[0]), torch.arange(size[1])
-    across, down = (
-        torch.maximum(low - at, at - high + 1).clamp(min=0)
-        for low, at, high in ((left, x, right), (top, y, bottom))
-    )
-    far = torch.hypot(across.float(), down.float()[:, None])
+    far = _distance(size, place)
     return F.pad(grid[None], around, mode="replicate")[0] * torch.exp(-far / FADING)
 
 

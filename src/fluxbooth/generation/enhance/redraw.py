@@ -98,9 +98,12 @@ class Redraw:
         seed: int,
         mask: Image.Image | None = None,
         text: str | None = None,
+        gradual: bool = False,
     ) -> Image.Image:
         """The same as the base drew it: what the mask keeps is a little changed too, for it went
-        through the autoencoder."""
+        through the autoencoder. If `gradual`, grey is kept, too, until the noise is down to that
+        share of what it begins with (differential diffusion, Levin and Fried 2023,
+        arXiv:2306.00950)."""
         if not strength or (mask and not mask.getbbox()):
             return image
         padded = _padded(image)
@@ -109,6 +112,8 @@ class Redraw:
             drawing(self.family, "exact", padded.size),
             threads.free_cores(),
         ):
+            if mask and not gradual:
+                mask = mask.convert("L").point(_white)
             cells = None if mask is None else _cells(_padded(mask)).to(self.family.device)
             told = self.texts[self.text if text is None else text] | self._looked
             whole = self._denoised(padded, told, strength, seed, cells)
@@ -123,8 +128,8 @@ class Redraw:
         seed: int,
         mask: Tensor | None,
     ) -> Image.Image:
-        """`mask` is 1 x 1 x H/8 x W/8: 1 where latents are free, 0 where they stay what they
-        are."""
+        """`mask` is 1 x 1 x H/8 x W/8: the share of the first noise level from which on latents
+        are free; 0 where they stay what they are."""
         family, size = self.family, image.size
         z = family.unpack(family.encode_image(_pixels(image)), size)
         noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed)).to(z)
@@ -145,7 +150,8 @@ class Redraw:
             change = (then - now) * tiles.merged(size, places, CELL, told)
             x = (x.float() + change).to(x.dtype)
             if mask is not None:
-                x = torch.where(mask > 0, x, _noisy(z, noise, then))
+                free = (mask > 0) & (mask * sigmas[0] >= then)
+                x = torch.where(free, x, _noisy(z, noise, then))
         return _picture(family.decode_image(family.pack(x), size))
 
     def _velocity(
@@ -176,10 +182,14 @@ def _padded(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.pad(pixels, more, mode="edge"))
 
 
+def _white(value: int) -> int:
+    return 255 if value else 0
+
+
 def _cells(mask: Image.Image) -> Tensor:
-    """1 where a latent has a pixel that is not black."""
-    white = torch.tensor(np.asarray(mask.convert("L")) > 0).float()
-    return functional.max_pool2d(white[None, None], CELL)
+    """The lightest pixel of each latent, 0 to 1."""
+    light = torch.tensor(np.asarray(mask.convert("L"))).float() / 255
+    return functional.max_pool2d(light[None, None], CELL)
 
 
 def _pixels(image: Image.Image) -> Tensor:

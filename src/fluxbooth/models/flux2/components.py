@@ -38,7 +38,7 @@ def pipeline(
     Raises InputError if a companion is missing or is another model's.
     """
     network = network or single_file.transformer(path, dtype)
-    width = network.config["joint_attention_dim"] // LAYERS_READ
+    width = network.config["joint_attention_dim"] // len(LAYERS_READ)
     place = files.component(path, files.encoder(width))
     tokenizer = tokenizer_files.beside(path, "tokenizer", TOKENIZER)
     text_encoder = _encoder(place, width, dtype)

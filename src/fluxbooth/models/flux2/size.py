@@ -168,7 +168,7 @@ def of_file(path: Path) -> Flux2Shape:
     Raises InputError if one of them is missing or is another model's.
     """
     network = config(path)
-    kind = files.encoder(network["joint_attention_dim"] // LAYERS_READ)
+    kind = files.encoder(network["joint_attention_dim"] // len(LAYERS_READ))
     encoder, vae = files.component(path, kind), files.component(path, files.VAE)
     if vae.is_dir():
         autoencoder = weight_files.numbers(vae)

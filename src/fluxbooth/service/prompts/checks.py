@@ -79,23 +79,29 @@ def check(
     if "text" not in form.wrong:
         uses, wrong = tags.uses_of(context.session, context.account, text)
         wrong += _text_faults(settings, text, uses, coming, starts="input_image" in start)
-    faults.add(_rules(settings, form, start))
+    row = None
     if base is not None:
         row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
-        given = input_images.drawn_by(start)
-        asked = drawing.asked(form, start)
-        reasons = registry.refusals(asked, row, given)
-        if "outpaint" in asked and not reasons and (size := drawing.size(form, row, start)):
-            reasons |= {"outpaint": why} if (why := options.no_room(asked, size)) else {}
-        faults.add(_refusals(reasons, form))
         wrong += _unfit(row, uses)
-        # of a picture that is only changed no base looks at anything
-        beside = start if options.draws(asked) else ()
+        # where nothing is drawn, no base looks at the input picture
+        beside = start if options.draws(drawing.asked(form, start)) else ()
         wrong += references.faults(settings, row, uses, coming.references, beside)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
+    faults.add(_rules(settings, form, start))
+    if row is not None:
+        faults.add(_refusals(_reasons(form, row, start), form))
     faults.tell()
     return uses
+
+
+def _reasons(form: PromptForm, row: Base, start: Container[str]) -> dict[str, str]:
+    """Why not, by option, on a base and from a picture that is here by now."""
+    asked = drawing.asked(form, start)
+    wrong = registry.refusals(asked, row, input_images.drawn_by(start))
+    if "outpaint" in asked and not wrong and (size := drawing.size(form, row, start)):
+        wrong |= {"outpaint": why} if (why := options.no_room(asked, size)) else {}
+    return wrong
 
 
 def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:

@@ -151,7 +151,7 @@ def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] 
 
 def asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
     """All that is not as it is by default, and the names of the pictures that are given."""
-    fields = form.model_dump(exclude_none=True, exclude_defaults=True, exclude=set(OPTIONS))
+    fields = form.model_dump(exclude_none=True, exclude_defaults=True, exclude={*OPTIONS})
     return fields | form.asked | {name: True for name in input_images.NAMES if name in start}
 
 

@@ -180,6 +180,7 @@ def _form(
         pack=pack,
         bases=_bases(services),
         days=services.settings.expiry_days,
+        mb=services.settings.image_mb,
         consent=services.settings.consent,
         faces=faces.available(),
         plan=plan_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),

@@ -6,7 +6,7 @@ import { all, fieldsOf, fill, forget, keep, kept } from "./keep.js";
 const FEWEST = 4, RETRY = 3000, SVG = "http://www.w3.org/2000/svg";
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
 const train = find("#train"), told = find("#progress"), draft = `/app/drafts/${form.dataset.draft}/photos`;
-const waiting = [];
+const waiting = [], MB = 2 ** 20, MOST = Number(form.dataset.mb); // of a photo
 let sending = false, photos = [], plans = 0;
 
 chooser.removeAttribute("name"); // what was sent already is not sent again
@@ -48,7 +48,8 @@ function take(files, instead = null) {
   for (const file of [...files].sort((a, b) => isText(a) - isText(b))) { // a caption comes after its photo
     const item = element("li", { className: "waiting" }, preview(file), element("p", { className: "dim", textContent: text("checking") }));
     list.append(item);
-    waiting.push({ file, item, instead });
+    if (file.size > MOST * MB) refuse(item, file, text("too_large", { size: (file.size / MB).toFixed(1), mb: MOST }));
+    else waiting.push({ file, item, instead });
   }
   send();
 }
