@@ -78,7 +78,8 @@ def test_what_a_drawing_tells_in_memory_and_as_json(
     told: list[DrawingEvent] = []
     spec = GenerateSpec(base="nano", steps=1, seed=1)
     generate("a man at the beach", spec, told.append)
-    assert check(told, DrawingEvent) == types_of(DrawingEvent).keys()
+    # no step of it takes long
+    assert check(told, DrawingEvent) == types_of(DrawingEvent).keys() - {"enhancing"}
 
     def written(pictures: list[Picture]) -> list[PictureFile]:
         return [

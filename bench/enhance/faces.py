@@ -16,6 +16,7 @@ from bench.enhance import _held_out as held_out
 from bench.enhance._held_out import Hits, Studio
 from fluxbooth.generation.enhance import faces, heads, upscaling
 from fluxbooth.generation.enhance.heads import Box
+from fluxbooth.models import enlarging
 from pretrain.subjects import subject
 
 FAR = (208, 80)  # pixels: the head is fifty high
@@ -52,7 +53,7 @@ def _drawn(
     """The picture enlarged, and that with its face drawn anew at each strength; and the heads. By
     the upscaler that takes a moment, and the drawn face by Lanczos: what is read is smaller."""
     small = studio.draw(text, [number], seed=seed, width=FAR[0], height=FAR[1]).image
-    large = upscaling.upscale(small, 4, network=upscaling.FAST).image
+    large = upscaling.upscale(small, 4, network=enlarging.FAST).image
     redraw = studio.drawer(text, [number])
     boxes = heads.find(large, redraw.family.row)
     after = [

@@ -116,6 +116,17 @@ class PictureDone(TypedDict, Generic[T]):
     pictures: list[T]
 
 
+class Enhancing(TypedDict):
+    """How far a step is that follows a picture and takes long: tiles of it, or windows times
+    steps."""
+
+    event: Literal["enhancing"]
+    step: str  # as the picture's metadata calls it
+    done: int
+    of: int
+    seconds_left: float
+
+
 class AdviceGiven(TypedDict, Generic[T]):
     """On the texts, before anything is drawn; once more before pictures of one colour."""
 
@@ -134,10 +145,10 @@ TrainingEvent = Plan | Prepared | WarningGiven | Step | CheckpointSaved | StageS
 LoggedEvent = (
     WarningGiven | Step | CheckpointSaved | StageSaved | SampleDrawn
 )  # lines of a run's log.jsonl
-DrawingEvent = Plan | AdviceGiven[Advice] | PictureDone["Picture"]
+DrawingEvent = Plan | Enhancing | AdviceGiven[Advice] | PictureDone["Picture"]
 Event = TrainingEvent | DrawingEvent
-JsonEvent = TrainingEvent | AdviceGiven[Json] | PictureDone[PictureFile] | Phase
-DeviceEvent = TrainingEvent | AdviceGiven[Json] | PictureDone[PlainFile]
+JsonEvent = TrainingEvent | Enhancing | AdviceGiven[Json] | PictureDone[PictureFile] | Phase
+DeviceEvent = TrainingEvent | Enhancing | AdviceGiven[Json] | PictureDone[PlainFile]
 
 Report = Callable[[JsonEvent], None]
 TrainingReport = Callable[[TrainingEvent], None]
@@ -161,7 +172,7 @@ def plan(chosen: estimate.Plan) -> Plan:
 
 def to_json(
     event: DrawingEvent, written: "Callable[[list[Picture]], list[T]]"
-) -> Plan | AdviceGiven[Json] | PictureDone[T]:
+) -> Plan | Enhancing | AdviceGiven[Json] | PictureDone[T]:
     """A drawing's event as JSON can hold it; `written` writes pictures and says what became of
     each."""
     if event["event"] == "picture":

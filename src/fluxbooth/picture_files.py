@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,20 @@ _PACKET = (
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about=""'
     ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
-    ' Iptc4xmpExt:DigitalSourceType="{}"/>'
+    "{}/>"
     '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
+
+
+_SOURCE = ' Iptc4xmpExt:DigitalSourceType="{}"'
+# which base drew it, so that what looks for parts of a picture knows the kind of picture it is
+_BASE = ' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="fluxbooth {}"'
+_NAME = r"[\w.-]{1,64}"
+_SAID = re.compile(rf'xmp:CreatorTool="fluxbooth ({_NAME})"'.encode())
+# what a PNG of an earlier version says, in its recipe; of a picture that began as another, what
+# drew that is not known
+_SAID_BEFORE = re.compile(rf'{{"version": "[^"]*", "base": "({_NAME})"'.encode())
+_BEGAN = b'"input": {"sha256"'
 
 
 def source_of(recipe: Json) -> str:
@@ -44,21 +56,34 @@ def source_of(recipe: Json) -> str:
     return EDITED if drawn else given.get("source", ALTERED)
 
 
+def base_of(recipe: Json) -> str | None:
+    """The base that drew a picture, by its recipe; of one that was there and changed in part, what
+    drew that, if it is known."""
+    given = recipe.get("input")
+    if given and (given["strength"] == 0 or given["masked"]):
+        return given.get("drawn_by")
+    return recipe.get("base")
+
+
 def save(
     image: Image.Image,
     path: str | Path,
     source: str | None = GENERATED,
     *,
     texts: Mapping[str, str] | None = None,
+    base: str | None = None,
     **how: Any,
 ) -> None:
     """Writes a picture that says where it comes from; without a source, it says nothing.
 
     PNG, JPEG or WebP, as the name ends; whole or not at all, for Pillow itself does not look how
-    much of a JPEG the system wrote. `texts` are kept in a PNG by name, `how` is for Pillow's
-    encoder. InputError for a name with another ending, OSError if it cannot be written.
+    much of a JPEG the system wrote. `texts` are kept in a PNG by name, `base` is the name of what
+    drew it, `how` is for Pillow's encoder. InputError for a name with another ending, OSError if it
+    cannot be written.
     """
-    packet, held = _PACKET.format(source) if source else "", io.BytesIO()
+    said = _SOURCE.format(source) if source else ""
+    said += _BASE.format(base) if base and re.fullmatch(_NAME, base) else ""
+    packet, held = _PACKET.format(said) if said else "", io.BytesIO()
     kind = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(
         Path(path).suffix.lower()
     )
@@ -83,3 +108,18 @@ def source_in(image: Image.Image) -> str | None:
 def source_said(data: bytes) -> str | None:
     """What a file of any kind says, which need not be ours; its pictures are not decoded."""
     return next((code for code in _SOURCES if code.encode() in data), None)
+
+
+def base_said(data: bytes) -> str | None:
+    """The base that drew what is in a file of ours, of any kind; it is not decoded."""
+    found = _SAID.search(data) or (None if _BEGAN in data else _SAID_BEFORE.search(data))
+    return found[1].decode() if found else None
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """RGB of any picture, transparent or not."""
+    if image.mode != "RGBA":
+        return image.convert("RGB")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white

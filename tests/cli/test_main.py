@@ -424,6 +424,42 @@ def test_generating_again_replaces_no_picture(
     assert all(Path(p).is_file() for p in paths)
 
 
+@pytest.mark.parametrize(
+    ("command", "inside", "says"),
+    [
+        (["train", "photos", "--name", "man"], "fluxbooth.photos.inspection.find",
+         "The same command goes on from the last checkpoint"),
+        (["train", "photos", "--name", "man", "--overwrite"], "fluxbooth.photos.inspection.find",
+         "The same command without --overwrite goes on from the last checkpoint"),
+        (["generate", "a man"], "fluxbooth.prompts.negatives.check_negative",
+         "Pictures that were ready are in the output folder. The same command begins anew."),
+        (["enhance", "photos", "--film-grain"], "fluxbooth.photos.inspection.find",
+         "Pictures that were ready are in the output folder. The same command begins anew."),
+        (["demo", "--base", "nano"], "fluxbooth.evaluation.demo.run",
+         "The same command begins anew."),
+        (["models", "pull", "flux-dev"], "fluxbooth.models.hub.pull",
+         "What has arrived is kept. The same command goes on from there."),
+        (["inspect", "photos"], "fluxbooth.photos.inspection.find", ""),
+    ],
+)  # fmt: skip
+def test_an_interrupted_command_says_what_becomes_of_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    inside: str,
+    says: str,
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inside, stopped)
+    code, out, said = run(capsys, *command)
+    assert code == 130 and not out
+    last = said.strip().splitlines()[-1]
+    assert last.startswith(f"Interrupted. {says}".strip())
+    assert says or last == "Interrupted."
+
+
 def test_a_full_disk_is_exit_1_in_one_sentence(tmp_path: Path, photos: Path) -> None:
     code, _, said = Command(
         "train", photos, *QUICK, "--out", tmp_path / "run", largest_file=100_000

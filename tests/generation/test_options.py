@@ -161,13 +161,6 @@ def test_what_cannot_be_done_is_said_before_anything_is_drawn(text: str, says: s
         generate(text, GenerateSpec(base="nano"))
 
 
-def test_words_of_a_mask_depend_on_the_base(start: str) -> None:
-    """Photographs, such as flux-dev draws, have no segmenter of hair here."""
-    spec = GenerateSpec(base="flux-dev", input_image=start, mask_prompt="hair")
-    with pytest.raises(InputError, match='cannot find "hair" in a photograph'):
-        generate("a man", spec)
-
-
 def test_any_picture_is_enhanced_without_a_base(start: str, tmp_path: Path) -> None:
     photo = tmp_path / "photo.jpg"
     Image.effect_noise((90, 60), 60).convert("RGB").save(photo)

@@ -451,7 +451,7 @@ FAULTY = (
     "faults = dict(crash=os.abort, hang=signal.pause)\n"
     "faults.update(busy=lambda: all(itertools.repeat(1)))\n"
     "faults.update(hungry=lambda: bytearray(4 * 2**30), chatty=lambda: os.write(1, b'hi'))\n"
-    "def decode(path, most):\n    faults.get(path.stem, int)()\n    return real(path, most)\n"
+    "def decode(path, *how):\n    faults.get(path.stem, int)()\n    return real(path, *how)\n"
     "p._decode = decode; p._serve()"
 )
 

@@ -43,7 +43,8 @@ FLAGS = (
 VALUES = {"switch": "true", "number": "0.5", "whole number": "128", "text": "5"}
 ALONE = {
     "upscale_factor": "2",
-    "outpaint_width": "192",
+    "outpaint_width": "512",
+    "outpaint_height": "512",
     "mask_prompt": "person",
     "mask_negative": "background",
 }
@@ -85,7 +86,7 @@ def whole(row: Option) -> dict[str, Any]:
         else:
             fields |= PICTURE
     if "outpaint" in fields:
-        fields |= {"outpaint_width": "192"}
+        fields |= {"outpaint_width": "512"}
     return fields
 
 
@@ -230,7 +231,7 @@ def test_a_field_and_a_flag_that_differ_are_told(house: InProcessServer) -> None
 def test_a_prompt_that_comes_with_a_tune_is_refused_for_what_its_base_lacks(
     house: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusals(asked: dict[str, Any], row: Any) -> dict[str, str]:
+    def refusals(asked: dict[str, Any], row: Any, given: Any = None) -> dict[str, str]:
         return {"face_correct": f"needs {row.name}"} if "face_correct" in asked else {}
 
     monkeypatch.setattr(registry, "refusals", refusals)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from fluxbooth.cli.options import flag_of, given, spec_flags
-from fluxbooth.cli.output import output_flags
+from fluxbooth.cli.output import READY_ARE_KEPT, output_flags
 from fluxbooth.errors import InputError
 from fluxbooth.types import Json
 
@@ -28,7 +28,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="enhanced", help="output folder (default: enhanced)"
     )
     output_flags(parser, progress=True)
-    parser.set_defaults(run=enhance_command)
+    parser.set_defaults(run=enhance_command, interrupted=READY_ARE_KEPT)
 
 
 def enhance_command(options: argparse.Namespace) -> Json:
@@ -56,8 +56,7 @@ def enhance_command(options: argparse.Namespace) -> Json:
 
     out = Path(options.out)
     files.make_folder(out)
-    names = iter(paths)
     with Display(options.progress) as display:
-        report = Report(display, lambda _: files.free_name(out, next(names).stem))
+        report = Report(display, lambda one: files.free_name(out, (one.given or out).stem))
         enhance(paths, spec, report, text=options.text, folders=[out, Path()])
     return report.result()

@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     library_logging.quieten()
     warnings.simplefilter("ignore")
+    options = argparse.Namespace()
     try:
         options = _parse(arguments)
         if options.run is None:
@@ -61,10 +62,8 @@ def _run(arguments: list[str]) -> int:
         output.fail(arguments, error)
         return 1
     except KeyboardInterrupt:
-        print(
-            "\nInterrupted. What was done is kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
+        kept = getattr(options, "interrupted", "")
+        print(f"\nInterrupted. {kept}".rstrip(" "), file=sys.stderr)
         return 130
     output.finish(options, result)
     return 0
@@ -103,6 +102,7 @@ def _train_flags(parser: argparse.ArgumentParser) -> None:
         "--comfyui", metavar="DIR", help="also put the LoRA where this ComfyUI looks for LoRAs"
     )
     output_flags(parser, progress=True)
+    parser.set_defaults(interrupted=train_generate.RESUMES)
 
 
 def _generate_flags(parser: argparse.ArgumentParser) -> None:
@@ -119,6 +119,7 @@ def _generate_flags(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", default="pictures", help="output folder (default: pictures)"
     )
     output_flags(parser, progress=True)
+    parser.set_defaults(interrupted=output.READY_ARE_KEPT)
 
 
 def _inspect_flags(parser: argparse.ArgumentParser) -> None:
@@ -172,6 +173,7 @@ def _demo_flags(parser: argparse.ArgumentParser, out: str = "demo-out") -> None:
         )
     )
     output_flags(parser, progress=True)
+    parser.set_defaults(interrupted=output.BEGINS_ANEW)
 
 
 def _verify_flags(parser: argparse.ArgumentParser) -> None:

@@ -118,7 +118,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
     verb = below.add_parser("pull", help=help_text, description=help_text)
     complete_bases(verb.add_argument("base", metavar="BASE", help="a name from `fluxbooth models`"))
     output_flags(verb)
-    verb.set_defaults(run=pull_command)
+    kept = "What has arrived is kept. The same command goes on from there."
+    verb.set_defaults(run=pull_command, interrupted=kept)
 
 
 def _row(base: Base, room: Room) -> Json:

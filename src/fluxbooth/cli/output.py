@@ -12,6 +12,9 @@ from fluxbooth.errors import FluxboothError
 from fluxbooth.types import Json
 
 FLAG = "--json"
+# what becomes of the work of a command that is interrupted
+BEGINS_ANEW = "The same command begins anew."
+READY_ARE_KEPT = f"Pictures that were ready are in the output folder. {BEGINS_ANEW}"
 
 
 def output_flags(parser: argparse.ArgumentParser, *, progress: bool = False) -> None:

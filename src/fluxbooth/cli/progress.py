@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from fluxbooth.events import JsonEvent
 
 Style = Literal["auto", "json", "none"]
+STEPS = {"super_resolution": "Enlarging", "outpaint": "Drawing on"}
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
 
 
@@ -74,6 +75,9 @@ class Display:
                 f"loss {loss:.4f}, {event['steps_per_second']:.1f} steps/s",
                 event["seconds_left"],
             )
+        elif event["event"] == "enhancing":
+            what = STEPS.get(event["step"], "Drawing anew")
+            self._show(what, event["done"], event["of"], "", event["seconds_left"])
         elif event["event"] == "picture":
             self._show("Pictures", event["done"], event["of"], "", None)
         elif event["event"] == "plan" and event["why"] != self._plan:

@@ -11,6 +11,7 @@ from fluxbooth.cli.options import given, read_config
 from fluxbooth.errors import InputError
 from fluxbooth.types import Json
 
+RESUMES = "The same command goes on from the last checkpoint, if there is one by now."
 LORA_FILE = re.compile(r"^\S.*\.safetensors(:-?[\d.]+)?$")
 
 
@@ -20,6 +21,8 @@ def train_command(options: argparse.Namespace) -> Json:
     from fluxbooth.models import licences, registry
     from fluxbooth.specs import TrainSpec
 
+    if options.overwrite:
+        options.interrupted = RESUMES.replace("command", "command without --overwrite")
     values = read_config(options.config) | given(options, TrainSpec)
     if not options.photos:  # some flags take all that stands behind them
         raise InputError(
@@ -72,6 +75,7 @@ def generate_command(options: argparse.Namespace) -> Json:
     # `--lora a.safetensors b.safetensors` leaves b among the texts
     values["loras"] = (*values.get("loras", ()), *(t for t in options.texts if LORA_FILE.search(t)))
     spec = GenerateSpec.read(values)
+    spec.check_start()
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
     from fluxbooth import base_selection, files

@@ -237,13 +237,14 @@ class DevicePool:
 
     What is `fast`, a trial on nano, waits for no training: where no device is free for it, another
     process does it on the CPU. What needs no base, such as an enlargement, takes a moment on a GPU
-    and minutes on a CPU, where it keeps no picture waiting: it has a process `apart`.
+    and up to minutes on a CPU, where it keeps no picture waiting: it has a process `apart`, and
+    what takes `long` another, so that it keeps no short work waiting, either.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
         self.all = [Device(environment) for environment in environments(devices)]
         # started when they are first needed
-        self.spare, self.apart = (Device(*environments(["cpu"])) for _ in range(2))
+        self.spare, self.apart, self.long = (Device(*environments(["cpu"])) for _ in range(3))
         self.on_gpu = not {"", "cpu"}.issuperset(devices)
         self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
@@ -258,7 +259,8 @@ class DevicePool:
         """As `Device.run`; waits while every device is at work."""
         self.loop = asyncio.get_running_loop()
         if request.get("apart") and not self.on_gpu:
-            return await self.apart.run(request, wanted, on_event)
+            device = self.long if request.get("long") else self.apart
+            return await device.run(request, wanted, on_event)
         if request.get("fast") and (
             self.free.locked() or not any(self._has_room(device, request) for device in self.idle)
         ):
@@ -284,7 +286,8 @@ class DevicePool:
         return device.base in ("", needs(request)[0])
 
     async def stop(self) -> None:
-        await asyncio.gather(*(device.stop() for device in (*self.all, self.spare, self.apart)))
+        beside = (self.spare, self.apart, self.long)
+        await asyncio.gather(*(device.stop() for device in (*self.all, *beside)))
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:

@@ -228,6 +228,7 @@ def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> P
     clear = picture.image.has_transparency_data
     path = out / f"{len(rows)}.{'png' if clear else 'jpg'}"
     how: Json = {} if clear else {"quality": 95, "subsampling": 0}
+    how["base"] = picture_files.base_of(picture.metadata)
     picture_files.save(picture.image, path, picture_files.source_of(picture.metadata), **how)
     rows.append(
         {

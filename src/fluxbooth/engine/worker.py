@@ -49,6 +49,7 @@ from fluxbooth.service.jobs.queue import (
     DEVICE,
     FAST,
     FETCH,
+    LONG,
     VERSION,
     JobEngine,
 )
@@ -64,6 +65,7 @@ LONGEST_PAUSE = 30.0  # seconds between two tries to write
 TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
 # tunes and prompts whose pictures are fetched at once, of an account and in all
 FETCHES, ALL_FETCHES = 2, 64
+OF_TUNES = ("train", "fetch_photos")  # kinds of work
 # how often a job may be taken up again after the engine was killed; device processes that die are
 # counted apart
 RECOVERIES = 1000
@@ -246,6 +248,9 @@ async def attempt(number: int, work: str) -> Json:
         }
         result = await patiently(lambda: does[work](number))
     except (Refused, InputError) as error:
+        wanted = engine.results.tune_wanted if work in OF_TUNES else engine.results.prompt_wanted
+        if not await asyncio.to_thread(wanted, number):  # its files went before it was cancelled
+            return {"outcome": "unwanted"}
         return {"outcome": "failed", "reason": str(error)}
     except DeviceProcessDied as error:
         # counted here, in the step: a workflow that is taken up again runs through its finished
@@ -321,7 +326,7 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, leave)
     DBOS.launch()
-    _register_queues(len(engine.devices.all))
+    _register_queues(engine.devices)
     (settings.data / "engine.pid").write_text(str(os.getpid()))
     reporter = metering.Reporter(engine.results.db, settings, stop)
     if settings.bfl_key:
@@ -352,11 +357,13 @@ def _configure_jobs(settings: Settings) -> None:
     )
 
 
-def _register_queues(devices: int) -> None:
-    for name in (DEVICE, FAST, APART):
+def _register_queues(pool: DevicePool) -> None:
+    devices = len(pool.all)
+    beside = devices if pool.on_gpu else 1  # else each of them has one process
+    for name, at_once in ((DEVICE, devices), (FAST, devices), (APART, beside), (LONG, beside)):
         DBOS.register_queue(
             name,
-            worker_concurrency=devices,
+            worker_concurrency=at_once,
             polling_interval_sec=0.2,
             on_conflict="always_update",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ import torch
 from PIL import Image
 
 from fluxbooth import base_selection, events
+from fluxbooth.errors import InputError
 from fluxbooth.events import DrawingReport
 from fluxbooth.generation import order as generation_order
 from fluxbooth.generation import parts as generation_parts
@@ -35,11 +35,16 @@ from fluxbooth.prompts.language import Advice
 from fluxbooth.specs import GenerateSpec
 from fluxbooth.types import Json
 
-PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
+FLATTENED = (
+    "What is transparent in the input image becomes white, for the picture is drawn anew: only a "
+    "picture of which nothing is drawn keeps its transparency."
+)
+FLAT = "transparency_lost"
+SKIPPED = "picture_left_out"  # one of several that will not do
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 # codes of what only the base, the LoRA files and the picture tell
-WHILE_DRAWN = ("too_long", "style_cut", "option_ignored", "lora_partly_used", LEFT_OUT)
+WHILE_DRAWN = ("too_long", "style_cut", "option_ignored", "lora_partly_used", LEFT_OUT, FLAT)
 
 
 def generate(
@@ -77,6 +82,7 @@ def generate(
     texts = [prompts] if isinstance(prompts, str) else prompts
     negatives.check_negative(spec.negative_prompt)
     for text in texts:  # before a base is looked for
+        spec.with_flags(text).check_start()
         language.parse(text, may_be_blank=spec.input_image is not None)
     spec = base_selection.with_base(spec, texts, folders, family)
     orders = [generation_order.read(text, spec, folders) for text in texts]
@@ -111,8 +117,27 @@ def enhance(
         specs = [base_selection.with_base(one, [text], folders, family) for one in specs]
     else:
         specs = [one.model_copy(update={"base": _base_of(one)}) for one in specs]
-    orders = [generation_order.read(text, one, folders) for one in specs]
+    orders = _readable(text, specs, folders, report)
     return _generate(orders, family, cache or AdapterCache(), report)
+
+
+def _readable(
+    text: str, specs: Sequence[GenerateSpec], folders: Sequence[Path], report: DrawingReport
+) -> list[Order]:
+    """The orders of those pictures that will do; of the others is said why they are left out.
+    Raises InputError where none will do."""
+    orders, wrong = list[Order](), list[InputError]()
+    for spec in specs:
+        try:
+            orders.append(generation_order.read(text, spec, folders))
+        except InputError as error:
+            wrong.append(error)
+    if not orders:
+        raise wrong[0]
+    if wrong:
+        left_out = [Advice(SKIPPED, f"Left out: {error}", 0, 0) for error in wrong]
+        report({"event": "advice", "advice": left_out})
+    return orders
 
 
 def _on(path: str, spec: GenerateSpec, text: str) -> GenerateSpec:
@@ -124,16 +149,8 @@ def _on(path: str, spec: GenerateSpec, text: str) -> GenerateSpec:
 
 
 def _base_of(spec: GenerateSpec) -> str:
-    """Of a picture that is only looked at: the base that drew it, if its file says so, else one
-    whose pictures look like photographs. It is not loaded."""
-    if spec.base != "auto":
-        return spec.base
-    try:
-        with Image.open(spec.input_image or "") as image:
-            name = json.loads(image.info.get("fluxbooth", "{}")).get("base")
-    except (OSError, ValueError, TypeError, AttributeError, Image.DecompressionBombError):
-        name = None  # what no decoder knows is refused where it is read
-    return name if name in registry.BASES else PHOTOGRAPHIC
+    """Of a picture that is only looked at; it is not loaded."""
+    return registry.drawn_by(spec.input_image or "").name if spec.base == "auto" else spec.base
 
 
 def _generate(
@@ -160,12 +177,13 @@ def _generate(
             for seed, image in zip(batch, images, strict=True):
                 row = family.row if family else one.row  # that of weights in memory knows more
                 recipe = _recipe(one.prompt.text, one.spec, row, seed, one.canvas, its)
-                image, steps = _finished(one, part, image, family, texts, seed)
+                image, steps = _finished(one, part, image, family, texts, seed, report)
                 if advice := [Advice(LEFT_OUT, one["why"], 0, 0) for one in steps if "why" in one]:
                     report({"event": "advice", "advice": advice})
                 if steps:
                     recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
-                pictures.append(Picture(image, seed, *image.size, one.text, recipe))
+                given = Path(one.spec.input_image) if one.spec.input_image else None
+                pictures.append(Picture(image, seed, *image.size, one.text, recipe, given))
             report(
                 {
                     "event": "picture",
@@ -261,11 +279,13 @@ def _finished(
     family: Family | None,
     texts: dict[str, Conditioning],
     seed: int,
+    report: DrawingReport,
 ) -> tuple[Image.Image, list[Json]]:
     """The picture after the steps that follow, and what these used."""
     image = image.resize(one.canvas.size, Image.Resampling.LANCZOS)
     mask = one.canvas.start.mask if one.canvas.start else None
-    work = Work(one.spec, seed, one.row, mask=mask)
+    alpha = one.canvas.start.alpha if one.canvas.start else None
+    work = Work(one.spec, seed, one.row, shown=one.shown, mask=mask, alpha=alpha, report=report)
     if family is not None:
         redraw = Redraw(
             family,
@@ -283,6 +303,8 @@ def _finished(
 
 def _advise(one: Order, loras: Loras, part: Parts, family: Family | None) -> list[Advice]:
     said = list(one.advice)
+    if one.canvas.start and one.canvas.start.flattened:
+        said.append(Advice(FLAT, FLATTENED, 0, 0))
     if family is None:
         return said + _advise_patience(one)
     triggers = [trigger for adapter, _ in loras if (trigger := adapter.file.trigger)]

@@ -25,13 +25,17 @@ SOFT = 64  # the edge of a mask is blended over one part in so many of the pictu
 @dataclass(frozen=True)
 class StartPicture:
     """`image` is RGB, `mask` L of the same size: white is drawn anew, black stays. Without a
-    mask all of it is drawn anew."""
+    mask all of it is drawn anew. `alpha`, L, is the transparency of a picture that stays as it is;
+    one of which something is drawn lies on white, and `flattened` says so."""
 
     image: Image.Image
     mask: Image.Image | None
     # share of the noise levels that are gone through: 0 keeps the picture, 1 forgets it
     strength: float
     digest: str
+    alpha: Image.Image | None = None
+    flattened: bool = False
+    drawn_by: str | None = None  # the base, if the file says so
     source: str | None = None  # what its file says of where it comes from
 
     def fitted(self, size: tuple[int, int]) -> StartPicture:
@@ -39,7 +43,8 @@ class StartPicture:
         both sides alike."""
         image = ImageOps.fit(self.image, size, Image.Resampling.LANCZOS)
         mask = ImageOps.fit(self.mask, size, Image.Resampling.BILINEAR) if self.mask else None
-        return replace(self, image=image, mask=mask)
+        alpha = ImageOps.fit(self.alpha, size, Image.Resampling.LANCZOS) if self.alpha else None
+        return replace(self, image=image, mask=mask, alpha=alpha)
 
     @property
     def stays(self) -> bool:
@@ -57,31 +62,45 @@ class StartPicture:
     @property
     def recipe(self) -> dict[str, Any]:
         told = {"sha256": self.digest, "strength": self.strength, "masked": self.mask is not None}
-        return told | ({"source": self.source} if self.source else {})
+        told |= {"source": self.source} if self.source else {}
+        return told | ({"drawn_by": self.drawn_by} if self.drawn_by else {})
 
 
-def read(spec: GenerateSpec, row: Base) -> StartPicture | None:
+def read(spec: GenerateSpec, shown: Base) -> StartPicture | None:
     """What `spec.input_image` names, decoded in a process of its own, with the mask that the spec
-    gives or describes; `row` is of the base.
+    gives or describes; `shown` is of the base whose pictures look like it.
 
     Raises InputError for files that will not do, and for words that the picture does not show.
     """
     if spec.input_image is None:
         return None
-    (picture,) = inspection.read([spec.input_image])
-    image = Image.fromarray(picture.pixels)
-    mask = _mask(spec, image, row)
+    (picture,) = inspection.read([spec.input_image], alpha=True)
+    given = Image.fromarray(picture.pixels)
+    image = picture_files.on_white(given)
+    mask = _mask(spec, image, shown)
+    strength = STRENGTH if spec.denoising_strength is None else spec.denoising_strength
+    strength = 0.0 if spec.only_upscale else strength
+    stays = strength == 0 and not spec.outpaint
+    alpha = given.getchannel("A") if given.mode == "RGBA" and stays else None
+    if alpha is not None:  # else steps that follow would draw the colours of nothing into the edge
+        image = masks.filled(given.convert("RGB"), alpha.point(_clear))
     if mask is not None and spec.fill:
         image = masks.filled(image, mask)
-    strength = STRENGTH if spec.denoising_strength is None else spec.denoising_strength
     data = Path(spec.input_image).read_bytes()
     return StartPicture(
         image,
         mask,
-        0.0 if spec.only_upscale else strength,
+        strength,
         hashlib.sha256(data).hexdigest(),
-        picture_files.source_said(data),
+        alpha,
+        flattened=given.mode == "RGBA" and not stays,
+        drawn_by=picture_files.base_said(data),
+        source=picture_files.source_said(data),
     )
+
+
+def _clear(value: int) -> int:
+    return 0 if value else 255
 
 
 def _mask(spec: GenerateSpec, image: Image.Image, row: Base) -> Image.Image | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fluxbooth.errors import InputError
 from fluxbooth.generation import init_image, references
+from fluxbooth.generation.enhance import effort
 from fluxbooth.generation.sampling import Canvas, sizes
 from fluxbooth.lora import file as lora_file
 from fluxbooth.models import registry
@@ -29,6 +30,7 @@ class Order:
     loras: list[tuple[Path, float]]
     canvas: Canvas
     advice: list[Advice]
+    shown: Base  # that whose pictures it looks like before the steps that follow
 
     @property
     def row(self) -> Base:
@@ -55,25 +57,38 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     do."""
     prompt = language.parse(text, may_be_blank=spec.input_image is not None)
     asked = spec.with_flags(text)
-    given = options.asked(options.given(text)) | asked.asked()
-    if wrong := options.idle(given):
+    said = options.asked(options.given(text)) | asked.asked()
+    if wrong := options.idle(said):
         raise InputError(options.told(wrong))
-    ignored = options.ignored(given)
-    told = registry.resolve_drawing(asked.without(ignored.keys() - {"seed"}))
+    ignored = options.ignored(said)
+    given = registry.drawn_by(spec.input_image) if spec.input_image else None
+    told = registry.resolve_drawing(asked.without(ignored.keys() - {"seed"}), given)
     row = registry.find(told.base)
-    start = init_image.read(told, row)
+    start = init_image.read(told, given or row)
     size, drawn = sizes(told, row, start)
     looked = references.read(told)
     if start and registry.edits(row, prompt.text, told.denoising_strength, told.asked()):
         canvas = Canvas(size, drawn, None, (references.of(start), *looked))
     else:
         canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
-    advice = [Advice("option_ignored", sentence, 0, 0) for sentence in ignored.values()]
-    twice = options.doubled(text, spec.asked()).values()
-    advice += [Advice("option_doubled", sentence, 0, 0) for sentence in twice]
-    moved = options.clamped(options.given(text)).values()
-    advice += [Advice("option_clamped", sentence, 0, 0) for sentence in moved]
-    return Order(text, prompt, told, _loras(prompt, told, folders, row), canvas, advice)
+    effort.check(told, row, size)
+    loras = _loras(prompt, told, folders, row)
+    shown = registry.kind(told.asked(), row, given)
+    return Order(text, prompt, told, loras, canvas, _advice(text, spec, ignored), shown)
+
+
+def _advice(text: str, spec: GenerateSpec, ignored: Mapping[str, str]) -> list[Advice]:
+    """What counts for nothing, or was given twice, or moved into its range."""
+    told = {
+        "option_ignored": ignored,
+        "option_doubled": options.doubled(text, spec.asked()),
+        "option_clamped": options.clamped(options.given(text)),
+    }
+    return [
+        Advice(code, sentence, 0, 0)
+        for code, sentences in told.items()
+        for sentence in sentences.values()
+    ]
 
 
 def _loras(

@@ -44,7 +44,7 @@ def of(order: Order, loras: Loras, family: Family | None) -> Parts:
     asked, advice = order.spec.multi or order.spec.use_regional, list[Advice]()
     if asked and len(people) < 2:
         advice.append(Advice("option_ignored", ALONE, 0, 0))
-    alone = order.spec.only_upscale or not (order.row.heads or faces.available())
+    alone = order.spec.only_upscale or not (order.shown.heads or faces.available())
     if len(people) < 2 or alone:
         people = []
     others = [lora for lora in loras if all(lora is not one for _, one in people)]

@@ -31,6 +31,7 @@ class Picture:
         text: The prompt as it was given.
         metadata: The recipe, as JSON: base, text, seed, size, steps, guidance, LoRAs with weight
             and hash.
+        given: The file that it was made of, if there was one.
     """
 
     image: Image.Image
@@ -39,6 +40,7 @@ class Picture:
     height: int
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
+    given: Path | None = None
 
     def __repr__(self) -> str:
         return f"<Picture {self.width} x {self.height}, seed {self.seed}: {self.text}>"
@@ -54,7 +56,11 @@ class Picture:
             "parameters": parameters_text(self.metadata),
             "fluxbooth": json.dumps(self.metadata),
         }
-        picture_files.save(self.image, path, picture_files.source_of(self.metadata), texts=texts)
+        source, base = (
+            picture_files.source_of(self.metadata),
+            picture_files.base_of(self.metadata),
+        )
+        picture_files.save(self.image, path, source, texts=texts, base=base)
 
 
 class Pictures(list[Picture]):

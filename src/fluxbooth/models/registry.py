@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
-from fluxbooth import library_logging
+from fluxbooth import library_logging, picture_files
 from fluxbooth.errors import InputError, did_you_mean
 from fluxbooth.models import comfyui, weight_files
 from fluxbooth.models.base import Base
@@ -29,6 +29,7 @@ from fluxbooth.specs import (
 # here first
 library_logging.silence()
 FAMILIES: dict[str, Description] = {"flux1": flux1_description, "flux2": flux2_description}
+PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
@@ -142,23 +143,42 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
     )
 
 
-def refusals(asked: Mapping[str, Any], row: Base) -> dict[str, str]:
+def drawn_by(path: str | Path) -> Base:
+    """The base that drew a picture, if its file says so, else one whose pictures look like
+    photographs: what finds people and parts of them was taught on one kind or the other."""
+    try:
+        name = picture_files.base_said(Path(path).read_bytes())
+    except OSError:  # what cannot be read is refused where it is decoded
+        name = None
+    return BASES.get(name or "", BASES[PHOTOGRAPHIC])
+
+
+def refusals(asked: Mapping[str, Any], row: Base, given: Base | None = None) -> dict[str, str]:
     """Why not, by option, of those that are asked: what cannot be done at all, and what cannot be
-    with this base on this machine."""
+    with this base on this machine. `given` is of the base that drew the input image, where that is
+    known by now: until then any words of a mask may do."""
     wrong = options.refusals(asked)
+    every = given is None or given.segmenter is not None
     for name in ("mask_prompt", "mask_negative"):
         if name in asked and name not in wrong:
             try:
-                mask_words.parts_of(asked[name], row.segmenter is not None)
+                mask_words.parts_of(asked[name], every)
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
     if "input_faceid" in asked and not row.references:
         wrong["input_faceid"] = NO_REFERENCES.format(base=row.name)
     if "references" in asked and (why := _not_looked_at(asked, row)):
         wrong["references"] = why
-    if row.heads is None and not faces.available():
+    if kind(asked, row, given).heads is None and not faces.available():
         wrong |= {name: NO_FACES for name in OF_FACES if name in asked}
     return wrong
+
+
+def kind(asked: Mapping[str, Any], row: Base, given: Base | None) -> Base:
+    """Of the base that a picture looks like before the steps that follow: the one that draws it,
+    unless only a part of the input image is drawn anew, or nothing."""
+    part = options.keeps(asked) or "mask_prompt" in asked or "mask_image" in asked
+    return given if given and part else row
 
 
 def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
@@ -184,14 +204,14 @@ def edits(row: Base, words: str, strength: float | None, asked: Container[str]) 
     return bool(row.references and words.strip() and not starts)
 
 
-def resolve_drawing(spec: GenerateSpec) -> ResolvedGenerateSpec:
-    """The spec with the steps and the guidance of its base filled in.
+def resolve_drawing(spec: GenerateSpec, given: Base | None = None) -> ResolvedGenerateSpec:
+    """The spec with the steps and the guidance of its base filled in; `given` as in `refusals`.
 
     Raises InputError for a guidance that the base cannot be told, and for an option that cannot be
     done with it.
     """
     row = find(spec.base)
-    if wrong := refusals(spec.asked(), row):
+    if wrong := refusals(spec.asked(), row, given):
         raise InputError(options.told(wrong))
     if spec.speed == "fast" and not row.fast:
         raise InputError(f"{row.name} cannot leave blocks out: leave --speed fast out.")

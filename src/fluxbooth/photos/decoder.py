@@ -61,15 +61,17 @@ _CHILD = "from fluxbooth.photos.decoder import _serve; _serve()"
 Answer = tuple[np.ndarray, int, int] | str
 
 
-# Decoding, the caller's side. The child gets {"paths", "max_pixels"} as JSON and answers each path
-# in turn with a line of JSON: {"reason"}, or {"shape", "width", "height"} followed by the raw RGB
-# bytes; with each, the "seconds" it took.
+# Decoding, the caller's side. The child gets {"paths", "max_pixels", "alpha"} as JSON and answers
+# each path in turn with a line of JSON: {"reason"}, or {"shape", "width", "height"} followed by the
+# raw bytes, RGB or RGBA; with each, the "seconds" it took.
 
 
-def decode_apart(paths: list[Path], max_pixels: int) -> list[Answer]:
+def decode_apart(paths: list[Path], max_pixels: int, *, alpha: bool = False) -> list[Answer]:
+    """With `alpha`, what is transparent somewhere has a fourth channel; else it lies on white."""
     answers: list[Answer] = []
     while len(answers) < len(paths):
-        answers += [answer for answer, _ in _answers_of_child(paths[len(answers) :], max_pixels)]
+        rest = paths[len(answers) :]
+        answers += [answer for answer, _ in _answers_of_child(rest, max_pixels, alpha)]
     return answers
 
 
@@ -87,7 +89,9 @@ def decode_some(paths: list[Path], max_pixels: int, seconds: float) -> tuple[lis
     return answers, spent
 
 
-def _answers_of_child(paths: list[Path], max_pixels: int) -> Generator[tuple[Answer, float]]:
+def _answers_of_child(
+    paths: list[Path], max_pixels: int, alpha: bool = False
+) -> Generator[tuple[Answer, float]]:
     """Answers for the paths in order, and the seconds each took, until a picture kills the
     child: its reason is then the last."""
     places = os.pathsep.join([*filter(None, sys.path), str(Path(__file__).resolve().parents[2])])
@@ -108,9 +112,8 @@ def _answers_of_child(paths: list[Path], max_pixels: int) -> Generator[tuple[Ans
                 raise FluxboothError(
                     f"The picture decoder did not start ({last}): repair the installation."
                 )
-            child.stdin.write(
-                json.dumps({"paths": [str(p) for p in paths], "max_pixels": max_pixels}).encode()
-            )
+            asked = {"paths": [str(p) for p in paths], "max_pixels": max_pixels, "alpha": alpha}
+            child.stdin.write(json.dumps(asked).encode())
             child.stdin.close()
             for _ in paths:
                 start = time.monotonic()
@@ -178,7 +181,7 @@ def _serve() -> None:
     for path in request["paths"]:
         began = time.process_time()
         _limit_time(began)
-        header, data = _answer(Path(path), request["max_pixels"])
+        header, data = _answer(Path(path), request["max_pixels"], request["alpha"])
         header["seconds"] = time.process_time() - began
         answers.write(json.dumps(header).encode() + b"\n" + data)
         answers.flush()
@@ -210,15 +213,15 @@ def _limit_time(used: float) -> None:
         )
 
 
-def _answer(path: Path, max_pixels: int) -> tuple[dict[str, Any], bytes]:
+def _answer(path: Path, max_pixels: int, alpha: bool) -> tuple[dict[str, Any], bytes]:
     """Header and body for one picture.
 
     Whatever a decoder raises on a stranger's bytes becomes a reason in words.
     """
     try:
-        image, width, height = _decode(path, max_pixels)
+        image, width, height = _decode(path, max_pixels, alpha)
         return {
-            "shape": [image.height, image.width, 3],
+            "shape": [image.height, image.width, len(image.getbands())],
             "width": width,
             "height": height,
         }, image.tobytes()
@@ -247,9 +250,9 @@ def _why_unidentified(path: Path) -> str:
     return f"it is not a {FORMATS} picture"
 
 
-def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
+def _decode(path: Path, max_pixels: int, alpha: bool) -> tuple[Image.Image, int, int]:
     """The first frame as upright RGB of at most `max_pixels`, and the upright width and height
-    of the original."""
+    of the original. With `alpha`, RGBA where some of it is transparent."""
     complexity.check(path)
     with Image.open(path, formats=[*_OPENED, *(["HEIF"] if _has_heif() else [])]) as image:
         width, height = image.size
@@ -262,7 +265,7 @@ def _decode(path: Path, max_pixels: int) -> tuple[Image.Image, int, int]:
         picture = _resizable(image)
     if picture.size != target:
         picture = picture.resize(target, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    picture = _on_white(picture, profile)
+    picture = _coloured(picture, profile, alpha)
     if turn is None:
         return picture, width, height
     picture = picture.transpose(turn)
@@ -314,7 +317,8 @@ def _resizable(image: Image.Image) -> Image.Image:
         raise InputError(f"its colours ({image.mode}) cannot be read: save it as RGB") from error
 
 
-def _on_white(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def _coloured(picture: Image.Image, profile: bytes | None, keep: bool) -> Image.Image:
+    """RGB of any picture; what is transparent lies on white, or stays so where it is to `keep`."""
     alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
     colour = picture.convert("RGB") if alpha else picture
     if profile:
@@ -323,6 +327,10 @@ def _on_white(picture: Image.Image, profile: bytes | None) -> Image.Image:
             colour = _through_profile(colour, profile)
     colour = colour.convert("RGB")
     if alpha is None:
+        return colour
+    if keep:
+        if alpha.getextrema() != (255, 255):
+            colour.putalpha(alpha)
         return colour
     white = Image.new("RGB", colour.size, "white")
     white.paste(colour, mask=alpha)

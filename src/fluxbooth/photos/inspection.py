@@ -35,8 +35,8 @@ Judge = Callable[[np.ndarray], str | None]
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A decoded picture: `pixels` are uint8 H x W x 3 sRGB; `width`, `height` are the upright
-    original's, in pixels."""
+    """A decoded picture: `pixels` are uint8 H x W x 3 sRGB, or x 4 with its transparency where that
+    was asked for and there is some; `width`, `height` are the upright original's, in pixels."""
 
     path: Path
     pixels: np.ndarray
@@ -73,16 +73,21 @@ class Report:
         return json.loads(json.dumps(asdict(self)))
 
 
-def read(photos: str | Path | Sequence[str | Path], max_pixels: int = 4_194_304) -> list[Photo]:
-    """Find and decode: upright sRGB on white, scaled down to at most `max_pixels` pixels, with the
-    caption beside it.
+def read(
+    photos: str | Path | Sequence[str | Path],
+    max_pixels: int = 4_194_304,
+    *,
+    alpha: bool = False,
+) -> list[Photo]:
+    """Find and decode: upright sRGB on white, or with its `alpha`, scaled down to at most
+    `max_pixels` pixels, with the caption beside it.
 
     InputError: as `find`; a caption that is not UTF-8; one for all pictures that cannot be read,
     each with its reason. FluxboothError: the decoding process cannot be started.
     """
     paths = find(photos)
     captions = [_caption(path) for path in paths]
-    answers = decode_apart(paths, max_pixels)
+    answers = decode_apart(paths, max_pixels, alpha=alpha)
     if bad := [
         (path.name, answer)
         for path, answer in zip(paths, answers, strict=True)

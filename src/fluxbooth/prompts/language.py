@@ -8,6 +8,7 @@ in quotation marks.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import re
 import unicodedata
@@ -19,6 +20,7 @@ from fluxbooth.prompts import options
 
 MAX_CHARACTERS, MAX_LORAS, MAX_WEIGHT = 10_000, 8, 4.0
 TRIGGER_WITHIN_WORDS, FEWEST_WORDS, MOST_WORDS = 8, 4, 120
+MOST_ADVICE = 10  # of one rule: whoever broke it so often has understood
 _Span = tuple[int, int]
 _GAP = "\0"  # stands where a tag was; parse refuses NUL, so no text can hold one of its own
 _INVISIBLE = {0x00AD: None, 0x200B: None, 0x2060: None, 0xFEFF: None}
@@ -399,7 +401,7 @@ def advise(
     }
     advice: list[Advice] = []
     for rule in RULES:
-        for start, end in rule.find(asked):
+        for start, end in itertools.islice(rule.find(asked), MOST_ADVICE):
             found = _shortened(" ".join(text[start:end].split()))
             values["meant"] = options.meant(found) if "{meant}" in rule.message else ""
             message = rule.message.format(found=found, text_length=text_length, **values)

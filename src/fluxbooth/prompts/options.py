@@ -371,14 +371,22 @@ def asked(values: Mapping[str, Any]) -> dict[str, Any]:
 def refusals(asked: Mapping[str, Any]) -> dict[str, str]:
     """Why not, by option: of those that are `asked`, which also names the pictures that are
     given."""
+    return impossible(asked) | lacking(asked)
+
+
+def impossible(asked: Mapping[str, Any]) -> dict[str, str]:
+    """As `refusals`, whatever picture is given later."""
     wrong = _canvas_faults(asked)
-    for row in _asked_rows(asked):
-        missing = [name for name in row.needs if name not in asked]
-        if row.refused:
-            wrong[row.name] = row.refused
-        elif missing:
-            wrong[row.name] = f"needs {' and '.join(missing)}"
-    return wrong
+    return wrong | {row.name: row.refused for row in _asked_rows(asked) if row.refused}
+
+
+def lacking(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Which of them need a picture that is not given."""
+    return {
+        row.name: f"needs {' and '.join(missing)}"
+        for row in _asked_rows(asked)
+        if not row.refused and (missing := [name for name in row.needs if name not in asked])
+    }
 
 
 def _canvas_faults(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -392,6 +400,18 @@ def _canvas_faults(asked: Mapping[str, Any]) -> dict[str, str]:
         reason = f"asks for {width} x {height} pixels: ask for at most 2048 x 2048, in any shape"
         return {"outpaint": reason}
     return {}
+
+
+def no_room(asked: Mapping[str, Any], size: tuple[int, int]) -> str | None:
+    """Why a picture of (width, height) pixels cannot be drawn on as is asked, if it cannot."""
+    width: int = asked.get("outpaint_width") or asked.get("outpaint_height") or 0
+    height: int = asked.get("outpaint_height") or width
+    if width >= size[0] and height >= size[1] and (width, height) != size:
+        return None
+    return (
+        f"to {width} x {height} pixels adds nothing to a picture of {size[0]} x {size[1]}: give a "
+        "larger outpaint_width and outpaint_height"
+    )
 
 
 def told(wrong: Mapping[str, str]) -> str:

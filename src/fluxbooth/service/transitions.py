@@ -23,7 +23,7 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.jobs.priority import is_fast, needs_base
+from fluxbooth.service.jobs.priority import is_fast, needs_base, takes_long
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import drawing, expansion, input_images, prompts, references
 from fluxbooth.service.settings import Settings
@@ -263,11 +263,12 @@ class Transitions:
                 for use in (following.uses if following else ())
                 if use.tune.lora
             ]
-            text = drawing.drawn_text(prompt)
+            text, apart = drawing.drawn_text(prompt), not needs_base(prompt)
             return {
                 "work": "generate",
                 "fast": is_fast(prompt),
-                "apart": not needs_base(prompt),
+                "apart": apart,
+                "long": apart and takes_long(prompt, self.store),
                 "text": text,
                 "spec": spec,
                 "out": str(out),

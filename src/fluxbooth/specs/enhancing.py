@@ -98,7 +98,7 @@ class EnhanceSpec(Enhancements, Spec):
 
     @model_validator(mode="after")
     def _options_are_possible(self) -> Self:
-        if wrong := options.refusals(self.asked()):
+        if wrong := options.impossible(self.asked()):
             raise ValueError(options.told(wrong).removesuffix("."))
         return self
 

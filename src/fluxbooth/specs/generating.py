@@ -139,17 +139,19 @@ class GenerateSpec(EnhanceSpec):
             raise InputError(options.told(wrong))
         return type(self).read(self.model_dump() | mine) if mine else self
 
-    @model_validator(mode="after")
-    def _starts_from_a_picture(self) -> Self:
-        if self.mask_image and not self.input_image:
-            raise ValueError(
-                "a mask needs the picture that it belongs to: give the input image, too"
-            )
-        if self.denoising_strength is not None and not self.input_image:
-            raise ValueError(
-                "a denoising strength needs a picture to start from: give the input image, too"
-            )
-        return self
+    def check_start(self) -> None:
+        """Raises InputError for what needs a picture to start from, without one. `enhance` gives
+        it later, so that a spec alone may lack it."""
+        if self.input_image:
+            return
+        if wrong := options.lacking(self.asked()):
+            raise InputError(options.told(wrong))
+        for asked, what in (
+            (self.mask_image, "A mask needs the picture that it belongs to"),
+            (self.denoising_strength, "A denoising strength needs a picture to start from"),
+        ):
+            if asked is not None:
+                raise InputError(f"{what}: give the input image, too.")
 
     @model_validator(mode="after")
     def _size_is_whole(self) -> Self:

@@ -8,13 +8,14 @@ metadata names them in order. All of them follow from the picture's seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
-from PIL import Image
+from PIL import Image, ImageChops
 
 from fluxbooth.errors import InputError
+from fluxbooth.events import Enhancing
 from fluxbooth.generation.enhance import (
     background,
     faces,
@@ -22,11 +23,14 @@ from fluxbooth.generation.enhance import (
     heads,
     masks,
     outpainting,
+    progress,
     upscaling,
 )
 from fluxbooth.generation.enhance import people as enhance_people
 from fluxbooth.generation.enhance.people import Somebody
+from fluxbooth.generation.enhance.progress import Progress
 from fluxbooth.generation.enhance.redraw import Redraw
+from fluxbooth.models import enlarging
 from fluxbooth.models.base import Base
 from fluxbooth.specs import EnhanceSpec
 from fluxbooth.types import Json
@@ -42,7 +46,10 @@ class Work:
         base: The row of the base, whether it is in memory or not.
         redraw: Draws anew with the base, text and LoRAs of the picture; there if a step draws.
         people: Who is in the picture, if there are several with LoRAs of their own.
+        shown: The row of the base whose pictures this one looks like, where that is another.
         mask: L, white where the picture was drawn anew, if only a part of it was.
+        alpha: L, the transparency of a picture that was given.
+        report: Told how far a step is that takes long.
     """
 
     spec: EnhanceSpec
@@ -50,18 +57,29 @@ class Work:
     base: Base
     redraw: Redraw | None = None
     people: Sequence[Somebody] = ()
+    shown: Base | None = None
     mask: Image.Image | None = None
+    alpha: Image.Image | None = None
+    report: Callable[[Enhancing], None] = lambda event: None
+
+    def drawing(self, step: str) -> Redraw:
+        """What draws anew, in a step that says how far it is."""
+        assert self.redraw is not None
+        return replace(self.redraw, tell=Progress(step, self.report))
+
+    @property
+    def kind(self) -> Base:
+        """What finds people and parts of them goes by this."""
+        return self.shown or self.base
 
 
 def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
     """The picture after all steps that are asked for, and what each used, in order; `drawn` is how
     much it did, `why` the reason if that is less than what was asked for.
-
-    Raises InputError where a given picture has nothing that a step could work on.
     """
     spec, told = work.spec, list[Json]()
     if work.people:
-        found = heads.find(image, work.base)
+        found = heads.find(image, work.kind)
         image = enhance_people.draw_people(image, work.people, found, seed=work.seed)
         told.append(
             {
@@ -76,12 +94,12 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
                 "others look like nobody: draw it again with another seed, or wider."
             )
     if work.redraw and spec.outpaint:
-        image = _outpainted(image, work.redraw, work, told)
+        image = _outpainted(image, work, told)
     image = _enlarged(image, work, told)
     enlarged = image
     if work.redraw and (spec.hires_fix or spec.tiled_upscale or spec.tiled_upscale_v2):
         strength = spec.hires_denoising_strength
-        image = work.redraw(image, strength=strength, seed=work.seed)
+        image = work.drawing("hires_fix")(image, strength=strength, seed=work.seed)
         told.append({"step": "hires_fix", "strength": strength})
     if work.redraw and (spec.inpaint_faces or spec.face_correct):
         image = _with_faces(image, work.redraw, work, told)
@@ -96,15 +114,24 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
         told.append({"step": "restore_mask"})
     if spec.remove_background:
         image = _without_background(image, work, told)
-    return image, told
+    return (image if work.alpha is None else _transparent(image, work.alpha)), told
 
 
-def _outpainted(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
+def _transparent(image: Image.Image, alpha: Image.Image) -> Image.Image:
+    """With the transparency that the picture had, and what was cut out of it since."""
+    image, alpha = image.copy(), alpha.resize(image.size, Image.Resampling.LANCZOS)
+    if image.mode == "RGBA":
+        alpha = ImageChops.darker(alpha, image.getchannel("A"))
+    image.putalpha(alpha)
+    return image
+
+
+def _outpainted(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     spec = work.spec
     told.append({"step": "outpaint", "anchor": spec.outpaint})
     return outpainting.outpaint(
         image,
-        redraw,
+        work.drawing("outpaint"),
         anchor=spec.outpaint or "center",
         width=spec.outpaint_width,
         height=spec.outpaint_height,
@@ -117,13 +144,14 @@ def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
     factor = work.spec.enlargement(image.size, work.base.native_area)
     if factor <= 1:
         return image
-    large, method = _upscale(image, factor, apart=work.redraw is None)
+    tell = Progress("super_resolution", work.report)
+    large, method = _upscale(image, factor, apart=work.redraw is None, tell=tell)
     told.append({"step": "super_resolution", "factor": factor, "by": method})
     return large
 
 
 def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]) -> Image.Image:
-    boxes, spec = heads.find(image, work.base), work.spec
+    boxes, spec = heads.find(image, work.kind), work.spec
     strength = spec.face_inpaint_denoising or (
         faces.INPAINT_STRENGTH if spec.inpaint_faces else faces.CORRECT_STRENGTH
     )
@@ -139,13 +167,10 @@ def _with_faces(image: Image.Image, redraw: Redraw, work: Work, told: list[Json]
 
 
 def _without_background(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
-    """A picture that was drawn, or became something by the steps before, stays as it is where there
-    is nothing to cut out of it. One that was given has nothing else to become."""
+    """A picture stays as it is where there is nothing to cut out of it."""
     try:
-        image = background.remove(image, work.base)
+        image = background.remove(image, work.kind)
     except InputError as error:
-        if work.redraw is None and not told:
-            raise
         told.append({"step": "remove_background", "drawn": 0, "why": str(error)})
     else:
         told.append({"step": "remove_background"})
@@ -157,7 +182,9 @@ def _enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return _upscale(image, factor, apart=False).image
 
 
-def _upscale(image: Image.Image, factor: float, *, apart: bool) -> upscaling.Upscaled:
+def _upscale(
+    image: Image.Image, factor: float, *, apart: bool, tell: progress.Tell = progress.silent
+) -> upscaling.Upscaled:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = upscaling.network_for(*image.size, device, apart=apart)
-    return upscaling.upscale(image, factor, network=network, device=device)
+    network = enlarging.network_for(*image.size, device, apart=apart)
+    return upscaling.upscale(image, factor, network=network, device=device, tell=tell)

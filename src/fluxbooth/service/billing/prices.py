@@ -56,10 +56,13 @@ def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:
     return steps_for(spec, photos) * prices.step.get(spec.preset or "none", 0)
 
 
-def drawing_cost(prices: Prices, spec: Mapping[str, Any], options: Iterable[str]) -> int:
-    """Of all pictures of a prompt: `spec` is its GenerateSpec, `options` those that are done.
-    Fractions are rounded up."""
-    each = prices.picture + -(-pixels(spec) * prices.megapixel // MEGAPIXEL)
+def drawing_cost(
+    prices: Prices, spec: Mapping[str, Any], options: Iterable[str], *, trial: bool = False
+) -> int:
+    """Of all pictures of a prompt: `spec` is its GenerateSpec, `options` those that are done. The
+    plain picture of a `trial` is free. Fractions are rounded up."""
+    plain = prices.picture + -(-pixels(spec) * prices.megapixel // MEGAPIXEL)
+    each = 0 if trial else plain
     each += sum(prices.options.get(name, 0) for name in options)
     return spec["num_images"] * each
 

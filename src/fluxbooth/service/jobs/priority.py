@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import datetime
 
+from PIL import Image
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.models import enlarging, registry
 from fluxbooth.prompts import options
 from fluxbooth.service.db.tables import Prompt, Tune, Use, now
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.prompts import input_images, references
 
 EPOCH = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
@@ -24,6 +27,7 @@ HOUR = 3600
 # for each drawing that the account has waiting: longer than a round over many accounts takes
 DRAWING_BEHIND = HOUR // 2
 TRAINING_BEHIND = 6 * HOUR  # for being one, and for each that the account has waiting
+LONG = 10.0  # seconds
 LAST = 2**31 - 1  # the largest number that the queue takes
 
 
@@ -56,6 +60,17 @@ def needs_base(prompt: Prompt) -> bool:
     edits = prompt.fields.get(references.EDITS)
     asked = options.asked(asked | {"input_faceid": edits})
     return options.draws(asked | ({"input_image": True} if starts else {}))
+
+
+def takes_long(prompt: Prompt, store: Store) -> bool:
+    """Of a prompt that only changes a picture: whether that takes a CPU longer than LONG. Such work
+    has a queue and a process of its own, behind which nobody waits who is done in seconds."""
+    with Image.open(store.path(prompt.fields[input_images.FILES]["input_image"])) as image:
+        width, height = image.size
+    native = registry.find(prompt.spec["base"]).native_area
+    if options.enlargement(prompt.spec, (width, height), native) <= 1:
+        return False
+    return prompt.num_images * enlarging.seconds(width, height) > LONG
 
 
 def _waiting(session: Session, row: Tune | Prompt) -> int:

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from fluxbooth.service.contract import responses
 from fluxbooth.service.db.database import ACCEPTED
 from fluxbooth.service.db.tables import Account, Callback, Order, Prompt, Tune, now
+from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import priority
 from fluxbooth.service.prompts import expansion, input_images
 from fluxbooth.service.settings import Settings
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 # of the workflows: raise it only when jobs in flight could not go on under the new code
 VERSION = "1"
 # queues: one job at a time on each device, where what is of the branch `fast` goes past the
-# trainings; what needs no base, and so no device; callbacks, and pictures from elsewhere, beside
+# trainings; what needs no base, and so no device, parted by whether it takes seconds or minutes;
+# callbacks, and pictures from elsewhere, beside
 # it. Those two are parted, so that a host which hangs keeps nobody else waiting: callbacks by
 # account and host, pictures by account
-DEVICE, FAST, APART, DELIVERY, FETCH = "device", "fast", "apart", "delivery", "fetch"
+DEVICE, FAST, APART, LONG, DELIVERY, FETCH = (
+    "device", "fast", "apart", "long", "delivery", "fetch",
+)  # fmt: skip
 AT_ONCE = 500  # jobs that are asked for in one statement
 
 
@@ -47,7 +51,7 @@ class JobEngine:
     def __init__(self, settings: Settings, sign: Callable[[str], str]) -> None:
         from dbos import DBOSClient, DBOSPortableJSONSerializer
 
-        self.settings, self.sign = settings, sign
+        self.settings, self.sign, self.store = settings, sign, Store(settings.data)
         self.client = DBOSClient(
             system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer()
         )
@@ -66,7 +70,7 @@ class JobEngine:
         else:
             self._enqueue(
                 session,
-                queue_of(tune),
+                FAST if priority.is_fast(tune) else DEVICE,
                 "train",
                 tune.job,
                 tune.id,
@@ -87,12 +91,17 @@ class JobEngine:
         else:
             self._enqueue(
                 session,
-                queue_of(prompt),
+                self._queue_of(prompt),
                 "draw",
                 prompt.job,
                 prompt.id,
                 priority=priority.priority(session, prompt),
             )
+
+    def _queue_of(self, prompt: Prompt) -> str:
+        if not priority.needs_base(prompt):
+            return LONG if priority.takes_long(prompt, self.store) else APART
+        return FAST if priority.is_fast(prompt) else DEVICE
 
     def callback(
         self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None
@@ -226,9 +235,3 @@ class JobEngine:
 def fetching(job: str) -> str:
     """The job that fetches what another needs."""
     return f"{job}-fetch"
-
-
-def queue_of(row: Tune | Prompt) -> str:
-    if isinstance(row, Prompt) and not priority.needs_base(row):
-        return APART
-    return FAST if priority.is_fast(row) else DEVICE

@@ -53,7 +53,12 @@ def fitting(session: Session, account: Account) -> list[Prompt]:
     rows = prompts.listed(
         session, account, limit=120, offset=0, before=None, tune_id=None, text=None, liked=None
     )
-    fit = [row for row in rows if row.uses and row.pack_id is None and row.images]
+    fit = [
+        row
+        for row in rows
+        if row.uses and row.pack_id is None and row.images
+        if not templates.lacking(row.text, row.fields)
+    ]
     return sorted(fit, key=lambda row: not row.liked)
 
 
@@ -81,6 +86,7 @@ def reword(session: Session, pack: Pack, number: int, text: str) -> None:
     kept = tags.TAG.search(template.text)  # its LoRA tag, which nobody types
     if kept and not tags.TAG.search(text):
         text = f"{kept[0]} {text}"
+    templates.check(text, template.fields, "text")
     template.text = text
 
 

@@ -23,6 +23,7 @@ from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
 from fluxbooth.service.prompts import checks as prompt_checks
 from fluxbooth.service.prompts import drawing, prompts, references
+from fluxbooth.service.prompts import templates as prompt_templates
 from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks, tunes
@@ -137,13 +138,14 @@ def listed(
 
 def templates(session: Session, pack: Pack) -> Sequence[Template]:
     """In the order that their owner gave them, else in which they were added; without those
-    whose prompt was deleted."""
+    whose prompt was deleted, and those of an earlier version that need a picture to start from."""
     kept = (
         select(Template)
         .outerjoin(Prompt, Prompt.id == Template.id)
         .where(Template.pack_id == pack.id, Prompt.deleted_at.is_(None))
     )
-    return session.scalars(kept.order_by(Template.position, Template.id)).all()
+    rows = session.scalars(kept.order_by(Template.position, Template.id))
+    return [row for row in rows if not prompt_templates.lacking(row.text, row.fields)]
 
 
 def train(context: Context, pack: Pack, values: Json, uploads: Sequence[Upload]) -> Tune:

@@ -18,7 +18,7 @@ from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.tables import FIRST_TUNE, Tune
 from fluxbooth.service.errors import Faults, NotFound
 from fluxbooth.service.jobs import callbacks
-from fluxbooth.service.prompts import drawing, expansion, references, tags
+from fluxbooth.service.prompts import drawing, expansion, input_images, references, tags
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
@@ -90,9 +90,18 @@ def check(
         faults["text"] = [*faults.get("text", []), *wrong]
     faults.add(_rules(settings, form, start))
     if row is not None:
-        faults.add(_refusals(registry.refusals(drawing.asked(form, start), row), form))
+        faults.add(_refusals(_reasons(form, row, start), form))
     faults.tell()
     return uses
+
+
+def _reasons(form: PromptForm, row: Base, start: Container[str]) -> dict[str, str]:
+    """Why not, by option, on a base and from a picture that is here by now."""
+    asked = drawing.asked(form, start)
+    wrong = registry.refusals(asked, row, input_images.drawn_by(start))
+    if "outpaint" in asked and not wrong and (size := drawing.size(form, row, start)):
+        wrong |= {"outpaint": why} if (why := options.no_room(asked, size)) else {}
+    return wrong
 
 
 def check_attributes(settings: Settings, changes: Mapping[str, Any]) -> None:

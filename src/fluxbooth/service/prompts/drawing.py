@@ -7,8 +7,11 @@ import secrets
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
+from PIL import Image
+
 from fluxbooth.models import registry
 from fluxbooth.models.base import Base
+from fluxbooth.photos.buckets import bucket
 from fluxbooth.prompts import language, options
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.prompts.options import OPTIONS
@@ -24,6 +27,7 @@ from fluxbooth.specs import Enhancements, GenerateSpec
 
 CHARACTERISTIC = re.compile(r"\{\{\s*([\w .-]{1,100}?)\s*\}\}")
 FAST_STEPS = 30
+RATIOS = {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}  # of the field `ar`
 SCALE = PromptForm.model_fields["lora_scale"].default
 NO_SCALE = (
     "lora_scale is ignored: it is for a prompt on a tune that its text does not name; write "
@@ -56,9 +60,7 @@ def spec_of(
     if form.w and form.h:
         spec |= {"width": max(64, form.w // 16 * 16), "height": max(64, form.h // 16 * 16)}
     elif form.aspect_ratio or form.ar != "1:1":
-        spec["aspect_ratio"] = (
-            form.aspect_ratio or {"portrait": "3:4", "landscape": "4:3", "16:9": "16:9"}[form.ar]
-        )
+        spec["aspect_ratio"] = form.aspect_ratio or RATIOS[form.ar]
     drawn = registry.resolve_drawing(GenerateSpec.read(spec))
     plain = drawn.model_dump(mode="json", exclude_none=True, exclude=set(Enhancements.model_fields))
     return plain | form.enhancements()
@@ -85,14 +87,15 @@ def cost(
     tunes: Sequence[Tune] = (),
     pictures: Container[str] = (),
 ) -> int:
-    """What a prompt on a base costs, in millicents; one that uses a tune of the branch `fast`
-    is free. `pictures` are the names of those that it starts from."""
-    if any(map(is_fast, tunes)):
-        return 0
+    """What a prompt on a base costs, in millicents. What is drawn with a tune of the branch `fast`
+    is a trial: its plain pictures are free, its options are not. `pictures` are the names of those
+    that it starts from."""
+    given = asked(form, pictures)
     return prices.drawing_cost(
         settings.prices,
         spec_of(settings, form, tune_id, tunes, pictures),
-        options.charged(asked(form, pictures)),
+        options.charged(given),
+        trial=any(map(is_fast, tunes)) and not options.keeps(given),
     )
 
 
@@ -116,12 +119,34 @@ def advice(
         left_out.append(f"cfg_scale is ignored: {row.name} is drawn without guidance.")
     if form.lora_scale != SCALE and text == form.text:
         left_out.append(NO_SCALE)
+    drawn = options.draws(asked(form, start))  # else its text counts for nothing
     return (
-        language.advise(text, trigger)
+        (language.advise(text, trigger) if drawn else [])
         + [language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out]
         + [language.Advice("option_doubled", sentence, 0, 0) for sentence in form.doubled]
         + [language.Advice("option_clamped", sentence, 0, 0) for sentence in form.clamped]
     )
+
+
+def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] | None:
+    """Width and height of the picture before it is drawn on beyond its edges; None where they
+    depend on one that is not here yet."""
+    given = None
+    if "input_image" in start:
+        path = start.files.get("input_image") if isinstance(start, input_images.Inputs) else None
+        if path is None:
+            return None
+        with Image.open(path) as image:
+            given = image.size
+        if options.keeps(asked(form, start)):
+            return given
+    if form.w and form.h:
+        return max(64, form.w // 16 * 16), max(64, form.h // 16 * 16)
+    ratio = form.aspect_ratio or RATIOS.get(form.ar)
+    if given and not ratio:
+        return bucket(*given, row.native_area)
+    across, down = map(int, (ratio or "1:1").split(":"))
+    return bucket(across * 1000, down * 1000, row.native_area)
 
 
 def asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:

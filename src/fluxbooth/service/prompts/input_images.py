@@ -11,17 +11,20 @@ import base64
 import binascii
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from fluxbooth import picture_files
 from fluxbooth.errors import InputError
+from fluxbooth.models import registry
+from fluxbooth.models.base import Base
 from fluxbooth.photos import inspection
 from fluxbooth.service.contract.forms import BLANK, Callback
 from fluxbooth.service.db.tables import Prompt
@@ -137,23 +140,26 @@ def take(values: dict[str, Any], incoming: Path, judge: Judge) -> Inputs:
 
 
 def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
-    """A new file with the pixels of a stranger's: a JPEG, of a mask a grey PNG. Of all that the
-    other says of itself only whether it was made with AI stays. Raises Invalid if it is no picture,
-    or none that is taken."""
+    """A new file with the pixels of a stranger's: a JPEG, or a PNG where some of it is transparent;
+    of a mask a grey PNG. Of all that the other says of itself only whether it was made with AI, and
+    by which base of ours, stays. Raises Invalid if it is no picture, or none that is taken."""
     try:
-        (photo,) = inspection.read([source], max_pixels=MOST_PIXELS)
+        (photo,) = inspection.read([source], max_pixels=MOST_PIXELS, alpha=name != "mask_image")
     except InputError as error:
         raise Invalid({name: [str(error).replace(source.name, f"the {name}")]}) from None
-    if why := judge(photo.pixels):
-        raise Invalid({name: [why]})
     picture, target = Image.fromarray(photo.pixels), folder / secrets.token_hex(16)
-    target = target.with_suffix(".png" if name == "mask_image" else ".jpg")
+    if name != "mask_image" and (why := judge(np.asarray(picture_files.on_white(picture)))):
+        raise Invalid({name: [why]})
+    clear = picture.mode == "RGBA"
+    target = target.with_suffix(".png" if clear or name == "mask_image" else ".jpg")
     try:
         if name == "mask_image":
             picture.convert("L").save(target)
         else:
-            said = picture_files.source_said(source.read_bytes())
-            picture_files.save(picture, target, said, quality=95, subsampling=0)
+            how: dict[str, Any] = {} if clear else {"quality": 95, "subsampling": 0}
+            data = source.read_bytes()
+            said, base = picture_files.source_said(data), picture_files.base_said(data)
+            picture_files.save(picture, target, said, base=base, **how)
     except OSError:  # the disk is full
         target.unlink(missing_ok=True)
         raise
@@ -169,6 +175,12 @@ def copied(prompt: Prompt, store: Store) -> Inputs:
 def of_file(store: Store, key: str) -> Inputs:
     """A stored picture of ours as the one to start from. It stays where it is, too."""
     return Inputs({"input_image": store.path(key)})
+
+
+def drawn_by(start: Container[str]) -> Base | None:
+    """What drew the picture that a prompt starts from, if that is here by now."""
+    path = start.files.get("input_image") if isinstance(start, Inputs) else None
+    return registry.drawn_by(path) if path else None
 
 
 def missing(prompt: Prompt) -> dict[str, str]:

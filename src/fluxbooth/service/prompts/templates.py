@@ -3,10 +3,15 @@ from."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.prompts import options
 from fluxbooth.prompts.language import class_word
+from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account, Pack, Prompt, Template
 from fluxbooth.service.errors import Invalid, ServiceError
 
@@ -14,6 +19,8 @@ from fluxbooth.service.errors import Invalid, ServiceError
 def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
     """Makes a prompt a template of one of the account's packs, in place of any other; None
     makes it none any more."""
+    if pack_id is not None:
+        check(prompt.text, prompt.fields, "pack_id")
     if known := session.get(Template, prompt.id):
         session.delete(known)
         session.flush()
@@ -41,6 +48,21 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
             likes=prompt.likes,
         )
     )
+
+
+def check(text: str, fields: Mapping[str, Any], field: str) -> None:
+    """Raises Invalid, about a field of the request, for a prompt that needs a picture to start
+    from: a template is drawn of its text alone."""
+    if wrong := lacking(text, fields):
+        name, reason = next(iter(wrong.items()))
+        raise Invalid(
+            {field: [f"takes no prompt with {name}, which {reason}: a pack draws texts alone"]}
+        )
+
+
+def lacking(text: str, fields: Mapping[str, Any]) -> dict[str, str]:
+    """The options of a prompt that need a picture to start from, and which."""
+    return options.lacking(PromptForm.lenient({**fields, "text": text}).asked)
 
 
 def belongs(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
