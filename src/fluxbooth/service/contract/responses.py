@@ -12,9 +12,8 @@ from typing import cast, overload
 
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.prompts.options import OPTIONS
-from fluxbooth.service.contract import response_models
+from fluxbooth.service.contract import public_bases, response_models
 from fluxbooth.service.contract.public_bases import PUBLIC, PUBLIC_SINCE
-from fluxbooth.service.contract.public_bases import title as public_title
 from fluxbooth.service.db.checkpoint_tables import Checkpoint
 from fluxbooth.service.db.tables import Image, Prompt, Tune
 from fluxbooth.service.settings import Settings, branch_of
@@ -118,7 +117,7 @@ def title_of(number: int, settings: Settings) -> str:
     base, public = settings.base_of(number), PUBLIC.get(number)
     meant = branch_of(public.base) if public else branch_of(base)
     other = f" (answered by {base_name(base)})" if meant != branch_of(base) else ""
-    return public_title(number) + other
+    return public_bases.title(number) + other
 
 
 def public_tune(number: int, settings: Settings) -> response_models.Tune:

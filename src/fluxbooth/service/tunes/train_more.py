@@ -17,6 +17,13 @@ from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import TrainSpec
 
+# columns of a tune that one of the same photos has, too
+SAME = (
+    "account_id", "title", "name", "token", "model_type", "branch", "base", "base_tune_id",
+    "preset", "steps", "spec", "characteristics", "callback", "face_crop",
+    "training_face_correct", "continues", "consent", "consented_at", "flagged", "auto_extend",
+)  # fmt: skip
+
 
 def start(tune: Tune) -> str:
     """The key of the LoRA that a training goes on from, until it is done."""
@@ -75,13 +82,8 @@ def _row(context: Context, old: Tune, form: MoreForm) -> Tune:
 def like(old: Tune, **differences: Any) -> Tune:
     """A new row of the same account and subject, to be trained as the old one but for the
     differences."""
-    same = (
-        "account_id", "title", "name", "token", "model_type", "branch", "base", "base_tune_id",
-        "preset", "steps", "spec", "characteristics", "callback", "face_crop",
-        "training_face_correct", "continues", "consent", "consented_at", "flagged", "auto_extend",
-    )  # fmt: skip
     return Tune(
-        **{name: getattr(old, name) for name in same} | differences, eta=tunes.eta(old.branch)
+        **{name: getattr(old, name) for name in SAME} | differences, eta=tunes.eta(old.branch)
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
+from sqlalchemy.orm import Session
 
 from fluxbooth.service.accounts import accounts, passwords, quotas, web_sessions
 from fluxbooth.service.billing import ledger
@@ -13,13 +14,14 @@ from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.jobs import callbacks
+from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.pages.login import Sent, Viewer, cookie_name, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences
 from fluxbooth.web.pages.texts import text
 
-CALLBACKS = 30  # shown
+CALLBACKS = MOVEMENTS = 30  # shown
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -102,20 +104,9 @@ def _page(
 ) -> Response:
     with services.db.read() as session:
         owner = session.get_one(Account, account.id)
-        rows, used = (
-            accounts.keys_of(session, account),
-            format_bytes(quotas.stored(session, account.id)),
-        )
-        priced = services.settings.prices != Prices()
-        balance = ledger.dollars(ledger.balance(session, account.id)) if priced else None
-        movements = (
-            [
-                (row, ledger.dollars(row.amount_mc))
-                for row in ledger.movements(session, account, limit=CALLBACKS)
-            ]
-            if priced
-            else []
-        )
+        rows = accounts.keys_of(session, account)
+        used = format_bytes(quotas.stored(session, account.id))
+        money = _money(session, account) if services.settings.prices != Prices() else {}
         told = [
             (row, callbacks.state(row), callbacks.about(row))
             for row in callbacks.listed(session, account, CALLBACKS)
@@ -133,11 +124,18 @@ def _page(
         callbacks=told,
         operator=operator,
         used=used,
-        balance=balance,
-        ledger=movements,
+        **{"balance": None, "ledger": [], **money},
         errors=errors or [],
         shortest=passwords.SHORTEST,
         longest=passwords.LONGEST,
         secret=owner.webhook_secret,
         both=len(callbacks.secrets_of(owner)) > 1,
     )
+
+
+def _money(session: Session, account: Account) -> Json:
+    rows = ledger.movements(session, account, limit=MOVEMENTS)
+    return {
+        "balance": ledger.dollars(ledger.balance(session, account.id)),
+        "ledger": [(row, ledger.dollars(row.amount_mc)) for row in rows],
+    }
