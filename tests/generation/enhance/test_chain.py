@@ -57,7 +57,8 @@ def test_faces_of_people_are_drawn_anew_with_their_own_loras(
     monkeypatch.setattr(heads, "find", lambda *_: [(4.0, 4, 40, 50), (70.0, 4, 110, 50)])
     monkeypatch.setattr(enhance_people, "draw_people", draw_people)
     people = [Somebody(REDRAW, "ohwx man"), Somebody(REDRAW, "sks woman")]
-    spec = EnhanceSpec(inpaint_faces=True, super_resolution=True, upscale_factor=1.0)
+    monkeypatch.setattr(chain, "_enlarged", lambda image, *_: image)  # it takes seconds
+    spec = EnhanceSpec(inpaint_faces=True, super_resolution=True)
     _, steps = chain.enhance(SKY, Work(spec, 0, find("nano"), REDRAW, people))
     assert asked == [(people, STRENGTH), (people, INPAINT_STRENGTH)]
     assert [(step["step"], step["drawn"]) for step in steps] == [("people", 2), ("faces", 2)]
