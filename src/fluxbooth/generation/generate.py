@@ -38,7 +38,7 @@ PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 PLAIN = "picture_of_one_colour"  # code of an advice: the picture is none
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 # codes of what only the base, the LoRA files and the picture tell
-WHILE_DRAWN = ("too_long", "style_cut", "option_ignored", "lora_partly_used", LEFT_OUT)
+WHILE_DRAWN = ("too_long", "style_cut", "lora_partly_used", LEFT_OUT)
 
 
 def generate(
