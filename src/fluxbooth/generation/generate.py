@@ -44,7 +44,7 @@ FLAT = "transparency_lost"
 SKIPPED = "picture_left_out"  # one of several that will not do
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 # codes of what only the base, the LoRA files and the picture tell
-WHILE_DRAWN = ("too_long", "style_cut", "option_ignored", "lora_partly_used", LEFT_OUT, FLAT)
+WHILE_DRAWN = ("too_long", "style_cut", "lora_partly_used", LEFT_OUT, FLAT)
 
 
 def generate(

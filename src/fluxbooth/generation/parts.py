@@ -43,7 +43,7 @@ def of(order: Order, loras: Loras, family: Family | None) -> Parts:
     people = _called(text, loras)
     asked, advice = order.spec.multi or order.spec.use_regional, list[Advice]()
     if asked and len(people) < 2:
-        advice.append(Advice("option_ignored", ALONE, 0, 0))
+        advice.append(Advice("option_left_out", ALONE, 0, 0))
     alone = order.spec.only_upscale or not (order.shown.heads or faces.available())
     if len(people) < 2 or alone:
         people = []
