@@ -161,7 +161,7 @@ def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelle
     api.expect(page.locator("#training")).to_be_visible()
     page.get_by_text("Cancel the training").click()
     page.get_by_role("button", name="Yes, cancel").click()
-    api.expect(page.locator(".failed").last).to_contain_text("The training was cancelled")
+    api.expect(page.locator(".ended")).to_contain_text("The training was cancelled")
     assert own_server.tune(long["id"])["user_error"] == "The training was cancelled."
 
 
