@@ -242,7 +242,7 @@ def test_a_mask_that_cannot_be_used_is_refused_before_anything_is_drawn(
     portrait: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="needs the picture"):
-        GenerateSpec.read({"mask_image": str(portrait)})
+        generate([TEXT], QUICK.model_copy(update={"mask_image": str(portrait)}))
     Image.new("L", (64, 64)).save(tmp_path / "black.png")
     with pytest.raises(InputError, match="all black"):
         generate(
