@@ -129,8 +129,16 @@ def test_pictures_that_are_too_small_or_too_long_are_refused_by_name(
         generate([TEXT], GenerateSpec(base=distilled, references=(str(tmp_path / "odd.png"),)))
     with pytest.raises(InputError, match="is a folder"):
         generate([TEXT], GenerateSpec(base=distilled, references=(str(tmp_path),)))
-    with pytest.raises(InputError, match="nothing is drawn here"):
-        enhance(PHOTO, GenerateSpec(references=(OTHER,), film_grain=True))
+
+
+def test_where_nothing_is_drawn_nothing_is_looked_at_and_that_is_told() -> None:
+    told: list[str] = []
+
+    def report(event: Any) -> None:
+        told.extend(str(one.message) for one in event.get("advice", ()))
+
+    enhance(PHOTO, GenerateSpec(references=(OTHER,), film_grain=True), report)
+    assert any("references" in sentence and "nothing" in sentence for sentence in told), told
 
 
 def test_without_a_base_one_that_looks_is_meant() -> None:
