@@ -116,6 +116,7 @@ def _estate(town: InProcessServer) -> Estate:
         "models": "nano",
         "checkpoints": 30,
         "samples": 1,
+        "people": account,
     }
     known = {part: str(value) for part, value in ids.items()}
     return Estate(account, known, tune["id"], prompt["id"], pack, ran["order"]["id"], prompt["id"])
@@ -212,7 +213,8 @@ def test_every_route_without_a_key(estate_of: tuple[InProcessServer, Estate]) ->
     nobody = town.ends.enter_context(
         httpx.Client(base_url=town.settings.url, headers={"Origin": town.settings.url}, timeout=60)
     )
-    signing = {"/app/start", "/app/login", "/openapi.json", "/files/{key:path}", "/"}
+    signing = {"/app/start", "/app/invitation", "/app/login", "/"}
+    signing |= {"/openapi.json", "/files/{key:path}"}
     for method, path in routes(town):
         if path in openapi.OPEN | signing | UNGUESSABLE or path.startswith("/app/static"):
             continue

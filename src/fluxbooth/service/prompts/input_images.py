@@ -148,7 +148,7 @@ def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:
     except InputError as error:
         raise Invalid({name: [str(error).replace(source.name, f"the {name}")]}) from None
     picture, target = Image.fromarray(photo.pixels), folder / secrets.token_hex(16)
-    if name != "mask_image" and (why := judge(np.asarray(picture_files.on_white(picture)))):
+    if why := judge(np.asarray(picture_files.on_white(picture))):
         raise Invalid({name: [why]})
     clear = picture.mode == "RGBA"
     target = target.with_suffix(".png" if clear or name == "mask_image" else ".jpg")
