@@ -37,7 +37,7 @@ assert TuneForm.read({"title": "a", "name": "man", "preset": name}).preset == na
 assert PackForm.read({"title": "a", "preset": name}).preset == name
 listed = prices.Prices.model_validate({"step": {name: 2}})
 assert prices.training_cost(listed, spec, 100) == 1800
-value, title, explained = new_tune._presets()[0]
+value, title, explained = new_tune._presets(references=0)[0]
 assert (value, title) == (name, "Landscape") and "9 steps for each photo" in explained
 """
 
