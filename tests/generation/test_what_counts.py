@@ -1,21 +1,25 @@
-"""Each option and each field in each kind of drawing: it changes the picture, or it is refused, or it
-is ignored with advice and has no price. There is no fourth kind."""
+"""Each option and each field in each kind of drawing: it changes the picture, or it is refused, or
+it is ignored with advice and has no price. There is no fourth kind."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
 
 from fluxbooth.errors import InputError
+from fluxbooth.events import DrawingEvent, DrawingReport
+from fluxbooth.generation.enhance import real_esrgan
 from fluxbooth.generation.generate import generate
 from fluxbooth.generation.picture import Picture
 from fluxbooth.lora.inference import AdapterCache
 from fluxbooth.models import loader
 from fluxbooth.models.family import Family
 from fluxbooth.prompts import options
+from fluxbooth.prompts.language import Advice
 from fluxbooth.prompts.options import OPTIONS, Option
 from fluxbooth.specs import GenerateSpec
 
@@ -47,6 +51,14 @@ UNSEEN = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_extra() -> Iterator[None]:
+    """As without the extra `upscale`, whose networks take seconds of a processor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real_esrgan, "folder", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def family() -> Family:
     return loader.load("nano")
@@ -62,6 +74,16 @@ def files(tmp_path_factory: pytest.TempPathFactory, family: Family) -> dict[str,
     ImageDraw.Draw(mask).rectangle((5, 5, 35, 50), fill=255)
     mask.save(folder / "mask.png")
     return {"input_image": str(folder / "start.png"), "mask_image": str(folder / "mask.png")}
+
+
+def advised(said: list[Advice]) -> DrawingReport:
+    """Keeps what is advised on the way."""
+
+    def report(event: DrawingEvent) -> None:
+        if event["event"] == "advice":
+            said.extend(event["advice"])
+
+    return report
 
 
 def value_of(row: Option) -> Any:
@@ -92,7 +114,7 @@ class Drawn:
         return self.known[key]
 
     def _draw(self, fields: dict[str, Any]) -> tuple[list[Picture], list[str]] | None:
-        said = list[str]()
+        said = list[Advice]()
         try:
             spec = GenerateSpec.read(
                 {"base": "nano", "steps": 2, "seed": 3}
@@ -100,15 +122,10 @@ class Drawn:
                 | fields
                 | {name: path for name, path in self.files.items() if fields.get(name)}
             )
-            made = generate(
-                TEXT, spec,
-                lambda event: said.extend(one.message for one in event["advice"])
-                if event["event"] == "advice" else None,
-                family=self.family, cache=CACHE,
-            )  # fmt: skip
+            made = generate(TEXT, spec, advised(said), family=self.family, cache=CACHE)
         except InputError:
             return None
-        return list(made), said
+        return list(made), [one.message for one in said]
 
 
 @pytest.fixture(scope="module")
@@ -169,13 +186,10 @@ def test_any_strength_above_nothing_draws(drawn: Drawn) -> None:
 
 
 def test_what_is_given_twice_is_told(family: Family, files: dict[str, str]) -> None:
-    said = list[Any]()
+    said = list[Advice]()
     spec = GenerateSpec(base="nano", steps=2, color_grading="Ektar")
-    generate(
-        f"{TEXT} --color_grading film-velvia", spec,
-        lambda event: said.extend(event["advice"]) if event["event"] == "advice" else None,
-        family=family, cache=CACHE,
-    )  # fmt: skip
+    text = f"{TEXT} --color_grading film-velvia"
+    generate(text, spec, advised(said), family=family, cache=CACHE)
     assert [one.message for one in said if one.code == "option_doubled"] == [
         "color_grading is given more than once, and film-velvia counts: take the others out."
     ]

@@ -3,12 +3,14 @@ axe-core finds nothing. Draws docs/screens."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.support.chromium import api, needed, photos, shoot, window
-from tests.support.server import Json, Server
+from tests.support.server import PATIENCE, Json, Server
 from tests.support.visitors import link
 
+LONG = PATIENCE * 1000  # ms
 pytestmark = needed
 PAGES = {
     "tunes": "/app",
@@ -17,6 +19,9 @@ PAGES = {
     "pack": "/app/packs/corporate",
     "new-pack": "/app/packs/new",
     "gallery": "/app/gallery",
+    "queue": "/app/queue",
+    "prices": "/app/prices",
+    "people": "/app/people",
     "account": "/app/account",
     "server": "/app/server",
     "nothing": "/app/nowhere",
@@ -75,6 +80,9 @@ def test_a_page_that_moves(own_server: Server) -> None:
     with window() as page:
         page.goto(link(own_server))
         page.goto(f"http://127.0.0.1:{own_server.port}/app/tunes/{tune['id']}")
-        page.locator("#curve svg").wait_for()
+        # a curve that shows something
+        api.expect(page.locator("#where")).to_contain_text(
+            re.compile(r"Step [3-9]\d"), timeout=LONG
+        )
         assert not shoot(page, "training", moving=True)
     own_server.http.post(f"/tunes/{tune['id']}/cancel").raise_for_status()
