@@ -12,6 +12,7 @@ import contextlib
 import sqlite3
 from collections.abc import Generator
 
+from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from fluxbooth.errors import FluxboothError, InputError
@@ -31,14 +32,15 @@ def opened(settings: Settings) -> database.Database:
     """
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store, new = Store(settings.data), not settings.database.exists()
-    _check_age(settings, store, new=new)
+    # SQLite reads nothing before it has made a file beside the database
+    reserve.spend(store, lambda: _check_age(settings, store, new=new))
     if new:
         # before the database, so that no kill leaves one without it
         accounts.new_pepper(settings.data)
     accounts.pepper(settings.data)
-    reserve.spend(store, lambda: database.migrate(settings))
+    db = reserve.spend(store, lambda: _migrated(settings))
     reserve.keep(store)
-    return database.Database(settings.database_url)
+    return db
 
 
 def check(settings: Settings) -> None:
@@ -65,6 +67,18 @@ def faults_said(settings: Settings) -> Generator[None]:
         raise
     except OSError as error:
         raise _unwritable(settings, str(error.strerror).lower()) from error
+
+
+def _migrated(settings: Settings) -> database.Database:
+    database.migrate(settings)
+    db = database.Database(settings.database_url)
+    try:
+        with db.read() as session:  # has its file now, before the reserve takes the room again
+            session.execute(text("SELECT 1 FROM sqlite_master"))
+    except DatabaseError:
+        db.close()
+        raise
+    return db
 
 
 def _check_age(settings: Settings, store: Store, *, new: bool) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import logging
+import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -83,13 +84,12 @@ def _begin_sqlite(connection: sqlalchemy.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
-def is_full(error: OperationalError) -> bool:
+def is_full(error: OperationalError | sqlite3.OperationalError) -> bool:
     """Whether the database found no room on its disk."""
     # what a file system refuses in another way than by "full" (a quota, a limit of the process)
     # SQLite calls an I/O error
-    return str(getattr(error.orig, "sqlite_errorname", "")).startswith(
-        ("SQLITE_FULL", "SQLITE_IOERR")
-    )
+    cause = error.orig if isinstance(error, OperationalError) else error
+    return str(getattr(cause, "sqlite_errorname", "")).startswith(("SQLITE_FULL", "SQLITE_IOERR"))
 
 
 def migrate(settings: Settings) -> None:

@@ -4,6 +4,7 @@ more, things can still be deleted."""
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -19,19 +20,20 @@ from fluxbooth.service.settings import MB
 T = TypeVar("T")
 # a file beside the database; what the rows of a deletion take, many times over
 RESERVE, SIZE = "reserve", 4 * MB
+BLOCK = MB // 16
 
 
 def keep(store: Store) -> None:
-    """Sets the room aside, unless there is too little."""
+    """Sets the room aside; on a full disk, as much of it as there is."""
     path = store.folder.parent / RESERVE
     if path.exists() and path.stat().st_size == SIZE:
         return
     try:
-        with path.open("wb") as file:
-            file.write(os.urandom(SIZE))  # of zeros a disk may keep no more than their number
+        with path.open("wb", buffering=0) as file:
+            for _ in range(SIZE // BLOCK):
+                file.write(os.urandom(BLOCK))  # of zeros a disk may keep no more than their number
             os.fsync(file.fileno())
     except OSError as error:
-        path.unlink(missing_ok=True)
         if not files.is_full(error):
             raise
 
@@ -40,17 +42,15 @@ def spend(store: Store, work: Callable[[], T]) -> T:
     """Does what makes room. On a full disk it is done once more, in the room that was set aside."""
     try:
         return work()
-    except (OperationalError, OSError) as error:
+    except (OperationalError, sqlite3.OperationalError, OSError) as error:
         if not _is_full(error):
             raise
     (store.folder.parent / RESERVE).unlink(missing_ok=True)
     return work()
 
 
-def _is_full(error: OperationalError | OSError) -> bool:
-    if isinstance(error, OperationalError):
-        return database.is_full(error)
-    return files.is_full(error)
+def _is_full(error: OperationalError | sqlite3.OperationalError | OSError) -> bool:
+    return files.is_full(error) if isinstance(error, OSError) else database.is_full(error)
 
 
 def delete(db: Database, store: Store, hide: Callable[[Session], Iterable[str]]) -> None:
