@@ -131,6 +131,14 @@ def test_numbers_are_clamped_where_the_contract_clamps_them_and_refused_elsewher
         EnhanceSpec(upscale_factor=9)
 
 
+def test_a_number_out_of_range_is_clamped_in_a_text_and_refused_as_a_setting() -> None:
+    told = "a man --super_resolution --hires_fix --hires_denoising_strength 7"
+    assert GenerateSpec().with_flags(told).hires_denoising_strength == 1
+    for spec in (EnhanceSpec, GenerateSpec):
+        with pytest.raises(InputError, match=r"must be from 0\.1 to 1, not 7"):
+            spec(super_resolution=True, hires_fix=True, hires_denoising_strength=7)
+
+
 def test_a_style_that_there_is_not_is_refused() -> None:
     with pytest.raises(InputError, match="Style 'Nonsense' will not do: use 'Cinematic'"):
         GenerateSpec(style="Nonsense")

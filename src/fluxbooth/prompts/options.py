@@ -88,6 +88,14 @@ class Option:
                 return value
         return value
 
+    def is_beyond(self, value: Any) -> bool:
+        """Whether `value` is a number that is clamped."""
+        return (
+            self.clamped
+            and _NUMBER.fullmatch(str(value)) is not None
+            and self.read(value) != float(value)
+        )
+
 
 _ROWS: tuple[Option, ...] = (
     # larger
@@ -342,13 +350,7 @@ def clamped(values: Mapping[str, Any]) -> dict[str, str]:
     """A sentence by option whose number is out of range, and so moved to the nearest in it."""
     moved = dict[str, str]()
     for name, value in values.items():
-        row = OPTIONS.get(name)
-        if (
-            row
-            and row.clamped
-            and _NUMBER.fullmatch(str(value))
-            and row.read(value) != float(value)
-        ):
+        if (row := OPTIONS.get(name)) and row.is_beyond(value):
             moved[name] = (
                 f"{name} {value} is taken as {row.read(value):g}: it goes from {row.least:g} to "
                 f"{row.most:g}."

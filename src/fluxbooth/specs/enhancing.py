@@ -96,6 +96,16 @@ class EnhanceSpec(Enhancements, Spec):
     Frozen. Raises InputError with one sentence for the first value that will not do.
     """
 
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_in_range(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # the contract moves a client's number into its range, and says so; here one is at hand
+        # who can give another
+        for name, value in values.items():
+            if (row := OPTIONS.get(name)) and row.is_beyond(value):
+                raise ValueError(f"{name} must be from {row.least:g} to {row.most:g}, not {value}")
+        return values
+
     @model_validator(mode="after")
     def _options_are_possible(self) -> Self:
         if wrong := options.impossible(self.asked()):

@@ -132,7 +132,11 @@ class GenerateSpec(EnhanceSpec):
         Raises InputError for flags that will not do.
         """
         flags = options.given(text)
-        mine = {name: value for name, value in flags.items() if OPTIONS[name].of_spec}
+        mine = {
+            name: OPTIONS[name].read(value)
+            for name, value in flags.items()
+            if OPTIONS[name].of_spec
+        }
         others = options.asked({name: flags[name] for name in flags if name not in mine})
         wrong = {name: SERVERS for name in others if OPTIONS[name].status == "works"}
         if wrong := options.refusals(others) | wrong:
