@@ -29,6 +29,12 @@ class Base:
     batch_size: int
     resolutions: tuple[int, ...]
     trains: bool = True
+    # what presets raise the rate to at most
+    highest_rate: float = 1.0
+    # defaults of the settings of these names (`TrainSpec`)
+    settle_steps: int | None = None
+    fit_text: bool = False
+    outside_head: float = 1.0  # of people
     small: bool = False  # a picture or a step of it is too little work for two threads
     steps: int = 28  # of sampling
     guidance: float | None = 3.5  # that the network is told; None: it knows none
@@ -43,7 +49,7 @@ class Base:
     branch: str = "flux1"  # its kind, as the API names it
     # what its unquantised weights and its LoRA files are kept in
     stored: Literal["bfloat16", "float32"] = "bfloat16"
-    # weights of what reads attributes off its pictures (`evaluation/likeness.py`)
+    # weights of what reads attributes off its pictures (`models/attribute_reader.py`)
     reader: Path | None = None
     # weights of what tells the parts of its pictures apart (`generation/enhance/segmenter.py`)
     segmenter: Path | None = None

@@ -23,6 +23,7 @@ from fluxbooth import base_selection, events, picture_files, threads
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
+from fluxbooth.generation.enhance import heads
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Plan
@@ -32,8 +33,8 @@ from fluxbooth.photos import faces, inspection
 from fluxbooth.process_lifetime import stop_signals
 from fluxbooth.results import Facts
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
-from fluxbooth.training import distributed, flow, run_folder, run_warnings, trackers
-from fluxbooth.training.dataset import Batch, Dataset, prepare
+from fluxbooth.training import captions, distributed, flow, run_folder, run_warnings, trackers
+from fluxbooth.training.dataset import Batch, Dataset, fitted_length, prepare
 from fluxbooth.training.distributed import ProcessGroup
 from fluxbooth.training.optimizers import learning_rate, make_optimizer, optimizer_class
 from fluxbooth.training.run_folder import RunFolder
@@ -121,6 +122,11 @@ def train(
         lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
     pictures = inspection.read(photos)
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
+    if resolved.outside_head < 1:
+        heads.check(registry.find(resolved.base))
+    given = pictures
+    with threads.same_bits(registry.find(resolved.base).small):
+        pictures = captions.written(pictures, resolved)
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
     if resolved.face_crop:
@@ -135,11 +141,13 @@ def train(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
         )
         report(events.plan(plan))
+        group.on_main(lambda: folder.show_captions(given, pictures))
         warnings = run_warnings.of_photos(photos, pictures[:count], told)
         for text in warnings:
             report({"event": "warning", "step": 0, "text": text})
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
+        told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
         cache = folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
             dataset = prepare(pictures, family, told, cache, keep_encoders=resident is not None)
@@ -227,7 +235,7 @@ def step_loss(
     batch = batch.part(part)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
-    return flow.velocity_loss(velocity, batch.z, eps)
+    return flow.velocity_loss(velocity, batch.z, eps, batch.weight)
 
 
 class _Run:
@@ -382,7 +390,8 @@ class _Run:
                 velocity = self.family.velocity(
                     x, sigma, batch.conditioning, self.spec.guidance, batch.size
                 )
-                losses += [flow.velocity_loss(velocity, batch.z, eps).item()] * len(batch.z)
+                loss = flow.velocity_loss(velocity, batch.z, eps, batch.weight)
+                losses += [loss.item()] * len(batch.z)
         return sum(losses) / len(losses)
 
     def draw_samples(self, step: int) -> None:
