@@ -8,7 +8,7 @@ through a memory map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from fluxbooth.files import save_tensors
-from fluxbooth.models.family import Conditioning, Family, encode_all, stack
+from fluxbooth.models.family import Conditioning, Family, stack
 from fluxbooth.photos import buckets
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.prompts.language import with_trigger
@@ -158,27 +158,29 @@ def prepare(
     cache: Path,
     *,
     keep_encoders: bool = False,
+    aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
     memory does not hold.
 
     A photo without a caption file gets the trigger words as its caption. Frees the family's
-    encoders, unless they are to stay.
+    encoders, unless they are to stay. `aside` is called before each photo and each text.
     """
     examples, latents = [], {}
     for number, photo in enumerate(photos):
         for side in spec.resolutions:
+            aside()
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
             examples.append(
                 Example(key, with_trigger(photo.caption or spec.trigger, spec.trigger), size)
             )
-    texts = encode_all(
-        family,
-        [*(example.caption for example in examples), EMPTY, *spec.sample_prompts],
-        spec.text_length,
-    )
+    texts: dict[str, Conditioning] = {}
+    captions = (example.caption for example in examples)
+    for text in dict.fromkeys([*captions, EMPTY, *spec.sample_prompts]):
+        aside()
+        texts[text] = family.encode_text([text], spec.text_length)
     if keep_encoders:
         family.park_encoders()
     else:
