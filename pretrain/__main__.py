@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from fluxbooth.errors import InputError
-from fluxbooth.evaluation.likeness import Reader, load_reader
 from fluxbooth.generation.enhance.segmenter import Segmenter, load_segmenter
+from fluxbooth.models.attribute_reader import Reader, load_reader
 from fluxbooth.models.flux1.bases import NANO, SEGMENTER
 from pretrain import (
     adversarial,

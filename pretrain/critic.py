@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fluxbooth.evaluation.likeness import with_places
+from fluxbooth.models.attribute_reader import with_places
 from pretrain.attributes import Answers, vocabulary
 from pretrain.precision import autocast
 from pretrain.renders import Row

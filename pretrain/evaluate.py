@@ -29,9 +29,8 @@ from PIL import Image
 
 from fluxbooth import GenerateSpec, TrainSpec, generate, train
 from fluxbooth.errors import InputError
-from fluxbooth.evaluation import likeness
-from fluxbooth.evaluation.likeness import Reader
 from fluxbooth.models import loader
+from fluxbooth.models.attribute_reader import Reader, load_reader
 from fluxbooth.models.flux1.bases import NANO, READER
 from fluxbooth.photos import inspection
 from fluxbooth.training import flow
@@ -150,7 +149,7 @@ def learn(kind: str, number: int, reader: Path) -> tuple[Rows, list[Image.Image]
     and eight pictures with the LoRA."""
     chosen = subject(kind, number)
     rng = random.Random(f"{kind} {number}")
-    network = likeness.load_reader(reader)
+    network = load_reader(reader)
     texts, wishes = zip(*(chosen.prompt(rng) for _ in range(16)), strict=True)
     with tempfile.TemporaryDirectory() as folder:
         photos = Path(folder) / "photos"
@@ -310,7 +309,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work = Work(arguments.work, NANO)
     _, held_out = work.shards()
-    reader = likeness.load_reader(arguments.reader)
+    reader = load_reader(arguments.reader)
     autoencoder = AutoencoderKL.from_pretrained(NANO / "vae", torch_dtype=torch.float32).eval()
     figures: dict[str, Any] = {
         "autoencoder, held-out pictures, dB": round(

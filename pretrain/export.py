@@ -12,8 +12,8 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 from safetensors.torch import save_file
 
-from fluxbooth.evaluation.likeness import Reader
 from fluxbooth.generation.enhance.segmenter import Segmenter
+from fluxbooth.models.attribute_reader import Reader
 from pretrain import vae
 from pretrain.attributes import Answers
 from pretrain.transformer import Nano

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from fluxbooth.evaluation.likeness import Reader
+from fluxbooth.models.attribute_reader import Reader
 from pretrain import vae
 from pretrain.checkpoint import load_state, save_state
 from pretrain.data import Shard

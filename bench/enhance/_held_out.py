@@ -22,6 +22,7 @@ from fluxbooth.generation.generate import generate
 from fluxbooth.generation.picture import Picture
 from fluxbooth.lora.inference import Adapter, AdapterCache
 from fluxbooth.models import loader
+from fluxbooth.models.attribute_reader import load_reader
 from fluxbooth.models.family import Family
 from pretrain.subjects import held_out_people, subject
 
@@ -37,7 +38,7 @@ class Studio:
     def __init__(self, loras: Path) -> None:
         self.family: Family = loader.load("nano")
         self.cache, self.loras = AdapterCache(), loras
-        self.reader = likeness.load_reader()
+        self.reader = load_reader()
 
     def draw(self, text: str, people: Sequence[int], **fields: Any) -> Picture:
         """What a user of this text with the LoRAs of these people gets."""

@@ -10,6 +10,7 @@ from fluxbooth import InputError
 from fluxbooth.cli.main import main
 from fluxbooth.evaluation import likeness
 from fluxbooth.evaluation.demo import PHOTOS, run
+from fluxbooth.models.attribute_reader import load_reader
 from pretrain.demo_photos import SHOTS
 from pretrain.people import HELD_OUT
 from tests.support.images import opened
@@ -18,7 +19,7 @@ PERSON = HELD_OUT["people"][0]
 
 
 def test_the_reader_reads_the_demos_subject() -> None:
-    reader = likeness.load_reader()
+    reader = load_reader()
     readings = reader.read([Image.open(path) for path in sorted(PHOTOS.glob("*.png"))])
     subject = likeness.identity_of(readings)
     assert subject == {name: PERSON[name] for name in likeness.IDENTITY}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fluxbooth.evaluation.likeness import load_reader
+from fluxbooth.models.attribute_reader import load_reader
 from pretrain.attributes import of_grown_ups
 from pretrain.data import Shard
 from pretrain.reader import grown_ups

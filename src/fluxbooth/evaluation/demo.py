@@ -21,6 +21,7 @@ from fluxbooth.events import DrawingEvent, Report
 from fluxbooth.files import cannot_write, check_ours, make_folder
 from fluxbooth.generation.generate import generate
 from fluxbooth.generation.picture import Picture
+from fluxbooth.models.attribute_reader import load_reader
 from fluxbooth.photos import inspection
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.training.loop import peak_rss_mb, train
@@ -100,7 +101,7 @@ def measure(
 
     The pictures are those of the first so many of PROMPTS.
     """
-    reader = likeness.load_reader()
+    reader = load_reader()
     subject = likeness.identity_of(reader.read(photos))
     wishes: list[dict[str, str]] = [
         dict(zip(WISHED, wish, strict=True)) for _, wish in PROMPTS[: len(with_lora)]

@@ -43,7 +43,7 @@ class Base:
     branch: str = "flux1"  # its kind, as the API names it
     # what its unquantised weights and its LoRA files are kept in
     stored: Literal["bfloat16", "float32"] = "bfloat16"
-    # weights of what reads attributes off its pictures (`evaluation/likeness.py`)
+    # weights of what reads attributes off its pictures (`models/attribute_reader.py`)
     reader: Path | None = None
     # weights of what tells the parts of its pictures apart (`generation/enhance/segmenter.py`)
     segmenter: Path | None = None
