@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fluxbooth.evaluation.identity import SIDE, Embedding
-from fluxbooth.evaluation.likeness import load_reader
+from fluxbooth.models.attribute_reader import load_reader
 from fluxbooth.models.flux1.bases import IDENTITY, NANO
 from pretrain import identities, vae
 from pretrain.checkpoint import load_state, save_state

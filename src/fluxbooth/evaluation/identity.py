@@ -21,7 +21,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fluxbooth.evaluation.likeness import convolutions, with_places
+from fluxbooth.models.attribute_reader import convolutions, with_places
 from fluxbooth.generation.enhance.heads import load_finder
 
 Box = Sequence[float]  # left, top, right, bottom in pixels
