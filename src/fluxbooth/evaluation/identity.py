@@ -21,8 +21,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fluxbooth.models.attribute_reader import convolutions, with_places
 from fluxbooth.generation.enhance.heads import load_finder
+from fluxbooth.models.attribute_reader import convolutions, with_places
 
 Box = Sequence[float]  # left, top, right, bottom in pixels
 SIDE = 72  # pixels of what is looked at
