@@ -132,6 +132,9 @@ def _inspect_flags(parser: argparse.ArgumentParser) -> None:
             help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)",
         )
     )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page with every photo, its crop and its faults"
+    )
     output_flags(parser)
 
 
@@ -209,7 +212,7 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
         _running(_demo_flags, evaluate.demo),
     ),
     "inspect": (
-        "look at photos before training: size, sharpness, duplicates, crop",
+        "look at photos before training: faults, duplicates, crop, variety",
         _running(_inspect_flags, inspect.inspect),
     ),
     "train": (
