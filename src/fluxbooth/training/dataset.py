@@ -8,7 +8,7 @@ through a memory map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fluxbooth.files import save_tensors
 from fluxbooth.generation.enhance import heads
-from fluxbooth.models.family import Conditioning, Family, encode_all, stack
+from fluxbooth.models.family import Conditioning, Family, stack
 from fluxbooth.photos import buckets
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.prompts.language import with_trigger
@@ -168,16 +168,18 @@ def prepare(
     cache: Path,
     *,
     keep_encoders: bool = False,
+    aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
     memory does not hold.
 
     A photo without a caption gets the trigger words as its caption. Frees the family's encoders,
-    unless they are to stay.
+    unless they are to stay. `aside` is called before each photo and each text.
     """
     examples, latents = [], {}
     for number, photo in enumerate(photos):
         for side in spec.resolutions:
+            aside()
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
@@ -185,8 +187,14 @@ def prepare(
                 latents[key]["weight"] = _weight(photo, size, family, spec, latents[key]["z"])
             examples.append(Example(key, caption_of(photo, spec), size))
     captions = [*(example.caption for example in examples), EMPTY]
-    texts = encode_all(family, captions, spec.text_length)
-    samples = encode_all(family, spec.sample_prompts, family.row.text_length)
+    texts, samples = dict[str, Conditioning](), dict[str, Conditioning]()
+    for kept, wanted, length in (
+        (texts, captions, spec.text_length),
+        (samples, spec.sample_prompts, family.row.text_length),
+    ):
+        for text in dict.fromkeys(wanted):
+            aside()
+            kept[text] = family.encode_text([text], length)
     if keep_encoders:
         family.park_encoders()
     else:

@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def train(
     *,
     overwrite: bool = False,
     family: Family | None = None,
+    aside: Callable[[], None] | None = None,
 ) -> TrainResult:
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
@@ -108,6 +109,9 @@ def train(
             checkpoints, stages and samples.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
+        aside: Called where the training can stand aside: between photos, steps, samples and the
+            batches of a validation. What draws with the base meanwhile, within
+            `lora.training.branches_off`, changes no bit of what is learnt.
 
     Raises:
         InputError: For photos, settings or an output folder that will not do, or too little memory.
@@ -115,6 +119,7 @@ def train(
         KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
+    aside = aside or (lambda: None)
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     trackers.check(spec)
     spec = base_selection.with_base(spec, family=family)
@@ -122,6 +127,7 @@ def train(
         base = registry.find(spec.base)
         lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
     pictures = inspection.read(photos)
+    aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
@@ -145,13 +151,15 @@ def train(
         told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
         cache = folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
-            dataset = prepare(pictures, family, told, cache, keep_encoders=resident is not None)
+            dataset = prepare(
+                pictures, family, told, cache, keep_encoders=resident is not None, aside=aside
+            )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(
-            _Run(told, family, dataset, folder, report, group, count),
+            _Run(told, family, dataset, folder, report, group, count, aside),
             began,
             len(pictures),
             warnings,
@@ -260,6 +268,7 @@ class _Run:
         report: TrainingReport,
         group: ProcessGroup,
         pictures: int,
+        aside: Callable[[], None],
     ) -> None:
         self.spec = spec
         self.family = family
@@ -267,6 +276,7 @@ class _Run:
         self.folder = folder
         self.report = report
         self.group = group
+        self.aside = aside
         self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora_training.add(family, spec.rank, spec.seed)
         if spec.continue_from:
@@ -281,6 +291,7 @@ class _Run:
         in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
         for step in range(start, spec.steps):
+            self.aside()
             threads.look()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
@@ -395,6 +406,7 @@ class _Run:
             )
             eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:
+                self.aside()
                 sigma = torch.full((len(batch.z),), value, device=batch.z.device)
                 x = flow.interpolate(batch.z, eps, sigma)
                 velocity = self.family.velocity(
@@ -406,6 +418,7 @@ class _Run:
 
     def draw_samples(self, step: int) -> None:
         for number, text in enumerate(self.spec.sample_prompts):
+            self.aside()
             row, side = self.family.row, self.family.row.native_side
             image = draw(
                 self.family,
