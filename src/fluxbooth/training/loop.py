@@ -120,12 +120,7 @@ def train(
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
     aside = aside or (lambda: None)
-    optimizer_class(spec.optimizer)  # what is not there is said before anything loads
-    trackers.check(spec)
-    spec = base_selection.with_base(spec, family=family)
-    if spec.continue_from:
-        base = registry.find(spec.base)
-        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
+    spec = _checked(spec, family)
     pictures = inspection.read(photos)
     aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
@@ -158,12 +153,19 @@ def train(
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(
-            _Run(told, family, dataset, folder, report, group, count, aside),
-            began,
-            len(pictures),
-            warnings,
-        )
+        run = _Run(told, family, dataset, folder, report, group, count, aside)
+        return _train(run, began, len(pictures), warnings)
+
+
+def _checked(spec: TrainSpec, family: Family | None) -> TrainSpec:
+    """The spec with its base; what is not there is said before anything loads."""
+    optimizer_class(spec.optimizer)
+    trackers.check(spec)
+    spec = base_selection.with_base(spec, family=family)
+    if spec.continue_from:
+        base = registry.find(spec.base)
+        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
+    return spec
 
 
 def _completed(photos: Sequence[Photo], spec: ResolvedTrainSpec) -> list[Photo]:
