@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fluxbooth import hardware
+from fluxbooth import InputError, hardware
 from fluxbooth.engine.device_pool import Device, DevicePool, environments
 from fluxbooth.engine.sharing import Waits
 from fluxbooth.service.settings import read_settings
@@ -111,6 +111,16 @@ def test_the_setting_is_a_list_of_names(tmp_path: Path) -> None:
     assert read_settings(data=tmp_path).device_list == []
     assert read_settings(data=tmp_path, devices="cpu,cpu").device_list == ["cpu", "cpu"]
     assert len(DevicePool(["0", "1"]).all) == 2
+
+
+@pytest.mark.parametrize("name", ["FLUXBOOTH_DATABASE_URL", "FLUXBOOTH_STORAGE_URL"])
+def test_rows_and_files_that_are_to_lie_elsewhere_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not left here in silence: whoever sets that means several hosts."""
+    monkeypatch.setenv(name, "somewhere://host/name")
+    with pytest.raises(InputError, match=f"{name} will not do: in this version"):
+        read_settings(data=tmp_path)
 
 
 def test_work_goes_to_the_child_that_has_what_it_needs() -> None:

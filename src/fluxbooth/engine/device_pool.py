@@ -271,10 +271,13 @@ class Device:
             self._hear(process, number, {"died": how, "fault": of})
 
     def _hear(self, process: subprocess.Popen[bytes], number: int, reply: Json) -> None:
-        replies = self.replies.get(number)  # None: of work that an earlier process was given
-        if self.loop is not None and replies is not None and process is self.process:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        if self.loop is None or process is not self.process:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            if (replies := self.replies.get(number)) is not None:
                 self.loop.call_soon_threadsafe(replies.put_nowait, reply)
+            elif reply.get("event") == "begun":  # a process that died had not read it
+                self.loop.call_soon_threadsafe(self._send, {"cancel": number})
 
 
 class DevicePool:
@@ -364,9 +367,8 @@ class DevicePool:
 def _is_quick(request: Json) -> bool:
     """Whether a training stands aside for it: a picture that needs the base, and no device of its
     own."""
-    return request.get("work") == "generate" and not request.keys() & {
-        name for name in ("apart", "alone") if request.get(name)
-    }
+    needs_more = request.get("apart") or request.get("alone")
+    return request.get("work") == "generate" and not needs_more
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:

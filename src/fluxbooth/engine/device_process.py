@@ -24,6 +24,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
@@ -66,7 +67,7 @@ class DeviceProcess:
         self.replies, self.kept, self.to_train = replies, ("", "", "", "", ""), False
         # the pipe has two writers: the work, and what says every second that we live
         self.telling = threading.Lock()
-        self.requests = SimpleQueue[Json]()
+        self.requests, self.later = SimpleQueue[Json](), deque[Json]()
         # numbers of what is begun, a training before the picture that it stands aside for
         self.under_way: list[int] = []
         self.cancelled, self.interrupted = set[int](), NONE
@@ -108,7 +109,7 @@ class DeviceProcess:
 
     def serve(self) -> NoReturn:
         while True:
-            self.do(self.requests.get())
+            self.do(self.later.popleft() if self.later else self.requests.get())
 
     def do(self, request: Json) -> None:
         """Does a piece of work and tells its end."""
@@ -155,12 +156,20 @@ class DeviceProcess:
         from fluxbooth.lora import training as lora_training
 
         self.share.trained()
-        while self.share.is_pictures and not self.requests.empty():
+        while self.share.is_pictures and (request := self._next_drawing()) is not None:
             assert self.family is not None
             with lora_training.branches_off(self.family), torch.no_grad():
                 torch.cuda.empty_cache()  # what no step needs now counts as free
-                self.do(self.requests.get())
+                self.do(request)
             self.share.drew()
+
+    def _next_drawing(self) -> Json | None:
+        while not self.requests.empty():
+            self.later.append(self.requests.get())
+        found = next((one for one in self.later if one["work"] == "generate"), None)
+        if found is not None:
+            self.later.remove(found)
+        return found
 
     def cancel(self, number: int) -> None:
         """Ends that work, now or once it would begin; a training that stands aside ends after the
