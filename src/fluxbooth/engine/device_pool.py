@@ -32,6 +32,8 @@ FORK_SERVER, DEVICE_PROCESS = "fluxbooth.engine.fork_server", "fluxbooth.engine.
 NONE = 0  # the number of no work
 OnEvent = Callable[[DeviceEvent], Awaitable[None]]
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
+SLOWER = 3.0  # times what a step or a checkpoint took, before it is said to take too long
+UNKNOWN = 5.0  # seconds for a training's step, and for its checkpoint, before there was one
 
 
 class DeviceProcessDied(Exception):
@@ -75,6 +77,8 @@ class Device:
         self.replies = asyncio.Queue[Json]()
         self.numbers, self.current, self.busy = itertools.count(1), NONE, asyncio.Lock()
         self.stopping, self.stopped = False, asyncio.Event()
+        # seconds that the work under way last took for them
+        self.pace: dict[str, float] = {}
 
     async def run(
         self, request: Json, wanted: Callable[[], bool], on_event: OnEvent
@@ -91,6 +95,8 @@ class Device:
             if not request.get("apart"):
                 self.base, self.loras = needs(request)
             self._send({**request, "id": self.current})
+            training = request.get("work") == "train"
+            self.pace = dict.fromkeys(("step", "checkpoint"), UNKNOWN) if training else {}
             watch = asyncio.create_task(self._watch(wanted))
             try:
                 while True:
@@ -109,6 +115,7 @@ class Device:
                         raise NoRoom
                     if "cancelled" in reply:
                         return await self._given_up()
+                    self._note_pace(reply)
                     await on_event(cast(DeviceEvent, reply))
             finally:
                 watch.cancel()
@@ -120,9 +127,20 @@ class Device:
             await asyncio.sleep(LOOK_EVERY)
         pid = self.pid
         self._send({"cancel": self.current})
-        await asyncio.sleep(CANCEL_WITHIN)
+        await asyncio.sleep(self.answers_within())
         if pid == self.pid:
             self.kill()
+
+    def answers_within(self) -> float:
+        """Seconds in which the work under way hears a cancel: a training ends its step and writes
+        a checkpoint first."""
+        return CANCEL_WITHIN + SLOWER * sum(self.pace.values())
+
+    def _note_pace(self, event: Json) -> None:
+        if event.get("event") == "step" and event["steps_per_second"]:
+            self.pace["step"] = 1 / event["steps_per_second"]
+        if event.get("event") == "checkpoint":
+            self.pace["checkpoint"] = event["seconds"]
 
     def kill(self) -> None:
         """Without warning. Another is started for the next work."""
@@ -143,7 +161,9 @@ class Device:
         if self.busy.locked():
             self._send({"cancel": self.current})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopped.wait(), timeout=STOP_WITHIN)
+                await asyncio.wait_for(
+                    self.stopped.wait(), timeout=max(STOP_WITHIN, self.answers_within())
+                )
 
     def start(self) -> None:
         """Starts the process unless it runs: what it imports takes seconds."""

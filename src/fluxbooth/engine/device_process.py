@@ -16,7 +16,6 @@ free the device.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -27,7 +26,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from fluxbooth import events, library_logging, log
+from fluxbooth import events, hardware, library_logging, log
 from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
@@ -46,12 +45,17 @@ if TYPE_CHECKING:
 
 Tell = Callable[[DeviceEvent], None]
 RESULT = "result.json"
+NOTHING = ("", "", "", "", "")  # is in memory
+NO_MEMORY = (
+    "The memory of the server's GPU ran out: use smaller pictures, or tell its operator, who can "
+    "close other programs on that GPU."
+)
 UNWRITABLE = "The server could not write its files: its operator can see why."
 
 
 class DeviceProcess:
     def __init__(self, replies: TextIO) -> None:
-        self.replies, self.kept, self.to_train = replies, ("", "", "", "", ""), False
+        self.replies, self.kept, self.to_train = replies, NOTHING, False
         # the pipe has two writers: the work, and what says every second that we live
         self.telling = threading.Lock()
         self.current: int | None = None
@@ -71,9 +75,10 @@ class DeviceProcess:
         if self.family is not None and self.kept == kept:
             choice, parts = self.family.choice, self.family.parts()
             self.family = None  # its network leaves memory before the other comes
-            gc.collect()
+            hardware.release_memory()
         else:
             self.family = self.cache = None  # what lies there was made for the base that leaves
+            hardware.release_memory()
             choice, parts = planner.resident(spec), None
         self.family = loader.load(spec.base, training=training, choice=choice, parts=parts)
         self.kept, self.to_train = kept, to_train
@@ -96,6 +101,13 @@ class DeviceProcess:
                 self.tell({"id": number, "cancelled": True})
             except (FluxboothError, OSError) as error:
                 self.tell({"id": number, **_fault(error)})
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                self.family = self.cache = None  # part of the base may not have arrived
+                self.kept = NOTHING
+                self.tell({"id": number, "failed": NO_MEMORY})
+            hardware.release_memory()
 
     @contextlib.contextmanager
     def _interruptible(self, number: int) -> Generator[None, None, None]:
@@ -127,6 +139,12 @@ class DeviceProcess:
         with self.telling:
             self.replies.write(json.dumps(message) + "\n")
             self.replies.flush()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    from fluxbooth.models import out_of_memory
+
+    return out_of_memory.is_out_of_memory(error)
 
 
 def _fault(error: FluxboothError | OSError) -> Json:

@@ -65,6 +65,10 @@ class Family(Protocol):
         the network takes them."""
         ...
 
+    def encode_photo(self, pixels: Tensor) -> Tensor:
+        """The same of what will be learnt from, once and for all: computed in float32."""
+        ...
+
     def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:
         """Pictures that the network looks at while it draws, RGB, as many as the row allows: what
         `velocity` takes beside the conditioning of a text."""
@@ -119,7 +123,17 @@ class Family(Protocol):
 
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
         """Recomputes the activations of the first so many blocks, or of all, in the backward
-        pass: less memory, more time."""
+        pass: less memory, more time. The choice says so, too."""
+        ...
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the network has."""
+        ...
+
+    def offload_blocks(self, count: int) -> None:
+        """Has the weights of the first so many blocks wait in main memory from now on, with or
+        without a LoRA on them."""
         ...
 
     def parts(self) -> Parts:
@@ -143,8 +157,22 @@ class Family(Protocol):
 
 
 def encode_all(family: Family, texts: Sequence[str], text_length: int) -> dict[str, Conditioning]:
-    """Conditioning of each distinct text."""
-    return {text: family.encode_text([text], text_length) for text in dict.fromkeys(texts)}
+    """Conditioning of each distinct text, in main memory."""
+    return {
+        text: moved(family.encode_text([text], text_length), torch.device("cpu"))
+        for text in dict.fromkeys(texts)
+    }
+
+
+def moved(conditioning: Conditioning, device: torch.device) -> Conditioning:
+    return {name: to_device(value, device) for name, value in conditioning.items()}
+
+
+def to_device(value: Tensor, device: torch.device) -> Tensor:
+    """On a device; a card copies it there by itself, and nobody waits."""
+    if device.type != "cuda" or value.device.type != "cpu" or not torch.cuda.is_available():
+        return value.to(device)
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 def stack(rows: Sequence[Conditioning]) -> Conditioning:
