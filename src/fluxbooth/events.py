@@ -73,6 +73,7 @@ class CheckpointSaved(TypedDict):
     event: Literal["checkpoint"]
     step: int
     path: str
+    seconds: float  # that writing it took
     validation_loss: NotRequired[float]  # not of a training that was asked to leave
 
 

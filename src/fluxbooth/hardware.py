@@ -4,6 +4,7 @@ a driver for one."""
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 import shutil
@@ -12,10 +13,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fluxbooth.errors import FluxboothError
 
+if TYPE_CHECKING:
+    import torch
+
+# how torch's allocator is to keep a card's memory: in pieces that can grow, so that what batches
+# of one size leave serves those of another
+ALLOCATOR = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 CGROUP = Path("/sys/fs/cgroup")
 DRIVER_WITHIN = 60.0  # seconds
 
@@ -38,15 +45,43 @@ def gpu() -> Gpu | None:
     """The first GPU that torch can use, which is the one that works here."""
     if not _may_have_gpu():
         return None
+    settle_allocator()
     import torch
 
     if not torch.cuda.is_available():
         return None
     free, total = torch.cuda.mem_get_info()
+    # what torch keeps for its next tensors counts as taken with the driver
+    free += torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     major, minor = torch.cuda.get_device_capability()
     return Gpu(
         torch.cuda.get_device_name(), total, free, (major, minor), torch.cuda.is_bf16_supported()
     )
+
+
+def settle_allocator() -> None:
+    """Before torch first takes memory of a card; what is set in the environment stays."""
+    if sys.platform == "linux":  # elsewhere torch has none of this
+        for name, value in ALLOCATOR.items():
+            os.environ.setdefault(name, value)
+
+
+def compute_device() -> torch.device:
+    """Where networks work: the current NVIDIA or AMD card, which torch both calls cuda, else
+    Apple's GPU, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def release_memory() -> None:
+    """Gives back what nothing needs any more: to the driver, too, which torch keeps it from."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _may_have_gpu() -> bool:
@@ -148,15 +183,26 @@ def cpu_multiplies_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
+def _multiplies_bfloat16() -> bool:
+    """The same of what computes without a card of its own memory: Apple's GPU or the CPU."""
+    if sys.platform == "darwin" and compute_device().type == "mps":
+        import torch
+
+        return torch.backends.mps.is_macos_or_newer(14, 0)
+    return cpu_multiplies_bfloat16()
+
+
 def fast_dtype(card: Gpu | None) -> tuple[Dtype, str]:
     """What the processor that computes here is fast in, and why: the one place where that is
     decided."""
-    if card.multiplies_bfloat16 if card is not None else cpu_multiplies_bfloat16():
+    if card.multiplies_bfloat16 if card is not None else _multiplies_bfloat16():
         return "bfloat16", "which this processor multiplies in hardware"
     return "float32", "because this processor has no bfloat16 arithmetic"
 
 
 def room() -> Room:
+    """What is free once everything is given back that nothing needs any more."""
+    release_memory()
     card = gpu()
     return Room(None if card is None else card.free, free_memory(), *fast_dtype(card))
 

@@ -120,6 +120,18 @@ def test_one_card_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
     assert "estimate" in shown
 
 
+def test_a_price_an_hour_becomes_that_of_a_tune_and_of_a_picture(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (row,) = planned(capsys, "--vram", "48", "--hourly", "0.72")["cards"]
+    assert row["steps"] == 1000  # of ten photos
+    assert row["tune_cost"] == pytest.approx(1000 * row["seconds_per_step"] * 0.72 / 3600, abs=1e-3)
+    assert row["picture_cost"] == pytest.approx(row["seconds_per_picture"] * 0.0002, abs=1e-5)
+    assert main(["plan", "--vram", "48", "--hourly", "0.72"]) == 0
+    assert f"costs {row['tune_cost']:.2f}, and a picture" in capsys.readouterr().out
+    assert "hourly" not in planned(capsys, "--vram", "48")["cards"][0]
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -127,6 +139,8 @@ def test_one_card_and_its_settings(capsys: pytest.CaptureFixture[str]) -> None:
         (["--vram", "0"], "--vram 0 will not do"),
         (["--vram", "nan"], "--vram nan will not do"),
         (["--ram", "-1"], "--ram -1 will not do"),
+        (["--vram", "24", "--hourly", "0"], "--hourly 0 will not do"),
+        (["--hourly", "1"], "the price of one card: add its --vram"),
         (["--vram", "8", "--ram", "8"], "of main memory"),
         (["--resolution", "100"], "must be a multiple of 16"),
         (["--rank", "0"], "Rank 0 will not do"),

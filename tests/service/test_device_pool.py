@@ -19,6 +19,9 @@ from safetensors.torch import save_file
 from fluxbooth import process_lifetime
 from fluxbooth.engine import liveness
 from fluxbooth.engine.device_pool import (
+    CANCEL_WITHIN,
+    SLOWER,
+    UNKNOWN,
     Device,
     DeviceProcessDied,
     ForkServerDied,
@@ -192,3 +195,15 @@ def _until_result(lines: IO[str]) -> Iterator[str]:
         yield line
         if '"result"' in line:
             return
+
+
+def test_time_to_answer_a_cancel_follows_from_steps_and_checkpoints() -> None:
+    device = Device()
+    assert device.answers_within() == CANCEL_WITHIN  # a picture ends at once
+    device.pace = dict.fromkeys(("step", "checkpoint"), UNKNOWN)
+    device._note_pace({"event": "step", "steps_per_second": 0.25})
+    device._note_pace({"event": "checkpoint", "seconds": 2.0})
+    assert device.answers_within() == CANCEL_WITHIN + SLOWER * (4.0 + 2.0)
+    device._note_pace({"event": "sample"})
+    device._note_pace({"event": "step", "steps_per_second": 0.0})  # too slow for three digits
+    assert device.answers_within() == CANCEL_WITHIN + SLOWER * 6.0

@@ -158,3 +158,35 @@ def test_a_sample_prompt_is_read_as_where_it_is_drawn(
     dataset = prepare(pictures, family, spec, tmp_path)
     torch.testing.assert_close(dataset.conditioning("ohwx man")["states"], expected)
     assert dataset.batch([0]).conditioning["states"].shape[1] == 24
+
+
+@pytest.mark.parametrize("limit", [0, 2**30])
+def test_a_batch_goes_where_it_is_computed_with_wherever_it_was_kept(
+    family: Family, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(Store.__init__, "__defaults__", (limit,))
+    pictures = inspection.read(photos)
+    dataset = prepare(pictures, family, registry.resolve(QUICK, len(pictures)), tmp_path)
+    assert (tmp_path / "latents.safetensors").exists() == (limit == 0)
+    batch = dataset.batch([0])
+    elsewhere = batch.to(torch.device("meta"))
+    for here, there in ((batch, "cpu"), (elsewhere, "meta")):
+        tensors = [here.z, *here.conditioning.values()]
+        assert {tensor.device.type for tensor in tensors} == {there}
+    assert elsewhere.z.shape == batch.z.shape and elsewhere.size == batch.size
+
+
+def test_photos_are_encoded_in_float32(photos: Path) -> None:
+    from fluxbooth.models import loader
+    from fluxbooth.photos import buckets
+    from fluxbooth.training.dataset import to_tensor
+
+    picture = inspection.read(photos)[0]
+    pixels = to_tensor(buckets.fit(picture.pixels, (128, 128)))
+    exact, rounded = (loader.load("nano", dtype=dtype) for dtype in ("float32", "bfloat16"))
+    autoencoder = rounded._pipeline.vae.to(torch.bfloat16)  # as it is kept on a card
+    exact._pipeline.vae.load_state_dict(autoencoder.state_dict())
+    expected = exact.encode_image(pixels)
+    assert torch.equal(rounded.encode_photo(pixels).float(), expected.to(rounded._dtype).float())
+    assert autoencoder.dtype == torch.bfloat16
+    assert not torch.equal(rounded.encode_image(pixels).float(), expected)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from fluxbooth.lora import file as lora_file
 from fluxbooth.lora.convert import convert
 from fluxbooth.models import loader, registry
 from fluxbooth.specs import steps_for
-from fluxbooth.training import flow
+from fluxbooth.training import flow, loop
+from fluxbooth.training.run_folder import RunFolder
 from tests.conftest import QUICK
 from tests.support.images import opened
 
@@ -310,3 +314,83 @@ def test_gradient_checkpointing_changes_nothing_but_memory(
         ).lora
     )
     assert all(torch.allclose(usual[k], checkpointed[k], atol=1e-5) for k in usual)
+
+
+def test_a_step_that_runs_out_of_memory_is_done_again_and_nothing_is_lost(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, usual: dict[str, torch.Tensor]
+) -> None:
+    """In the middle of a backward pass, in a validation and in a step once more: with encoders
+    gone, blocks recomputed, blocks waiting."""
+    real, calls = flow.velocity_loss, list[bool]()
+
+    class RunsOut(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, loss: torch.Tensor) -> torch.Tensor:
+            return loss.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    def runs_out(*arguments: Any) -> torch.Tensor:
+        calls.append(torch.is_grad_enabled())
+        loss = real(*arguments)
+        if len(calls) in (2, 3):
+            return RunsOut.apply(loss)  # pyright: ignore[reportReturnType]
+        if len(calls) > 4 and not calls[-1] and calls.count(False) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss
+
+    monkeypatch.setattr(flow, "velocity_loss", runs_out)
+    events: list[dict[str, Any]] = []
+    result = train(photos, QUICK, tmp_path / "run", events.append)
+    weights = load_file(result.lora)
+    assert all(torch.equal(weights[name], usual[name]) for name in usual)
+    said = [e["text"] for e in events if e["event"] == "warning" and "ran out" in e["text"]]
+    assert len(said) == 3 and "blocks are recomputed now" in said[-1]
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [e["text"] for e in log if "ran out" in e.get("text", "")] == said
+    assert [e["step"] for e in log if e["event"] == "step"] == list(range(1, QUICK.steps + 1))
+
+
+@pytest.mark.parametrize("during", ["validation", "sample"])
+def test_who_is_asked_to_leave_ends_no_validation_and_no_sample_first(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    stop, passes = threading.Event(), list[int]()
+    spec = QUICK.model_copy(
+        update={"checkpoint_every": 4, "sample_prompts": ("ohwx man", "ohwx man at the beach")}
+    )
+
+    @contextlib.contextmanager
+    def signals() -> Iterator[threading.Event]:
+        yield stop
+
+    def asked(event: Any) -> None:
+        if event["event"] == "sample":
+            stop.set()
+
+    real_save, real_loss = RunFolder.save, flow.velocity_loss
+
+    def save(*arguments: Any) -> Path:
+        if during == "validation":
+            stop.set()
+        return real_save(*arguments)
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        if stop.is_set():
+            passes.append(1)
+        return real_loss(*arguments)
+
+    monkeypatch.setattr(loop, "stop_signals", signals)
+    monkeypatch.setattr(RunFolder, "save", save)
+    monkeypatch.setattr(flow, "velocity_loss", counted)
+    with pytest.raises(KeyboardInterrupt):
+        train(photos, spec, tmp_path / "run", asked)
+    assert not passes
+    assert len(list((tmp_path / "run" / "samples").glob("*"))) == (during == "sample")
+    monkeypatch.undo()
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    (saved,) = [event for event in log if event["event"] == "checkpoint"]
+    assert saved["step"] == 4 and saved["seconds"] >= 0
+    assert RunFolder(tmp_path / "run").latest() is not None

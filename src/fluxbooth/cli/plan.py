@@ -24,9 +24,11 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import Job
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import planner, registry
-from fluxbooth.models.timing import CARDS, Card, _jobs, _seconds, like
+from fluxbooth.models.base import Base
+from fluxbooth.models.timing import CARDS, Card, _jobs, _seconds, like, seconds_per_picture
 from fluxbooth.specs import TrainSpec
 
+PHOTOS = 10  # of the usual tune
 MAIN_MEMORY = 32.0  # GB, assumed of a machine that is not this one
 
 
@@ -60,6 +62,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--rank", type=int, default=16, metavar="N", help="rank of the LoRA (default: 16)"
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="pictures a step")
+    parser.add_argument(
+        "--hourly",
+        type=float,
+        metavar="PRICE",
+        help="also say what a tune and a picture cost on a card of this price an hour",
+    )
     output.output_flags(parser)
 
 
@@ -75,9 +83,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         | {k: v for k, v in asked.items() if v is not None}
     )
     row = registry.find_to_train(spec.base)
-    spec, size = registry.resolve(spec, 1), registry.description_of(row).shape(row.train_source)
-    jobs = _jobs(spec)
-    rows = [_row(row.name, size, jobs, card, room) for card, room in _places(options)]
+    spec, size = (
+        registry.resolve(spec, PHOTOS),
+        registry.description_of(row).shape(row.train_source),
+    )
+    jobs, places = _jobs(spec), _places(options)
+    if options.hourly is not None:
+        places = [_priced(options, places)]
+    rows = [_row(row.name, size, jobs, card, room) for card, room in places]
     job = {
         "resolutions": [job.side for job in jobs],
         "rank": spec.rank,
@@ -86,6 +99,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     if options.vram is not None and "problem" in rows[0]:
         raise InputError(rows[0]["problem"])
+    if options.hourly is not None and rows[0]["fits"]:
+        rows[0] |= _costs(options.hourly, spec.steps, rows[0], row, places[0][0])
     result = {
         "base": row.name,
         "parameters": size.transformer,
@@ -95,6 +110,30 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     output.show(options, _lines(result))
     return result
+
+
+def _priced(options: argparse.Namespace, places: list[tuple[Card, Room]]) -> tuple[Card, Room]:
+    """The one card that a price is of."""
+    if not 0 < options.hourly < 10_000:
+        raise InputError(f"--hourly {options.hourly:g} will not do: it is a price, as 0.35.")
+    if options.vram is None and hardware.gpu() is None:
+        raise InputError("--hourly is the price of one card: add its --vram GB.")
+    return places[0]
+
+
+def _costs(
+    hourly: float, steps: int, row: dict[str, Any], base: Base, card: Card
+) -> dict[str, Any]:
+    """Of a tune of ten photos, and of a picture, in the currency of the price: arithmetic alone,
+    without what it takes to load the base."""
+    tune, picture = steps * row["seconds_per_step"], seconds_per_picture(base, card)
+    return {
+        "hourly": hourly,
+        "steps": steps,
+        "tune_cost": round(tune / 3600 * hourly, 3),
+        "seconds_per_picture": round(picture, 2),
+        "picture_cost": round(picture / 3600 * hourly, 5),
+    }
 
 
 def _places(options: argparse.Namespace) -> list[tuple[Card, Room]]:
@@ -169,6 +208,13 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         if row["why"] != why:  # cards of one size are told why once
             why = row["why"]
             yield f"    {why}"
+    for row in result["cards"]:
+        if "hourly" in row:
+            yield (
+                f"At {row['hourly']:g} an hour a tune of {PHOTOS} photos ({row['steps']} steps) "
+                f"costs {row['tune_cost']:.2f}, and a picture ({row['seconds_per_picture']:.1f} s) "
+                f"{row['picture_cost']:.4f}."
+            )
     yield (
         "Times are estimates: operations / (MFU x peak), from published trainings; the mean "
         "over the sizes."

@@ -37,6 +37,8 @@ OTHER_BASE = (
 )
 OnEvent = Callable[[DeviceEvent], Awaitable[None]]
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
+SLOWER = 3.0  # times what a step or a checkpoint took, before it is said to take too long
+UNKNOWN = 5.0  # seconds for a training's step, and for its checkpoint, before there was one
 
 
 class DeviceProcessDied(Exception):
@@ -86,6 +88,8 @@ class Device:
         self.replies: dict[int, asyncio.Queue[Json]] = {}  # by the number of the work
         self.begun: list[int] = []  # as the process has told: last what it is at now
         self.stopping, self.idle = False, asyncio.Event()
+        # seconds that the training under way last took for them
+        self.pace: dict[str, float] = {}
 
     async def run(
         self,
@@ -107,6 +111,9 @@ class Device:
             self.loop, number = asyncio.get_running_loop(), next(self.numbers)
             if not request.get("apart") and not beside:
                 self.base, self.loras = needs(request)
+            if not beside:
+                training = request.get("work") == "train"
+                self.pace = dict.fromkeys(("step", "checkpoint"), UNKNOWN) if training else {}
             replies = self.replies[number] = asyncio.Queue[Json]()
             self._send({**request, "id": number})
             watch = asyncio.create_task(self._watch(number, wanted))
@@ -143,6 +150,7 @@ class Device:
                 raise NoRoom
             if "cancelled" in reply:
                 return None
+            self._note_pace(reply)
             await on_event(cast(DeviceEvent, reply))
 
     async def _watch(self, number: int, wanted: Callable[[], bool]) -> None:
@@ -151,12 +159,23 @@ class Device:
             await asyncio.sleep(LOOK_EVERY)
         pid, silent = self.pid, 0.0
         self._send({"cancel": number})
-        while silent < CANCEL_WITHIN:
+        while silent < self.answers_within():
             await asyncio.sleep(LOOK_EVERY)
             # what has not begun, or stands aside, ends when its turn comes
             silent += LOOK_EVERY if self.begun[-1:] == [number] else 0.0
         if pid == self.pid:
             self.kill()
+
+    def answers_within(self) -> float:
+        """Seconds in which the work under way hears a cancel: a training ends its step and writes
+        a checkpoint first."""
+        return CANCEL_WITHIN + SLOWER * sum(self.pace.values())
+
+    def _note_pace(self, event: Json) -> None:
+        if event.get("event") == "step" and event["steps_per_second"]:
+            self.pace["step"] = 1 / event["steps_per_second"]
+        if event.get("event") == "checkpoint":
+            self.pace["checkpoint"] = event["seconds"]
 
     def kill(self) -> None:
         """Without warning. Another is started for the next work."""
@@ -172,7 +191,9 @@ class Device:
             self._send({"cancel": number})
         if self.replies:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.idle.wait(), timeout=STOP_WITHIN)
+                await asyncio.wait_for(
+                    self.idle.wait(), timeout=max(STOP_WITHIN, self.answers_within())
+                )
 
     def start(self) -> None:
         """Starts the process unless it runs: what it imports takes seconds."""

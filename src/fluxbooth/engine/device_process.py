@@ -18,7 +18,6 @@ else would ever free the device.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -30,7 +29,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from fluxbooth import events, library_logging, log
+from fluxbooth import events, hardware, library_logging, log
 from fluxbooth.engine import liveness
 from fluxbooth.engine.sharing import Share, Waits
 from fluxbooth.errors import DoesNotFit, FluxboothError
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
 Tell = Callable[[DeviceEvent], None]
 NONE = 0  # the number of no work
 RESULT = "result.json"
+NOTHING = ("", "", "", "", "")  # is in memory
 OTHER_BASE = (
     "The device trains with its base kept otherwise than this picture needs it, so the picture is "
     "drawn after that training."
@@ -59,12 +59,16 @@ NO_ROOM = (
     "The device has no memory for this picture beside the training under way, so the picture is "
     "drawn after it."
 )
+NO_MEMORY = (
+    "The memory of the server's GPU ran out: use smaller pictures, or tell its operator, who can "
+    "close other programs on that GPU."
+)
 UNWRITABLE = "The server could not write its files: its operator can see why."
 
 
 class DeviceProcess:
     def __init__(self, replies: TextIO) -> None:
-        self.replies, self.kept, self.to_train = replies, ("", "", "", "", ""), False
+        self.replies, self.kept, self.to_train = replies, NOTHING, False
         # the pipe has two writers: the work, and what says every second that we live
         self.telling = threading.Lock()
         self.requests, self.later = SimpleQueue[Json](), deque[Json]()
@@ -98,9 +102,10 @@ class DeviceProcess:
         if self.family is not None and self.kept == kept:
             choice, parts = self.family.choice, self.family.parts()
             self.family = None  # its network leaves memory before the other comes
-            gc.collect()
+            hardware.release_memory()
         else:
             self.family = self.cache = None  # what lies there was made for the base that leaves
+            hardware.release_memory()
             choice, parts = planner.resident(spec), None
         self.family = loader.load(spec.base, training=training, choice=choice, parts=parts)
         self.kept, self.to_train = kept, to_train
@@ -110,6 +115,7 @@ class DeviceProcess:
     def serve(self) -> NoReturn:
         while True:
             self.do(self.later.popleft() if self.later else self.requests.get())
+            hardware.release_memory()
 
     def do(self, request: Json) -> None:
         """Does a piece of work and tells its end."""
@@ -128,6 +134,13 @@ class DeviceProcess:
             end = {"waits": str(reason)}
         except (FluxboothError, OSError) as error:
             end = _fault(error)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if depth == 0:  # part of the base may not have arrived; a training's own stays
+                self.family = self.cache = None
+                self.kept = NOTHING
+            end = {"failed": NO_MEMORY}
         with self.switching:
             del self.under_way[depth:]  # an interrupt may have come before this was done above
             self.tell({"id": number, **end})
@@ -159,7 +172,7 @@ class DeviceProcess:
         while self.share.is_pictures and (request := self._next_drawing()) is not None:
             assert self.family is not None
             with lora_training.branches_off(self.family), torch.no_grad():
-                torch.cuda.empty_cache()  # what no step needs now counts as free
+                hardware.release_memory()  # what no step needs now counts as free
                 self.do(request)
             self.share.drew()
 
@@ -206,6 +219,12 @@ class DeviceProcess:
         with self.telling:
             self.replies.write(json.dumps(message) + "\n")
             self.replies.flush()
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    from fluxbooth.models import out_of_memory
+
+    return out_of_memory.is_out_of_memory(error)
 
 
 def _fault(error: FluxboothError | OSError) -> Json:

@@ -30,6 +30,9 @@ NEEDED = (
 
 def main() -> None:
     die_with_parent(signal.SIGKILL)
+    # libraries ask for a GPU while they are imported: torch then asks the driver's own library,
+    # and starts nothing that would not bear a fork
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     replies = device_process.pipe()
     for name in NEEDED:
         importlib.import_module(name)

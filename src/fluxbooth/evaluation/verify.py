@@ -8,7 +8,6 @@ to an unbroken one.
 
 from __future__ import annotations
 
-import gc
 import json
 import shutil
 import time
@@ -147,7 +146,7 @@ class _Verification:
             spec.rank,
             spec.optimizer,
             spec.ema is not None,
-            samples=True,
+            sample_side=self.row.native_side,
         )
         choice, card = _choice(done), hardware.gpu()
         predicted = estimate.estimate(self.size, job, choice, gpu=card is not None)
@@ -268,9 +267,7 @@ class _Verification:
     ) -> dict[str, torch.Tensor]:
         """Of a training in this process, which then gives back what it took."""
         weights = load_file(train(FEW, spec, out, report).lora)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        hardware.release_memory()
         return weights
 
     def checks(self, result: Json) -> list[Json]:

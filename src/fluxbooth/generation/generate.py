@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from fluxbooth.generation.picture import Picture, Pictures
 from fluxbooth.generation.recipe import _recipe, _title
 from fluxbooth.generation.sampling import batch_size, draw
 from fluxbooth.generation.speedups import drawing
-from fluxbooth.lora.inference import Adapter, AdapterCache, apply_loras
-from fluxbooth.models import loader, planner, registry
+from fluxbooth.lora.inference import Adapter, AdapterCache, Branches
+from fluxbooth.models import loader, out_of_memory, planner, registry
 from fluxbooth.models.family import Conditioning, Family
 from fluxbooth.photos import inspection
 from fluxbooth.prompts import language, negatives, options
@@ -42,9 +43,10 @@ FLATTENED = (
 )
 FLAT = "transparency_lost"
 SKIPPED = "picture_left_out"  # one of several that will not do
+OUT_OF_MEMORY = "gpu_memory_ran_out"  # and more was given up, so that it was drawn all the same
 LEFT_OUT = "option_left_out"  # a step of the picture did less than was asked for
 # codes of what only the base, the LoRA files and the picture tell
-WHILE_DRAWN = ("too_long", "style_cut", "lora_partly_used", LEFT_OUT, FLAT)
+WHILE_DRAWN = ("too_long", "style_cut", "lora_partly_used", LEFT_OUT, FLAT, OUT_OF_MEMORY)
 
 
 def generate(
@@ -170,8 +172,9 @@ def _generate(
     seeds = _seeds(orders)
     pictures = Pictures()
     for one, its, part in zip(orders, loras, parts, strict=True):
+        branches = None if family is None else Branches(family, part.loras)
         for batch in _batches(seeds[: one.spec.num_images], batch_size(one.row, one.canvas)):
-            images = _drawn(one, part, family, texts, batch)
+            images = _drawn(one, part, family, branches, texts, batch, report)
             if advice := _advise_on(images, batch, its) if one.draws else []:
                 report({"event": "advice", "advice": advice})
             for seed, image in zip(batch, images, strict=True):
@@ -200,7 +203,9 @@ def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) 
     if there is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
     side = max(round(one.canvas.area**0.5) for one in orders)
-    plan = planner.generation(spec, side, there=None if there is None else there.choice)
+    loras = max(sum(path.stat().st_size for path, _ in one.loras) for one in orders)
+    choice = None if there is None else there.choice
+    plan = planner.generation(spec, side, there=choice, loras=loras)
     report(events.plan(plan))
     return there or loader.load(spec.base, choice=plan.choice)
 
@@ -250,26 +255,36 @@ def _drawn(
     one: Order,
     part: Parts,
     family: Family | None,
+    branches: Branches | None,
     texts: dict[str, Conditioning],
     seeds: Sequence[int],
+    report: DrawingReport,
 ) -> list[Image.Image]:
     """An image a seed before the steps that follow, or the given one where nothing is drawn."""
     canvas, spec = one.canvas, one.spec
-    if family is None or not one.draws:
+    if family is None or branches is None or not one.draws:
         assert canvas.start is not None  # or it would be drawn
         return [canvas.start.image] * len(seeds)
     told = texts[part.text]
-    with apply_loras(family, part.loras), drawing(family, spec.speed, canvas.drawn):
-        return draw(
-            family,
-            told,
-            seeds,
-            canvas.drawn,
-            spec.steps,
-            spec.guidance,
-            canvas.start,
-            canvas.references,
-        )
+
+    def work() -> list[Image.Image]:
+        with branches.applied(), drawing(family, spec.speed, canvas.drawn):
+            return draw(
+                family,
+                told,
+                seeds,
+                canvas.drawn,
+                spec.steps,
+                spec.guidance,
+                canvas.start,
+                canvas.references,
+            )
+
+    return out_of_memory.retried(family, work, partial(_say, report), training=False)
+
+
+def _say(report: DrawingReport, text: str) -> None:
+    report({"event": "advice", "advice": [Advice(OUT_OF_MEMORY, text, 0, 0)]})
 
 
 def _finished(
@@ -298,6 +313,12 @@ def _finished(
         )
         people = [Somebody(redraw.with_loras(loras), text) for text, loras in part.people]
         work = replace(work, redraw=redraw, people=people)
+        return out_of_memory.retried(
+            family,
+            lambda: chain.enhance(image, work),
+            partial(_say, report),
+            training=False,
+        )
     return chain.enhance(image, work)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +32,10 @@ def draw(
     guidance: float,
     start: StartPicture | None = None,
     references: Sequence[Reference] = (),
+    look: Callable[[], None] = lambda: None,
 ) -> list[Image.Image]:
     """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers
-    would make. `references` are looked at.
+    would make. `references` are looked at. `look` is called between steps, and may raise to end it.
 
     `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how
     it is encoded.
@@ -54,6 +55,12 @@ def draw(
     beside: Start = "reference" if looked else "text"
     pipeline = family.pipeline(beside if start is None else "inpaint" if start.mask else "image")
     width, height = size
+
+    def between_steps(_: Any, step: int, at: Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        threads.look()
+        look()
+        return state
+
     # numbers that are none become black; `of_one_colour` finds it
     with threads.free_cores(), np.errstate(invalid="ignore"):
         images = pipeline(
@@ -62,15 +69,10 @@ def draw(
             num_inference_steps=steps,
             num_images_per_prompt=len(seeds),
             generator=generators,
-            callback_on_step_end=_between_steps,
+            callback_on_step_end=between_steps,
             **given,
         ).images
     return [start.kept(image) for image in images] if start else images
-
-
-def _between_steps(_: Any, step: int, timestep: Tensor, state: dict[str, Any]) -> dict[str, Any]:
-    threads.look()
-    return state
 
 
 @dataclass(frozen=True)

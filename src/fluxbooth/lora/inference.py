@@ -27,7 +27,7 @@ from fluxbooth.lora import layers as lora_layers
 from fluxbooth.lora import training as lora_training
 from fluxbooth.lora.file import LoraFile
 from fluxbooth.lora.layers import Layer, LowRank
-from fluxbooth.models.family import Conditioning, Family
+from fluxbooth.models.family import Conditioning, Family, moved
 from fluxbooth.models.frozen_linear import weight_of
 
 MOST_BYTES = 2 * 2**30  # of LoRAs in main memory: twelve of rank 16 for FLUX.1
@@ -53,7 +53,7 @@ class Adapter:
 class AdapterCache:
     """What lies beside a base that stays: the LoRAs that were used last, up to `most_bytes` of main
     memory (one of more than that stays until the next), and what the text encoders said of the last
-    texts.
+    texts, also there.
 
     `mapped` applies files as the system's cache holds them, without a copy of their own: only for
     files that are never written again, though they may be replaced or removed.
@@ -93,11 +93,12 @@ class AdapterCache:
         """Of a text, at the length that the base is at home at; encoded once."""
         key = (family.row.name, text)
         if key not in self._texts:
-            self._texts[key] = family.encode_text([text], family.row.text_length)
+            told = family.encode_text([text], family.row.text_length)
+            self._texts[key] = moved(told, torch.device("cpu"))
         self._texts.move_to_end(key)
         while len(self._texts) > MOST_TEXTS:
             self._texts.popitem(last=False)
-        return self._texts[key]
+        return moved(self._texts[key], family.device)
 
 
 def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
@@ -131,23 +132,40 @@ def _read(file: LoraFile, dtype: torch.dtype, mapped: bool) -> Adapter:
     return Adapter(file, lora_layers.made(file, tensors), file.sha256())
 
 
+class Branches:
+    """What LoRAs, each times its weight, add to a network's layers. Their tensors come to where it
+    computes when they are first used there, and stay for as long as this is kept: for all pictures
+    of a request. Not for training."""
+
+    def __init__(self, family: Family, loras: Sequence[tuple[Adapter, float]]) -> None:
+        found: dict[str, list[tuple[Layer, float]]] = {}
+        for adapter, weight in loras:
+            for name, layer in adapter.layers.items():
+                found.setdefault(name, []).append((layer, weight))
+        self._network = family.network
+        self._of = {name: _Branch(changes) for name, changes in found.items()}
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the network has them; afterwards it is the plain base again."""
+        hooks = []
+        if self._of:
+            layers = dict(self._network.named_modules())
+            hooks = [
+                layers[name].register_forward_hook(branch) for name, branch in self._of.items()
+            ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
 @contextlib.contextmanager
 def apply_loras(family: Family, loras: Sequence[tuple[Adapter, float]]) -> Iterator[None]:
-    """Inside, the network has these LoRAs, each times its weight; afterwards it is the plain
-    base again. Not for training."""
-    layers = dict(family.network.named_modules())
-    found: dict[str, list[tuple[Layer, float]]] = {}
-    for adapter, weight in loras:
-        for name, layer in adapter.layers.items():
-            found.setdefault(name, []).append((layer, weight))
-    hooks = [
-        layers[name].register_forward_hook(_Branch(changes)) for name, changes in found.items()
-    ]
-    try:
+    """Inside, the network has these LoRAs, each times its weight."""
+    with Branches(family, loras).applied():
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class _Branch:

@@ -21,6 +21,7 @@ PIXELS_PER_TOKEN = 16
 REFERENCE_TOKENS = (1024 // PIXELS_PER_TOKEN) ** 2  # of a picture that is looked at, at most
 CONTEXT = 0.7 * GIB  # what CUDA, cuBLAS and torch hold before the first tensor
 SLACK = 1.04  # the allocator's rounding and holes
+KEPT_FREE = 0.05  # of a card, for what no estimate knows of
 PROCESS = 0.6 * GIB  # main memory of Python, torch and the libraries
 CUDA_PROCESS = 3 * GIB  # and with CUDA
 WRITTEN = {"bfloat16": 2, "float32": 4}  # bytes of a number
@@ -43,7 +44,7 @@ class Job:
     rank: int = 16
     optimizer: str = "adamw"
     ema: bool = False
-    samples: bool = False  # draws pictures on the way, so the decoder stays
+    sample_side: int = 0  # of square pictures drawn on the way, pixels; 0: none are
     # the base is in memory before and after, also while texts and photos are encoded
     resident: bool = False
 
@@ -117,13 +118,14 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
         shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer],
     )
     encoders, autoencoder = shape.encoders_used * WRITTEN[choice.kept], shape.autoencoder * e
-    # the autoencoder's own peak, measured
-    pixels = 5 * shape.autoencoder_channels * job.side**2 * e
-    encoding = autoencoder + pixels + (0 if choice.encoders == "cpu" else encoders)
-    decodes = choice.encoders == "stay" or job.samples or job.resident
+    # the autoencoder's own peak, measured; photos are encoded in float32
+    pixels = 5 * shape.autoencoder_channels * job.side**2 * 4
+    encoding = shape.autoencoder * 4 + pixels + (0 if choice.encoders == "cpu" else encoders)
+    decodes = choice.encoders == "stay" or job.sample_side or job.resident
     kept = (autoencoder if decodes else 0) + (encoders if choice.encoders == "stay" else 0)
+    drawing = drawing_bytes(shape, job.sample_side, job.text_length, e) if job.sample_side else 0
     peak = max(
-        base + adapter + step + kept,
+        base + adapter + max(step, drawing) + kept,
         encoding + (base if choice.encoders == "stay" or job.resident else 0),
     )
     return _estimate(shape, choice, base, adapter, step, encoding, peak, gpu)
@@ -136,29 +138,39 @@ def estimate_generation(
     choice: Choice,
     *,
     references: int = 0,
+    loras: float = 0,
     gpu: bool = True,
 ) -> Estimate:
     """Peak memory of drawing one square picture of `side` pixels, with so many pictures that are
-    looked at."""
+    looked at, and so many bytes of LoRAs."""
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
     encoders = shape.encoders_used * WRITTEN[choice.kept]
     autoencoder = shape.autoencoder * e
-    tokens = Job(side, text_length).tokens + references * REFERENCE_TOKENS
-    forward = shape.drawing * tokens * shape.width * e
-    decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
+    drawing = drawing_bytes(shape, side, text_length, e, references)
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
     return _estimate(
         shape,
         choice,
         base,
-        0,
-        max(forward, decoding),
+        loras,
+        drawing,
         encoding,
-        max(kept + max(forward, decoding), encoding),
+        max(kept + loras + drawing, encoding),
         gpu,
     )
+
+
+def drawing_bytes(
+    shape: Shape, side: int, text_length: int, number: int, references: int = 0
+) -> float:
+    """Peak of the activations of one square picture, in numbers of so many bytes: while it is
+    denoised, or while it is decoded."""
+    tokens = Job(side, text_length).tokens + references * REFERENCE_TOKENS
+    forward = shape.drawing * tokens * shape.width * number
+    decoding = 6 * shape.autoencoder_channels * side**2 * number  # measured
+    return max(forward, decoding)
 
 
 def _estimate(
@@ -266,7 +278,7 @@ def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Pla
         shape,
         room,
         asked,
-        list(_candidates(shape, room, by_hand, range(len(shape.blocks) + 1))),
+        list(_candidates(shape, room, by_hand, range(len(shape.blocks) + 1), job.resident)),
         measured,
     )
 
@@ -279,28 +291,41 @@ def choose_generation(
     room: Room,
     *,
     references: int = 0,
+    loras: float = 0,
+    resident: bool = False,
     **by_hand: Any,
 ) -> Plan:
-    """The same for drawing one square picture."""
+    """The same for drawing one square picture, with a base that stays in memory if `resident`."""
 
     def measured(choice: Choice) -> Estimate:
         gpu = room.device is not None
-        return estimate_generation(shape, side, text_length, choice, references=references, gpu=gpu)
+        return estimate_generation(
+            shape, side, text_length, choice, references=references, loras=loras, gpu=gpu
+        )
 
     return _first_fit(
         name,
         shape,
         room,
         f"a picture of {side} px",
-        list(_candidates(shape, room, by_hand, [0])),
+        list(_candidates(shape, room, by_hand, [0], resident)),
         measured,
     )
 
 
 def _candidates(
-    shape: Shape, room: Room, by_hand: dict[str, Any], checkpointed: Sequence[int]
+    shape: Shape,
+    room: Room,
+    by_hand: dict[str, Any],
+    checkpointed: Sequence[int],
+    resident: bool,
 ) -> Iterator[Choice]:
-    """Every choice in order of preference."""
+    """Every choice in order of preference.
+
+    The text encoders of a base that stays in memory stay, too, if blocks that are recomputed make
+    the room: each new text would wait for them for seconds. Of one that is loaded for a single job
+    they leave, which costs nothing.
+    """
 
     def options(field: str, choices: Sequence[Any]) -> Sequence[Any]:
         return [by_hand[field]] if field in by_hand else choices
@@ -308,18 +333,21 @@ def _candidates(
     gpu = room.device is not None
     quantisations = options("quantisation", ["none", "int8", "nf4"])
     checkpointed = options("checkpointed", checkpointed)
-    places = options("encoders", ["leave", "cpu"] if gpu else ["leave"])
-    levels = [(q, count, 0) for q in quantisations for count in checkpointed]
+    places = ["stay", "leave", "cpu"] if resident else ["leave", "cpu"]
+    places = options("encoders", places if gpu else ["leave"])
+    levels = [
+        (q, place, count, 0) for q in quantisations for place in places for count in checkpointed
+    ]
     levels += [
-        (quantisations[-1], checkpointed[-1], away)
+        (quantisations[-1], place, checkpointed[-1], away)
         for away in (range(1, len(shape.blocks) + 1) if gpu else [])
+        for place in places
+        if place != "stay" or len(places) == 1
     ]
     dtype, stored = by_hand.get("dtype", room.dtype), by_hand.get("stored")
-    for quantisation, count, away in levels:
-        for encoders in places:
-            yield Choice(
-                dtype, quantisation, count, encoders, by_hand.get("offloaded", away), stored
-            )
+    for quantisation, place, count, away in levels:
+        away = by_hand.get("offloaded", away)
+        yield Choice(dtype, quantisation, count, place, away, stored)
 
 
 def _first_fit(
@@ -330,7 +358,7 @@ def _first_fit(
     candidates: Sequence[Choice],
     measured: Callable[[Choice], Estimate],
 ) -> Plan:
-    limit = room.main if room.device is None else room.device
+    limit = room.main if room.device is None else (1 - KEPT_FREE) * room.device
     for choice in candidates:
         found = measured(choice)
         if found.device <= limit and found.main <= room.main:
@@ -343,14 +371,19 @@ def _first_fit(
             key=lambda found: found.main,
         )
         raise DoesNotFit(
-            f"{name} does not fit: with {limit / GIB:.1f} GB of GPU memory, {asked} needs "
-            f"{least.main / GIB:.1f} GB of main memory and {room.main / GIB:.1f} GB are free: "
-            "close other programs, or use a machine with more memory."
+            f"{name} does not fit: with {(room.device or 0) / GIB:.1f} GB of GPU memory, {asked} "
+            f"needs {least.main / GIB:.1f} GB of main memory and {room.main / GIB:.1f} GB are "
+            "free: close other programs, or use a machine with more memory."
         )
+    free = (
+        f"{room.main / GIB:.1f} GB are free"
+        if room.device is None
+        else f"{room.device / GIB:.1f} GB are free, of which it leaves a twentieth"
+    )
     raise DoesNotFit(
         f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when "
-        f"everything is given up, and {limit / GIB:.1f} GB are free: use smaller pictures "
-        "(--resolution), another --base, or more memory."
+        f"everything is given up, and {free}: use smaller pictures (--resolution), another --base, "
+        "or more memory."
     )
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import contextlib
 import filecmp
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from diffusers.utils import logging as diffusers_logging
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers.utils import logging as transformers_logging
 
@@ -62,7 +63,7 @@ class DiffusersFamily:
             "float32" if dtype == torch.float32 else "bfloat16", encoders="stay"
         )
         self.stored = getattr(torch, self.choice.kept)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = hardware.compute_device()
         self._pipeline, self._fill = pipeline, fill
         pipeline.set_progress_bar_config(disable=True)
 
@@ -111,17 +112,27 @@ class DiffusersFamily:
     def load_network(self) -> None:
         if self._fill is None:
             return
-        self._fill(
-            loading.WeightPlacer(
-                self.network, self.adapter_targets(), self.choice, self._dtype, self.device
-            )
+        place = loading.WeightPlacer(
+            self.network, self.adapter_targets(), self.choice, self._dtype, self.device
         )
+        self._fill(place)
         self._fill = None
+        loading.offload(self.network, self.adapter_targets(), self.choice.offloaded, self._dtype)
 
     def park_encoders(self) -> None:
         if self.choice.encoders == "leave":
             for encoder in self._text_encoders:
                 encoder.to("cpu")
+
+    def encode_photo(self, pixels: Tensor) -> Tensor:
+        # for the call alone: pipelines decode in what they draw in
+        autoencoder = self._pipeline.vae
+        usual = autoencoder.dtype
+        autoencoder.to(torch.float32)
+        try:
+            return self.encode_image(pixels).to(self._dtype)
+        finally:
+            autoencoder.to(usual)
 
     def image_tokens(self, width: int, height: int) -> int:
         return (width // PIXELS_PER_TOKEN) * (height // PIXELS_PER_TOKEN)
@@ -137,22 +148,31 @@ class DiffusersFamily:
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
         # the first ones: by the time the backward pass comes to them, what the others kept is free
         # again
-        chosen = {
-            id(block)
-            for block in [
-                *self.network.transformer_blocks,
-                *self.network.single_transformer_blocks,
-            ][:blocks]
-        }
+        chosen = {id(block) for block in self._blocks[:blocks]}
+        self.choice = replace(self.choice, checkpointed=len(chosen))
 
         def run(block: nn.Module, *inputs: Any) -> Any:
             return (
-                checkpoint(block, *inputs, use_reentrant=False)
+                # nothing in a block is drawn at random
+                checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
                 if id(block) in chosen
                 else block(*inputs)
             )
 
         self.network.enable_gradient_checkpointing(run)
+
+    @property
+    def _blocks(self) -> list[nn.Module]:
+        return [*self.network.transformer_blocks, *self.network.single_transformer_blocks]
+
+    @property
+    def blocks(self) -> int:
+        return len(self._blocks)
+
+    def offload_blocks(self, count: int) -> None:
+        targets = [name for name in self.adapter_targets() if ".lora_" not in name]
+        loading.offload(self.network, targets, count, self._dtype)
+        self.choice = replace(self.choice, offloaded=count)
 
     def parts(self) -> Parts:
         beside = {

@@ -65,6 +65,10 @@ class Family(Protocol):
         the network takes them."""
         ...
 
+    def encode_photo(self, pixels: Tensor) -> Tensor:
+        """The same of what will be learnt from, once and for all: computed in float32."""
+        ...
+
     def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:
         """Pictures that the network looks at while it draws, RGB, as many as the row allows: what
         `velocity` takes beside the conditioning of a text."""
@@ -119,7 +123,17 @@ class Family(Protocol):
 
     def checkpoint_gradients(self, blocks: int | None = None) -> None:
         """Recomputes the activations of the first so many blocks, or of all, in the backward
-        pass: less memory, more time."""
+        pass: less memory, more time. The choice says so, too."""
+        ...
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the network has."""
+        ...
+
+    def offload_blocks(self, count: int) -> None:
+        """Has the weights of the first so many blocks wait in main memory from now on, with or
+        without a LoRA on them."""
         ...
 
     def parts(self) -> Parts:
@@ -140,6 +154,17 @@ class Family(Protocol):
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:
         """What that pipeline's call takes for one text's conditioning and a guidance."""
         ...
+
+
+def moved(conditioning: Conditioning, device: torch.device) -> Conditioning:
+    return {name: to_device(value, device) for name, value in conditioning.items()}
+
+
+def to_device(value: Tensor, device: torch.device) -> Tensor:
+    """On a device; a card copies it there by itself, and nobody waits."""
+    if device.type != "cuda" or value.device.type != "cpu" or not torch.cuda.is_available():
+        return value.to(device)
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 def stack(rows: Sequence[Conditioning]) -> Conditioning:

@@ -9,7 +9,8 @@ backward pass, which is the whole unquantised base.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Quantisation
 
 NF4_BLOCK = 64  # weights that share a scale
+ALIGNED = 512  # bytes
 
 
 class FrozenLinear(nn.Linear):
@@ -168,16 +170,56 @@ def _torchao(value: Tensor, kind: Quantisation) -> nn.Parameter:
     return nn.Parameter(layer.weight.detach(), requires_grad=False)
 
 
-def waiting(weight: nn.Parameter) -> nn.Parameter:
-    """A weight in main memory, pinned where there is a card that copies from there."""
-
-    def home(part: Tensor) -> Tensor:
-        return part.cpu().pin_memory() if torch.cuda.is_available() else part.cpu()
-
+def in_main_memory(weight: nn.Parameter) -> nn.Parameter:
     if hasattr(weight, "quant_state"):
-        weight.data = home(weight.data)
+        weight.data = weight.data.cpu()
         return weight
-    return nn.Parameter(_each_part(weight.detach(), home), requires_grad=False)
+    parts = _each_part(weight.detach(), lambda part: part.cpu())
+    return nn.Parameter(parts, requires_grad=False)
+
+
+def waiting(weights: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Weights in one piece of main memory together, pinned where there is a card that copies from
+    there. Their own pieces would each be pinned as the next power of two."""
+    pieces = list[Tensor]()
+    for weight in weights:
+        _each_part(weight.detach(), lambda part: pieces.append(part) or part)
+    homes = iter(_one_piece(pieces))
+    found = list[nn.Parameter]()
+    for weight in weights:
+        if hasattr(weight, "quant_state"):
+            weight.data = next(homes)
+            found.append(weight)
+        else:
+            parts = _each_part(weight.detach(), lambda _: next(homes))
+            found.append(nn.Parameter(parts, requires_grad=False))
+    return found
+
+
+def _one_piece(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Copies side by side, each on a boundary that suits every processor."""
+    sizes = [-(-tensor.nbytes // ALIGNED) * ALIGNED for tensor in tensors]
+    whole = pinned(sum(sizes))
+    copies = []
+    for tensor, room in zip(tensors, whole.split(sizes), strict=True):
+        copy = room[: tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        copies.append(copy.copy_(tensor))
+    return copies
+
+
+def pinned(size: int) -> Tensor:
+    """Bytes of main memory that a card copies from by itself; where there is none, plain ones.
+
+    What torch pins is rounded up to a power of two, so this is registered with the driver as it is.
+    """
+    memory = torch.empty(size, dtype=torch.uint8)
+    if torch.cuda.is_available() and size:
+        driver: Any = torch.cuda.cudart()
+        torch.cuda.check_error(driver.cudaHostRegister(memory.data_ptr(), size, 0))
+        weakref.finalize(
+            memory.untyped_storage(), driver.cudaHostUnregister, memory.data_ptr()
+        ).atexit = False
+    return memory
 
 
 def _each_part(weight: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:

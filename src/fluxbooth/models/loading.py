@@ -40,8 +40,9 @@ def weights(folder: Path) -> Iterator[tuple[str, Tensor]]:
 class WeightPlacer:
     """Puts each weight of an empty network into its place; called with its name and value.
 
-    The weights of `layers` are quantised or stored as the choice says, and wait in main memory if
-    they are of its first blocks; all others are cast to `dtype`.
+    The weights of `layers` are quantised or stored as the choice says, and brought to main memory
+    if they are of its first blocks, where `offload` puts them in order; all others are cast to
+    `dtype`.
     """
 
     def __init__(
@@ -57,12 +58,11 @@ class WeightPlacer:
         self.choice = choice
         self.dtype = dtype
         self.device = device
-        names = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in layers))
-        self.waiting = set(sorted(names, key=_place)[: choice.offloaded])
+        self.waiting = set(_blocks(layers)[: choice.offloaded])
 
     def __call__(self, name: str, value: Tensor) -> None:
         layer, _, kind = name.rpartition(".")
-        waits = ".".join(name.split(".")[:2]) in self.waiting
+        waits = _block(name) in self.waiting
         if kind != "weight" or layer not in self.layers or not (self.choice.cast_at_use or waits):
             set_module_tensor_to_device(self.network, name, self.device, value, dtype=self.dtype)
             return
@@ -76,8 +76,37 @@ class WeightPlacer:
             weight = frozen_linear.quantised(
                 value.to(self.device, self.dtype), self.choice.quantisation
             )
-        linear.weight = frozen_linear.waiting(weight) if waits else weight
+        linear.weight = frozen_linear.in_main_memory(weight) if waits else weight
         self.network.set_submodule(layer, frozen_linear.FrozenLinear(linear, self.dtype))
+
+
+def offload(network: nn.Module, layers: Sequence[str], count: int, dtype: torch.dtype) -> None:
+    """Has the weights of those `layers` that are in the first `count` blocks wait in main memory,
+    a block's in one piece of it."""
+    for block in _blocks(layers)[:count]:
+        linears = list[frozen_linear.FrozenLinear]()
+        for name in layers:
+            if _block(name) != block:
+                continue
+            linear = network.get_submodule(name)
+            assert isinstance(linear, nn.Linear)
+            if not isinstance(linear, frozen_linear.FrozenLinear):
+                linear = frozen_linear.FrozenLinear(linear, dtype)
+                network.set_submodule(name, linear)
+            linears.append(linear)
+        weights = frozen_linear.waiting([linear.weight for linear in linears])
+        for linear, weight in zip(linears, weights, strict=True):
+            linear.weight = weight
+
+
+def _block(name: str) -> str:
+    """Of a layer or weight in it."""
+    return ".".join(name.split(".")[:2])
+
+
+def _blocks(layers: Sequence[str]) -> list[str]:
+    """In the order in which they work."""
+    return sorted(dict.fromkeys(map(_block, layers)), key=_place)
 
 
 def _place(block: str) -> tuple[int, int]:

@@ -49,15 +49,20 @@ def job(spec: ResolvedTrainSpec, *, resident: bool = False) -> Job:
         spec.rank,
         spec.optimizer,
         spec.ema is not None,
-        bool(spec.sample_prompts),
+        registry.find(spec.base).native_side if spec.sample_prompts else 0,
         resident,
     )
 
 
 def generation(
-    spec: GenerateSpec, side: int, room: Room | None = None, there: Choice | None = None
+    spec: GenerateSpec,
+    side: int,
+    room: Room | None = None,
+    there: Choice | None = None,
+    loras: float = 0,
 ) -> Plan:
-    """The plan of drawing pictures of the area of a square of `side` pixels, one at a time."""
+    """The plan of drawing pictures of the area of a square of `side` pixels, one at a time, with so
+    many bytes of LoRAs."""
     row, size, room = _found(spec, room, there)
     by_hand = _by_hand(spec, row, size, room, there)
     if row.stored == "float32" and there is None:
@@ -65,7 +70,14 @@ def generation(
         by_hand["dtype"] = by_hand["stored"] = "float32" if spec.dtype == "auto" else spec.dtype
     looked_at = looks_at(spec, row)
     return estimate.choose_generation(
-        row.name, size, side, row.text_length, room, references=looked_at, **by_hand
+        row.name,
+        size,
+        side,
+        row.text_length,
+        room,
+        references=looked_at,
+        loras=loras,
+        **by_hand,
     )
 
 
@@ -84,7 +96,7 @@ def resident(spec: TrainSpec | GenerateSpec, room: Room | None = None) -> Choice
         by_hand.setdefault("encoders", "stay")
     if not row.trains:
         return estimate.choose_generation(
-            row.name, size, row.native_side, row.text_length, room, **by_hand
+            row.name, size, row.native_side, row.text_length, room, resident=True, **by_hand
         ).choice
     usual = job(registry.resolve(TrainSpec(class_name="man", base=spec.base), 1), resident=True)
     choice = estimate.choose(row.name, size, usual, room, **by_hand).choice

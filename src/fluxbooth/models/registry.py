@@ -141,8 +141,7 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
         spec.model_dump()
         | {
             "steps": steps_for(spec, pictures),
-            "learning_rate": spec.learning_rate
-            or min(row.highest_rate, row.learning_rate * PRESETS[spec.preset].rate),
+            "learning_rate": spec.learning_rate or _usual_rate(spec, row),
             "settle_steps": spec.settle_steps or row.settle_steps,
             "batch_size": spec.batch_size or row.batch_size,
             "resolutions": spec.resolutions or row.resolutions,
@@ -155,6 +154,12 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
             ),
         }
     )
+
+
+def _usual_rate(spec: TrainSpec, row: Base) -> float:
+    if spec.optimizer == "prodigy":
+        return 1.0  # of the rate that it finds by itself (arXiv:2306.06101)
+    return min(row.highest_rate, row.learning_rate * PRESETS[spec.preset].rate)
 
 
 def _or(given: T | None, default: T) -> T:

@@ -13,6 +13,7 @@ from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, REFERENCE_TOKENS, Choice, Job
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import planner, registry
+from fluxbooth.models.base import Base
 from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
@@ -136,14 +137,22 @@ def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) 
     """Seconds that pictures of so many pixels each would take here, by arithmetic: forward
     passes alone."""
     row, card = registry.find(spec.base), worker(device)
-    steps, size = (
-        registry.resolve_drawing(spec).steps,
-        registry.description_of(row).shape(row.source),
-    )
+    steps = registry.resolve_drawing(spec).steps
     looked_at = planner.looks_at(spec, row) * REFERENCE_TOKENS
-    tokens = row.text_length + pixels // PIXELS_PER_TOKEN**2 + looked_at
-    forward = (1 + row.two_pass) * sum(sum(size.block_flops(kind, tokens)) for kind in size.blocks)
-    return spec.num_images * steps * forward / (card.mfu * card.peak * 1e12)
+    tokens = pixels // PIXELS_PER_TOKEN**2 + looked_at
+    return spec.num_images * steps * _seconds_forward(row, tokens, card)
+
+
+def seconds_per_picture(row: Base, card: Card) -> float:
+    """Of the base's native size in its usual steps: forward passes alone."""
+    return row.steps * _seconds_forward(row, row.native_area // PIXELS_PER_TOKEN**2, card)
+
+
+def _seconds_forward(row: Base, tokens: int, card: Card) -> float:
+    """A step of a drawing, of so many tokens beside the text's."""
+    size, whole = registry.description_of(row).shape(row.source), row.text_length + tokens
+    forward = (1 + row.two_pass) * sum(sum(size.block_flops(kind, whole)) for kind in size.blocks)
+    return forward / (card.mfu * card.peak * 1e12)
 
 
 def _jobs(spec: ResolvedTrainSpec) -> list[Job]:

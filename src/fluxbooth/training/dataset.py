@@ -2,14 +2,14 @@
 their captions' conditioning.
 
 Everything is encoded once; afterwards the text encoders and the autoencoder leave memory. Small
-sets (the usual 4-20 photos) stay in memory, larger ones lie in a safetensors file and are read
-through a memory map.
+sets (the usual 4-20 photos) stay in main memory, larger ones lie in a safetensors file and are read
+through a memory map; each batch goes to where it is computed with by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fluxbooth.files import save_tensors
 from fluxbooth.generation.enhance import heads
-from fluxbooth.models.family import Conditioning, Family, stack
+from fluxbooth.models.family import Conditioning, Family, moved, stack, to_device
 from fluxbooth.photos import buckets
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.prompts.language import with_trigger
@@ -28,6 +28,7 @@ from fluxbooth.specs import FEWEST_TOKENS, ResolvedTrainSpec
 from fluxbooth.training import flow
 
 LARGEST_IN_MEMORY = 2 * 2**30  # bytes
+CPU = torch.device("cpu")
 EMPTY = ""  # the caption that stands for "no caption"
 
 
@@ -55,6 +56,14 @@ class Batch:
             self.size,
             self.indices[rows],
             None if self.weight is None else self.weight[rows],
+        )
+
+    def to(self, device: torch.device) -> Batch:
+        return replace(
+            self,
+            z=to_device(self.z, device),
+            conditioning=moved(self.conditioning, device),
+            weight=None if self.weight is None else to_device(self.weight, device),
         )
 
 
@@ -129,7 +138,7 @@ class Dataset:
 
 
 class Store:
-    """Named tensors by key, in memory, or in a file once they outgrow it."""
+    """Named tensors by key, in main memory, or in a file once they outgrow it."""
 
     def __init__(self, path: Path, largest_in_memory: int = LARGEST_IN_MEMORY) -> None:
         self._path, self._limit = path, largest_in_memory
@@ -138,7 +147,7 @@ class Store:
 
     def fill(self, rows: dict[str, Conditioning]) -> None:
         if sum(t.nbytes for row in rows.values() for t in row.values()) <= self._limit:
-            self._memory = rows
+            self._memory = {key: moved(row, CPU) for key, row in rows.items()}
             return
         self._numbers = {key: number for number, key in enumerate(rows)}
         save_tensors(
@@ -184,7 +193,7 @@ def prepare(
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             pixels = buckets.fit(photo.pixels, size)
-            latents[key] = {"z": family.encode_image(to_tensor(pixels))}
+            latents[key] = {"z": family.encode_photo(to_tensor(pixels)).cpu()}
             if spec.outside_head < 1:
                 weight = _weight(pixels, family, spec.outside_head, latents[key]["z"])
                 latents[key]["weight"] = weight
@@ -197,7 +206,8 @@ def prepare(
     ):
         for text in dict.fromkeys(wanted):
             aside()
-            kept[text] = family.encode_text([text], length)
+            told = family.encode_text([text], length)
+            kept[text] = moved(told, torch.device("cpu"))
     if keep_encoders:
         family.park_encoders()
     else:

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from fluxbooth import base_selection, events, picture_files, threads
@@ -27,8 +28,8 @@ from fluxbooth.generation.enhance import heads
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Plan
-from fluxbooth.models import loader, planner, registry
-from fluxbooth.models.family import Family
+from fluxbooth.models import loader, out_of_memory, planner, registry
+from fluxbooth.models.family import Family, moved, to_device
 from fluxbooth.photos import faces, inspection
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.process_lifetime import stop_signals
@@ -41,6 +42,7 @@ from fluxbooth.training.optimizers import learning_rate, make_optimizer, optimiz
 from fluxbooth.training.run_folder import RunFolder
 from fluxbooth.training.trackers import Tracker
 
+T = TypeVar("T")
 VALIDATION_PHOTOS = 4  # five forward passes each, at every checkpoint
 LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
 
@@ -95,8 +97,9 @@ def train(
     LoRA (Hu et al. 2021, arXiv 2106.09685) adapts every Linear of the base's blocks, as DreamBooth
     asks: a rare token learns the subject (Ruiz et al. 2022, arXiv 2208.12242).
 
-    The same call on the folder of an interrupted run resumes it, to the very weights of an unbroken
-    run on the same machine and versions. Processes that `accelerate launch` started train together,
+    The same call on the folder of an interrupted run resumes it: on a CPU to the very weights of an
+    unbroken run on the same machine and versions; on a GPU, whose sums vary in their last bits, as
+    close as two unbroken runs are. Processes that `accelerate launch` started train together,
     each with the spec's batch, on the same folder.
 
     Args:
@@ -222,7 +225,9 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
     seconds = time.monotonic() - started
     with run.averaged():
         validation = (
-            run.validation_loss() if run.average or not run.validated else run.validated[-1]
+            run.fitting(spec.steps, run.validation_loss)
+            if run.average or not run.validated
+            else run.validated[-1]
         )
         run.group.on_main(lambda: run.write(folder.lora, spec.steps))
     run.group.on_main(folder.finish)
@@ -249,10 +254,10 @@ def step_loss(
     process's; the noise and sigmas of the batch follow from (seed, step) alone.
     """
     draw = flow.generator(spec.seed, 3, step)
-    eps = torch.randn(batch.z.shape, generator=draw)[part].to(batch.z)
+    eps = torch.randn(batch.z.shape, generator=draw)[part].to(batch.z.dtype)
     sigma = flow.sample_sigma(spec.sigma_law, len(batch.z), draw, family.mu(batch.size))
-    sigma = sigma[part].to(batch.z.device)
-    batch = batch.part(part)
+    eps, sigma = to_device(eps, family.device), to_device(sigma[part], family.device)
+    batch = batch.part(part).to(family.device)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
     return flow.velocity_loss(velocity, batch.z, eps, batch.weight)
@@ -285,21 +290,20 @@ class _Run:
             lora_training.continue_from(family, spec.continue_from, spec.rank)
         self.average = [p.detach().clone() for p in self.parameters] if spec.ema else []
         self.optimizer = make_optimizer(spec, self.parameters)
+        self.stop = threading.Event()  # set once somebody waits for the training to leave
         self.trackers: list[Tracker] = []
         self.validated: list[float] = []  # the validation loss at each checkpoint
 
     def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
         """Trains from step `start` to the end; yields (steps done, loss), after the first one
         in groups of ten, read at once."""
-        spec, pending = self.spec, list[Tensor]()
+        spec, pending, self.stop = self.spec, list[Tensor](), stop
         for step in range(start, spec.steps):
             self.aside()
             threads.look()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
-            batch = self.dataset.batch_at(step, spec)
-            loss = step_loss(self.family, batch, spec, step, self.group.part(len(batch.indices)))
-            loss.backward()
+            loss = self.fitting(step, functools.partial(self.gradients, step))
             self.group.average([p.grad for p in self.parameters if p.grad is not None])
             nn.utils.clip_grad_norm_(self.parameters, spec.clip_norm)
             self.optimizer.step()
@@ -308,7 +312,7 @@ class _Run:
                 torch._foreach_lerp_(
                     self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0)
                 )
-            pending.append(loss.detach())
+            pending.append(loss)
             done, stopping = step + 1, self.group.any(stop.is_set())
             due = (
                 done % spec.checkpoint_every == 0
@@ -328,6 +332,22 @@ class _Run:
                 raise KeyboardInterrupt
             if done in self.stages:
                 self.group.on_main(functools.partial(self.keep_stage, done))
+
+    def gradients(self, step: int) -> Tensor:
+        """Those of a step, and its loss; without any of an attempt that ran out of memory."""
+        self.optimizer.zero_grad(set_to_none=True)
+        batch = self.dataset.batch_at(step, self.spec)
+        loss = step_loss(self.family, batch, self.spec, step, self.group.part(len(batch.indices)))
+        loss.backward()
+        return loss.detach()
+
+    def fitting(self, step: int, work: Callable[[], T]) -> T:
+        """Does it with as much given up as a card's memory asks for, and says so."""
+
+        def say(text: str) -> None:
+            self.tell({"event": "warning", "step": step, "text": text})
+
+        return out_of_memory.retried(self.family, work, say, training=True)
 
     def read_losses(self, done: int, pending: list[Tensor]) -> list[float]:
         stacked = torch.stack(pending)
@@ -369,16 +389,27 @@ class _Run:
 
     def checkpoint(self, step: int, leaving: bool) -> None:
         """Saves everything first; who is asked to leave does no more than that."""
+        began = time.monotonic()
         state = run_folder.optimizer_state(self.optimizer)
         state |= {f"average.{i}": value for i, value in enumerate(self.average)}
         path = self.folder.save(
             step, lora_training.tensors(self.family), state, self.spec.keep_checkpoints
         )
-        event: CheckpointSaved = {"event": "checkpoint", "step": step, "path": str(path)}
+        seconds = round(time.monotonic() - began, 3)
+        event: CheckpointSaved = {
+            "event": "checkpoint",
+            "step": step,
+            "path": str(path),
+            "seconds": seconds,
+        }
         if leaving:
             self.tell(event)
             return
-        self.validated.append(self.validation_loss())
+        try:
+            self.validated.append(self.fitting(step, self.validation_loss))
+        except KeyboardInterrupt:
+            self.tell(event)
+            raise
         self.tell({**event, "validation_loss": self.validated[-1]})
         if not self.stages:
             self.draw_samples(step)
@@ -406,9 +437,11 @@ class _Run:
                     for i in batch.indices
                 ]
             )
+            batch = batch.to(self.family.device)
             eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:
                 self.aside()
+                self.look()
                 sigma = torch.full((len(batch.z),), value, device=batch.z.device)
                 x = flow.interpolate(batch.z, eps, sigma)
                 velocity = self.family.velocity(
@@ -421,18 +454,29 @@ class _Run:
     def draw_samples(self, step: int) -> None:
         for number, text in enumerate(self.spec.sample_prompts):
             self.aside()
-            row, side = self.family.row, self.family.row.native_side
-            image = draw(
-                self.family,
-                self.dataset.conditioning(text),
-                [self.spec.seed],
-                (side, side),
-                row.steps,
-                row.guidance or 0.0,
-            )[0]
+            image = self.fitting(step, functools.partial(self.sample, text))
             path = self.folder.sample(step, number)
             picture_files.save(image, path)
             self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
+
+    def sample(self, text: str) -> Image.Image:
+        row, side = self.family.row, self.family.row.native_side
+        told = moved(self.dataset.conditioning(text), self.family.device)
+        (image,) = draw(
+            self.family,
+            told,
+            [self.spec.seed],
+            (side, side),
+            row.steps,
+            row.guidance or 0.0,
+            look=self.look,
+        )
+        return image
+
+    def look(self) -> None:
+        """Leaves in the middle of what a checkpoint that is written has no part in."""
+        if self.stop.is_set():
+            raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,9 +26,17 @@ def learning_rate(spec: ResolvedTrainSpec, step: int) -> float:
 
 
 def make_optimizer(spec: ResolvedTrainSpec, parameters: Sequence[nn.Parameter]) -> Optimizer:
-    fused = {"fused": True} if spec.optimizer == "adamw" else {}
+    own: dict[str, dict[str, Any]] = {
+        "adamw": {"fused": True},
+        # else what it takes the steps of the warm-up for spoils its estimate
+        "prodigy": {"safeguard_warmup": True},
+    }
     return optimizer_class(spec.optimizer)(
-        parameters, lr=spec.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4, **fused
+        parameters,
+        lr=spec.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=1e-4,
+        **own.get(spec.optimizer, {}),
     )
 
 

@@ -218,12 +218,20 @@ class RunFolder:
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's tensors by `INDEX.NAME`; numbers become float64 scalars, the 8-bit
-    optimiser's nested ones `INDEX.NAME/NAME`."""
+    """The optimiser's tensors by `optimizer.INDEX.NAME`, the 8-bit optimiser's nested ones
+    `optimizer.INDEX.NAME/NAME`, and what it has found out of a whole group by `group.INDEX.NAME`;
+    numbers become float64 scalars."""
+    whole = optimizer.state_dict()
     rows = {
         f"optimizer.{i}.{name}": value
-        for i, row in optimizer.state_dict()["state"].items()
+        for i, row in whole["state"].items()
         for name, value in _flat(row).items()
+    }
+    rows |= {
+        f"group.{i}.{name}": value
+        for i, group in enumerate(whole["param_groups"])
+        for name, value in group.items()
+        if isinstance(value, bool | int | float | Tensor)
     }
     return {
         key: _tensor(value).contiguous().clone() for key, value in rows.items() if value is not None
@@ -231,20 +239,31 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, state: dict[str, Tensor]) -> None:
+    """A group's number that a checkpoint does not have stays as it is."""
     rows: dict[int, dict[str, Any]] = {}
+    groups: list[dict[str, Any]] = optimizer.state_dict()["param_groups"]
     for key, value in state.items():
         kind, _, rest = key.partition(".")
+        index, _, name = rest.partition(".")
+        if kind == "group":
+            now = groups[int(index)].get(name)
+            groups[int(index)][name] = value if isinstance(now, Tensor) else _number(value, now)
         if kind == "optimizer":
-            index, _, name = rest.partition(".")
             outer, _, inner = name.partition("/")
             row = rows.setdefault(int(index), {})
             if inner:
                 row.setdefault(outer, {})[inner] = value
             else:
                 row[outer] = value
-    optimizer.load_state_dict(
-        {"state": rows, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+    optimizer.load_state_dict({"state": rows, "param_groups": groups})
+
+
+def _number(value: Tensor, like: object) -> bool | int | float:
+    """A float64 scalar as what it was made of; it may have grown from a whole number."""
+    found = value.item()
+    if isinstance(like, bool):
+        return bool(found)
+    return int(found) if isinstance(like, int) and found == int(found) else found
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fluxbooth import threads
 from fluxbooth.generation.enhance import progress, tiles
 from fluxbooth.generation.enhance.tiles import Window
 from fluxbooth.generation.speedups import drawing
-from fluxbooth.lora.inference import Adapter, apply_loras
+from fluxbooth.lora.inference import Adapter, Branches
 from fluxbooth.models.family import Conditioning, Family
 
 CELL = 8  # pixels of a latent
@@ -64,6 +64,10 @@ class Redraw:
     def _looked(self) -> Conditioning:
         return self.family.encode_references(self.references) if self.references else {}
 
+    @functools.cached_property
+    def _branches(self) -> Branches:
+        return Branches(self.family, self.loras)
+
     def with_loras(self, loras: Sequence[tuple[Adapter, float]]) -> Redraw:
         return replace(self, loras=loras)
 
@@ -108,7 +112,7 @@ class Redraw:
             return image
         padded = _padded(image)
         with (
-            apply_loras(self.family, self.loras),
+            self._branches.applied(),
             drawing(self.family, "exact", padded.size),
             threads.free_cores(),
         ):
