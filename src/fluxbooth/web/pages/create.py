@@ -17,7 +17,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import checks, input_images, prompts
+from fluxbooth.service.prompts import checks, input_images, pictures, prompts
 from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
@@ -26,7 +26,7 @@ from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import of_pictures
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.pages import view_models
-from fluxbooth.web.pages.gallery import own_picture, usable_tunes
+from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences, wants_part
 from fluxbooth.web.pages.texts import duration, text
@@ -95,7 +95,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
 def _create(services: Services, account: Account, values: Json, start: input_images.Inputs) -> Json:
     with services.db.write() as session:
         if values["from"] and "input_image" not in start:
-            row, _ = own_picture(session, account, values["from"])
+            row, _ = pictures.get(session, account, values["from"])
             start = input_images.Inputs(
                 start.files | input_images.of_file(services.store, row.key).files
             )
@@ -169,7 +169,7 @@ def _form(
         )
         shown = [view_models.prompt(row) for row in recent]
         start = (
-            view_models.image(*own_picture(session, account, values["from"]))
+            view_models.image(*pictures.get(session, account, values["from"]))
             if values["from"]
             else None
         )

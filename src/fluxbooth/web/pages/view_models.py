@@ -114,7 +114,8 @@ def words(prompt: Prompt) -> str:
     return " ".join(TAG.sub(" ", options.without_flags(prompt.text)).split())
 
 
-def prompt(row: Prompt) -> Json:
+def prompt(row: Prompt, *, only_liked: bool = False) -> Json:
+    """With its pictures, or those of them that are liked."""
     state = (
         "failed"
         if row.user_error
@@ -139,7 +140,7 @@ def prompt(row: Prompt) -> Json:
         "ratio": row.spec.get("aspect_ratio") or "1:1",
         "tunes": tunes,
         "again": again(row),
-        "images": [image(i, row) for i in row.images],
+        "images": [image(i, row) for i in row.images if i.liked or not only_liked],
         "state_text": text(f"card.{state}") if state != "done" else "",
     }
 
@@ -182,6 +183,7 @@ def image(row: Image, of: Prompt) -> Json:
         "height": row.height,
         "seed": row.seed,
         "alt": words(of),
+        "liked": row.liked,
         "recipe": recipe(row, of),
         "same_seed": again(of, seed=row.seed, count=1),
         "over": again(of, **{"from": row.name}, count=1),
