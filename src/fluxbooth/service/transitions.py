@@ -121,8 +121,15 @@ class Transitions:
                 } | {
                     "losses": kept,
                     "samples": tune.progress.get("samples", 0),
+                    "resumed_at": tune.progress.get("resumed_at", 0),
                 }
                 tune.eta = now() + datetime.timedelta(seconds=event["seconds_left"])
+
+    def resumed(self, number: int, step: int) -> None:
+        """A training that was interrupted goes on from a checkpoint of that step."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                tune.progress = {**tune.progress, "resumed_at": step, "interrupted": False}
 
     def sampled(self, number: int, event: SampleDrawn) -> None:
         with self.db.write() as session:
@@ -341,6 +348,8 @@ class Transitions:
             if row is None:  # deleted with its account
                 return 0
             row.deaths += 1
+            if isinstance(row, Tune):  # until its next step
+                row.progress = {**row.progress, "interrupted": True}
             return row.deaths
 
     def fail_tune(self, number: int, reason: str) -> None:

@@ -29,7 +29,7 @@ from fluxbooth.web.pages import view_models
 from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences, wants_part
-from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.pages.texts import duration, plain, text
 from fluxbooth.web.state import Services
 
 RECENT, STRENGTH, MOST_TIMES = 12, "0.8", 1000
@@ -247,7 +247,8 @@ def _advice(services: Services, account: Account, text: str, used: list[str]) ->
     ]
     # only one of them can come first
     others = [item for found in said[1:] for item in found if item.code == "trigger_missing"]
-    return {"advice": [item.to_json() for item in (*others, *said[0])]}
+    shown = [item.to_json() for item in (*others, *said[0])]
+    return {"advice": [item | {"message": plain(item["message"])} for item in shown]}
 
 
 def _trigger(session: Session, account: Account, number: str) -> str:

@@ -33,6 +33,7 @@ from fluxbooth.web.pages import (
     create,
     enhance,
     gallery,
+    guide,
     login,
     new_tune,
     operator,
@@ -71,6 +72,7 @@ PARTS = (
     operator.router,
     people.router,
     prices.router,
+    guide.router,
     login.router,
 )
 

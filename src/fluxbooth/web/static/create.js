@@ -146,6 +146,7 @@ async function takeUp(before) {
   fill(form, before);
   const file = await keptFile();
   if (file || before.strokes.length) find("#start").open = true;
+  if (before.seed) find("#exactly").open = true;
   startAgain(file, before.strokes);
   strokes = before.strokes; // of which a picture chosen anew knows nothing
   fill(form, before); // the shape, which a picture to start from had changed

@@ -5,6 +5,7 @@ import { ask, element, find, findAll, parse, post, say, showErrors, text } from 
 import { finished } from "./finished.js";
 
 const SWIPE = 50, PICTURE = "#picture="; // pixels; of the address
+const SLOW = 60_000, since = {}; // ms; when a card was first seen as it stands
 const dialog = find("#large"), inside = find("#large-content");
 let shown = null; // the link of the picture that is large
 
@@ -228,14 +229,16 @@ export async function follow() {
   for (const old of open) {
     try {
       const card = parse(await (await ask(`/app/prompts/${old.dataset.prompt}`)).text());
+      const known = `${old.dataset.prompt}/${old.dataset.state}/${old.dataset.there}`;
+      since[known] ??= Date.now();
+      if (Date.now() - since[known] > SLOW && !find(".slow", old)) find(".coming", old)?.append(element("span", { className: "wait slow", textContent: text("longer") }));
       if (card.dataset.state !== old.dataset.state || card.dataset.there !== old.dataset.there) {
         old.replaceWith(card);
         if (card.dataset.state !== "done") find(".coming", card)?.append(find(".wait", old) ?? "");
         else say(text("made"));
       }
     } catch (error) {
-      if (!navigator.onLine) break;
-      say(error.message);
+      if (error.status === 404) old.remove(); // it was deleted elsewhere
     }
   }
   const left = findAll(".card[data-state=waiting], .card[data-state=drawing]").length;
