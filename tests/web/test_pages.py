@@ -397,7 +397,7 @@ def test_settings_storage_and_callbacks_of_an_account(
     server: Server, owner: httpx.Client, stranger: httpx.Client, drawn: Json
 ) -> None:
     page = owner.get("/app/account").text
-    assert re.search(r"[\d.]+ MB of photos, LoRAs and pictures", page)
+    assert re.search(r"[\d.]+ MB of photos, tunes and pictures", page)
     assert f"tune {drawn['id']}" in page and "127.0.0.1:9/nobody-listens" in page
     message = re.findall(r"/app/callbacks/(msg_\w+)/replay", page)[0]
     assert stranger.post(f"/app/callbacks/{message}/replay").status_code == 404

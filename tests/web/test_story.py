@@ -84,7 +84,7 @@ def look_at_pictures(page: api.Page) -> None:
     page.get_by_role("checkbox", name="Liked only").click()
     api.expect(page.locator(".card")).to_have_count(1)
     page.locator("a.picture").first.click()
-    api.expect(large.locator("dd").first).to_be_visible()
+    api.expect(large.get_by_text("Delete", exact=True)).to_be_visible()
     page.keyboard.press("d")
     large.get_by_role("button", name="Delete for good").click()
     api.expect(page.locator(".card")).to_have_count(0)
@@ -153,6 +153,7 @@ def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelle
     page.goto(link(own_server))
     page.get_by_role("link", name="A long one").click()
     step = page.locator("#bar")
+    page.get_by_text("How the learning goes").click()
     api.expect(page.locator("#curve svg")).to_be_visible(timeout=LONG)
     before = step.get_attribute("value")
     api.expect(step).not_to_have_attribute("value", before or "", timeout=LONG)  # without a reload

@@ -88,7 +88,7 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
     return (
         page(request, "card.html", 201, prompt=made)
         if wants_part(request)
-        else redirect(f"/app/create?tune={first}")
+        else redirect(f"/app/create?tune={first}#results")
     )
 
 
