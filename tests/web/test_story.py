@@ -159,7 +159,9 @@ def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelle
     api.expect(step).not_to_have_attribute("value", before or "", timeout=LONG)  # without a reload
     own_server.kill("device process")
     until(lambda: own_server.device_process(), "another process works")
-    api.expect(page.locator("#training")).to_be_visible()
+    api.expect(page.locator("#resumed")).to_contain_text("It was interrupted", timeout=LONG)
+    page.reload()
+    api.expect(page.locator("#resumed")).to_contain_text("It was interrupted", timeout=LONG)
     page.get_by_text("Cancel the training").click()
     page.get_by_role("button", name="Yes, cancel").click()
     api.expect(page.locator(".ended")).to_contain_text("The training was cancelled")

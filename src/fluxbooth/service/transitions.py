@@ -112,24 +112,31 @@ class Transitions:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
+                before = tune.progress
                 tune.progress = {
                     "step": event["step"],
                     "steps": event["steps"],
                     "loss": event["loss"],
                     "steps_per_second": event["steps_per_second"],
                     "seconds_left": event["seconds_left"],
-                } | {
                     "losses": kept,
-                    "samples": tune.progress.get("samples", 0),
-                    "resumed_at": tune.progress.get("resumed_at", 0),
+                    "samples": before.get("samples", 0),
                 }
+                if "resumed_at" in before:
+                    tune.progress["resumed_at"] = before["resumed_at"]
                 tune.eta = now() + datetime.timedelta(seconds=event["seconds_left"])
 
-    def resumed(self, number: int, step: int) -> None:
-        """A training that was interrupted goes on from a checkpoint of that step."""
+    def prepared(self, number: int, resumed_at: int) -> None:
+        """Steps begin: of a training that was interrupted from its last checkpoint on, or anew (0)
+        where it had none."""
         with self.db.write() as session:
-            if tune := _open_tune(session, number):
-                tune.progress = {**tune.progress, "resumed_at": step, "interrupted": False}
+            tune = _open_tune(session, number)
+            if tune and (resumed_at or tune.progress.get("interrupted")):
+                tune.progress = {
+                    **tune.progress,
+                    "resumed_at": resumed_at,
+                    "interrupted": False,
+                }
 
     def sampled(self, number: int, event: SampleDrawn) -> None:
         with self.db.write() as session:

@@ -172,7 +172,7 @@ class Progress(Exact):
     seconds_left: NotRequired[float | None]
     losses: NotRequired[list[float]]
     samples: NotRequired[int]
-    resumed_at: NotRequired[int]  # the step from which it last went on; 0: never interrupted
+    resumed_at: NotRequired[int]  # after an interruption: the step from which it goes on
     interrupted: NotRequired[bool]  # and not taken up again yet
 
 

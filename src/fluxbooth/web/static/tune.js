@@ -13,7 +13,7 @@ function draw(state) {
     const words = text("step", { step: state.step, steps: state.steps });
     if (state.step !== last?.step) heard = Date.now();
     find("#where").textContent = state.interrupted ? text("interrupted") : words;
-    find("#resumed").textContent = state.resumed_at ? text("resumed", { step: state.resumed_at }) : "";
+    if ("resumed_at" in state) find("#resumed").textContent = state.resumed_at ? text("resumed", { step: state.resumed_at }) : text("anew");
     Object.assign(find("#bar"), { max: state.steps, value: state.step });
     find("#left").textContent = state.seconds_left ? text("left", { time: duration(state.seconds_left) }) : "";
     const reached = Math.floor((4 * state.step) / state.steps);
