@@ -173,12 +173,10 @@ def _form(
             if values["from"]
             else None
         )
+        planned = _first_plan(session, services, account, values)
     values["text"] = values["text"] or (f"{first['trigger']} " if first else "")
-    ratios = (
-        RATIOS
-        if values["ratio"] in RATIOS or values["ratio"] not in ASPECT_RATIOS
-        else (*RATIOS, values["ratio"])
-    )
+    rare = values["ratio"] in ASPECT_RATIOS and values["ratio"] not in RATIOS
+    ratios = (*RATIOS, values["ratio"]) if rare else RATIOS
     return page(
         request,
         "create.html",
@@ -191,6 +189,7 @@ def _form(
         ratios=[(ratio, *_box(ratio)) for ratio in ratios],
         prompts=shown,
         start=start,
+        plan=planned,
         weights=WEIGHTS,
         references=services.settings.references,
     )
@@ -206,13 +205,28 @@ def _box(ratio: str) -> tuple[float, float]:
 def plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a prompt would take, for the form as it stands."""
     asked: Json = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()}
-    asked["text"] = "a"
     asked["tunes"] = request.query_params.getlist("tune")
-    with services.db.read() as session:
-        form, target = _asked(session, services, account, asked, ())
-        found = estimates.drawing_plan(session, services.settings, account, form, target)
     times = min(params.number(request, "times") or 1, MOST_TIMES)
-    return {"words": plan_words(found, times)}
+    with services.db.read() as session:
+        return {"words": _planned(session, services, account, asked, times)}
+
+
+def _planned(
+    session: Session, services: Services, account: Account, asked: Json, times: int = 1
+) -> list[str]:
+    """Raises ServiceError for a form that will not do."""
+    form, target = _asked(session, services, account, {**asked, "text": "a"}, ())
+    found = estimates.drawing_plan(session, services.settings, account, form, target)
+    return plan_words(found, times)
+
+
+def _first_plan(session: Session, services: Services, account: Account, values: Json) -> list[str]:
+    """For the form before a script asks; nothing where its fields will not do, which is told when
+    it is sent."""
+    try:
+        return _planned(session, services, account, {**BLANK, **values})
+    except ServiceError:
+        return []
 
 
 def plan_words(found: estimates.DrawingPlan, times: int = 1) -> list[str]:

@@ -14,7 +14,6 @@ const told = planning(find("#plan"));
 let places = [];
 
 find("#tune").disabled = true; // the chips say it
-form.classList.add("with-scripts");
 
 const advice = advising(box, find("#advice"), used, (found) => { places = found; paint(); });
 

@@ -275,7 +275,6 @@ async function plan() {
 }
 
 for (const chip of findAll(".chip")) {
-  chip.parentElement.hidden = false;
   chip.addEventListener("click", () => { find("#name").value = chip.textContent; mark(); });
 }
 find("#name").addEventListener("input", mark);
