@@ -47,6 +47,7 @@ def train(page: api.Page, folder: Path) -> str:
     page.evaluate("document.activeElement.blur()")
     page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_url(re.compile(r"/app/tunes/\d+$"))
+    page.reload()
     api.expect(page.locator(".state").first).to_contain_text("Trained", timeout=LONG)
     return page.url
 
@@ -61,6 +62,8 @@ def make_pictures(page: api.Page) -> None:
     api.expect(page.locator("#advice li")).to_have_count(0, timeout=LONG)
     page.get_by_label("How many").fill("2")
     page.get_by_role("button", name="Make pictures").click()
+    page.reload()  # while they are drawn
+    api.expect(words).to_have_value("sks man at the beach, smiling, in a red shirt")
     api.expect(page.locator("a.picture")).to_have_count(2, timeout=LONG)
     api.expect(page.locator("#plan")).to_contain_text("2 pictures")
     words.fill("sks man in a forest, laughing, wearing a green hoodie")

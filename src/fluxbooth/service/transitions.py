@@ -345,6 +345,7 @@ class Transitions:
                     width=picture["width"],
                     height=picture["height"],
                     recipe=picture["recipe"],
+                    liked=prompt.liked,  # which a program may have said already
                 )
             )
 
