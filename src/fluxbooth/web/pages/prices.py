@@ -13,7 +13,7 @@ from fluxbooth.web.http.auth import Using
 from fluxbooth.web.pages.login import Viewer, same_origin
 from fluxbooth.web.pages.render import page
 from fluxbooth.web.pages.texts import duration, text
-from fluxbooth.web.pages.training_ways import MORE, PHOTOS, PLAIN, WAYS, Way, planned
+from fluxbooth.web.pages.training_ways import MORE, PHOTOS, WAYS, Way, planned
 from fluxbooth.web.state import Services
 
 PICTURES = 4  # of the example
@@ -47,12 +47,9 @@ def prices(request: Request, services: Using, account: Viewer) -> Response:
 
 
 def _training(services: Services, way: Way) -> Json:
-    settings = services.settings
-    found = planned(services.db, settings, {"preset": way.name}, PHOTOS)
-    each = settings.prices.step.get(way.name, settings.prices.step.get(PLAIN, 0))
+    found = planned(services.db, services.settings, {"preset": way.name}, PHOTOS)
     return {
         "title": way.title,
-        "each": dollars(each),
         "steps": found.steps,
         "cost": dollars(found.cost_mc),
         "time": duration(found.seconds) if found.seconds else None,

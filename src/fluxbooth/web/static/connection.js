@@ -2,7 +2,7 @@
 
 const AGAIN = 3000, NOW_AND_THEN = 15_000, PATIENCE = 8000; // ms
 const place = document.querySelector("#connection");
-let away = false, engine = "runs", slow = 0, said = "", timer = null;
+let away = false, engine = "runs", slow = 0, said = "", asked = 0;
 
 const works = () => document.querySelector("#training, #queue li, .card:is([data-state=waiting], [data-state=drawing])");
 
@@ -32,17 +32,16 @@ function show() {
     place.textContent = state ? place.dataset[state] : "";
     if (back) document.dispatchEvent(new Event("back"));
   }
-  plan();
 }
 
-function plan() {
-  clearTimeout(timer);
-  timer = setTimeout(look, said && said !== "slow" ? AGAIN : NOW_AND_THEN);
+/** Asked again and again while something is amiss, and now and then while work is waited for. */
+function tick() {
+  const amiss = said && said !== "slow", due = amiss || (works() && Date.now() - asked > NOW_AND_THEN);
+  if (due && !document.hidden) look();
 }
 
-/** Asked while something is amiss, and now and then while work is waited for. */
 async function look() {
-  if (document.hidden || !(away || !navigator.onLine || works())) return plan();
+  asked = Date.now();
   try {
     const answer = await watched("/app/state", { headers: { "Fluxbooth-Part": "1" } });
     if (answer.ok) engine = (await answer.json()).engine;
@@ -53,4 +52,4 @@ async function look() {
 for (const name of ["online", "offline"]) addEventListener(name, () => { show(); if (navigator.onLine) look(); });
 document.addEventListener("visibilitychange", () => document.hidden || look());
 if (!navigator.onLine) show();
-timer = setTimeout(look, AGAIN);
+setInterval(tick, AGAIN);

@@ -16,8 +16,9 @@ address.searchParams.set("draft", form.dataset.draft);
 history.replaceState(null, "", address); // a reload keeps the photos
 
 
-const before = kept();
-if (before) fill(form, before);
+const before = kept(), early = [find("#title"), find("#name")].some((field) => field.value !== field.defaultValue && field.tagName === "INPUT");
+if (early) keep(fieldsOf(form)); // typed before this script ran
+else if (before) fill(form, before);
 else offer();
 form.addEventListener("input", () => keep(fieldsOf(form)));
 
