@@ -108,6 +108,8 @@ class Engine:
                 await retry_write(self.results.sampled, number, event)
             if event["event"] == "warning":
                 await retry_write(self.results.warned, number, [event["text"]])
+            if event["event"] == "prepared":
+                await retry_write(self.results.prepared, number, event["resumed_at"])
             if event["event"] == "checkpoint":
                 await retry_write(self.results.reset_crashes, number)
             if event["event"] != "step":

@@ -117,17 +117,31 @@ class Transitions:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
+                before = tune.progress
                 tune.progress = {
                     "step": event["step"],
                     "steps": event["steps"],
                     "loss": event["loss"],
                     "steps_per_second": event["steps_per_second"],
                     "seconds_left": event["seconds_left"],
-                } | {
                     "losses": kept,
-                    "samples": tune.progress.get("samples", 0),
+                    "samples": before.get("samples", 0),
                 }
+                if "resumed_at" in before:
+                    tune.progress["resumed_at"] = before["resumed_at"]
                 tune.eta = now() + datetime.timedelta(seconds=event["seconds_left"])
+
+    def prepared(self, number: int, resumed_at: int) -> None:
+        """Steps begin: of a training that was interrupted from its last checkpoint on, or anew (0)
+        where it had none."""
+        with self.db.write() as session:
+            tune = _open_tune(session, number)
+            if tune and (resumed_at or tune.progress.get("interrupted")):
+                tune.progress = {
+                    **tune.progress,
+                    "resumed_at": resumed_at,
+                    "interrupted": False,
+                }
 
     def sampled(self, number: int, event: SampleDrawn) -> None:
         with self.db.write() as session:
@@ -350,6 +364,7 @@ class Transitions:
                     width=picture["width"],
                     height=picture["height"],
                     recipe=picture["recipe"],
+                    liked=prompt.liked,  # which a program may have said already
                 )
             )
 
@@ -360,6 +375,8 @@ class Transitions:
             if row is None:  # deleted with its account
                 return 0
             row.deaths += 1
+            if isinstance(row, Tune):  # until its next step
+                row.progress = {**row.progress, "interrupted": True}
             return row.deaths
 
     def fail_tune(self, number: int, reason: str) -> None:

@@ -172,6 +172,8 @@ class Progress(Exact):
     seconds_left: NotRequired[float | None]
     losses: NotRequired[list[float]]
     samples: NotRequired[int]
+    resumed_at: NotRequired[int]  # after an interruption: the step from which it goes on
+    interrupted: NotRequired[bool]  # and not taken up again yet
 
 
 class Sample(Exact):

@@ -18,7 +18,7 @@ from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.pages import view_models
-from fluxbooth.web.pages.login import Viewer, same_origin
+from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect
 from fluxbooth.web.pages.texts import duration, text
 
@@ -40,6 +40,12 @@ def queue(request: Request, services: Using, account: Viewer) -> Response:
         trainings=trainings,
         drawings=drawings,
     )
+
+
+@router.get("/state")
+def state(services: Using, account: PartViewer) -> Json:
+    """What a page that waits for work asks for now and then."""
+    return {"engine": services.engine_state()}
 
 
 @router.post("/queue/clear")
