@@ -241,6 +241,11 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
         "to share",
         _running(_verify_flags, evaluate.verify),
     ),
+    "score": (
+        "how like their subject's photos pictures are, and how like what their texts say",
+        _of("score", "score_flags"),
+    ),
+    "compare": ("trainings side by side: settings, curves, samples", _of("score", "compare_flags")),
     "lora": ("look at LoRA files, convert them", _lora_flags),
     "models": (
         "the bases: which are here, which fit this machine, their licences; pull one",
