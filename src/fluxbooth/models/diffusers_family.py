@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -25,6 +26,7 @@ from fluxbooth.models.family import Parts, Start
 from fluxbooth.models.weight_reader import Put
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
+MOST_IDS = 32  # sizes of pictures, each 50 KB at 1024 px
 Fill = Callable[[Put], None]  # hands a network's weights out one by one
 
 
@@ -133,6 +135,16 @@ class DiffusersFamily:
             return self.encode_image(pixels).to(self._dtype)
         finally:
             autoencoder.to(usual)
+
+    def kept_ids(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """Position ids, where they are used: they are copied there once, not at every step."""
+        kept: OrderedDict[Hashable, Tensor] = self.__dict__.setdefault("_ids", OrderedDict())
+        if key not in kept:
+            kept[key] = make()
+        kept.move_to_end(key)
+        if len(kept) > MOST_IDS:
+            kept.popitem(last=False)
+        return kept[key]
 
     def image_tokens(self, width: int, height: int) -> int:
         return (width // PIXELS_PER_TOKEN) * (height // PIXELS_PER_TOKEN)
