@@ -15,6 +15,7 @@ free the device.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import os
@@ -31,7 +32,7 @@ from fluxbooth.engine import liveness
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full, write_whole
-from fluxbooth.process_lifetime import die_with_parent
+from fluxbooth.process_lifetime import KILL, die_with_parent
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
@@ -132,13 +133,21 @@ class DeviceProcess:
             if "cancel" not in request:
                 requests.put(request)
             elif request["cancel"] == self.current:
-                os.kill(os.getpid(), signal.SIGINT)
+                _interrupt_main()
         os._exit(0)
 
     def tell(self, message: Json) -> None:
         with self.telling:
             self.replies.write(json.dumps(message) + "\n")
             self.replies.flush()
+
+
+def _interrupt_main() -> None:
+    """Ctrl-C for the thread that works."""
+    if sys.platform == "win32":  # where a signal to a process ends it
+        _thread.interrupt_main()
+    else:
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -287,7 +296,7 @@ def pipe() -> TextIO:
 
 def work(replies: TextIO) -> NoReturn:
     """Serves what comes over standard input until its end."""
-    die_with_parent(signal.SIGKILL)
+    die_with_parent(KILL)
     process, requests = DeviceProcess(replies), SimpleQueue[Json]()
     signal.signal(signal.SIGINT, process.interrupt)
     threading.Thread(target=process.listen, args=(requests,), daemon=True).start()
