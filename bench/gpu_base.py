@@ -239,7 +239,8 @@ def family(setting: Setting, choice: Choice, *, decoder: bool = False) -> Flux1:
 
 
 def choice(setting: Setting, **given: Any) -> Choice:
-    return Choice(setting.dtype, **{"encoders": "stay", **given})
+    # there are no text encoders here
+    return Choice(setting.dtype, **{"encoders": "leave", **given})
 
 
 def spec(setting: Setting, **given: Any) -> ResolvedTrainSpec:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from bench import gpu_base
@@ -109,9 +110,8 @@ def resume(setting: Setting, *, deterministic: bool) -> Row:
             first.learn(0, half)
             state = run_folder.optimizer_state(first.optimizer)
             save_tensors(Path(folder) / "state.safetensors", state)
-            lora, kept = lora_training.tensors(family), run_folder.load_file(
-                Path(folder) / "state.safetensors"
-            )  # fmt: skip
+            kept = load_file(Path(folder) / "state.safetensors")
+            lora = lora_training.tensors(family)
             lora = {name: value.clone() for name, value in lora.items()}
         with _training(setting, family) as second:
             lora_training.restore(family, lora)

@@ -196,6 +196,7 @@ class _Theirs:
 
     def __init__(self, setting: Setting, family: Flux1) -> None:
         self.setting, self.network = setting, family.network
+        self.network.requires_grad_(False)
         targets = family.adapter_targets()
         rank = setting.rank
         self.network.add_adapter(

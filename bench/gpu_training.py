@@ -116,7 +116,6 @@ def step(
         quantisation=quantisation,
         checkpointed=setting.blocks if recomputed else 0,
         offloaded=offloaded,
-        encoders="leave",
     )
     family = gpu_base.family(setting, kept)
     parameters = gpu_base.lora(setting, family)

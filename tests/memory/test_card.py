@@ -158,8 +158,8 @@ def compared(
     card = Card(180)
     began = card.free
     process = Process(card)
-    process.live("photo", recording.encoding(side))
     process.live("encoders", recording.encoders())
+    process.live("photo", recording.encoding(side))
     process.forget("encoders")
     process.allocator.empty_cache()
     process.live("base", recording.base(kept))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,7 +280,10 @@ def test_a_run_with_other_settings_is_not_mixed_in(tmp_path: Path, photos: Path)
         train(photos, QUICK, out)
 
 
-def test_an_optimiser_that_is_not_installed_names_its_package(tmp_path: Path, photos: Path) -> None:
+def test_an_optimiser_that_is_not_installed_names_its_package(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prodigyopt", None)
     with pytest.raises(InputError, match=r"fluxbooth\[prodigy\]"):
         train(photos, QUICK.model_copy(update={"optimizer": "prodigy"}), tmp_path / "run")
 

@@ -130,11 +130,13 @@ class DiffusersFamily:
         # for the call alone: pipelines decode in what they draw in
         autoencoder = self._pipeline.vae
         usual = autoencoder.dtype
-        autoencoder.to(torch.float32)
+        if usual == torch.float32:
+            return self.encode_image(pixels)
+        nn.Module.to(autoencoder, torch.float32)  # diffusers' own warns
         try:
             return self.encode_image(pixels).to(self._dtype)
         finally:
-            autoencoder.to(usual)
+            nn.Module.to(autoencoder, usual)
 
     def kept_ids(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """Position ids, where they are used: they are copied there once, not at every step."""
