@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth import FluxboothError, GenerateSpec, InputError, generate
 from fluxbooth.generation import generate as generation
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import frozen_linear, loader, out_of_memory
+from fluxbooth.models import frozen_linear, loader, loading, out_of_memory
 from fluxbooth.models.family import Family
 from fluxbooth.models.out_of_memory import next_choice
 
@@ -122,3 +122,14 @@ def test_pinned_memory_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> 
     assert size == sum(weight.nbytes for weight in weights)
     del homes
     assert given_back == [place]
+
+
+def test_a_base_for_which_there_is_no_room_any_more_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(loading.WeightPlacer, "__call__", full)
+    with pytest.raises(FluxboothError, match="GPU memory ran out while nano came into it"):
+        loader.load("nano").load_network()

@@ -81,10 +81,11 @@ class DeviceProcess:
             self.family = self.cache = None  # what lies there was made for the base that leaves
             hardware.release_memory()
             choice, parts = planner.resident(spec), None
-        self.family = loader.load(spec.base, training=training, choice=choice, parts=parts)
-        self.kept, self.to_train = kept, to_train
-        self.family.load_network()
-        return self.family
+        family = loader.load(spec.base, training=training, choice=choice, parts=parts)
+        family.load_network()
+        # only what arrived whole is there for the next work
+        self.family, self.kept, self.to_train = family, kept, to_train
+        return family
 
     def serve(self, requests: SimpleQueue[Json]) -> NoReturn:
         while True:

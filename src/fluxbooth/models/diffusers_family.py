@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import frozen_linear, loading
+from fluxbooth.models import frozen_linear, loading, out_of_memory
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Parts, Start
 from fluxbooth.models.weight_reader import Put
@@ -71,7 +71,8 @@ class DiffusersFamily:
 
     def ready(self) -> Self:
         """With everything in its place; the network only if the encoders need not leave before."""
-        self.place_encoders()
+        with out_of_memory.loading(self.row.name):
+            self.place_encoders()
         if self.choice.encoders == "stay":
             self.load_network()
         return self
@@ -91,7 +92,9 @@ class DiffusersFamily:
 
     @property
     def _text_encoders(self) -> list[Any]:
-        return [getattr(self._pipeline, name) for name in self.encoders]
+        """Those that have not been released."""
+        named = (getattr(self._pipeline, name) for name in self.encoders)
+        return [encoder for encoder in named if encoder is not None]
 
     @property
     def _encoders_place(self) -> torch.device:
@@ -117,7 +120,8 @@ class DiffusersFamily:
         place = loading.WeightPlacer(
             self.network, self.adapter_targets(), self.choice, self._dtype, self.device
         )
-        self._fill(place)
+        with out_of_memory.loading(self.row.name):
+            self._fill(place)
         self._fill = None
         loading.offload(self.network, self.adapter_targets(), self.choice.offloaded, self._dtype)
 
