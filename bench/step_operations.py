@@ -4,30 +4,34 @@ what a card's host must order, whatever the card.
     python -m bench.step_operations [--json FILE]
 
 Counted by torch's profiler on a CPU, on a network of FLUX.1-dev's 57 blocks at a small width, with all
-blocks recomputed. Copies from main memory that a card's host waits for are counted on tensors that
-say they are on a card and have no memory: those that are not told to go by themselves.
+blocks recomputed and with all kept. Copies from main memory are counted on tensors without memory, in the
+place of a card's: those that the host waits for, and those out of pinned memory, that go by themselves.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import full_size
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Choice
+from fluxbooth.models import family as families
 from fluxbooth.models import registry
 from fluxbooth.models.flux1.family import Flux1
 from fluxbooth.models.flux1.size import Flux1Shape
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
+from fluxbooth.training import dataset, loop
 from fluxbooth.training.dataset import Batch
 from fluxbooth.training.loop import step_loss
 from fluxbooth.training.optimizers import make_optimizer
@@ -84,71 +88,68 @@ def operations(*, recomputed: bool) -> dict[str, int]:
 
 
 class _HostCopies(TorchDispatchMode):
-    """Copies from main memory to a card."""
+    """Copies from main memory to the stand-in for a card."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.waited = self.of_themselves = 0
+        self.count = 0
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        given = kwargs or {}
-        result = function(*args, **given)
-        name = str(function)
-        if "_to_copy" in name and args[0].device.type == "cpu" and result.device.type == "cuda":
-            if given.get("non_blocking"):
-                self.of_themselves += 1
-            else:
-                self.waited += 1
+        result = function(*args, **(kwargs or {}))
+        if "copy" in str(function):
+            self.count += args[0].device.type == "cpu" and result.device.type == "meta"
         return result
 
 
 def host_copies() -> dict[str, int]:
-    """Of a forward pass after the first one."""
-    settled = spec()
-    with torch.device("meta"):
-        network = full_size.network(SIZE)
+    """Of the forward pass of a step after the first one; the stand-in for a card is torch's device
+    without memory."""
+    settled, place = spec(), torch.device("meta")
     made = object.__new__(Flux1)
-    made.row, made.network = registry.find("flux-dev"), network
+    made.row = registry.find("flux-dev")
+    with place:
+        made.network = full_size.network(SIZE)
     made.dtype = made.stored = torch.float32
-    made.choice = Choice("float32", encoders="stay")
-    made.device = torch.device("cuda")
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    for module in network.modules():
-        for name, parameter in list(module._parameters.items()):
-            if parameter is not None:
-                with mode:
-                    fake = torch.empty(parameter.shape, device="cuda")
-                setattr(module, name, torch.nn.Parameter(fake, requires_grad=False))
-    with mode, torch.no_grad():
-        data = batch()
-        data = Batch(data.z, data.conditioning, data.size, data.indices)
-        if not hasattr(data, "to"):  # as it was kept on the card
-            data = Batch(
-                data.z.to("cuda"),
-                {name: value.to("cuda") for name, value in data.conditioning.items()},
-                data.size,
-                data.indices,
-            )
+    made.choice, made.device = Choice("float32", encoders="stay"), place
+    made._pipeline = SimpleNamespace(scheduler=FlowMatchEulerDiscreteScheduler())
+    data = batch()
+    if not hasattr(data, "to"):  # of a version that kept its dataset on the card
+        there = {name: value.to(place) for name, value in data.conditioning.items()}
+        data = Batch(data.z.to(place), there, data.size, data.indices)
+    pinned = [0]
+
+    def counted(value: torch.Tensor, device: torch.device) -> torch.Tensor:
+        pinned[0] += value.device != device
+        return value.to(device)
+
+    for module in (families, loop):
+        if hasattr(module, "to_device"):
+            module.to_device = counted
+    dataset.to_device = counted  # pyright: ignore[reportPrivateImportUsage]
+    with torch.no_grad():
         step_loss(made, data, settled, 0)
-        with _HostCopies() as counted:
+        pinned[0] = 0
+        with _HostCopies() as copies:
             step_loss(made, data, settled, 1)
-    return {"waited for": counted.waited, "of themselves": counted.of_themselves}
+    return {"waited for": copies.count - pinned[0], "of themselves": pinned[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.step_operations", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")
     options = parser.parse_args()
-    found = {
-        "all kept": operations(recomputed=False),
-        "all recomputed": operations(recomputed=True),
-        "copies from main memory": host_copies(),
-    }
-    print(json.dumps(found, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    found: dict[str, dict[str, int]] = {}
+    for name, count in (
+        ("all kept", functools.partial(operations, recomputed=False)),
+        ("all recomputed", functools.partial(operations, recomputed=True)),
+        ("copies from main memory", host_copies),
+    ):
+        found[name] = count()
+        print(json.dumps({name: found[name]}), flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
