@@ -339,7 +339,24 @@ def _as_child(svg: str) -> str:
 def _dicebear(style: str) -> Any:
     from dicebear import Style
 
-    return Style(json.loads(files("dicebear_styles").joinpath(f"{style}.json").read_text()))
+    return Style(_definition(style))
+
+
+@functools.cache
+def _definition(style: str) -> dict[str, Any]:
+    return json.loads(files("dicebear_styles").joinpath(f"{style}.json").read_text())
+
+
+def dicebear(style: str, options: dict[str, Any]) -> str:
+    """SVG in one of DiceBear's styles, by its own names of options."""
+    from dicebear import Avatar
+
+    return Avatar(_dicebear(style), options).to_string()
+
+
+def dicebear_variants(style: str, part: str) -> list[str]:
+    """The names that one of DiceBear's styles has for the shapes of a part."""
+    return list(_definition(style)["components"][part]["variants"])
 
 
 def _toon(person: Person, shot: Shot, paint: Paint) -> str:

@@ -21,7 +21,7 @@ def locking(number, how, count):
 msvcrt = types.ModuleType("msvcrt")
 msvcrt.LK_NBLCK, msvcrt.locking = 2, locking
 sys.modules["msvcrt"] = msvcrt
-del signal.SIGKILL, signal.SIGXCPU, os.killpg, os.fork, os.sched_getaffinity
+del signal.SIGKILL, signal.SIGXCPU, signal.pthread_kill, os.killpg, os.fork, os.sched_getaffinity
 sys.platform = "win32"
 """
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,6 +115,19 @@ def base_said(data: bytes) -> str | None:
     """The base that drew what is in a file of ours, of any kind; it is not decoded."""
     found = _SAID.search(data) or (None if _BEGAN in data else _SAID_BEFORE.search(data))
     return found[1].decode() if found else None
+
+
+def recipe_said(data: bytes) -> Json | None:
+    """The recipe in a PNG of ours, which is not decoded; None for all others."""
+    mark = b"iTXtfluxbooth" + bytes(5)  # not compressed, in no language
+    at = data.find(mark)
+    if at < 4:
+        return None
+    length = int.from_bytes(data[at - 4 : at])
+    try:
+        return json.loads(data[at + len(mark) : at + 4 + length])
+    except ValueError:  # cut off, or not ours
+        return None
 
 
 def on_white(image: Image.Image) -> Image.Image:

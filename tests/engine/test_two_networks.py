@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -192,29 +191,19 @@ def test_work_that_runs_out_of_a_cards_memory_fails_and_the_process_goes_on(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What had come of a base leaves with it; the next work has it read again."""
-    monkeypatch.setattr(device_process, "WORK", {"full": _full, "ends": _ends})
-    out, requests = io.StringIO(), SimpleQueue[Any]()
+    monkeypatch.setattr(device_process, "WORK", {"full": _full})
+    out = io.StringIO()
     process = DeviceProcess(out)
     process.resident(DRAWING)
-    for number, work in enumerate(("full", "ends")):
-        requests.put({"id": number, "work": work})
-    with pytest.raises(_Ended):
-        process.serve(requests)
-    (told,) = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert told["id"] == 0 and "memory of the server's GPU ran out" in told["failed"]
+    process.do({"id": 7, "work": "full"})
+    told = json.loads(out.getvalue().splitlines()[-1])
+    assert told["id"] == 7 and "memory of the server's GPU ran out" in told["failed"]
     assert process.family is None
     assert process.resident(DRAWING) is not None
 
 
 def _full(*_: Any) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory.")
-
-
-class _Ended(Exception): ...
-
-
-def _ends(*_: Any) -> None:
-    raise _Ended
 
 
 def test_a_base_that_did_not_arrive_whole_is_not_taken_for_there(

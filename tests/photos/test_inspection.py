@@ -17,15 +17,14 @@ from pillow_heif import register_heif_opener
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.photos import decoder
 from fluxbooth.photos.buckets import bucket, crop_box, fit
+from fluxbooth.photos.faults import BLURRED, sharpness
 from fluxbooth.photos.inspection import (
-    BLURRED,
     Photo,
     find,
     inspect,
     look,
     near_duplicates,
     read,
-    sharpness,
 )
 from tests.support.hostile import slow_jpeg, slow_png
 
@@ -739,7 +738,9 @@ def test_inspect_reports_each_picture_and_the_set() -> None:
     assert e.crop == crop_box(2048, 400, e.bucket) and e.crop[1::2] == (0, 400)
     lost = 1 - (e.crop[2] - e.crop[0]) / 2048
     assert lost > 0.3 and f"the crop loses {lost:.0%} of it" in e.advice
-    assert report.advice == ["1 of 5 pictures have a caption: write one for each or for none"]
+    assert report.advice[0] == "1 of 5 pictures have a caption: write one for each or for none"
+    assert (c.faults, d.faults, e.faults) == (["blurred"], ["small"], ["crop"])
+    assert report.verdict == "fair: 2 of 5 photos have a fault; better without them"
 
 
 def test_advice_on_the_set() -> None:
@@ -749,8 +750,25 @@ def test_advice_on_the_set() -> None:
     same = inspect([photo_of(resaved(sharp, q)) for q in (90, 80, 70, 60)], 128 * 128).advice
     assert len(same) == 1 and same[0].startswith("all pictures are nearly the same")
     many = inspect([photo_of(textured(64, seed)) for seed in range(21)], 64 * 64).advice
-    assert len(many) == 1 and many[0].startswith("more than 20 pictures")
-    assert inspect([photo_of(textured(64, seed)) for seed in range(4)], 64 * 64).advice == []
+    assert many[0].startswith("more than 20 pictures")
+    assert inspect(several(4), 64 * 64).advice == []
+
+
+def several(count: int) -> list[Photo]:
+    """Photos that have neither colours nor light in common."""
+    shades = np.linspace(0.35, 1, count)
+    return [
+        photo_of(
+            Image.fromarray(
+                (
+                    np.roll(np.asarray(textured(64, i)), i, 2)
+                    * shades[i]
+                    * (1, 0.5 + (i % 2) / 2, (i % 3) / 2)
+                ).astype(np.uint8)
+            )
+        )
+        for i in range(count)
+    ]
 
 
 def test_captions_without_the_trigger_are_named() -> None:

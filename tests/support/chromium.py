@@ -21,6 +21,7 @@ api = pytest.importorskip("playwright.sync_api", reason="Playwright is not insta
 CHROMIUM = browser.find()
 SCREENS = Path(__file__).parents[2] / "docs" / "screens"
 WIDTHS = (1280, 390)
+PHONE = {"width": 390, "height": 844}
 TALLEST = 1800  # pixels
 AXE = "axe-core@4.14.1"
 in_every_run = [pytest.mark.skipif(CHROMIUM is None, reason=browser.MISSING)]
@@ -28,14 +29,17 @@ needed = [pytest.mark.slow, *in_every_run]
 
 
 @contextmanager
-def window(*, expected: tuple[str, ...] = ()) -> Iterator[api.Page]:
+def window(*, expected: tuple[str, ...] = (), phone: bool = False) -> Iterator[api.Page]:
     """A page on which no script may fail and nothing of another host may be asked for;
-    `expected` are statuses that the story provokes."""
+    `expected` are statuses that the story provokes. A `phone` is touched."""
     wrong: list[str] = []
     with api.sync_playwright() as playwright:
         shown = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = shown.new_context(
-            viewport={"width": 1280, "height": 900}, reduced_motion="reduce"
+            viewport=PHONE if phone else {"width": 1280, "height": 900},
+            has_touch=phone,
+            is_mobile=phone,
+            reduced_motion="reduce",
         ).new_page()
         page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))

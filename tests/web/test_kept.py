@@ -76,6 +76,7 @@ def test_create_is_as_it_was_left(quiet: Server, page: api.Page) -> None:
     page.locator("#strength").fill("0.5")
     page.locator("#text").fill(WORDS)
     page.locator("#count").fill("3")
+    page.get_by_text("The very same picture again").click()
     page.locator("#seed").fill("7")
     page.locator(".shape", has_text="3:4").click()
     page.reload()

@@ -47,6 +47,7 @@ def train(page: api.Page, folder: Path) -> str:
     page.evaluate("document.activeElement.blur()")
     page.get_by_role("button", name="Train", exact=True).click()
     page.wait_for_url(re.compile(r"/app/tunes/\d+$"))
+    page.reload()
     api.expect(page.locator(".state").first).to_contain_text("Trained", timeout=LONG)
     return page.url
 
@@ -61,6 +62,8 @@ def make_pictures(page: api.Page) -> None:
     api.expect(page.locator("#advice li")).to_have_count(0, timeout=LONG)
     page.get_by_label("How many").fill("2")
     page.get_by_role("button", name="Make pictures").click()
+    page.reload()  # while they are drawn
+    api.expect(words).to_have_value("sks man at the beach, smiling, in a red shirt")
     api.expect(page.locator("a.picture")).to_have_count(2, timeout=LONG)
     api.expect(page.locator("#plan")).to_contain_text("2 pictures")
     words.fill("sks man in a forest, laughing, wearing a green hoodie")
@@ -84,7 +87,7 @@ def look_at_pictures(page: api.Page) -> None:
     page.get_by_role("checkbox", name="Liked only").click()
     api.expect(page.locator(".card")).to_have_count(1)
     page.locator("a.picture").first.click()
-    api.expect(large.locator("dd").first).to_be_visible()
+    api.expect(large.get_by_text("Delete", exact=True)).to_be_visible()
     page.keyboard.press("d")
     large.get_by_role("button", name="Delete for good").click()
     api.expect(page.locator(".card")).to_have_count(0)
@@ -153,12 +156,15 @@ def test_a_training_is_seen_to_go_on_though_its_worker_is_killed_and_is_cancelle
     page.goto(link(own_server))
     page.get_by_role("link", name="A long one").click()
     step = page.locator("#bar")
+    page.get_by_text("How the learning goes").click()
     api.expect(page.locator("#curve svg")).to_be_visible(timeout=LONG)
     before = step.get_attribute("value")
     api.expect(step).not_to_have_attribute("value", before or "", timeout=LONG)  # without a reload
     own_server.kill("device process")
     until(lambda: own_server.device_process(), "another process works")
-    api.expect(page.locator("#training")).to_be_visible()
+    api.expect(page.locator("#resumed")).to_contain_text("It was interrupted", timeout=LONG)
+    page.reload()
+    api.expect(page.locator("#resumed")).to_contain_text("It was interrupted", timeout=LONG)
     page.get_by_text("Cancel the training").click()
     page.get_by_role("button", name="Yes, cancel").click()
     api.expect(page.locator(".ended")).to_contain_text("The training was cancelled")

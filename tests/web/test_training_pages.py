@@ -193,10 +193,11 @@ def test_a_training_goes_on_before_ones_eyes_and_is_cancelled(
     seen = int(step.get_attribute("value") or 0)
     page.reload()
     assert int(step.get_attribute("value") or 0) >= seen > before
+    page.get_by_text("How the learning goes").click()
     api.expect(page.locator("#curve svg")).to_be_visible(timeout=LONG)
     page.get_by_text("Cancel the training").click()
     page.get_by_role("button", name="Yes, cancel").click()
-    api.expect(page.locator(".failed").last).to_contain_text("The training was cancelled")
+    api.expect(page.locator(".ended")).to_contain_text("The training was cancelled")
     assert server.finished_tune(after["id"])["trained_at"]
     page.get_by_text("Delete this tune").click()
     page.get_by_role("button", name="Delete for good").click()
@@ -218,10 +219,10 @@ def test_a_checkpoint_is_chosen_downloaded_and_trained_on(
         for value in figures.evaluate_all("meters => meters.map(meter => meter.value)")
     )
     api.expect(page.locator(".chosen h3")).to_have_text("Step 20")
-    page.get_by_role("button", name="Use the LoRA of step 10").click()
+    page.get_by_role("button", name="Use the stage of step 10").click()
     api.expect(page.locator(".chosen h3")).to_have_text("Step 10")
     with page.expect_download() as got:
-        page.get_by_role("link", name="Download the LoRA of step 10").click()
+        page.get_by_role("link", name="Download the stage of step 10").click()
     # a safetensors file: a length, then a header in JSON
     with Path(got.value.path()).open("rb") as file:
         told = json.loads(file.read(int.from_bytes(file.read(8), "little")))["__metadata__"]

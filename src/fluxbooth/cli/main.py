@@ -132,6 +132,12 @@ def _inspect_flags(parser: argparse.ArgumentParser) -> None:
             help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)",
         )
     )
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page with every photo, its crop and its faults"
+    )
+    parser.add_argument(
+        "--name", default="person", help="class word, as train takes it (default: person)"
+    )
     output_flags(parser)
 
 
@@ -209,7 +215,7 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
         _running(_demo_flags, evaluate.demo),
     ),
     "inspect": (
-        "look at photos before training: size, sharpness, duplicates, crop",
+        "look at photos before training: faults, duplicates, crop, variety",
         _running(_inspect_flags, inspect.inspect),
     ),
     "train": (
@@ -235,6 +241,11 @@ COMMANDS: dict[str, tuple[str, Flags]] = {
         "to share",
         _running(_verify_flags, evaluate.verify),
     ),
+    "score": (
+        "how like their subject's photos pictures are, and how like what their texts say",
+        _of("score", "score_flags"),
+    ),
+    "compare": ("trainings side by side: settings, curves, samples", _of("score", "compare_flags")),
     "lora": ("look at LoRA files, convert them", _lora_flags),
     "models": (
         "the bases: which are here, which fit this machine, their licences; pull one",

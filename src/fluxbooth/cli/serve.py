@@ -84,8 +84,9 @@ def _banner(settings: Settings, first: tuple[str, str] | None) -> None:
             "Lost it? `fluxbooth key create` makes another.",
         ]
         lines += [
-            f"The web app opens here, once, within a day: {first[1]}",
-            "Another such link: `fluxbooth key link`",
+            "Open this link in a browser, once, within a day (`fluxbooth key link` makes another):",
+            "",
+            first[1],  # alone on the last line, where it is found and clicked
         ]
     print("\n".join(lines), file=sys.stderr, flush=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 TILE, GAP, MARGIN, TITLE, CAPTION = 192, 10, 20, 34, 50
+LARGEST_SIDE = 512  # pixels of a picture within a page
 INK, PAPER, GREY = "#1d2733", "#ffffff", "#5b6672"
 
 
@@ -91,6 +94,14 @@ pre {{ overflow-x: auto; font-size: .8rem }}
 {body}
 </html>
 """
+
+
+def inlined(picture: Image.Image) -> str:
+    """A JPEG within the page, made anew, so that no metadata goes with it."""
+    small, held = picture.convert("RGB"), io.BytesIO()
+    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    small.save(held, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}"
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:

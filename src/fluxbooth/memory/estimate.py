@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from fluxbooth.errors import InputError
+from fluxbooth.errors import DoesNotFit
 from fluxbooth.hardware import GIB, Dtype, Room
 from fluxbooth.memory.size import Kind, Shape
 
@@ -266,7 +266,7 @@ def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Pla
     In this order: blocks recompute their activations, as few as will do; the base is quantised
     (int8, then nf4; fp8 takes what int8 takes and is less exact, so it comes only by hand); blocks
     wait in main memory. `by_hand` holds fields of Choice that are not to be chosen. Raises
-    InputError if nothing fits.
+    DoesNotFit if nothing fits.
     """
 
     def measured(choice: Choice) -> Estimate:
@@ -370,7 +370,7 @@ def _first_fit(
             (e for e in map(measured, candidates) if e.device <= limit),
             key=lambda found: found.main,
         )
-        raise InputError(
+        raise DoesNotFit(
             f"{name} does not fit: with {(room.device or 0) / GIB:.1f} GB of GPU memory, {asked} "
             f"needs {least.main / GIB:.1f} GB of main memory and {room.main / GIB:.1f} GB are "
             "free: close other programs, or use a machine with more memory."
@@ -380,7 +380,7 @@ def _first_fit(
         if room.device is None
         else f"{room.device / GIB:.1f} GB are free, of which it leaves a twentieth"
     )
-    raise InputError(
+    raise DoesNotFit(
         f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when "
         f"everything is given up, and {free}: use smaller pictures (--resolution), another --base, "
         "or more memory."

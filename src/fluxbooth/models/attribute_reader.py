@@ -29,7 +29,7 @@ class Reader(nn.Module):
         super().__init__()
         self.attributes = {name: list(values) for name, values in attributes.items()}
         widths = (5, 32, 64, 128, 192)
-        self.stages = nn.Sequential(*[_stage(a, b) for a, b in itertools.pairwise(widths)])
+        self.stages = nn.Sequential(*[convolutions(a, b) for a, b in itertools.pairwise(widths)])
         self.heads = nn.ModuleDict(
             {
                 name: nn.Linear(2 * widths[-1], len(values))
@@ -78,7 +78,8 @@ def with_places(grid: Tensor) -> Tensor:
     return torch.cat([grid, y, x], 1)
 
 
-def _stage(inputs: int, outputs: int) -> nn.Module:
+def convolutions(inputs: int, outputs: int) -> nn.Module:
+    """Two, the first of which halves width and height."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, 2, 1, bias=False),
         nn.BatchNorm2d(outputs),

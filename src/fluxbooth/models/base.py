@@ -56,6 +56,8 @@ class Base:
     # weights of what finds heads in its pictures (`generation/enhance/heads.py`), where dlib does
     # not
     heads: Path | None = None
+    # weights of what tells individuals apart in them (`evaluation/identity.py`)
+    identity: Path | None = None
 
     @property
     def native_side(self) -> int:

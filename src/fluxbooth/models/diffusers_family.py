@@ -130,6 +130,9 @@ class DiffusersFamily:
             for encoder in self._text_encoders:
                 encoder.to("cpu")
 
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        raise NotImplementedError
+
     def encode_photo(self, pixels: Tensor) -> Tensor:
         # for the call alone: pipelines decode in what they draw in
         autoencoder = self._pipeline.vae

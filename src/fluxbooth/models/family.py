@@ -156,14 +156,6 @@ class Family(Protocol):
         ...
 
 
-def encode_all(family: Family, texts: Sequence[str], text_length: int) -> dict[str, Conditioning]:
-    """Conditioning of each distinct text, in main memory."""
-    return {
-        text: moved(family.encode_text([text], text_length), torch.device("cpu"))
-        for text in dict.fromkeys(texts)
-    }
-
-
 def moved(conditioning: Conditioning, device: torch.device) -> Conditioning:
     return {name: to_device(value, device) for name, value in conditioning.items()}
 

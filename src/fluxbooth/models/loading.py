@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import init_empty_weights
@@ -94,7 +94,7 @@ def offload(network: nn.Module, layers: Sequence[str], count: int, dtype: torch.
                 linear = frozen_linear.FrozenLinear(linear, dtype)
                 network.set_submodule(name, linear)
             linears.append(linear)
-        weights = frozen_linear.waiting([linear.weight for linear in linears])
+        weights = frozen_linear.waiting([cast(nn.Parameter, linear.weight) for linear in linears])
         for linear, weight in zip(linears, weights, strict=True):
             linear.weight = weight
 

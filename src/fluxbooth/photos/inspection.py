@@ -12,18 +12,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from fluxbooth.errors import InputError
+from fluxbooth.photos import faults, variety
 from fluxbooth.photos.buckets import bucket, crop_box
-from fluxbooth.photos.decoder import decode_apart, decode_some, within
+from fluxbooth.photos.decoder import decode_apart, decode_some
 from fluxbooth.photos.folders import find, shown, some
 from fluxbooth.prompts.language import with_trigger
 
-BLURRED = 0.5  # sharpness below this is called blurred
+if TYPE_CHECKING:
+    from fluxbooth.photos.faces import Face
+
 LIKE_HASH = 14  # of 128 bits
 LIKE_COLOUR = 10.0  # of 255, mean absolute difference
 SMALL = 256 * 256  # pixels of a picture that is only looked at
@@ -31,6 +34,10 @@ FEW, MANY = 4, 20  # pictures of one subject
 NOTABLE_CROP = 0.1  # a loss of less than a tenth is not worth a sentence
 # says of uint8 H x W x 3 pixels why a picture is not taken, or None
 Judge = Callable[[np.ndarray], str | None]
+# the faces on uint8 H x W x 3 pixels, largest first
+FindFaces = Callable[[np.ndarray], "list[Face]"]
+NO_FACES = "faces were not looked for: pip install 'fluxbooth[faces]'"
+OTHER = 0.5  # of the largest face's height: a smaller one behind does not count
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +55,7 @@ class Photo:
 @dataclass(frozen=True)
 class PhotoReport:
     """One picture: `crop` is (left, top, right, bottom) in the original's pixels, `bucket`
-    (width, height)."""
+    (width, height); `faults` are the codes of what `advice` says."""
 
     name: str
     width: int
@@ -58,15 +65,18 @@ class PhotoReport:
     crop: tuple[int, int, int, int]
     bucket: tuple[int, int]
     has_caption: bool
+    faults: list[str]
     advice: list[str]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was seen: one entry a picture, in the order given, and advice on the set as a whole."""
+    """What was seen: one entry a picture, in the order given, advice on the set as a whole, and a
+    sentence that sums it up."""
 
     photos: list[PhotoReport]
     advice: list[str]
+    verdict: str
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON's own types (tuples become lists)."""
@@ -136,35 +146,6 @@ def _caption(path: Path) -> str | None:
 # Looking.
 
 
-def sharpness(pixels: np.ndarray) -> float:
-    """How steeply the strongest edges of uint8 H x W x 3 `pixels` change: about 1 is crisp, below
-    BLURRED is blurred.
-
-    The grey picture is reduced to the area of 512 x 512, so that the measure hardly depends on the
-    resolution, and lightly smoothed against noise. The strongest twentieth of its Laplacian is
-    divided by that of its gradient: contrast cancels out, and flat areas (cartoons, a background
-    out of focus) do not count. For one edge blurred by a Gaussian of s pixels the quotient is near
-    0.6 / s. Heavy noise on a blurred picture hides the blur.
-    """
-    grey = Image.fromarray(pixels).convert("L")
-    width, height = (max(8, side) for side in within(grey.width, grey.height, 512 * 512))
-    g = np.asarray(
-        grey.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0), dtype=np.float32
-    )
-    g = (g[:-2] + 2 * g[1:-1] + g[2:]) / 4
-    g = (g[:, :-2] + 2 * g[:, 1:-1] + g[:, 2:]) / 4
-    gradient = np.hypot(np.diff(g, axis=1)[:-1], np.diff(g, axis=0)[:, :-1])
-    laplacian = np.diff(g, 2, axis=1)[1:-1] + np.diff(g, 2, axis=0)[:, 1:-1]
-    steepest = _strongest(gradient)
-    return _strongest(laplacian) / steepest if steepest else 0.0
-
-
-def _strongest(values: np.ndarray) -> float:
-    """Root mean square of the largest twentieth."""
-    squares = np.sort(values**2, axis=None)
-    return float(np.sqrt(squares[-max(1, squares.size // 20) :].mean()))
-
-
 def near_duplicates(photos: Sequence[Photo]) -> list[tuple[int, int]]:
     """Index pairs (i < j) of pictures that look the same: resaved, rescaled or slightly
     brightened copies."""
@@ -190,47 +171,106 @@ def _alike(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -
 
 
 def inspect(
-    photos: Sequence[Photo], area: int, multiple: int = 16, trigger: str = "ohwx"
+    photos: Sequence[Photo],
+    area: int,
+    multiple: int = 16,
+    trigger: str = "ohwx",
+    find_faces: FindFaces | None = None,
 ) -> Report:
-    """Judge pictures for training at `area` pixels: sharpness, near-duplicates, crops,
-    captions, and what to do about them."""
+    """Judge pictures for training at `area` pixels: faults, near-duplicates, crops, captions, what
+    they have in common, faces if there is something that finds them; and what to do about it."""
     names = [shown(photo.path.name) for photo in photos]
     pairs = near_duplicates(photos)
     twins = [
         [names[b if a == i else a] for a, b in pairs if i in (a, b)] for i in range(len(photos))
     ]
+    found = [find_faces(photo.pixels) for photo in photos] if find_faces else None
     reports = [
-        _inspect_one(photo, twins[i], bucket(photo.width, photo.height, area, multiple))
+        _inspect_one(
+            photo,
+            twins[i],
+            bucket(photo.width, photo.height, area, multiple),
+            found[i] if found else [],
+        )
         for i, photo in enumerate(photos)
     ]
-    return Report(
-        reports,
-        [
-            *_advice_on_all(photos, len({later for _, later in pairs})),
-            *advice_on_captions(photos, trigger),
-        ],
-    )
+    copies = {later for _, later in pairs}
+    single = [i for i in range(len(photos)) if i not in copies]
+    advice = [
+        *_advice_on_all(photos, len(copies)),
+        *variety.advice(
+            [names[i] for i in single],
+            [photos[i].pixels for i in single],
+            [found[i] for i in single] if found else None,
+        ),
+        *advice_on_captions(photos, trigger),
+    ]
+    return Report(reports, advice, _verdict(reports, len(single)))
 
 
-def _inspect_one(photo: Photo, twins: list[str], bucket: tuple[int, int]) -> PhotoReport:
+def _inspect_one(
+    photo: Photo, twins: list[str], bucket: tuple[int, int], found: Sequence[Face]
+) -> PhotoReport:
     crop = crop_box(photo.width, photo.height, bucket)
-    sharp = sharpness(photo.pixels)
     width, height = crop[2] - crop[0], crop[3] - crop[1]
     lost = 1 - width * height / (photo.width * photo.height)
-    advice = []
-    if sharp < BLURRED:
-        advice.append("blurred: use a sharper picture")
+    told = [(fault.code, fault.advice) for fault in faults.of(photo.pixels)]
     if twins:
-        advice.append(f"nearly the same as {', '.join(twins)}: keep one of them")
+        told.append(("twin", f"nearly the same as {', '.join(twins)}: keep one of them"))
     if width * height < 0.8 * bucket[0] * bucket[1]:
         sizes = f"{photo.width} x {photo.height} for {bucket[0]} x {bucket[1]}"
-        advice.append(f"smaller than the training size ({sizes}): details will be soft")
+        told.append(("small", f"smaller than the training size ({sizes}): details will be soft"))
     if lost >= NOTABLE_CROP:
-        advice.append(f"the crop loses {lost:.0%} of it")
-    size = (photo.width, photo.height)
+        told.append(("crop", f"the crop loses {lost:.0%} of it"))
+    told += _on_faces(found, crop, photo)
     return PhotoReport(
-        shown(photo.path.name), *size, sharp, twins, crop, bucket, photo.caption is not None, advice
+        shown(photo.path.name),
+        photo.width,
+        photo.height,
+        faults.sharpness(photo.pixels),
+        twins,
+        crop,
+        bucket,
+        photo.caption is not None,
+        [code for code, _ in told],
+        [advice for _, advice in told],
     )
+
+
+def _on_faces(
+    found: Sequence[Face], crop: tuple[int, int, int, int], photo: Photo
+) -> list[tuple[str, str]]:
+    """Codes and advice on others in the picture, and on a face that is cut off."""
+    if not found:
+        return []
+    told, first = [], found[0]
+    others = sum(face.height > OTHER * first.height for face in found[1:])
+    if others:
+        told.append(
+            ("others", f"shows {others + 1} faces: cut it so that the subject alone is in it")
+        )
+    left, top, right, bottom = crop
+    if (
+        first.left < left / photo.width
+        or first.top < top / photo.height
+        or first.right > right / photo.width
+        or first.bottom > bottom / photo.height
+    ):
+        told.append(("cut", "the face is cut off: use one that shows all of it"))
+    return told
+
+
+def _verdict(photos: Sequence[PhotoReport], different: int) -> str:
+    """On how many photos there are that differ from one another and have no fault of weight."""
+    light = {"crop", "twin"}
+    spoilt = sum(bool(set(photo.faults) - light) for photo in photos)
+    if different < FEW:
+        return f"poor: {different} different photos, and {FEW} are the least"
+    if 2 * spoilt > len(photos):
+        return f"poor: {spoilt} of {len(photos)} photos have a fault"
+    if spoilt:
+        return f"fair: {spoilt} of {len(photos)} photos have a fault; better without them"
+    return f"good: {different} different photos without a fault"
 
 
 def _advice_on_all(photos: Sequence[Photo], copies: int) -> list[str]:

@@ -256,6 +256,11 @@ def plain(text: str) -> str:
     return text  # nested this deep it is no prompt syntax, and working on would take seconds
 
 
+def quoted(text: str) -> list[str]:
+    """What stands in quotation marks, without them: the lettering that a prompt asks for."""
+    return [match[0][1:-1].strip() for match in _QUOTED.finditer(text)]
+
+
 def _word_count(text: str) -> int:
     return sum(any(map(str.isalnum, word)) for word in text.split())
 

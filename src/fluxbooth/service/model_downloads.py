@@ -37,6 +37,7 @@ class BaseHere:
     limited: bool
     """Whether its licence must be stated, and asks for a filter."""
     references: int
+    address: str | None  # of its page, with the licence in full
 
 
 class Pulls:
@@ -100,6 +101,7 @@ class Pulls:
                     self.said.get(row.name, ""),
                     licences.is_limited(row),
                     row.references,
+                    f"https://huggingface.co/{row.source}" if row.from_hub else None,
                 )
             )
         return shown

@@ -8,10 +8,11 @@ through a memory map; each batch goes to where it is computed with by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from fluxbooth.files import save_tensors
 from fluxbooth.generation.enhance import heads
-from fluxbooth.models.family import Conditioning, Family, encode_all, moved, stack, to_device
+from fluxbooth.models.family import Conditioning, Family, moved, stack, to_device
 from fluxbooth.photos import buckets
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.prompts.language import with_trigger
@@ -177,25 +178,36 @@ def prepare(
     cache: Path,
     *,
     keep_encoders: bool = False,
+    aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
     memory does not hold.
 
     A photo without a caption gets the trigger words as its caption. Frees the family's encoders,
-    unless they are to stay.
+    unless they are to stay. `aside` is called before each photo and each text.
     """
     examples, latents = [], {}
     for number, photo in enumerate(photos):
         for side in spec.resolutions:
+            aside()
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
-            latents[key] = {"z": family.encode_photo(to_tensor(photo, size)).cpu()}
+            pixels = buckets.fit(photo.pixels, size)
+            latents[key] = {"z": family.encode_photo(to_tensor(pixels)).cpu()}
             if spec.outside_head < 1:
-                latents[key]["weight"] = _weight(photo, size, family, spec, latents[key]["z"])
+                weight = _weight(pixels, family, spec.outside_head, latents[key]["z"])
+                latents[key]["weight"] = weight
             examples.append(Example(key, caption_of(photo, spec), size))
     captions = [*(example.caption for example in examples), EMPTY]
-    texts = encode_all(family, captions, spec.text_length)
-    samples = encode_all(family, spec.sample_prompts, family.row.text_length)
+    texts, samples = dict[str, Conditioning](), dict[str, Conditioning]()
+    for kept, wanted, length in (
+        (texts, captions, spec.text_length),
+        (samples, spec.sample_prompts, family.row.text_length),
+    ):
+        for text in dict.fromkeys(wanted):
+            aside()
+            told = family.encode_text([text], length)
+            kept[text] = moved(told, torch.device("cpu"))
     if keep_encoders:
         family.park_encoders()
     else:
@@ -220,17 +232,17 @@ def fitted_length(photos: Sequence[Photo], family: Family, spec: ResolvedTrainSp
     return min(spec.text_length, max(FEWEST_TOKENS, -(-longest // 8) * 8))
 
 
-def _weight(
-    photo: Photo, size: tuple[int, int], family: Family, spec: ResolvedTrainSpec, z: Tensor
-) -> Tensor:
-    """Of each latent in the loss: 1 within a head, `spec.outside_head` outside, between them where
-    a head covers part of it; 1 everywhere if no head is found."""
-    boxes = heads.find(Image.fromarray(buckets.fit(photo.pixels, size)), family.row)
+def _weight(pixels: np.ndarray, family: Family, outside: float, z: Tensor) -> Tensor:
+    """Of each latent of a picture, uint8 H x W x 3, in the loss: 1 within a head, `outside`
+    elsewhere, between them where a head covers part of it; 1 everywhere if no head is found."""
+    height, width = pixels.shape[:2]
+    boxes = heads.find(Image.fromarray(pixels), family.row)
     if not boxes:
         return torch.ones_like(z)
-    grid = family.unpack(z, size)
-    covered = torch.stack([_covered(box, size, (grid.shape[-2], grid.shape[-1])) for box in boxes])
-    weight = spec.outside_head + (1 - spec.outside_head) * covered.amax(0)
+    grid = family.unpack(z, (width, height))
+    rows, columns = grid.shape[-2:]
+    covered = [_covered(box, (width, height), (rows, columns)) for box in boxes]
+    weight = outside + (1 - outside) * torch.stack(covered).amax(0)
     return family.pack(weight.to(grid).expand_as(grid).contiguous())
 
 
@@ -248,7 +260,6 @@ def _covered(box: heads.Box, size: tuple[int, int], cells: tuple[int, int]) -> T
     return down[:, None] * across[None]
 
 
-def to_tensor(photo: Photo, size: tuple[int, int]) -> Tensor:
-    """The photo in its bucket, float 1 x 3 x H x W in -1..1."""
-    pixels = torch.tensor(buckets.fit(photo.pixels, size))
-    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """A picture in its bucket, uint8 H x W x 3, as float 1 x 3 x H x W in -1..1."""
+    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1

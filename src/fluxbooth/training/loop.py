@@ -30,6 +30,7 @@ from fluxbooth.memory.estimate import Plan
 from fluxbooth.models import loader, out_of_memory, planner, registry
 from fluxbooth.models.family import Family, moved, to_device
 from fluxbooth.photos import faces, inspection
+from fluxbooth.photos.inspection import Photo
 from fluxbooth.process_lifetime import stop_signals
 from fluxbooth.results import Facts
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
@@ -86,6 +87,7 @@ def train(
     *,
     overwrite: bool = False,
     family: Family | None = None,
+    aside: Callable[[], None] | None = None,
 ) -> TrainResult:
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
@@ -109,6 +111,9 @@ def train(
             checkpoints, stages and samples.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
+        aside: Called where the training can stand aside: between photos, steps, samples and the
+            batches of a validation. What draws with the base meanwhile, within
+            `lora.training.branches_off`, changes no bit of what is learnt.
 
     Raises:
         InputError: For photos, settings or an output folder that will not do, or too little memory.
@@ -116,23 +121,14 @@ def train(
         KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
-    optimizer_class(spec.optimizer)  # what is not there is said before anything loads
-    trackers.check(spec)
-    spec = base_selection.with_base(spec, family=family)
-    if spec.continue_from:
-        base = registry.find(spec.base)
-        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
+    aside = aside or (lambda: None)
+    spec = _checked(spec, family)
     pictures = inspection.read(photos)
+    aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
-    if resolved.outside_head < 1:
-        heads.check(registry.find(resolved.base))
-    given = pictures
-    with threads.same_bits(registry.find(resolved.base).small):
-        pictures = captions.written(pictures, resolved)
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
-    if resolved.face_crop:
-        pictures += faces.close_ups(pictures, least=min(resolved.resolutions) // 2)
+    given, pictures = pictures, _completed(pictures, resolved)
     folder = RunFolder(Path(out))
     with contextlib.ExitStack() as held:
         opened = RunFolder.opened(Path(out), group.whole(resolved), pictures, overwrite=overwrite)
@@ -152,17 +148,41 @@ def train(
         told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
         cache = folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
-            dataset = prepare(pictures, family, told, cache, keep_encoders=resident is not None)
+            dataset = prepare(
+                pictures, family, told, cache, keep_encoders=resident is not None, aside=aside
+            )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(
-            _Run(told, family, dataset, folder, report, group, count),
-            began,
-            len(pictures),
-            warnings,
-        )
+        run = _Run(told, family, dataset, folder, report, group, count, aside)
+        return _train(run, began, len(pictures), warnings)
+
+
+def _checked(spec: TrainSpec, family: Family | None) -> TrainSpec:
+    """The spec with its base; what is not there is said before anything loads."""
+    optimizer_class(spec.optimizer)
+    trackers.check(spec)
+    spec = base_selection.with_base(spec, family=family)
+    if spec.continue_from:
+        base = registry.find(spec.base)
+        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
+    return spec
+
+
+def _completed(photos: Sequence[Photo], spec: ResolvedTrainSpec) -> list[Photo]:
+    """The photos with captions, and the close-ups that are trained on beside them.
+
+    Raises InputError where heads or faces are wanted and nothing finds them.
+    """
+    row = registry.find(spec.base)
+    if spec.outside_head < 1:
+        heads.check(row)
+    with threads.same_bits(row.small):
+        pictures = captions.written(photos, spec)
+    if spec.face_crop:
+        pictures += faces.close_ups(photos, least=min(spec.resolutions) // 2)
+    return pictures
 
 
 def _plan(
@@ -254,6 +274,7 @@ class _Run:
         report: TrainingReport,
         group: ProcessGroup,
         pictures: int,
+        aside: Callable[[], None],
     ) -> None:
         self.spec = spec
         self.family = family
@@ -261,6 +282,7 @@ class _Run:
         self.folder = folder
         self.report = report
         self.group = group
+        self.aside = aside
         self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora_training.add(family, spec.rank, spec.seed)
         if spec.continue_from:
@@ -276,6 +298,7 @@ class _Run:
         in groups of ten, read at once."""
         spec, pending, self.stop = self.spec, list[Tensor](), stop
         for step in range(start, spec.steps):
+            self.aside()
             threads.look()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
@@ -416,6 +439,7 @@ class _Run:
             batch = batch.to(self.family.device)
             eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:
+                self.aside()
                 self.look()
                 sigma = torch.full((len(batch.z),), value, device=batch.z.device)
                 x = flow.interpolate(batch.z, eps, sigma)
@@ -428,6 +452,7 @@ class _Run:
 
     def draw_samples(self, step: int) -> None:
         for number, text in enumerate(self.spec.sample_prompts):
+            self.aside()
             image = self.fitting(step, functools.partial(self.sample, text))
             path = self.folder.sample(step, number)
             picture_files.save(image, path)

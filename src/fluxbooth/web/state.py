@@ -19,11 +19,13 @@ from fluxbooth.service.files.signed_urls import Signer
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.model_downloads import Pulls
+from fluxbooth.service.overview import engine_runs
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.rate_limit import RateLimiter
 from fluxbooth.web.turns import Turns
 
-Engine = Callable[[], Literal["runs", "silent", "stopped"]]
+EngineState = Literal["runs", "silent", "stopped"]
+Engine = Callable[[], EngineState]
 PATIENCE = 5.0  # seconds that a request waits for the right to write
 
 
@@ -58,6 +60,12 @@ class Services:
     inspecting: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="inspect")
     )
+
+    def engine_state(self) -> EngineState:
+        """Of this server's engine, or of another one's that works on the same data."""
+        if self.engine:
+            return self.engine()
+        return "runs" if engine_runs(self.settings.data) else "stopped"
 
 
 def services(settings: Settings, stopping: threading.Event, engine: Engine | None) -> Services:

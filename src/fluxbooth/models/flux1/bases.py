@@ -13,6 +13,7 @@ NANO = Path(__file__).parents[1] / "nano"
 READER = NANO / "reader" / "model.safetensors"
 SEGMENTER = NANO / "segmenter" / "model.safetensors"
 HEADS = NANO / "heads" / "model.safetensors"
+IDENTITY = NANO / "identity" / "model.safetensors"
 
 
 def _flux1(name: str, source: str, licence: str, **differences: Any) -> Base:
@@ -53,6 +54,7 @@ BASES = (
         reader=READER,
         segmenter=SEGMENTER,
         heads=HEADS,
+        identity=IDENTITY,
     ),
     _flux1(
         "flux-dev",

@@ -10,13 +10,12 @@ import numpy as np
 
 from fluxbooth.errors import InputError
 from fluxbooth.models import registry
-from fluxbooth.photos import faces, inspection
+from fluxbooth.photos import faces, faults, inspection, variety
 from fluxbooth.service.claude import photo_attributes
 from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.types import Json
 
-LONG_SHOT = 0.14  # of the photo's height: a smaller face has knees or feet below it
 PEOPLE = {"includes_multiple_people", "full_body_image_or_longshot"}
 SHORTEST_LOOK = 0.3  # seconds: Claude is not asked for less
 
@@ -32,7 +31,7 @@ def measured(path: Path, base: str) -> tuple[Json, np.ndarray]:
     except InputError as error:
         raise Invalid({"file": [str(error).replace(path.name, "the file")]}) from None
     side = min(registry.find(base).resolutions)
-    blurry = inspection.sharpness(photo.pixels) < inspection.BLURRED
+    blurry = faults.sharpness(photo.pixels) < faults.BLURRED
     low = photo.width * photo.height < side * side
     shown = {"name": "", "blurry": blurry, "low_resolution": low, "low_quality": blurry or low}
     return {**shown, "width": photo.width, "height": photo.height}, photo.pixels
@@ -46,7 +45,7 @@ def people(pixels: np.ndarray) -> Json:
         return {}
     return {
         "includes_multiple_people": len(found) > 1,
-        "full_body_image_or_longshot": found[0].height < LONG_SHOT,
+        "full_body_image_or_longshot": found[0].height < variety.FAR,
     }
 
 

@@ -172,6 +172,8 @@ class Progress(Exact):
     seconds_left: NotRequired[float | None]
     losses: NotRequired[list[float]]
     samples: NotRequired[int]
+    resumed_at: NotRequired[int]  # after an interruption: the step from which it goes on
+    interrupted: NotRequired[bool]  # and not taken up again yet
 
 
 class Sample(Exact):
@@ -298,6 +300,7 @@ class PromptEstimate(Exact):
     seconds: float
     measured: bool
     waiting: int
+    waits_seconds: float
     cost_mc: int
     cost: int
     usd_balance_mc: int

@@ -272,6 +272,16 @@ class Image(Row):
     height: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     recipe: Mapped[Json] = mapped_column(default=dict)
+    liked: Mapped[bool] = mapped_column(default=False, server_default=false())
+
+
+class Removal(Row):
+    """A file in the folder of a row that stays, which no row names any more; the row goes once the
+    file is certainly gone."""
+
+    __tablename__ = "removals"
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    key: Mapped[str] = mapped_column(Text)
 
 
 class Pack(Row):

@@ -17,7 +17,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import PackForm, PackRun, PromptForm, TuneForm
 from fluxbooth.service.contract.public_bases import FLUX_DEV, title
-from fluxbooth.service.db.tables import Account, Order, Pack, Prompt, Template, Tune, now
+from fluxbooth.service.db.tables import Account, Image, Order, Pack, Prompt, Template, Tune, now
 from fluxbooth.service.errors import Faults, Invalid, NotFound
 from fluxbooth.service.jobs import callbacks
 from fluxbooth.service.packs.starter_packs import STARTERS
@@ -223,7 +223,20 @@ def draw(context: Context, pack: Pack, values: Json) -> response_models.PackDraw
 
 
 def like(session: Session, prompt: Prompt, liked: bool) -> None:
-    """A like counts for the prompt, and for the template that it was made from."""
+    """A like of a prompt is one of all its pictures."""
+    for image in prompt.images:
+        image.liked = liked
+    _count_like(session, prompt, liked)
+
+
+def like_picture(session: Session, image: Image, prompt: Prompt, liked: bool) -> None:
+    """A prompt is liked as long as one of its pictures is."""
+    image.liked = liked
+    _count_like(session, prompt, any(one.liked for one in prompt.images))
+
+
+def _count_like(session: Session, prompt: Prompt, liked: bool) -> None:
+    """It counts for the prompt, and for the template that it was made from."""
     change = int(liked) - int(prompt.liked)
     if not change:
         return

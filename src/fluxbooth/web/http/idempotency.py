@@ -118,3 +118,11 @@ def _kept(session: Session, account: Account, key: str | None, digest: str) -> A
 def name_of(value: object) -> str:
     """An upload in a digest: two requests with the same files agree."""
     return f"{value.filename} {value.size}" if isinstance(value, Upload) else str(value)
+
+
+def is_answered(session: Session, account: Account, key: str) -> bool:
+    """Whether a request under the key was answered already."""
+    asked = select(Idempotency.id).where(
+        Idempotency.account_id == account.id, Idempotency.key == key
+    )
+    return session.scalar(asked) is not None

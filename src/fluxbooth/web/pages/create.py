@@ -17,7 +17,7 @@ from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.prompts import checks, input_images, prompts
+from fluxbooth.service.prompts import checks, input_images, pictures, prompts
 from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
@@ -26,10 +26,10 @@ from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import of_pictures
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.pages import view_models
-from fluxbooth.web.pages.gallery import own_picture, usable_tunes
+from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences, wants_part
-from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.pages.texts import duration, plain, text
 from fluxbooth.web.state import Services
 
 RECENT, STRENGTH, MOST_TIMES = 12, "0.8", 1000
@@ -88,14 +88,14 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
     return (
         page(request, "card.html", 201, prompt=made)
         if wants_part(request)
-        else redirect(f"/app/create?tune={first}")
+        else redirect(f"/app/create?tune={first}#results")
     )
 
 
 def _create(services: Services, account: Account, values: Json, start: input_images.Inputs) -> Json:
     with services.db.write() as session:
         if values["from"] and "input_image" not in start:
-            row, _ = own_picture(session, account, values["from"])
+            row, _ = pictures.get(session, account, values["from"])
             start = input_images.Inputs(
                 start.files | input_images.of_file(services.store, row.key).files
             )
@@ -169,16 +169,14 @@ def _form(
         )
         shown = [view_models.prompt(row) for row in recent]
         start = (
-            view_models.image(*own_picture(session, account, values["from"]))
+            view_models.image(*pictures.get(session, account, values["from"]))
             if values["from"]
             else None
         )
+        planned = _first_plan(session, services, account, values)
     values["text"] = values["text"] or (f"{first['trigger']} " if first else "")
-    ratios = (
-        RATIOS
-        if values["ratio"] in RATIOS or values["ratio"] not in ASPECT_RATIOS
-        else (*RATIOS, values["ratio"])
-    )
+    rare = values["ratio"] in ASPECT_RATIOS and values["ratio"] not in RATIOS
+    ratios = (*RATIOS, values["ratio"]) if rare else RATIOS
     return page(
         request,
         "create.html",
@@ -191,6 +189,7 @@ def _form(
         ratios=[(ratio, *_box(ratio)) for ratio in ratios],
         prompts=shown,
         start=start,
+        plan=planned,
         weights=WEIGHTS,
         references=services.settings.references,
     )
@@ -206,13 +205,28 @@ def _box(ratio: str) -> tuple[float, float]:
 def plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a prompt would take, for the form as it stands."""
     asked: Json = {name: request.query_params.get(name) or blank for name, blank in BLANK.items()}
-    asked["text"] = "a"
     asked["tunes"] = request.query_params.getlist("tune")
-    with services.db.read() as session:
-        form, target = _asked(session, services, account, asked, ())
-        found = estimates.drawing_plan(session, services.settings, account, form, target)
     times = min(params.number(request, "times") or 1, MOST_TIMES)
-    return {"words": plan_words(found, times)}
+    with services.db.read() as session:
+        return {"words": _planned(session, services, account, asked, times)}
+
+
+def _planned(
+    session: Session, services: Services, account: Account, asked: Json, times: int = 1
+) -> list[str]:
+    """Raises ServiceError for a form that will not do."""
+    form, target = _asked(session, services, account, {**asked, "text": "a"}, ())
+    found = estimates.drawing_plan(session, services.settings, account, form, target)
+    return plan_words(found, times)
+
+
+def _first_plan(session: Session, services: Services, account: Account, values: Json) -> list[str]:
+    """For the form before a script asks; nothing where its fields will not do, which is told when
+    it is sent."""
+    try:
+        return _planned(session, services, account, {**BLANK, **values})
+    except ServiceError:
+        return []
 
 
 def plan_words(found: estimates.DrawingPlan, times: int = 1) -> list[str]:
@@ -225,6 +239,8 @@ def plan_words(found: estimates.DrawingPlan, times: int = 1) -> list[str]:
         lines.append(text("new.plan.cost", amount=dollars(times * found.cost_mc)))
     if found.waiting:
         lines.append(text("create.plan.queue", jobs=found.waiting))
+    if found.waits_seconds:
+        lines.append(text("create.plan.training", time=duration(found.waits_seconds)))
     return lines
 
 
@@ -247,7 +263,8 @@ def _advice(services: Services, account: Account, text: str, used: list[str]) ->
     ]
     # only one of them can come first
     others = [item for found in said[1:] for item in found if item.code == "trigger_missing"]
-    return {"advice": [item.to_json() for item in (*others, *said[0])]}
+    shown = [item.to_json() for item in (*others, *said[0])]
+    return {"advice": [item | {"message": plain(str(item["message"]))} for item in shown]}
 
 
 def _trigger(session: Session, account: Account, number: str) -> str:

@@ -35,16 +35,30 @@ def quotes(
     session: Session, settings: Settings, account: Account, row: Image, of: Prompt
 ) -> dict[str, str]:
     """What stands beside each button."""
-    said: dict[str, str] = {}
-    for deed in view_models.deeds():
-        form = PromptForm.read(fields(row, of, ANY | {"deed": deed}))
-        found = estimates.drawing_plan(
-            session, settings, account, form, of.tune_id, row.width * row.height
+    return {
+        deed: _said(
+            estimates.drawing_plan(
+                session,
+                settings,
+                account,
+                PromptForm.read(fields(row, of, ANY | {"deed": deed})),
+                of.tune_id,
+                row.width * row.height,
+            )
         )
-        said[deed] = text("picture.takes", time=duration(found.seconds))
-        if found.cost_mc:
-            said[deed] += ", " + dollars(found.cost_mc)
-    return said
+        for deed in view_models.deeds()
+    }
+
+
+def takes(session: Session, settings: Settings, account: Account, of: Prompt) -> str:
+    """What one picture more of the kind takes."""
+    form = PromptForm.lenient({**of.fields, "text": of.text, "num_images": 1})
+    return _said(estimates.drawing_plan(session, settings, account, form, of.tune_id))
+
+
+def _said(found: estimates.DrawingPlan) -> str:
+    said = text("picture.takes", time=duration(found.seconds))
+    return f"{said}, {dollars(found.cost_mc)}" if found.cost_mc else said
 
 
 def fields(row: Image, of: Prompt, asked: dict[str, str]) -> Json:

@@ -14,13 +14,12 @@ from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import KINDS
-from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.prompts import input_images, pictures, prompts
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, requests
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.pages import deeds, view_models
-from fluxbooth.web.pages.gallery import own_picture
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.state import Services
@@ -46,7 +45,7 @@ async def enhance(name: str, request: Request, services: Using, account: Viewer)
 
 def _create(services: Services, account: Account, name: str, asked: dict[str, str]) -> Json:
     with services.db.write() as session:
-        row, of = own_picture(session, account, name)
+        row, of = pictures.get(session, account, name)
         made = prompts.create(
             Context.of(services, session, account),
             PromptForm.read(deeds.fields(row, of, asked)),

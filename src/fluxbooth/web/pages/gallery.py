@@ -1,4 +1,4 @@
-"""The pages that show pictures: the gallery, one picture large, and what can be done with each."""
+"""The gallery: prompts with their pictures, and many pictures at once as a zip."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from sqlalchemy import select
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
-from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.queries import MOST
-from fluxbooth.service.db.tables import Account, Image, Prompt, Tune
+from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import reserve
-from fluxbooth.service.packs import packs
-from fluxbooth.service.prompts import input_images, prompts
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import number, row_id
-from fluxbooth.web.pages import deeds, thumbnails, view_models
+from fluxbooth.web.pages import view_models
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.pages.zip_stream import zipped
 
 A_PAGE, MOST_TUNES = 24, 100
-VARIED = 0.6  # how far a variation goes from its picture
+CHOSEN = "picture[]"  # the boxes of pictures that are ticked
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -65,27 +62,22 @@ def card(prompt_id: str, request: Request, services: Using, account: PartViewer)
         )
 
 
-@router.post("/prompts/{prompt_id}/like")
-def like(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
-    with services.db.write() as session:
-        row = prompts.get(session, account, row_id(prompt_id))
-        packs.like(session, row, not row.liked)
-        liked, name = row.liked, row.images[0].name if row.images else ""
-    return (
-        JSONResponse({"liked": liked}) if wants_part(request) else redirect(f"/app/pictures/{name}")
-    )
-
-
 @router.post("/prompts/{prompt_id}/again")
 def again(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
-    """The same once more, from another seed."""
-    with services.db.write() as session:
-        made = prompts.duplicate(
-            Context.of(services, session, account), row_id(prompt_id), {"seed": None}
-        )
-        shown = view_models.prompt(made)
+    """What failed once more, in its place."""
+    made: list[Json] = []
+
+    def replaced(session: Session) -> list[str]:
+        number = row_id(prompt_id)
+        if prompts.get(session, account, number).user_error is None:
+            raise NotFound
+        new = prompts.duplicate(Context.of(services, session, account), number, {"seed": None})
+        made[:] = [view_models.prompt(new)]
+        return prompts.delete(session, services.jobs, account, number)
+
+    reserve.delete(services.db, services.store, replaced)
     return (
-        page(request, "card.html", 201, prompt=shown)
+        page(request, "card.html", 201, prompt=made[0])
         if wants_part(request)
         else redirect("/app/gallery")
     )
@@ -129,7 +121,7 @@ def gallery(
         rows = prompts.listed(
             session, account, limit=A_PAGE, offset=0, before=number(request, "before_id"), **asked
         )
-        shown = [view_models.prompt(row) for row in rows]
+        shown = [view_models.prompt(row, only_liked=bool(liked)) for row in rows]
         choices = [
             {"id": str(row.id), "title": row.title} for row in newest_tunes(session, account)
         ]
@@ -151,14 +143,13 @@ def gallery(
 def many(
     services: Using,
     account: Viewer,
-    prompt: Annotated[list[str] | None, Query()] = None,
+    picture: Annotated[list[str] | None, Query(alias=CHOSEN)] = None,
     liked: str = "",
     tune: str = "",
     words: str = "",
 ) -> Response:
-    """The pictures of the prompts that are named, else of all that the filters of the gallery
-    show."""
-    chosen = {row_id(number) for number in prompt or []}
+    """The pictures that are named, else all that the filters of the gallery show."""
+    chosen = set(picture or [])
     asked = _filter(liked, tune, words)
 
     def files() -> Iterator[tuple[str, Path]]:
@@ -169,13 +160,11 @@ def many(
                     session, account, limit=MOST, offset=0, before=before, **asked
                 )
             for row in rows:
-                if not chosen or row.id in chosen:
-                    yield from (
-                        (f"fluxbooth-{row.id}-{image.seed}{path.suffix}", path)
-                        for image in row.images
-                        for path in (services.store.path(image.key),)
-                    )
-            if len(rows) < MOST or (chosen and rows[-1].id < min(chosen)):
+                for image in row.images:
+                    if (image.name in chosen) if chosen else (image.liked or not liked):
+                        path = services.store.path(image.key)
+                        yield f"fluxbooth-{row.id}-{image.seed}{path.suffix}", path
+            if len(rows) < MOST:
                 return
             before = rows[-1].id
 
@@ -193,76 +182,3 @@ def _filter(liked: str, tune: str, words: str) -> Json:
         "text": words.strip() or None,
         "liked": True if liked else None,
     }
-
-
-@router.get("/pictures/{name}")
-def picture(name: str, request: Request, services: Using, account: Viewer) -> Response:
-    """One picture large, with its recipe: a page of its own, or what the large view of the
-    gallery shows."""
-    with services.db.read() as session:
-        row, of = own_picture(session, account, name)
-        shown = view_models.image(row, of)
-        made = view_models.prompt(of)
-        mine = packs.listed(
-            session, account, limit=MOST_TUNES, offset=0, before=None, public=False, listed=False
-        )
-        quotes = deeds.quotes(session, services.settings, account, row, of)
-    template = "picture_part.html" if wants_part(request) else "picture.html"
-    return page(
-        request,
-        template,
-        title=text("picture.title"),
-        image=shown,
-        prompt=made,
-        packs=mine,
-        deeds=quotes,
-        sides=deeds.SIDES,
-    )
-
-
-@router.post("/pictures/{name}/vary")
-def vary(name: str, request: Request, services: Using, account: Viewer) -> Response:
-    """The same words and another seed, from this picture instead of from noise."""
-    with services.db.write() as session:
-        row, of = own_picture(session, account, name)
-        values = {**of.fields, "text": of.text, "seed": None, "denoising_strength": VARIED}
-        start = input_images.of_file(services.store, row.key)
-        made = prompts.create(
-            Context.of(services, session, account),
-            PromptForm.read(values),
-            target=of.tune_id,
-            start=start,
-        )
-        shown = view_models.prompt(made)
-    return (
-        page(request, "card.html", 201, prompt=shown)
-        if wants_part(request)
-        else redirect("/app/gallery")
-    )
-
-
-def own_picture(session: Session, account: Account, name: str) -> tuple[Image, Prompt]:
-    """A picture of the account, and the prompt that it is of. Raises NotFound for any other."""
-    mine = (
-        select(Prompt)
-        .join(Image)
-        .where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
-    )
-    of = session.scalar(mine.options(*prompts.LOADED))
-    if of is None:
-        raise NotFound
-    return next(row for row in of.images if row.name == name), of
-
-
-@router.get("/thumbs/{name}")
-def thumb(name: str, services: Using, account: PartViewer) -> FileResponse:
-    with services.db.read() as session:
-        asked = (
-            select(Image.key)
-            .join(Prompt)
-            .where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
-        )
-        key = session.scalar(asked)
-    if key is None:
-        raise NotFound
-    return thumbnails.of_picture(services.store, key)

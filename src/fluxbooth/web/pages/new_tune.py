@@ -20,11 +20,10 @@ from fluxbooth.service.contract import response_models, responses
 from fluxbooth.service.contract.forms import TuneForm
 from fluxbooth.service.db.tables import Account, now
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.estimates import Plan, plan
+from fluxbooth.service.estimates import Plan
 from fluxbooth.service.packs import packs
 from fluxbooth.service.safety import Judge
 from fluxbooth.service.tunes import checks, photo_drafts, tunes, uploads
-from fluxbooth.specs import FEWEST_STEPS, PRESETS
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
 from fluxbooth.web.http.auth import Using
@@ -33,14 +32,15 @@ from fluxbooth.web.http.limits import of_pictures
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, sentences
-from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.pages.texts import duration, plain, text
+from fluxbooth.web.pages.training_ways import MORE, WAYS, fields, planned, takes
 from fluxbooth.web.state import Services
 
 CLASSES = ("man", "woman", "boy", "girl", "person", "dog", "cat", "bag", "shoe", "house")
 BLANK = {
     "title": "",
     "name": "",
-    "preset": next(iter(PRESETS)) or "none",
+    "preset": WAYS[0].name,
     "steps": "",
     "token": "",
     "base_tune_id": "",
@@ -101,10 +101,12 @@ def _asked_for(
     services: Services, draft: photo_drafts.Draft, asked: Json, sent: list[Upload], judge: Judge
 ) -> tuple[picture_checks.Check, Any]:
     """What refuses the form before its photos are looked at, and what makes the tune."""
-    values = {name: value for name, value in fields(asked).items() if value != ""}
 
     def photos() -> list[uploads.Upload]:
         return [*draft.uploads(), *sent]
+
+    count = len(draft.photos()) + len(sent)
+    values = {name: value for name, value in fields(asked, count).items() if value != ""}
 
     def fits(session: Session, owner: Account) -> None:
         if not photos():
@@ -137,20 +139,6 @@ def _asked_for(
     return fits, work
 
 
-def fields(asked: Json) -> Json:
-    """The form of the page in the contract's words: its trial is the branch `fast`."""
-    values = {name: value for name, value in asked.items() if name != "preset"} | {
-        "face_crop": asked.get("face_crop") or "false"
-    }
-    if asked.get("preset") == "trial":
-        return values | {"branch": "fast"}
-    if asked.get("preset") == "reference":
-        return values | {"model_type": "faceid"}
-    return values | {
-        "preset": None if asked.get("preset") == "none" else asked.get("preset"),
-    }
-
-
 def _form(
     request: Request,
     services: Services,
@@ -175,7 +163,10 @@ def _form(
         values=values,
         errors=errors,
         photos=_photos(draft, name),
-        presets=_presets(services.settings.references),
+        ways=WAYS,
+        more_ways=MORE,
+        takes=takes(services.db, services.settings, values, len(draft.photos())),
+        references=services.settings.references,
         classes=classes,
         pack=pack,
         bases=_bases(services),
@@ -183,31 +174,8 @@ def _form(
         mb=services.settings.image_mb,
         consent=services.settings.consent,
         faces=faces.available(),
-        plan=plan_words(plan(services.db, services.settings, fields(values), len(draft.photos()))),
+        plan=plan_words(planned(services.db, services.settings, values, len(draft.photos()))),
     )
-
-
-def _presets(references: int) -> list[tuple[str, str, str]]:
-    """Value, title and explanation of each choice; the last ones train no FLUX: photos that are
-    looked at, where the base looks at so many, and a trial."""
-    shown = [
-        (
-            name or "none",
-            preset.title,
-            text(
-                "new.preset.help" if preset.rate == 1 else "new.preset.faster",
-                steps=preset.steps,
-                fewest=FEWEST_STEPS,
-                rate=f"{preset.rate:g}",
-                meant_for=preset.meant_for,
-            ),
-        )
-        for name, preset in PRESETS.items()
-    ]
-    if references:
-        help_text = text("new.preset.reference.help", most=references)
-        shown.append(("reference", text("new.preset.reference"), help_text))
-    return [*shown, ("trial", text("new.preset.trial"), text("new.preset.trial.help"))]
 
 
 def _bases(services: Services) -> list[tuple[int, str, str]]:
@@ -225,10 +193,11 @@ def _bases(services: Services) -> list[tuple[int, str, str]]:
 def the_plan(request: Request, services: Using, account: PartViewer) -> Json:
     """What a training would take, for the form as it stands."""
     asked, count = dict(request.query_params), params.number(request, "photos") or 0
+    ways = takes(services.db, services.settings, asked, count)
     if asked.get("preset") == "reference":
-        return {"words": [text("new.plan.reference")] if count else [], "steps": 0}
-    found = plan(services.db, services.settings, fields(asked), count)
-    return {"words": plan_words(found), "steps": found.steps}
+        return {"words": [text("new.plan.reference")] if count else [], "steps": 0, "ways": ways}
+    found = planned(services.db, services.settings, asked, count)
+    return {"words": plan_words(found), "steps": found.steps, "ways": ways}
 
 
 def plan_words(found: Plan) -> list[str]:
@@ -318,7 +287,7 @@ def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
     shown: list[Json] = []
     for photo in draft.photos():
         twins = ", ".join(map(str, alike[photo.number]))
-        advice = [*photo.advice, *([text("new.same", numbers=twins)] if twins else [])]
+        advice = [*map(plain, photo.advice), *([text("new.same", numbers=twins)] if twins else [])]
         src = f"/app/drafts/{name}/photos/{photo.number}"
         shown.append(
             {

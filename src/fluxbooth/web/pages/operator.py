@@ -37,7 +37,6 @@ def server(request: Request, services: Using, account: Operator) -> Response:
     with services.db.read() as session:
         seen = overview.overview(session, services.settings)
         usage = metering.usage(session)
-    engine = services.engine() if services.engine else "runs" if seen.engine_runs else "stopped"
     return page(
         request,
         "server.html",
@@ -46,7 +45,7 @@ def server(request: Request, services: Using, account: Operator) -> Response:
         free=format_bytes(seen.disk_free),
         total=format_bytes(seen.disk_total),
         settings=services.settings,
-        engine=engine,
+        engine=services.engine_state(),
         bases=services.pulls.rows(),
         usage=usage,
         notices=licensing.notices(services.settings),

@@ -97,7 +97,7 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
         )
     except ServiceError as error:
         return _page(request, services, account, name, sentences(error), error.status)
-    return redirect(f"/app/create?tune={made['order']['tune_ids'][0]}")
+    return redirect(f"/app/create?tune={made['order']['tune_ids'][0]}#results")
 
 
 @router.post("/packs/{name}/edit")

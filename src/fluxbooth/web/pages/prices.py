@@ -7,33 +7,23 @@ from fastapi.responses import Response
 
 from fluxbooth.service.billing.ledger import dollars
 from fluxbooth.service.contract.forms import PromptForm
-from fluxbooth.service.estimates import drawing_plan, plan
-from fluxbooth.specs import PRESETS
+from fluxbooth.service.estimates import drawing_plan
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.pages.login import Viewer, same_origin
 from fluxbooth.web.pages.render import page
 from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.pages.training_ways import MORE, PHOTOS, WAYS, Way, planned
+from fluxbooth.web.state import Services
 
-PHOTOS, PICTURES = 10, 4  # of the examples
+PICTURES = 4  # of the example
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
 @router.get("/prices")
 def prices(request: Request, services: Using, account: Viewer) -> Response:
     settings = services.settings
-    trainings: list[Json] = []
-    for name, preset in PRESETS.items():
-        found = plan(services.db, settings, {"preset": name, "branch": ""}, PHOTOS)
-        trainings.append(
-            {
-                "title": preset.title,
-                "each": dollars(settings.prices.step.get(name or "none", 0)),
-                "steps": found.steps,
-                "cost": dollars(found.cost_mc),
-                "time": duration(found.seconds) if found.seconds else None,
-            }
-        )
+    trainings = [_training(services, way) for way in (*WAYS, *MORE)]
     with services.db.read() as session:
         form = PromptForm.read({"text": "a", "num_images": PICTURES})
         drawn = drawing_plan(session, settings, account, form, next(iter(settings.bases)))
@@ -54,3 +44,13 @@ def prices(request: Request, services: Using, account: Viewer) -> Response:
         },
         options=options,
     )
+
+
+def _training(services: Services, way: Way) -> Json:
+    found = planned(services.db, services.settings, {"preset": way.name}, PHOTOS)
+    return {
+        "title": way.title,
+        "steps": found.steps,
+        "cost": dollars(found.cost_mc),
+        "time": duration(found.seconds) if found.seconds else None,
+    }

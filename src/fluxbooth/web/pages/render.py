@@ -14,10 +14,10 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from fluxbooth.service.errors import Invalid, ServiceError
 from fluxbooth.service.settings import Settings
-from fluxbooth.types import Json
+from fluxbooth.types import Json, is_list
 from fluxbooth.version import __version__
 from fluxbooth.web.pages import static_files
-from fluxbooth.web.pages.texts import IN_THE_BROWSER, text
+from fluxbooth.web.pages.texts import IN_THE_BROWSER, plain, text
 
 FOLDER = Path(__file__).parents[1]
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -64,7 +64,8 @@ def redirect(path: str) -> RedirectResponse:
 
 
 def sentences(error: ServiceError) -> list[str]:
-    return error.sentences if isinstance(error, Invalid) else [str(error)]
+    said = error.sentences if isinstance(error, Invalid) else [str(error)]
+    return [plain(sentence) for sentence in said]
 
 
 def refused(request: Request, error: ServiceError) -> Response:
@@ -74,11 +75,19 @@ def refused(request: Request, error: ServiceError) -> Response:
             f"/app/login?{urllib.parse.urlencode({'next': _page_of(request)}, safe='/')}"
         )
     if wants_part(request):
-        return JSONResponse(error.body(), error.status, error.headers)
-    words = text("error.not_found") if error.status == 404 else str(error)
+        return JSONResponse(_plain_body(error), error.status, error.headers)
+    words = text("error.not_found") if error.status == 404 else plain(str(error))
     answer = page(request, "error.html", error.status, title=text("error.title"), errors=[words])
     answer.headers.update(error.headers)
     return answer
+
+
+def _plain_body(error: ServiceError) -> Json:
+    """As a program gets it, but for the words."""
+    return {
+        name: [plain(str(one)) for one in value] if is_list(value) else plain(str(value))
+        for name, value in error.body().items()
+    }
 
 
 def _page_of(request: Request) -> str:

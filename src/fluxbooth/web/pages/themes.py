@@ -15,8 +15,8 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.themes import themes
 from fluxbooth.types import Json, is_list, is_object
+from fluxbooth.web.http import idempotency
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.limits import MB, Limits
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.http.theme_drafts import drafted
@@ -61,12 +61,7 @@ async def write(request: Request, services: Using, account: Viewer) -> Response:
 async def run(request: Request, services: Using, account: Viewer) -> Response:
     """Draws the drafts that are still ticked, as they read now."""
     values = await _values(request, services)
-    given = values.get("draft")
-    rows = [row for row in given if is_object(row)] if is_list(given) else []
-    drafts = [
-        {"text": str(row.get("text", ""))[:MAX_CHARACTERS], "keep": bool(row.get("keep"))}
-        for row in rows
-    ]
+    drafts = _drafts(values)
     kept = [str(draft["text"]) for draft in drafts if draft["keep"]]
     writer, mark = str(values.get("writer") or ""), str(values.get("once") or "")
 
@@ -87,12 +82,37 @@ async def run(request: Request, services: Using, account: Viewer) -> Response:
         return {"tune": tune.id}
 
     try:
-        made = await run_idempotent(services, account, f"theme-{mark}"[:200], "theme", work)
+        made = await idempotency.run_idempotent(services, account, _key(mark), "theme", work)
     except ServiceError as error:
         return _page(
             request, services, account, values, drafts, writer, mark, sentences(error), error.status
         )
-    return redirect(f"/app/create?tune={made['tune']}")
+    return redirect(f"/app/create?tune={made['tune']}#results")
+
+
+@router.post("/themes/kept")
+async def kept(request: Request, services: Using, account: Viewer) -> Response:
+    """The page with drafts that a browser kept; without them if they were drawn meanwhile."""
+    values = await _values(request, services)
+    writer, mark = str(values.get("writer") or ""), str(values.get("once") or "")
+    with services.db.read() as session:
+        drawn = idempotency.is_answered(session, account, _key(mark))
+    return _page(
+        request, services, account, values, None if drawn else _drafts(values), writer, mark
+    )
+
+
+def _drafts(values: Json) -> list[Json]:
+    given = values.get("draft")
+    rows = [row for row in given if is_object(row)] if is_list(given) else []
+    return [
+        {"text": str(row.get("text", ""))[:MAX_CHARACTERS], "keep": bool(row.get("keep"))}
+        for row in rows
+    ]
+
+
+def _key(mark: str) -> str:
+    return f"theme-{mark}"[:200]
 
 
 async def _values(request: Request, services: Services) -> Json:

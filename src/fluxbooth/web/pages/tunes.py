@@ -33,11 +33,13 @@ from fluxbooth.web.pages import (
     create,
     enhance,
     gallery,
+    guide,
     login,
     new_tune,
     operator,
     packs,
     people,
+    pictures,
     prices,
     queue,
     static_files,
@@ -56,17 +58,28 @@ A_PAGE = 30
 # hold them
 MOST_STREAMS = 3
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
+PARTS = (
+    new_tune.router,  # before this one: "new" is no tune
+    create.router,  # before the gallery: "plan" is no prompt
+    router,
+    gallery.router,
+    pictures.router,
+    enhance.router,
+    queue.router,
+    themes.router,
+    packs.router,
+    pages_account.router,
+    operator.router,
+    people.router,
+    prices.router,
+    guide.router,
+    login.router,
+)
 
 
 def install(app: FastAPI) -> None:
     """Puts the web app under /app; the rest belongs to the API."""
-    others = gallery, enhance, queue, themes, packs, pages_account, operator, people, prices, login
-    for part in (
-        new_tune.router,
-        create.router,
-        router,
-        *(module.router for module in others),
-    ):  # those first: "new" is no tune, "plan" no prompt
+    for part in PARTS:
         app.include_router(part)
     app.mount(static_files.ADDRESS, static_files.Kept(), name="kept")
     app.mount(static_files.PLAIN, StaticFiles(directory=static_files.FOLDER), name="static")

@@ -17,7 +17,7 @@ from fluxbooth.service.db.tables import Image, Prompt, Tune
 from fluxbooth.service.prompts.tags import TAG
 from fluxbooth.service.tunes.tunes import CANCELLED
 from fluxbooth.types import Json
-from fluxbooth.web.pages.texts import duration, text
+from fluxbooth.web.pages.texts import duration, plain, text
 
 # what can be done to a picture, and the option that does it
 DEEDS = {
@@ -48,13 +48,15 @@ def tune(row: Tune) -> Json:
         "model_type": row.model_type,
         "state": state,
         "over": state in ("trained", "failed", "cancelled"),
-        "reason": row.user_error,
+        "reason": plain(row.user_error) if row.user_error else None,
         "step": progress.get("step"),
         "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
         "left": duration(left) if left and state == "training" else None,
+        "resumed_at": progress.get("resumed_at"),
+        "interrupted": progress.get("interrupted"),
         "trigger": trigger_words(row.token or "", row.name),
         "continues": row.continues,
-        "warnings": responses.warnings(row),
+        "warnings": [plain(sentence) for sentence in responses.warnings(row)],
         "base": base_name(row.base),
         "expires": row.expires_at,
         "deletable_at": row.expires_at,
@@ -114,7 +116,8 @@ def words(prompt: Prompt) -> str:
     return " ".join(TAG.sub(" ", options.without_flags(prompt.text)).split())
 
 
-def prompt(row: Prompt) -> Json:
+def prompt(row: Prompt, *, only_liked: bool = False) -> Json:
+    """With its pictures, or those of them that are liked."""
     state = (
         "failed"
         if row.user_error
@@ -132,14 +135,14 @@ def prompt(row: Prompt) -> Json:
         "id": row.id,
         "words": words(row),
         "state": state,
-        "reason": row.user_error,
-        "notes": [one["message"] for one in row.advice if one["code"] == safety.NOTE],
+        "reason": plain(row.user_error) if row.user_error else None,
+        "notes": [plain(one["message"]) for one in row.advice if one["code"] == safety.NOTE],
         "liked": row.liked,
         "count": row.num_images,
         "ratio": row.spec.get("aspect_ratio") or "1:1",
         "tunes": tunes,
         "again": again(row),
-        "images": [image(i, row) for i in row.images],
+        "images": [image(i, row) for i in row.images if i.liked or not only_liked],
         "state_text": text(f"card.{state}") if state != "done" else "",
     }
 
@@ -182,6 +185,7 @@ def image(row: Image, of: Prompt) -> Json:
         "height": row.height,
         "seed": row.seed,
         "alt": words(of),
+        "liked": row.liked,
         "recipe": recipe(row, of),
         "same_seed": again(of, seed=row.seed, count=1),
         "over": again(of, **{"from": row.name}, count=1),

@@ -1,6 +1,7 @@
 // What every page's script uses, and the little that every page does by itself.
 
 import "./keep.js";
+import { watched } from "./connection.js";
 
 const TEXTS = JSON.parse(document.querySelector("meta[name=texts]").content);
 
@@ -22,14 +23,15 @@ export function say(words) {
 export async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { ...options, headers: { "Fluxbooth-Part": "1", ...options.headers } });
+    answer = await watched(path, { ...options, headers: { "Fluxbooth-Part": "1", ...options.headers } });
   } catch {
     throw new Error(text("unreachable"));
   }
   if (answer.ok) return answer;
   if (answer.status === 401) throw new Error(text("signed_out"));
   const body = await answer.json().catch(() => ({}));
-  throw new Error((body.errors ?? body.base ?? [answer.statusText]).join(" "));
+  const reasons = body.errors ?? body.base ?? [answer.statusText];
+  throw Object.assign(new Error(reasons.join(" ")), { status: answer.status });
 }
 
 export const post = (path, body) => ask(path, { method: "POST", body });
@@ -65,6 +67,7 @@ export function duration(seconds) {
     : text("minutes", { number: Math.round(seconds / 60) });
 }
 
+document.addEventListener("back", () => { if (find("#errors").textContent === text("unreachable")) showErrors([]); });
 find("#errors.errors")?.focus();
 for (const form of findAll("form[data-busy]")) {
   form.addEventListener("submit", () => requestAnimationFrame(() => { // after the browser has read the form

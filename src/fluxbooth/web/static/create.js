@@ -11,10 +11,10 @@ const form = find("#create"), box = find("#text"), behind = find("#behind"), chi
 const tunes = () => findAll(".chip", chips);
 const used = () => tunes().map((chip) => `${chip.dataset.tune}:${find("select", chip).value}`);
 const told = planning(find("#plan"));
+const early = box.value === box.defaultValue ? null : box.value; // typed before this script ran
 let places = [];
 
 find("#tune").disabled = true; // the chips say it
-form.classList.add("with-scripts");
 
 const advice = advising(box, find("#advice"), used, (found) => { places = found; paint(); });
 
@@ -146,6 +146,7 @@ async function takeUp(before) {
   fill(form, before);
   const file = await keptFile();
   if (file || before.strokes.length) find("#start").open = true;
+  if (before.seed) find("#exactly").open = true;
   startAgain(file, before.strokes);
   strokes = before.strokes; // of which a picture chosen anew knows nothing
   fill(form, before); // the shape, which a picture to start from had changed
@@ -154,6 +155,7 @@ async function takeUp(before) {
 const before = kept();
 if (before) await takeUp(before);
 settled = true;
+if (early !== null) { box.value = early; remember(); }
 form.addEventListener("input", remember);
 form.addEventListener("change", (event) => {
   if (event.target.id === "input") keepFile(event.target.files[0] ?? null);

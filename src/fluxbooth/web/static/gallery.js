@@ -5,6 +5,7 @@ import { ask, element, find, findAll, parse, post, say, showErrors, text } from 
 import { finished } from "./finished.js";
 
 const SWIPE = 50, PICTURE = "#picture="; // pixels; of the address
+const SLOW = 60_000, since = {}; // ms; when a card was first seen as it stands
 const dialog = find("#large"), inside = find("#large-content");
 let shown = null; // the link of the picture that is large
 
@@ -66,7 +67,7 @@ dialog.addEventListener("submit", async (event) => {
       say(text(answer.liked ? "liked" : "unliked"));
       refresh(shown.closest(".card"));
     } else {
-      removed(shown.closest(".card"));
+      removed();
     }
   } catch (error) {
     dialog.close();
@@ -74,21 +75,57 @@ dialog.addEventListener("submit", async (event) => {
   }
 });
 
+/** A card as it stands now; what is ticked on it stays ticked. */
 async function refresh(card) {
-  const place = findAll("a.picture", card).indexOf(shown);
+  const place = findAll("a.picture", card).indexOf(shown), ticked = findAll(".pick :checked", card).map((box) => box.value);
   const now = parse(await (await ask(`/app/prompts/${card.dataset.prompt}`)).text());
+  for (const box of findAll(".pick input", now)) box.checked = ticked.includes(box.value);
   card.replaceWith(now);
-  shown = findAll("a.picture", now)[place];
+  if (place >= 0) shown = findAll("a.picture", now)[place];
 }
 
-function removed(card) {
-  const all = links(), after = all.slice(all.indexOf(shown)).find((link) => !card.contains(link));
-  const next = after ?? all.findLast((link) => !card.contains(link));
-  card.remove();
+/** The picture that is large is gone: the next one is shown, or the one before. */
+function removed() {
+  const all = links(), place = all.indexOf(shown), next = all[place + 1] ?? all[place - 1];
+  take(shown);
   say(text("deleted"));
   if (next) open(next);
   else dialog.close();
 }
+
+/** Takes a picture off the page, with its card if it was the last one there. */
+function take(link) {
+  const card = link.closest(".card"), others = findAll("a.picture", card).length > 1;
+  (others ? link.closest("li") : card).remove();
+  count();
+}
+
+// several pictures, by the boxes that are ticked
+const bar = find("#chosen"), ticked = () => findAll(".pick :checked");
+function count() {
+  if (bar) find("#count").textContent = ticked().length ? text("ticked", { count: ticked().length }) : text("none_ticked");
+}
+document.addEventListener("change", (event) => event.target.closest(".pick") && count());
+bar?.addEventListener("submit", async (event) => {
+  if (!event.submitter?.value) return; // a zip, which the browser takes
+  event.preventDefault();
+  const boxes = ticked(), body = new FormData(bar, event.submitter);
+  try {
+    await post("/app/pictures", body);
+    say(text(event.submitter.value === "like" ? "liked" : "deleted"));
+    find("details", bar).open = false;
+    if (event.submitter.value === "delete") {
+      for (const box of boxes) take(find("a.picture", box.closest("li")));
+    } else {
+      const cards = [...new Set(boxes.map((box) => box.closest(".card")))];
+      for (const box of boxes) box.checked = false;
+      await Promise.all(cards.map(refresh));
+    }
+    count();
+  } catch (error) {
+    showErrors([error.message]);
+  }
+});
 
 dialog.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select, input")) return;
@@ -109,15 +146,20 @@ dialog.addEventListener("keydown", (event) => {
   act();
 });
 
-/** A prompt that is not drawn yet is taken back where it stands. */
+/** A prompt that is not drawn yet, or failed, is taken back or drawn again where it stands. */
 document.addEventListener("submit", async (event) => {
-  if (!("cancel" in event.target.dataset)) return;
+  const again = "redraw" in event.target.dataset;
+  if (!again && !("cancel" in event.target.dataset)) return;
   event.preventDefault();
   const card = event.target.closest(".card");
   try {
-    await post(event.target.getAttribute("action"));
+    const answer = await post(event.target.getAttribute("action"));
+    if (again) {
+      card.before(parse(await answer.text()));
+      follow();
+    }
     card.remove();
-    say(text("cancelled"));
+    say(text(again ? "redrawn" : card.dataset.state === "failed" ? "deleted" : "cancelled"));
     document.dispatchEvent(new Event("finished"));
   } catch (error) {
     showErrors([error.message]);
@@ -187,14 +229,16 @@ export async function follow() {
   for (const old of open) {
     try {
       const card = parse(await (await ask(`/app/prompts/${old.dataset.prompt}`)).text());
+      const known = `${old.dataset.prompt}/${old.dataset.state}/${old.dataset.there}`;
+      since[known] ??= Date.now();
+      if (Date.now() - since[known] > SLOW && !find(".slow", old)) find(".coming", old)?.append(element("span", { className: "wait slow", textContent: text("longer") }));
       if (card.dataset.state !== old.dataset.state || card.dataset.there !== old.dataset.there) {
         old.replaceWith(card);
         if (card.dataset.state !== "done") find(".coming", card)?.append(find(".wait", old) ?? "");
         else say(text("made"));
       }
     } catch (error) {
-      if (!navigator.onLine) break;
-      say(error.message);
+      if (error.status === 404) old.remove(); // it was deleted elsewhere
     }
   }
   const left = findAll(".card[data-state=waiting], .card[data-state=drawing]").length;

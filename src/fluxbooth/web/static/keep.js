@@ -16,7 +16,7 @@ function attempt(act) {
 }
 
 export const kept = (name = key()) => attempt(() => JSON.parse(localStorage.getItem(name)))?.values ?? null;
-export const keep = (values) => attempt(() => localStorage.setItem(key(), JSON.stringify({ at: Date.now(), values })));
+export const keep = (values, name = key()) => attempt(() => localStorage.setItem(name, JSON.stringify({ at: Date.now(), values })));
 
 export const forget = (name) => attempt(() => localStorage.removeItem(name));
 

@@ -16,8 +16,9 @@ address.searchParams.set("draft", form.dataset.draft);
 history.replaceState(null, "", address); // a reload keeps the photos
 
 
-const before = kept();
-if (before) fill(form, before);
+const before = kept(), early = [find("#title"), find("#name")].some((field) => field.value !== field.defaultValue && field.tagName === "INPUT");
+if (early) keep(fieldsOf(form)); // typed before this script ran
+else if (before) fill(form, before);
 else offer();
 form.addEventListener("input", () => keep(fieldsOf(form)));
 
@@ -145,7 +146,7 @@ function show(now) {
     const image = element("span", { className: "frame" }, element("img", { src: photo.src, alt: photo.name, title: photo.name }), crop(photo));
     const number = place + 1;
     const lines = photo.advice.length
-      ? photo.advice.map((line) => element("p", { className: "warn", textContent: line }))
+      ? photo.advice.map((line) => element("p", { className: "warn" }, `${line} `, element("a", { href: "/app/guide", textContent: text("why") })))
       : [element("p", { className: "fine", textContent: text("fine") })];
     const away = button(text("remove", { number }), "×", () => remove(photo.number, place));
     const earlier = mover(text("earlier", { number }), "←", photo.number, place, -1), later = mover(text("later", { number }), "→", photo.number, place, 1);
@@ -257,25 +258,24 @@ function enable() {
 async function plan() {
   const mine = ++plans; // answers may come in another order than they were asked for
   enable();
-  if (photos.length < FEWEST) {
-    find("#plan").textContent = photos.length ? text("plan", { count: photos.length }) : "";
-    return;
-  }
+  const enough = photos.length >= FEWEST;
+  if (!enough) find("#plan").textContent = photos.length ? text("plan", { count: photos.length }) : "";
   const asked = new URLSearchParams({ photos: photos.length });
   for (const [name, value] of new FormData(form)) {
     const field = /^tune\[(preset|steps|auto_extend|base_tune_id)\]$/.exec(name);
     if (field) asked.set(field[1], value);
   }
   try {
-    const { words, steps } = await (await ask(`/app/plan?${asked}`)).json();
+    const { words, steps, ways } = await (await ask(`/app/plan?${asked}`)).json();
     if (mine !== plans) return;
+    for (const place of findAll("[data-way]")) place.textContent = ways[place.dataset.way];
+    if (!enough) return;
     find("#plan").textContent = words.join(" ");
     if (!find("#steps").value) find("#steps").placeholder = steps;
   } catch { /* the button says what is wrong when it is pressed */ }
 }
 
 for (const chip of findAll(".chip")) {
-  chip.parentElement.hidden = false;
   chip.addEventListener("click", () => { find("#name").value = chip.textContent; mark(); });
 }
 find("#name").addEventListener("input", mark);

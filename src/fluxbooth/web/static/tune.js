@@ -5,12 +5,15 @@ import { finished } from "./finished.js";
 
 const SVG = "http://www.w3.org/2000/svg", WIDEST = 768, HEIGHT = 180, LEFT = 44, BOTTOM = 22; // pixels
 const section = find("#training");
-let stream = null, timer = null, quarter = 0, last = null, samples = 0;
+const QUIET = 30_000; // ms without a step
+let stream = null, timer = null, quarter = 0, last = null, samples = 0, heard = Date.now();
 
 function draw(state) {
   if (state.step) {
     const words = text("step", { step: state.step, steps: state.steps });
-    find("#where").textContent = words;
+    if (state.step !== last?.step) heard = Date.now();
+    find("#where").textContent = state.interrupted ? text("interrupted") : words;
+    if ("resumed_at" in state) find("#resumed").textContent = state.resumed_at ? text("resumed", { step: state.resumed_at }) : text("anew");
     Object.assign(find("#bar"), { max: state.steps, value: state.step });
     find("#left").textContent = state.seconds_left ? text("left", { time: duration(state.seconds_left) }) : "";
     const reached = Math.floor((4 * state.step) / state.steps);
@@ -48,6 +51,7 @@ function smooth(values) {
 function curve(losses, { step }) {
   const figure = find("#curve");
   figure.hidden = false;
+  if (!figure.clientWidth) return; // folded away
   const width = Math.min(WIDEST, figure.clientWidth);
   const smoothed = smooth(losses), low = Math.min(...losses), high = Math.max(...losses);
   const most = high + (high - low) * 0.05 || 1;
@@ -116,8 +120,17 @@ function stop() {
   stream = timer = null;
 }
 
+/** Nothing moves: said, so that nobody wonders whether the page has died. */
+function quiet() {
+  const since = Date.now() - heard;
+  if (last?.step && !last.interrupted && since > QUIET) find("#live").textContent = text("no_news", { time: duration(since / 1000) });
+}
+
 if (section) {
   listen();
+  setInterval(quiet, 5000);
+  document.addEventListener("back", () => document.hidden || listen());
+  find("#how").addEventListener("toggle", () => last?.losses?.length > 1 && curve(last.losses, last));
   addEventListener("resize", () => last?.losses?.length > 1 && curve(last.losses, last));
   document.addEventListener("visibilitychange", () => (document.hidden ? rest() : listen()));
 }

@@ -1,0 +1,160 @@
+"""How well the identity embedding tells individuals apart: `python -m pretrain.embedding_figures`
+writes bench/results/identity.json, from which docs/likeness.md has its table.
+
+On individuals, colours and one drawing style that it never met; on renders of the held-out people,
+found by the finder of heads as in use; and on nano's own drawings of these people from captions
+that say all of them, where the attribute reader agrees that they were drawn so, and all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from fluxbooth import GenerateSpec, generate
+from fluxbooth.evaluation import likeness
+from fluxbooth.evaluation.identity import Identity, load_identity
+from fluxbooth.evaluation.subjects import area_under_curve
+from fluxbooth.models.attribute_reader import load_reader
+from fluxbooth.models.flux1.bases import HEADS, IDENTITY
+from pretrain import identities, people, words
+from pretrain.embedding import embedded, similarities
+from pretrain.renders import Portrait
+from pretrain.subjects import held_out_people
+
+RESULTS = Path(__file__).parents[1] / "bench" / "results" / "identity.json"
+FAMILIES = 60  # of each kind of unseen individuals
+PHOTOS, DRAWINGS = 8, 4  # of each held-out person
+STEPS = 16  # of a drawing
+
+
+def of_families(
+    identity: Identity, style: str | None, unseen: bool, count: int
+) -> dict[str, float]:
+    pictures = np.stack(
+        [
+            np.stack(
+                [
+                    np.stack([identities.stored(who, rng) for _ in range(identities.PICTURES)])
+                    for who in identities.family(f"examined {i}", style, unseen)
+                ]
+            )
+            for i in range(count)
+            for rng in [random.Random(f"examined pictures {i}")]
+        ]
+    )
+    same, other, alike = similarities(embedded(identity.network, pictures))
+    return {
+        "individuals": 2 * count,
+        "other": round(area_under_curve(same.tolist(), other.tolist()), 4),
+        "lookalike": round(area_under_curve(same.tolist(), alike.tolist()), 4),
+        "same read as same": round(float((same >= identity.even).float().mean()), 4),
+        "others read as same": round(float((other >= identity.even).float().mean()), 4),
+    }
+
+
+def of_people(
+    identity: Identity, pictures: Sequence[Sequence[Image.Image]], photos: Sequence[torch.Tensor]
+) -> dict[str, float]:
+    """Pictures of each person against the photos of each."""
+    near = [
+        [[identity.similarity(picture, subject) for subject in photos] for picture in rows]
+        for rows in pictures
+    ]
+    same = [row[i] for i, rows in enumerate(near) for row in rows]
+    other = [x for i, rows in enumerate(near) for row in rows for j, x in enumerate(row) if i != j]
+    first = [float(np.argmax(row) == i) for i, rows in enumerate(near) for row in rows]
+    return {
+        "pictures": len(same),
+        "other": round(area_under_curve(same, other), 4),
+        "the right one of all": round(float(np.mean(first)), 4),
+        "same read as same": round(float((np.array(same) >= identity.even).mean()), 4),
+        "others read as same": round(float((np.array(other) >= identity.even).mean()), 4),
+    }
+
+
+def renders(who: people.Person, count: int, seed: str) -> list[Image.Image]:
+    rng = random.Random(seed)
+    return [
+        Portrait(who, people.random_shot(rng, who.style)).draw(128, 128, rng) for _ in range(count)
+    ]
+
+
+def drawings(who: people.Person, count: int, rng: random.Random) -> list[Image.Image]:
+    texts = []
+    for _ in range(count):
+        shot = people.random_shot(rng, who.style)
+        told = words.features(who, shot, 1.0, rng)
+        texts.append(
+            f"{words.DRAWING[who.style][1]} portrait of a {who.kind} with {', '.join(told)}, "
+            f"wearing {words.clothes(shot)}, {shot.mood}, {words.place(shot.background, rng)}"
+        )
+    spec = GenerateSpec(base="nano", seed=rng.randrange(2**31), steps=STEPS)
+    return [picture.image for picture in generate(texts, spec)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m pretrain.embedding_figures", description=__doc__
+    )
+    parser.add_argument("--embedding", type=Path, default=IDENTITY)
+    parser.add_argument("--families", type=int, default=FAMILIES)
+    parser.add_argument("--people", type=int, default=len(held_out_people()))
+    parser.add_argument("--drawings", type=int, default=DRAWINGS)
+    parser.add_argument("--to", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    identity, count = load_identity(arguments.embedding, HEADS), arguments.families
+    figures: dict[str, dict[str, float]] = {}
+
+    def told(name: str, row: dict[str, float]) -> None:
+        figures[name] = row
+        print(name, row, file=sys.stderr, flush=True)
+        arguments.to.write_text(json.dumps(figures, indent=1) + "\n")
+
+    told("unseen individuals", of_families(identity, None, False, count))
+    told("unseen individuals of the mesh", of_families(identity, "clay", False, count // 3))
+    told("unseen colours", of_families(identity, None, True, count))
+    told("an unseen style", of_families(identity, identities.UNSEEN_STYLE, False, count))
+    told(
+        "an unseen style in unseen colours",
+        of_families(identity, identities.UNSEEN_STYLE, True, count),
+    )
+    chosen = held_out_people()[: arguments.people]
+    photos = [identity.subject(renders(who, PHOTOS, f"photos {asdict(who)}")) for who in chosen]
+    told("held-out people, renders", of_people(
+        identity, [renders(who, PHOTOS, f"more {asdict(who)}") for who in chosen], photos))  # fmt: skip
+    if arguments.drawings:
+        rng = random.Random("drawings")
+        drawn = [drawings(who, arguments.drawings, rng) for who in chosen]
+        told("held-out people, nano's drawings", of_people(identity, drawn, photos))
+        told(
+            "the same, drawn as the reader says", of_people(identity, right(drawn, chosen), photos)
+        )
+
+
+def right(
+    drawn: Sequence[Sequence[Image.Image]], chosen: Sequence[people.Person]
+) -> list[list[Image.Image]]:
+    """The drawings of which the reader reads every attribute of their person."""
+    reader = load_reader()
+    return [
+        [
+            picture
+            for picture, reading in zip(rows, reader.read(rows), strict=True)
+            if all(reading[name] == getattr(who, name) for name in likeness.IDENTITY)
+        ]
+        for rows, who in zip(drawn, chosen, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""One picture of a prompt: found, drawn once more, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from fluxbooth.service.context import Context
+from fluxbooth.service.contract import responses
+from fluxbooth.service.db.database import Database
+from fluxbooth.service.db.tables import Account, Image, Pack, Prompt, Removal
+from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.files import inventory
+from fluxbooth.service.files.store import Store
+from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.prompts import prompts
+
+
+def get(session: Session, account: Account, name: str) -> tuple[Image, Prompt]:
+    """A picture of the account, and the prompt that it is of. Raises NotFound for any other."""
+    mine = (
+        select(Prompt)
+        .join(Image)
+        .where(Image.name == name, Prompt.account_id == account.id, Prompt.deleted_at.is_(None))
+    )
+    of = session.scalar(mine.options(*prompts.LOADED))
+    if of is None:
+        raise NotFound
+    return next(row for row in of.images if row.name == name), of
+
+
+def again(context: Context, name: str) -> Prompt:
+    """A new prompt of one picture, like the one that this picture is of, from another seed."""
+    _, of = get(context.session, context.account, name)
+    return prompts.duplicate(context, of.id, {"seed": None, "num_images": 1})
+
+
+def delete(session: Session, jobs: JobEngine, account: Account, name: str) -> list[str]:
+    """Deletes a picture, with the last one its prompt, too; returns the keys of files to remove
+    once this is committed.
+
+    Raises ServiceError while others of its prompt are being drawn.
+    """
+    image, of = get(session, account, name)
+    if of.is_open:
+        raise ServiceError("Its prompt is being drawn: cancel that, or wait until it is done.", 409)
+    session.execute(
+        update(Pack).where(Pack.cover == responses.image_path(image)).values(cover=None)
+    )
+    if len(of.images) == 1:
+        return prompts.delete(session, jobs, account, of.id)
+    session.add(Removal(key=image.key))
+    of.images.remove(image)
+    session.delete(image)
+    session.flush()
+    return _files(image.key)
+
+
+def delete_all(
+    session: Session, jobs: JobEngine, account: Account, names: Iterable[str]
+) -> list[str]:
+    """As `delete`, of several pictures: all of them, or none."""
+    return [key for name in names for key in delete(session, jobs, account, name)]
+
+
+def _files(key: str) -> list[str]:
+    """The picture, and its small copy if it has one."""
+    return [key, str(PurePosixPath(key).with_suffix(inventory.THUMB))]
+
+
+def sweep(db: Database, store: Store) -> None:
+    """Removes the files of pictures whose deletion a kill came after."""
+    with db.read() as session:
+        rows = session.scalars(select(Removal)).all()
+    if not rows:
+        return
+    for key in (key for row in rows for key in _files(row.key)):
+        store.remove(key)
+    with db.write() as session:
+        session.execute(sql_delete(Removal).where(Removal.id.in_([row.id for row in rows])))

@@ -1,0 +1,166 @@
+"""Pictures that are drawn in a device's process while it trains, and what a cancel or a kill leaves
+of the two; with real processes on nano."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from fluxbooth.engine.device_pool import Device, DeviceProcessDied, DiedAtOtherWork
+from fluxbooth.engine.sharing import Waits
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.files import tensors_sha256
+from tests.conftest import QUICK
+
+STEPS = 8
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def device() -> Iterator[Device]:
+    device = Device({"CUDA_VISIBLE_DEVICES": ""})
+    yield device
+    if device.process is not None:
+        device.process.kill()
+        device.process.wait()
+
+
+def training(out: Path, steps: int = STEPS, **more: Any) -> Json:
+    spec = QUICK.model_copy(update={"steps": steps, "dtype": "auto", **more})
+    photos = sorted(map(str, PHOTOS.glob("*.png")))[:2]
+    return {
+        "work": "train",
+        "photos": photos,
+        "spec": spec.model_dump(mode="json"),
+        "out": str(out),
+    }
+
+
+def drawing(out: Path, **spec: Any) -> Json:
+    return {
+        "work": "generate",
+        "text": "a man at the beach",
+        "spec": {"base": "nano", "steps": 2, "seed": 1, **spec},
+        "out": str(out),
+    }
+
+
+def wanted() -> bool:
+    return True
+
+
+async def silent(event: Json) -> None: ...
+
+
+class Under:
+    """A training that is under way."""
+
+    def __init__(self, device: Device, request: Json, is_wanted: Callable[[], bool]) -> None:
+        self.steps, self.begun = 0, asyncio.Event()
+        self.task = asyncio.create_task(device.run(request, is_wanted, self.heard))
+
+    async def heard(self, event: Json) -> None:
+        if event["event"] == "step":
+            self.steps = event["step"]
+            self.begun.set()
+
+
+@asynccontextmanager
+async def under_way(
+    device: Device, request: Json, is_wanted: Callable[[], bool] = wanted
+) -> AsyncIterator[Under]:
+    """From its first step on."""
+    under = Under(device, request, is_wanted)
+    await under.begun.wait()
+    yield under
+
+
+def sha256(result: Json | None) -> str:
+    assert result is not None
+    return hashlib.sha256(Path(result["pictures"][0]["path"]).read_bytes()).hexdigest()
+
+
+def weights(result: Json | None) -> str:
+    assert result is not None
+    return tensors_sha256(load_file(result["lora"]))
+
+
+def test_pictures_beside_a_training_are_the_plain_base_s_and_its_weights_are_its_own(
+    device: Device, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        plain = sha256(await device.run(drawing(tmp_path / "plain"), wanted, silent))
+        unbroken = weights(await device.run(training(tmp_path / "unbroken"), wanted, silent))
+        async with under_way(device, training(tmp_path / "broken")) as under:
+            count = 0
+            while not under.task.done():
+                out = tmp_path / str(count)
+                found = await device.run(drawing(out), wanted, silent, beside=True)
+                assert sha256(found) == plain
+                count += 1
+            assert count >= STEPS // 2
+            assert weights(await under.task) == unbroken
+
+    asyncio.run(story())
+
+
+def test_what_needs_the_base_otherwise_waits_and_a_cancel_ends_one_of_the_two(
+    device: Device, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        over = list[str]()
+        request = training(tmp_path / "run", steps=4000)
+        async with under_way(device, request, lambda: "training" not in over) as under:
+            with pytest.raises(Waits, match="kept otherwise"):
+                await device.run(
+                    drawing(tmp_path / "other", dtype="bfloat16"), wanted, silent, beside=True
+                )
+
+            async def begun(event: Json) -> None:
+                over.append("picture")
+
+            long = drawing(tmp_path / "long", steps=2000)
+            pid = device.pid
+            assert await device.run(long, lambda: "picture" not in over, begun, beside=True) is None
+            before = under.steps
+            assert await device.run(drawing(tmp_path / "next"), wanted, silent, beside=True)
+            under.begun.clear()
+            await under.begun.wait()
+            assert under.steps > before  # it goes on
+
+            async def cancel(event: Json) -> None:
+                over.append("training")  # while it stands aside, which is longer than it may take
+
+            slow = drawing(tmp_path / "slow", steps=60)
+            drawn = await device.run(slow, wanted, cancel, beside=True)
+            assert drawn is not None and await under.task is None and device.pid == pid
+        assert list((tmp_path / "run" / "run").glob("step-*"))  # it left a checkpoint
+
+    asyncio.run(story())
+
+
+def test_a_death_counts_for_what_was_under_way(device: Device, tmp_path: Path) -> None:
+    async def story() -> None:
+        async def kill(event: Json) -> None:
+            if event["event"] == "begun":
+                device.kill()
+
+        async with under_way(device, training(tmp_path / "run", steps=4000)) as under:
+            with pytest.raises(DeviceProcessDied):
+                await device.run(drawing(tmp_path / "0"), wanted, kill, beside=True)
+            with pytest.raises(DiedAtOtherWork):
+                await under.task
+        assert await device.run(drawing(tmp_path / "0"), wanted, silent)
+        async with under_way(device, training(tmp_path / "again", steps=4000)) as under:
+            device.kill()
+            with pytest.raises(DeviceProcessDied):
+                await under.task
+
+    asyncio.run(story())
