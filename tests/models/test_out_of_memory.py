@@ -73,6 +73,18 @@ def test_blocks_that_wait_compute_the_same(with_lora: bool) -> None:
     assert torch.equal(_velocity(family), before)
 
 
+def test_blocks_that_leave_the_card_while_a_training_stands_aside_stay_away() -> None:
+    family = loader.load("nano", dtype="float32")
+    for parameter in lora_training.add(family, 2, 0):
+        torch.nn.init.normal_(parameter.data, std=0.02)
+    before = _velocity(family)
+    with lora_training.branches_off(family):
+        family.offload_blocks(1)
+    layer: Any = family.network.transformer_blocks[0].attn.to_q
+    assert isinstance(layer.get_base_layer(), frozen_linear.FrozenLinear)
+    assert torch.equal(_velocity(family), before)
+
+
 @torch.no_grad()
 def _velocity(family: Family) -> torch.Tensor:
     draw = torch.Generator().manual_seed(1)
