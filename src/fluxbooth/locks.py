@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
+import sys
 import time
 from pathlib import Path
 from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# a byte that no such file has: on Windows nobody else may read or write what is locked
+BEYOND = 2**30
 
 
 def held(path: Path, within: float) -> IO[str] | None:
@@ -17,10 +25,18 @@ def held(path: Path, within: float) -> IO[str] | None:
     until = time.monotonic() + within
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
             return file
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):  # the latter on Windows
             if time.monotonic() > until:
                 file.close()
                 return None
             time.sleep(0.1)
+
+
+def _lock(file: IO[str]) -> None:
+    if sys.platform == "win32":
+        file.seek(BEYOND)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,6 +20,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, PARENT: str(os.getpid())}
 
 
+# the signal that nothing can catch; on Windows any signal ends a process so
+KILL = signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL
+
+
 def die_with_parent(number: signal.Signals) -> None:
     """Asks the kernel for `number` when the parent ends; on other systems the end of a pipe has
     to do. Exits if it ended already."""

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from fluxbooth import generate, picture_files, train
+from fluxbooth import FluxboothError, generate, picture_files, train
+from fluxbooth.engine import device_process
 from fluxbooth.engine.device_pool import needs
 from fluxbooth.engine.device_process import DeviceProcess
 from fluxbooth.files import tensors_sha256
-from fluxbooth.models import hub, loader, planner, registry
+from fluxbooth.models import hub, loader, loading, planner, registry
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from tests.support import klein
 from tests.support.images import opened
@@ -183,3 +185,35 @@ def test_a_device_that_has_the_other_network_is_not_preferred() -> None:
     trains, draws = (needs({"work": work, "spec": spec})[0] for work in ("train", "generate"))
     assert trains == ROW.train_source and draws == NAME
     assert needs({"work": "train", "spec": {"base": "flux-dev"}})[0] == "flux-dev"
+
+
+def test_work_that_runs_out_of_a_cards_memory_fails_and_the_process_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had come of a base leaves with it; the next work has it read again."""
+    monkeypatch.setattr(device_process, "WORK", {"full": _full})
+    out = io.StringIO()
+    process = DeviceProcess(out)
+    process.resident(DRAWING)
+    process.do({"id": 7, "work": "full"})
+    told = json.loads(out.getvalue().splitlines()[-1])
+    assert told["id"] == 7 and "memory of the server's GPU ran out" in told["failed"]
+    assert process.family is None
+    assert process.resident(DRAWING) is not None
+
+
+def _full(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_a_base_that_did_not_arrive_whole_is_not_taken_for_there(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = DeviceProcess(io.StringIO())
+    with monkeypatch.context() as patched:
+        patched.setattr(loading.WeightPlacer, "__call__", _full)
+        with pytest.raises(FluxboothError, match="ran out while"):
+            process.resident(DRAWING)
+    assert process.family is None
+    network = process.resident(DRAWING).network
+    assert not any(parameter.is_meta for parameter in network.parameters())

@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fluxbooth import GenerateSpec, InputError, generate
+from fluxbooth import FluxboothError, GenerateSpec, InputError, generate
 from fluxbooth.generation import generate as generation
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import frozen_linear, loader, out_of_memory
+from fluxbooth.models import frozen_linear, loader, loading, out_of_memory
 from fluxbooth.models.family import Family
 from fluxbooth.models.out_of_memory import next_choice
 
@@ -73,6 +73,18 @@ def test_blocks_that_wait_compute_the_same(with_lora: bool) -> None:
     assert torch.equal(_velocity(family), before)
 
 
+def test_blocks_that_leave_the_card_while_a_training_stands_aside_stay_away() -> None:
+    family = loader.load("nano", dtype="float32")
+    for parameter in lora_training.add(family, 2, 0):
+        torch.nn.init.normal_(parameter.data, std=0.02)
+    before = _velocity(family)
+    with lora_training.branches_off(family):
+        family.offload_blocks(1)
+    layer: Any = family.network.transformer_blocks[0].attn.to_q
+    assert isinstance(layer.get_base_layer(), frozen_linear.FrozenLinear)
+    assert torch.equal(_velocity(family), before)
+
+
 @torch.no_grad()
 def _velocity(family: Family) -> torch.Tensor:
     draw = torch.Generator().manual_seed(1)
@@ -122,3 +134,14 @@ def test_pinned_memory_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> 
     assert size == sum(weight.nbytes for weight in weights)
     del homes
     assert given_back == [place]
+
+
+def test_a_base_for_which_there_is_no_room_any_more_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(loading.WeightPlacer, "__call__", full)
+    with pytest.raises(FluxboothError, match="GPU memory ran out while nano came into it"):
+        loader.load("nano").load_network()

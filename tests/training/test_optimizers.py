@@ -74,7 +74,7 @@ def test_a_checkpoint_of_before_the_groups_were_kept_is_read() -> None:
     assert resumed.optimizer.param_groups[0]["betas"] == (0.9, 0.99)
 
 
-def test_prodigy_finds_its_own_rate() -> None:
+def test_prodigy_finds_its_own_rate(capsys: pytest.CaptureFixture[str]) -> None:
     assert spec("prodigy").learning_rate == 1.0
     assert spec("adamw").learning_rate == registry.BASES["flux-dev"].learning_rate
     asked = TrainSpec(class_name="man", base="flux-dev", optimizer="prodigy", learning_rate=0.5)
@@ -83,3 +83,4 @@ def test_prodigy_finds_its_own_rate() -> None:
     began = fit.learn(0, 1)
     assert fit.learn(1, STEPS) < 0.9 * began
     assert fit.optimizer.param_groups[0]["d"] > 1e-4
+    assert not capsys.readouterr().out  # where events go with --progress json

@@ -72,6 +72,14 @@ def close_input(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
 
 
+def _kill_with_children(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":  # where it has none
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 class Device:
     """The one process of a device, with torch in it. Kept from job to job.
 
@@ -181,7 +189,7 @@ class Device:
         """Without warning. Another is started for the next work."""
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, process_lifetime.KILL)
 
     async def stop(self) -> None:
         """Ends the work under way, a training with a checkpoint."""
@@ -274,8 +282,7 @@ class Device:
                     seconds=round(silence.seconds),
                     then="killed",
                 )
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                _kill_with_children(process)
             time.sleep(liveness.EVERY)
 
     def _hear_death(

@@ -17,6 +17,7 @@ else would ever free the device.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import os
@@ -35,7 +36,7 @@ from fluxbooth.engine.sharing import Share, Waits
 from fluxbooth.errors import DoesNotFit, FluxboothError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full, write_whole
-from fluxbooth.process_lifetime import die_with_parent
+from fluxbooth.process_lifetime import KILL, die_with_parent
 from fluxbooth.types import Json
 
 if TYPE_CHECKING:
@@ -107,10 +108,11 @@ class DeviceProcess:
             self.family = self.cache = None  # what lies there was made for the base that leaves
             hardware.release_memory()
             choice, parts = planner.resident(spec), None
-        self.family = loader.load(spec.base, training=training, choice=choice, parts=parts)
-        self.kept, self.to_train = kept, to_train
-        self.family.load_network()
-        return self.family
+        family = loader.load(spec.base, training=training, choice=choice, parts=parts)
+        family.load_network()
+        # only what arrived whole is there for the next work
+        self.family, self.kept, self.to_train = family, kept, to_train
+        return family
 
     def serve(self) -> NoReturn:
         while True:
@@ -194,7 +196,7 @@ class DeviceProcess:
 
     def _interrupt(self) -> None:
         self.interrupted = self.under_way[-1]
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        _interrupt_main()
 
     def interrupt(self, *_: Any) -> None:
         """The handler of SIGINT: ends the work that it was meant for, if that is still under
@@ -219,6 +221,14 @@ class DeviceProcess:
         with self.telling:
             self.replies.write(json.dumps(message) + "\n")
             self.replies.flush()
+
+
+def _interrupt_main() -> None:
+    """Ctrl-C for the thread that works."""
+    if sys.platform == "win32":  # where a signal to a process ends it
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -375,7 +385,7 @@ def pipe() -> TextIO:
 
 def work(replies: TextIO) -> NoReturn:
     """Serves what comes over standard input until its end."""
-    die_with_parent(signal.SIGKILL)
+    die_with_parent(KILL)
     process = DeviceProcess(replies)
     signal.signal(signal.SIGINT, process.interrupt)
     threading.Thread(target=process.listen, daemon=True).start()

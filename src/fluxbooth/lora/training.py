@@ -116,6 +116,8 @@ def branches_off(family: Family) -> Iterator[None]:
         yield
     finally:
         for name, layer in adapted.items():
+            # memory may have run out meanwhile, and another kind of Linear stand there
+            layer.base_layer = network.get_submodule(name)
             network.set_submodule(name, cast(nn.Module, layer))
 
 

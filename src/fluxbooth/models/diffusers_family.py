@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -19,12 +20,13 @@ from transformers.utils import logging as transformers_logging
 from fluxbooth import hardware
 from fluxbooth.errors import InputError
 from fluxbooth.memory.estimate import Choice
-from fluxbooth.models import frozen_linear, loading
+from fluxbooth.models import frozen_linear, loading, out_of_memory
 from fluxbooth.models.base import Base
 from fluxbooth.models.family import Parts, Start
 from fluxbooth.models.weight_reader import Put
 
 PIXELS_PER_TOKEN = 16  # 8x autoencoder, 2 x 2 packing
+MOST_IDS = 32  # sizes of pictures, each 50 KB at 1024 px
 Fill = Callable[[Put], None]  # hands a network's weights out one by one
 
 
@@ -69,7 +71,8 @@ class DiffusersFamily:
 
     def ready(self) -> Self:
         """With everything in its place; the network only if the encoders need not leave before."""
-        self.place_encoders()
+        with out_of_memory.loading(self.row.name):
+            self.place_encoders()
         if self.choice.encoders == "stay":
             self.load_network()
         return self
@@ -89,7 +92,9 @@ class DiffusersFamily:
 
     @property
     def _text_encoders(self) -> list[Any]:
-        return [getattr(self._pipeline, name) for name in self.encoders]
+        """Those that have not been released."""
+        named = (getattr(self._pipeline, name) for name in self.encoders)
+        return [encoder for encoder in named if encoder is not None]
 
     @property
     def _encoders_place(self) -> torch.device:
@@ -115,7 +120,8 @@ class DiffusersFamily:
         place = loading.WeightPlacer(
             self.network, self.adapter_targets(), self.choice, self._dtype, self.device
         )
-        self._fill(place)
+        with out_of_memory.loading(self.row.name):
+            self._fill(place)
         self._fill = None
         loading.offload(self.network, self.adapter_targets(), self.choice.offloaded, self._dtype)
 
@@ -131,11 +137,23 @@ class DiffusersFamily:
         # for the call alone: pipelines decode in what they draw in
         autoencoder = self._pipeline.vae
         usual = autoencoder.dtype
-        autoencoder.to(torch.float32)
+        if usual == torch.float32:
+            return self.encode_image(pixels)
+        nn.Module.to(autoencoder, torch.float32)  # diffusers' own warns
         try:
             return self.encode_image(pixels).to(self._dtype)
         finally:
-            autoencoder.to(usual)
+            nn.Module.to(autoencoder, usual)
+
+    def kept_ids(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """Position ids, where they are used: they are copied there once, not at every step."""
+        kept: OrderedDict[Hashable, Tensor] = self.__dict__.setdefault("_ids", OrderedDict())
+        if key not in kept:
+            kept[key] = make()
+        kept.move_to_end(key)
+        if len(kept) > MOST_IDS:
+            kept.popitem(last=False)
+        return kept[key]
 
     def image_tokens(self, width: int, height: int) -> int:
         return (width // PIXELS_PER_TOKEN) * (height // PIXELS_PER_TOKEN)

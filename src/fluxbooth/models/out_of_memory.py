@@ -7,19 +7,33 @@ blocks recomputed, then with more of them waiting in main memory, an eighth at a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
 from fluxbooth import hardware
-from fluxbooth.errors import InputError
+from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.memory.estimate import Choice
 from fluxbooth.models.family import Family
 
 T = TypeVar("T")
 PARTS = 8  # of the blocks, that are given up one after the other
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Around the arrival of a base's weights. Raises FluxboothError when a card has no more room:
+    its plan was made for what was free then."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise FluxboothError(
+            f"GPU memory ran out while {name} came into it: close other programs on the card, or "
+            "use one with more memory."
+        ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -122,7 +122,7 @@ def _answers_of_child(
                     waited = time.monotonic() - start
                     over = (
                         PROCESSOR_SECONDS
-                        if child.wait() == -signal.SIGXCPU
+                        if sys.platform != "win32" and child.wait() == -signal.SIGXCPU
                         else SECONDS
                         if waited >= SECONDS
                         else None

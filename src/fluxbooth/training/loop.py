@@ -7,7 +7,6 @@ import contextlib
 import functools
 import json
 import math
-import resource
 import sys
 import threading
 import time
@@ -523,5 +522,11 @@ class _Run:
 
 def peak_rss_mb() -> float:
     """Largest resident memory of this process so far."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource
+
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kibibytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,13 +33,14 @@ def make_optimizer(spec: ResolvedTrainSpec, parameters: Sequence[nn.Parameter]) 
         # else what it takes the steps of the warm-up for spoils its estimate
         "prodigy": {"safeguard_warmup": True},
     }
-    return optimizer_class(spec.optimizer)(
-        parameters,
-        lr=spec.learning_rate,
-        betas=(0.9, 0.99),
-        weight_decay=1e-4,
-        **own.get(spec.optimizer, {}),
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # Prodigy prints what its settings are
+        return optimizer_class(spec.optimizer)(
+            parameters,
+            lr=spec.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=1e-4,
+            **own.get(spec.optimizer, {}),
+        )
 
 
 def optimizer_class(name: str) -> Callable[..., Optimizer]:

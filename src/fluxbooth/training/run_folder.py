@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,8 @@ def _sha256(path: Path) -> str:
 
 
 def _flush(path: Path) -> None:
+    if sys.platform == "win32" and path.is_dir():  # which cannot be opened there
+        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

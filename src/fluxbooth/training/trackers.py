@@ -100,7 +100,7 @@ def numbers_of(event: LoggedEvent) -> dict[str, float]:
     return {
         k: float(v)
         for k, v in event.items()
-        if isinstance(v, numbers.Real) and k not in ("step", "steps", "seconds_left")
+        if isinstance(v, numbers.Real) and k not in ("step", "steps", "seconds", "seconds_left")
     }
 
 

@@ -161,7 +161,7 @@ class Flux1(DiffusersFamily):
         guidance: float,
         size: tuple[int, int],
     ) -> Tensor:
-        states, tokens, ids = conditioning["states"], x, _ids(x, size)
+        states, tokens, ids = conditioning["states"], x, self._ids_of(x, size)
         if "references" in conditioning:
             looked = conditioning["references"].to(x).expand(len(x), -1, -1)
             tokens = torch.cat([x, looked], dim=1)
@@ -180,6 +180,10 @@ class Flux1(DiffusersFamily):
                 return_dict=False,
             )[0]
         return told[:, : x.shape[1]]
+
+    def _ids_of(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """Made once for each size, in main memory, from where a card fetches them."""
+        return self.kept_ids((size, x.device, x.dtype), lambda: _ids(x, size))
 
     def pipeline_arguments(self, conditioning: Conditioning, guidance: float) -> dict[str, Any]:
         return {

@@ -216,7 +216,13 @@ class Flux2(DiffusersFamily):
         guidance: float,
         size: tuple[int, int],
     ) -> Tensor:
-        tokens, ids = x, Flux2KleinPipeline._prepare_latent_ids(_grid(x, size)[:1])
+        tokens, ids = (
+            x,
+            self.kept_ids(
+                (size, x.device),
+                lambda: Flux2KleinPipeline._prepare_latent_ids(_grid(x, size)[:1]).to(x.device),
+            ),
+        )
         if "references" in conditioning:
             seen = conditioning["references"].to(x).expand(len(x), -1, -1)
             tokens = torch.cat([x, seen], dim=1)
@@ -228,8 +234,11 @@ class Flux2(DiffusersFamily):
                     hidden_states=tokens,
                     timestep=sigma.to(x.dtype),  # the network itself multiplies by 1000
                     encoder_hidden_states=states,
-                    txt_ids=Flux2KleinPipeline._prepare_text_ids(states[:1]).to(x.device),
-                    img_ids=ids.to(x.device),
+                    txt_ids=self.kept_ids(
+                        (states.shape[1], x.device),
+                        lambda: Flux2KleinPipeline._prepare_text_ids(states[:1]).to(x.device),
+                    ),
+                    img_ids=ids,
                     return_dict=False,
                 )[0]
             return whole[:, : x.shape[1]]
