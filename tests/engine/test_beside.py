@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from fluxbooth.engine.device_pool import Device, DeviceProcessDied, DiedAtOtherWork
+from fluxbooth.engine.device_pool import Device, DeviceProcessDied, DiedAtOtherWork, close_input
 from fluxbooth.engine.sharing import Waits
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.files import tensors_sha256
@@ -30,6 +30,7 @@ def device() -> Iterator[Device]:
     if device.process is not None:
         device.process.kill()
         device.process.wait()
+        close_input(device.process)
 
 
 def training(out: Path, steps: int = STEPS, **more: Any) -> Json:
@@ -126,7 +127,7 @@ def test_what_needs_the_base_otherwise_waits_and_a_cancel_ends_one_of_the_two(
             async def begun(event: Json) -> None:
                 over.append("picture")
 
-            long = drawing(tmp_path / "long", steps=2000)
+            long = drawing(tmp_path / "long", steps=200, num_images=8)
             pid = device.pid
             assert await device.run(long, lambda: "picture" not in over, begun, beside=True) is None
             before = under.steps
@@ -138,7 +139,7 @@ def test_what_needs_the_base_otherwise_waits_and_a_cancel_ends_one_of_the_two(
             async def cancel(event: Json) -> None:
                 over.append("training")  # while it stands aside, which is longer than it may take
 
-            slow = drawing(tmp_path / "slow", steps=60)
+            slow = drawing(tmp_path / "slow", steps=150)
             drawn = await device.run(slow, wanted, cancel, beside=True)
             assert drawn is not None and await under.task is None and device.pid == pid
         assert list((tmp_path / "run" / "run").glob("step-*"))  # it left a checkpoint

@@ -136,10 +136,11 @@ def estimate_generation(
     choice: Choice,
     *,
     references: int = 0,
+    resident: bool = False,
     gpu: bool = True,
 ) -> Estimate:
     """Peak memory of drawing one square picture of `side` pixels, with so many pictures that are
-    looked at."""
+    looked at; with a base that is `resident` also while texts are encoded."""
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
     encoders = shape.encoders_used * WRITTEN[choice.kept]
@@ -149,6 +150,8 @@ def estimate_generation(
     decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
+    if resident and choice.encoders == "leave":
+        encoding += kept
     return _estimate(
         shape,
         choice,
@@ -279,13 +282,21 @@ def choose_generation(
     room: Room,
     *,
     references: int = 0,
+    resident: bool = False,
     **by_hand: Any,
 ) -> Plan:
     """The same for drawing one square picture."""
 
     def measured(choice: Choice) -> Estimate:
-        gpu = room.device is not None
-        return estimate_generation(shape, side, text_length, choice, references=references, gpu=gpu)
+        return estimate_generation(
+            shape,
+            side,
+            text_length,
+            choice,
+            references=references,
+            resident=resident,
+            gpu=room.device is not None,
+        )
 
     return _first_fit(
         name,
