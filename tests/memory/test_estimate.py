@@ -339,7 +339,7 @@ def test_generation_fits_smaller_cards_than_training() -> None:
 
 def test_a_base_that_stays_leaves_less_room_for_the_encoders() -> None:
     """So a picture beside a training waits where its text could not be encoded."""
-    choice = {"quantisation": "none", "encoders": "leave"}
+    choice = {"quantisation": "none", "encoders": "leave", "offloaded": 0}
     tight = Room(30 * GIB, 64 * GIB)
     assert estimate.choose_generation("flux-dev", FLUX1, 512, 512, tight, **choice)
     with pytest.raises(DoesNotFit, match=r"a picture of 512 px needs 3[2-9]\.\d GB"):
