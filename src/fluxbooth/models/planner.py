@@ -77,6 +77,7 @@ def generation(
         room,
         references=looked_at,
         loras=loras,
+        resident=there is not None,
         **by_hand,
     )
 
