@@ -16,17 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from bench import gate
+from bench.diffusers_run import without_cuda
 
 
 def main() -> None:
     script, settings = sys.argv[1], json.loads(sys.argv[2])
-    # torchvision's wheel is built beside CUDA and finds none of its operators with a CPU torch; the
-    # script uses its transforms only
-    for operator in ("nms", "qnms"):
-        torch.library.define(
-            f"torchvision::{operator}",
-            "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-        )
+    without_cuda()
     pass_on = gate.Gate()
     from accelerate import Accelerator
     from diffusers import FluxPipeline, FluxTransformer2DModel, training_utils

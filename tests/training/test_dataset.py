@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +13,9 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.models import registry
 from fluxbooth.models.family import Family
 from fluxbooth.photos import buckets, inspection
-from fluxbooth.training.dataset import Store, prepare
+from fluxbooth.specs import FEWEST_TOKENS
+from fluxbooth.training import dataset as datasets
+from fluxbooth.training.dataset import Store, fitted_length, prepare
 from tests.conftest import QUICK
 
 
@@ -99,3 +103,58 @@ def test_a_photo_keeps_its_shape(tmp_path: Path) -> None:
     size = buckets.bucket(photo.width, photo.height, 128**2)
     left, top, right, bottom = buckets.crop_box(photo.width, photo.height, size)
     assert (right - left) * (bottom - top) >= 0.95 * photo.width * photo.height
+
+
+def test_what_lies_outside_a_head_counts_less(family: Family, photos_square: Path) -> None:
+    pictures = inspection.read(photos_square)
+    nothing = replace(pictures[0], pixels=np.full_like(pictures[0].pixels, 90))
+    spec = registry.resolve(QUICK, 2)
+    assert spec.outside_head == 0.1
+    dataset = prepare([*pictures, nothing], family, spec, photos_square, keep_encoders=True)
+    weight = dataset.batch([0, 1, 2]).weight
+    assert weight is not None
+    grid = family.unpack(weight, (128, 128))
+    with_head, _, without = grid
+    assert torch.equal(without, torch.ones_like(without))
+    # the faces of the demo's photos are above the middle, what is worn is at the bottom
+    assert with_head[:, 5:8, 7:9].min() == 1
+    torch.testing.assert_close(with_head[:, 15], torch.full_like(with_head[:, 15], 0.1))
+    assert with_head.min() == pytest.approx(0.1) and len(with_head.unique()) > 2  # a soft edge
+    part = dataset.batch([0, 1]).part(slice(1, 2)).weight
+    assert part is not None and torch.equal(part, weight[1:2])
+    alike = spec.model_copy(update={"outside_head": 1.0})
+    assert prepare(pictures, family, alike, photos_square).batch([0]).weight is None
+
+
+def test_cells_that_a_box_covers_in_part_count_in_part() -> None:
+    covered = datasets._covered((4, 0, 16, 8), (16, 16), (2, 2))
+    torch.testing.assert_close(covered, torch.tensor([[0.5, 1.0], [0.0, 0.0]]))
+
+
+def test_a_text_is_as_long_as_the_longest_caption(family: Family, photos: Path) -> None:
+    pictures = inspection.read(photos)
+    spec = registry.resolve(QUICK, len(pictures))
+    assert fitted_length(pictures, family, spec) == FEWEST_TOKENS
+    long = "[trigger] wearing a red hoodie, smiling, at the beach, on the left, " * 2
+    told = [replace(pictures[0], caption=long), *pictures[1:]]
+    fitted = fitted_length(told, family, spec)
+    assert FEWEST_TOKENS < fitted < spec.text_length
+    assert family.count_tokens(datasets.caption_of(told[0], spec)) <= fitted
+    assert (
+        fitted_length([replace(pictures[0], caption=long * 9)], family, spec) == 72
+    )  # all there is
+    given = registry.resolve(QUICK.model_copy(update={"text_length": 64}), 4)
+    assert fitted_length(told, family, given) == 64
+
+
+def test_a_sample_prompt_is_read_as_where_it_is_drawn(
+    family: Family, photos: Path, tmp_path: Path
+) -> None:
+    pictures = inspection.read(photos)
+    spec = registry.resolve(
+        QUICK.model_copy(update={"text_length": 24, "sample_prompts": ("ohwx man",)}), 4
+    )
+    expected = family.encode_text(["ohwx man"], 72)["states"]
+    dataset = prepare(pictures, family, spec, tmp_path)
+    torch.testing.assert_close(dataset.conditioning("ohwx man")["states"], expected)
+    assert dataset.batch([0]).conditioning["states"].shape[1] == 24

@@ -68,3 +68,12 @@ def test_random_numbers_follow_from_their_key_alone() -> None:
     assert torch.equal(draw(1, 2, 3), draw(1, 2, 3))
     keys = [(1, 2, 3), (1, 3, 2), (2, 2, 3), (1, 2), (1, 2, 4), (2**32 - 1, 0, 0)]
     assert len({tuple(draw(*key).tolist()) for key in keys}) == len(keys)
+
+
+def test_a_weighted_loss_is_the_mean_of_each_pictures_weighted_mean() -> None:
+    velocity, z, eps = torch.tensor([[1.0, 3.0], [2.0, 0.0]]), torch.zeros(2, 2), torch.zeros(2, 2)
+    weight = torch.tensor([[1.0, 0.1], [1.0, 1.0]])
+    by_hand = ((1 * 1 + 9 * 0.1) / 1.1 + (4 + 0) / 2) / 2
+    assert flow.velocity_loss(velocity, z, eps, weight).item() == pytest.approx(by_hand)
+    same = flow.velocity_loss(velocity, z, eps, torch.ones(2, 2))
+    torch.testing.assert_close(same, flow.velocity_loss(velocity, z, eps))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,34 @@ def test_steps_follow_the_preset_and_an_explicit_number_wins(
     )
 
 
-def test_presets_raise_the_rate_of_the_base() -> None:
+@pytest.mark.parametrize(("base", "times"), [("flux-dev", 3.0), ("nano", 1.0)])
+def test_presets_raise_the_rate_of_the_base_as_far_as_it_can_bear(base: str, times: float) -> None:
     plain, fast = (
-        registry.resolve(TrainSpec(class_name="man", base="nano", preset=preset), 8)
+        registry.resolve(TrainSpec(class_name="man", base=base, preset=preset), 8)
         for preset in (None, "flux-lora-fast")
     )
-    assert plain.learning_rate == registry.BASES["nano"].learning_rate
-    assert fast.learning_rate is not None
-    assert fast.learning_rate > plain.learning_rate
+    assert plain.learning_rate == registry.BASES[base].learning_rate
+    assert fast.learning_rate == pytest.approx(times * plain.learning_rate)
+
+
+def test_captions_that_were_written_are_shown_and_can_be_changed(
+    tmp_path: Path, photos: Path
+) -> None:
+    (photos / "photo-02.txt").write_text("[trigger] as I say")
+    spec = QUICK.model_copy(update={"steps": 1})
+    train(photos, spec, tmp_path / "run")
+    shown = sorted((tmp_path / "run" / "captions").iterdir())
+    assert [path.name for path in shown] == ["photo-01.txt", "photo-03.txt", "photo-04.txt"]
+    assert all("[trigger]" in path.read_text() for path in shown)
+    for path in shown:
+        shutil.copy(path, photos)
+    lora = train(photos, spec, tmp_path / "run", overwrite=True).lora
+    assert not (tmp_path / "run" / "captions").exists()  # they are given now
+    with safe_open(lora, "pt") as file:
+        told = json.loads(file.metadata()["fluxbooth"])["spec"]
+    recipe = {name: told[name] for name in ("captioner", "fit_text", "text_length")}
+    assert recipe == {"captioner": "reader", "fit_text": True, "text_length": 24}
+    assert (told["outside_head"], told["settle_steps"]) == (0.1, 150)
 
 
 def test_training_lowers_the_validation_loss_and_reports_as_it_goes(

@@ -25,7 +25,8 @@ from tests.conftest import QUICK
 
 def test_a_training_step_is_the_papers(family: Family, photos_square: Path) -> None:
     pictures = inspection.read(photos_square)
-    spec = registry.resolve(QUICK.model_copy(update={"seed": 11}), len(pictures))
+    plain = {"seed": 11, "outside_head": 1.0}  # the papers weigh no heads
+    spec = registry.resolve(QUICK.model_copy(update=plain), len(pictures))
     pipeline = family.pipeline()
     vae, t5, clip = pipeline.vae, pipeline.text_encoder_2, pipeline.text_encoder
     tokens_t5 = pipeline.tokenizer_2(
@@ -94,6 +95,19 @@ def test_the_first_update_is_adamws(family: Family, photos_square: Path) -> None
         # after one step the bias-corrected moments are g and g squared
         expected = old * (1 - rate * 1e-4) - rate * g / (g.abs() + 1e-8)
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_rate_falls_over_the_last_fifth_or_until_it_settles() -> None:
+    spec = registry.resolve(QUICK.model_copy(update={"steps": 400}), 4)
+
+    def shares(settle: int | None, *steps: int) -> list[float]:
+        own = spec.model_copy(update={"settle_steps": settle})
+        return [round(learning_rate(own, step) / own.learning_rate, 3) for step in steps]
+
+    assert shares(None, 0, 9, 319, 360, 399) == [0.1, 1.0, 1.0, 0.55, 0.111]
+    assert shares(200, 0, 9, 100, 150, 200, 399) == [0.1, 1.0, 1.0, 0.55, 0.1, 0.1]
+    # what settles later than it ends falls over the second half of what there is
+    assert shares(1000, 199, 300, 399) == [1.0, 0.55, 0.105]
 
 
 @pytest.mark.parametrize("frozen", [False, True], ids=["linear", "cast at use"])

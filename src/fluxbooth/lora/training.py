@@ -101,6 +101,24 @@ def removed_after(family: Family | None) -> Iterator[None]:
                 family.network.__dict__.pop(leftover, None)
 
 
+@contextlib.contextmanager
+def branches_off(family: Family) -> Iterator[None]:
+    """Inside, the network is the plain base while a training is under way: each adapted layer's own
+    Linear stands in its place, for peft's `enable_adapters(False)` does not reach `_Adapted`. The
+    branches, their gradients and their optimiser stay as they are."""
+    network = family.network
+    adapted = {
+        name: layer for name, layer in network.named_modules() if isinstance(layer, LoraLayer)
+    }
+    for name, layer in adapted.items():
+        network.set_submodule(name, layer.get_base_layer())
+    try:
+        yield
+    finally:
+        for name, layer in adapted.items():
+            network.set_submodule(name, cast(nn.Module, layer))
+
+
 def tensors(family: Family) -> dict[str, Tensor]:
     """The LoRA's weights by their names in a diffusers LoRA file."""
     state = get_peft_model_state_dict(family.network, adapter_name=ADAPTER)

@@ -29,6 +29,12 @@ class Base:
     batch_size: int
     resolutions: tuple[int, ...]
     trains: bool = True
+    # what presets raise the rate to at most
+    highest_rate: float = 1.0
+    # defaults of the settings of these names (`TrainSpec`)
+    settle_steps: int | None = None
+    fit_text: bool = False
+    outside_head: float = 1.0  # of people
     small: bool = False  # a picture or a step of it is too little work for two threads
     steps: int = 28  # of sampling
     guidance: float | None = 3.5  # that the network is told; None: it knows none

@@ -142,10 +142,5 @@ class Family(Protocol):
         ...
 
 
-def encode_all(family: Family, texts: Sequence[str], text_length: int) -> dict[str, Conditioning]:
-    """Conditioning of each distinct text."""
-    return {text: family.encode_text([text], text_length) for text in dict.fromkeys(texts)}
-
-
 def stack(rows: Sequence[Conditioning]) -> Conditioning:
     return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fluxbooth import library_logging, picture_files
 from fluxbooth.errors import InputError, did_you_mean
@@ -29,6 +29,7 @@ from fluxbooth.specs import (
 # here first
 library_logging.silence()
 FAMILIES: dict[str, Description] = {"flux1": flux1_description, "flux2": flux2_description}
+T = TypeVar("T")
 PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
@@ -129,18 +130,35 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
     Raises InputError for a guidance that the base is not told in training.
     """
     row = find(spec.base)
+    if spec.captioner == "reader" and row.reader is None:
+        raise InputError(
+            f"{row.name} has no reader of its pictures: write captions into text files beside the "
+            "photos, and leave --captioner out."
+        )
     if spec.guidance != 1 and (row.two_pass or row.guidance is None):
         raise InputError(f"{row.name} is told no guidance in training: leave --guidance out.")
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
             "steps": steps_for(spec, pictures),
-            "learning_rate": spec.learning_rate or row.learning_rate * PRESETS[spec.preset].rate,
+            "learning_rate": spec.learning_rate
+            or min(row.highest_rate, row.learning_rate * PRESETS[spec.preset].rate),
+            "settle_steps": spec.settle_steps or row.settle_steps,
             "batch_size": spec.batch_size or row.batch_size,
             "resolutions": spec.resolutions or row.resolutions,
             "text_length": spec.text_length or row.text_length,
+            "fit_text": _or(spec.fit_text, row.fit_text and spec.text_length is None),
+            "captioner": _or(spec.captioner, "reader" if row.reader else "none"),
+            "outside_head": _or(
+                spec.outside_head,
+                row.outside_head if mask_words.is_person(spec.class_name) else 1.0,
+            ),
         }
     )
+
+
+def _or(given: T | None, default: T) -> T:
+    return default if given is None else given
 
 
 def drawn_by(path: str | Path) -> Base:

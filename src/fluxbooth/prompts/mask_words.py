@@ -48,6 +48,11 @@ OF_PHOTOS = frozenset(
 _SHOWN = "person, face, head, skin, hair, beard, clothes, hat, glasses, object, background"
 
 
+def is_person(class_name: str) -> bool:
+    """Whether a class word, or the last of several, calls a person."""
+    return any(WORDS.get(word) == PERSON for word in class_name.lower().split()[-1:])
+
+
 def parts_of(text: str, every: bool) -> frozenset[str]:
     """The PARTS that words such as "hair and clothes" name.
 

@@ -17,6 +17,7 @@ from fluxbooth.specs.generating import (
 from fluxbooth.specs.spec import Spec
 from fluxbooth.specs.training import (
     FEWEST_STEPS,
+    FEWEST_TOKENS,
     PRESET_NAMES,
     PRESETS,
     PresetName,
@@ -29,6 +30,7 @@ from fluxbooth.specs.training import (
 __all__ = [
     "ASPECT_RATIOS",
     "FEWEST_STEPS",
+    "FEWEST_TOKENS",
     "PRESETS",
     "PRESET_NAMES",
     "AspectRatio",

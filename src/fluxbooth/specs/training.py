@@ -20,6 +20,8 @@ from fluxbooth.specs.spec import (
 )
 
 FEWEST_STEPS = 300
+FEWEST_TOKENS = 24  # of a text that is fitted to the captions: fewer were not tried
+Captioner = Literal["none", "reader"]
 
 
 class Preset(NamedTuple):
@@ -81,6 +83,15 @@ class TrainSpec(Spec):
     )
     rank: int = Field(default=16, ge=1, le=256, description="rank of the LoRA; alpha is the same")
     learning_rate: float | None = Field(default=None, gt=0, le=10, description="peak learning rate")
+    settle_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description=(
+            "steps after which the learning rate has fallen to a tenth, over the second half of "
+            "them, and stays there; by default it falls over the last fifth of all"
+        ),
+    )
     optimizer: Literal["adamw", "adamw8bit", "prodigy"] = Field(
         default="adamw",
         description="adamw8bit needs fluxbooth[quant], prodigy needs fluxbooth[prodigy]",
@@ -103,6 +114,29 @@ class TrainSpec(Spec):
         ge=8,
         le=512,
         description="tokens of the text encoder that a caption is cut or padded to",
+    )
+    fit_text: bool | None = Field(
+        default=None,
+        description=(
+            "true or false: take no more of these tokens than the longest caption needs, "
+            f"{FEWEST_TOKENS} at least"
+        ),
+    )
+    captioner: Captioner | None = Field(
+        default=None,
+        description=(
+            "who writes the caption of a photo that has none: reader names clothes, mood, "
+            "background and place in the frame, where the base has a reader of its pictures"
+        ),
+    )
+    outside_head: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description=(
+            "weight in the loss of what lies outside the heads, where there are any; 1 weighs "
+            "all alike (below 1, photographs need fluxbooth[faces])"
+        ),
     )
     face_crop: bool = Field(
         default=False,
@@ -176,6 +210,11 @@ class ResolvedTrainSpec(TrainSpec):
     batch_size: int = Field(ge=1)
     resolutions: tuple[int, ...] = Field(min_length=1, max_length=8)
     text_length: int = Field(ge=8)
+    # with the values that change nothing, which runs begun before these settings had
+    settle_steps: int | None = None
+    fit_text: bool = False
+    captioner: Captioner = "none"
+    outside_head: float = Field(default=1.0, ge=0, le=1)
 
 
 def steps_for(spec: TrainSpec, pictures: int) -> int:

@@ -8,20 +8,22 @@ through a memory map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
 from fluxbooth.files import save_tensors
-from fluxbooth.models.family import Conditioning, Family, encode_all, stack
+from fluxbooth.generation.enhance import heads
+from fluxbooth.models.family import Conditioning, Family, stack
 from fluxbooth.photos import buckets
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.prompts.language import with_trigger
-from fluxbooth.specs import ResolvedTrainSpec
+from fluxbooth.specs import FEWEST_TOKENS, ResolvedTrainSpec
 from fluxbooth.training import flow
 
 LARGEST_IN_MEMORY = 2 * 2**30  # bytes
@@ -43,6 +45,7 @@ class Batch:
     conditioning: Conditioning
     size: tuple[int, int]
     indices: tuple[int, ...]  # of the examples in it
+    weight: Tensor | None = None  # of each latent in the loss, of their shape; None: all alike
 
     def part(self, rows: slice) -> Batch:
         return Batch(
@@ -50,15 +53,18 @@ class Batch:
             {name: value[rows] for name, value in self.conditioning.items()},
             self.size,
             self.indices[rows],
+            None if self.weight is None else self.weight[rows],
         )
 
 
 class Dataset:
     """The encoded photos of one training."""
 
-    def __init__(self, examples: Sequence[Example], latents: Store, texts: Store) -> None:
+    def __init__(
+        self, examples: Sequence[Example], latents: Store, texts: Store, samples: Store
+    ) -> None:
         self.examples = list(examples)
-        self._latents, self._texts = latents, texts
+        self._latents, self._texts, self._samples = latents, texts, samples
         self._buckets: dict[tuple[int, int], list[int]] = {}
         for index, example in enumerate(examples):
             self._buckets.setdefault(example.size, []).append(index)
@@ -71,9 +77,13 @@ class Dataset:
             EMPTY if drop else example.caption
             for example, drop in zip(chosen, dropped, strict=True)
         ]
-        z = torch.cat([self._latents[example.key]["z"] for example in chosen])
+        pictures = stack([self._latents[example.key] for example in chosen])
         return Batch(
-            z, stack([self._texts[text] for text in texts]), chosen[0].size, tuple(indices)
+            pictures["z"],
+            stack([self._texts[text] for text in texts]),
+            chosen[0].size,
+            tuple(indices),
+            pictures.get("weight"),
         )
 
     def batch_at(self, step: int, spec: ResolvedTrainSpec) -> Batch:
@@ -85,8 +95,8 @@ class Dataset:
         return self.batch(indices, dropped)
 
     def conditioning(self, text: str) -> Conditioning:
-        """Of a caption or a sample prompt."""
-        return self._texts[text]
+        """Of a sample prompt, as long as where it is drawn by."""
+        return self._samples[text]
 
     def _round(self, number: int, spec: ResolvedTrainSpec) -> list[list[int]]:
         """As many full batches as there are examples, each of one bucket, in which every example
@@ -158,35 +168,83 @@ def prepare(
     cache: Path,
     *,
     keep_encoders: bool = False,
+    aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
     memory does not hold.
 
-    A photo without a caption file gets the trigger words as its caption. Frees the family's
-    encoders, unless they are to stay.
+    A photo without a caption gets the trigger words as its caption. Frees the family's encoders,
+    unless they are to stay. `aside` is called before each photo and each text.
     """
     examples, latents = [], {}
     for number, photo in enumerate(photos):
         for side in spec.resolutions:
+            aside()
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
-            examples.append(
-                Example(key, with_trigger(photo.caption or spec.trigger, spec.trigger), size)
-            )
-    texts = encode_all(
-        family,
-        [*(example.caption for example in examples), EMPTY, *spec.sample_prompts],
-        spec.text_length,
-    )
+            if spec.outside_head < 1:
+                latents[key]["weight"] = _weight(photo, size, family, spec, latents[key]["z"])
+            examples.append(Example(key, caption_of(photo, spec), size))
+    captions = [*(example.caption for example in examples), EMPTY]
+    texts, samples = dict[str, Conditioning](), dict[str, Conditioning]()
+    for kept, wanted, length in (
+        (texts, captions, spec.text_length),
+        (samples, spec.sample_prompts, family.row.text_length),
+    ):
+        for text in dict.fromkeys(wanted):
+            aside()
+            kept[text] = family.encode_text([text], length)
     if keep_encoders:
         family.park_encoders()
     else:
         family.release_encoders(keep_decoder=bool(spec.sample_prompts))
-    stores = Store(cache / "latents.safetensors"), Store(cache / "texts.safetensors")
-    stores[0].fill(latents)
-    stores[1].fill(texts)
+    stores = []
+    for name, rows in (("latents", latents), ("texts", texts), ("samples", samples)):
+        stores.append(Store(cache / f"{name}.safetensors"))
+        stores[-1].fill(rows)
     return Dataset(examples, *stores)
+
+
+def caption_of(photo: Photo, spec: ResolvedTrainSpec) -> str:
+    return with_trigger(photo.caption or spec.trigger, spec.trigger)
+
+
+def fitted_length(photos: Sequence[Photo], family: Family, spec: ResolvedTrainSpec) -> int:
+    """How many tokens the text encoder is to read of a caption: what the spec says, or no more
+    than the longest one has, in eights."""
+    if not spec.fit_text:
+        return spec.text_length
+    longest = max(family.count_tokens(caption_of(photo, spec)) for photo in photos)
+    return min(spec.text_length, max(FEWEST_TOKENS, -(-longest // 8) * 8))
+
+
+def _weight(
+    photo: Photo, size: tuple[int, int], family: Family, spec: ResolvedTrainSpec, z: Tensor
+) -> Tensor:
+    """Of each latent in the loss: 1 within a head, `spec.outside_head` outside, between them where
+    a head covers part of it; 1 everywhere if no head is found."""
+    boxes = heads.find(Image.fromarray(buckets.fit(photo.pixels, size)), family.row)
+    if not boxes:
+        return torch.ones_like(z)
+    grid = family.unpack(z, size)
+    covered = torch.stack([_covered(box, size, (grid.shape[-2], grid.shape[-1])) for box in boxes])
+    weight = spec.outside_head + (1 - spec.outside_head) * covered.amax(0)
+    return family.pack(weight.to(grid).expand_as(grid).contiguous())
+
+
+def _covered(box: heads.Box, size: tuple[int, int], cells: tuple[int, int]) -> Tensor:
+    """The share of each cell of a picture's grid (rows x columns) that lies in a box of pixels."""
+    left, top, right, bottom = box
+
+    def along(start: float, end: float, pixels: int, count: int) -> Tensor:
+        edges = torch.arange(count + 1) * (pixels / count)
+        return (edges[1:].clamp(max=end) - edges[:-1].clamp(min=start)).clamp(min=0) * (
+            count / pixels
+        )
+
+    down, across = along(top, bottom, size[1], cells[0]), along(left, right, size[0], cells[1])
+    return down[:, None] * across[None]
 
 
 def to_tensor(photo: Photo, size: tuple[int, int]) -> Tensor:

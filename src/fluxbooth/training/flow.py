@@ -60,6 +60,13 @@ def interpolate(z: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * z + sigma * eps
 
 
-def velocity_loss(velocity: Tensor, z: Tensor, eps: Tensor) -> Tensor:
-    """Mean squared error against eps - z, in float32 whatever the model computes in; a scalar."""
-    return (velocity.float() - (eps.float() - z.float())).square().mean()
+def velocity_loss(velocity: Tensor, z: Tensor, eps: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared error against eps - z, in float32 whatever the model computes in; a scalar.
+
+    With a `weight`, of the latents' shape, it is the mean of each picture's weighted mean, so that
+    one with a small head counts as much as one with a large one.
+    """
+    squared = (velocity.float() - (eps.float() - z.float())).square()
+    if weight is None:
+        return squared.mean()
+    return ((squared * weight).flatten(1).sum(1) / weight.flatten(1).sum(1)).mean()

@@ -11,7 +11,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fluxbooth import base_selection, events, picture_files, threads
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
 from fluxbooth.files import cannot_write
+from fluxbooth.generation.enhance import heads
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Plan
@@ -32,8 +33,8 @@ from fluxbooth.photos import faces, inspection
 from fluxbooth.process_lifetime import stop_signals
 from fluxbooth.results import Facts
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
-from fluxbooth.training import distributed, flow, run_folder, run_warnings, trackers
-from fluxbooth.training.dataset import Batch, Dataset, prepare
+from fluxbooth.training import captions, distributed, flow, run_folder, run_warnings, trackers
+from fluxbooth.training.dataset import Batch, Dataset, fitted_length, prepare
 from fluxbooth.training.distributed import ProcessGroup
 from fluxbooth.training.optimizers import learning_rate, make_optimizer, optimizer_class
 from fluxbooth.training.run_folder import RunFolder
@@ -84,6 +85,7 @@ def train(
     *,
     overwrite: bool = False,
     family: Family | None = None,
+    aside: Callable[[], None] | None = None,
 ) -> TrainResult:
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
@@ -106,6 +108,9 @@ def train(
             checkpoints, stages and samples.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
+        aside: Called where the training can stand aside: between photos, steps, samples and the
+            batches of a validation. What draws with the base meanwhile, within
+            `lora.training.branches_off`, changes no bit of what is learnt.
 
     Raises:
         InputError: For photos, settings or an output folder that will not do, or too little memory.
@@ -113,6 +118,7 @@ def train(
         KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
+    aside = aside or (lambda: None)
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     trackers.check(spec)
     spec = base_selection.with_base(spec, family=family)
@@ -120,7 +126,13 @@ def train(
         base = registry.find(spec.base)
         lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
     pictures = inspection.read(photos)
+    aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
+    if resolved.outside_head < 1:
+        heads.check(registry.find(resolved.base))
+    given = pictures
+    with threads.same_bits(registry.find(resolved.base).small):
+        pictures = captions.written(pictures, resolved)
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
     if resolved.face_crop:
@@ -135,20 +147,24 @@ def train(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
         )
         report(events.plan(plan))
+        group.on_main(lambda: folder.show_captions(given, pictures))
         warnings = run_warnings.of_photos(photos, pictures[:count], told)
         for text in warnings:
             report({"event": "warning", "step": 0, "text": text})
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
+        told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
         cache = folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
-            dataset = prepare(pictures, family, told, cache, keep_encoders=resident is not None)
+            dataset = prepare(
+                pictures, family, told, cache, keep_encoders=resident is not None, aside=aside
+            )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
         return _train(
-            _Run(told, family, dataset, folder, report, group, count),
+            _Run(told, family, dataset, folder, report, group, count, aside),
             began,
             len(pictures),
             warnings,
@@ -227,7 +243,7 @@ def step_loss(
     batch = batch.part(part)
     x = flow.interpolate(batch.z, eps, sigma)
     velocity = family.velocity(x, sigma, batch.conditioning, spec.guidance, batch.size)
-    return flow.velocity_loss(velocity, batch.z, eps)
+    return flow.velocity_loss(velocity, batch.z, eps, batch.weight)
 
 
 class _Run:
@@ -242,6 +258,7 @@ class _Run:
         report: TrainingReport,
         group: ProcessGroup,
         pictures: int,
+        aside: Callable[[], None],
     ) -> None:
         self.spec = spec
         self.family = family
@@ -249,6 +266,7 @@ class _Run:
         self.folder = folder
         self.report = report
         self.group = group
+        self.aside = aside
         self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora_training.add(family, spec.rank, spec.seed)
         if spec.continue_from:
@@ -263,6 +281,7 @@ class _Run:
         in groups of ten, read at once."""
         spec, pending = self.spec, list[Tensor]()
         for step in range(start, spec.steps):
+            self.aside()
             threads.look()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
@@ -377,16 +396,19 @@ class _Run:
             )
             eps = eps.to(batch.z)
             for value in flow.VALIDATION_SIGMAS:
+                self.aside()
                 sigma = torch.full((len(batch.z),), value, device=batch.z.device)
                 x = flow.interpolate(batch.z, eps, sigma)
                 velocity = self.family.velocity(
                     x, sigma, batch.conditioning, self.spec.guidance, batch.size
                 )
-                losses += [flow.velocity_loss(velocity, batch.z, eps).item()] * len(batch.z)
+                loss = flow.velocity_loss(velocity, batch.z, eps, batch.weight)
+                losses += [loss.item()] * len(batch.z)
         return sum(losses) / len(losses)
 
     def draw_samples(self, step: int) -> None:
         for number, text in enumerate(self.spec.sample_prompts):
+            self.aside()
             row, side = self.family.row, self.family.row.native_side
             image = draw(
                 self.family,

@@ -15,9 +15,12 @@ WARMUP_STEPS = 10
 
 
 def learning_rate(spec: ResolvedTrainSpec, step: int) -> float:
-    """Ten steps of warm-up, then constant, then down to a tenth in a straight line over the
-    last fifth."""
-    tail = (spec.steps - step) / max(1.0, 0.2 * spec.steps)
+    """Ten steps of warm-up, then constant, then down to a tenth in a straight line: over the last
+    fifth, or over the second half of the steps after which it settles."""
+    end, falling = spec.steps, 0.2
+    if spec.settle_steps:
+        end, falling = min(spec.steps, spec.settle_steps), 0.5
+    tail = max(0.0, end - step) / max(1.0, falling * end)
     return spec.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, 0.1 + 0.9 * tail)
 
 

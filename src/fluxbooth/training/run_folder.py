@@ -32,6 +32,7 @@ from fluxbooth.photos.inspection import Photo
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
 
 RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
+CAPTIONS = "captions"
 # how often progress is kept, or what is drawn on the way, does not change the weights
 NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "stages", "sample_prompts", "trackers"}
 # nor does how memory was found
@@ -95,6 +96,20 @@ class RunFolder:
                 if is_full(error):
                     raise cannot_write(path, error) from error
                 raise
+
+    def show_captions(self, given: Sequence[Photo], written: Sequence[Photo]) -> None:
+        """Keeps the captions that were written for photos without one, as files that can be put
+        beside the photos and changed there."""
+        named = {
+            photo.path.with_suffix(".txt").name: photo.caption
+            for before, photo in zip(given, written, strict=False)
+            if photo.caption and not before.caption
+        }
+        shutil.rmtree(self.path / CAPTIONS, ignore_errors=True)
+        if named:
+            (self.path / CAPTIONS).mkdir()
+        for name, text in named.items():
+            (self.path / CAPTIONS / name).write_text(text + "\n")
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints, oldest first."""
@@ -270,7 +285,7 @@ def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
     begun = json.loads(run.read_text())
     begun["spec"] = {
         name: begun["spec"].get(name, value.default)
-        for name, value in TrainSpec.model_fields.items()
+        for name, value in ResolvedTrainSpec.model_fields.items()
         if name in identity["spec"]
     }
     if begun != identity:

@@ -37,7 +37,7 @@ def check(row: Base) -> None:
     if row.heads is None and not faces.available():
         raise InputError(
             "Faces are found by a package that is not here (dlib): pip install "
-            "'fluxbooth[faces]', or leave out what draws faces anew."
+            "'fluxbooth[faces]', or leave out what draws faces anew or weighs them in training."
         )
 
 

@@ -41,7 +41,12 @@ BASES = (
         native_area=128**2,
         largest_area=144**2,
         text_length=72,
-        learning_rate=3e-4,
+        # its recipe, by `python -m bench.recipe`: docs/presets.md
+        learning_rate=1e-3,
+        highest_rate=1e-3,
+        settle_steps=150,
+        fit_text=True,
+        outside_head=0.1,
         batch_size=4,
         resolutions=(128,),
         small=True,
