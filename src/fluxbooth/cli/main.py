@@ -135,6 +135,9 @@ def _inspect_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--html", metavar="FILE", help="write a page with every photo, its crop and its faults"
     )
+    parser.add_argument(
+        "--name", default="person", help="class word, as train takes it (default: person)"
+    )
     output_flags(parser)
 
 
