@@ -77,7 +77,7 @@ def test_two_subjects_calibrate_a_percentage(
     assert found["calibration"]["area_under_curve"] > 0.98
     assert found["identity"]["probability"]["mean"] < 0.1
     with pytest.raises(InputError, match="at least three photos"):
-        score(photos[:1], photos[1:3], NANO, people=(photos[:2], strangers[:4]))
+        score(photos[:1], photos[1:3], NANO, people=(photos[:1], strangers[:4]))
 
 
 def test_what_compares_photographs_is_named_where_it_is_missing(
@@ -87,6 +87,14 @@ def test_what_compares_photographs_is_named_where_it_is_missing(
     monkeypatch.setattr(subjects.features, "available", lambda: False)
     with pytest.raises(InputError, match=r"fluxbooth\[faces\].*fluxbooth\[features\]"):
         subjects.measure_for(registry.find("flux-dev"), photos)
+
+
+def test_the_embedding_claims_nothing_of_what_has_no_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subjects.features, "available", lambda: True)
+    things = [Image.new("RGB", (128, 128), colour) for colour in ("red", "green", "blue")]
+    assert subjects.measure_for(NANO, things).by == "features"
 
 
 def test_features_give_a_number_and_no_percentage(
