@@ -94,7 +94,20 @@ def test_the_embedding_claims_nothing_of_what_has_no_head(
 ) -> None:
     monkeypatch.setattr(subjects.features, "available", lambda: True)
     things = [Image.new("RGB", (128, 128), colour) for colour in ("red", "green", "blue")]
-    assert subjects.measure_for(NANO, things).by == "features"
+    assert subjects.measure_for(NANO, things).by in ("DINOv2", "EfficientNet-lite0")
+
+
+def test_dinov2_is_used_where_it_is(
+    photos: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Dinov2Config, Dinov2Model
+
+    config = Dinov2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
+    Dinov2Model(config).save_pretrained(tmp_path)
+    monkeypatch.setattr(subjects.face_identity, "available", lambda: False)
+    monkeypatch.setattr(subjects.features, "dino", lambda: tmp_path)
+    found = score(photos[:1], photos[:1], registry.find("flux-dev"))["identity"]
+    assert found["by"] == "DINOv2" and found["similarity"] == [pytest.approx(1.0, abs=1e-3)]
 
 
 def test_features_give_a_number_and_no_percentage(
@@ -104,7 +117,8 @@ def test_features_give_a_number_and_no_percentage(
         pytest.skip("needs the extra features")
     monkeypatch.setattr(subjects.face_identity, "available", lambda: False)
     found = score(photos[:2], photos[2:5], registry.find("flux-dev"))
-    assert found["identity"]["by"] == "features" and "probability" not in found["identity"]
+    assert found["identity"]["by"] in ("DINOv2", "EfficientNet-lite0")
+    assert "probability" not in found["identity"]
     assert min(found["identity"]["similarity"]) > 0.3
     assert "traits" not in found and "prompt" not in found
 

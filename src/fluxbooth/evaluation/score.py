@@ -153,7 +153,7 @@ def lines(report: Json) -> list[str]:
     else:
         known = [value for value in identity["similarity"] if value is not None]
         said.append(
-            f"similarity of general features: {sum(known) / len(known):.2f}; compare it with that "
+            f"similarity by {identity['by']}: {sum(known) / len(known):.2f}; compare it with that "
             "of other pictures, it is no percentage (--calibrate makes one)"
         )
     for part, key, words in PARTS:

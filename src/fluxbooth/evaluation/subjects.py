@@ -34,7 +34,7 @@ class Measure:
     """`subject` makes one of the photos of a subject, `similarity` compares a picture with it (None
     where it cannot be told); more is liker."""
 
-    by: str  # "embedding", "face" or "features"
+    by: str  # "embedding", "face", "DINOv2" or "EfficientNet-lite0"
     subject: Callable[[Pictures], Any]
     similarity: Callable[[Image.Image, Any], float | None]
     # that a picture of such similarity shows the subject, and from where it is called the same;
@@ -55,7 +55,7 @@ def measure_for(base: Base, photos: Pictures) -> Measure:
         if 2 * found > len(photos):
             return BY_FACE
     if features.available():
-        return BY_FEATURES
+        return replace(BY_FEATURES, by=features.name())
     raise InputError(
         "Nothing here can compare these pictures: pip install 'fluxbooth[faces]' for photographs "
         "of people, 'fluxbooth[features]' for all else."
