@@ -35,7 +35,7 @@ def test_what_cannot_be_judged_has_no_scorer(photos: list[Photo]) -> None:
 
 def test_a_subject_is_told_by_what_most_of_its_photos_share() -> None:
     """One that is read as somebody else on every photo is not judged at all."""
-    alike = {name: "x" for name in ("kind", "hair", "hair_colour", "skin", "glasses", "beard")}
+    alike = dict.fromkeys(("kind", "hair", "hair_colour", "skin", "glasses", "beard"), "x")
     odd = [alike | {"hair": str(number)} for number in range(8)]
     assert scoring.agreed(odd) == {name: "x" for name in alike if name != "hair"}
     strangers = [{name: str(number) for name in alike} for number in range(8)]
