@@ -63,6 +63,11 @@ def train_command(options: argparse.Namespace) -> Json:
         f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss "
         f"{result['loss']:.4f}."
     )
+    if result["identity"] is not None:
+        display.note(
+            f"It is of step {result['chosen']}, whose pictures are {result['identity']:.0%} like "
+            f"the photos: {out / 'report.html'} shows them."
+        )
     display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]}')
     return result
 

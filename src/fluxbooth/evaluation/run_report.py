@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import json
+import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,11 +29,11 @@ Curve = Sequence[tuple[float, float]]
 def write(
     folder: Path,
     photos: Sequence[Photo],
-    spec: ResolvedTrainSpec,
     shown: Callable[[Path], bool] = lambda path: True,
 ) -> None:
-    """Of a training that is done, from its log; pictures that are not to be `shown` are left
-    out."""
+    """Of a training that is done, from its spec and log; pictures that are not to be `shown` are
+    left out."""
+    spec = ResolvedTrainSpec.read(tomllib.loads((folder / "spec.toml").read_text()))
     events: list[LoggedEvent] = [
         json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()
     ]

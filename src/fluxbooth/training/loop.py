@@ -252,7 +252,7 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
             else run.validation_loss()
         )
         run.group.on_main(lambda: run.write_best(folder.lora))
-    run.group.on_main(lambda: run_report.write(folder.path, run.shown, spec))
+    run.group.on_main(lambda: run_report.write(folder.path, run.shown))
     run.group.on_main(folder.finish)
     steps, chosen = run.done, run.best
     tail = losses[-max(1, steps // 10) :]
