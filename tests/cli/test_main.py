@@ -190,8 +190,12 @@ def test_models_and_inspect(photos: Path, capsys: pytest.CaptureFixture[str]) ->
         [144, 112],
         [128, 128],
     ]
+    (photos / "photo-02.txt").write_text("[trigger] as I say")
     code, out, _ = run(capsys, "inspect", photos)
     assert "photo-01.png: 384 x 384" in out
+    # which training would take, and can be changed in a file beside the photo
+    assert "will be captioned: [trigger]" in out
+    assert "its caption: [trigger] as I say" in out
 
 
 def test_what_is_left_out_is_said(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -233,7 +233,7 @@ def test_what_cannot_be_trained_cannot_be_verified(
 def test_the_whole_course_on_nano(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--base", "nano", "--out", str(tmp_path / "out"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["job"]["steps"] == 600 and report["job"]["pictures"] == 16
+    assert report["job"]["steps"] == 150 and report["job"]["pictures"] == 16
     likeness = report["drawing"]["likeness"]
     assert likeness["subject_similarity"] > likeness["subject_similarity_without_lora"] + 0.2
     assert all(row["ok"] for row in report["checks"])

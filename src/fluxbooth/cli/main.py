@@ -132,6 +132,9 @@ def _inspect_flags(parser: argparse.ArgumentParser) -> None:
             help="base whose sizes to assume (default: as train, flux-dev with a GPU, else nano)",
         )
     )
+    parser.add_argument(
+        "--name", default="person", help="class word, as train takes it (default: person)"
+    )
     output_flags(parser)
 
 

@@ -21,7 +21,9 @@ from fluxbooth.events import DrawingEvent, Report
 from fluxbooth.files import cannot_write, check_ours, make_folder
 from fluxbooth.generation.generate import generate
 from fluxbooth.generation.picture import Picture
+from fluxbooth.models import registry
 from fluxbooth.models.attribute_reader import load_reader
+from fluxbooth.models.base import Base
 from fluxbooth.photos import inspection
 from fluxbooth.specs import GenerateSpec, TrainSpec
 from fluxbooth.training.loop import peak_rss_mb, train
@@ -61,15 +63,18 @@ PROMPTS: Sequence[tuple[str, tuple[str, str, str, str]]] = (
 )
 
 
+def spec_of(row: Base) -> TrainSpec:
+    """The demo's training: a base whose rate settles has learnt its subject by then."""
+    return SPEC.model_copy(update={"base": row.name, "steps": row.settle_steps or SPEC.steps})
+
+
 def run(out: Path, report: Report, base: str = "nano") -> dict[str, Any]:
     """Writes `ohwx.safetensors`, `contact-sheet.png`, `index.html`, `report.json` and the
     pictures into `out`."""
     began = time.monotonic()
     check_ours(out, "training", "demo")
     make_folder(out)
-    result = train(
-        PHOTOS, SPEC.model_copy(update={"base": base}), out / "training", report, overwrite=True
-    )
+    result = train(PHOTOS, spec_of(registry.find(base)), out / "training", report, overwrite=True)
     lora = out / "ohwx.safetensors"
     lora.write_bytes(result.lora.read_bytes())
     texts = [text for text, _ in PROMPTS]

@@ -58,13 +58,9 @@ class Course:
 
 def course(row: Base) -> Course:
     """About ten minutes on a GPU of 24 GB; a small base has the demo's whole training."""
-    spec = demo.SPEC.model_copy(
-        update={
-            "base": row.name,
-            "steps": demo.SPEC.steps if row.small else 200,
-            "resolutions": (min(row.resolutions),),
-        }
-    )
+    spec = demo.spec_of(row)
+    least = {"steps": spec.steps if row.small else 200, "resolutions": (min(row.resolutions),)}
+    spec = spec.model_copy(update=least)
     return Course(spec, short=20, pictures=8 if row.small else 4, steps=row.steps)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors import safe_open
@@ -183,9 +184,11 @@ def prepare(
             aside()
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
-            latents[key] = {"z": family.encode_image(to_tensor(photo, size))}
+            pixels = buckets.fit(photo.pixels, size)
+            latents[key] = {"z": family.encode_image(to_tensor(pixels))}
             if spec.outside_head < 1:
-                latents[key]["weight"] = _weight(photo, size, family, spec, latents[key]["z"])
+                weight = _weight(pixels, family, spec.outside_head, latents[key]["z"])
+                latents[key]["weight"] = weight
             examples.append(Example(key, caption_of(photo, spec), size))
     captions = [*(example.caption for example in examples), EMPTY]
     texts, samples = dict[str, Conditioning](), dict[str, Conditioning]()
@@ -220,17 +223,17 @@ def fitted_length(photos: Sequence[Photo], family: Family, spec: ResolvedTrainSp
     return min(spec.text_length, max(FEWEST_TOKENS, -(-longest // 8) * 8))
 
 
-def _weight(
-    photo: Photo, size: tuple[int, int], family: Family, spec: ResolvedTrainSpec, z: Tensor
-) -> Tensor:
-    """Of each latent in the loss: 1 within a head, `spec.outside_head` outside, between them where
-    a head covers part of it; 1 everywhere if no head is found."""
-    boxes = heads.find(Image.fromarray(buckets.fit(photo.pixels, size)), family.row)
+def _weight(pixels: np.ndarray, family: Family, outside: float, z: Tensor) -> Tensor:
+    """Of each latent of a picture, uint8 H x W x 3, in the loss: 1 within a head, `outside`
+    elsewhere, between them where a head covers part of it; 1 everywhere if no head is found."""
+    height, width = pixels.shape[:2]
+    boxes = heads.find(Image.fromarray(pixels), family.row)
     if not boxes:
         return torch.ones_like(z)
-    grid = family.unpack(z, size)
-    covered = torch.stack([_covered(box, size, (grid.shape[-2], grid.shape[-1])) for box in boxes])
-    weight = spec.outside_head + (1 - spec.outside_head) * covered.amax(0)
+    grid = family.unpack(z, (width, height))
+    rows, columns = grid.shape[-2:]
+    covered = [_covered(box, (width, height), (rows, columns)) for box in boxes]
+    weight = outside + (1 - outside) * torch.stack(covered).amax(0)
     return family.pack(weight.to(grid).expand_as(grid).contiguous())
 
 
@@ -248,7 +251,6 @@ def _covered(box: heads.Box, size: tuple[int, int], cells: tuple[int, int]) -> T
     return down[:, None] * across[None]
 
 
-def to_tensor(photo: Photo, size: tuple[int, int]) -> Tensor:
-    """The photo in its bucket, float 1 x 3 x H x W in -1..1."""
-    pixels = torch.tensor(buckets.fit(photo.pixels, size))
-    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+def to_tensor(pixels: np.ndarray) -> Tensor:
+    """A picture in its bucket, uint8 H x W x 3, as float 1 x 3 x H x W in -1..1."""
+    return torch.tensor(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1

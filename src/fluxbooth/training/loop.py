@@ -139,24 +139,13 @@ def train(
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
     aside = aside or (lambda: None)
-    optimizer_class(spec.optimizer)  # what is not there is said before anything loads
-    trackers.check(spec)
-    spec = base_selection.with_base(spec, family=family)
-    if spec.continue_from:
-        base = registry.find(spec.base)
-        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
+    spec = _checked(spec, family)
     pictures = inspection.read(photos)
     aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
-    if resolved.outside_head < 1:
-        heads.check(registry.find(resolved.base))
-    given = pictures
-    with threads.same_bits(registry.find(resolved.base).small):
-        pictures = captions.written(pictures, resolved)
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
-    if resolved.face_crop:
-        pictures += faces.close_ups(pictures, least=min(resolved.resolutions) // 2)
+    given, pictures = pictures, _completed(pictures, resolved)
     folder = RunFolder(Path(out))
     with contextlib.ExitStack() as held:
         opened = RunFolder.opened(Path(out), group.whole(resolved), pictures, overwrite=overwrite)
@@ -191,12 +180,34 @@ def train(
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(
-            _Run(told, family, dataset, folder, report, group, count, aside, scorer, given),
-            began,
-            len(pictures),
-            warnings,
-        )
+        run = _Run(told, family, dataset, folder, report, group, count, aside, scorer, given)
+        return _train(run, began, len(pictures), warnings)
+
+
+def _checked(spec: TrainSpec, family: Family | None) -> TrainSpec:
+    """The spec with its base; what is not there is said before anything loads."""
+    optimizer_class(spec.optimizer)
+    trackers.check(spec)
+    spec = base_selection.with_base(spec, family=family)
+    if spec.continue_from:
+        base = registry.find(spec.base)
+        lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
+    return spec
+
+
+def _completed(photos: Sequence[Photo], spec: ResolvedTrainSpec) -> list[Photo]:
+    """The photos with captions, and the close-ups that are trained on beside them.
+
+    Raises InputError where heads or faces are wanted and nothing finds them.
+    """
+    row = registry.find(spec.base)
+    if spec.outside_head < 1:
+        heads.check(row)
+    with threads.same_bits(row.small):
+        pictures = captions.written(photos, spec)
+    if spec.face_crop:
+        pictures += faces.close_ups(photos, least=min(spec.resolutions) // 2)
+    return pictures
 
 
 def _plan(
