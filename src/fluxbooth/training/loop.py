@@ -125,7 +125,7 @@ def train(
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
         report: Called with each event, a dict of `events.py`: first the plan (what is given up to
             fit the memory there is, and why), then warnings, that all is prepared, steps,
-            checkpoints, stages and samples.
+            checkpoints, stages, samples, and how good checkpoints were found.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
         aside: Called where the training can stand aside: between photos, steps, samples and the
@@ -425,7 +425,7 @@ class _Run:
         ]
         if done:
             self.chooser.read_plan()
-        if self.chooser.looks[-1:] and self.chooser.looks[-1].step == done:
+        if self.group.any(any(look.step == done for look in self.chooser.looks)):
             self.over = self.is_over()
         else:  # a kill came between checkpoint and look
             self.look_around(done, staged=False)
