@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +125,7 @@ class Chooser:
         return len(self._seconds) == MEASURED.stop
 
     def measure(self, steps: int, share: float, stages: Sequence[int]) -> None:
-        """Draws and scores a first time, and plans by it."""
+        """Draws and scores a first time, in half the steps, and plans by it."""
         count = min(PICTURES[0], self._together)
         self._draw(count, 1)  # what a first picture alone takes is no measure
         began = time.monotonic()
@@ -145,10 +145,11 @@ class Chooser:
     def is_due(self, step: int) -> bool:
         return self.plan is not None and step in self.plan.steps
 
-    def look(self, step: int) -> tuple[list[Image.Image], Score]:
+    def look(self, step: int, aside: Callable[[], None]) -> tuple[list[Image.Image], Score]:
+        """What the first prompts look like now, and how good that is."""
         assert self.plan is not None
         count = self.plan.pictures
-        pictures = self._draw(count, DRAWN_IN)
+        pictures = self._draw(count, DRAWN_IN, aside)
         score = self.scorer.score(pictures, range(count))
         self.looks.append(Look(step, score.value, score.identity, score.prompt))
         return pictures, score
@@ -158,10 +159,14 @@ class Chooser:
         """How many pictures are denoised at once."""
         return BATCH if self.family.row.small else 1
 
-    def _draw(self, count: int, steps: int) -> list[Image.Image]:
-        """The first so many prompts, one picture each."""
+    def _draw(
+        self, count: int, steps: int, aside: Callable[[], None] = lambda: None
+    ) -> list[Image.Image]:
+        """The first so many prompts, one picture each; `aside` is called before those that are
+        drawn together."""
         row, found = self.family.row, list[Image.Image]()
         for start in range(0, count, self._together):
+            aside()
             numbers = range(start, min(count, start + self._together))
             found += draw(
                 self.family,

@@ -262,8 +262,8 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
             if run.validated and not run.average and run.done == spec.steps
             else run.validation_loss()
         )
+        run.group.on_main(lambda: run_report.write(folder.path, run.shown))
         run.group.on_main(lambda: run.write_best(folder.lora))
-    run.group.on_main(lambda: run_report.write(folder.path, run.shown))
     run.group.on_main(folder.finish)
     steps, chosen = run.done, run.best
     tail = losses[-max(1, steps // 10) :]
@@ -376,8 +376,9 @@ class _Run:
                 or done in self.stages
                 or stopping
             )
+            looks = self.chooser is not None and self.chooser.is_due(done)
             # the first one shows that it goes
-            if len(pending) == LOG_EVERY or done == start + 1 or due:
+            if len(pending) == LOG_EVERY or done == start + 1 or due or looks:
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
                 pending = []
@@ -470,7 +471,7 @@ class _Run:
         assert self.chooser is not None
         began = time.monotonic()
         with self.averaged():
-            pictures, score = self.chooser.look(step)
+            pictures, score = self.chooser.look(step, self.aside)
         paths = list[str]()
         for number, picture in enumerate(pictures):
             paths.append(str(self.folder.scored(step, number)))
