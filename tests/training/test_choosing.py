@@ -24,19 +24,12 @@ from tests.conftest import QUICK
 
 
 @pytest.mark.parametrize("picture", [0.02, 0.1, 0.3, 1.0, 4.0, 30.0])
-@pytest.mark.parametrize("steps", [100, 300, 800, 2000])
-@pytest.mark.parametrize("stages", [(), 6])
-def test_pictures_never_take_more_than_their_share(
-    steps: int, picture: float, stages: int | tuple[()]
-) -> None:
-    kept = [round(steps * i / stages) for i in range(1, stages + 1)] if stages else []
-    plan = choosing.planned(steps, 0.15, 0.1, picture, kept)
-    spent = [n * plan.pictures * picture for n in range(1, len(plan.steps) + 1)]
-    assert all(
-        seconds <= 0.15 * 0.1 * step + 1e-9 for seconds, step in zip(spent, plan.steps, strict=True)
-    )
+@pytest.mark.parametrize("steps", [100, 300, 799, 2000])
+def test_pictures_never_take_more_than_their_share(steps: int, picture: float) -> None:
+    plan = choosing.planned(steps, 0.15, 0.1, picture)
+    for number, step in enumerate(plan.steps, 1):
+        assert number * plan.pictures * picture <= 0.15 * 0.1 * (step + 0.5)  # of a rounded step
     assert len(plan.steps) != 1 and (not plan.steps or plan.steps[-1] == steps)
-    assert not kept or set(plan.steps) <= set(kept)
 
 
 def test_a_fast_base_has_looks_and_a_slow_one_says_that_it_has_none() -> None:

@@ -71,25 +71,16 @@ def possible(steps: int, share: float) -> bool:
     return share > 0 and steps >= FEWEST * SPACINGS[0]
 
 
-def planned(
-    steps: int, share: float, step: float, picture: float, stages: Sequence[int] = ()
-) -> Plan:
-    """When to look, from the seconds that a training step and a picture with its score take: at
-    every moment pictures have taken at most `share` of the training's time.
-
-    Looks are evenly apart and the last step is one; with `stages` they are among these.
-    """
+def planned(steps: int, share: float, step: float, picture: float) -> Plan:
+    """When to look, from the seconds that a training step and a picture with its score take: evenly
+    apart, the last step among them, so that at every moment pictures have taken at most `share` of
+    the training's time."""
     for pictures in PICTURES:
         least = pictures * picture / (share * step)
         spacing = next((one for one in SPACINGS if one >= least), steps + 1)
         count = steps // spacing
-        if stages:
-            each = next((n for n in range(1, len(stages)) if stages[n - 1] >= spacing), steps)
-            chosen = tuple(sorted(stages[::-1][::each]))
-        else:
-            chosen = tuple(round(steps * i / count) for i in range(1, count + 1))
-        if len(chosen) >= FEWEST:
-            return Plan(chosen, pictures)
+        if count >= FEWEST:
+            return Plan(tuple(round(steps * i / count) for i in range(1, count + 1)), pictures)
     return Plan((), 0)
 
 
@@ -124,7 +115,7 @@ class Chooser:
         self._seconds.append(seconds)
         return len(self._seconds) == MEASURED.stop
 
-    def measure(self, steps: int, share: float, stages: Sequence[int]) -> None:
+    def measure(self, steps: int, share: float) -> None:
         """Draws and scores a first time, in half the steps, and plans by it."""
         count = min(PICTURES[0], self._together)
         self._draw(count, 1)  # what a first picture alone takes is no measure
@@ -132,7 +123,7 @@ class Chooser:
         self.scorer.score(self._draw(count, DRAWN_IN // 2), range(count))
         picture = 2 * (time.monotonic() - began) / count
         step = statistics.median(self._seconds[MEASURED])
-        plan = planned(steps, share, step, picture, stages)
+        plan = planned(steps, share, step, picture)
         self.note.write_text(json.dumps(asdict(plan)))
 
     def read_plan(self) -> Plan | None:

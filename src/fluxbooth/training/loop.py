@@ -425,11 +425,18 @@ class _Run:
             for event in scored
         ]
         if done:
-            self.chooser.read_plan()
+            self.read_plan()
         if self.group.any(any(look.step == done for look in self.chooser.looks)):
             self.over = self.is_over()
         else:  # a kill came between checkpoint and look
             self.look_around(done, staged=False)
+
+    def read_plan(self) -> choosing.Plan | None:
+        """The plan that was noted; samples, if stages have any, are drawn at each look, too."""
+        plan = self.chooser.read_plan() if self.chooser else None
+        if plan and self.stages:
+            self.stages = sorted({*self.stages, *plan.steps})
+        return plan
 
     def plan_choosing(self) -> None:
         chooser = self.chooser
@@ -437,10 +444,10 @@ class _Run:
 
         def measure() -> None:
             with self.averaged():
-                chooser.measure(self.spec.steps, self.spec.choose_within, self.stages)
+                chooser.measure(self.spec.steps, self.spec.choose_within)
 
         self.group.on_main(measure)
-        plan = chooser.read_plan()
+        plan = self.read_plan()
         assert plan is not None
         self.tell(
             {
