@@ -163,18 +163,12 @@ def train(
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
-        cache = folder.cache_of(group.rank)
+        scorer = _scorer(told, family, given)
+        drawn = (*told.sample_prompts, *(choosing.texts_of(told.trigger) if scorer else ()))
+        stay, cache = resident is not None, folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
-            scorer = _scorer(told, family, given)
-            drawn = (*told.sample_prompts, *(choosing.texts_of(told.trigger) if scorer else ()))
             dataset = prepare(
-                pictures,
-                family,
-                told,
-                cache,
-                drawn=drawn,
-                keep_encoders=resident is not None,
-                aside=aside,
+                pictures, family, told, cache, drawn=drawn, keep_encoders=stay, aside=aside
             )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
@@ -225,7 +219,8 @@ def _scorer(spec: ResolvedTrainSpec, family: Family, photos: Sequence[Photo]) ->
     """What the best checkpoint is chosen by; None where none is to be, or can be, chosen."""
     if not choosing.possible(spec.steps, spec.choose_within):
         return None
-    return scoring.scorer_for(family.row, spec.class_name, photos)
+    with threads.same_bits(family.row.small):
+        return scoring.scorer_for(family.row, spec.class_name, photos)
 
 
 def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:
@@ -256,15 +251,7 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
         for text in (diverged := run_warnings.of_losses(losses, spec)):
             run.tell({"event": "warning", "step": run.done, "text": text})
     seconds = time.monotonic() - started
-    with run.averaged():
-        validation = (
-            run.validated[-1]
-            if run.validated and not run.average and run.done == spec.steps
-            else run.validation_loss()
-        )
-        run.group.on_main(lambda: run_report.write(folder.path, run.shown))
-        run.group.on_main(lambda: run.write_best(folder.lora))
-    run.group.on_main(folder.finish)
+    validation = run.end()
     steps, chosen = run.done, run.best
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
@@ -501,6 +488,16 @@ class _Run:
     @property
     def best(self) -> Look | None:
         return choosing.best(self.chooser.looks) if self.chooser else None
+
+    def end(self) -> float:
+        """Writes the report, and at last the LoRA; the validation loss of the last step."""
+        with self.averaged():
+            validated = self.validated and not self.average and self.done == self.spec.steps
+            validation = self.validated[-1] if validated else self.validation_loss()
+            self.group.on_main(lambda: run_report.write(self.folder.path, self.shown))
+            self.group.on_main(lambda: self.write_best(self.folder.lora))
+        self.group.on_main(self.folder.finish)
+        return validation
 
     def write_best(self, path: Path) -> None:
         if self.best is None:
