@@ -88,17 +88,6 @@ SPEC = QUICK.model_copy(update={"steps": 12, "checkpoint_every": 5, "learning_ra
 OPEN = SPEC.model_copy(update={"stop_early": True})
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look at one picture every two steps."""
-    monkeypatch.setattr(choosing, "SPACINGS", (2,))
-    monkeypatch.setattr(choosing, "PICTURES", (1,))
-    monkeypatch.setattr(choosing, "MEASURED", slice(0, 1))
-    monkeypatch.setattr(choosing, "DRAWN_IN", 2)
-    real = choosing.planned
-    monkeypatch.setattr(choosing, "planned", lambda steps, share, *_: real(steps, share, 1.0, 0.1))
-
-
 def run(
     spec: TrainSpec, photos: Path, out: Path, scorer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Any, list[Any]]:
@@ -107,7 +96,7 @@ def run(
     return train(photos, spec, out, events.append), events
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_looks")
 def test_the_best_is_kept_and_training_ends_when_nothing_gets_better(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +132,7 @@ def test_the_best_is_kept_and_training_ends_when_nothing_gets_better(
     assert same(*ends) and not same(last.lora, whole.lora)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_looks")
 def test_a_run_that_was_killed_between_looks_chooses_as_one_that_was_not(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
