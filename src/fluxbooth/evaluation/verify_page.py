@@ -3,9 +3,7 @@ predictions, nothing fetched."""
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +15,6 @@ from fluxbooth.memory.estimate import Choice
 from fluxbooth.memory.size import Shape
 from fluxbooth.types import Json
 
-LARGEST_SIDE = 512  # pixels of a picture in the report
 NEVER = "not measured: this part failed"
 
 
@@ -40,10 +37,10 @@ def page(report: Json, pictures: Pictures) -> str:
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         _checks(report["checks"]),
-        _table("Figures", ("", "measured", "predicted"), figures(report)),
+        contact_sheet.table("Figures", ("", "measured", "predicted"), figures(report)),
         _pictures(pictures),
-        _table("What was done", ("", ""), _job(report)),
-        _table("Where", ("", ""), _where(report)),
+        contact_sheet.table("What was done", ("", ""), _job(report)),
+        contact_sheet.table("Where", ("", ""), _where(report)),
         "<details><summary>report.json</summary>"
         f"<pre>{html.escape(json.dumps(report, indent=1))}</pre></details>",
     ]
@@ -99,13 +96,13 @@ def _pictures(pictures: Pictures) -> str:
     if not pictures.with_lora:
         return ""
     photos = "".join(
-        f'<img class="photo" src="{_inlined(photo)}" alt="training photo">'
+        f'<img class="photo" src="{contact_sheet.inlined(photo)}" alt="training photo">'
         for photo in pictures.photos
     )
     rows = zip(pictures.texts, pictures.without, pictures.with_lora, strict=True)
     pairs = "".join(
-        f'<figure><img src="{_inlined(plain)}" alt="without the LoRA"><img '
-        f'src="{_inlined(personal)}" alt="with the LoRA">'
+        f'<figure><img src="{contact_sheet.inlined(plain)}" alt="without the LoRA"><img '
+        f'src="{contact_sheet.inlined(personal)}" alt="with the LoRA">'
         f"<figcaption>{html.escape(text)}</figcaption></figure>"
         for text, plain, personal in rows
     )
@@ -152,22 +149,3 @@ def _where(report: Json) -> list[tuple[str, str]]:
         for name, value in rows.items()
         if value is not None
     ]
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>" if any(heads) else ""
-    body = "".join(
-        f"<tr><th>{html.escape(first)}</th>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return f"<h2>{title}</h2><table>{head}{body}</table>"
-
-
-def _inlined(picture: Image.Image) -> str:
-    """A JPEG within the page, made anew, so that no metadata goes with it."""
-    small, held = picture.convert("RGB"), io.BytesIO()
-    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
-    small.save(held, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}"
