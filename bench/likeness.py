@@ -57,7 +57,7 @@ def ours(photos: Path, chosen: Subject, folder: Path, family: Family) -> Kept:
             told[event.get("step", 0)] = time.process_time()
 
     spec = TrainSpec(
-        class_name=chosen.class_name, base="nano", steps=MOST, stages=MOST // EVERY,
+        class_name=chosen.class_name, base="nano", steps=MOST, stages=MOST // EVERY, choose_within=0,
         checkpoint_every=100_000,
     )  # fmt: skip
     train(photos, spec, folder, tell, family=family)
