@@ -116,7 +116,7 @@ def trained(
             spec = TrainSpec(
                 **{"class_name": chosen.class_name, "base": "nano", "seed": seed,
                    "steps": max(looks), "stages": stages, "checkpoint_every": 100_000,
-                   "captioner": "none"} | ARMS[arm].spec
+                   "captioner": "none", "choose_within": 0} | ARMS[arm].spec
             )  # fmt: skip
             train(photos, spec, Path(folder) / "run", tell, family=family)
         finally:

@@ -96,6 +96,8 @@ class Engine:
         async def on_event(event: DeviceEvent) -> None:
             if event["event"] == "sample":
                 await retry_write(self.results.sampled, number, event)
+            if event["event"] == "scored":
+                await retry_write(self.results.scored, number, event)
             if event["event"] == "warning":
                 await retry_write(self.results.warned, number, [event["text"]])
             if event["event"] == "checkpoint":

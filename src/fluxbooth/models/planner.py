@@ -49,7 +49,8 @@ def job(spec: ResolvedTrainSpec, *, resident: bool = False) -> Job:
         spec.rank,
         spec.optimizer,
         spec.ema is not None,
-        bool(spec.sample_prompts),
+        bool(spec.sample_prompts)
+        or (spec.choose_within > 0 and registry.find(spec.base).reader is not None),
         resident,
     )
 

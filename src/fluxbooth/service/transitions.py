@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.events import PlainFile, SampleDrawn, Step
+from fluxbooth.events import PlainFile, SampleDrawn, Scored, Step
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service import expiry, metering, reasons, safety
 from fluxbooth.service.accounts import quotas
@@ -106,19 +106,21 @@ class Transitions:
                 "spec": spec,
                 "out": str(self._work(tune)),
                 "look": self.settings.safety != "off",
+                "hidden_from": (
+                    self.settings.safety_threshold if self.settings.safety == "block" else None
+                ),
             }
 
     def progress(self, number: int, event: Step, losses: list[float]) -> None:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
-                tune.progress = {
+                tune.progress = tune.progress | {
                     "step": event["step"],
                     "steps": event["steps"],
                     "loss": event["loss"],
                     "steps_per_second": event["steps_per_second"],
                     "seconds_left": event["seconds_left"],
-                } | {
                     "losses": kept,
                     "samples": tune.progress.get("samples", 0),
                 }
@@ -131,6 +133,15 @@ class Transitions:
                 checkpoints.sampled(session, self.store, tune, event)
                 name = f"{tune.job}-{Path(event['path']).stem}"
                 metering.count(session, self.settings, tune.base, name, 1)
+
+    def scored(self, number: int, event: Scored) -> None:
+        """Keeps how good a checkpoint was found; said twice, after a kill, it is kept once."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                checkpoints.scored(tune, event)
+                name = f"{tune.job}-scored-{event['step']}"
+                pictures = len(event["pictures"])
+                metering.count(session, self.settings, tune.base, name, pictures)
 
     def warned(self, number: int, sentences: list[str]) -> None:
         """Keeps what a training says of its photos; said twice, after a kill, it is kept once."""
@@ -164,7 +175,10 @@ class Transitions:
             }
             tune.warnings = list(dict.fromkeys([*tune.warnings, *result.get("warnings", ())]))
             checkpoints.publish(session, self.store, tune, result)
-            ledger.capture(session, tune.job)
+            planned = result.get("planned", result["steps"])
+            back = prices.untrained(tune.cost_mc, planned, result["steps"])
+            tune.cost_mc -= back
+            ledger.capture(session, tune.job, back)
             session.flush()
             self.jobs.callback(session, tune=tune)
             self._enqueue_waiting(session, number)
