@@ -171,9 +171,9 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             inspection.read(request["photos"]),
             lambda path: explicitness_of(path) < most,
         )
-    result["stages"] = [
-        str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
-    ]
+    # of a training without stages looks alone have left some, and nobody asked for them
+    kept = (out / "run" / "stages").glob("*.safetensors") if spec.stages else ()
+    result["stages"] = [str(path) for path in sorted(kept)]
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)
