@@ -18,6 +18,10 @@ class InputError(FluxboothError):
     """What the user gave cannot be used; nothing was started and nothing was lost. Exit code 2."""
 
 
+class DoesNotFit(InputError):
+    """It needs more memory than is free."""
+
+
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """` (did you mean 'steps'?)`, to stand behind what was not understood; empty where nothing
     known is spelt nearly so."""

@@ -35,6 +35,12 @@ class Plan(TypedDict):
     stored: Dtype | None
 
 
+class Begun(TypedDict):
+    """A device process has begun a piece of work."""
+
+    event: Literal["begun"]
+
+
 class Prepared(TypedDict):
     """Photos are encoded; steps begin."""
 
@@ -173,7 +179,7 @@ TrainingEvent = Plan | Prepared | LoggedEvent
 DrawingEvent = Plan | Enhancing | AdviceGiven[Advice] | PictureDone["Picture"]
 Event = TrainingEvent | DrawingEvent
 JsonEvent = TrainingEvent | Enhancing | AdviceGiven[Json] | PictureDone[PictureFile] | Phase
-DeviceEvent = TrainingEvent | Enhancing | AdviceGiven[Json] | PictureDone[PlainFile]
+DeviceEvent = Begun | TrainingEvent | Enhancing | AdviceGiven[Json] | PictureDone[PlainFile]
 
 Report = Callable[[JsonEvent], None]
 TrainingReport = Callable[[TrainingEvent], None]

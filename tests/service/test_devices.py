@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from fluxbooth import hardware
+from fluxbooth import InputError, hardware
 from fluxbooth.engine.device_pool import Device, DevicePool, environments
+from fluxbooth.engine.sharing import Waits
 from fluxbooth.service.settings import read_settings
 from tests.support.server import Server, children, until
 
@@ -112,6 +113,16 @@ def test_the_setting_is_a_list_of_names(tmp_path: Path) -> None:
     assert len(DevicePool(["0", "1"]).all) == 2
 
 
+@pytest.mark.parametrize("name", ["FLUXBOOTH_DATABASE_URL", "FLUXBOOTH_STORAGE_URL"])
+def test_rows_and_files_that_are_to_lie_elsewhere_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not left here in silence: whoever sets that means several hosts."""
+    monkeypatch.setenv(name, "somewhere://host/name")
+    with pytest.raises(InputError, match=f"{name} will not do: in this version"):
+        read_settings(data=tmp_path)
+
+
 def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
     pair = DevicePool(["0", "1"])
     cold, warm = pair.all
@@ -121,7 +132,7 @@ def test_work_goes_to_the_child_that_has_what_it_needs() -> None:
     cold.base = "nano"
     assert pair.pick({"spec": {"base": "nano", "loras": ["/b.safetensors:1.0"]}}) is cold
     assert pair.pick({"spec": {"base": "nano", "loras": ["/a.safetensors:0.8"]}}) is warm
-    pair.idle.remove(warm)
+    pair.free.remove(warm)
     assert pair.pick({"spec": {"base": "nano", "loras": ["/a.safetensors:0.8"]}}) is cold
 
 
@@ -129,7 +140,7 @@ def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> No
     """Which device gets the work; none is started."""
     asked: list[Device] = []
 
-    async def run(device: Device, *_: object) -> None:
+    async def run(device: Device, *_: object, beside: bool = False) -> None:
         asked.append(device)
 
     async def ask(pool: DevicePool, request: dict[str, Any]) -> Device:
@@ -147,8 +158,8 @@ def test_a_trial_takes_no_device_that_it_would_have_to_wait_for_or_empty() -> No
         assert await ask(pair, trial) is pair.spare and await ask(pair, other) in pair.all
         second.base = "nano"
         assert await ask(pair, trial) is second
-        async with pair.free, pair.free:  # both train
-            assert await ask(pair, trial) is pair.spare
+        pair.free.clear()  # both train
+        assert await ask(pair, trial) is pair.spare
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Device, "run", run)
@@ -165,3 +176,59 @@ def test_a_trial_is_done_while_a_training_goes_on(own_server: Server) -> None:
         "failed_at"
     )
     own_server.http.post(f"/tunes/{long}/cancel").raise_for_status()
+
+
+def test_a_picture_waits_for_no_training_on_its_base() -> None:
+    """Which device gets the work, and how; none is started."""
+    asked: list[tuple[Device, bool]] = []
+    ends = asyncio.Event()
+
+    async def run(
+        device: Device, request: dict[str, Any], *_: object, beside: bool = False
+    ) -> None:
+        asked.append((device, beside))
+        if not beside:
+            device.base = request["spec"]["base"]
+            await ends.wait()
+
+    async def heard(event: dict[str, Any]) -> None: ...
+
+    def work(kind: str, base: str, **more: bool) -> dict[str, Any]:
+        return {"work": kind, "spec": {"base": base}, **more}
+
+    async def story() -> None:
+        pair = DevicePool(["0", "1"])
+
+        def begin(request: dict[str, Any]) -> asyncio.Task[Any]:
+            return asyncio.create_task(pair.run(request, lambda: True, heard))
+
+        jobs = [begin(work("train", "nano"))]
+        while not asked:
+            await asyncio.sleep(0)
+        ((trains, _),) = asked
+        (other,) = (device for device in pair.all if device is not trains)
+        jobs.append(begin(work("generate", "nano")))  # rather on a device that is free
+        while len(asked) < 2:
+            await asyncio.sleep(0)
+        assert asked.pop() == (other, False)
+        await begin(work("generate", "nano"))  # none is free: the training stands aside
+        assert asked.pop() == (trains, True)
+        waits = begin(work("generate", "flux-dev"))  # the other one will soon be free
+        alone = begin(work("generate", "nano", alone=True))
+        await asyncio.sleep(0)
+        assert len(asked) == 1 and not waits.done() and not alone.done()
+        ends.set()
+        await asyncio.gather(waits, alone, *jobs)
+        assert {beside for _, beside in asked} == {False}
+        ends.clear()
+        both = [begin(work("train", base)) for base in ("nano", "flux-krea")]
+        while pair.free:
+            await asyncio.sleep(0)
+        with pytest.raises(Waits, match="trains on another base"):
+            await begin(work("generate", "flux-dev"))
+        ends.set()
+        await asyncio.gather(*both)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Device, "run", run)
+        asyncio.run(story())

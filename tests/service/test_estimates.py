@@ -13,7 +13,8 @@ import pytest
 from bench import tables
 from fluxbooth.service import drawing_work
 from fluxbooth.service.contract.public_bases import FLUX_DEV
-from fluxbooth.service.db.tables import Prompt
+from fluxbooth.service.db.tables import Prompt, Tune, now
+from fluxbooth.service.jobs.queue import DEVICE, PICTURES
 from tests.support.in_process_server import InProcessServer, in_process_server
 
 KEPT = {"base": "nano", "num_images": 1, "steps": 28, "input_image": True, "denoising_strength": 0}
@@ -49,6 +50,44 @@ def test_each_kind_is_timed_by_the_last_of_its_own(house: InProcessServer) -> No
     assert larger["measured"] and larger["seconds"] == pytest.approx(40)
     # of no kind that was done here: by the last, and by what is done more
     assert estimate(house, face_correct=True)["seconds"] > 10
+
+
+def test_a_picture_waits_where_every_device_trains_on_another_base(
+    blank: Path, tmp_path: Path
+) -> None:
+    with in_process_server(blank, tmp_path / "data", devices="0,1") as house:
+        same, other = (house.tune(1, base, branch="flux1") for base in ("same", "other"))
+
+        def begins(tune: int, base: str, seconds: int) -> None:
+            house.results.training_begun(tune)
+            with house.db.write() as session:
+                row = session.get_one(Tune, tune)
+                row.base, row.eta = base, now() + datetime.timedelta(seconds=seconds)
+
+        begins(other, "flux-krea", 600)
+        assert estimate(house)["waits_seconds"] == 0  # a device is free
+        begins(same, "flux-schnell", 300)
+        assert estimate(house)["waits_seconds"] == pytest.approx(300, abs=5)
+        begins(same, "nano", 300)
+        assert estimate(house)["waits_seconds"] == 0  # that training stands aside
+
+
+def test_what_cannot_be_drawn_beside_a_training_is_a_job_of_its_own(house: InProcessServer) -> None:
+    """Asked for twice, after a kill, it is one job; with its prompt it goes."""
+    number = house.prompt(1, FLUX_DEV, "a man at sea")
+    request = house.results.begin_drawing(number)
+    assert request is not None and not request["alone"]
+    assert house.row(Prompt, number).started_training_at is None
+    for _ in range(2):
+        house.results.draw_alone(number, "because")
+    request = house.results.begin_drawing(number)
+    assert request is not None and request["alone"]
+    (job,) = house.results.jobs.client.list_workflows(workflow_ids=[f"prompt-{number}-alone"])
+    assert (job.queue_name, job.name) == (DEVICE, "draw")
+    (first,) = house.results.jobs.client.list_workflows(workflow_ids=[f"prompt-{number}"])
+    assert first.queue_name == PICTURES
+    house.results.drawing_begun(number)
+    assert house.row(Prompt, number).started_training_at
 
 
 @pytest.mark.parametrize(

@@ -121,12 +121,14 @@ class Installation:
         LoRA."""
         request = self.results.begin_training(tune)
         assert request is not None
+        self.results.training_begun(tune)
         self.results.publish_tune(tune, self.made(request, "lora.safetensors"))
         self.results.tidy(Tune, tune)
 
     def drawn(self, prompt: int) -> None:
         request = self.results.begin_drawing(prompt)
         assert request is not None
+        self.results.drawing_begun(prompt)
         self.results.publish_prompt(prompt, self.pictures(request))
         self.results.tidy(Prompt, prompt)
 

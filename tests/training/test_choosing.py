@@ -117,7 +117,9 @@ def test_the_best_is_kept_and_training_ends_when_nothing_gets_better(
     assert [json.loads(line) for line in told if '"scored"' in line] == scored
     assert all(Path(event["pictures"][0]).exists() for event in scored)
     report = (tmp_path / "open" / "report.html").read_text()
-    assert "step 4" in report and "4 of 12" not in report
+    assert "of step 4, the best of 4 checkpoints" in report and "after 8 of 12 steps" in report
+    assert report.count("data:image/jpeg") == 4 + 4 and "http" not in report
+    assert str(tmp_path) not in report
 
     whole, _ = run(
         SPEC, photos, tmp_path / "whole", Scripted(0.5, 0.9, 0.8, 0.7, 0.6, 0.5), monkeypatch

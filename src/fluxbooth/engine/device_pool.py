@@ -1,5 +1,6 @@
 """The engine's side of the pipes to its device processes (`device_process.py`), one for each
-device: it hands them work, cancels it, and notices when one dies or falls silent.
+device: it hands them work, cancels it, and notices when one dies or falls silent. A picture may be
+handed to a process that trains, which stands aside for it.
 
 A fork server (`fork_server.py`) lies in between where there can be one, so that after a death the
 next device process is there at once.
@@ -22,6 +23,7 @@ from typing import cast
 
 from fluxbooth import log, process_lifetime
 from fluxbooth.engine import liveness
+from fluxbooth.engine.sharing import Waits
 from fluxbooth.errors import FluxboothError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.models import registry
@@ -29,7 +31,10 @@ from fluxbooth.specs import lora_and_weight
 from fluxbooth.types import Json
 
 FORK_SERVER, DEVICE_PROCESS = "fluxbooth.engine.fork_server", "fluxbooth.engine.device_process"
-NONE = 0  # the number of no work
+OTHER_BASE = (
+    "Every device trains on another base than this picture is drawn on, so the picture is drawn "
+    "after a training."
+)
 OnEvent = Callable[[DeviceEvent], Awaitable[None]]
 LOOK_EVERY, CANCEL_WITHIN, STOP_WITHIN = 0.5, 3.0, 15.0  # seconds
 
@@ -42,6 +47,11 @@ class DeviceProcessDied(Exception):
 class ForkServerDied(Exception):
     """The fork server was killed, and with it the device process in the middle of its work, which
     had no part in that."""
+
+
+class DiedAtOtherWork(Exception):
+    """The device process ended while it drew a picture, for which this work stood aside; or before
+    it had begun this work."""
 
 
 class NoRoom(Exception):
@@ -72,55 +82,79 @@ class Device:
         self.process: subprocess.Popen[bytes] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # where work is waited for
         self.pid: int | None = None  # of the device process itself
-        self.replies = asyncio.Queue[Json]()
-        self.numbers, self.current, self.busy = itertools.count(1), NONE, asyncio.Lock()
-        self.stopping, self.stopped = False, asyncio.Event()
+        self.numbers, self.busy, self.trains = itertools.count(1), asyncio.Lock(), False
+        self.replies: dict[int, asyncio.Queue[Json]] = {}  # by the number of the work
+        self.begun: list[int] = []  # as the process has told: last what it is at now
+        self.stopping, self.idle = False, asyncio.Event()
 
     async def run(
-        self, request: Json, wanted: Callable[[], bool], on_event: OnEvent
+        self,
+        request: Json,
+        wanted: Callable[[], bool],
+        on_event: OnEvent,
+        *,
+        beside: bool = False,
     ) -> Json | None:
         """The result of the work; None if `wanted` said meanwhile that nobody waits for it. Never
-        returns once the engine stops.
+        returns once the engine stops. It waits for the work before it; `beside` that, it goes to
+        the process at once, which stands aside for it if it trains.
 
-        Raises Refused with the device process's sentence; NoRoom; DeviceProcessDied;
-        ForkServerDied.
+        Raises Refused with the device process's sentence; NoRoom; Waits, of what cannot be done
+        beside a training; DeviceProcessDied; DiedAtOtherWork; ForkServerDied.
         """
-        async with self.busy:
+        async with contextlib.nullcontext() if beside else self.busy:
             self.start()
-            self.loop, self.current = asyncio.get_running_loop(), next(self.numbers)
-            if not request.get("apart"):
+            self.loop, number = asyncio.get_running_loop(), next(self.numbers)
+            if not request.get("apart") and not beside:
                 self.base, self.loras = needs(request)
-            self._send({**request, "id": self.current})
-            watch = asyncio.create_task(self._watch(wanted))
+            replies = self.replies[number] = asyncio.Queue[Json]()
+            self._send({**request, "id": number})
+            watch = asyncio.create_task(self._watch(number, wanted))
             try:
-                while True:
-                    reply = await self.replies.get()
-                    if reply.pop("id", NONE) != self.current:
-                        continue
-                    if "died" in reply:
-                        if self.stopping or watch.done():  # it was cancelled, and had to be killed
-                            return await self._given_up()
-                        raise reply["fault"](reply["died"])
-                    if "result" in reply:
-                        return reply["result"]
-                    if "failed" in reply:
-                        raise Refused(reply["failed"])
-                    if "full" in reply:
-                        raise NoRoom
-                    if "cancelled" in reply:
-                        return await self._given_up()
-                    await on_event(cast(DeviceEvent, reply))
+                result = await self._answer(replies, on_event, watch)
             finally:
                 watch.cancel()
-                self.current = NONE
+                del self.replies[number]
+                if not self.replies:
+                    self.idle.set()
+            if result is None and self.stopping:
+                # a cancelled job is over; one that is only interrupted must not seem so, for the
+                # next engine goes on with it
+                await asyncio.Future()
+            return result
 
-    async def _watch(self, wanted: Callable[[], bool]) -> None:
+    async def _answer(
+        self, replies: asyncio.Queue[Json], on_event: OnEvent, watch: asyncio.Task[None]
+    ) -> Json | None:
+        """What comes of a piece of work, its events told meanwhile; None where it was given up."""
+        while True:
+            reply = await replies.get()
+            if "died" in reply:
+                if self.stopping or watch.done():  # it was cancelled, and had to be killed
+                    return None
+                raise reply["fault"](reply["died"])
+            if "result" in reply:
+                return reply["result"]
+            if "failed" in reply:
+                raise Refused(reply["failed"])
+            if "waits" in reply:
+                raise Waits(reply["waits"])
+            if "full" in reply:
+                raise NoRoom
+            if "cancelled" in reply:
+                return None
+            await on_event(cast(DeviceEvent, reply))
+
+    async def _watch(self, number: int, wanted: Callable[[], bool]) -> None:
         """Cancels the work once nobody wants it, and kills a process that does not listen."""
         while await asyncio.to_thread(wanted):
             await asyncio.sleep(LOOK_EVERY)
-        pid = self.pid
-        self._send({"cancel": self.current})
-        await asyncio.sleep(CANCEL_WITHIN)
+        pid, silent = self.pid, 0.0
+        self._send({"cancel": number})
+        while silent < CANCEL_WITHIN:
+            await asyncio.sleep(LOOK_EVERY)
+            # what has not begun, or stands aside, ends when its turn comes
+            silent += LOOK_EVERY if self.begun[-1:] == [number] else 0.0
         if pid == self.pid:
             self.kill()
 
@@ -130,20 +164,15 @@ class Device:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
-    async def _given_up(self) -> None:
-        """A cancelled job is over; one that is only interrupted must not seem so, for the next
-        engine goes on with it."""
-        if self.stopping:
-            self.stopped.set()
-            await asyncio.Future()
-
     async def stop(self) -> None:
         """Ends the work under way, a training with a checkpoint."""
         self.stopping = True
-        if self.busy.locked():
-            self._send({"cancel": self.current})
+        self.idle.clear()
+        for number in self.replies:
+            self._send({"cancel": number})
+        if self.replies:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopped.wait(), timeout=STOP_WITHIN)
+                await asyncio.wait_for(self.idle.wait(), timeout=STOP_WITHIN)
 
     def start(self) -> None:
         """Starts the process unless it runs: what it imports takes seconds."""
@@ -202,14 +231,22 @@ class Device:
             self.pid = None
             self._hear_death(process, DeviceProcessDied, f"exit code {reply['died']}")
         else:
-            self._hear(process, reply)
+            self._follow(reply)
+            self._hear(process, reply.pop("id"), reply)
+
+    def _follow(self, reply: Json) -> None:
+        """Notes what the process is at."""
+        if reply.get("event") == "begun":
+            self.begun.append(reply["id"])
+        elif "event" not in reply:
+            self.begun = [number for number in self.begun if number != reply["id"]]
 
     def _guard(self, process: subprocess.Popen[bytes], silence: liveness.Silence) -> None:
         """The thread that kills a fork server and its device process once something should be
         heard from them, and is not."""
         while process.poll() is None:
             # a fork server without a device process says nothing
-            if silence.look(expected=self.pid is not None or self.current != NONE):
+            if silence.look(expected=self.pid is not None or bool(self.replies)):
                 log.write(
                     "device process silent",
                     pid=self.pid,
@@ -223,22 +260,36 @@ class Device:
     def _hear_death(
         self, process: subprocess.Popen[bytes], fault: type[Exception], how: str
     ) -> None:
-        self._hear(process, {"died": how, "fault": fault, "id": self.current})
+        """Tells all who wait; who is at fault is what the process was at."""
+        at, self.begun = self.begun[-1:], []
+        for number in list(self.replies):
+            of = (
+                DiedAtOtherWork
+                if fault is DeviceProcessDied and at not in ([], [number])
+                else fault
+            )
+            self._hear(process, number, {"died": how, "fault": of})
 
-    def _hear(self, process: subprocess.Popen[bytes], reply: Json) -> None:
-        if self.loop is not None and process is self.process:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self.loop.call_soon_threadsafe(self.replies.put_nowait, reply)
+    def _hear(self, process: subprocess.Popen[bytes], number: int, reply: Json) -> None:
+        if self.loop is None or process is not self.process:
+            return
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            if (replies := self.replies.get(number)) is not None:
+                self.loop.call_soon_threadsafe(replies.put_nowait, reply)
+            elif reply.get("event") == "begun":  # a process that died had not read it
+                self.loop.call_soon_threadsafe(self._send, {"cancel": number})
 
 
 class DevicePool:
     """A process for each device. Work goes to one that is free: rather to one that has its base in
     memory, and of these to one that used its LoRAs last.
 
-    What is `fast`, a trial on nano, waits for no training: where no device is free for it, another
-    process does it on the CPU. What needs no base, such as an enlargement, takes a moment on a GPU
-    and up to minutes on a CPU, where it keeps no picture waiting: it has a process `apart`, and
-    what takes `long` another, so that it keeps no short work waiting, either.
+    A picture waits for no training on its base: where no device is free, one that trains on that
+    base stands aside for it. What is `fast`, a trial on nano, waits for no other work: where no
+    device is free for it, another process does it on the CPU. What needs no base, such as an
+    enlargement, takes a moment on a GPU and up to minutes on a CPU, where it keeps no picture
+    waiting: it has a process `apart`, and what takes `long` another, so that it keeps no short work
+    waiting, either.
     """
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -246,7 +297,7 @@ class DevicePool:
         # started when they are first needed
         self.spare, self.apart, self.long = (Device(*environments(["cpu"])) for _ in range(3))
         self.on_gpu = not {"", "cpu"}.issuperset(devices)
-        self.idle, self.free = list(self.all), asyncio.Semaphore(len(self.all))
+        self.free, self.changed = list(self.all), asyncio.Condition()
         self.loop: asyncio.AbstractEventLoop | None = None  # that of the workflows
 
     def start(self) -> None:
@@ -256,27 +307,50 @@ class DevicePool:
     async def run(
         self, request: Json, wanted: Callable[[], bool], on_event: OnEvent
     ) -> Json | None:
-        """As `Device.run`; waits while every device is at work."""
+        """As `Device.run`; waits while every device is at work, but a picture for no training.
+
+        Raises Waits where each device trains on another base than a picture's. One that is to have
+        a device `alone` does wait.
+        """
         self.loop = asyncio.get_running_loop()
         if request.get("apart") and not self.on_gpu:
             device = self.long if request.get("long") else self.apart
             return await device.run(request, wanted, on_event)
-        if request.get("fast") and (
-            self.free.locked() or not any(self._has_room(device, request) for device in self.idle)
-        ):
-            return await self.spare.run(request, wanted, on_event)
-        async with self.free:
-            device = self.pick(request)
-            self.idle.remove(device)
-            try:
-                return await device.run(request, wanted, on_event)
-            finally:
-                self.idle.append(device)
+        if request.get("fast") and not any(self._has_room(one, request) for one in self.free):
+            return await self.spare.run(request, wanted, on_event, beside=_is_quick(request))
+        async with self.changed:
+            while (found := self._found(request)) is None:
+                await self.changed.wait()
+            device, beside = found
+            if not beside:
+                self.free.remove(device)
+                device.trains = request.get("work") == "train"
+        try:
+            return await device.run(request, wanted, on_event, beside=beside)
+        finally:
+            if not beside:
+                async with self.changed:
+                    device.trains = False
+                    self.free.append(device)
+                    self.changed.notify_all()
+
+    def _found(self, request: Json) -> tuple[Device, bool] | None:
+        """The device for some work, and whether it is done beside a training there; None: it has to
+        wait. Raises Waits."""
+        if self.free:
+            return self.pick(request), False
+        if not _is_quick(request):
+            return None
+        if fit := [one for one in self.all if one.trains and one.base == needs(request)[0]]:
+            return min(fit, key=lambda one: len(one.replies)), True
+        if all(one.trains for one in self.all):
+            raise Waits(OTHER_BASE)
+        return None
 
     def pick(self, request: Json) -> Device:
         base, loras = needs(request)
         return max(
-            self.idle,
+            self.free,
             key=lambda device: (device.base == base, not device.base, len(device.loras & loras)),
         )
 
@@ -288,6 +362,13 @@ class DevicePool:
     async def stop(self) -> None:
         beside = (self.spare, self.apart, self.long)
         await asyncio.gather(*(device.stop() for device in (*self.all, *beside)))
+
+
+def _is_quick(request: Json) -> bool:
+    """Whether a training stands aside for it: a picture that needs the base, and no device of its
+    own."""
+    needs_more = request.get("apart") or request.get("alone")
+    return request.get("work") == "generate" and not needs_more
 
 
 def needs(request: Json) -> tuple[str, frozenset[str]]:

@@ -3,14 +3,16 @@ door from the service to the tensors.
 
 One JSON object a line. In: `{"id": 7, "work": "train", "photos": [...], "spec": {...}, "out":
 DIR}`, `{"id": 8, "work": "generate", "text": "...", "spec": {...}, "out": DIR}`, `{"cancel": 7}`.
-Out: events of the work with its id, and at its end one of `{"id": 7, "result": {...}}`, `{"id": 7,
-"failed": "one sentence"}`, `{"id": 7, "full": true}` where the disk had no room for what it made,
-`{"id": 7, "cancelled": true}`. Every second `{"alive": true}`, whatever the work does meanwhile
-(`liveness.py`).
+Out: events of the work with its id, the first of them "begun", and at its end one of
+`{"id": 7, "result": {...}}`, `{"id": 7, "failed": "one sentence"}`, `{"id": 7, "full": true}` where
+the disk had no room for what it made, `{"id": 7, "cancelled": true}`, `{"id": 8, "waits": "one
+sentence"}` of a picture that cannot be drawn beside the training under way. Every second
+`{"alive": true}`, whatever the work does meanwhile (`liveness.py`).
 
-The base stays in memory from one piece of work to the next. A cancel is Ctrl-C: a training writes a
-checkpoint and stops after the step under way. It dies with its parent, for nobody else would ever
-free the device.
+The base stays in memory from one piece of work to the next. They are done one after another, but
+that a training stands aside for pictures that come meanwhile (`sharing.py`). A cancel is Ctrl-C: a
+training writes a checkpoint and stops after the step under way. It dies with its parent, for nobody
+else would ever free the device.
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from fluxbooth import events, library_logging, log
 from fluxbooth.engine import liveness
-from fluxbooth.errors import FluxboothError
+from fluxbooth.engine.sharing import Share, Waits
+from fluxbooth.errors import DoesNotFit, FluxboothError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full, write_whole
 from fluxbooth.process_lifetime import die_with_parent
@@ -45,7 +49,16 @@ if TYPE_CHECKING:
     from fluxbooth.specs import GenerateSpec, TrainSpec
 
 Tell = Callable[[DeviceEvent], None]
+NONE = 0  # the number of no work
 RESULT = "result.json"
+OTHER_BASE = (
+    "The device trains with its base kept otherwise than this picture needs it, so the picture is "
+    "drawn after that training."
+)
+NO_ROOM = (
+    "The device has no memory for this picture beside the training under way, so the picture is "
+    "drawn after it."
+)
 UNWRITABLE = "The server could not write its files: its operator can see why."
 
 
@@ -54,20 +67,34 @@ class DeviceProcess:
         self.replies, self.kept, self.to_train = replies, ("", "", "", "", ""), False
         # the pipe has two writers: the work, and what says every second that we live
         self.telling = threading.Lock()
-        self.current: int | None = None
+        self.requests, self.later = SimpleQueue[Json](), deque[Json]()
+        # numbers of what is begun, a training before the picture that it stands aside for
+        self.under_way: list[int] = []
+        self.cancelled, self.interrupted = set[int](), NONE
+        self.switching = threading.Lock()  # held while `under_way` changes, and while it is asked
+        self.share = Share()
         self.family: Family | None = None
         self.cache: AdapterCache | None = None
+
+    @property
+    def beside_a_training(self) -> bool:
+        return len(self.under_way) > 1
 
     def resident(self, spec: TrainSpec | GenerateSpec, *, training: bool = False) -> Family:
         """The base in memory, kept as the spec wants it; another one leaves memory first, for
         there is room for one. Where a base is trained on other weights than it draws with, one
-        network takes the other's place, and what is beside it stays."""
+        network takes the other's place, and what is beside it stays.
+
+        Raises Waits where a training is under way that needs it as it is.
+        """
         from fluxbooth.models import loader, planner, registry
 
         kept = (spec.base, spec.dtype, spec.quantisation, spec.encoders, str(spec.offload_blocks))
         to_train = training and registry.find(spec.base).pair
         if self.family is not None and (self.kept, self.to_train) == (kept, to_train):
             return self.family
+        if self.beside_a_training:
+            raise Waits(OTHER_BASE)
         if self.family is not None and self.kept == kept:
             choice, parts = self.family.choice, self.family.parts()
             self.family = None  # its network leaves memory before the other comes
@@ -80,47 +107,99 @@ class DeviceProcess:
         self.family.load_network()
         return self.family
 
-    def serve(self, requests: SimpleQueue[Json]) -> NoReturn:
+    def serve(self) -> NoReturn:
         while True:
-            request = requests.get()
-            number = request["id"]
-            try:
-                with self._interruptible(number):
-                    result = WORK[request["work"]](
-                        self,
-                        request,
-                        lambda event, number=number: self.tell({"id": number, **event}),
-                    )
-                self.tell({"id": number, "result": result})
-            except KeyboardInterrupt:
-                self.tell({"id": number, "cancelled": True})
-            except (FluxboothError, OSError) as error:
-                self.tell({"id": number, **_fault(error)})
+            self.do(self.later.popleft() if self.later else self.requests.get())
 
-    @contextlib.contextmanager
-    def _interruptible(self, number: int) -> Generator[None, None, None]:
-        self.current = number
+    def do(self, request: Json) -> None:
+        """Does a piece of work and tells its end."""
+        number, depth = request["id"], len(self.under_way)
+        before = signal.signal(signal.SIGINT, self.interrupt)
         try:
-            yield
-        finally:
-            self.current = None
+            try:
+                self._begin(number)
+                tell: Tell = lambda event: self.tell({"id": number, **event})  # noqa: E731
+                end: Json = {"result": WORK[request["work"]](self, request, tell)}
+            finally:
+                self._leave(depth)
+        except KeyboardInterrupt:
+            end = {"cancelled": True}
+        except Waits as reason:
+            end = {"waits": str(reason)}
+        except (FluxboothError, OSError) as error:
+            end = _fault(error)
+        with self.switching:
+            del self.under_way[depth:]  # an interrupt may have come before this was done above
+            self.tell({"id": number, **end})
+            signal.signal(signal.SIGINT, before)
+            self.cancelled.discard(number)
+            if self.under_way and self.under_way[-1] in self.cancelled:
+                self._interrupt()  # its cancel came meanwhile
+
+    def _begin(self, number: int) -> None:
+        with self.switching:
+            self.under_way.append(number)
+            if number in self.cancelled:
+                raise KeyboardInterrupt
+        self.tell({"id": number, "event": "begun"})
+
+    def _leave(self, depth: int) -> None:
+        """From here on nothing interrupts the work that is done."""
+        with self.switching:
+            del self.under_way[depth:]
+
+    def aside(self) -> None:
+        """A training has come to where it can stand aside: what waits is drawn, as far as the
+        training's share allows, and the base is the plain one meanwhile."""
+        import torch
+
+        from fluxbooth.lora import training as lora_training
+
+        self.share.trained()
+        while self.share.is_pictures and (request := self._next_drawing()) is not None:
+            assert self.family is not None
+            with lora_training.branches_off(self.family), torch.no_grad():
+                torch.cuda.empty_cache()  # what no step needs now counts as free
+                self.do(request)
+            self.share.drew()
+
+    def _next_drawing(self) -> Json | None:
+        while not self.requests.empty():
+            self.later.append(self.requests.get())
+        found = next((one for one in self.later if one["work"] == "generate"), None)
+        if found is not None:
+            self.later.remove(found)
+        return found
+
+    def cancel(self, number: int) -> None:
+        """Ends that work, now or once it would begin; a training that stands aside ends after the
+        picture that it stands aside for."""
+        with self.switching:
+            self.cancelled.add(number)
+            if self.under_way and self.under_way[-1] == number:
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        self.interrupted = self.under_way[-1]
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def interrupt(self, *_: Any) -> None:
-        """The handler of SIGINT: ends the work under way, if there is any."""
-        if self.current is not None:
+        """The handler of SIGINT: ends the work that it was meant for, if that is still under
+        way."""
+        if self.under_way and self.under_way[-1] == self.interrupted:
             raise KeyboardInterrupt
 
-    def listen(self, requests: SimpleQueue[Json]) -> None:
+    def listen(self) -> None:
         """Reads the pipe beside the work, so that a cancel is heard at once.
 
         Its end is the end of everything.
         """
         for line in sys.stdin:
             request = json.loads(line)
-            if "cancel" not in request:
-                requests.put(request)
-            elif request["cancel"] == self.current:
-                os.kill(os.getpid(), signal.SIGINT)
+            if "cancel" in request:
+                self.cancel(request["cancel"])
+            else:
+                self.requests.put(request)
         os._exit(0)
 
     def tell(self, message: Json) -> None:
@@ -158,22 +237,25 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     (out / "run" / "ohwx.safetensors").unlink(missing_ok=True)
     row = registry.find(spec.base)
     family = process.resident(spec, training=True)
+    process.share = Share()
 
     def report(event: Any) -> None:
         if event["event"] == "sample" and request.get("look"):
             event = event | {"explicit": explicitness_of(Path(event["path"]))}
         tell(event)
 
-    result = train(request["photos"], spec, out / "run", report, family=family).to_json()
+    done = train(request["photos"], spec, out / "run", report, family=family, aside=process.aside)
+    result = done.to_json()
+    process.aside()
     if (most := request.get("hidden_from")) is not None:
         run_report.write(
             out / "run",
             inspection.read(request["photos"]),
             lambda path: explicitness_of(path) < most,
         )
-    result["stages"] = [
-        str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
-    ]
+    # of a training without stages looks alone have left some, and nobody asked for them
+    kept = (out / "run" / "stages").glob("*.safetensors") if spec.stages else ()
+    result["stages"] = [str(path) for path in sorted(kept)]
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)
@@ -221,7 +303,12 @@ def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             )
         )
 
-    generate([request["text"]], spec, report, family=family, cache=cache)
+    try:
+        generate([request["text"]], spec, report, family=family, cache=cache)
+    except DoesNotFit as error:
+        if process.beside_a_training:
+            raise Waits(NO_ROOM) from error
+        raise
     return {"pictures": rows, "advice": said}
 
 
@@ -281,11 +368,11 @@ def pipe() -> TextIO:
 def work(replies: TextIO) -> NoReturn:
     """Serves what comes over standard input until its end."""
     die_with_parent(signal.SIGKILL)
-    process, requests = DeviceProcess(replies), SimpleQueue[Json]()
+    process = DeviceProcess(replies)
     signal.signal(signal.SIGINT, process.interrupt)
-    threading.Thread(target=process.listen, args=(requests,), daemon=True).start()
+    threading.Thread(target=process.listen, daemon=True).start()
     liveness.tell(lambda: process.tell({"alive": True}))
-    process.serve(requests)
+    process.serve()
 
 
 if __name__ == "__main__":

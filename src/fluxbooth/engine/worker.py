@@ -27,10 +27,12 @@ from fluxbooth.engine import liveness
 from fluxbooth.engine.device_pool import (
     DevicePool,
     DeviceProcessDied,
+    DiedAtOtherWork,
     ForkServerDied,
     NoRoom,
     Refused,
 )
+from fluxbooth.engine.sharing import Waits
 from fluxbooth.errors import FluxboothError, InputError
 from fluxbooth.events import DeviceEvent
 from fluxbooth.files import is_full
@@ -48,8 +50,10 @@ from fluxbooth.service.jobs.queue import (
     DELIVERY,
     DEVICE,
     FAST,
+    FAST_PICTURES,
     FETCH,
     LONG,
+    PICTURES,
     VERSION,
     JobEngine,
 )
@@ -59,6 +63,10 @@ from fluxbooth.service.transitions import MOST_DEATHS, Transitions
 from fluxbooth.types import Json
 
 T = TypeVar("T")
+DEATHS = {
+    ForkServerDied: "fork server died",
+    DiedAtOtherWork: "device process died at other work",
+}  # which are no fault of the job that is told of them
 SWEEP_EVERY, LOCK_WITHIN = 3600.0, 20.0
 REFUSED = 2  # exit code: starting again would not help
 LONGEST_PAUSE = 30.0  # seconds between two tries to write
@@ -94,6 +102,8 @@ class Engine:
         losses, told = list[float](), [0.0]
 
         async def on_event(event: DeviceEvent) -> None:
+            if event["event"] == "begun":
+                await retry_write(self.results.training_begun, number)
             if event["event"] == "sample":
                 await retry_write(self.results.sampled, number, event)
             if event["event"] == "scored":
@@ -120,6 +130,8 @@ class Engine:
             return None
 
         async def on_event(event: DeviceEvent) -> None:
+            if event["event"] == "begun":
+                await retry_write(self.results.drawing_begun, number)
             # the last come with the result
             if event["event"] == "picture" and event["done"] < event["of"]:
                 try:
@@ -190,6 +202,9 @@ async def ended(number: int, kind: type[Tune] | type[Prompt], work: str) -> str:
             await retry_write(publish, number, answer["result"])
         elif answer["outcome"] == "failed":
             await retry_write(fail, number, answer["reason"])
+        elif answer["outcome"] == "waits":
+            await retry_write(results.draw_alone, number, answer["reason"])
+            return "waits"  # its other job goes on with what this one leaves
         outcome = answer["outcome"]
     except Exception as fault:  # whatever it was, whoever waits for this job must hear of its end
         log.error(fault)
@@ -262,8 +277,10 @@ async def attempt(number: int, work: str) -> Json:
         )
         log.write("device process died", how=str(error), deaths=deaths, most=MOST_DEATHS)
         return {"outcome": "died", "deaths": deaths}
-    except ForkServerDied as error:  # no fault of this job, which is not counted as one
-        log.write("fork server died", how=str(error))
+    except Waits as reason:
+        return {"outcome": "waits", "reason": str(reason)}
+    except (ForkServerDied, DiedAtOtherWork) as error:  # no fault of this job: not counted as one
+        log.write(DEATHS[type(error)], how=str(error))
         return {"outcome": "died", "deaths": 0}
     return {"outcome": "done", "result": result} if result is not None else {"outcome": "unwanted"}
 
@@ -362,7 +379,8 @@ def _configure_jobs(settings: Settings) -> None:
 def _register_queues(pool: DevicePool) -> None:
     devices = len(pool.all)
     beside = devices if pool.on_gpu else 1  # else each of them has one process
-    for name, at_once in ((DEVICE, devices), (FAST, devices), (APART, beside), (LONG, beside)):
+    queues = (DEVICE, PICTURES, FAST, FAST_PICTURES)
+    for name, at_once in (*((name, devices) for name in queues), (APART, beside), (LONG, beside)):
         DBOS.register_queue(
             name,
             worker_concurrency=at_once,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -155,7 +155,7 @@ def _thinned(points: Curve) -> Curve:
     return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
-def _svg(curves: dict[str, Curve]) -> str:
+def _svg(curves: Mapping[str, Curve]) -> str:
     """Lines over steps, with the least and the largest value beside them."""
     every = [point for curve in curves.values() for point in curve]
     low, high = min(y for _, y in every), max(y for _, y in every)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from fluxbooth.errors import InputError
+from fluxbooth.errors import DoesNotFit
 from fluxbooth.hardware import GIB, Dtype, Room
 from fluxbooth.memory.size import Kind, Shape
 
@@ -136,10 +136,11 @@ def estimate_generation(
     choice: Choice,
     *,
     references: int = 0,
+    resident: bool = False,
     gpu: bool = True,
 ) -> Estimate:
     """Peak memory of drawing one square picture of `side` pixels, with so many pictures that are
-    looked at."""
+    looked at; with a base that is `resident` also while texts are encoded."""
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
     encoders = shape.encoders_used * WRITTEN[choice.kept]
@@ -149,6 +150,8 @@ def estimate_generation(
     decoding = 6 * shape.autoencoder_channels * side**2 * e  # measured
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
+    if resident and choice.encoders == "leave":
+        encoding += kept
     return _estimate(
         shape,
         choice,
@@ -254,7 +257,7 @@ def choose(name: str, shape: Shape, job: Job, room: Room, **by_hand: Any) -> Pla
     In this order: blocks recompute their activations, as few as will do; the base is quantised
     (int8, then nf4; fp8 takes what int8 takes and is less exact, so it comes only by hand); blocks
     wait in main memory. `by_hand` holds fields of Choice that are not to be chosen. Raises
-    InputError if nothing fits.
+    DoesNotFit if nothing fits.
     """
 
     def measured(choice: Choice) -> Estimate:
@@ -279,13 +282,21 @@ def choose_generation(
     room: Room,
     *,
     references: int = 0,
+    resident: bool = False,
     **by_hand: Any,
 ) -> Plan:
     """The same for drawing one square picture."""
 
     def measured(choice: Choice) -> Estimate:
-        gpu = room.device is not None
-        return estimate_generation(shape, side, text_length, choice, references=references, gpu=gpu)
+        return estimate_generation(
+            shape,
+            side,
+            text_length,
+            choice,
+            references=references,
+            resident=resident,
+            gpu=room.device is not None,
+        )
 
     return _first_fit(
         name,
@@ -342,12 +353,12 @@ def _first_fit(
             (e for e in map(measured, candidates) if e.device <= limit),
             key=lambda found: found.main,
         )
-        raise InputError(
+        raise DoesNotFit(
             f"{name} does not fit: with {limit / GIB:.1f} GB of GPU memory, {asked} needs "
             f"{least.main / GIB:.1f} GB of main memory and {room.main / GIB:.1f} GB are free: "
             "close other programs, or use a machine with more memory."
         )
-    raise InputError(
+    raise DoesNotFit(
         f"{name} does not fit: {asked} needs {least.device / GIB:.1f} GB of {place} when "
         f"everything is given up, and {limit / GIB:.1f} GB are free: use smaller pictures "
         "(--resolution), another --base, or more memory."

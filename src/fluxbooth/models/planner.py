@@ -66,7 +66,14 @@ def generation(
         by_hand["dtype"] = by_hand["stored"] = "float32" if spec.dtype == "auto" else spec.dtype
     looked_at = looks_at(spec, row)
     return estimate.choose_generation(
-        row.name, size, side, row.text_length, room, references=looked_at, **by_hand
+        row.name,
+        size,
+        side,
+        row.text_length,
+        room,
+        references=looked_at,
+        resident=there is not None,
+        **by_hand,
     )
 
 

@@ -3,21 +3,23 @@ it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth import hardware
 from fluxbooth.errors import InputError
-from fluxbooth.models import timing
+from fluxbooth.models import registry, timing
 from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service import drawing_work
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PromptForm, TuneForm
 from fluxbooth.service.db.database import Database
-from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune
+from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.prompts import drawing
 from fluxbooth.service.settings import Settings
@@ -48,12 +50,13 @@ class Plan:
 @dataclass(frozen=True)
 class DrawingPlan:
     """`seconds` are of the last pictures here on the same base (`measured`), else guessed from
-    the processor."""
+    the processor; `waits_seconds` are those until a device can draw on that base at all."""
 
     pictures: int
     seconds: float
     measured: bool
     waiting: int
+    waits_seconds: float
     cost_mc: int
 
 
@@ -134,8 +137,41 @@ def drawing_plan(
         seconds,
         measured,
         waiting,
+        _waits(session, settings, asked, used),
         drawing.cost(settings, form, tune_id, used, start),
     )
+
+
+def _waits(
+    session: Session, settings: Settings, asked: dict[str, Any], used: Sequence[Tune]
+) -> float:
+    """Trials have devices of their own, and what draws nothing needs no base."""
+    if any(tune.branch == "fast" for tune in used) or not options.draws(asked):
+        return 0.0
+    return until_a_device(session, settings, asked["base"])
+
+
+def until_a_device(
+    session: Session, settings: Settings, base: str, *, alone: bool = False
+) -> float:
+    """Seconds until a picture on a base has a device, as the trainings under way tell: 0 where one
+    does not train, or trains on that base and so stands aside; for one that has to be `alone`, none
+    does."""
+    begun = Tune.is_open, Tune.started_training_at.is_not(None), Tune.branch != "fast"
+    trainings = session.scalars(select(Tune).where(*begun)).all()
+    if not trainings or len(trainings) < len(settings.device_list or hardware.gpus() or [""]):
+        return 0.0
+    if not alone and any(_stands_aside(tune, base) for tune in trainings):
+        return 0.0
+    return min(
+        max(0.0, (tune.eta - now()).total_seconds()) if tune.eta else 0.0 for tune in trainings
+    )
+
+
+def _stands_aside(tune: Tune, base: str) -> bool:
+    """Not one on weights that nothing is drawn with."""
+    row = registry.BASES.get(base)
+    return tune.base == base and not (row is not None and row.pair)
 
 
 def _device(settings: Settings) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,11 @@ from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.contract.public_bases import FLUX2_KLEIN, FLUX_DEV, FLUX_KREA, NUMBERS
 
 MB = 2**20
+# variables that would have rows or files elsewhere, which this version cannot
+ELSEWHERE = {
+    "FLUXBOOTH_DATABASE_URL": "rows are kept in SQLite",
+    "FLUXBOOTH_STORAGE_URL": "files are kept in a folder",
+}
 OWN = "own"  # of a base_tune_id: the server's own base
 
 
@@ -269,6 +275,12 @@ def read_settings(**flags: object) -> Settings:
 
     Raises InputError with one sentence for the first that will not do.
     """
+    for name, how in ELSEWHERE.items():
+        if os.environ.get(name):
+            raise InputError(
+                f"{name} will not do: in this version {how}, on the host's own disk: unset it, and "
+                "name the folder by FLUXBOOTH_DATA."
+            )
     try:
         given = {name: value for name, value in flags.items() if value is not None}
         return Settings(**given)  # type: ignore[arg-type]

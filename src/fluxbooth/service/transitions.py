@@ -24,7 +24,7 @@ from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune, now
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.priority import is_fast, needs_base, takes_long
-from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.jobs.queue import ALONE, JobEngine
 from fluxbooth.service.prompts import drawing, expansion, input_images, prompts, references
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checkpoints, train_more, tunes
@@ -92,7 +92,6 @@ class Transitions:
             tune = _open_tune(session, number)
             if tune is None:
                 return None
-            tune.started_training_at = tune.started_training_at or now()
             photos = [str(self.store.path(photo.key)) for photo in tune.photos if photo.key]
             spec = (
                 tune.spec
@@ -110,6 +109,12 @@ class Transitions:
                     self.settings.safety_threshold if self.settings.safety == "block" else None
                 ),
             }
+
+    def training_begun(self, number: int) -> None:
+        """A device has come to it: until then it waits, even if it is handed over."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                tune.started_training_at = tune.started_training_at or now()
 
     def progress(self, number: int, event: Step, losses: list[float]) -> None:
         with self.db.write() as session:
@@ -252,7 +257,6 @@ class Transitions:
             prompt = _open_prompt(session, number)
             if prompt is None:
                 return None
-            prompt.started_training_at = prompt.started_training_at or now()
             session.execute(delete(Image).where(Image.prompt_id == number))
             loras = [
                 f"{self.store.path(use.tune.lora)}:{use.weight}"
@@ -282,6 +286,7 @@ class Transitions:
                 "work": "generate",
                 "fast": is_fast(prompt),
                 "apart": apart,
+                "alone": ALONE in prompt.fields,
                 "long": apart and takes_long(prompt, self.store),
                 "text": text,
                 "spec": spec,
@@ -289,6 +294,20 @@ class Transitions:
                 "soon": soon,
                 "look": self.settings.safety != "off",
             }
+
+    def drawing_begun(self, number: int) -> None:
+        """As `training_begun`."""
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                prompt.started_training_at = prompt.started_training_at or now()
+
+    def draw_alone(self, number: int, reason: str) -> None:
+        """A prompt that cannot be drawn beside a training is drawn after it, in the order of the
+        trainings; its owner is told why."""
+        with self.db.write() as session:
+            if prompt := _open_prompt(session, number):
+                prompt.fields = {**prompt.fields, ALONE: reason}
+                self.jobs.alone(session, prompt)
 
     def publish_prompt(self, number: int, result: Json) -> None:
         with self.db.write() as session:

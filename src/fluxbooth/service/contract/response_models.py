@@ -310,6 +310,7 @@ class PromptEstimate(Exact):
     seconds: float
     measured: bool
     waiting: int
+    waits_seconds: float
     cost_mc: int
     cost: int
     usd_balance_mc: int

@@ -2,8 +2,9 @@
 process itself (`worker.py`).
 
 Every job is enqueued in the transaction that makes its row, so neither exists without the other.
-Job names are `tune-7`, `prompt-9`, `callback-ID-1`, and `tune-7-fetch` for what must come from
-elsewhere before: the same job asked for twice is one job.
+Job names are `tune-7`, `prompt-9`, `callback-ID-1`, `tune-7-fetch` for what must come from
+elsewhere before, and `prompt-9-alone` for what cannot be drawn beside a training: the same job
+asked for twice is one job.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ if TYPE_CHECKING:
 
 # of the workflows: raise it only when jobs in flight could not go on under the new code
 VERSION = "1"
-# queues: one job at a time on each device, where what is of the branch `fast` goes past the
-# trainings; what needs no base, and so no device, parted by whether it takes seconds or minutes;
-# callbacks, and pictures from elsewhere, beside
-# it. Those two are parted, so that a host which hangs keeps nobody else waiting: callbacks by
-# account and host, pictures by account
-DEVICE, FAST, APART, LONG, DELIVERY, FETCH = (
-    "device", "fast", "apart", "long", "delivery", "fetch",
-)  # fmt: skip
+# queues. On each device one training at a time, or what needs a device alone; beside it one prompt
+# whose pictures are drawn, for which the training stands aside; and both of these once more for
+# what is of the branch `fast`
+DEVICE, PICTURES, FAST, FAST_PICTURES = "device", "pictures", "fast", "fast-pictures"
+# what needs no base, and so no device, parted by whether it takes seconds or minutes
+APART, LONG = "apart", "long"
+# callbacks, and pictures from elsewhere: parted, so that a host which hangs keeps nobody else
+# waiting, callbacks by account and host, pictures by account
+DELIVERY, FETCH = "delivery", "fetch"
+# of a prompt's fields: why it cannot be drawn beside a training
+ALONE = "alone"
 AT_ONCE = 500  # jobs that are asked for in one statement
 
 
@@ -101,7 +105,18 @@ class JobEngine:
     def _queue_of(self, prompt: Prompt) -> str:
         if not priority.needs_base(prompt):
             return LONG if priority.takes_long(prompt, self.store) else APART
-        return FAST if priority.is_fast(prompt) else DEVICE
+        return FAST_PICTURES if priority.is_fast(prompt) else PICTURES
+
+    def alone(self, session: Session, prompt: Prompt) -> None:
+        """On a device that does nothing else meanwhile: pictures go before trainings there."""
+        self._enqueue(
+            session,
+            FAST if priority.is_fast(prompt) else DEVICE,
+            "draw",
+            alone(prompt.job),
+            prompt.id,
+            priority=priority.priority(session, prompt),
+        )
 
     def callback(
         self, session: Session, *, tune: Tune | None = None, prompt: Prompt | None = None
@@ -200,7 +215,7 @@ class JobEngine:
     def forget(self, names: list[str]) -> None:
         """Removes what the engine keeps of jobs that are over; those that are not end by
         themselves, for nobody wants them."""
-        names = [*names, *map(fetching, names)]
+        names = [*names, *map(fetching, names), *map(alone, names)]
         over = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
         for first in range(0, len(names), AT_ONCE):
             some = names[first : first + AT_ONCE]
@@ -230,6 +245,11 @@ class JobEngine:
             **options,
         }
         self.client.enqueue_in_transaction(session, asked, *arguments)
+
+
+def alone(job: str) -> str:
+    """The job that draws what another could not draw beside a training."""
+    return f"{job}-alone"
 
 
 def fetching(job: str) -> str:

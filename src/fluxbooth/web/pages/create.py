@@ -225,6 +225,8 @@ def plan_words(found: estimates.DrawingPlan, times: int = 1) -> list[str]:
         lines.append(text("new.plan.cost", amount=dollars(times * found.cost_mc)))
     if found.waiting:
         lines.append(text("create.plan.queue", jobs=found.waiting))
+    if found.waits_seconds:
+        lines.append(text("create.plan.training", time=duration(found.waits_seconds)))
     return lines
 
 

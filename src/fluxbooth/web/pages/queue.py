@@ -8,9 +8,12 @@ from fastapi.responses import Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fluxbooth.service import estimates
 from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.files import reserve
+from fluxbooth.service.jobs.queue import ALONE
 from fluxbooth.service.prompts import prompts
+from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
@@ -26,7 +29,10 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 def queue(request: Request, services: Using, account: Viewer) -> Response:
     with services.db.read() as session:
         trainings = [_training(row) for row in _open_tunes(session, account)]
-        drawings = [_drawing(row) for row in _open_prompts(session, account)]
+        drawings = [
+            _drawing(row) | {"ends": _training_ends(session, services.settings, row)}
+            for row in _open_prompts(session, account)
+        ]
     return page(
         request,
         "queue.html",
@@ -72,6 +78,13 @@ def _drawing(row: Prompt) -> Json:
     """With what it waits for: a training, or its turn."""
     untrained = [use.tune.title for use in row.uses if use.tune.is_open]
     return view_models.prompt(row) | {"waits": _since(row), "untrained": untrained}
+
+
+def _training_ends(session: Session, settings: Settings, row: Prompt) -> str | None:
+    """In how long, of a prompt that cannot be drawn beside a training."""
+    if ALONE not in row.fields:
+        return None
+    return duration(estimates.until_a_device(session, settings, row.spec["base"], alone=True))
 
 
 def _since(row: Tune | Prompt) -> str:
