@@ -82,8 +82,8 @@ class Part:
 ALONE = ("before", "captions by the reader", "rate 1e-3", "head weighed", "text fitted",
          "caption dropout 0.05", "moving average 0.99")  # fmt: skip
 PARTS = {
-    "people": Part("people", (0, 1, 3, 5, 8), (0, 1), {"now": (100, 150), "before": (100, 300)}),
-    "longer": Part("people", (0, 3, 8), (0,), {"now": (300, 800)}),
+    "people": Part("people", (0, 3, 8, 1, 5), (0, 1), {"now": (100, 150), "before": (100, 150)}),
+    "longer": Part("people", (0, 3, 8), (0,), {"now": (300,), "before": (300,)}),
     "alone": Part("people", (0, 3, 8), (0,), dict.fromkeys(ALONE, (150,))),
     "left out": Part(
         "people", (0, 3, 8), (0,),
@@ -116,7 +116,7 @@ def trained(
             spec = TrainSpec(
                 **{"class_name": chosen.class_name, "base": "nano", "seed": seed,
                    "steps": max(looks), "stages": stages, "checkpoint_every": 100_000,
-                   "captioner": "none"} | ARMS[arm].spec
+                   "captioner": "none", "choose_within": 0} | ARMS[arm].spec
             )  # fmt: skip
             train(photos, spec, Path(folder) / "run", tell, family=family)
         finally:
@@ -179,7 +179,11 @@ def _step(looks: Sequence[int]) -> int:
 def missing(part: Part, done: Sequence[dict[str, Any]]) -> Iterator[tuple[int, str, int]]:
     """Subject, arm and seed of trainings that are not there yet; all arms of a pair in turn, so
     that they are paired however early it ends."""
-    keys = {(row["kind"], row["subject"], row["arm"], row["seed"]) for row in done}
+    keys = {
+        (row["kind"], row["subject"], row["arm"], row["seed"])
+        for row in done
+        if all(str(step) in row for step in part.arms.get(row["arm"], ()))
+    }
     for seed, number, arm in itertools.product(part.seeds, part.subjects, part.arms):
         if (part.kind, number, arm, seed) not in keys:
             yield number, arm, seed
@@ -199,7 +203,7 @@ def table(part: Part, rows: Sequence[dict[str, Any]]) -> list[list[str]]:
             if (row["kind"], row["arm"]) == (part.kind, arm)
             and row["subject"] in part.subjects
             and row["seed"] in part.seeds
-            and str(looks[-1]) in row
+            and all(str(step) in row for step in looks)
         ]
         for step in looks:
             values = [row[str(step)] for row in own]
@@ -229,7 +233,7 @@ def interval(shares: Sequence[float | None]) -> str:
 def page(rows: Sequence[dict[str, Any]]) -> None:
     """Keeps the tables and their rows in bench/results."""
     described = machine.described(1)
-    found: dict[str, Any] = {
+    found = tables.load("recipe") | {
         name: {
             "machine": described,
             "by": f'python -m bench.recipe "{name}"',
@@ -253,8 +257,8 @@ def main() -> None:
     if arguments.page:
         page(read(arguments.out))
         return
-    part, began = PARTS[arguments.part], time.monotonic()
-    family = loader.load("nano", training=True)
+    part, family = PARTS[arguments.part], loader.load("nano", training=True)
+    began = time.monotonic()
     for number, arm, seed in missing(part, read(arguments.out)):
         if time.monotonic() - began > 60 * arguments.minutes:
             break

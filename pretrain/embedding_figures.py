@@ -1,5 +1,5 @@
 """How well the identity embedding tells individuals apart: `python -m pretrain.embedding_figures`
-writes bench/results/identity.json, from which docs/likeness.md has its table.
+writes its table into bench/results/likeness.json and docs/likeness.md.
 
 On individuals, colours and one drawing style that it never met; on renders of the held-out people,
 found by the finder of heads as in use; and on nano's own drawings of these people from captions
@@ -9,7 +9,6 @@ that say all of them, where the attribute reader agrees that they were drawn so,
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from bench import machine, measures
 from fluxbooth import GenerateSpec, generate
 from fluxbooth.evaluation import likeness
 from fluxbooth.evaluation.identity import Identity, load_identity
@@ -31,7 +31,10 @@ from pretrain.embedding import embedded, similarities
 from pretrain.renders import Portrait
 from pretrain.subjects import held_out_people
 
-RESULTS = Path(__file__).parents[1] / "bench" / "results" / "identity.json"
+COLUMNS = (
+    "AUC, another", "AUC, a lookalike", "the right one of all 24", "the same told so",
+    "another told the same",
+)  # fmt: skip
 FAMILIES = 60  # of each kind of unseen individuals
 PHOTOS, DRAWINGS = 8, 4  # of each held-out person
 STEPS = 16  # of a drawing
@@ -54,11 +57,11 @@ def of_families(
     )
     same, other, alike = similarities(embedded(identity.network, pictures))
     return {
-        "individuals": 2 * count,
-        "other": round(area_under_curve(same.tolist(), other.tolist()), 4),
-        "lookalike": round(area_under_curve(same.tolist(), alike.tolist()), 4),
-        "same read as same": round(float((same >= identity.even).float().mean()), 4),
-        "others read as same": round(float((other >= identity.even).float().mean()), 4),
+        "number": same.numel(),
+        "AUC, another": round(area_under_curve(same.tolist(), other.tolist()), 4),
+        "AUC, a lookalike": round(area_under_curve(same.tolist(), alike.tolist()), 4),
+        "the same told so": round(float((same >= identity.even).float().mean()), 4),
+        "another told the same": round(float((other >= identity.even).float().mean()), 4),
     }
 
 
@@ -74,11 +77,11 @@ def of_people(
     other = [x for i, rows in enumerate(near) for row in rows for j, x in enumerate(row) if i != j]
     first = [float(np.argmax(row) == i) for i, rows in enumerate(near) for row in rows]
     return {
-        "pictures": len(same),
-        "other": round(area_under_curve(same, other), 4),
-        "the right one of all": round(float(np.mean(first)), 4),
-        "same read as same": round(float((np.array(same) >= identity.even).mean()), 4),
-        "others read as same": round(float((np.array(other) >= identity.even).mean()), 4),
+        "number": len(same),
+        "AUC, another": round(area_under_curve(same, other), 4),
+        "the right one of all 24": round(float(np.mean(first)), 4),
+        "the same told so": round(float((np.array(same) >= identity.even).mean()), 4),
+        "another told the same": round(float((np.array(other) >= identity.even).mean()), 4),
     }
 
 
@@ -110,7 +113,6 @@ def main() -> None:
     parser.add_argument("--families", type=int, default=FAMILIES)
     parser.add_argument("--people", type=int, default=len(held_out_people()))
     parser.add_argument("--drawings", type=int, default=DRAWINGS)
-    parser.add_argument("--to", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     identity, count = load_identity(arguments.embedding, HEADS), arguments.families
     figures: dict[str, dict[str, float]] = {}
@@ -118,27 +120,35 @@ def main() -> None:
     def told(name: str, row: dict[str, float]) -> None:
         figures[name] = row
         print(name, row, file=sys.stderr, flush=True)
-        arguments.to.write_text(json.dumps(figures, indent=1) + "\n")
 
+    unseen = identities.UNSEEN_STYLE
     told("unseen individuals", of_families(identity, None, False, count))
-    told("unseen individuals of the mesh", of_families(identity, "clay", False, count // 3))
+    told("the mesh alone", of_families(identity, "clay", False, count // 3))
     told("unseen colours", of_families(identity, None, True, count))
-    told("an unseen style", of_families(identity, identities.UNSEEN_STYLE, False, count))
-    told(
-        "an unseen style in unseen colours",
-        of_families(identity, identities.UNSEEN_STYLE, True, count),
-    )
+    told("an unseen style", of_families(identity, unseen, False, count))
+    told("an unseen style in unseen colours", of_families(identity, unseen, True, count))
     chosen = held_out_people()[: arguments.people]
     photos = [identity.subject(renders(who, PHOTOS, f"photos {asdict(who)}")) for who in chosen]
-    told("held-out people, renders", of_people(
-        identity, [renders(who, PHOTOS, f"more {asdict(who)}") for who in chosen], photos))  # fmt: skip
+    more = [renders(who, PHOTOS, f"more {asdict(who)}") for who in chosen]
+    told("held-out people, renders", of_people(identity, more, photos))
     if arguments.drawings:
         rng = random.Random("drawings")
         drawn = [drawings(who, arguments.drawings, rng) for who in chosen]
-        told("held-out people, nano's drawings", of_people(identity, drawn, photos))
-        told(
-            "the same, drawn as the reader says", of_people(identity, right(drawn, chosen), photos)
-        )
+        told("held-out people, drawn by nano from words", of_people(identity, drawn, photos))
+        sure = right(drawn, chosen)
+        told("of these, whom the reader reads as asked", of_people(identity, sure, photos))
+    measures.keep(
+        "identity",
+        {
+            "machine": machine.described(1),
+            "by": "python -m pretrain.embedding_figures",
+            "columns": ["pictures of", "number", *COLUMNS],
+            "rows": [
+                [name, row["number"], *(row.get(column, "") for column in COLUMNS)]
+                for name, row in figures.items()
+            ],
+        },
+    )
 
 
 def right(

@@ -28,7 +28,7 @@ QUICK = TrainSpec(
 # files that take longest, so that they start first and neither core is left alone with one at the
 # end
 LONGEST = (
-    "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py",
+    "service/test_survival.py", "service/test_bad_inputs.py", "web/test_story.py", "web/test_every_page.py",
     "service/test_contract.py", "training/test_resume.py", "service/test_packs.py", "service/test_themes.py",
     "web/test_pages.py", "evaluation/test_verify.py", "training/test_loop.py", "service/test_operate.py",
     "cli/test_main.py", "test_install.py", "models/test_frozen_linear.py", "service/test_openapi.py",

@@ -187,6 +187,10 @@ def test_the_defaults_that_are_shown_are_those_of_the_rows() -> None:
     assert shown["pictures a step"] == [str(row.batch_size) for row in rows]
     assert shown["areas"] == [", ".join(map(str, row.resolutions)) for row in rows]
     assert shown["tokens of a caption"] == [str(row.text_length) for row in rows]
+    settled = rows[-1].settle_steps or 0
+    weights = shown["loss outside the head, of people"]
+    assert [float(weight) for weight in weights] == [row.outside_head for row in rows]
+    assert shown["it falls to a tenth"][-1] == f"over steps {settled // 2} to {settled}"
     told = TrainSpec.model_fields
     assert set(shown["rank, alpha"]) == {f"{told['rank'].default}, {told['rank'].default}"}
     assert set(shown["noise levels"]) == {told["sigma_law"].default}

@@ -22,6 +22,8 @@ SERVED = ("serve", "key", "account", "credit", "callbacks", "backup", "restore",
 CORE = (
     "demo",
     "inspect",
+    "score",
+    "compare",
     "train",
     "generate",
     "doctor",
@@ -156,6 +158,7 @@ def test_all_of_the_core_works(python: Path, tmp_path: Path) -> None:
     works = [
         ["inspect", photo],
         [*train, "--out", "run"],
+        ["score", photo, "--against", photo],
         ["lora", "info", lora],
         ["lora", "convert", lora, kohya, "--to", "kohya"],
         ["generate", "ohwx man", "--lora", lora, "--steps", "1"],

@@ -93,6 +93,31 @@ class SampleDrawn(TypedDict):
     explicit: NotRequired[float]  # how explicit it is, where that is asked
 
 
+class Choosing(TypedDict):
+    """When the pictures are drawn by which the best checkpoint is chosen, or why none are."""
+
+    event: Literal["choosing"]
+    step: int
+    at: list[int]  # steps; none: the last checkpoint is kept
+    pictures: int  # each time
+    text: str
+
+
+class Scored(TypedDict):
+    """The pictures of a checkpoint were drawn and scored, each figure 0 to 1; None: it cannot be
+    told."""
+
+    event: Literal["scored"]
+    step: int
+    identity: float
+    prompt: float | None
+    variety: float
+    value: float  # all in one, by which is chosen
+    best: int  # step of the best so far
+    pictures: list[str]  # their files
+    seconds: float  # that this took
+
+
 class PictureFile(TypedDict):
     """A picture that the command line wrote."""
 
@@ -148,10 +173,10 @@ class Phase(TypedDict):
     text: str
 
 
-TrainingEvent = Plan | Prepared | WarningGiven | Step | CheckpointSaved | StageSaved | SampleDrawn
-LoggedEvent = (
-    WarningGiven | Step | CheckpointSaved | StageSaved | SampleDrawn
-)  # lines of a run's log.jsonl
+LoggedEvent = (  # lines of a run's log.jsonl
+    WarningGiven | Step | CheckpointSaved | StageSaved | SampleDrawn | Choosing | Scored
+)
+TrainingEvent = Plan | Prepared | LoggedEvent
 DrawingEvent = Plan | Enhancing | AdviceGiven[Advice] | PictureDone["Picture"]
 Event = TrainingEvent | DrawingEvent
 JsonEvent = TrainingEvent | Enhancing | AdviceGiven[Json] | PictureDone[PictureFile] | Phase

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
+import io
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,13 +16,16 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from fluxbooth.engine.device_pool import Device, DeviceProcessDied, DiedAtOtherWork
+from fluxbooth.engine import device_pool
+from fluxbooth.engine.device_pool import Device, DeviceProcessDied, DiedAtOtherWork, close_input
+from fluxbooth.engine.device_process import DeviceProcess
 from fluxbooth.engine.sharing import Waits
+from fluxbooth.errors import DoesNotFit
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.files import tensors_sha256
 from tests.conftest import QUICK
 
-STEPS = 8
+STEPS = 5
 Json = dict[str, Any]
 
 
@@ -30,6 +36,7 @@ def device() -> Iterator[Device]:
     if device.process is not None:
         device.process.kill()
         device.process.wait()
+        close_input(device.process)
 
 
 def training(out: Path, steps: int = STEPS, **more: Any) -> Json:
@@ -112,7 +119,7 @@ def test_pictures_beside_a_training_are_the_plain_base_s_and_its_weights_are_its
 
 
 def test_what_needs_the_base_otherwise_waits_and_a_cancel_ends_one_of_the_two(
-    device: Device, tmp_path: Path
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         over = list[str]()
@@ -126,7 +133,7 @@ def test_what_needs_the_base_otherwise_waits_and_a_cancel_ends_one_of_the_two(
             async def begun(event: Json) -> None:
                 over.append("picture")
 
-            long = drawing(tmp_path / "long", steps=2000)
+            long = drawing(tmp_path / "long", steps=200, num_images=8)
             pid = device.pid
             assert await device.run(long, lambda: "picture" not in over, begun, beside=True) is None
             before = under.steps
@@ -135,10 +142,12 @@ def test_what_needs_the_base_otherwise_waits_and_a_cancel_ends_one_of_the_two(
             await under.begun.wait()
             assert under.steps > before  # it goes on
 
+            monkeypatch.setattr(device_pool, "CANCEL_WITHIN", 0.5)
+
             async def cancel(event: Json) -> None:
                 over.append("training")  # while it stands aside, which is longer than it may take
 
-            slow = drawing(tmp_path / "slow", steps=60)
+            slow = drawing(tmp_path / "slow", steps=40)
             drawn = await device.run(slow, wanted, cancel, beside=True)
             assert drawn is not None and await under.task is None and device.pid == pid
         assert list((tmp_path / "run" / "run").glob("step-*"))  # it left a checkpoint
@@ -164,3 +173,29 @@ def test_a_death_counts_for_what_was_under_way(device: Device, tmp_path: Path) -
                 await under.task
 
     asyncio.run(story())
+
+
+def test_what_has_no_room_beside_a_training_waits_and_what_was_cancelled_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a picture does not fit at all, it fails; none is drawn here."""
+
+    def no_room(*_: object, **__: object) -> None:
+        raise DoesNotFit("It does not fit.")
+
+    monkeypatch.setattr(
+        importlib.import_module("fluxbooth.generation.generate"), "generate", no_room
+    )
+    monkeypatch.setattr(DeviceProcess, "resident", lambda *_: None)
+    process = DeviceProcess(told := io.StringIO())
+
+    def end(number: int) -> Json:
+        process.do({"id": number, **drawing(tmp_path)})
+        return json.loads(told.getvalue().splitlines()[-1])
+
+    assert end(1) == {"id": 1, "failed": "It does not fit."}
+    process.under_way = [2]  # a training
+    assert "no memory for this picture beside" in end(3)["waits"]
+    process.cancel(4)
+    assert end(4) == {"id": 4, "cancelled": True} and '"id": 4, "event"' not in told.getvalue()
+    assert process.under_way == [2] and not process.cancelled

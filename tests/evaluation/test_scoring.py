@@ -26,6 +26,17 @@ def test_the_subject_s_own_photos_are_like_it_and_are_copies(photos: list[Photo]
     assert found.value == found.identity * (found.prompt or 0) * found.variety
 
 
+def test_whom_the_reader_has_no_words_for_is_judged_by_the_embedding(
+    photos: list[Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring.ByAttributes, "of", lambda reader, photos: None)
+    scorer = scoring.scorer_for(registry.BASES["nano"], "man", photos[:5])
+    assert isinstance(scorer, scoring.ByIdentity)
+    own = [Image.fromarray(photo.pixels) for photo in photos[5:]]
+    strangers = [Image.merge("RGB", picture.split()[::-1]) for picture in own]
+    assert scorer.score(own, [0] * 5).identity > scorer.score(strangers, [0] * 5).identity + 0.4
+
+
 def test_what_cannot_be_judged_has_no_scorer(photos: list[Photo]) -> None:
     nano = registry.BASES["nano"]
     assert scoring.scorer_for(nano, "dog", photos) is None

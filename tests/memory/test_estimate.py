@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, FluxTransformer2DModel
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fluxbooth import hardware
-from fluxbooth.errors import InputError
+from fluxbooth.errors import DoesNotFit, InputError
 from fluxbooth.hardware import GIB, Room
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
@@ -335,6 +335,15 @@ def test_generation_fits_smaller_cards_than_training() -> None:
         )
     with pytest.raises(InputError, match="a picture of 1024 px"):
         estimate.choose_generation("flux-dev", FLUX1, 1024, 512, Room(1 * GIB, 32 * GIB))
+
+
+def test_a_base_that_stays_leaves_less_room_for_the_encoders() -> None:
+    """So a picture beside a training waits where its text could not be encoded."""
+    choice = {"quantisation": "none", "encoders": "leave", "offloaded": 0}
+    tight = Room(30 * GIB, 64 * GIB)
+    assert estimate.choose_generation("flux-dev", FLUX1, 512, 512, tight, **choice)
+    with pytest.raises(DoesNotFit, match=r"a picture of 512 px needs 3[2-9]\.\d GB"):
+        estimate.choose_generation("flux-dev", FLUX1, 512, 512, tight, resident=True, **choice)
 
 
 # python -m tests.memory.test_estimate [--save]: the tables in docs/measurements.md; ten minutes on a busy

@@ -721,7 +721,7 @@ def test_inspect_reports_each_picture_and_the_set() -> None:
     sharp = textured(512)
     photos = [
         photo_of(sharp, "a.png", "ohwx at sea"),
-        photo_of(resaved(sharp, 60), "b\n.jpg"),
+        photo_of(resaved(sharp, 85), "b\n.jpg"),
         photo_of(textured(512, 3).filter(ImageFilter.GaussianBlur(5)), "c.png"),
         photo_of(textured(300, 5).resize((300, 200)), "d.png"),
         photo_of(textured(1024, 7).resize((2048, 400)), "e.png"),

@@ -79,6 +79,46 @@ def test_checkpoints_are_kept_and_one_is_chosen(installation: Installation, owne
             )
 
 
+def test_the_best_is_the_tune_s_and_its_report_is_for_its_owner(
+    installation: Installation, owner: int
+) -> None:
+    tune = installation.tune(owner, "chosen")
+    request = installation.results.begin_training(tune)
+    assert request is not None
+    for step, value in ((10, 0.5), (20, 0.9), (10, 0.8), (20, 0.9)):  # a kill, and both again
+        installation.results.scored(
+            tune,
+            {"event": "scored", "step": step, "identity": value, "prompt": None, "variety": 1.0,
+             "value": value, "best": step, "pictures": [], "seconds": 1.0},
+        )  # fmt: skip
+    progress = installation.row(Tune, tune).progress
+    assert [(look["step"], look["value"]) for look in progress["looks"]] == [(10, 0.8), (20, 0.9)]
+    stages = Path(request["out"]) / "stages"
+    stages.mkdir(parents=True)
+    for step in (10, 20, 30):
+        (stages / f"step-{step:06d}.safetensors").write_bytes(b"w" * step)
+    (Path(request["out"]) / "report.html").write_text("<h1>how it went</h1>")
+    result = installation.made(request, "lora.safetensors") | {"chosen": 20}
+    installation.results.publish_tune(tune, result)
+    installation.results.tidy(Tune, tune)
+    found = rows(installation, tune)
+    assert [(row.step, row.bytes) for row in found] == [(10, 10), (20, 0), (30, 30)]
+    assert installation.row(Tune, tune).lora == found[1].lora
+    assert installation.row(Tune, tune).progress["best"] == 20
+    key = installation.write(
+        owner, lambda session, account: checkpoints.report(session, account, tune)
+    )
+    assert installation.results.store.path(key).read_text() == "<h1>how it went</h1>"
+    for who, number in ((installation.account(), tune), (owner, installation.tune(owner, "none"))):
+        with pytest.raises(NotFound):
+            installation.write(
+                who,
+                lambda session, account, number=number: checkpoints.report(
+                    session, account, number
+                ),
+            )
+
+
 def test_checkpoints_count_and_go_with_their_tune(installation: Installation, owner: int) -> None:
     tune = trained_with_stages(installation, owner)
     store = installation.results.store

@@ -52,7 +52,7 @@ def request(out: Path) -> dict[str, Any]:
 
 
 async def silent(event: dict[str, Any]) -> None:
-    assert event["event"] in ("plan", "advice", "picture", "phase")
+    assert event["event"] in ("begun", "plan", "advice", "picture", "phase")
 
 
 def wanted() -> bool:

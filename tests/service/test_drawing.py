@@ -19,5 +19,6 @@ def test_a_drawing_names_the_loras_of_the_next_one(installation: Installation) -
     assert request["soon"] == [
         str(results.store.path(f"{installation.row(Tune, tune).folder}/lora.safetensors"))
     ]
+    results.drawing_begun(first)
     last = results.begin_drawing(second)
     assert last is not None and last["soon"] == []  # the first is another process's now

@@ -72,6 +72,14 @@ def test_trigger_words_stay(house: InProcessServer) -> None:
     assert expansion.faults("", []) == ["The answer must be a JSON object with the text `prompt`."]
 
 
+def test_lettering_stays_word_for_word() -> None:
+    lettered = LONGER + ' A sign reads "Open late".'
+    assert expansion.faults(lettered, [], ["Open late"]) == []
+    assert expansion.faults(LONGER, [], ["Open late"]) == ['Keep "Open late" in quotation marks.']
+    changed = lettered.replace("Open late", "Open Late!")
+    assert expansion.faults(changed, [], ["Open late"]) == ['Keep "Open late" in quotation marks.']
+
+
 def test_without_a_key_it_is_refused(blank: Path, tmp_path: Path) -> None:
     with in_process_server(blank, tmp_path / "data") as opened:
         for fields in ({"prompt_expansion": True}, {"text": "a man at sea --prompt_expansion"}):

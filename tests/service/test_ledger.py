@@ -261,15 +261,22 @@ class Ledger(RuleBasedStateMachine):
         self.needs.update(dict.fromkeys(made[1:], made[0]))
         return multiple(*made)
 
-    @rule(job=work, fate=FATES, good=st.booleans())
-    def the_engine_ends_it(self, job: str, fate: str, good: bool) -> None:
+    @rule(job=work, fate=FATES, good=st.booleans(), every=st.sampled_from((1, 3)))
+    def the_engine_ends_it(self, job: str, fate: str, good: bool, every: int) -> None:
+        """A training may end after one in `every` of its steps, because nothing got better."""
         kind, number = job.split("-")
+        planned = max(1, self.cost[job] // STEP)
+        trained = max(1, planned // every)
         if kind == "prompt" and self.needs.get(job) and self.state[self.needs[job]] == "open":
             return  # it is not in the queue yet
         if kind == "tune":
             self.results.begin_training(int(number))
             step = (
-                (lambda: self.results.publish_tune(int(number), {"lora": "/nowhere", "steps": 1}))
+                (
+                    lambda: self.results.publish_tune(
+                        int(number), {"lora": "/nowhere", "steps": trained, "planned": planned}
+                    )
+                )
                 if good
                 else (lambda: self.results.fail_tune(int(number), "It did not work."))
             )
@@ -283,6 +290,8 @@ class Ledger(RuleBasedStateMachine):
         before = self.state[job]
         if meet(fate, step):
             self.end(job, "done" if good else "refunded")
+            if kind == "tune" and good and before == "open":
+                self.cost[job] = STEP * trained if self.cost[job] else 0
             if kind == "tune" and not good and before == "open":
                 self.end_prompts_of(job)
 
@@ -537,6 +546,46 @@ def test_racing_for_the_last_money_ends_with_one_winner(shop: InProcessServer) -
         racer.join()
     assert sorted(statuses) == [201, 201, 402, 402, 402, 402]
     assert guest.get("/users").json()["usd_balance_mc"] == 1
+
+
+def test_steps_that_were_not_trained_are_given_back_in_the_row_of_the_capture(
+    shop: InProcessServer,
+) -> None:
+    account, _ = shop.guest("early")
+    with shop.db.write() as session:
+        owner = session.get_one(Account, account)
+        ledger.credit(session, owner, 3000)
+        form = TuneForm.read(
+            {"title": "t", "name": "man", "image_urls": ["http://127.0.0.1/1.png"]}
+        )
+        number = tunes.create(Context.of(shop.results, session, owner), form, []).id
+        assert ledger.balance(session, account) == 3000 - 300 * STEP
+    shop.results.begin_training(number)
+    result = {"lora": "/nowhere", "steps": 200, "planned": 300, "chosen": 100}
+
+    def publish() -> None:
+        shop.results.publish_tune(number, result)
+
+    with killed_before_commit():
+        publish()
+    assert len(ledger_of(shop, "early")) == 2
+    for _ in range(2):
+        publish()
+        rows = [(row.kind, row.amount_mc) for row in ledger_of(shop, "early")]
+        assert rows == [("capture", 100 * STEP), ("hold", -300 * STEP), ("credit", 3000)]
+    with shop.db.read() as session:
+        row = session.get_one(Tune, number)
+        assert (row.cost_mc, row.steps) == (200 * STEP, 200)
+
+
+@pytest.mark.parametrize(
+    ("cost", "planned", "trained", "back"),
+    [(2100, 300, 300, 0), (2100, 300, 200, 700), (100, 3, 1, 66), (0, 300, 1, 0), (7, 1, 5, 0)],
+)
+def test_no_fraction_of_a_step_is_given_away(
+    cost: int, planned: int, trained: int, back: int
+) -> None:
+    assert prices.untrained(cost, planned, trained) == back
 
 
 def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_write(

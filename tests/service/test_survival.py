@@ -7,15 +7,17 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from fluxbooth import InputError
 from fluxbooth.engine import worker
 from fluxbooth.service.db.database import Database
-from fluxbooth.service.db.tables import Tune
+from fluxbooth.service.db.tables import Prompt, Tune, now
 from tests.support.server import Receiver, Server, until
-from tests.support.survival import PRICES, open_jobs, progress, survive
+from tests.support.survival import PRICES, finished, open_jobs, progress, survive
 
 
 @pytest.fixture
@@ -72,6 +74,57 @@ def test_a_fork_server_that_is_killed_is_no_fault_of_its_job(server: Server) -> 
     with Database(f"sqlite:///{server.data}/fluxbooth.sqlite").read() as session:
         assert session.get_one(Tune, tune["id"]).deaths == 0
     assert server.finished_tune(tune["id"])["trained_at"]
+
+
+def test_a_picture_is_drawn_beside_a_training_and_a_death_there_is_no_fault_of_it(
+    server: Server,
+) -> None:
+    long = server.new_tune("long", branch="flux1", steps="5000")["id"]
+
+    def step() -> Any:
+        return server.http.get(f"/tunes/{long}/progress").json().get("step")
+
+    def ask(**fields: int) -> int:
+        asked = {"text": "a man at the beach", "seed": 1, **fields}
+        return server.http.post("/prompts", json=asked).raise_for_status().json()["id"]
+
+    until(step, "it trains")
+    process, before = server.device_process(), step()
+    estimate = server.http.get("/estimates/prompt").json()
+    assert estimate["waits_seconds"] == 0
+    assert server.finished_prompt(ask(steps=4))["images"]
+    until(lambda: step() != before, "it goes on")
+    assert server.device_process() == process
+    slow = ask(steps=150)
+    until(lambda: server.prompt(slow)["started_training_at"], "the picture is begun")
+    server.kill("device process")
+    assert server.finished_prompt(slow)["images"]
+    with server.database.read() as session:
+        assert session.get_one(Tune, long).deaths == 0
+        assert session.get_one(Prompt, slow).deaths == 1
+    assert server.tune(long)["trained_at"] is None
+    server.http.post(f"/tunes/{long}/cancel").raise_for_status()
+
+
+def test_what_an_earlier_version_queued_and_had_under_way_is_done(tmp_path: Path) -> None:
+    """Of version 0.1.0, on SQLite: pictures stood in the queue of the trainings."""
+    with Server(tmp_path / "data", flags=["--no-worker"]) as server:
+        picture, other = (
+            server.http.post("/prompts", json={"text": "a man", "steps": 4, "seed": seed}).json()
+            for seed in (1, 2)
+        )
+        tune = server.new_tune("under way", branch="flux1", steps="4", prompts=1)
+        with server.database.write() as session:
+            rows = "UPDATE workflow_status SET queue_name = 'device'"
+            session.execute(text(f"{rows} WHERE queue_name = 'pictures'"))
+            begun = f"{rows}, status = 'PENDING', executor_id = 'local' WHERE workflow_uuid IN "
+            session.execute(text(f"{begun} ('tune-{tune['id']}', 'prompt-{other['id']}')"))
+            session.get_one(Tune, tune["id"]).started_training_at = now()
+            session.get_one(Prompt, other["id"]).started_training_at = now()
+        server.stop()
+        server.flags = []
+        server.start()
+        finished(server, [tune["id"]], [picture["id"], other["id"], tune["prompts"][0]["id"]])
 
 
 def test_sigterm_lets_a_training_write_a_checkpoint_and_the_next_server_goes_on(

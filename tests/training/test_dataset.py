@@ -151,11 +151,9 @@ def test_a_sample_prompt_is_read_as_where_it_is_drawn(
     family: Family, photos: Path, tmp_path: Path
 ) -> None:
     pictures = inspection.read(photos)
-    spec = registry.resolve(
-        QUICK.model_copy(update={"text_length": 24, "sample_prompts": ("ohwx man",)}), 4
-    )
+    spec = registry.resolve(QUICK.model_copy(update={"text_length": 24}), 4)
     expected = family.encode_text(["ohwx man"], 72)["states"]
-    dataset = prepare(pictures, family, spec, tmp_path)
+    dataset = prepare(pictures, family, spec, tmp_path, drawn=["ohwx man"])
     torch.testing.assert_close(dataset.conditioning("ohwx man")["states"], expected)
     assert dataset.batch([0]).conditioning["states"].shape[1] == 24
 

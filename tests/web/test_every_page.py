@@ -178,6 +178,8 @@ def test_no_page_moves_or_sticks_out_and_axe_finds_nothing(
     quiet, there = waiting
     with window(expected=("404",)) as page:
         page.add_init_script(SHIFTS)
+        # a look at the machine is another page, and takes long
+        page.route(re.compile("look=1"), lambda route: route.fulfill(status=204))
         wrong = looked_at(page, f"http://127.0.0.1:{server.port}/app/login")
         page.goto(link(server))
         for path in (*PAGES, *OPERATORS):

@@ -58,10 +58,12 @@ def test_a_picture_is_deleted_with_its_files_and_the_last_one_with_its_prompt(
 ) -> None:
     first, second, third = names_of(three)
     assert len(kept(server, three)) == 3
+    owner.post(f"/app/pictures/{first}/like", headers=PART).raise_for_status()
     assert stranger.post(f"/app/pictures/{first}/delete").status_code == 404
     assert owner.post(f"/app/pictures/{first}/delete", headers=PART).json() == {"deleted": [first]}
     left = server.prompt(three["id"])
     assert names_of(left) == [second, third] and left["num_images"] == 3
+    assert left["liked"] is False
     assert len(kept(server, three)) == 2
     assert httpx.get(three["images"][0]).status_code == 404
     assert owner.get(f"/app/pictures/{first}").status_code == 404

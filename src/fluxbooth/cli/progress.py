@@ -8,11 +8,20 @@ import sys
 import time
 from typing import Any, Literal, Self
 
-from fluxbooth.events import JsonEvent
+from fluxbooth.events import JsonEvent, Scored
 
 Style = Literal["auto", "json", "none"]
 STEPS = {"super_resolution": "Enlarging", "outpaint": "Drawing on"}
 LINE_EVERY = 5.0  # seconds between lines where there is no terminal
+
+
+def _scored(event: Scored) -> str:
+    """`likeness 91, prompt 95 at step 150; best so far`, in hundredths."""
+    figures = [("likeness", event["identity"]), ("prompt", event["prompt"])]
+    said = ", ".join(f"{name} {value * 100:.0f}" for name, value in figures if value is not None)
+    best = event["best"]
+    rank = "best so far" if best == event["step"] else f"step {best} is better"
+    return f"{said} at step {event['step']}; {rank}"
 
 
 class Display:
@@ -93,6 +102,10 @@ class Display:
         elif event["event"] == "advice":
             for advice in event["advice"]:
                 self.note(f"Advice: {advice['message']}")
+        elif event["event"] == "choosing":
+            self.note(event["text"])
+        elif event["event"] == "scored":
+            self.note(_scored(event))
         elif event["event"] == "sample":
             self.note(f"Sample: {event['path']}")
 

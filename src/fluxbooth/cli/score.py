@@ -77,8 +77,8 @@ def compare(options: argparse.Namespace) -> Json:
     runs = [comparing.read(Path(run)) for run in options.runs]
     photos = _images(options.against) if options.against else []
 
-    def scores(pictures: Sequence[Image], texts: Sequence[str]) -> Json:
-        return scoring.score(pictures, photos, registry.find(runs[0].spec["base"]), texts)
+    def scores(run: comparing.Run, pictures: Sequence[Image], texts: Sequence[str]) -> Json:
+        return scoring.score(pictures, photos, registry.find(run.spec["base"]), texts)
 
     report = comparing.compare(runs, scores if photos else None)
     scored = [scoring.lines(run["score"]) for run in report["runs"] if "score" in run]

@@ -59,12 +59,23 @@ def train_command(options: argparse.Namespace) -> Json:
         if loras is not None and main:
             result["comfyui"] = str(convert.for_comfyui(result["lora"], loras, spec.trigger))
             display.note(f"For ComfyUI: {result['comfyui']}.")
-    display.note(
+    display.note(_told(result, out))
+    display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]}')
+    return result
+
+
+def _told(result: Json, out: Path) -> str:
+    """What a training came to."""
+    said = (
         f"{result['lora']}: {result['steps']} steps in {result['seconds']:.0f} s, loss "
         f"{result['loss']:.4f}."
     )
-    display.note(f'Next: fluxbooth generate "{spec.trigger} at the beach" --lora {result["lora"]}')
-    return result
+    if result["identity"] is None:
+        return said
+    return (
+        f"{said} It is of step {result['chosen']}, whose pictures are {result['identity']:.0%} "
+        f"like the photos: {out / 'report.html'} shows them."
+    )
 
 
 def generate_command(options: argparse.Namespace) -> Json:

@@ -252,10 +252,9 @@ def _fault(error: FluxboothError | OSError) -> Json:
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
     work. With `look`, each sample is looked at for how explicit it is."""
-    from PIL import Image
-
-    from fluxbooth.evaluation import likeness
+    from fluxbooth.evaluation import likeness, run_report
     from fluxbooth.models import registry
+    from fluxbooth.photos import inspection
     from fluxbooth.specs import TrainSpec
     from fluxbooth.training.loop import train
 
@@ -271,12 +270,17 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
     def report(event: Any) -> None:
         if event["event"] == "sample" and request.get("look"):
-            with Image.open(event["path"]) as sample:
-                event = event | {"explicit": explicitness(sample)}
+            event = event | {"explicit": explicitness_of(Path(event["path"]))}
         tell(event)
 
     done = train(request["photos"], spec, out / "run", report, family=family, aside=process.aside)
     result = done.to_json()
+    if (most := request.get("hidden_from")) is not None:
+        run_report.write(
+            out / "run",
+            inspection.read(request["photos"]),
+            lambda path: explicitness_of(path) < most,
+        )
     process.aside()
     result["stages"] = [
         str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
@@ -358,6 +362,13 @@ def written(picture: Picture, rows: list[PlainFile], out: Path, look: bool) -> P
     if look:
         rows[-1]["explicit"] = explicitness(picture.image)
     return rows[-1]
+
+
+def explicitness_of(path: Path) -> float:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return explicitness(picture)
 
 
 def explicitness(image: PillowImage) -> float:

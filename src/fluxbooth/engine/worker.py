@@ -106,6 +106,8 @@ class Engine:
                 await retry_write(self.results.training_begun, number)
             if event["event"] == "sample":
                 await retry_write(self.results.sampled, number, event)
+            if event["event"] == "scored":
+                await retry_write(self.results.scored, number, event)
             if event["event"] == "warning":
                 await retry_write(self.results.warned, number, [event["text"]])
             if event["event"] == "prepared":

@@ -17,7 +17,6 @@ from fluxbooth.evaluation import contact_sheet
 from fluxbooth.types import Json
 
 Curve = list[tuple[int, float]]  # step and value
-Scores = Callable[[Sequence[Image.Image], Sequence[str]], Json]  # of pictures and their texts
 # of the log: the event, and which of its numbers are curves
 CURVES = {
     "step": ("loss",),
@@ -34,8 +33,17 @@ class Run:
     name: str
     spec: Json
     curves: Mapping[str, Curve]
-    samples: Mapping[int, Sequence[Path]]  # by step, in the order of their texts
-    texts: Sequence[str]
+    samples: Mapping[int, Mapping[int, Path]]  # by step and number
+    texts: Mapping[int, str]  # by number
+
+    @property
+    def last(self) -> Mapping[int, Path]:
+        """The samples of the last step that has any."""
+        return self.samples[max(self.samples)] if self.samples else {}
+
+
+# of a run, its pictures and their texts
+Scores = Callable[[Run, Sequence[Image.Image], Sequence[str]], Json]
 
 
 def read(folder: Path) -> Run:
@@ -50,17 +58,17 @@ def read(folder: Path) -> Run:
                 curves.setdefault(name, []).append((event["step"], event[name]))
         if event["event"] == "sample":
             texts[_number(Path(event["path"]))] = event["text"]
-    samples = dict[int, list[Path]]()
+    samples = dict[int, dict[int, Path]]()
     for path in sorted(
         (folder / "samples").glob("step-*-*.png"), key=lambda p: (_step(p), _number(p))
     ):
-        samples.setdefault(_step(path), []).append(path)
+        samples.setdefault(_step(path), {})[_number(path)] = path
     return Run(
         folder.name or str(folder.resolve().name),
         tomllib.loads(spec.read_text()),
         {name: _thinned(curve) for name, curve in curves.items()},
         samples,
-        [texts[number] for number in sorted(texts)],
+        texts,
     )
 
 
@@ -92,11 +100,10 @@ def compare(runs: Sequence[Run], scores: Scores | None = None) -> Json:
 
 
 def _told(run: Run, scores: Scores | None) -> Json:
-    last = max(run.samples, default=None)
     told: Json = {"name": run.name, "curves": run.curves, "samples_at": list(run.samples)}
-    if scores and last is not None:
-        pictures = [Image.open(path).convert("RGB") for path in run.samples[last]]
-        told["score"] = scores(pictures, run.texts)
+    if scores and run.last:
+        pictures = [Image.open(path).convert("RGB") for path in run.last.values()]
+        told["score"] = scores(run, pictures, [run.texts.get(number, "") for number in run.last])
     return told
 
 
@@ -167,14 +174,15 @@ def _plot(runs: Sequence[Run], name: str) -> str:
 
 
 def _samples(runs: Sequence[Run]) -> str:
-    """A row a text, a column a run: the last of each."""
+    """A row a text, a picture a run: the last of each."""
     found = []
-    for number, text in enumerate(runs[0].texts):
-        cells = "".join(
-            f'<img class="photo" src="{contact_sheet.inlined(Image.open(paths[number]))}" '
+    for text in dict.fromkeys(text for run in runs for text in run.texts.values()):
+        pictures = "".join(
+            f'<img class="photo" src="{contact_sheet.inlined(Image.open(path))}" '
             f'alt="{html.escape(run.name)}">'
             for run in runs
-            if text in run.texts and len(paths := run.samples[max(run.samples)]) > number
+            for number, path in run.last.items()
+            if run.texts.get(number) == text
         )
-        found.append(f"<p>{html.escape(text)}</p><p>{cells}</p>")
+        found.append(f"<p>{html.escape(text)}</p><p>{pictures}</p>")
     return f"<h2>Samples</h2>{''.join(found)}" if found else ""

@@ -90,16 +90,32 @@ figcaption {{ color: {GREY}; font-size: .85rem }}
 th {{ text-align: left; font-weight: 500; padding-right: 2rem }}
 td {{ font-variant-numeric: tabular-nums; padding-right: 2rem }}
 pre {{ overflow-x: auto; font-size: .8rem }}
+.wide {{ overflow-x: auto }}
+.grid th, .grid td {{ padding: .2rem; font-size: .8rem; vertical-align: bottom; min-width: 6rem }}
+.grid .best {{ background: #e3f1e8 }}
 </style>
 {body}
 </html>
 """
 
 
-def inlined(picture: Image.Image) -> str:
-    """A JPEG within the page, made anew, so that no metadata goes with it."""
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A headed table; the first cell of a row heads it. All is plain text."""
+    head = f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>" if any(heads) else ""
+    body = "".join(
+        f"<tr><th>{html.escape(first)}</th>"
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return f"<h2>{title}</h2><table>{head}{body}</table>"
+
+
+def inlined(picture: Image.Image, side: int = LARGEST_SIDE) -> str:
+    """A JPEG within the page, of at most `side` pixels a side, made anew, so that no metadata goes
+    with it."""
     small, held = picture.convert("RGB"), io.BytesIO()
-    small.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     small.save(held, "JPEG", quality=90)
     return f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}"
 

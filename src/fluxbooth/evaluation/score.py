@@ -34,12 +34,7 @@ def score(
     measure = subjects.measure_for(base, photos)
     report: Json = {"pictures": len(pictures), "photos": len(photos), "base": base.name}
     if people:
-        same, other = subjects.pairs(measure, *people)
-        report["calibration"] = {
-            "area_under_curve": round(subjects.area_under_curve(same, other), 4),
-            "pairs": [len(same), len(other)],
-        }
-        measure = subjects.calibrated(measure, *people)
+        measure, report["calibration"] = subjects.calibrated(measure, *people)
     report["identity"] = _identity(measure, pictures, photos)
     if base.reader is not None:
         reader = load_reader(base.reader)
@@ -158,7 +153,7 @@ def lines(report: Json) -> list[str]:
     else:
         known = [value for value in identity["similarity"] if value is not None]
         said.append(
-            f"similarity of general features: {sum(known) / len(known):.2f}; compare it with that "
+            f"similarity by {identity['by']}: {sum(known) / len(known):.2f}; compare it with that "
             "of other pictures, it is no percentage (--calibrate makes one)"
         )
     for part, key, words in PARTS:

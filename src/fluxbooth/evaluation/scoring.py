@@ -15,8 +15,10 @@ from typing import Protocol
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from fluxbooth.evaluation import likeness
+from fluxbooth.evaluation.identity import Identity, load_identity
 from fluxbooth.models.attribute_reader import Reader, Reading, load_reader
 from fluxbooth.models.base import Base
 from fluxbooth.photos import inspection
@@ -84,9 +86,14 @@ def scorer_for(
 
     Without `reader` the base's own networks are left out, as on bases that have none.
     """
-    if reader and base.reader is not None and mask_words.is_person(class_name):
-        return ByAttributes.of(load_reader(base.reader), photos)
-    return None
+    if not reader or base.reader is None or not mask_words.is_person(class_name):
+        return None
+    network = load_reader(base.reader)
+    if found := ByAttributes.of(network, photos):
+        return found
+    if base.identity is None or base.heads is None:
+        return None
+    return ByIdentity.of(load_identity(base.identity, base.heads), network, photos)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,32 @@ class ByAttributes:
         return Score(
             likeness.agreement(readings, [self.subject] * len(readings)),
             likeness.agreement(readings, [PROMPTS[number][1] for number in prompts]),
+            variety(pictures, self.photos),
+        )
+
+
+@dataclass(frozen=True)
+class ByIdentity:
+    """By the base's identity embedding, of a subject whom the reader has no words for; what the
+    prompts ask for is read all the same. Who can be read is not judged by it, so that the
+    embedding can say of such trainings how good their choice was."""
+
+    identity: Identity
+    reader: Reader
+    subject: Tensor
+    photos: Sequence[Photo]
+
+    @classmethod
+    def of(cls, identity: Identity, reader: Reader, photos: Sequence[Photo]) -> ByIdentity:
+        subject = identity.subject([Image.fromarray(photo.pixels) for photo in photos])
+        return cls(identity, reader, subject, photos)
+
+    def score(self, pictures: Sequence[Image.Image], prompts: Sequence[int]) -> Score:
+        near = [self.identity.similarity(picture, self.subject) for picture in pictures]
+        wishes = [PROMPTS[number][1] for number in prompts]
+        return Score(
+            float(np.mean([self.identity.probability(value) for value in near])),
+            likeness.agreement(self.reader.read(pictures), wishes),
             variety(pictures, self.photos),
         )
 

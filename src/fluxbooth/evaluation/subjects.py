@@ -3,7 +3,7 @@ on the pictures, and on what is installed.
 
 | pictures | measure | says |
 |---|---|---|
-| drawings of a base that has an identity embedding | the embedding | a percentage |
+| of a base that has an identity embedding, with heads | the embedding | a percentage |
 | photographs in most of which a face is found | dlib's face numbers | the same person or not |
 | all others | general features | a number to compare with others |
 
@@ -22,7 +22,9 @@ from PIL import Image
 from fluxbooth.errors import InputError
 from fluxbooth.evaluation import face_identity, features
 from fluxbooth.evaluation.identity import Identity, load_identity
+from fluxbooth.generation.enhance.heads import load_finder
 from fluxbooth.models.base import Base
+from fluxbooth.types import Json
 
 Pictures = Sequence[Image.Image]
 
@@ -32,7 +34,7 @@ class Measure:
     """`subject` makes one of the photos of a subject, `similarity` compares a picture with it (None
     where it cannot be told); more is liker."""
 
-    by: str  # "embedding", "face" or "features"
+    by: str  # "embedding", "face", "DINOv2" or "EfficientNet-lite0"
     subject: Callable[[Pictures], Any]
     similarity: Callable[[Image.Image, Any], float | None]
     # that a picture of such similarity shows the subject, and from where it is called the same;
@@ -45,16 +47,18 @@ def measure_for(base: Base, photos: Pictures) -> Measure:
     """What can compare pictures of this base with these photos. Raises InputError if nothing here
     can."""
     if base.identity is not None and base.heads is not None:
-        return by_embedding(load_identity(base.identity, base.heads))
+        finder = load_finder(base.heads)
+        if 2 * sum(len(finder.find(photo)) > 0 for photo in photos) > len(photos):
+            return by_embedding(load_identity(base.identity, base.heads))
     if face_identity.available():
         found = sum(len(face_identity.of(photo)) > 0 for photo in photos)
         if 2 * found > len(photos):
             return BY_FACE
     if features.available():
-        return BY_FEATURES
+        return replace(BY_FEATURES, by=features.name())
     raise InputError(
-        "Nothing here can compare photographs: pip install 'fluxbooth[faces]' for people, "
-        "'fluxbooth[features]' for all else."
+        "Nothing here can compare these pictures: pip install 'fluxbooth[faces]' for photographs "
+        "of people, 'fluxbooth[features]' for all else."
     )
 
 
@@ -110,8 +114,9 @@ def pairs(measure: Measure, a: Pictures, b: Pictures) -> tuple[list[float], list
     return [x for x in same if x is not None], [x for x in other if x is not None]
 
 
-def calibrated(measure: Measure, a: Pictures, b: Pictures) -> Measure:
-    """The measure with percentages that hold for subjects as alike as these two are.
+def calibrated(measure: Measure, a: Pictures, b: Pictures) -> tuple[Measure, Json]:
+    """The measure with percentages that hold for subjects as alike as these two are, and how well
+    it tells these apart.
 
     InputError: fewer than three photos of one; too few in which anything can be compared.
     """
@@ -129,7 +134,11 @@ def calibrated(measure: Measure, a: Pictures, b: Pictures) -> Measure:
     def probability(similarity: float) -> float:
         return float(1 / (1 + np.exp(-np.clip(slope * (similarity - even), -50, 50))))
 
-    return replace(measure, probability=probability, same=float(even))
+    told = {
+        "area_under_curve": round(area_under_curve(same, other), 4),
+        "pairs": [len(same), len(other)],
+    }
+    return replace(measure, probability=probability, same=float(even)), told
 
 
 def area_under_curve(same: Sequence[float], other: Sequence[float]) -> float:

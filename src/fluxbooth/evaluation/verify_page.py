@@ -37,10 +37,10 @@ def page(report: Json, pictures: Pictures) -> str:
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         _checks(report["checks"]),
-        _table("Figures", ("", "measured", "predicted"), figures(report)),
+        contact_sheet.table("Figures", ("", "measured", "predicted"), figures(report)),
         _pictures(pictures),
-        _table("What was done", ("", ""), _job(report)),
-        _table("Where", ("", ""), _where(report)),
+        contact_sheet.table("What was done", ("", ""), _job(report)),
+        contact_sheet.table("Where", ("", ""), _where(report)),
         "<details><summary>report.json</summary>"
         f"<pre>{html.escape(json.dumps(report, indent=1))}</pre></details>",
     ]
@@ -149,14 +149,3 @@ def _where(report: Json) -> list[tuple[str, str]]:
         for name, value in rows.items()
         if value is not None
     ]
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = f"<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>" if any(heads) else ""
-    body = "".join(
-        f"<tr><th>{html.escape(first)}</th>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
-    )
-    return f"<h2>{title}</h2><table>{head}{body}</table>"

@@ -34,8 +34,9 @@ def draw(
     references: Sequence[Reference] = (),
     look: Callable[[], None] = lambda: None,
 ) -> list[Image.Image]:
-    """Pictures of one text, one a seed, width x height pixels; the very call that plain diffusers
-    would make. `references` are looked at. `look` is called between steps, and may raise to end it.
+    """Pictures of one text, one a seed, or of as many texts as there are seeds, width x height
+    pixels; the very call that plain diffusers would make. `references` are looked at. `look` is
+    called between steps, and may raise to end it.
 
     `start` is of that size; from one, seeds are drawn one by one, for their noise also decides how
     it is encoded.
@@ -51,6 +52,7 @@ def draw(
         given |= {"references": looked} if looked else {}
     elif looked:
         given["image"] = looked
+    texts = len(next(iter(conditioning.values())))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     beside: Start = "reference" if looked else "text"
     pipeline = family.pipeline(beside if start is None else "inpaint" if start.mask else "image")
@@ -67,7 +69,7 @@ def draw(
             width=width,
             height=height,
             num_inference_steps=steps,
-            num_images_per_prompt=len(seeds),
+            num_images_per_prompt=len(seeds) // texts,
             generator=generators,
             callback_on_step_end=between_steps,
             **given,

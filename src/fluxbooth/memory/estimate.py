@@ -139,10 +139,12 @@ def estimate_generation(
     *,
     references: int = 0,
     loras: float = 0,
+    resident: bool = False,
     gpu: bool = True,
 ) -> Estimate:
     """Peak memory of drawing one square picture of `side` pixels, with so many pictures that are
-    looked at, and so many bytes of LoRAs."""
+    looked at, and so many bytes of LoRAs; with a base that is `resident` also while texts are
+    encoded."""
     e = WRITTEN[choice.dtype]
     base = base_bytes(shape, choice)
     encoders = shape.encoders_used * WRITTEN[choice.kept]
@@ -150,6 +152,8 @@ def estimate_generation(
     drawing = drawing_bytes(shape, side, text_length, e, references)
     kept = base + autoencoder + (encoders if choice.encoders == "stay" else 0)
     encoding = kept if choice.encoders == "stay" else 0 if choice.encoders == "cpu" else encoders
+    if resident and choice.encoders == "leave":
+        encoding += kept
     return _estimate(
         shape,
         choice,
@@ -298,9 +302,15 @@ def choose_generation(
     """The same for drawing one square picture, with a base that stays in memory if `resident`."""
 
     def measured(choice: Choice) -> Estimate:
-        gpu = room.device is not None
         return estimate_generation(
-            shape, side, text_length, choice, references=references, loras=loras, gpu=gpu
+            shape,
+            side,
+            text_length,
+            choice,
+            references=references,
+            loras=loras,
+            resident=resident,
+            gpu=room.device is not None,
         )
 
     return _first_fit(

@@ -49,9 +49,15 @@ def job(spec: ResolvedTrainSpec, *, resident: bool = False) -> Job:
         spec.rank,
         spec.optimizer,
         spec.ema is not None,
-        registry.find(spec.base).native_side if spec.sample_prompts else 0,
+        registry.find(spec.base).native_side if draws_in_training(spec) else 0,
         resident,
     )
+
+
+def draws_in_training(spec: ResolvedTrainSpec) -> bool:
+    """Whether a training draws pictures: samples, or those by which its result is chosen."""
+    chooses = spec.choose_within > 0 and registry.find(spec.base).reader is not None
+    return bool(spec.sample_prompts) or chooses
 
 
 def generation(
@@ -77,6 +83,7 @@ def generation(
         room,
         references=looked_at,
         loras=loras,
+        resident=there is not None,
         **by_hand,
     )
 

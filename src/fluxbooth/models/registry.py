@@ -147,6 +147,7 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
             "resolutions": spec.resolutions or row.resolutions,
             "text_length": spec.text_length or row.text_length,
             "fit_text": _or(spec.fit_text, row.fit_text and spec.text_length is None),
+            "stop_early": _or(spec.stop_early, spec.steps is None),
             "captioner": _or(spec.captioner, "reader" if row.reader else "none"),
             "outside_head": _or(
                 spec.outside_head,

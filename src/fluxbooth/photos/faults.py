@@ -14,10 +14,10 @@ from PIL import Image
 
 from fluxbooth.photos.decoder import within
 
-BLURRED = 0.55  # sharpness below this is called blurred
-DARK = 72.0  # of 255: the tenth brightest of the middle is darker than this
-BURNT = 0.4  # share of the middle that has two full channels
-BLOCKY = 1.7  # steps at the edges of JPEG's blocks, by those within them
+BLURRED = 0.58  # sharpness below this is called blurred
+DARK = 65.0  # of 255: the tenth brightest of the middle is darker than this
+BURNT = 0.25  # share of the middle that has two full channels
+BLOCKY = 1.55  # steps at the edges of JPEG's blocks, by those within them
 FLAT = 5.0  # of 255: the deviation of a picture that shows next to nothing
 FULL = 253  # of 255
 MIDDLE = 0.2  # of each side that does not count as the middle

@@ -261,6 +261,25 @@ def quoted(text: str) -> list[str]:
     return [match[0][1:-1].strip() for match in _QUOTED.finditer(text)]
 
 
+def outside_quotations(text: str, change: Callable[[str], str]) -> str:
+    """The text with all but its quotations changed: lettering is drawn word for word."""
+    parts, last = [], 0
+    for match in _QUOTED.finditer(text):
+        parts += [change(text[last : match.start()]), match[0]]
+        last = match.end()
+    return "".join([*parts, change(text[last:])])
+
+
+def first_words(text: str, count: int) -> str:
+    """So many words of a text, and a quotation that they begin to its end."""
+    ends = [match.end() for match in re.finditer(r"\S+", text)]
+    if len(ends) <= count:
+        return text
+    end = ends[count - 1]
+    cut = [match for match in _QUOTED.finditer(text) if match.start() < end < match.end()]
+    return text[: cut[0].end() if cut else end]
+
+
 def _word_count(text: str) -> int:
     return sum(any(map(str.isalnum, word)) for word in text.split())
 

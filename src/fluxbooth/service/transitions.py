@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from fluxbooth.events import PlainFile, SampleDrawn, Step
+from fluxbooth.events import PlainFile, SampleDrawn, Scored, Step
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service import expiry, metering, reasons, safety
 from fluxbooth.service.accounts import quotas
@@ -105,6 +105,9 @@ class Transitions:
                 "spec": spec,
                 "out": str(self._work(tune)),
                 "look": self.settings.safety != "off",
+                "hidden_from": (
+                    self.settings.safety_threshold if self.settings.safety == "block" else None
+                ),
             }
 
     def training_begun(self, number: int) -> None:
@@ -117,8 +120,8 @@ class Transitions:
         with self.db.write() as session:
             if tune := _open_tune(session, number):
                 kept = losses[:: -(-len(losses) // MOST_LOSSES)] if losses else []
-                before = tune.progress
-                tune.progress = {
+                before = {k: v for k, v in tune.progress.items() if k != "interrupted"}
+                tune.progress = before | {
                     "step": event["step"],
                     "steps": event["steps"],
                     "loss": event["loss"],
@@ -127,8 +130,6 @@ class Transitions:
                     "losses": kept,
                     "samples": before.get("samples", 0),
                 }
-                if "resumed_at" in before:
-                    tune.progress["resumed_at"] = before["resumed_at"]
                 tune.eta = now() + datetime.timedelta(seconds=event["seconds_left"])
 
     def prepared(self, number: int, resumed_at: int) -> None:
@@ -150,6 +151,15 @@ class Transitions:
                 checkpoints.sampled(session, self.store, tune, event)
                 name = f"{tune.job}-{Path(event['path']).stem}"
                 metering.count(session, self.settings, tune.base, name, 1)
+
+    def scored(self, number: int, event: Scored) -> None:
+        """Keeps how good a checkpoint was found; said twice, after a kill, it is kept once."""
+        with self.db.write() as session:
+            if tune := _open_tune(session, number):
+                checkpoints.scored(tune, event)
+                name = f"{tune.job}-scored-{event['step']}"
+                pictures = len(event["pictures"])
+                metering.count(session, self.settings, tune.base, name, pictures)
 
     def warned(self, number: int, sentences: list[str]) -> None:
         """Keeps what a training says of its photos; said twice, after a kill, it is kept once."""
@@ -183,7 +193,10 @@ class Transitions:
             }
             tune.warnings = list(dict.fromkeys([*tune.warnings, *result.get("warnings", ())]))
             checkpoints.publish(session, self.store, tune, result)
-            ledger.capture(session, tune.job)
+            planned = result.get("planned", result["steps"])
+            back = prices.untrained(tune.cost_mc, planned, result["steps"])
+            tune.cost_mc -= back
+            ledger.capture(session, tune.job, back)
             session.flush()
             self.jobs.callback(session, tune=tune)
             self._enqueue_waiting(session, number)

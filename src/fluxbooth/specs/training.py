@@ -181,6 +181,22 @@ class TrainSpec(Spec):
             "drawn there"
         ),
     )
+    choose_within: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description=(
+            "share of the training's time that pictures may take by which the best checkpoint is "
+            "chosen, where they can be judged; 0 keeps the last"
+        ),
+    )
+    stop_early: bool | None = Field(
+        default=None,
+        description=(
+            "true or false: end when the pictures of two checkpoints in a row are no better; by "
+            "default unless the steps are given"
+        ),
+    )
     continue_from: str | None = Field(
         default=None, description="a LoRA file to train on instead of starting anew"
     )
@@ -210,6 +226,7 @@ class ResolvedTrainSpec(TrainSpec):
     batch_size: int = Field(ge=1)
     resolutions: tuple[int, ...] = Field(min_length=1, max_length=8)
     text_length: int = Field(ge=8)
+    stop_early: bool = False
     # with the values that change nothing, which runs begun before these settings had
     settle_steps: int | None = None
     fit_text: bool = False

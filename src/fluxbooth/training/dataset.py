@@ -177,11 +177,12 @@ def prepare(
     spec: ResolvedTrainSpec,
     cache: Path,
     *,
+    drawn: Sequence[str] = (),
     keep_encoders: bool = False,
     aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
-    """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
-    memory does not hold.
+    """Crops, encodes and captions the photos; `spec` is resolved, `drawn` are texts that are drawn
+    on the way, `cache` is a folder for what memory does not hold.
 
     A photo without a caption gets the trigger words as its caption. Frees the family's encoders,
     unless they are to stay. `aside` is called before each photo and each text.
@@ -202,7 +203,7 @@ def prepare(
     texts, samples = dict[str, Conditioning](), dict[str, Conditioning]()
     for kept, wanted, length in (
         (texts, captions, spec.text_length),
-        (samples, spec.sample_prompts, family.row.text_length),
+        (samples, drawn, family.row.text_length),
     ):
         for text in dict.fromkeys(wanted):
             aside()
@@ -211,7 +212,7 @@ def prepare(
     if keep_encoders:
         family.park_encoders()
     else:
-        family.release_encoders(keep_decoder=bool(spec.sample_prompts))
+        family.release_encoders(keep_decoder=bool(drawn))
     stores = []
     for name, rows in (("latents", latents), ("texts", texts), ("samples", samples)):
         stores.append(Store(cache / f"{name}.safetensors"))

@@ -21,8 +21,10 @@ from torch import Tensor, nn
 
 from fluxbooth import base_selection, events, picture_files, threads
 from fluxbooth.errors import FluxboothError
+from fluxbooth.evaluation import run_report, scoring
+from fluxbooth.evaluation.scoring import Scorer
 from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
-from fluxbooth.files import cannot_write
+from fluxbooth.files import cannot_write, write_whole
 from fluxbooth.generation.enhance import heads
 from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
@@ -34,7 +36,16 @@ from fluxbooth.photos.inspection import Photo
 from fluxbooth.process_lifetime import stop_signals
 from fluxbooth.results import Facts
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
-from fluxbooth.training import captions, distributed, flow, run_folder, run_warnings, trackers
+from fluxbooth.training import (
+    captions,
+    choosing,
+    distributed,
+    flow,
+    run_folder,
+    run_warnings,
+    trackers,
+)
+from fluxbooth.training.choosing import Chooser, Look
 from fluxbooth.training.dataset import Batch, Dataset, fitted_length, prepare
 from fluxbooth.training.distributed import ProcessGroup
 from fluxbooth.training.optimizers import learning_rate, make_optimizer, optimizer_class
@@ -53,6 +64,10 @@ class TrainResult(Facts):
     Attributes:
         lora: The LoRA, a safetensors file in diffusers' format.
         steps: Steps trained, those before a resume included.
+        planned: Steps that were to be trained; fewer were if nothing got better.
+        chosen: The step that the LoRA is of: the best by its pictures, or the last.
+        identity: How alike the subject the pictures of that step were, 0 to 1; None: not judged.
+        prompt: How much of their prompts they showed, in the same way.
         steps_per_second: Of this process, without preparation.
         loss: Mean of the last tenth of the steps that this process trained.
         validation_loss: At fixed noise levels and noise, on up to four of the photos.
@@ -65,6 +80,10 @@ class TrainResult(Facts):
 
     lora: Path
     steps: int
+    planned: int
+    chosen: int
+    identity: float | None
+    prompt: float | None
     steps_per_second: float
     loss: float
     validation_loss: float
@@ -108,7 +127,7 @@ def train(
         out: The folder of the run, made if need be: LoRA, spec, log, checkpoints, samples.
         report: Called with each event, a dict of `events.py`: first the plan (what is given up to
             fit the memory there is, and why), then warnings, that all is prepared, steps,
-            checkpoints, stages and samples.
+            checkpoints, stages, samples, and how good checkpoints were found.
         overwrite: Replace the training that `out` holds.
         family: A base that is in memory already (`models.load`); it is given back as it was.
         aside: Called where the training can stand aside: between photos, steps, samples and the
@@ -146,16 +165,18 @@ def train(
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
-        cache = folder.cache_of(group.rank)
+        scorer = _scorer(told, family, given)
+        drawn = (*told.sample_prompts, *(choosing.texts_of(told.trigger) if scorer else ()))
+        stay, cache = resident is not None, folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
             dataset = prepare(
-                pictures, family, told, cache, keep_encoders=resident is not None, aside=aside
+                pictures, family, told, cache, drawn=drawn, keep_encoders=stay, aside=aside
             )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        run = _Run(told, family, dataset, folder, report, group, count, aside)
+        run = _Run(told, family, dataset, folder, report, group, count, aside, scorer, given)
         return _train(run, began, len(pictures), warnings)
 
 
@@ -196,6 +217,14 @@ def _plan(
     return planner.training(folder.as_planned(spec))
 
 
+def _scorer(spec: ResolvedTrainSpec, family: Family, photos: Sequence[Photo]) -> Scorer | None:
+    """What the best checkpoint is chosen by; None where none is to be, or can be, chosen."""
+    if not choosing.possible(spec.steps, spec.choose_within):
+        return None
+    with threads.same_bits(family.row.small):
+        return scoring.scorer_for(family.row, spec.class_name, photos)
+
+
 def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
@@ -214,27 +243,26 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
             run.group.on_main(lambda: run.keep_stage(done))
         elif run.stages and not done:
             run.group.on_main(lambda: run.draw_samples(0))  # to compare with
-        started, losses = time.monotonic(), folder.rewind_log(done) if run.group.main else []
+        started, before = time.monotonic(), folder.rewind_log(done) if run.group.main else []
+        losses = [event["loss"] for event in before if event["event"] == "step"]
+        run.choose_on(done, before)
         with stop_signals() as stop:
             for step, loss in run.steps(done, stop):
                 losses.append(loss)
                 run.log(step, loss, (step - done) / (time.monotonic() - started))
         for text in (diverged := run_warnings.of_losses(losses, spec)):
-            run.tell({"event": "warning", "step": spec.steps, "text": text})
+            run.tell({"event": "warning", "step": run.done, "text": text})
     seconds = time.monotonic() - started
-    with run.averaged():
-        validation = (
-            run.fitting(spec.steps, run.validation_loss)
-            if run.average or not run.validated
-            else run.validated[-1]
-        )
-        run.group.on_main(lambda: run.write(folder.lora, spec.steps))
-    run.group.on_main(folder.finish)
-    steps = spec.steps
+    validation = run.end()
+    steps, chosen = run.done, run.best
     tail = losses[-max(1, steps // 10) :]
     return TrainResult(
         folder.lora,
         steps,
+        spec.steps,
+        chosen.step if chosen else steps,
+        chosen.identity if chosen else None,
+        chosen.prompt if chosen else None,
         (steps - done) / seconds,
         sum(tail) / max(1, len(tail)),
         validation,
@@ -275,6 +303,8 @@ class _Run:
         group: ProcessGroup,
         pictures: int,
         aside: Callable[[], None],
+        scorer: Scorer | None,
+        shown: Sequence[Photo],
     ) -> None:
         self.spec = spec
         self.family = family
@@ -282,7 +312,7 @@ class _Run:
         self.folder = folder
         self.report = report
         self.group = group
-        self.aside = aside
+        self.aside, self.shown = aside, shown
         self.stages, self.pictures = stage_steps(spec), pictures
         self.parameters = lora_training.add(family, spec.rank, spec.seed)
         if spec.continue_from:
@@ -292,14 +322,28 @@ class _Run:
         self.stop = threading.Event()  # set once somebody waits for the training to leave
         self.trackers: list[Tracker] = []
         self.validated: list[float] = []  # the validation loss at each checkpoint
+        self.done, self.over = 0, False  # steps; whether more of them would do no good
+        self.chooser = (
+            None
+            if scorer is None
+            else Chooser(
+                family,
+                scorer,
+                [dataset.conditioning(text) for text in choosing.texts_of(spec.trigger)],
+                folder.path / run_folder.LOOKS,
+            )
+        )
 
     def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
         """Trains from step `start` to the end; yields (steps done, loss), after the first one
         in groups of ten, read at once."""
         spec, pending, self.stop = self.spec, list[Tensor](), stop
         for step in range(start, spec.steps):
+            if self.over:
+                return
             self.aside()
             threads.look()
+            began = time.monotonic()
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, step)
             loss = self.fitting(step, functools.partial(self.gradients, step))
@@ -312,15 +356,21 @@ class _Run:
                     self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0)
                 )
             pending.append(loss)
-            done, stopping = step + 1, self.group.any(stop.is_set())
+            self.done = done = step + 1
+            if self.chooser and self.chooser.plan is None:
+                loss.item()  # a GPU has done the step by now
+                if self.chooser.took(time.monotonic() - began):
+                    self.plan_choosing()
+            stopping = self.group.any(stop.is_set())
             due = (
                 done % spec.checkpoint_every == 0
                 or done == spec.steps
                 or done in self.stages
                 or stopping
             )
+            looks = self.chooser is not None and self.chooser.is_due(done)
             # the first one shows that it goes
-            if len(pending) == LOG_EVERY or done == start + 1 or due:
+            if len(pending) == LOG_EVERY or done == start + 1 or due or looks:
                 losses = self.read_losses(done, pending)
                 yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
                 pending = []
@@ -329,8 +379,7 @@ class _Run:
                 self.group.on_main(functools.partial(self.checkpoint, done, leaving))
             if leaving:
                 raise KeyboardInterrupt
-            if done in self.stages:
-                self.group.on_main(functools.partial(self.keep_stage, done))
+            self.look_around(done)
 
     def gradients(self, step: int) -> Tensor:
         """Those of a step, and its loss; without any of an attempt that ran out of memory."""
@@ -374,12 +423,120 @@ class _Run:
             )
         )
 
+    def choose_on(self, done: int, events: Sequence[LoggedEvent]) -> None:
+        """Goes on choosing where a process before stopped, by what it told."""
+        if self.chooser is None:
+            return
+        scored = [event for event in events if event["event"] == "scored"]
+        self.chooser.looks += [
+            Look(event["step"], event["value"], event["identity"], event["prompt"])
+            for event in scored
+        ]
+        if done:
+            self.read_plan()
+        if self.group.any(any(look.step == done for look in self.chooser.looks)):
+            self.over = self.is_over()
+        else:  # a kill came between checkpoint and look
+            self.look_around(done, staged=False)
+
+    def read_plan(self) -> choosing.Plan | None:
+        """The plan that was noted; samples, if stages have any, are drawn at each look, too."""
+        plan = self.chooser.read_plan() if self.chooser else None
+        if plan and self.stages:
+            self.stages = sorted({*self.stages, *plan.steps})
+        return plan
+
+    def plan_choosing(self) -> None:
+        chooser = self.chooser
+        assert chooser is not None
+
+        def measure() -> None:
+            with self.averaged():
+                chooser.measure(self.spec.steps, self.spec.choose_within)
+
+        self.group.on_main(measure)
+        plan = self.read_plan()
+        assert plan is not None
+        self.tell(
+            {
+                "event": "choosing",
+                "step": self.done,
+                "at": list(plan.steps),
+                "pictures": plan.pictures,
+                "text": plan.why,
+            }
+        )
+
+    def look_around(self, step: int, *, staged: bool = True) -> None:
+        """Keeps the LoRA of a stage, and of a checkpoint that is scored; `staged`: not again."""
+        looks = self.chooser is not None and self.chooser.is_due(step)
+        if (step in self.stages and staged) or looks:
+            self.group.on_main(functools.partial(self.keep_stage, step))
+        if looks:
+            self.group.on_main(functools.partial(self.score, step))
+            self.over = self.is_over()
+
+    def is_over(self) -> bool:
+        """Whether to end before the last step; all processes must ask."""
+        looks = self.chooser.looks if self.chooser else []
+        return self.spec.stop_early and self.group.any(choosing.is_over(looks))
+
+    def score(self, step: int) -> None:
+        """Draws and scores the pictures by which the LoRA of this step is chosen or not."""
+        assert self.chooser is not None
+        began = time.monotonic()
+        with self.averaged():
+            pictures, score = self.fitting(
+                step, functools.partial(self.chooser.look, step, self.aside, self.look)
+            )
+        paths = list[str]()
+        for number, picture in enumerate(pictures):
+            paths.append(str(self.folder.scored(step, number)))
+            picture_files.save(picture, Path(paths[-1]))
+        assert self.best is not None
+        self.tell(
+            {
+                "event": "scored",
+                "step": step,
+                "identity": score.identity,
+                "prompt": score.prompt,
+                "variety": score.variety,
+                "value": score.value,
+                "best": self.best.step,
+                "pictures": paths,
+                "seconds": round(time.monotonic() - began, 3),
+            }
+        )
+
+    @property
+    def best(self) -> Look | None:
+        return choosing.best(self.chooser.looks) if self.chooser else None
+
+    def end(self) -> float:
+        """Writes the report, and at last the LoRA; the validation loss of the last step."""
+        with self.averaged():
+            validated = self.validated and not self.average and self.done == self.spec.steps
+            validation = (
+                self.validated[-1] if validated else self.fitting(self.done, self.validation_loss)
+            )
+            self.group.on_main(lambda: run_report.write(self.folder.path, self.shown))
+            self.group.on_main(lambda: self.write_best(self.folder.lora))
+        self.group.on_main(self.folder.finish)
+        return validation
+
+    def write_best(self, path: Path) -> None:
+        if self.best is None:
+            self.write(path, self.done)
+        else:
+            write_whole(path, self.folder.stage(self.best.step).read_bytes())
+
     def resume(self) -> int:
         """Restores the last sound checkpoint; returns how many steps are done."""
         found = self.folder.latest()
         if found is None:
             return 0
         step, weights, state = found
+        self.done = step
         lora_training.restore(self.family, weights)
         run_folder.restore_optimizer(self.optimizer, state)
         for i, value in enumerate(self.average):
@@ -418,7 +575,8 @@ class _Run:
         or not."""
         path = self.folder.stage(step)
         with self.averaged():
-            self.draw_samples(step)
+            if step in self.stages:
+                self.draw_samples(step)
             self.write(path, step)
         self.tell({"event": "stage", "step": step, "path": str(path)})
 

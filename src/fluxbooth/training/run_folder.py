@@ -33,9 +33,11 @@ from fluxbooth.photos.inspection import Photo
 from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
 
 RUN, PLAN, SPEC, LOG, LORA = "run.json", "plan.json", "spec.toml", "log.jsonl", "ohwx.safetensors"
-CAPTIONS = "captions"
+CAPTIONS, SCORED, LOOKS = "captions", "scored", "looks.json"
 # how often progress is kept, or what is drawn on the way, does not change the weights
 NOT_IDENTITY = {"checkpoint_every", "keep_checkpoints", "stages", "sample_prompts", "trackers"}
+# which of them are kept, and how many, is asked anew
+NOT_IDENTITY |= {"choose_within", "stop_early"}
 # nor does how memory was found
 NOT_IDENTITY |= {"gradient_checkpointing", "encoders", "offload_blocks"}
 LOCK_WITHIN = 10.0  # seconds: a training that was just stopped, or killed, may still be ending
@@ -126,6 +128,11 @@ class RunFolder:
         (self.path / "samples").mkdir(exist_ok=True)
         return self.path / "samples" / f"step-{step:06d}-{number}.png"
 
+    def scored(self, step: int, number: int) -> Path:
+        """Where a picture lies by which a checkpoint was scored."""
+        (self.path / SCORED).mkdir(exist_ok=True)
+        return self.path / SCORED / f"step-{step:06d}-{number}.png"
+
     def save(
         self, step: int, weights: dict[str, Tensor], state: dict[str, Tensor], keep: int
     ) -> Path:
@@ -163,9 +170,9 @@ class RunFolder:
                 )
         return None
 
-    def rewind_log(self, step: int) -> list[float]:
+    def rewind_log(self, step: int) -> list[LoggedEvent]:
         """Drops from the log what was done after the checkpoint of a step and will be done again;
-        the losses up to there.
+        what was told up to there.
 
         A line that a kill cut short is dropped with them.
         """
@@ -179,9 +186,7 @@ class RunFolder:
         temporary = self.log.with_suffix(".tmp")
         temporary.write_text("".join(kept))
         temporary.rename(self.log)
-        return [
-            event["loss"] for event in events if event["event"] == "step" and event["step"] <= step
-        ]
+        return [event for event in events if event["step"] <= step]
 
     def as_begun(self, spec: ResolvedTrainSpec) -> ResolvedTrainSpec:
         """The spec with what the run's first process chose in the place of "auto"."""

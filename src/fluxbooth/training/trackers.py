@@ -22,6 +22,9 @@ from fluxbooth.specs import TrainSpec
 WANDB_RUN = "wandb-run"  # file of the run's folder with its id there
 
 
+NO_CURVES = ("step", "steps", "seconds_left", "seconds", "pictures", "best")
+
+
 class Tracker(Protocol):
     def add(self, event: LoggedEvent) -> None: ...
     def close(self) -> None: ...
@@ -98,9 +101,7 @@ KINDS: dict[str, type[TensorBoard] | type[WeightsAndBiases]] = {
 def numbers_of(event: LoggedEvent) -> dict[str, float]:
     """The curves in an event."""
     return {
-        k: float(v)
-        for k, v in event.items()
-        if isinstance(v, numbers.Real) and k not in ("step", "steps", "seconds", "seconds_left")
+        k: float(v) for k, v in event.items() if isinstance(v, numbers.Real) and k not in NO_CURVES
     }
 
 

@@ -56,6 +56,12 @@ def training_cost(prices: Prices, spec: TrainSpec, photos: int) -> int:
     return steps_for(spec, photos) * prices.step.get(spec.preset or "none", 0)
 
 
+def untrained(cost_mc: int, planned: int, trained: int) -> int:
+    """What of the price of so many planned steps is for those that were not trained; fractions stay
+    with the steps that were."""
+    return cost_mc - -(-cost_mc * min(trained, planned) // planned)
+
+
 def drawing_cost(
     prices: Prices, spec: Mapping[str, Any], options: Iterable[str], *, trial: bool = False
 ) -> int:

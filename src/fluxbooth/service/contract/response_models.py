@@ -158,6 +158,15 @@ class Tune(Exact):
     prompts: NotRequired[list[Prompt]]
 
 
+class Look(Exact):
+    """How good the pictures of a checkpoint were found, each 0 to 1; null: it cannot be told"""
+
+    step: int
+    identity: float
+    prompt: float | None
+    value: float
+
+
 class Progress(Exact):
     """How far a training is: `over`, and from its first step on all the rest"""
 
@@ -174,6 +183,9 @@ class Progress(Exact):
     samples: NotRequired[int]
     resumed_at: NotRequired[int]  # after an interruption: the step from which it goes on
     interrupted: NotRequired[bool]  # and not taken up again yet
+    looks: NotRequired[list[Look]]
+    best: NotRequired[int]
+    report: NotRequired[bool]
 
 
 class Sample(Exact):

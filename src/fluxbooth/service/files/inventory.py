@@ -19,6 +19,7 @@ from fluxbooth.service.prompts import input_images
 
 Which = ColumnElement[bool]
 START = "start.safetensors"  # what a training goes on from, until it is done
+REPORT = "report.html"  # what a training made of itself
 WORK = "work"  # folder of the device process that trains or draws
 CAPTION, THUMB = ".txt", ".thumb.webp"  # endings of what lies beside a file and goes with it
 
@@ -32,6 +33,9 @@ def of_tunes(session: Session, which: Which) -> Iterator[str]:
     yield from session.scalars(
         select(Sample.key).join(Checkpoint).join(Tune, Tune.id == Checkpoint.tune_id).where(which)
     )
+    reported = Tune.progress["report"].as_boolean()
+    for tune in session.scalars(select(Tune).where(which, reported.is_(True))):
+        yield f"{tune.folder}/{REPORT}"
     going_on = (Tune.continues.is_not(None), Tune.trained_at.is_(None), Tune.failed_at.is_(None))
     for tune in session.scalars(select(Tune).where(which, *going_on)):
         yield f"{tune.folder}/{START}"

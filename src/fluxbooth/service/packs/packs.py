@@ -3,6 +3,7 @@ are there already."""
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from fluxbooth.models import registry
+from fluxbooth.prompts import language
 from fluxbooth.prompts.language import class_word, trigger_words
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
@@ -402,7 +404,9 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
         re.IGNORECASE,
     )
     tag = own.search(template.text)
-    text = " ".join(own.sub(" ", template.text).split())
+    text = language.outside_quotations(
+        own.sub(" ", template.text), lambda part: re.sub(r"\s+", " ", part)
+    ).strip()
     # a reference picture has no trigger words: it is spoken of
     trigger = trigger_words(tune.token, tune.name) if tune.token else f"the {tune.name}"
     for old, new in (
@@ -411,7 +415,10 @@ def adapted(template: Template, tune: Tune) -> tuple[str, float]:
     ):
         if old:
             pattern = rf"(?<![\w<:]){re.escape(old)}(?![\w:>])".replace(r"\ ", r"\s+")
-            text = re.sub(pattern, lambda _, new=new: new, text, flags=re.IGNORECASE)
+            renamed = functools.partial(
+                re.sub, pattern, lambda _, new=new: new, flags=re.IGNORECASE
+            )
+            text = language.outside_quotations(text, renamed)
     if (trigger if tune.token else tune.name).lower() not in text.lower():
         text = f"{trigger} {text}"
     return text, float(tag[1]) if tag else 1.0

@@ -60,16 +60,18 @@ def expanded(settings: Settings, text: str, triggers: Sequence[str]) -> str:
 
     def read(said: str) -> tuple[str, list[str]]:
         longer = _text(said)
-        return longer, faults(longer, triggers)
+        return longer, faults(longer, triggers, language.quoted(text))
 
     return claude_api.mended(settings, WRITING, asked, read, REFUSED)
 
 
-def faults(text: str, triggers: Sequence[str]) -> list[str]:
+def faults(text: str, triggers: Sequence[str], lettering: Sequence[str] = ()) -> list[str]:
     """What is wrong with a longer text, in words that its writer can mend it by."""
     if not text:
         return ["The answer must be a JSON object with the text `prompt`."]
     wrong = [f'Keep "{words}".' for words in triggers if words.lower() not in text.lower()]
+    there = language.quoted(text)
+    wrong += [f'Keep "{words}" in quotation marks.' for words in lettering if words not in there]
     if len(text.split()) > MOST_WORDS:
         wrong.append(f"Write at most seventy words, not {len(text.split())}.")
     if re.search(r"[<>{}]|(?<!\w)--\w|[\x00-\x1f\ud800-\udfff]", text):

@@ -17,6 +17,7 @@ from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.files import inventory
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.packs import packs
 from fluxbooth.service.prompts import prompts
 
 
@@ -53,6 +54,7 @@ def delete(session: Session, jobs: JobEngine, account: Account, name: str) -> li
     )
     if len(of.images) == 1:
         return prompts.delete(session, jobs, account, of.id)
+    packs.like_picture(session, image, of, False)  # a like goes with its picture
     session.add(Removal(key=image.key))
     of.images.remove(image)
     session.delete(image)

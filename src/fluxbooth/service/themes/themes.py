@@ -133,9 +133,8 @@ def faults(texts: Sequence[str], trigger: str) -> list[str]:
 def compose(theme: str, trigger: str) -> list[str]:
     """Ten prompts without a language model: the theme with ten places, lights and framings, the
     same each time."""
-    said = " ".join(re.sub(r"[<>{}\x00-\x1f]", " ", language.plain(theme)).split()[:20]).strip(
-        " ,."
-    )
+    said = " ".join(re.sub(r"[<>{}\x00-\x1f]", " ", language.plain(theme)).split())
+    said = language.first_words(said, 20).strip(" ,.")
     rng = random.Random(f"{theme}\n{trigger}")
     columns = [rng.sample(column, COUNT) for column in (PLACES, LIGHTS, FRAMINGS)]
     texts = [

@@ -2,8 +2,8 @@
 the tune's LoRA.
 
 The files lie in the tune's own folder and go when it goes: `samples/000075-0.jpg`,
-`checkpoints/000075.safetensors`. The last checkpoint has no file of its own: it is the
-`lora.safetensors` that the training ended with.
+`checkpoints/000075.safetensors`. The checkpoint that the training chose has no file of its own: it
+is the `lora.safetensors` that it ended with. `report.html` shows them all.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from fluxbooth import picture_files
-from fluxbooth.events import SampleDrawn
+from fluxbooth.events import SampleDrawn, Scored
 from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.tables import Account, Tune
 from fluxbooth.service.errors import NotFound, ServiceError
+from fluxbooth.service.files import inventory
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
@@ -89,6 +90,23 @@ def sampled(session: Session, store: Store, tune: Tune, event: SampleDrawn) -> N
     session.flush()
 
 
+def scored(tune: Tune, event: Scored) -> None:
+    """Notes how good a training's checkpoint was found; found twice, after a kill, the later one
+    stays."""
+    before = [look for look in tune.progress.get("looks", ()) if look["step"] < event["step"]]
+    names = ("step", "identity", "prompt", "value")
+    look = {name: event[name] for name in names}
+    tune.progress = {**tune.progress, "looks": [*before, look], "best": event["best"]}
+
+
+def report(session: Session, account: Account, number: int) -> str:
+    """The key of the page that a training made of itself. NotFound."""
+    tune = tunes.get(session, account, number)
+    if not tune.progress.get("report"):
+        raise NotFound
+    return f"{tune.folder}/{inventory.REPORT}"
+
+
 def publish(session: Session, store: Store, tune: Tune, result: Json) -> None:
     """Takes over the LoRAs of a finished training, and how alike its samples were found."""
     stages = {
@@ -96,18 +114,24 @@ def publish(session: Session, store: Store, tune: Tune, result: Json) -> None:
     }
     for step, source in stages.items():
         checkpoint = _at(session, tune, step)
-        if step == result["steps"]:
+        if step == result.get("chosen", result["steps"]):
             checkpoint.lora = tune.lora
             continue
         key = f"{tune.folder}/checkpoints/{step:06d}.safetensors"
         if source.exists():
             store.take(source, key)
         checkpoint.lora, checkpoint.bytes = key, store.size(key)
-    report = result.get("likeness")
-    if report:
-        tune.likeness_of_photos = report["photos"]
+    page = Path(result["lora"]).with_name(inventory.REPORT)
+    key = f"{tune.folder}/{inventory.REPORT}"
+    if page.exists():
+        store.take(page, key)
+    if store.size(key):
+        tune.progress = {**tune.progress, "report": True}
+    likeness = result.get("likeness")
+    if likeness:
+        tune.likeness_of_photos = likeness["photos"]
         for checkpoint in of(session, tune):
-            scores = report["samples"].get(str(checkpoint.step), [])
+            scores = likeness["samples"].get(str(checkpoint.step), [])
             for sample in checkpoint.samples:
                 sample.likeness = scores[sample.number] if sample.number < len(scores) else None
     session.flush()

@@ -65,7 +65,7 @@ def _row(context: Context, old: Tune, form: MoreForm) -> Tune:
     settings = context.settings
     most = tunes.FAST_STEPS
     steps = min(form.steps or most, most) if old.branch == "fast" else form.steps
-    spec = TrainSpec.read({**old.spec, "steps": steps})
+    spec = TrainSpec.read({**old.spec, "steps": steps, "stop_early": None})
     if spec.stages and settings.checkpoints:
         spec = tunes.with_stages(settings, spec, len(old.photos))
     return like(

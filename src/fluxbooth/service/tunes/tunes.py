@@ -312,6 +312,7 @@ def with_stages(settings: Settings, spec: TrainSpec, photos: int) -> TrainSpec:
     return spec.model_copy(
         update={
             "steps": steps_for(spec, photos),
+            "stop_early": spec.steps is None if spec.stop_early is None else spec.stop_early,
             "stages": settings.checkpoints,
             "sample_prompts": texts,
         }

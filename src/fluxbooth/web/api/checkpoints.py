@@ -4,6 +4,7 @@ routes)."""
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
@@ -12,7 +13,7 @@ from fluxbooth.service.contract.forms import MoreForm
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.tunes import checkpoints, tunes
 from fluxbooth.service.tunes.train_more import more
-from fluxbooth.web.http import idempotency, requests
+from fluxbooth.web.http import idempotency, reports, requests
 from fluxbooth.web.http.auth import Owner, Using
 from fluxbooth.web.http.params import row_id
 
@@ -33,6 +34,17 @@ async def list_checkpoints(number: str, request: Request, services: Using) -> Re
         ]
 
     return await requests.read_json(request, services, work)
+
+
+@router.get(
+    "/tunes/{number}/report",
+    summary="The page that a training made of itself",
+    response_class=HTMLResponse,
+)
+def report(number: str, services: Using, account: Owner) -> FileResponse:
+    with services.db.read() as session:
+        key = checkpoints.report(session, account, row_id(number))
+    return reports.answer(services.store, key)
 
 
 @router.post(

@@ -71,7 +71,10 @@ def _headers(message: Message, path: str, number: str) -> list[tuple[bytes, byte
     page = any(
         name == b"content-type" and value.startswith(b"text/html") for name, value in headers
     )
-    return headers + PAGES if page or in_the_app(path) else headers
+    if not (page or in_the_app(path)):
+        return headers
+    own = {name.lower() for name, _ in headers}  # a page that stands alone says what it needs
+    return headers + [(name, value) for name, value in PAGES if name not in own]
 
 
 def in_the_app(path: str) -> bool:

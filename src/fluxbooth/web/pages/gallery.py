@@ -149,7 +149,7 @@ def many(
     words: str = "",
 ) -> Response:
     """The pictures that are named, else all that the filters of the gallery show."""
-    chosen = set(picture or [])
+    left = set(picture or [])
     asked = _filter(liked, tune, words)
 
     def files() -> Iterator[tuple[str, Path]]:
@@ -161,10 +161,11 @@ def many(
                 )
             for row in rows:
                 for image in row.images:
-                    if (image.name in chosen) if chosen else (image.liked or not liked):
+                    if (image.name in left) if picture else (image.liked or not liked):
+                        left.discard(image.name)
                         path = services.store.path(image.key)
                         yield f"fluxbooth-{row.id}-{image.seed}{path.suffix}", path
-            if len(rows) < MOST:
+            if len(rows) < MOST or (picture and not left):
                 return
             before = rows[-1].id
 

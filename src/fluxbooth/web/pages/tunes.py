@@ -24,7 +24,7 @@ from fluxbooth.service.estimates import plan
 from fluxbooth.service.files import reserve
 from fluxbooth.service.prompts import prompts
 from fluxbooth.service.tunes import checkpoints, train_again, train_more, tunes
-from fluxbooth.web.http import params, training_progress
+from fluxbooth.web.http import params, reports, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.http.params import number
@@ -200,6 +200,13 @@ def sample(
         if whole
         else thumbnails.of_picture(services.store, key)
     )
+
+
+@router.get("/tunes/{tune_id}/report")
+def report(tune_id: str, services: Using, account: Viewer) -> FileResponse:
+    with services.db.read() as session:
+        key = checkpoints.report(session, account, params.row_id(tune_id))
+    return reports.answer(services.store, key)
 
 
 @router.post("/tunes/{tune_id}/checkpoints/{step}/choose")

@@ -1,20 +1,17 @@
 // The machine is looked at when the page is there, for that takes seconds; a download is followed while it runs.
 
-import { ask, find, findAll, showErrors } from "./app.js";
+import { ask, find, findAll } from "./app.js";
 
 async function take(address, ids) {
   const page = new DOMParser().parseFromString(await (await ask(address)).text(), "text/html");
   for (const id of ids) find(`#${id}`).replaceChildren(...find(`#${id}`, page).childNodes);
 }
 
-async function look(link) {
+/** As another page, so that nothing is pushed about when it is there. */
+function look(link) {
   const address = link.getAttribute("href");
   link.replaceWith(link.dataset.look);
-  try {
-    await take(address, find("#bases [data-running]") ? ["machine"] : ["machine", "bases"]);
-  } catch (error) {
-    showErrors([error.message]);
-  }
+  location.replace(address);
 }
 
 async function follow() {

@@ -22,6 +22,7 @@ function draw(state) {
   }
   last = state;
   if (state.samples > samples) showSamples(state.samples);
+  if (state.best) find("#best").textContent = text("best", { count: state.looks.length, step: state.best });
   if (state.losses?.length > 1) curve(state.losses, state);
   if (state.over) {
     stop();
