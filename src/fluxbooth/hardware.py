@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fluxbooth.errors import FluxboothError
 
@@ -77,11 +77,24 @@ def compute_device() -> torch.device:
 
 
 def release_memory() -> None:
-    """Gives back what nothing needs any more: to the driver, too, which torch keeps it from."""
+    """Gives back what nothing needs any more: of a card to the driver, too, which torch keeps it
+    from."""
     gc.collect()
+    if (cuda := _card_in_use()) is not None:
+        cuda.empty_cache()
+
+
+def release_card() -> None:
+    """The same where a card is in use: elsewhere what a job leaves is freed in good time."""
+    if _card_in_use() is not None:
+        release_memory()
+
+
+def _card_in_use() -> Any:
+    """torch.cuda once this process has taken memory of a card."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    used = torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized()
+    return torch.cuda if torch is not None and used else None
 
 
 def _may_have_gpu() -> bool:
@@ -202,7 +215,7 @@ def fast_dtype(card: Gpu | None) -> tuple[Dtype, str]:
 
 def room() -> Room:
     """What is free once everything is given back that nothing needs any more."""
-    release_memory()
+    release_card()
     card = gpu()
     return Room(None if card is None else card.free, free_memory(), *fast_dtype(card))
 

@@ -98,7 +98,8 @@ def test_what_a_range_gave_back_can_be_asked_for_again() -> None:
 
 
 def test_a_service_on_a_card_of_24_gb() -> None:
-    life = Life(Card(24), sides=(512, 1024))
+    """At one size, to be quick; all cards, at mixed sizes, are below."""
+    life = Life(Card(24), sides=(1024,))
     done = story(life)
     assert done["training"] == done["second training"] == done["after a change of base"] > 0
     assert life.least_free >= 0.05
@@ -171,13 +172,8 @@ def compared(
     return estimated, process.allocator.peak_reserved + context
 
 
-@pytest.mark.parametrize(
-    "configuration",
-    [
-        pytest.param(one, marks=[] if one == (1024, "int8", 57, 0) else pytest.mark.slow)
-        for one in CONFIGURATIONS
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_the_estimate_is_what_is_replayed(configuration: tuple[int, str, int, int]) -> None:
     estimated, replayed = compared(*configuration)
     assert estimated == pytest.approx(replayed, rel=0.08)

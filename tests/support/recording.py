@@ -158,6 +158,7 @@ def codes(numbers: int, kept: Kept) -> int:
     return int(numbers * each)
 
 
+@functools.cache
 def base(kept: Kept) -> list[Event]:
     """The network as it arrives: each weight in bfloat16, then as it is kept, and for what waits
     nothing stays."""
@@ -274,6 +275,7 @@ def _autoencoder(dtype: torch.dtype) -> AutoencoderKL:
         torch.set_default_dtype(torch.float32)
 
 
+@functools.cache
 def autoencoder() -> list[Event]:
     made = _autoencoder(torch.bfloat16)
     return [(i, p.numel() * 2) for i, p in enumerate(made.parameters())]

@@ -117,7 +117,7 @@ class DeviceProcess:
     def serve(self) -> NoReturn:
         while True:
             self.do(self.later.popleft() if self.later else self.requests.get())
-            hardware.release_memory()
+            hardware.release_card()
 
     def do(self, request: Json) -> None:
         """Does a piece of work and tells its end."""
@@ -174,7 +174,7 @@ class DeviceProcess:
         while self.share.is_pictures and (request := self._next_drawing()) is not None:
             assert self.family is not None
             with lora_training.branches_off(self.family), torch.no_grad():
-                hardware.release_memory()  # what no step needs now counts as free
+                hardware.release_card()  # what no step needs now counts as free
                 self.do(request)
             self.share.drew()
 
