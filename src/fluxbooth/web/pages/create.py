@@ -262,7 +262,7 @@ def _advice(services: Services, account: Account, text: str, used: list[str]) ->
     # only one of them can come first
     others = [item for found in said[1:] for item in found if item.code == "trigger_missing"]
     shown = [item.to_json() for item in (*others, *said[0])]
-    return {"advice": [item | {"message": plain(item["message"])} for item in shown]}
+    return {"advice": [item | {"message": plain(str(item["message"]))} for item in shown]}
 
 
 def _trigger(session: Session, account: Account, number: str) -> str:
