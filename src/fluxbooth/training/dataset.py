@@ -156,9 +156,9 @@ def prepare(
     family: Family,
     spec: ResolvedTrainSpec,
     cache: Path,
+    aside: Callable[[], None] = lambda: None,
     *,
     keep_encoders: bool = False,
-    aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `cache` is a folder for what
     memory does not hold.

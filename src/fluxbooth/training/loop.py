@@ -84,7 +84,7 @@ def train(
     *,
     overwrite: bool = False,
     family: Family | None = None,
-    aside: Callable[[], None] | None = None,
+    aside: Callable[[], None] = lambda: None,
 ) -> TrainResult:
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
@@ -117,7 +117,6 @@ def train(
         KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
-    aside = aside or (lambda: None)
     optimizer_class(spec.optimizer)  # what is not there is said before anything loads
     trackers.check(spec)
     spec = base_selection.with_base(spec, family=family)
@@ -125,7 +124,6 @@ def train(
         base = registry.find(spec.base)
         lora_training.read_to_train_on(spec.continue_from, spec.rank, base)
     pictures = inspection.read(photos)
-    aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
@@ -148,19 +146,14 @@ def train(
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         cache = folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
-            dataset = prepare(
-                pictures, family, told, cache, keep_encoders=resident is not None, aside=aside
-            )
+            stays = resident is not None
+            dataset = prepare(pictures, family, told, cache, aside, keep_encoders=stays)
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        return _train(
-            _Run(told, family, dataset, folder, report, group, count, aside),
-            began,
-            len(pictures),
-            warnings,
-        )
+        run = _Run(told, family, dataset, folder, report, group, count, aside)
+        return _train(run, began, len(pictures), warnings)
 
 
 def _plan(
