@@ -5,7 +5,7 @@ Parts: `waits` starts a server on nano. An account trains twice on the same phot
 training another account asks for pictures, each half a second after the one before is there. Compared
 are the wait of each beyond its own time, the LoRA with the first one's, each picture with the same
 one drawn before. `loses` trains in this process and stands aside for a picture in every second
-block of ten steps, so that what else runs on the machine slows both kinds of blocks alike.
+block of five steps, so that what else runs on the machine slows both kinds of blocks alike.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Json = dict[str, Any]
 PARTS = ("waits", "loses")
 SEEDS = 5  # of the pictures, by turns
 BETWEEN = 0.5  # seconds from a picture to the next that is asked for
-BLOCK = 10  # steps
+BLOCK = 5  # steps, of one photo each
 
 
 def waits(pictures: int, steps: int) -> Json:
@@ -55,7 +55,7 @@ def waits(pictures: int, steps: int) -> Json:
             return server.new_tune(title, branch="flux1", steps=str(steps))["id"]
 
         def ask(seed: int) -> int:
-            asked = {"text": "a man at the beach", "seed": seed}
+            asked = {"text": "a man at the beach", "seed": seed, "steps": 10}
             answer = server.http.post("/prompts", json=asked, headers=other)
             number = answer.raise_for_status().json()["id"]
             until(lambda: _row(server, Prompt, number).trained_at, "the picture is there")
@@ -140,7 +140,9 @@ def loses(blocks: int) -> Json:
         ends.append(time.perf_counter() - sum(drawn))
 
     counted = _BetweenSteps(aside)
-    spec = TrainSpec(class_name="man", base="nano", steps=blocks * BLOCK, checkpoint_every=10**6)
+    spec = TrainSpec(
+        class_name="man", base="nano", steps=blocks * BLOCK, batch_size=1, checkpoint_every=10**6
+    )
     with tempfile.TemporaryDirectory() as folder:
         train(PHOTOS, spec, Path(folder) / "run", counted, family=family, aside=counted.aside)
     steps = [after - before for before, after in itertools.pairwise(ends)][: blocks * BLOCK]
@@ -155,8 +157,8 @@ def loses(blocks: int) -> Json:
     own = statistics.median(drawn)
     return {
         "pauses": len(drawn),
-        "ten steps without a picture, median s": plain,
-        "ten steps with one, the picture's own time left out, median s": broken,
+        "five steps without a picture, median s": plain,
+        "five steps with one, the picture's own time left out, median s": broken,
         "a picture's own time, median s": own,
         "loss beyond the pictures' own time, % of it": 100 * (broken - plain) / own,
     }
@@ -183,7 +185,7 @@ def main() -> None:
     parser.add_argument("--part", choices=PARTS, action="append", help="by default all")
     parser.add_argument("--pictures", type=int, default=50, metavar="N")
     parser.add_argument("--steps", type=int, default=150, metavar="N", help="of each training")
-    parser.add_argument("--blocks", type=int, default=16, metavar="N", help="of ten steps")
+    parser.add_argument("--blocks", type=int, default=16, metavar="N", help="of five steps")
     parser.add_argument("--save", action="store_true", help="keep the figures in bench/results")
     options = parser.parse_args()
     parts: dict[str, Callable[[], Json]] = {

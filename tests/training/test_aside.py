@@ -37,12 +37,12 @@ def test_pictures_are_the_plain_base_s_and_the_weights_those_of_an_unbroken_run(
     family = loader.load("nano", training=True, dtype="float32")
     plain = [digest(family, lora, kind) for kind in range(3)]
 
-    def trained(name: str, aside: Callable[[], None] | None) -> tuple[str, list[bytes]]:
+    def trained(name: str, aside: Callable[[], None]) -> tuple[str, list[bytes]]:
         result = train(photos, SPEC, tmp_path / name, family=family, aside=aside)
         samples = sorted((tmp_path / name / "samples").glob("*.png"))
         return tensors_sha256(load_file(result.lora)), [path.read_bytes() for path in samples]
 
-    unbroken = trained("unbroken", None)
+    unbroken = trained("unbroken", lambda: None)
     calls = list[str]()
 
     def aside() -> None:

@@ -176,10 +176,10 @@ def prepare(
     family: Family,
     spec: ResolvedTrainSpec,
     cache: Path,
+    aside: Callable[[], None] = lambda: None,
     *,
     drawn: Sequence[str] = (),
     keep_encoders: bool = False,
-    aside: Callable[[], None] = lambda: None,
 ) -> Dataset:
     """Crops, encodes and captions the photos; `spec` is resolved, `drawn` are texts that are drawn
     on the way, `cache` is a folder for what memory does not hold.

@@ -106,7 +106,7 @@ def train(
     *,
     overwrite: bool = False,
     family: Family | None = None,
-    aside: Callable[[], None] | None = None,
+    aside: Callable[[], None] = lambda: None,
 ) -> TrainResult:
     """Trains a LoRA on photos of one subject and writes it to `out`/ohwx.safetensors.
 
@@ -143,7 +143,6 @@ def train(
     aside = aside or (lambda: None)
     spec = _checked(spec, family)
     pictures = inspection.read(photos)
-    aside()
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
     if family is None:
         loader.here(resolved.base, training=True)  # before anything is written
