@@ -1,5 +1,5 @@
 """How far the measures of pictures and photos may be trusted: `python -m bench.measures PART`, each
-part in a minute or two; writes bench/results/likeness.json and the tables of docs/likeness.md.
+part in a minute or two; writes bench/results/measures.json and the tables of docs/likeness.md.
 
 faults: on photographs that packages ship (scikit-image, scikit-learn), whole and in quarters, and
 on copies that were spoilt. lettering: on rendered signs, right and with one letter changed. faces:
@@ -247,8 +247,8 @@ def main() -> None:
 
 def keep(name: str, table: dict[str, Any]) -> None:
     """In the file of results, and in the documents."""
-    path = tables.RESULTS / "likeness.json"
-    tables.save("likeness", (tables.load("likeness") if path.exists() else {}) | {name: table})
+    path = tables.RESULTS / "measures.json"
+    tables.save("measures", (tables.load("measures") if path.exists() else {}) | {name: table})
     tables.write()
 
 

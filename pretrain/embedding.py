@@ -1,5 +1,6 @@
 """The identity embedding (`fluxbooth.evaluation.identity`), learnt from rendered individuals:
-`python -m pretrain.embedding --work DIR`, half an hour on one core; it resumes where it stopped.
+`python -m pretrain.embedding --work DIR`, half an hour on one core; it resumes where it stopped, and
+is examined at last (`pretrain.embedding_figures`).
 
 A batch holds families of two lookalikes, a few pictures each. Its convolutions begin as those of
 the reader of attributes, whose errors it may share therefore.
@@ -187,6 +188,9 @@ def main() -> None:
     load_state(checkpoint, network)
     same, other, alike = similarities(embedded(network.eval(), renders[-EXAMINED:]))
     save(network, calibrate(same, torch.cat([other, alike])), arguments.to)
+    from pretrain import embedding_figures  # which needs what is above
+
+    embedding_figures.examine(arguments.to)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.models import loader
 from fluxbooth.models.family import Family
 from fluxbooth.specs import TrainSpec
+from fluxbooth.training import choosing
 
 # small and exact: float32, so that a result can be compared with one computed by hand
 QUICK = TrainSpec(
@@ -62,6 +63,20 @@ def photos(tmp_path: Path) -> Path:
 def family() -> Family:
     """nano for training, fresh, in float32."""
     return loader.load("nano", training=True, dtype="float32")
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training looks at one picture every two steps, however long that takes."""
+    for name, value in (
+        ("SPACINGS", (2,)),
+        ("PICTURES", (1,)),
+        ("MEASURED", slice(0, 1)),
+        ("DRAWN_IN", 2),
+    ):
+        monkeypatch.setattr(choosing, name, value)
+    real = choosing.planned
+    monkeypatch.setattr(choosing, "planned", lambda steps, share, *_: real(steps, share, 1.0, 0.1))
 
 
 @pytest.fixture(scope="session")

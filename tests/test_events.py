@@ -58,6 +58,7 @@ def test_a_plan_tells_every_choice() -> None:
     assert told == {field.name for field in dataclasses.fields(Choice)}
 
 
+@pytest.mark.usefixtures("quick_looks")
 def test_what_a_training_tells_and_logs(tmp_path: Path, photos: Path) -> None:
     (photos / "photo-01.txt").write_text("a man without his trigger")  # worth a warning
     told: list[TrainingEvent] = []

@@ -13,7 +13,20 @@ from fluxbooth import GenerateSpec, InputError, TrainResult, TrainSpec
 
 def test_a_result_is_a_table() -> None:
     result = TrainResult(
-        Path("run/ohwx.safetensors"), 4, 1.23456, 0.25, 0.5, 3.0, 700.0, "nano", "ohwx man", []
+        Path("run/ohwx.safetensors"),
+        4,
+        4,
+        4,
+        None,
+        None,
+        1.23456,
+        0.25,
+        0.5,
+        3.0,
+        700.0,
+        "nano",
+        "ohwx man",
+        [],
     )
     rows = dict(line.split(None, 1) for line in str(result).splitlines())
     assert (

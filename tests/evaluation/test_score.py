@@ -200,6 +200,7 @@ def run_folder(folder: Path, rank: int, losses: list[float]) -> Path:
     sample = folder / "samples" / f"step-{len(losses):06d}-0.png"
     sample.write_bytes(next(PHOTOS.glob("*.png")).read_bytes())
     events = [{"event": "step", "step": i + 1, "loss": loss} for i, loss in enumerate(losses)]
+    events.append({"event": "scored", "step": 2, "identity": 0.75, "prompt": None})
     events.append({"event": "sample", "step": len(losses), "path": str(sample), "text": "<ohwx>"})
     (folder / "log.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     return folder
@@ -216,9 +217,11 @@ def test_compare_shows_what_differs_and_scores(
     report = json.loads(capsys.readouterr().out)
     assert report["differs"] == {"rank": [4, 8]}
     assert report["runs"][1]["curves"]["loss"] == [[1, 1.0], [2, 0.25]]
+    assert report["runs"][1]["curves"]["identity"] == [[2, 0.75]]
+    assert "prompt" not in report["runs"][1]["curves"]  # that could not be told
     assert report["runs"][0]["score"]["identity"]["probability"]["mean"] > 0.5
     text = page.read_text()
-    assert text.count("<polyline") == 2 and "&lt;ohwx&gt;" in text and "<ohwx>" not in text
+    assert text.count("<polyline") == 4 and "&lt;ohwx&gt;" in text and "<ohwx>" not in text
     assert main(["compare", str(tmp_path)]) == 2
     assert "holds no training" in capsys.readouterr().err
 

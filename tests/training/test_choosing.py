@@ -88,17 +88,6 @@ SPEC = QUICK.model_copy(update={"steps": 12, "checkpoint_every": 5, "learning_ra
 OPEN = SPEC.model_copy(update={"stop_early": True})
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look at one picture every two steps."""
-    monkeypatch.setattr(choosing, "SPACINGS", (2,))
-    monkeypatch.setattr(choosing, "PICTURES", (1,))
-    monkeypatch.setattr(choosing, "MEASURED", slice(0, 1))
-    monkeypatch.setattr(choosing, "DRAWN_IN", 2)
-    real = choosing.planned
-    monkeypatch.setattr(choosing, "planned", lambda steps, share, *_: real(steps, share, 1.0, 0.1))
-
-
 def run(
     spec: TrainSpec, photos: Path, out: Path, scorer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Any, list[Any]]:
@@ -107,7 +96,7 @@ def run(
     return train(photos, spec, out, events.append), events
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_looks")
 def test_the_best_is_kept_and_training_ends_when_nothing_gets_better(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +117,9 @@ def test_the_best_is_kept_and_training_ends_when_nothing_gets_better(
     assert [json.loads(line) for line in told if '"scored"' in line] == scored
     assert all(Path(event["pictures"][0]).exists() for event in scored)
     report = (tmp_path / "open" / "report.html").read_text()
-    assert "step 4" in report and "4 of 12" not in report
+    assert "of step 4, the best of 4 checkpoints" in report and "after 8 of 12 steps" in report
+    assert report.count("data:image/jpeg") == 4 + 4 and "http" not in report
+    assert str(tmp_path) not in report
 
     whole, _ = run(
         SPEC, photos, tmp_path / "whole", Scripted(0.5, 0.9, 0.8, 0.7, 0.6, 0.5), monkeypatch
@@ -143,7 +134,7 @@ def test_the_best_is_kept_and_training_ends_when_nothing_gets_better(
     assert same(*ends) and not same(last.lora, whole.lora)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick_looks")
 def test_a_run_that_was_killed_between_looks_chooses_as_one_that_was_not(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

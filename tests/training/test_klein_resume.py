@@ -9,12 +9,13 @@ import torch
 from safetensors.torch import load_file
 
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.photos import faces
 from tests.support import klein
 from tests.support.forked import Command
 
 FLAGS = "--name man --steps 6 --rank 4 --batch-size 2 --resolution 64 --checkpoint-every 2 --caption-dropout 0.3 --seed 4 --progress json"
 # what is off by default on this base
-FLAGS += " --outside-head 0.1 --fit-text true --settle-steps 4"
+FLAGS += f" --outside-head {0.1 if faces.available() else 1} --fit-text true --settle-steps 4"
 
 
 def training(base: Path, out: Path) -> Command:

@@ -175,7 +175,9 @@ def test_no_page_may_run_or_load_what_is_not_ours(owner: httpx.Client, path: str
         assert not re.search(
             r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", answer.text
         )
-        assert not re.findall(r"(?:src|href|action)=\"(?!/|#|\")", answer.text)
+        assert not re.findall(r"(?:src|action)=\"(?!/|#|\")", answer.text)
+        elsewhere = re.findall(r"<[^>]*\shref=\"(?!/|#|\")[^>]*>", answer.text)
+        assert all(tag.startswith("<a ") and "noreferrer" in tag for tag in elsewhere)
 
 
 def test_every_page_says_that_nano_answers_and_is_small(owner: httpx.Client) -> None:

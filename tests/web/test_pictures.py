@@ -9,6 +9,7 @@ import pytest
 
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Removal
+from fluxbooth.service.files import removals
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import pictures
@@ -82,7 +83,7 @@ def test_a_kill_between_a_deletion_and_its_file_leaves_nothing(server: Server, t
         keys = pictures.delete(session, jobs, owner, name)
     store = Store(server.data)
     assert store.size(keys[0])  # the process was killed here
-    pictures.sweep(server.database, store)
+    removals.sweep(server.database, store)
     assert not store.size(keys[0])
     with server.database.read() as session:
         assert session.query(Removal).count() == 0

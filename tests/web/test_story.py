@@ -62,6 +62,7 @@ def make_pictures(page: api.Page) -> None:
     api.expect(page.locator("#advice li")).to_have_count(0, timeout=LONG)
     page.get_by_label("How many").fill("2")
     page.get_by_role("button", name="Make pictures").click()
+    api.expect(page.locator(".card")).to_have_count(1)
     page.reload()  # while they are drawn
     api.expect(words).to_have_value("sks man at the beach, smiling, in a red shirt")
     api.expect(page.locator("a.picture")).to_have_count(2, timeout=LONG)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.web.http import reports
 from tests.support.chromium import api, needed, photos, window
 from tests.support.server import PATIENCE, Json, Server
 from tests.support.visitors import browser, link
@@ -252,10 +253,15 @@ def test_nobody_else_sees_or_chooses_checkpoints(
 ) -> None:
     place = f"/app/tunes/{staged['id']}"
     sample = re.findall(rf"{place}/samples/\d+", owner.get(place).text)[0]
-    for path in (f"{place}/checkpoints", sample, f"{sample}?whole=1"):
+    for path in (f"{place}/checkpoints", f"{place}/report", sample, f"{sample}?whole=1"):
         assert owner.get(path).status_code == 200, path
         assert stranger.get(path).status_code == 404, path
     for path in (f"{place}/checkpoints/10/choose", f"{place}/more"):
         assert stranger.post(path).status_code == 404, path
+    shown, asked = owner.get(f"{place}/report"), f"/tunes/{staged['id']}/report"
+    policies = shown.headers.get_list("content-security-policy")
+    assert "How to use it" in shown.text and policies == [reports.ALONE]
+    assert server.http.get(asked).text == shown.text
+    assert stranger.get(asked).status_code == 401
     refused = owner.post(f"{place}/more", data={"title": "x", "steps": "0"})
     assert refused.status_code == 422 and "steps" in refused.text.lower()

@@ -275,16 +275,16 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
 
     done = train(request["photos"], spec, out / "run", report, family=family, aside=process.aside)
     result = done.to_json()
+    process.aside()
     if (most := request.get("hidden_from")) is not None:
         run_report.write(
             out / "run",
             inspection.read(request["photos"]),
             lambda path: explicitness_of(path) < most,
         )
-    process.aside()
-    result["stages"] = [
-        str(path) for path in sorted((out / "run" / "stages").glob("*.safetensors"))
-    ]
+    # of a training without stages looks alone have left some, and nobody asked for them
+    kept = (out / "run" / "stages").glob("*.safetensors") if spec.stages else ()
+    result["stages"] = [str(path) for path in sorted(kept)]
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)

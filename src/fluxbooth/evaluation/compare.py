@@ -21,7 +21,7 @@ Curve = list[tuple[int, float]]  # step and value
 CURVES = {
     "step": ("loss",),
     "checkpoint": ("validation_loss",),
-    "score": ("identity", "prompt", "variety"),
+    "scored": ("identity", "prompt", "variety", "value"),
 }
 POINTS = 60  # of a curve in the page and in JSON: the means of so many stretches
 COLOURS = ("#1c7ed6", "#e8590c", "#2f9e44", "#9c36b5", "#c2255c", "#5c940d")

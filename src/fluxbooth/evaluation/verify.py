@@ -132,7 +132,11 @@ class _Verification:
         spec, steps = self.spec, self.spec.steps
         # drawn by the network as it was trained, to hold the file to
         sampled = spec.model_copy(
-            update={"checkpoint_every": steps, "sample_prompts": (self.texts[0],)}
+            update={
+                "checkpoint_every": steps,
+                "sample_prompts": (self.texts[0],),
+                "choose_within": 0,  # it is the steps that are timed
+            }
         )
         done = self._train(PHOTOS, sampled, self.out / "training")
         times = {event["step"]: at for at, event in done.events if event["event"] == "step"}

@@ -12,10 +12,9 @@ from fluxbooth.service import account_data
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Prompt, Tune
-from fluxbooth.service.files import row_folders
+from fluxbooth.service.files import removals, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import pictures
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import photo_drafts
 
@@ -34,7 +33,7 @@ def sweep(db: Database, store: Store, jobs: JobEngine, moment: datetime.datetime
     with db.write() as session:
         _expire(session, jobs, moment)
     row_folders.sweep(db, store)
-    pictures.sweep(db, store)
+    removals.sweep(db, store)
     store.sweep()
     photo_drafts.sweep(db, store, moment)
 

@@ -323,16 +323,10 @@ class _Run:
         self.trackers: list[Tracker] = []
         self.validated: list[float] = []  # the validation loss at each checkpoint
         self.done, self.over = 0, False  # steps; whether more of them would do no good
-        self.chooser = (
-            None
-            if scorer is None
-            else Chooser(
-                family,
-                scorer,
-                [dataset.conditioning(text) for text in choosing.texts_of(spec.trigger)],
-                folder.path / run_folder.LOOKS,
-            )
-        )
+        self.chooser = None
+        if scorer is not None:
+            texts = [dataset.conditioning(text) for text in choosing.texts_of(spec.trigger)]
+            self.chooser = Chooser(family, scorer, texts, folder.path / run_folder.LOOKS)
 
     def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
         """Trains from step `start` to the end; yields (steps done, loss), after the first one

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
-from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract import responses
-from fluxbooth.service.db.database import Database
-from fluxbooth.service.db.tables import Account, Image, Pack, Prompt, Removal
+from fluxbooth.service.db.tables import Account, Image, Pack, Prompt
 from fluxbooth.service.errors import NotFound, ServiceError
-from fluxbooth.service.files import inventory
-from fluxbooth.service.files.store import Store
+from fluxbooth.service.files import removals
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.packs import packs
 from fluxbooth.service.prompts import prompts
@@ -55,11 +51,10 @@ def delete(session: Session, jobs: JobEngine, account: Account, name: str) -> li
     if len(of.images) == 1:
         return prompts.delete(session, jobs, account, of.id)
     packs.like_picture(session, image, of, False)  # a like goes with its picture
-    session.add(Removal(key=image.key))
     of.images.remove(image)
     session.delete(image)
     session.flush()
-    return _files(image.key)
+    return removals.give_up(session, image.key)
 
 
 def delete_all(
@@ -67,20 +62,3 @@ def delete_all(
 ) -> list[str]:
     """As `delete`, of several pictures: all of them, or none."""
     return [key for name in names for key in delete(session, jobs, account, name)]
-
-
-def _files(key: str) -> list[str]:
-    """The picture, and its small copy if it has one."""
-    return [key, str(PurePosixPath(key).with_suffix(inventory.THUMB))]
-
-
-def sweep(db: Database, store: Store) -> None:
-    """Removes the files of pictures whose deletion a kill came after."""
-    with db.read() as session:
-        rows = session.scalars(select(Removal)).all()
-    if not rows:
-        return
-    for key in (key for row in rows for key in _files(row.key)):
-        store.remove(key)
-    with db.write() as session:
-        session.execute(sql_delete(Removal).where(Removal.id.in_([row.id for row in rows])))

@@ -51,7 +51,8 @@ def tune(row: Tune) -> Json:
         "reason": plain(row.user_error) if row.user_error else None,
         "step": progress.get("step"),
         "steps": progress.get("steps") or row.steps or row.spec.get("steps"),
-        "looks": progress.get("looks", []),
+        "looks": len(progress.get("looks", [])),
+        "curve": curve([look["value"] for look in progress.get("looks", [])]),
         "best": progress.get("best"),
         "report": progress.get("report", False),
         "left": duration(left) if left and state == "training" else None,
@@ -72,6 +73,14 @@ def tune(row: Tune) -> Json:
             for photo in row.photos
         ],
     }
+
+
+def curve(values: Sequence[float]) -> str | None:
+    """Points of a line of values from 0 to 1, in a box of 120 x 32; None of a single one."""
+    if len(values) < 2:
+        return None
+    across = 116 / (len(values) - 1)
+    return " ".join(f"{2 + i * across:.1f},{30 - 28 * value:.1f}" for i, value in enumerate(values))
 
 
 def checkpoints(row: Tune, found: Sequence[Checkpoint]) -> list[Json]:

@@ -23,5 +23,5 @@ async function follow() {
 }
 
 const link = find("#machine a[data-look]");
-if (link) look(link);
+if (link) document.readyState === "complete" ? look(link) : addEventListener("load", () => look(link));
 setTimeout(follow, 2000);
