@@ -217,7 +217,8 @@ class _Theirs:
     def __call__(self, data: Batch, eps: Tensor, sigma: Tensor) -> Tensor:
         x = flow.interpolate(data.z, eps, sigma)
         states = data.conditioning["states"]
-        with torch.autocast(self.setting.device.type, self.setting.torch_dtype):
+        half = self.setting.torch_dtype != torch.float32
+        with torch.autocast(self.setting.device.type, self.setting.torch_dtype, enabled=half):
             told = self.network(
                 hidden_states=x,
                 timestep=sigma.to(x.dtype),

@@ -200,6 +200,8 @@ def main() -> None:
     options = parser.parse_args()
     training, drawing = plans()
     print(training.why, flush=True)
+    if training.choice.quantisation != "none":
+        parser.error("the replay knows no quantised base: give it a larger ROOM")
     peaks = replayed(
         training.choice,
         lambda name, peak: print(f"{name:42}{peak / GIB:6.2f} GiB", flush=True),

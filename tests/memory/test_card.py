@@ -209,8 +209,8 @@ def test_encoders_stay_where_they_fit() -> None:
     assert alone.encoders == "leave"  # one training encodes once
 
 
-# python -m tests.memory.test_card [--seconds N] [--save]: the table of docs/measurements.md; what
-# was replayed already is not replayed again
+# python -m tests.memory.test_card [--seconds N] [--save]: a table for docs/measurements.md; what was
+# replayed already is not replayed again
 if __name__ == "__main__":
     import argparse
     import time

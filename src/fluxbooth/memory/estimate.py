@@ -118,9 +118,11 @@ def estimate(shape: Shape, job: Job, choice: Choice, *, gpu: bool = True) -> Est
         shape.adapter(job.rank) * 4 * OPTIMIZER_STATES[job.optimizer],
     )
     encoders, autoencoder = shape.encoders_used * WRITTEN[choice.kept], shape.autoencoder * e
-    # the autoencoder's own peak, measured; photos are encoded in float32
-    pixels = 5 * shape.autoencoder_channels * job.side**2 * 4
-    encoding = shape.autoencoder * 4 + pixels + (0 if choice.encoders == "cpu" else encoders)
+    # the autoencoder's own peak, measured; photos are encoded in float32, beside a base that is in
+    # memory only where that fits
+    exact = e if job.resident else 4
+    pixels = 5 * shape.autoencoder_channels * job.side**2 * exact
+    encoding = shape.autoencoder * exact + pixels + (0 if choice.encoders == "cpu" else encoders)
     decodes = choice.encoders == "stay" or job.sample_side or job.resident
     kept = (autoencoder if decodes else 0) + (encoders if choice.encoders == "stay" else 0)
     drawing = drawing_bytes(shape, job.sample_side, job.text_length, e) if job.sample_side else 0

@@ -142,8 +142,12 @@ class DiffusersFamily:
         nn.Module.to(autoencoder, torch.float32)  # diffusers' own warns
         try:
             return self.encode_image(pixels).to(self._dtype)
+        except torch.OutOfMemoryError:
+            pass
         finally:
             nn.Module.to(autoencoder, usual)
+        hardware.release_memory()
+        return self.encode_image(pixels)
 
     def kept_ids(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """Position ids, where they are used: they are copied there once, not at every step."""

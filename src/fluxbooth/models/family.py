@@ -66,7 +66,8 @@ class Family(Protocol):
         ...
 
     def encode_photo(self, pixels: Tensor) -> Tensor:
-        """The same of what will be learnt from, once and for all: computed in float32."""
+        """The same of what will be learnt from, once and for all: computed in float32, unless a
+        card that has the base in memory has no room for that."""
         ...
 
     def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:
