@@ -33,10 +33,10 @@ class PhotoSet:
 
 SETS = (
     PhotoSet("varied", good=True),
+    PhotoSet("few", good=True, photos_high=128),
     PhotoSet("alike"),
     PhotoSet("blurred"),
     PhotoSet("mixed"),
-    PhotoSet("few", photos_high=128),
 )
 WIDE, PICTURES_HIGH = 530, 128  # pixels
 
