@@ -103,6 +103,10 @@ def test_train_then_generate(
         "trigger",
         "warnings",
         "comfyui",
+        "planned",
+        "chosen",
+        "identity",
+        "prompt",
     }
     assert (result["steps"], result["base"], result["trigger"]) == (4, "nano", "ohwx man")
     assert Path(result["lora"]).is_file()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -45,14 +46,19 @@ def test_photos_without_a_caption_get_one_where_there_is_a_reader() -> None:
 
 
 def test_the_recipe_is_nanos_and_the_class_decides() -> None:
-    def recipe(class_name: str, base: str, **given: object) -> tuple[object, ...]:
+    def recipe(class_name: str, base: str, **given: Any) -> tuple[Any, ...]:
         spec = registry.resolve(TrainSpec(class_name=class_name, base=base, **given), 8)
         return spec.captioner, spec.outside_head, spec.fit_text, spec.settle_steps
 
     assert recipe("man", "nano") == recipe("young woman", "nano") == ("reader", 0.1, True, 150)
     assert recipe("dog", "nano") == ("reader", 1.0, True, 150)
     assert recipe("man", "flux-dev") == recipe("man", "flux2-klein") == ("none", 1.0, False, None)
-    own = {"captioner": "none", "outside_head": 0.5, "fit_text": False, "settle_steps": 9}
+    own: dict[str, Any] = {
+        "captioner": "none",
+        "outside_head": 0.5,
+        "fit_text": False,
+        "settle_steps": 9,
+    }
     assert recipe("dog", "nano", **own) == ("none", 0.5, False, 9)
     assert recipe("dog", "nano", text_length=40)[2] is False
     assert recipe("man", "flux-dev", outside_head=0.1, fit_text=True)[1:3] == (0.1, True)
