@@ -91,6 +91,7 @@ th {{ text-align: left; font-weight: 500; padding-right: 2rem }}
 td {{ font-variant-numeric: tabular-nums; padding-right: 2rem }}
 pre {{ overflow-x: auto; font-size: .8rem }}
 .wide {{ overflow-x: auto }}
+code {{ overflow-wrap: anywhere }}
 .grid th, .grid td {{ padding: .2rem; font-size: .8rem; vertical-align: bottom; min-width: 6rem }}
 .grid .best {{ background: #e3f1e8 }}
 </style>

@@ -53,7 +53,7 @@ def page(
         f"<p>{html.escape(verdict(events, spec))}</p>",
         _pictures(scored, photos, spec, shown),
         _curves(events, scored),
-        table("Recipe", ("setting", "value"), _recipe(spec)),
+        f'<div class="wide">{table("Recipe", ("setting", "value"), _recipe(spec))}</div>',
         _use(spec),
     ]
     return document(title, "\n".join(parts))
