@@ -246,10 +246,11 @@ def main() -> None:
 
 
 def keep(name: str, table: dict[str, Any]) -> None:
-    """In the file of results, and in the documents."""
+    """In the file of results, and on its page."""
     path = tables.RESULTS / "measures.json"
     tables.save("measures", (tables.load("measures") if path.exists() else {}) | {name: table})
-    tables.write()
+    page = tables.ROOT / "docs" / "likeness.md"
+    page.write_text(tables.made(page.read_text()))
 
 
 if __name__ == "__main__":
