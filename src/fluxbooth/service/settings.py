@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxbooth.errors import InputError
@@ -15,6 +15,8 @@ from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.contract.public_bases import FLUX2_KLEIN, FLUX_DEV, FLUX_KREA, NUMBERS
 
 MB = 2**20
+# requests a second: with fewer, what ten seconds bring is not one request
+LEAST_PACE = 0.1
 OWN = "own"  # of a base_tune_id: the server's own base
 
 
@@ -184,7 +186,7 @@ class Settings(BaseSettings):
         ge=0,
         description=(
             "requests that a second brings each account, of which it may save ten seconds' "
-            "worth; 0: no limit"
+            "worth; 0: no limit, else at least 0.1"
         ),
     )
     metrics: Literal["key", "open", "off"] = Field(
@@ -194,6 +196,13 @@ class Settings(BaseSettings):
             "open: anybody"
         ),
     )
+
+    @field_validator("requests_per_second")
+    @classmethod
+    def _lets_somebody_in(cls, pace: float) -> float:
+        if 0 < pace < LEAST_PACE:
+            raise ValueError(f"would shut everybody out: set {LEAST_PACE:g} or more, or 0")
+        return pace
 
     @property
     def bases(self) -> dict[int, str]:

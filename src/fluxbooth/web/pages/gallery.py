@@ -23,13 +23,15 @@ from fluxbooth.service.tunes import tunes
 from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.params import number, row_id
-from fluxbooth.web.pages import deeds, thumbnails, view_models
-from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
+from fluxbooth.web.pages import deeds, once, thumbnails, view_models
+from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.pages.zip_stream import zipped
+from fluxbooth.web.state import Services
 
 A_PAGE, MOST_TUNES = 24, 100
+GALLERY = "/app/gallery"
 VARIED = 0.6  # how far a variation goes from its picture
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
@@ -77,31 +79,32 @@ def like(prompt_id: str, request: Request, services: Using, account: Viewer) -> 
 
 
 @router.post("/prompts/{prompt_id}/again")
-def again(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
+def again(
+    prompt_id: str, request: Request, services: Using, account: Viewer, sent: Sent
+) -> Response:
     """The same once more, from another seed."""
-    with services.db.write() as session:
-        made = prompts.duplicate(
-            Context.of(services, session, account), row_id(prompt_id), {"seed": None}
-        )
-        shown = view_models.prompt(made)
-    return (
-        page(request, "card.html", 201, prompt=shown)
-        if wants_part(request)
-        else redirect("/app/gallery")
-    )
+
+    def work(session: Session, owner: Account) -> Json:
+        context = Context.of(services, session, owner)
+        return {"id": prompts.duplicate(context, row_id(prompt_id), {"seed": None}).id}
+
+    made = once.made_once(services, account, request.url.path, sent, work)
+    return new_card(request, services, account, made["id"])
 
 
 @router.post("/prompts/{prompt_id}/cancel")
 def cancel(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
-    """Ends a prompt that is not drawn yet, and takes it away; one that is done stays."""
-    wanted = row_id(prompt_id)
+    """Ends a prompt; without a picture it is taken away."""
+    wanted, gone = row_id(prompt_id), False
 
     def ended(session: Session) -> list[str]:
-        open_one = prompts.get(session, account, wanted).is_open
-        return prompts.delete(session, services.jobs, account, wanted) if open_one else []
+        nonlocal gone
+        keys = prompts.cancel(session, services.jobs, account, wanted)
+        gone = bool(keys)
+        return keys
 
     reserve.delete(services.db, services.store, ended)
-    return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/queue")
+    return JSONResponse({"deleted": gone}) if wants_part(request) else redirect("/app/queue")
 
 
 @router.post("/prompts/{prompt_id}/delete")
@@ -112,7 +115,7 @@ def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -
         services.store,
         lambda session: prompts.delete(session, services.jobs, account, wanted),
     )
-    return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/gallery")
+    return JSONResponse({"deleted": True}) if wants_part(request) else redirect(GALLERY)
 
 
 @router.get("/gallery")
@@ -217,28 +220,39 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         packs=mine,
         deeds=quotes,
         sides=deeds.SIDES,
+        once=once.mark(),
     )
 
 
 @router.post("/pictures/{name}/vary")
-def vary(name: str, request: Request, services: Using, account: Viewer) -> Response:
+def vary(name: str, request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     """The same words and another seed, from this picture instead of from noise."""
-    with services.db.write() as session:
-        row, of = own_picture(session, account, name)
+
+    def work(session: Session, owner: Account) -> Json:
+        row, of = own_picture(session, owner, name)
         values = {**of.fields, "text": of.text, "seed": None, "denoising_strength": VARIED}
         start = input_images.of_file(services.store, row.key)
         made = prompts.create(
-            Context.of(services, session, account),
+            Context.of(services, session, owner),
             PromptForm.read(values),
             target=of.tune_id,
             start=start,
         )
-        shown = view_models.prompt(made)
-    return (
-        page(request, "card.html", 201, prompt=shown)
-        if wants_part(request)
-        else redirect("/app/gallery")
-    )
+        return {"id": made.id}
+
+    made = once.made_once(services, account, request.url.path, sent, work)
+    return new_card(request, services, account, made["id"])
+
+
+def new_card(
+    request: Request, services: Services, account: Account, number: int, after: str = GALLERY
+) -> Response:
+    """A prompt that was just made: its card for a script, else the page where it stands."""
+    if not wants_part(request):
+        return redirect(after)
+    with services.db.read() as session:
+        shown = view_models.prompt(prompts.get(session, account, number))
+    return page(request, "card.html", 201, prompt=shown)
 
 
 def own_picture(session: Session, account: Account, name: str) -> tuple[Image, Prompt]:

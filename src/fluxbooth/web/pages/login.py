@@ -15,6 +15,7 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.http.auth import Using, check_pace
+from fluxbooth.web.http.head import looks_only
 from fluxbooth.web.http.limits import SIGN_IN
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.pages.render import page, redirect
@@ -109,6 +110,8 @@ def start(request: Request, services: Using, token: str = "") -> Response:
 
     Another site can lead a browser here: whoever is signed in is not made somebody else unasked.
     """
+    if looks_only(request):
+        return page(request, "login.html", title=text("login.title"), next="/app")
     here = who_is_here(request, services)
     if here is not None and here.disabled_at is None:
         with services.db.read() as session:

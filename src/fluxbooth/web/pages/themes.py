@@ -3,7 +3,7 @@ and then drawn."""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
@@ -16,10 +16,10 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.themes import themes
 from fluxbooth.types import Json, is_list, is_object
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.limits import MB, Limits
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.http.theme_drafts import drafted
+from fluxbooth.web.pages import once
 from fluxbooth.web.pages.create import RATIOS
 from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import Viewer, same_origin
@@ -52,9 +52,7 @@ async def write(request: Request, services: Using, account: Viewer) -> Response:
             request, services, account, values, errors=sentences(error), status=error.status
         )
     drafts = [{"text": said, "keep": "1"} for said in written.texts]
-    return _page(
-        request, services, account, values, drafts, written.writer, secrets.token_urlsafe(16)
-    )
+    return _page(request, services, account, values, drafts, written.writer, once.mark())
 
 
 @router.post("/themes/run")
@@ -87,7 +85,9 @@ async def run(request: Request, services: Using, account: Viewer) -> Response:
         return {"tune": tune.id}
 
     try:
-        made = await run_idempotent(services, account, f"theme-{mark}"[:200], "theme", work)
+        made = await asyncio.to_thread(
+            once.made_once, services, account, request.url.path, values, work
+        )
     except ServiceError as error:
         return _page(
             request, services, account, values, drafts, writer, mark, sentences(error), error.status

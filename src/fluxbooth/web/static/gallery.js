@@ -52,10 +52,12 @@ dialog.addEventListener("submit", async (event) => {
   if ("plain" in form.dataset) return; // it leads to another page
   event.preventDefault();
   try {
-    const fields = "fields" in form.dataset ? new FormData(form, event.submitter) : undefined;
+    const fields = "again" in form.dataset ? new FormData(form, event.submitter) : undefined;
     const sent = await post(form.getAttribute("action"), fields);
     if ("again" in form.dataset) {
-      find("#cards").prepend(parse(await sent.text()));
+      const card = parse(await sent.text());
+      find(`#cards > [data-prompt="${card.dataset.prompt}"]`)?.remove(); // pressed twice, it was made once
+      find("#cards").prepend(card);
       dialog.close();
       say(text("redrawn"));
       return follow();
@@ -115,8 +117,8 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   const card = event.target.closest(".card");
   try {
-    await post(event.target.getAttribute("action"));
-    card.remove();
+    const { deleted } = await (await post(event.target.getAttribute("action"))).json();
+    if (deleted) card.remove(); // else it has pictures, and is shown as it is now
     say(text("cancelled"));
     document.dispatchEvent(new Event("finished"));
   } catch (error) {
