@@ -62,7 +62,7 @@ async def run_idempotent(
     mark = (account.id, key or "")
     if key and mark in services.in_flight:
         raise ServiceError(
-            "A request with this Idempotency-Key is under way: wait for its answer.",
+            "The same request is under way: wait for its answer.",
             409,
             {"Retry-After": "1"},
         )

@@ -139,7 +139,7 @@ def invitation(request: Request, services: Using, token: str = "") -> Response:
     here = who_is_here(request, services)
     if meant is None:
         return redirect("/app") if here else _refused(request, "/app", text("invitation.used"), 403)
-    if here is not None and here.id != meant.id:
+    if here is not None and here.disabled_at is None and here.id != meant.id:
         return start(request, services, token)
     title = text("invitation.title")
     return page(request, "invitation.html", title=title, token=token, meant=meant.name)
