@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from fluxbooth.service.accounts import web_sessions
+from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account, Movement, Prompt, Tune
 from fluxbooth.service.tunes import tunes
@@ -155,6 +155,18 @@ def test_head_uses_no_link_up(house: InProcessServer, page: str) -> None:
         assert looked.status_code == 200 and "set-cookie" not in looked.headers
     entered = httpx.get(f"{house.settings.url}/app/start", params=asked)
     assert entered.status_code == 303 and "set-cookie" in entered.headers
+
+
+def test_an_invitation_waits_for_its_button_whoever_opens_it(house: InProcessServer) -> None:
+    number, _ = house.guest("shut out")
+    browser = signed_in(house, number)
+    meant, _ = house.guest("meant")
+    with house.db.write() as session:
+        accounts.disable(session.get_one(Account, number), True)
+        token = web_sessions.new_link(session, session.get_one(Account, meant), house.secret)
+    for _ in range(2):
+        opened = browser.get("/app/invitation", params={"token": token})
+        assert opened.status_code == 200 and "set-cookie" not in opened.headers
 
 
 @pytest.mark.parametrize("pace", ["1e-300", "0.01", "１", "1_0"])
