@@ -572,7 +572,7 @@ def test_what_was_shown_is_charged_however_the_prompt_ends(
     elif how == "is cancelled":
         cancel(shop, name, prompt)
     else:
-        tune_goes = f"/tunes/{tune}{'?delete_prompts=1' if how == 'both are deleted' else ''}"
+        tune_goes = f"/tunes/{tune}{'?delete_prompts=true' if how == 'both are deleted' else ''}"
         guest.delete(f"/prompts/{prompt}" if how == "is deleted" else tune_goes).raise_for_status()
     assert left(guest) == before - count * NANO
     row = shop.row(Prompt, prompt)

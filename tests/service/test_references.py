@@ -305,10 +305,9 @@ def test_no_sentence_names_a_folder_of_the_server(
     seeing: InProcessServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A base that its operator gave as a folder is called by its last part."""
-    number = faceid(seeing)["id"]
+    tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(2))
     folder = dataclasses.replace(registry.BASES["nano"], name="/srv/weights/ours", references=1)
     monkeypatch.setattr(registry, "find", lambda _: folder)
-    tags = " ".join(f"<faceid:{number}:1>" for number in (number, faceid(seeing)["id"]))
     form = {"tune[title]": "t", "tune[name]": "man", "tune[model_type]": "faceid"}
     answers = [
         seeing.http.post("/prompts", json={"text": f"{tags} people"}),
