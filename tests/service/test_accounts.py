@@ -21,9 +21,11 @@ import pytest
 from sqlalchemy import func, select
 
 from fluxbooth.cli.main import main
+from fluxbooth.errors import InputError
 from fluxbooth.service import account_data
 from fluxbooth.service.accounts import accounts, quotas, web_sessions
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.clock import Clock
 from fluxbooth.service.db.metering_tables import Metered, Report
 from fluxbooth.service.db.tables import (
@@ -38,6 +40,7 @@ from fluxbooth.service.db.tables import (
     now,
 )
 from fluxbooth.service.jobs import priority
+from fluxbooth.service.settings import read_settings
 from fluxbooth.web.rate_limit import SAVED, RateLimiter
 from tests.support.in_process_server import InProcessServer, in_process_server
 from tests.support.server import Receiver, pictures
@@ -222,6 +225,10 @@ def test_an_account_may_have_limits_of_its_own(town: InProcessServer, operate: O
         assert "--waiting-jobs" in operate.refused(
             "account", "limits", "Modest", f"--waiting-jobs={wrong}"
         )
+    slow = operate.refused("account", "limits", "Modest", "--requests-per-second=1e-300")
+    assert "--requests-per-second" in slow
+    with pytest.raises(InputError, match=r"REQUESTS_PER_SECOND.*shut everybody out"):
+        read_settings(requests_per_second=0.01)
     assert "no account" in operate.refused("account", "limits", "Nobody", "--waiting-jobs", "1")
 
 
@@ -514,7 +521,7 @@ def test_a_deleted_account_leaves_its_number_and_its_ledger(
     held = made["client"].get("/users").json()["usd_balance_mc"]
     if killed:  # between the transaction that closes it and the removal; the next sweep goes on
         with town.db.write() as session:
-            account_data.close(session, session.get_one(Account, account))
+            account_data.close(session, session.get_one(Account, account), Prices())
         town.sweep(now())
     else:
         operate("account", "delete", str(account), "--yes")
@@ -625,7 +632,7 @@ def test_two_who_close_an_account_at_once_do_it_once(town: InProcessServer) -> N
         for _ in range(2)
     ]
     with town.db.write() as session:
-        account_data.close(session, session.get_one(Account, account))
+        account_data.close(session, session.get_one(Account, account), Prices())
     for one in both:
         one.start()
     for one in both:

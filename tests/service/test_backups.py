@@ -137,7 +137,7 @@ def test_an_account_that_is_deleted_under_its_export_is_said_so(
 ) -> None:
     account = home.account()
     trained(home, account)
-    home.write(account, account_data.close)
+    home.write(account, lambda s, owner: account_data.close(s, owner, home.settings.prices))
     with pytest.raises(InputError, match=f"Account {account} has just been deleted"):
         account_data.export(home.db, home.results.store, account, account_data.Folder(tmp_path))
     assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ import pytest
 
 from fluxbooth.service.outgoing import outbound
 from fluxbooth.service.outgoing.fetch import FetchError, FetchRules, fetch
+from tests.support.in_process_server import in_process_server
 from tests.support.servers import Server, response, serving
 
 PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 1000
@@ -444,3 +445,17 @@ def test_proxies_of_the_environment_are_not_used(
             monkeypatch.setenv(name, proxy.url)
         fetch(server.url, tmp_path / "a", own(server))
     assert proxy.connections == 0
+
+
+def test_an_address_that_is_never_asked_is_refused_with_the_request(
+    blank: Path, tmp_path: Path
+) -> None:
+    with in_process_server(blank, tmp_path / "data", private_network=False) as opened:
+        for host in ("127.0.0.1", "[::1]", "169.254.169.254", "localhost", "0x7f000001", "a.lan"):
+            url = f"http://{host}/a.png"
+            for asked in ({"input_image_url": url}, {"input_image": url}):
+                answer = opened.http.post("/prompts", json={"text": "a man", **asked})
+                said = answer.json().get("input_image", [""])[0]
+                assert answer.status_code == 422, url
+                assert "is not a public address" in said or "a private network" in said, answer.text
+        assert opened.http.get("/prompts").json() == []

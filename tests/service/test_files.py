@@ -26,6 +26,7 @@ from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.photos import inspection
 from fluxbooth.service import account_data
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import MoreForm, TuneForm
 from fluxbooth.service.db.tables import Account, Photo, Tune, now
@@ -369,7 +370,7 @@ def test_drafts_go_with_their_day_their_tune_and_their_account(dear: InProcessSe
         "kept-draft-01234567"
     ]
     with dear.db.write() as session:
-        account_data.close(session, session.get_one(Account, account))
+        account_data.close(session, session.get_one(Account, account), Prices())
     dear.sweep(now())
     assert not (store.drafts / str(account)).exists()
 
@@ -383,7 +384,7 @@ def test_a_tune_for_an_account_that_was_deleted_meanwhile_is_refused(
     def then_deleted(*arguments: Any) -> Any:
         seen = looked(*arguments)
         with dear.db.write() as session:
-            account_data.close(session, session.get_one(Account, account))
+            account_data.close(session, session.get_one(Account, account), Prices())
         account_data.purge(dear.db, dear.results.store, dear.results.jobs, account)
         return seen
 

@@ -125,15 +125,22 @@ class Ledger(RuleBasedStateMachine):
             0,
         )
         self.cost: dict[str, int] = {}
+        self.pictures: dict[str, int] = {}  # that a prompt asks for
         self.state: dict[str, str] = {}
+        self.shown: dict[str, int] = {}  # pictures of a prompt that were published before its end
         self.needs: dict[str, str] = {}  # a prompt's job → the job of the tune it waits for
         with in_process_server.db.write() as session:
             self.account = accounts.create_account(session, f"machine {next(self.numbers)}")
 
     def free(self) -> int:
         return self.credits - sum(
-            cost for job, cost in self.cost.items() if self.state[job] != "refunded"
+            self.earned(job) if self.state[job] == "refunded" else cost
+            for job, cost in self.cost.items()
         )
+
+    def earned(self, job: str) -> int:
+        """Of a job that ended before it was done: for the pictures that were published by then."""
+        return self.cost[job] // self.pictures.get(job, 1) * self.shown.get(job, 0)
 
     def end(self, job: str, state: str) -> None:
         if self.state[job] == "open":
@@ -236,7 +243,8 @@ class Ledger(RuleBasedStateMachine):
         if tune and self.gone(tune):
             return multiple()
         branch_is_fast = bool(tune) and self.cost[tune or ""] == 0
-        costs = [0 if branch_is_fast else count * (NANO + (GRAIN if grain else 0))]
+        # of a trial, the plain pictures are free
+        costs = [count * ((0 if branch_is_fast else NANO) + (GRAIN if grain else 0))]
         jobs = self.accepted(step, costs, made, lost)
         if made and tune:
             self.needs.update({job: tune for job in made if job in self.state})
@@ -259,7 +267,23 @@ class Ledger(RuleBasedStateMachine):
         self.cost.update(zip(made, costs, strict=True))
         self.state.update(dict.fromkeys(made, "open"))
         self.needs.update(dict.fromkeys(made[1:], made[0]))
+        with self.in_process_server.db.read() as session:
+            for job in made:
+                if job.startswith("prompt"):
+                    prompt = session.get_one(Prompt, int(job.split("-")[1]))
+                    self.pictures[job] = prompt.num_images
         return multiple(*made)
+
+    @rule(job=work, count=st.integers(1, 7))
+    def some_pictures_are_drawn(self, job: str, count: int) -> None:
+        kind, number = job.split("-")
+        waits = self.needs.get(job) and self.state[self.needs[job]] == "open"
+        if kind == "tune" or self.state[job] != "open" or waits:
+            return
+        for _ in range(2):  # the second time after a kill
+            self.in_process_server.shown(int(number), count)
+        drawn = min(count, self.pictures[job])
+        self.shown[job] = max(self.shown.get(job, 0), drawn)
 
     @rule(job=work, fate=FATES, good=st.booleans(), every=st.sampled_from((1, 3)))
     def the_engine_ends_it(self, job: str, fate: str, good: bool, every: int) -> None:
@@ -281,9 +305,10 @@ class Ledger(RuleBasedStateMachine):
                 else (lambda: self.results.fail_tune(int(number), "It did not work."))
             )
         else:
-            self.results.begin_drawing(int(number))
+            request = self.results.begin_drawing(int(number))
+            result = self.in_process_server.pictures(request) if request else {"pictures": []}
             step = (
-                (lambda: self.results.publish_prompt(int(number), {"pictures": []}))
+                (lambda: self.results.publish_prompt(int(number), result))
                 if good
                 else (lambda: self.results.fail_prompt(int(number), "It did not work."))
             )
@@ -347,6 +372,12 @@ class Ledger(RuleBasedStateMachine):
             self.in_process_server.sweep(now())
         self.end_prompts_of(job)
 
+    def cut_short(self, job: str) -> dict[str, int]:
+        if self.state[job] == "open":
+            return {}
+        back = self.cost[job] - self.earned(job)
+        return {"capture": back} if self.shown.get(job) else {"refund": back}
+
     @invariant()
     def it_adds_up(self) -> None:
         with self.in_process_server.db.read() as session:
@@ -357,9 +388,9 @@ class Ledger(RuleBasedStateMachine):
         moved: dict[str, dict[str, int]] = {}
         for row in rows:
             moved.setdefault(row.job, {})[row.kind] = row.amount_mc
-        endings = {"open": dict[str, int](), "done": {"capture": 0}}
+        endings = {"done": {"capture": 0}}
         for job, cost in self.cost.items():
-            ending = {"refund": cost} if self.state[job] == "refunded" else endings[self.state[job]]
+            ending = endings.get(self.state[job]) or self.cut_short(job)
             assert moved.pop(job, {}) == ({"hold": -cost, **ending} if cost else {}), job
         assert all(set(kinds) == {"credit"} for kinds in moved.values())
 
@@ -528,6 +559,46 @@ def test_packs_say_what_they_cost_and_orders_what_they_did(shop: InProcessServer
         read_settings(prices={"step": {"flux-lora-focus": -1}})
 
 
+@pytest.mark.parametrize(
+    "how", ["fails", "its tune is deleted", "both are deleted", "is deleted", "is cancelled"]
+)
+@pytest.mark.parametrize("count", [0, 3])
+def test_what_was_shown_is_charged_however_the_prompt_ends(
+    shop: InProcessServer, how: str, count: int
+) -> None:
+    name = f"{how} {count}"
+    guest = rich(shop, name, 20_000)
+    tune = new_tune(guest, 1, steps="10")["id"]
+    shop.trained(tune)
+    before = left(guest)
+    asked = {"text": "ohwx man at sea", "num_images": 4}
+    prompt = guest.post(f"/tunes/{tune}/prompts", json=asked).json()["id"]
+    shop.shown(prompt, count)
+    shop.shown(prompt, count)  # after a kill: the same pictures, at the same addresses
+    addresses = guest.get(f"/prompts/{prompt}").json()["images"]
+    if how == "fails":
+        shop.results.fail_prompt(prompt, "The process that does the work died.")
+    elif how == "is cancelled":
+        cancel(shop, name, prompt)
+    else:
+        tune_goes = f"/tunes/{tune}{'?delete_prompts=true' if how == 'both are deleted' else ''}"
+        guest.delete(f"/prompts/{prompt}" if how == "is deleted" else tune_goes).raise_for_status()
+    assert left(guest) == before - count * NANO
+    row = shop.row(Prompt, prompt)
+    assert row.cost_mc == count * NANO
+    if row.deleted_at is None:
+        shown = guest.get(f"/prompts/{prompt}").json()
+        assert shown["images"] == addresses and len(addresses) == count
+        assert ("3 of 4 pictures were drawn" in shown["user_error"]) == bool(count)
+    kinds = [movement.kind for movement in ledger_of(shop, name)]
+    assert kinds[0] == ("capture" if count else "refund")
+
+
+def cancel(shop: InProcessServer, name: str, prompt: int) -> None:
+    with shop.db.write() as session:
+        prompts.cancel(session, shop.results.jobs, accounts.find(session, name), prompt)
+
+
 def test_racing_for_the_last_money_ends_with_one_winner(shop: InProcessServer) -> None:
     account, guest = shop.guest("racer")
     with shop.db.write() as session:
@@ -635,7 +706,13 @@ def test_amounts_are_exact(typed: str, amount: int, said: str) -> None:
     assert ledger.dollars(amount) == said
 
 
-@pytest.mark.parametrize("typed", ["", "0", "ten", "nan", "inf", "1e30", "0.000001", "--5"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("", "0", "ten", "nan", "inf", "1e30", "0.000001", "--5"),
+        *("1e999999", "-1e999999", "1_0", "１", "1e2", ".", "12345678901", "1.00000000000000001"),
+    ],
+)
 def test_what_is_no_amount_is_refused(typed: str) -> None:
     with pytest.raises(InputError, match="write dollars like"):
         ledger.millicents(typed)

@@ -25,6 +25,7 @@ from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.metering import Usage
 from fluxbooth.service.outgoing import webhooks
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.transitions import Transitions
 from tests.support.installation import Installation
@@ -88,6 +89,23 @@ def test_what_is_published_is_counted_and_told_once(
     assert told(licensed)
     assert usage(licensed)[0] == Usage("flux-1-dev", 4, 0, 0, None)
     assert licensor.counted["flux-1-dev"] == 4
+
+
+@pytest.mark.parametrize("ends", ["done", "deleted"])
+def test_a_picture_is_counted_when_it_is_shown_and_not_again_when_its_prompt_ends(
+    licensed: Installation, ends: str
+) -> None:
+    account = licensed.account()
+    prompt = licensed.prompt(account, DEV, "a tree", num_images=4)
+    licensed.shown(prompt, 3)
+    assert usage(licensed) == [Usage("flux-1-dev", 0, 3, 0, None)]
+    licensed.shown(prompt, 3)  # the same, after a kill
+    if ends == "done":
+        licensed.drawn(prompt)
+    else:
+        jobs = licensed.results.jobs
+        licensed.write(account, lambda s, owner: prompts.delete(s, jobs, owner, prompt))
+    assert usage(licensed) == [Usage("flux-1-dev", 0, 4 if ends == "done" else 3, 0, None)]
 
 
 def test_reports_are_small_so_that_a_kill_leaves_few_in_doubt(

@@ -301,6 +301,33 @@ def test_a_strength_of_none_leaves_it_out_and_others_count_as_one(seeing: InProc
     assert given(seeing, prompt("0.4")["id"])["references"] == photo_keys(seeing, made["id"])
 
 
+def test_no_sentence_names_a_folder_of_the_server(
+    seeing: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base that its operator gave as a folder is called by its last part."""
+    tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(2))
+    folder = dataclasses.replace(registry.BASES["nano"], name="/srv/weights/ours", references=1)
+    monkeypatch.setattr(registry, "find", lambda _: folder)
+    form = {"tune[title]": "t", "tune[name]": "man", "tune[model_type]": "faceid"}
+    answers = [
+        seeing.http.post("/prompts", json={"text": f"{tags} people"}),
+        seeing.http.post("/tunes", data=form, files=pictures(2)),
+    ]
+    monkeypatch.setattr(registry, "find", lambda _: dataclasses.replace(folder, references=0))
+    answers.append(seeing.http.post("/tunes", data=form, files=pictures(1)))
+    for answer in answers:
+        assert answer.status_code == 422 and "/srv" not in answer.text
+        assert "ours looks at" in answer.text
+
+
+def test_nothing_is_trained_on_from_reference_pictures_and_it_says_why(
+    seeing: InProcessServer,
+) -> None:
+    answer = seeing.http.post(f"/tunes/{faceid(seeing)['id']}/more", json={})
+    assert answer.status_code == 422
+    assert "is reference pictures, which are not trained" in answer.json()["error"]
+
+
 def test_what_will_not_do_is_said(seeing: InProcessServer) -> None:
     made = faceid(seeing)
     tags = " ".join(f"<faceid:{faceid(seeing)['id']}:1>" for _ in range(5))

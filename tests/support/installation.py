@@ -165,14 +165,27 @@ class Installation:
         }
 
     def pictures(self, request: dict[str, Any]) -> dict[str, Any]:
-        out = Path(request["out"])
-        out.mkdir(parents=True)
-        (out / "0.jpg").write_bytes(b"\xff\xd8picture")
-        return {
-            "pictures": [
-                {"path": str(out / "0.jpg"), "seed": 1, "width": 128, "height": 128, "recipe": {}}
-            ]
-        }
+        """A drawing's result, on disk where the device process would have left it."""
+        out, told = Path(request["out"]), list[dict[str, Any]]()
+        out.mkdir(parents=True, exist_ok=True)
+        for i in range(request["spec"]["num_images"]):
+            (out / f"{i}.jpg").write_bytes(b"\xff\xd8picture")
+            told.append(
+                {
+                    "path": str(out / f"{i}.jpg"),
+                    "seed": 1 + i,
+                    "width": 128,
+                    "height": 128,
+                    "recipe": {},
+                }
+            )
+        return {"pictures": told}
+
+    def shown(self, prompt: int, count: int) -> None:
+        """What the engine does while a prompt is drawn: so many of its pictures are published."""
+        request = self.results.begin_drawing(prompt)
+        if request is not None:
+            self.results.drawn(prompt, self.pictures(request)["pictures"][:count])
 
     def row(self, kind: type[Tune] | type[Prompt], number: int) -> Any:
         with self.results.db.read() as session:

@@ -26,7 +26,7 @@ from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.settings import MB
 from fluxbooth.types import Json
 
-DEFAULT, MOST_LIMIT = "default", 10**9
+DEFAULT = "default"
 
 
 def create(options: argparse.Namespace) -> Json:
@@ -83,18 +83,17 @@ def limit(options: argparse.Namespace) -> Json:
     return result
 
 
-def _limit(kind: type[int] | type[float]) -> Callable[[str], Any]:
+def _limit(name: str) -> Callable[[str], Any]:
     """A limit as it is typed: a number of 0 or more, or `default`."""
 
     def read(text: str) -> Any:
         if text == DEFAULT:
             return text
-        value = kind(text)
-        if not 0 <= value < MOST_LIMIT:  # nan too
-            raise ValueError
-        return value
+        try:
+            return quotas.read_limit(name, text)
+        except InputError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-    read.__name__ = "limit"  # argparse names it if the text will not do
     return read
 
 
@@ -154,7 +153,7 @@ def delete(options: argparse.Namespace) -> Json:
         )
 
     def hidden(session: Session) -> list[str]:
-        account_data.close(session, session.get_one(Account, account.id))
+        account_data.close(session, session.get_one(Account, account.id), settings.prices)
         return []
 
     reserve.delete(database, store, hidden)
@@ -202,14 +201,14 @@ def account_flags(parser: argparse.ArgumentParser) -> None:
             "limits", help="what it may take, if not what all may; without flags, shows it"
         )
     )
-    for name, kind, words in (
-        ("requests-per-second", float, "requests a second"),
-        ("waiting-jobs", int, "trainings and prompts that may wait"),
-        ("stored-mb", int, "megabytes of photos, LoRAs and pictures"),
+    for name, words in (
+        ("requests-per-second", "requests a second"),
+        ("waiting-jobs", "trainings and prompts that may wait"),
+        ("stored-mb", "megabytes of photos, LoRAs and pictures"),
     ):
         limits.add_argument(
             f"--{name}",
-            type=_limit(kind),
+            type=_limit(name.replace("-", "_")),
             metavar="N",
             help=f"{words}; 0: no limit; {DEFAULT}: as the settings say",
         )

@@ -60,6 +60,12 @@ class Base:
     identity: Path | None = None
 
     @property
+    def called(self) -> str:
+        """As a sentence calls it: of a folder or a file, which only the operator knows, its name
+        alone."""
+        return self.name.rpartition("/")[2]
+
+    @property
     def native_side(self) -> int:
         return round(self.native_area**0.5)
 

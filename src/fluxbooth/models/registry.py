@@ -104,8 +104,8 @@ def find_to_train(name: str) -> Base:
     if not row.trains:
         other = trained_instead_of(row)
         raise InputError(
-            f"{row.name} cannot be trained, only generated with: train on {other.name}, its "
-            f"LoRAs work on {row.name}."
+            f"{row.called} cannot be trained, only generated with: train on {other.name}, its "
+            f"LoRAs work on {row.called}."
         )
     return row
 
@@ -132,11 +132,11 @@ def resolve(spec: TrainSpec, pictures: int) -> ResolvedTrainSpec:
     row = find(spec.base)
     if spec.captioner == "reader" and row.reader is None:
         raise InputError(
-            f"{row.name} has no reader of its pictures: write captions into text files beside the "
-            "photos, and leave --captioner out."
+            f"{row.called} has no reader of its pictures: write captions into text files beside "
+            "the photos, and leave --captioner out."
         )
     if spec.guidance != 1 and (row.two_pass or row.guidance is None):
-        raise InputError(f"{row.name} is told no guidance in training: leave --guidance out.")
+        raise InputError(f"{row.called} is told no guidance in training: leave --guidance out.")
     return ResolvedTrainSpec.read(
         spec.model_dump()
         | {
@@ -190,7 +190,7 @@ def refusals(asked: Mapping[str, Any], row: Base, given: Base | None = None) -> 
             except InputError as error:
                 wrong[name] = f"will not do: {str(error)[0].lower()}{str(error)[1:].rstrip('.')}"
     if "input_faceid" in asked and not row.references:
-        wrong["input_faceid"] = NO_REFERENCES.format(base=row.name)
+        wrong["input_faceid"] = NO_REFERENCES.format(base=row.called)
     if "references" in asked and (why := _not_looked_at(asked, row)):
         wrong["references"] = why
     if kind(asked, row, given).heads is None and not faces.available():
@@ -209,13 +209,13 @@ def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
     """Why not the pictures that a text is also drawn from; the input image is one of them."""
     if not row.references:
         some = " or ".join(one.name for one in BASES.values() if one.references)
-        return f"is not possible, for {row.name} looks at no pictures: draw with {some}"
+        return f"is not possible, for {row.called} looks at no pictures: draw with {some}"
     with_input = "input_image" in asked
     given = len(asked["references"]) + with_input
     if given > row.references:
         return (
             f"names {given} pictures{', the input image among them,' if with_input else ''} and "
-            f"{row.name} looks at {row.references} at most: leave some out"
+            f"{row.called} looks at {row.references} at most: leave some out"
         )
     return None
 
@@ -238,10 +238,10 @@ def resolve_drawing(spec: GenerateSpec, given: Base | None = None) -> ResolvedGe
     if wrong := refusals(spec.asked(), row, given):
         raise InputError(options.told(wrong))
     if spec.speed == "fast" and not row.fast:
-        raise InputError(f"{row.name} cannot leave blocks out: leave --speed fast out.")
+        raise InputError(f"{row.called} cannot leave blocks out: leave --speed fast out.")
     if row.guidance is None and spec.guidance:
         raise InputError(
-            f"{row.name} knows no guidance: leave --guidance out, or draw with flux-dev."
+            f"{row.called} knows no guidance: leave --guidance out, or draw with flux-dev."
         )
     told = row.guidance or 0.0
     return ResolvedGenerateSpec.read(

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from fluxbooth.errors import InputError
 from fluxbooth.service.billing import ledger
+from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import (
@@ -42,6 +43,7 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.pins import pinned
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.prompts import ending
 
 # columns that open something; what callbacks are signed with is the account's to know
 SECRETS = ("digest", "password")
@@ -150,20 +152,19 @@ def export(db: Database, store: Store, account_id: int, sink: Sink) -> int:
     return len(keys)
 
 
-def close(session: Session, account: Account) -> None:
+def close(session: Session, account: Account, price_list: Prices) -> None:
     """The account is over from this transaction on: nothing of it is shown or done, and what it
-    held is given back.
+    held for work that was not done is given back.
 
     `purge` removes it.
     """
     account.deleted_at = account.disabled_at = now()
-    for row in (Tune, Prompt):
-        for one in session.scalars(
-            select(row).where(row.account_id == account.id, row.deleted_at.is_(None))
-        ):
-            if one.trained_at is None:
-                ledger.refund(session, one)
-            one.deleted_at = now()
+    for tune in session.scalars(select(Tune).where(_of(Tune, account.id))):
+        if tune.trained_at is None:
+            ledger.refund(session, tune)
+        tune.deleted_at = now()
+    for prompt in session.scalars(select(Prompt).where(_of(Prompt, account.id))):
+        ending.take_away(session, price_list, prompt)
 
 
 def purge(db: Database, store: Store, jobs: JobEngine, account_id: int) -> None:

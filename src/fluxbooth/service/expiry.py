@@ -9,12 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service import account_data
-from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.files import removals, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.queue import JobEngine
+from fluxbooth.service.prompts import ending
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import photo_drafts
 
@@ -47,8 +47,6 @@ def _expire(session: Session, jobs: JobEngine, moment: datetime.datetime) -> Non
         for prompt in session.scalars(
             select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.deleted_at.is_(None))
         ):
-            prompt.deleted_at = moment
-            if prompt.trained_at is None:
-                ledger.refund(session, prompt)
+            ending.take_away(session, jobs.settings.prices, prompt)
         session.flush()
         jobs.settle(session, tune.account_id)

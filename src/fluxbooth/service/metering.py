@@ -52,7 +52,7 @@ class Usage:
 
 
 def count(session: Session, settings: Settings, base: str, job: str, pictures: int) -> None:
-    """Counts the pictures that a job publishes in this transaction; twice said is counted once."""
+    """Counts pictures that this transaction publishes, by a name: said twice, they count once."""
     model = _model(base) if settings.flux_dev_license == "commercial" and pictures else None
     if model is None or session.scalar(select(Metered.id).where(Metered.job == job)):
         return

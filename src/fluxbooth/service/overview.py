@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.db.tables import Prompt, Tune
+from fluxbooth.service.prompts.prompts import CANCELLED as PROMPT_CANCELLED
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes.tunes import CANCELLED
 
@@ -90,7 +91,11 @@ def _failures(session: Session) -> list[Failure]:
     )
     prompts = session.scalars(
         select(Prompt)
-        .where(Prompt.trained_at.is_not(None), Prompt.user_error.is_not(None))
+        .where(
+            Prompt.trained_at.is_not(None),
+            Prompt.user_error.is_not(None),
+            ~Prompt.user_error.startswith(PROMPT_CANCELLED),
+        )
         .order_by(Prompt.trained_at.desc())
         .limit(FAILURES)
     )

@@ -87,14 +87,11 @@ def published(settings: Settings, row: Tune | Prompt, score: float | None) -> bo
     return False
 
 
-def kept_back(prompt: Prompt, drawn: int) -> int:
+def kept_back(prompt: Prompt, drawn: int) -> None:
     """Says on a prompt that is over what is not shown of so many pictures that were drawn: with
-    none left it failed. What of its price belongs to these, in millicents."""
+    none left it failed."""
     missing = drawn - len(prompt.images)
-    if not missing:
-        return 0
-    if missing == drawn:
+    if missing and missing == drawn:
         prompt.user_error = ALL_KEPT_BACK
-    else:
+    elif missing:
         prompt.warn(NOTE, SOME_KEPT_BACK.format(count=missing, all=drawn))
-    return prompt.cost_mc * missing // drawn

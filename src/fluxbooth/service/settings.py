@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxbooth.errors import InputError
@@ -21,6 +21,8 @@ ELSEWHERE = {
     "FLUXBOOTH_DATABASE_URL": "rows are kept in SQLite",
     "FLUXBOOTH_STORAGE_URL": "files are kept in a folder",
 }
+# requests a second: with fewer, what ten seconds bring is not one request
+LEAST_PACE = 0.1
 OWN = "own"  # of a base_tune_id: the server's own base
 
 
@@ -190,7 +192,7 @@ class Settings(BaseSettings):
         ge=0,
         description=(
             "requests that a second brings each account, of which it may save ten seconds' "
-            "worth; 0: no limit"
+            "worth; 0: no limit, else at least 0.1"
         ),
     )
     metrics: Literal["key", "open", "off"] = Field(
@@ -200,6 +202,13 @@ class Settings(BaseSettings):
             "open: anybody"
         ),
     )
+
+    @field_validator("requests_per_second")
+    @classmethod
+    def _lets_somebody_in(cls, pace: float) -> float:
+        if 0 < pace < LEAST_PACE:
+            raise ValueError(f"would shut everybody out: set {LEAST_PACE:g} or more, or 0")
+        return pace
 
     @property
     def bases(self) -> dict[int, str]:

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fluxbooth.events import PlainFile, SampleDrawn, Scored, Step
@@ -25,7 +25,7 @@ from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs.priority import is_fast, needs_base, takes_long
 from fluxbooth.service.jobs.queue import ALONE, JobEngine
-from fluxbooth.service.prompts import drawing, expansion, input_images, prompts, references
+from fluxbooth.service.prompts import drawing, ending, expansion, input_images, prompts, references
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checkpoints, train_more, tunes
 from fluxbooth.types import Json
@@ -264,13 +264,12 @@ class Transitions:
     def begin_drawing(self, number: int) -> Json | None:
         """The request to the device process, or None if nobody waits for it any more.
 
-        What an attempt that died had drawn is forgotten.
+        What an attempt that died had shown stays: the next one draws the same.
         """
         with self.db.write() as session:
             prompt = _open_prompt(session, number)
             if prompt is None:
                 return None
-            session.execute(delete(Image).where(Image.prompt_id == number))
             loras = [
                 f"{self.store.path(use.tune.lora)}:{use.weight}"
                 for use in prompt.uses
@@ -327,22 +326,12 @@ class Transitions:
             prompt = _open_prompt(session, number)
             if prompt is None:
                 return
-            self._add_pictures(prompt, result["pictures"])
-            if needs_base(prompt):  # also of pictures that are kept back: they were drawn
-                drawn = len(result["pictures"])
-                metering.count(session, self.settings, prompt.spec["base"], prompt.job, drawn)
+            self._add_pictures(session, prompt, result["pictures"])
             prompt.trained_at = now()
-            back = safety.kept_back(prompt, len(result["pictures"]))
-            recipes = [image.recipe for image in prompt.images]
-            back += prices.undone(self.settings.prices, prompt.spec, recipes)
+            safety.kept_back(prompt, len(result["pictures"]))
             for advice in result.get("advice", ()):
                 prompt.warn(advice["code"], advice["message"])
-            if prompt.user_error:
-                ledger.refund(session, prompt)
-            else:
-                back = min(back, prompt.cost_mc)
-                prompt.cost_mc -= back
-                ledger.capture(session, prompt.job, back)
+            ending.settle(session, self.settings.prices, prompt)
             session.flush()
             self.jobs.callback(session, prompt=prompt)
 
@@ -357,13 +346,16 @@ class Transitions:
         """Some of a prompt's pictures, for whoever looks on; the rest follows."""
         with self.db.write() as session:
             if prompt := _open_prompt(session, number):
-                self._add_pictures(prompt, pictures)
+                self._add_pictures(session, prompt, pictures)
 
-    def _add_pictures(self, prompt: Prompt, pictures: list[PlainFile]) -> None:
+    def _add_pictures(self, session: Session, prompt: Prompt, pictures: list[PlainFile]) -> None:
         known = {image.key for image in prompt.images}
         for picture in pictures:
             source = Path(picture["path"])
             key = f"{prompt.folder}/{source.name}"
+            if needs_base(prompt):  # also one that is kept back: it was drawn
+                name = f"{prompt.job}-{source.stem}"
+                metering.count(session, self.settings, prompt.spec["base"], name, 1)
             if key in known or not safety.published(self.settings, prompt, picture.get("explicit")):
                 continue
             if source.exists():
@@ -415,10 +407,7 @@ class Transitions:
                 called = {key: f"the {name}" for name, key in given.items()}
                 called |= references.photos(prompt)
                 names |= {path: what for key, what in called.items() for path in self._paths(key)}
-                prompt.user_error, prompt.trained_at = self._told(reason, names), now()
-                ledger.refund(session, prompt)
-                session.flush()
-                self.jobs.callback(session, prompt=prompt)
+                ending.fail(session, self.jobs, prompt, self._told(reason, names))
 
     def _paths(self, key: str) -> tuple[str, str]:
         """How a sentence may call a stored file."""

@@ -44,9 +44,11 @@ def listed(session: Session) -> list[Person]:
     ]
 
 
-def invite(session: Session, name: str, credit_mc: int, days: int, secret: bytes) -> str:
-    """A token that signs its bearer in once, within so many days, as a new account with so much
-    credit.
+def invite(
+    session: Session, name: str, credit_mc: int, days: int, secret: bytes, token: str | None = None
+) -> str:
+    """A token, the given one if any, that signs its bearer in once, within so many days, as a new
+    account with so much credit.
 
     Raises InputError for a name, an amount or a time that will not do.
     """
@@ -57,4 +59,4 @@ def invite(session: Session, name: str, credit_mc: int, days: int, secret: bytes
     account = accounts.create_account(session, name)
     if credit_mc:
         ledger.credit(session, account, credit_mc, f"invitation-{account.id}")
-    return web_sessions.new_link(session, account, secret, datetime.timedelta(days=days))
+    return web_sessions.new_link(session, account, secret, datetime.timedelta(days=days), token)

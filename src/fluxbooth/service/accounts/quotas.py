@@ -5,17 +5,21 @@ Asked in the transaction that would add to it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fluxbooth.errors import InputError
 from fluxbooth.service.db.checkpoint_tables import Checkpoint, Sample
 from fluxbooth.service.db.tables import Account, Image, Photo, Prompt, Tune
 from fluxbooth.service.errors import ServiceError
-from fluxbooth.service.settings import MB, Settings
+from fluxbooth.service.settings import LEAST_PACE, MB, Settings
 
 TRY_AGAIN = 30  # seconds
+MOST_LIMIT = 10**9
+TYPED = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 
 
 def waiting(session: Session, account_id: int) -> int:
@@ -61,9 +65,24 @@ class Limits:
 def limits(settings: Settings, account: Account) -> Limits:
     """The account's own limits, where the operator gave it some, else those of the settings."""
     own = {name: getattr(account, name) for name in LIMITS}
-    return Limits(
-        **{name: getattr(settings, name) if value is None else value for name, value in own.items()}
-    )
+    said = {name: getattr(settings, name) if own[name] is None else own[name] for name in LIMITS}
+    if said["requests_per_second"]:  # earlier versions kept what shuts an account out
+        said["requests_per_second"] = max(said["requests_per_second"], LEAST_PACE)
+    return Limits(**said)
+
+
+def read_limit(name: str, typed: str) -> float:
+    """A limit as a person types it; 0 is none. Raises InputError for what will not do."""
+    paced = name == "requests_per_second"
+    value = float(typed) if TYPED.fullmatch(typed) else -1.0
+    if value < 0 or not (paced or value.is_integer()):
+        kind = "a number" if paced else "a whole number"
+        raise InputError(f"{typed!r} is no limit: give {kind} of 0 or more, below {MOST_LIMIT}.")
+    if paced and 0 < value < LEAST_PACE:
+        raise InputError(
+            f"{typed!r} would shut the account out: give {LEAST_PACE:g} or more, or 0 for no limit."
+        )
+    return value if paced else int(value)
 
 
 def check(session: Session, settings: Settings, account: Account, incoming: int = 0) -> None:

@@ -16,10 +16,15 @@ LINK_LIFE, SESSION_LIFE = datetime.timedelta(hours=24), datetime.timedelta(days=
 
 
 def new_link(
-    session: Session, account: Account, secret: bytes, life: datetime.timedelta = LINK_LIFE
+    session: Session,
+    account: Account,
+    secret: bytes,
+    life: datetime.timedelta = LINK_LIFE,
+    token: str | None = None,
 ) -> str:
-    """A token that signs its bearer in as this account, once."""
-    token = secrets.token_urlsafe(32)
+    """A token that signs its bearer in as this account, once; the given one, if nobody guesses
+    it."""
+    token = token or secrets.token_urlsafe(32)
     session.execute(delete(Link).where(or_(Link.expires_at < now(), Link.used_at.is_not(None))))
     session.add(Link(account_id=account.id, digest=digest(token, secret), expires_at=now() + life))
     return token

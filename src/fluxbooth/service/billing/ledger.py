@@ -10,9 +10,10 @@ after a kill moves nothing. Work that is free leaves no row.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -23,6 +24,7 @@ from fluxbooth.service.errors import ServiceError
 
 DOLLAR, CENT = 100_000, 1000  # millicents
 MOST = 10**9  # dollars in one movement
+TYPED = re.compile(r"([+-]?)\$?(\d{1,10}(?:\.\d{0,10})?|\.\d{1,10})", re.ASCII)  # an amount
 
 
 def balance(session: Session, account_id: int) -> int:
@@ -122,15 +124,9 @@ def millicents(text: str) -> int:
 
     Raises InputError for what is no amount, or has parts of a millicent.
     """
-    try:
-        amount = Decimal(text.strip().removeprefix("$")) * DOLLAR
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if (
-        not amount.is_finite()
-        or amount != amount.to_integral_value()
-        or not 0 < abs(amount) <= MOST * DOLLAR
-    ):
+    typed = TYPED.fullmatch(text.strip())
+    amount = Decimal("".join(typed.groups())) * DOLLAR if typed else Decimal(0)
+    if amount != amount.to_integral_value() or not 0 < abs(amount) <= MOST * DOLLAR:
         raise InputError(
             f"{text!r} is no amount: write dollars like 25 or 4.50, with at most five decimals."
         )

@@ -33,11 +33,11 @@ class Report(Row):
 
 
 class Metered(Row):
-    """The pictures of a job that was published; written in its transaction, once for a job."""
+    """Pictures that were published; written in the transaction that publishes them, once each."""
 
     __tablename__ = "metered"
     id: Mapped[int] = mapped_column(Id, primary_key=True)
-    job: Mapped[str] = mapped_column(String(100), unique=True)  # prompt-9, tune-7-000100-0
+    job: Mapped[str] = mapped_column(String(100), unique=True)  # prompt-9-0, tune-7-000100-0
     model: Mapped[str] = mapped_column(String(40))
     pictures: Mapped[int]
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)

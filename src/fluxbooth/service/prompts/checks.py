@@ -18,6 +18,7 @@ from fluxbooth.service.contract.responses import base_name
 from fluxbooth.service.db.tables import FIRST_TUNE, Tune
 from fluxbooth.service.errors import Faults, NotFound
 from fluxbooth.service.jobs import callbacks
+from fluxbooth.service.outgoing import fetch
 from fluxbooth.service.prompts import drawing, expansion, input_images, references, tags
 from fluxbooth.service.prompts.input_images import Inputs
 from fluxbooth.service.prompts.references import FACEID
@@ -139,8 +140,8 @@ def _text_faults(
 def _unfit(row: Base, uses: Sequence[tuple[Tune, float]]) -> list[str]:
     """What is wrong with LoRAs that were learnt on another base than the one that draws."""
     return [
-        f"uses tune {tune.id}, a LoRA of {base_name(tune.base)}, which {row.name} cannot use: draw "
-        "on the base that it was trained on, or train it again"
+        f"uses tune {tune.id}, a LoRA of {base_name(tune.base)}, which {row.called} cannot use: "
+        "draw on the base that it was trained on, or train it again"
         for tune, _ in uses
         if tune.model_type != FACEID and tune.base != row.name and not _fits(tune.base, row)
     ]
@@ -166,6 +167,8 @@ def _rules(settings: Settings, form: PromptForm, start: Container[str]) -> dict[
         wrong["negative_prompt"] = ["not supported on Flux"]
     if "mask_image" in start and "input_image" not in start:
         wrong["mask_image"] = ["needs the input_image that it belongs to"]
+    if isinstance(start, Inputs):
+        wrong |= input_images.refused(start, fetch.rules_for(settings))
     if unreachable := callbacks.faults(settings, form.callback):
         wrong["callback"] = unreachable
     if (form.w is None) != (form.h is None) and not {"w", "h"} & form.wrong.keys():

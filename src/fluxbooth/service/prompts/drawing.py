@@ -116,7 +116,7 @@ def advice(
         if tune.model_type == FACEID and weight not in (0, 1)
     ]
     if form.cfg_scale is not None and row.guidance is None:
-        left_out.append(f"cfg_scale is ignored: {row.name} is drawn without guidance.")
+        left_out.append(f"cfg_scale is ignored: {row.called} is drawn without guidance.")
     if form.lora_scale != SCALE and text == form.text:
         left_out.append(NO_SCALE)
     drawn = options.draws(asked(form, start))  # else its text counts for nothing

@@ -31,7 +31,7 @@ from fluxbooth.service.db.tables import Prompt
 from fluxbooth.service.errors import Invalid
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.outgoing.fetch import Fetched
+from fluxbooth.service.outgoing.fetch import Fetched, FetchError, FetchRules, check
 from fluxbooth.service.safety import Judge
 
 NAMES = ("input_image", "mask_image")
@@ -137,6 +137,17 @@ def take(values: dict[str, Any], incoming: Path, judge: Judge) -> Inputs:
         taken.discard()
         raise
     return taken
+
+
+def refused(start: Inputs, rules: FetchRules) -> dict[str, list[str]]:
+    """Addresses that would never be asked, each with the reason, by the field that gave it."""
+    wrong: dict[str, list[str]] = {}
+    for name, url in start.addresses.items():
+        try:
+            check(url, rules)
+        except FetchError as error:
+            wrong[name] = [str(error)]
+    return wrong
 
 
 def written(source: Path, name: str, folder: Path, judge: Judge) -> Path:

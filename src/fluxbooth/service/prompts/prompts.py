@@ -18,12 +18,13 @@ from fluxbooth.service.billing import ledger
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import BLANK, PromptForm
 from fluxbooth.service.contract.responses import PROMPT_FIELDS
-from fluxbooth.service.db.tables import Account, Image, Prompt, Use, now
+from fluxbooth.service.db.tables import Account, Image, Prompt, Use
 from fluxbooth.service.errors import Invalid, NotFound
 from fluxbooth.service.jobs.queue import JobEngine
 from fluxbooth.service.prompts import (
     checks,
     drawing,
+    ending,
     input_images,
     references,
     tags,
@@ -32,6 +33,7 @@ from fluxbooth.service.prompts import (
 from fluxbooth.service.prompts.input_images import Inputs
 
 FIELDS = tuple(PROMPT_FIELDS)
+CANCELLED = "This was cancelled."
 # what decides the picture: a repeated prompt that agrees on all of it is the same prompt
 SIGNATURE = (*FIELDS, "text", "callback", "num_images")
 
@@ -174,12 +176,25 @@ def delete(session: Session, jobs: JobEngine, account: Account, number: int) -> 
     """Hides a prompt and ends its work; returns the keys of files to remove once this is
     committed."""
     prompt = get(session, account, number)
-    prompt.deleted_at = now()
-    if prompt.trained_at is None:
-        ledger.refund(session, prompt)
+    ending.take_away(session, jobs.settings.prices, prompt)
     session.flush()
     jobs.settle(session, account.id)
     return [prompt.folder]
+
+
+def cancel(session: Session, jobs: JobEngine, account: Account, number: int) -> list[str]:
+    """Ends an open prompt; returns the keys of files to remove once this is committed.
+
+    What was drawn of it by now stays, and is charged; with nothing drawn it goes. One that is over
+    stays as it is.
+    """
+    prompt = get(session, account, number)
+    if not prompt.is_open:
+        return []
+    if not prompt.images:
+        return delete(session, jobs, account, number)
+    ending.fail(session, jobs, prompt, CANCELLED)
+    return []
 
 
 def duplicate(context: Context, number: int, changes: dict[str, Any]) -> Prompt:

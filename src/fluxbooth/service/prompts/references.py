@@ -29,7 +29,7 @@ def none_here(settings: Settings, row: Base) -> str:
         if registry.find(settings.base_of(number)).references
     ]
     instead = f", or draw on {' or '.join(others)}" if others else ""
-    return f"{row.name} looks at no reference pictures: train a LoRA instead{instead}"
+    return f"{row.called} looks at no reference pictures: train a LoRA instead{instead}"
 
 
 def check_tune(settings: Settings, row: Base, pictures: int) -> None:
@@ -40,7 +40,7 @@ def check_tune(settings: Settings, row: Base, pictures: int) -> None:
         raise Invalid(
             {
                 "images": [
-                    f"has {pictures} pictures: {row.name} looks at {row.references} at most, so "
+                    f"has {pictures} pictures: {row.called} looks at {row.references} at most, so "
                     "give its best one"
                 ]
             }
@@ -68,7 +68,7 @@ def faults(
         return []
     named = f"{looked_at} and its input picture" if beside else f"{looked_at}"
     return [
-        f"looks at {named}: {row.name} looks at {row.references} pictures at most: leave some out"
+        f"looks at {named}: {row.called} looks at {row.references} pictures at most: leave some out"
     ]
 
 

@@ -14,6 +14,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.files import inventory, row_folders
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.jobs import callbacks
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.tunes import tunes
 from fluxbooth.specs import TrainSpec
 
@@ -41,6 +42,11 @@ def more(context: Context, number: int, form: MoreForm) -> Tune:
     settings, store = context.settings, context.store
     callbacks.check_address(settings, form.callback)
     old = tunes.get(session, account, number)
+    if old.model_type == FACEID:
+        raise ServiceError(
+            f"“{old.title}” is reference pictures, which are not trained: make a new tune of its "
+            "photos to train a LoRA."
+        )
     if not (old.trained_at and old.lora):
         raise ServiceError(f"“{old.title}” is not trained, so there is nothing to go on from.")
     if old.imported or not old.photos:

@@ -19,7 +19,7 @@ from fluxbooth.service.db.tables import Account, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files import row_folders
 from fluxbooth.service.jobs.queue import JobEngine
-from fluxbooth.service.prompts import prompts
+from fluxbooth.service.prompts import ending, prompts
 from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks
@@ -238,16 +238,11 @@ def delete(
     ).all()
     keys = [tune.folder]
     for prompt in using:
-        if prompt.trained_at is None:
-            ledger.refund(session, prompt)
         if with_prompts:
-            prompt.deleted_at = now()
+            ending.take_away(session, jobs.settings.prices, prompt)
             keys.append(prompt.folder)
-        elif prompt.trained_at is None:
-            prompt.user_error = "A tune that this prompt uses was deleted."
-            prompt.trained_at = now()
-            session.flush()
-            jobs.callback(session, prompt=prompt)
+        elif prompt.is_open:
+            ending.fail(session, jobs, prompt, "A tune that this prompt uses was deleted.")
     session.flush()
     jobs.settle(session, account.id)
     return keys
@@ -270,11 +265,8 @@ def fail(session: Session, jobs: JobEngine, tune: Tune, reason: str) -> None:
     open_ones = select(Prompt).where(Prompt.uses.any(tune_id=tune.id), Prompt.is_open)
     waiting = session.scalars(open_ones).all()
     for prompt in waiting:
-        prompt.user_error = f"Tune {tune.id} that this prompt uses failed: {reason}"
-        prompt.trained_at = now()
-        ledger.refund(session, prompt)
-        session.flush()
-        jobs.callback(session, prompt=prompt)
+        said = f"Tune {tune.id} that this prompt uses failed: {reason}"
+        ending.fail(session, jobs, prompt, said)
 
 
 def _same_title(session: Session, account: Account, title: str) -> Tune | None:

@@ -12,7 +12,8 @@ from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import KINDS
 
 router = APIRouter(include_in_schema=False)
-YEAR = "public, max-age=31536000, immutable"
+# in no cache but the browser's, and not for long: what is deleted is gone
+HOUR = "private, max-age=3600"
 
 
 @router.api_route("/images/{name}", methods=["GET", "HEAD"])
@@ -27,7 +28,7 @@ def image(name: str, request: Request) -> FileResponse:
     if key is None or not services.store.path(key).is_file():
         raise NotFound
     path = services.store.path(key)
-    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": YEAR})
+    return FileResponse(path, media_type=KINDS[path.suffix], headers={"Cache-Control": HOUR})
 
 
 @router.api_route("/files/{key:path}", methods=["GET", "HEAD"])
@@ -40,5 +41,5 @@ def file(key: str, request: Request, expires: str = "", signature: str = "") -> 
     return FileResponse(
         path,
         media_type=KINDS.get(path.suffix, "application/octet-stream"),
-        headers={"Cache-Control": "private, max-age=3600"},
+        headers={"Cache-Control": HOUR},
     )

@@ -62,7 +62,7 @@ async def run_idempotent(
     mark = (account.id, key or "")
     if key and mark in services.in_flight:
         raise ServiceError(
-            "A request with this Idempotency-Key is under way: wait for its answer.",
+            "The same request is under way: wait for its answer.",
             409,
             {"Retry-After": "1"},
         )
@@ -71,36 +71,44 @@ async def run_idempotent(
         with services.db.read() as session:
             return _kept(session, account, key, digest)
 
-    def run() -> Answer:
-        with services.db.write() as session:
-            # locked, where a database has locks of rows: two equal requests of an idempotent
-            # account must not both find nothing
-            owner = session.get_one(Account, account.id, with_for_update=True)
-            accounts.check_enabled(owner)  # it may have been deleted while its photos arrived
-            if (known := _kept(session, owner, key, digest)) is not None:
-                return known
-            answer = work(session, owner)
-            if key:
-                session.add(
-                    Idempotency(
-                        account_id=owner.id,
-                        key=key,
-                        request=digest,
-                        status=201,
-                        body=json.dumps(answer),
-                    )
-                )
-            return answer
-
     services.in_flight.add(mark) if key else None
     try:
         if prepare:
             if (known := await asyncio.to_thread(look)) is not None:
                 return known
             await prepare()
-        return await asyncio.to_thread(run)
+        return await asyncio.to_thread(made_once, services, account, key, digest, work)
     finally:
         services.in_flight.discard(mark)
+
+
+def made_once(
+    services: Services,
+    account: Account,
+    key: str | None,
+    digest: str,
+    work: Callable[[Session, Account], Answer],
+) -> Answer:
+    """What `work` makes in one transaction, or made when this key came before."""
+    with services.db.write() as session:
+        # locked, where a database has locks of rows: two equal requests of an idempotent
+        # account must not both find nothing
+        owner = session.get_one(Account, account.id, with_for_update=True)
+        accounts.check_enabled(owner)  # it may have been deleted while its photos arrived
+        if (known := _kept(session, owner, key, digest)) is not None:
+            return known
+        answer = work(session, owner)
+        if key:
+            session.add(
+                Idempotency(
+                    account_id=owner.id,
+                    key=key,
+                    request=digest,
+                    status=201,
+                    body=json.dumps(answer),
+                )
+            )
+        return answer
 
 
 def _kept(session: Session, account: Account, key: str | None, digest: str) -> Answer | None:

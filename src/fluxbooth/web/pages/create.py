@@ -23,12 +23,13 @@ from fluxbooth.specs import ASPECT_RATIOS
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http import body, params, picture_checks, requests
 from fluxbooth.web.http.auth import Using
+from fluxbooth.web.http.idempotency import Answer
 from fluxbooth.web.http.limits import of_pictures
 from fluxbooth.web.http.params import row_id
-from fluxbooth.web.pages import view_models
-from fluxbooth.web.pages.gallery import usable_tunes
+from fluxbooth.web.pages import once, view_models
+from fluxbooth.web.pages.gallery import new_card, usable_tunes
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
-from fluxbooth.web.pages.render import page, redirect, sentences, wants_part
+from fluxbooth.web.pages.render import page, sentences, wants_part
 from fluxbooth.web.pages.texts import duration, plain, text
 from fluxbooth.web.state import Services
 
@@ -75,7 +76,8 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
                     Context.of(services, s, owner), form, target=target, pictures=given
                 ),
             )
-            made = await asyncio.to_thread(_create, services, account, values, start)
+            sent = {**values, "once": str(whole.get("once") or "")}
+            made = await asyncio.to_thread(_create, request, services, account, sent, start)
     except ServiceError as error:
         if wants_part(request):
             return JSONResponse({"errors": sentences(error)}, error.status)
@@ -85,24 +87,31 @@ async def create_prompt(request: Request, services: Using, account: Viewer) -> R
     finally:
         await asyncio.to_thread(body.discard, whole)
     first = values["tunes"][0].partition(":")[0] if values["tunes"] else ""
-    return (
-        page(request, "card.html", 201, prompt=made)
-        if wants_part(request)
-        else redirect(f"/app/create?tune={first}#results")
+    return await asyncio.to_thread(
+        new_card, request, services, account, made["id"], f"/app/create?tune={first}"
     )
 
 
-def _create(services: Services, account: Account, values: Json, start: input_images.Inputs) -> Json:
-    with services.db.write() as session:
+def _create(
+    request: Request,
+    services: Services,
+    account: Account,
+    values: Json,
+    start: input_images.Inputs,
+) -> Answer:
+    def work(session: Session, owner: Account) -> Json:
+        given = start
         if values["from"] and "input_image" not in start:
-            row, _ = pictures.get(session, account, values["from"])
-            start = input_images.Inputs(
+            row, _ = pictures.get(session, owner, values["from"])
+            given = input_images.Inputs(
                 start.files | input_images.of_file(services.store, row.key).files
             )
-        form, target = _asked(session, services, account, values, start)
-        return view_models.prompt(
-            prompts.create(Context.of(services, session, account), form, target=target, start=start)
-        )
+        form, target = _asked(session, services, owner, values, given)
+        context = Context.of(services, session, owner)
+        return {"id": prompts.create(context, form, target=target, start=given).id}
+
+    sent = {**values, "pictures": start.digests()}
+    return once.made_once(services, account, request.url.path, sent, work)
 
 
 def _read(
@@ -186,6 +195,7 @@ def _form(
         chosen=chosen,
         values=values,
         errors=errors,
+        once=once.mark(),
         ratios=[(ratio, *_box(ratio)) for ratio in ratios],
         prompts=shown,
         start=start,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, Response
+from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
@@ -18,12 +19,14 @@ from fluxbooth.service.prompts import input_images, pictures, prompts
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, requests
 from fluxbooth.web.http.auth import Using
+from fluxbooth.web.http.idempotency import Answer
 from fluxbooth.web.http.params import row_id
-from fluxbooth.web.pages import deeds, view_models
+from fluxbooth.web.pages import deeds, once
+from fluxbooth.web.pages.gallery import new_card
 from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
-from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.state import Services
 
+FIELDS = "deed", "side", "words", "text", "once"
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
 
@@ -32,27 +35,27 @@ async def enhance(name: str, request: Request, services: Using, account: Viewer)
     """A new prompt, of the picture with what the button said; a script gets its card."""
     whole = await requests.read(request, services)
     try:
-        asked = {key: str(whole.get(key) or "") for key in ("deed", "side", "words", "text")}
-        shown = await asyncio.to_thread(_create, services, account, name, asked)
+        asked = {key: str(whole.get(key) or "") for key in FIELDS}
+        made = await asyncio.to_thread(_create, request, services, account, name, asked)
     finally:
         await asyncio.to_thread(body.discard, whole)
-    return (
-        page(request, "card.html", 201, prompt=shown)
-        if wants_part(request)
-        else redirect("/app/gallery")
-    )
+    return await asyncio.to_thread(new_card, request, services, account, made["id"])
 
 
-def _create(services: Services, account: Account, name: str, asked: dict[str, str]) -> Json:
-    with services.db.write() as session:
-        row, of = pictures.get(session, account, name)
+def _create(
+    request: Request, services: Services, account: Account, name: str, asked: dict[str, str]
+) -> Answer:
+    def work(session: Session, owner: Account) -> Json:
+        row, of = pictures.get(session, owner, name)
         made = prompts.create(
-            Context.of(services, session, account),
+            Context.of(services, session, owner),
             PromptForm.read(deeds.fields(row, of, asked)),
             target=of.tune_id,
             start=input_images.of_file(services.store, row.key),
         )
-        return view_models.prompt(made)
+        return {"id": made.id}
+
+    return once.made_once(services, account, request.url.path, dict(asked), work)
 
 
 @router.get("/prompts/{prompt_id}/before")

@@ -25,8 +25,10 @@ from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.pages.zip_stream import zipped
+from fluxbooth.web.state import Services
 
 A_PAGE, MOST_TUNES = 24, 100
+GALLERY = "/app/gallery"
 CHOSEN = "picture[]"  # the boxes of pictures that are ticked
 router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends(same_origin)])
 
@@ -85,15 +87,17 @@ def again(prompt_id: str, request: Request, services: Using, account: Viewer) ->
 
 @router.post("/prompts/{prompt_id}/cancel")
 def cancel(prompt_id: str, request: Request, services: Using, account: Viewer) -> Response:
-    """Ends a prompt that is not drawn yet, and takes it away; one that is done stays."""
-    wanted = row_id(prompt_id)
+    """Ends a prompt; without a picture it is taken away."""
+    wanted, gone = row_id(prompt_id), False
 
     def ended(session: Session) -> list[str]:
-        open_one = prompts.get(session, account, wanted).is_open
-        return prompts.delete(session, services.jobs, account, wanted) if open_one else []
+        nonlocal gone
+        keys = prompts.cancel(session, services.jobs, account, wanted)
+        gone = bool(keys)
+        return keys
 
     reserve.delete(services.db, services.store, ended)
-    return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/queue")
+    return JSONResponse({"deleted": gone}) if wants_part(request) else redirect("/app/queue")
 
 
 @router.post("/prompts/{prompt_id}/delete")
@@ -104,7 +108,7 @@ def delete(prompt_id: str, request: Request, services: Using, account: Viewer) -
         services.store,
         lambda session: prompts.delete(session, services.jobs, account, wanted),
     )
-    return JSONResponse({"deleted": True}) if wants_part(request) else redirect("/app/gallery")
+    return JSONResponse({"deleted": True}) if wants_part(request) else redirect(GALLERY)
 
 
 @router.get("/gallery")
@@ -183,3 +187,14 @@ def _filter(liked: str, tune: str, words: str) -> Json:
         "text": words.strip() or None,
         "liked": True if liked else None,
     }
+
+
+def new_card(
+    request: Request, services: Services, account: Account, number: int, after: str = GALLERY
+) -> Response:
+    """A prompt that was just made: its card for a script, else the page where it stands."""
+    if not wants_part(request):
+        return redirect(after)
+    with services.db.read() as session:
+        shown = view_models.prompt(prompts.get(session, account, number))
+    return page(request, "card.html", 201, prompt=shown)

@@ -15,6 +15,7 @@ from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.web.http.auth import Using, check_pace
+from fluxbooth.web.http.head import looks_only
 from fluxbooth.web.http.limits import SIGN_IN
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.pages.render import page, redirect
@@ -109,6 +110,8 @@ def start(request: Request, services: Using, token: str = "") -> Response:
 
     Another site can lead a browser here: whoever is signed in is not made somebody else unasked.
     """
+    if looks_only(request):
+        return page(request, "login.html", title=text("login.title"), next="/app")
     here = who_is_here(request, services)
     if here is not None and here.disabled_at is None:
         with services.db.read() as session:
@@ -136,7 +139,7 @@ def invitation(request: Request, services: Using, token: str = "") -> Response:
     here = who_is_here(request, services)
     if meant is None:
         return redirect("/app") if here else _refused(request, "/app", text("invitation.used"), 403)
-    if here is not None and here.id != meant.id:
+    if here is not None and here.disabled_at is None and here.id != meant.id:
         return start(request, services, token)
     title = text("invitation.title")
     return page(request, "invitation.html", title=title, token=token, meant=meant.name)

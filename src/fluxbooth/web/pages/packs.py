@@ -3,7 +3,7 @@ of prompts that one likes."""
 
 from __future__ import annotations
 
-import secrets
+import asyncio
 from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -19,10 +19,9 @@ from fluxbooth.service.packs import pack_editing, packs
 from fluxbooth.service.prompts import tags
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.http.idempotency import run_idempotent
 from fluxbooth.web.http.params import row_id
 from fluxbooth.web.http.requests import read
-from fluxbooth.web.pages import view_models
+from fluxbooth.web.pages import once, view_models
 from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import Viewer, same_origin
 from fluxbooth.web.pages.render import local, page, redirect, sentences
@@ -67,8 +66,8 @@ async def create_pack(request: Request, services: Using, account: Viewer) -> Res
         return {"slug": pack.slug}
 
     try:
-        made = await run_idempotent(
-            services, account, f"pack-{values.get('once')}"[:200], "pack", work
+        made = await asyncio.to_thread(
+            once.made_once, services, account, request.url.path, values, work
         )
     except ServiceError as error:
         return _new(request, services, account, values, sentences(error), chosen, error.status)
@@ -92,8 +91,8 @@ async def draw(name: str, request: Request, services: Using, account: Viewer) ->
         return packs.draw(Context.of(services, session, owner), pack, run)
 
     try:
-        made = await run_idempotent(
-            services, account, f"run-{values.get('once')}"[:200], f"run {name}", work
+        made = await asyncio.to_thread(
+            once.made_once, services, account, request.url.path, values, work
         )
     except ServiceError as error:
         return _page(request, services, account, name, sentences(error), error.status)
@@ -170,7 +169,7 @@ def _new(
         prompts=fit,
         chosen=chosen or [],
         errors=errors,
-        once=secrets.token_urlsafe(16),
+        once=once.mark(),
     )
 
 
@@ -204,7 +203,7 @@ def _page(
         tunes=suited,
         fit=fit,
         errors=errors or [],
-        once=secrets.token_urlsafe(16),
+        once=once.mark(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import urllib.parse
 
@@ -14,16 +15,17 @@ from fluxbooth.service.accounts import accounts, people, quotas, web_sessions
 from fluxbooth.service.billing import ledger
 from fluxbooth.service.db.tables import Account
 from fluxbooth.service.errors import NotFound
+from fluxbooth.types import Json
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
 from fluxbooth.web.http.params import row_id
+from fluxbooth.web.pages import once
 from fluxbooth.web.pages.login import Sent, same_origin
 from fluxbooth.web.pages.operator import Operator
 from fluxbooth.web.pages.render import page, redirect
 from fluxbooth.web.pages.texts import text
 
 USUAL_DAYS = 7  # that an invitation is good for
-HIGHEST = 10**9
 router = APIRouter(
     prefix="/app/people", include_in_schema=False, dependencies=[Depends(same_origin)]
 )
@@ -41,8 +43,15 @@ def invite(request: Request, services: Using, account: Operator, sent: Sent) -> 
         given = sent.get("credit", "").strip()
         credit = ledger.millicents(given) if given else 0
         days = _whole(sent.get("days", ""), text("people.days"))
-        with services.db.write() as session:
-            token = people.invite(session, sent.get("name", ""), credit, days, services.secret)
+        # of the form itself, so that the second answer to it shows the same link
+        made = accounts.digest(f"invitation {json.dumps(sent)}", services.secret)
+        token = made if sent.get("once") else secrets.token_urlsafe(32)
+
+        def work(session: Session, owner: Account) -> Json:
+            people.invite(session, sent.get("name", ""), credit, days, services.secret, token)
+            return {}
+
+        once.made_once(services, account, request.url.path, dict(sent), work)
     except InputError as error:
         return _page(request, services, errors=[str(error)], values=sent, status=422)
     return _page(request, services, link=_link(services, token), days=days)
@@ -64,9 +73,13 @@ def credit(
         amount = ledger.millicents(sent.get("amount", "").strip())
     except InputError as error:
         return _page(request, services, errors=[str(error)], status=422)
-    with services.db.write() as session:
-        # the form's own number: sent twice, it counts once
-        ledger.credit(session, _account(session, number), amount, f"people-{sent.get('once')}")
+    # the form's own number: sent twice, it counts once
+    reference = f"people-{sent['once']}" if sent.get("once") else None
+    try:
+        with services.db.write() as session:
+            ledger.credit(session, _account(session, number), amount, reference)
+    except InputError:  # which names the reference
+        return _page(request, services, errors=[text("people.amount.again")], status=422)
     return redirect("/app/people")
 
 
@@ -76,7 +89,8 @@ def limits(
 ) -> Response:
     """Blank is what the settings say, 0 no limit."""
     try:
-        chosen = {name: _limit(sent.get(name, "").strip(), name) for name in quotas.LIMITS}
+        given = {name: sent.get(name, "").strip() for name in quotas.LIMITS}
+        chosen = {k: quotas.read_limit(k, v) if v else None for k, v in given.items()}
     except InputError as error:
         return _page(request, services, errors=[str(error)], status=422)
     with services.db.write() as session:
@@ -112,20 +126,6 @@ def _whole(given: str, what: str) -> int:
     return int(given)
 
 
-def _limit(given: str, name: str) -> float | None:
-    if not given:
-        return None
-    kind = float if name == "requests_per_second" else int
-    try:
-        value = kind(given)
-    except ValueError:
-        value = -1
-    if not 0 <= value < HIGHEST:  # nan too
-        what = text(f"people.{name}")
-        raise InputError(f"{what} {given!r} will not do: give a number, or nothing.")
-    return value
-
-
 def _page(
     request: Request,
     services: Using,
@@ -147,7 +147,7 @@ def _page(
             "waiting": row.waiting,
             "stored": format_bytes(row.stored_bytes),
             "limits": {k: "" if v is None else f"{v:g}" for k, v in row.limits.items()},
-            "once": secrets.token_hex(8),
+            "once": once.mark(),
         }
         for row in rows
     ]
@@ -161,6 +161,7 @@ def _page(
         link=link,
         days=days,
         errors=errors or [],
+        once=once.mark(),
         values={"name": "", "credit": "", "days": days, **(values or {})},
         usual={name: f"{getattr(settings, name):g}" for name in quotas.LIMITS},
         longest=people.LONGEST_INVITATION,

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fluxbooth.service.context import Context
 from fluxbooth.service.contract.forms import PromptForm
@@ -18,9 +19,9 @@ from fluxbooth.service.prompts import input_images, pictures, prompts
 from fluxbooth.types import Json, is_list
 from fluxbooth.web.http import requests
 from fluxbooth.web.http.auth import Using
-from fluxbooth.web.pages import deeds, thumbnails, view_models
-from fluxbooth.web.pages.gallery import CHOSEN, MOST_TUNES
-from fluxbooth.web.pages.login import PartViewer, Viewer, same_origin
+from fluxbooth.web.pages import deeds, once, thumbnails, view_models
+from fluxbooth.web.pages.gallery import CHOSEN, MOST_TUNES, new_card
+from fluxbooth.web.pages.login import PartViewer, Sent, Viewer, same_origin
 from fluxbooth.web.pages.render import page, redirect, wants_part
 from fluxbooth.web.pages.texts import text
 from fluxbooth.web.state import Services
@@ -53,6 +54,7 @@ def picture(name: str, request: Request, services: Using, account: Viewer) -> Re
         deeds=quotes,
         takes=takes,
         sides=deeds.SIDES,
+        once=once.mark(),
     )
 
 
@@ -68,35 +70,33 @@ def like(name: str, request: Request, services: Using, account: Viewer) -> Respo
 
 
 @router.post("/pictures/{name}/again")
-def again(name: str, request: Request, services: Using, account: Viewer) -> Response:
+def again(name: str, request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     """One picture like this, from another seed."""
-    with services.db.write() as session:
-        made = pictures.again(Context.of(services, session, account), name)
-        return _drawn(request, view_models.prompt(made))
+
+    def work(session: Session, owner: Account) -> Json:
+        return {"id": pictures.again(Context.of(services, session, owner), name).id}
+
+    made = once.made_once(services, account, request.url.path, sent, work)
+    return new_card(request, services, account, made["id"])
 
 
 @router.post("/pictures/{name}/vary")
-def vary(name: str, request: Request, services: Using, account: Viewer) -> Response:
+def vary(name: str, request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     """The same words and another seed, from this picture instead of from noise."""
-    with services.db.write() as session:
-        row, of = pictures.get(session, account, name)
+
+    def work(session: Session, owner: Account) -> Json:
+        row, of = pictures.get(session, owner, name)
         values = {**of.fields, "text": of.text, "seed": None, "denoising_strength": VARIED}
-        start = input_images.of_file(services.store, row.key)
         made = prompts.create(
-            Context.of(services, session, account),
+            Context.of(services, session, owner),
             PromptForm.read(values),
             target=of.tune_id,
-            start=start,
+            start=input_images.of_file(services.store, row.key),
         )
-        return _drawn(request, view_models.prompt(made))
+        return {"id": made.id}
 
-
-def _drawn(request: Request, prompt: Json) -> Response:
-    return (
-        page(request, "card.html", 201, prompt=prompt)
-        if wants_part(request)
-        else redirect("/app/gallery")
-    )
+    made = once.made_once(services, account, request.url.path, sent, work)
+    return new_card(request, services, account, made["id"])
 
 
 @router.post("/pictures/{name}/delete")

@@ -50,7 +50,7 @@ def state(services: Using, account: PartViewer) -> Json:
 
 @router.post("/queue/clear")
 def clear(services: Using, account: Viewer) -> Response:
-    """Ends all that waits or is under way: trainings are cancelled, prompts deleted."""
+    """Ends all that waits or is under way; pictures that are drawn stay."""
 
     def ended(session: Session) -> list[str]:
         for row in _open_tunes(session, account):
@@ -58,7 +58,7 @@ def clear(services: Using, account: Viewer) -> Response:
         return [
             key
             for row in _open_prompts(session, account)
-            for key in prompts.delete(session, services.jobs, account, row.id)
+            for key in prompts.cancel(session, services.jobs, account, row.id)
         ]
 
     reserve.delete(services.db, services.store, ended)

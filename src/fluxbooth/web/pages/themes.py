@@ -3,8 +3,6 @@ and then drawn."""
 
 from __future__ import annotations
 
-import secrets
-
 from fastapi import APIRouter, Depends, Request, Response
 from sqlalchemy.orm import Session
 
@@ -20,6 +18,7 @@ from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import MB, Limits
 from fluxbooth.web.http.requests import read
 from fluxbooth.web.http.theme_drafts import drafted
+from fluxbooth.web.pages import once
 from fluxbooth.web.pages.create import RATIOS
 from fluxbooth.web.pages.gallery import usable_tunes
 from fluxbooth.web.pages.login import Viewer, same_origin
@@ -52,9 +51,7 @@ async def write(request: Request, services: Using, account: Viewer) -> Response:
             request, services, account, values, errors=sentences(error), status=error.status
         )
     drafts = [{"text": said, "keep": "1"} for said in written.texts]
-    return _page(
-        request, services, account, values, drafts, written.writer, secrets.token_urlsafe(16)
-    )
+    return _page(request, services, account, values, drafts, written.writer, once.mark())
 
 
 @router.post("/themes/run")

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.orm import Session
 
 from fluxbooth import types
 from fluxbooth.service.accounts import accounts
@@ -36,6 +37,7 @@ from fluxbooth.web.pages import (
     guide,
     login,
     new_tune,
+    once,
     operator,
     packs,
     people,
@@ -160,6 +162,7 @@ def _tune_page(
         goes_on=goes_on,
         plan=plan_words(plan(services.db, services.settings, asked, photos)),
         errors=errors,
+        once=once.mark(),
         address=services.settings.url,
         days=services.settings.expiry_days,
     )
@@ -220,13 +223,13 @@ def choose(tune_id: str, step: str, services: Using, account: Viewer) -> Respons
 def more(tune_id: str, request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
     try:
         form = MoreForm.read({name: sent.get(name, "") for name in ("title", "steps")})
-        with services.db.write() as session:
-            made = train_more.more(
-                Context.of(services, session, account),
-                params.row_id(tune_id),
-                form,
-            )
-            return redirect(f"/app/tunes/{made.id}")
+        number = params.row_id(tune_id)
+
+        def work(session: Session, owner: Account) -> types.Json:
+            return {"id": train_more.more(Context.of(services, session, owner), number, form).id}
+
+        made = once.made_once(services, account, request.url.path, sent, work)
+        return redirect(f"/app/tunes/{made['id']}")
     except ServiceError as error:
         if error.status == 404:
             raise
@@ -277,11 +280,14 @@ async def photo(tune_id: str, photo_id: str, services: Using, account: PartViewe
 
 
 @router.post("/tunes/{tune_id}/again")
-def again(tune_id: str, request: Request, services: Using, account: Viewer) -> Response:
+def again(tune_id: str, request: Request, services: Using, account: Viewer, sent: Sent) -> Response:
+    def work(session: Session, owner: Account) -> types.Json:
+        number = params.row_id(tune_id)
+        return {"id": train_again.again(Context.of(services, session, owner), number).id}
+
     try:
-        with services.db.write() as session:
-            made = train_again.again(Context.of(services, session, account), params.row_id(tune_id))
-            return redirect(f"/app/tunes/{made.id}")
+        made = once.made_once(services, account, request.url.path, sent, work)
+        return redirect(f"/app/tunes/{made['id']}")
     except ServiceError as error:
         if error.status == 404:
             raise

@@ -109,6 +109,7 @@ form.addEventListener("submit", async (event) => {
   if (mask) sent.set("mask_image", mask, "mask.png");
   try {
     const answer = await post("/app/prompts", sent);
+    find("[name=once]", form).value = [...crypto.getRandomValues(new Uint32Array(4))].join("-"); // the next one is another
     showErrors([]);
     find("#nothing")?.remove();
     const card = parse(await answer.text());

@@ -53,10 +53,12 @@ dialog.addEventListener("submit", async (event) => {
   if ("plain" in form.dataset) return; // it leads to another page
   event.preventDefault();
   try {
-    const fields = "fields" in form.dataset ? new FormData(form, event.submitter) : undefined;
+    const fields = "again" in form.dataset ? new FormData(form, event.submitter) : undefined;
     const sent = await post(form.getAttribute("action"), fields);
     if ("again" in form.dataset) {
-      find("#cards").prepend(parse(await sent.text()));
+      const card = parse(await sent.text());
+      find(`#cards > [data-prompt="${card.dataset.prompt}"]`)?.remove(); // pressed twice, it was made once
+      find("#cards").prepend(card);
       dialog.close();
       say(text("redrawn"));
       return follow();
@@ -157,8 +159,8 @@ document.addEventListener("submit", async (event) => {
     if (again) {
       card.before(parse(await answer.text()));
       follow();
-    }
-    card.remove();
+      card.remove();
+    } else if ((await answer.json()).deleted) card.remove(); // else it has pictures, and is shown as it is now
     say(text(again ? "redrawn" : card.dataset.state === "failed" ? "deleted" : "cancelled"));
     document.dispatchEvent(new Event("finished"));
   } catch (error) {
