@@ -66,7 +66,7 @@ def test_a_text_that_will_not_do_is_mended_once(house: InProcessServer, claude: 
 
 
 def test_a_text_that_says_nothing_is_made_no_longer(house: InProcessServer) -> None:
-    number = asked(house)
+    number = asked(house, "a man at home")
     with house.db.write() as session:
         session.get_one(Prompt, number).text = "--film_grain"
     with house.db.read() as session:

@@ -402,6 +402,15 @@ def test_an_input_picture_counts_as_one_of_the_pictures(seeing: InProcessServer)
     assert seeing.http.post("/prompts", json={"prompt": asked}).status_code == 201
 
 
+def test_reference_pictures_have_no_trigger_words(seeing: InProcessServer) -> None:
+    path = f"/tunes/{faceid(seeing)['id']}/prompts"
+    number = seeing.http.post(path, json={"text": "somebody at home"}).json()["id"]
+    with seeing.db.write() as session:
+        row = session.get_one(Prompt, number)
+        row.fields = {**row.fields, "prompt_expansion": True}
+    assert seeing.results.text_to_expand(number) == ("somebody at home", [])
+
+
 def test_what_would_change_nothing_is_refused_when_it_is_asked(seeing: InProcessServer) -> None:
     asked = {
         "text": "a hat",
