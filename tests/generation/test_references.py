@@ -88,7 +88,8 @@ def test_the_plan_counts_what_is_looked_at_once_and_the_largest_piece(distilled:
     kept: dict[str, Any] = {"base": "nano", "input_image": PHOTO, "denoising_strength": 0}
     grained = order.read("", GenerateSpec(**kept, film_grain=True), ())
     assert grained.largest_piece == 0
-    photo = Image.open(PHOTO).size
+    with Image.open(PHOTO) as image:
+        photo = image.size
     larger = order.read("", GenerateSpec(**kept, tiled_upscale=True, upscale_factor=2), ())
     whole = 4 * photo[0] * photo[1]
     assert larger.largest_piece == (whole if whole <= row.largest_area else row.native_area)
