@@ -40,3 +40,13 @@ def test_one_person_is_drawn_as_ever() -> None:
 def test_multi_with_one_person_is_advised_against() -> None:
     (advice,) = of("ohwx man", [MAN], multi=True).advice
     assert advice.message == parts.ALONE
+
+
+def test_a_style_of_which_nothing_has_room_is_told_apart() -> None:
+    counts = [
+        SimpleNamespace(count_tokens=lambda text, n=n: n * len(text.split())) for n in (1, 90)
+    ]
+    read = order.read("a man", GenerateSpec(base="nano", style="Cinematic"), [])
+    whole, nothing = (parts.of(read, [], cast("Family", family)) for family in counts)
+    assert not whole.unstyled and whole.text.startswith("Film still of a man")
+    assert nothing.unstyled and nothing.text == "a man"

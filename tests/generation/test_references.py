@@ -62,6 +62,41 @@ def test_only_so_many_pictures_are_looked_at_the_input_image_among_them() -> Non
         GenerateSpec(references=(PHOTO,) * 5)
 
 
+def test_an_input_image_that_is_only_started_from_is_not_looked_at() -> None:
+    four = GenerateSpec(base="flux2-klein", references=(PHOTO,) * 4, input_image=OTHER)
+    row = registry.find("flux2-klein")
+
+    def looks_at(**fields: Any) -> int:
+        spec = four.model_copy(update=fields)
+        if registry.looks_at(row, spec.asked()) <= row.references:
+            registry.resolve_drawing(spec)
+        return registry.looks_at(row, spec.asked())
+
+    assert looks_at(denoising_strength=0.5) == 4
+    assert looks_at() == looks_at(mask_image=OTHER, denoising_strength=0.5) == 5
+    one = GenerateSpec(
+        base="flux-kontext", references=(PHOTO,), input_image=OTHER, denoising_strength=0.5
+    )
+    with pytest.raises(InputError, match="looks at 1 at most"):  # it cannot do both
+        registry.resolve_drawing(one)
+
+
+def test_the_plan_counts_what_is_looked_at_once_and_the_largest_piece(distilled: str) -> None:
+    looking = GenerateSpec(base=distilled, width=64, height=64, references=(OTHER,))
+    assert order.read(TEXT, looking, ()).largest_piece == 64 * 64
+    row = registry.find("nano")
+    kept: dict[str, Any] = {"base": "nano", "input_image": PHOTO, "denoising_strength": 0}
+    grained = order.read("", GenerateSpec(**kept, film_grain=True), ())
+    assert grained.largest_piece == 0
+    with Image.open(PHOTO) as image:
+        photo = image.size
+    larger = order.read("", GenerateSpec(**kept, tiled_upscale=True, upscale_factor=2), ())
+    whole = 4 * photo[0] * photo[1]
+    assert larger.largest_piece == (whole if whole <= row.largest_area else row.native_area)
+    small = GenerateSpec(base="nano", width=64, height=64, face_correct=True)
+    assert order.read(TEXT, small, ()).largest_piece == row.native_area
+
+
 @pytest.mark.parametrize(
     ("more", "edits"),
     [

@@ -271,6 +271,21 @@ def _authors_name(name: str) -> str:
     return name
 
 
+@pytest.mark.parametrize(
+    ("name", "distilled"),
+    [
+        ("flux-2-klein-base-4b", False),
+        ("klein_base", False),
+        ("my-undistilled-klein", False),
+        ("flux-2-klein-4b", True),
+        ("klein_basement_style", True),
+        ("klein-distilled", True),
+    ],
+)
+def test_only_a_whole_word_of_a_name_says_that_it_is_a_base(name: str, distilled: bool) -> None:
+    assert files.distilled(Path(f"{name}.safetensors")) == distilled
+
+
 def test_a_base_is_told_by_its_name_where_no_weight_tells(comfy: Path, tmp_path: Path) -> None:
     shutil.copy(comfy, tmp_path / "flux-2-klein-base-4b.safetensors")
     row = registry.find(str(tmp_path))

@@ -116,16 +116,23 @@ def test_within_a_mask_it_draws_the_picture_of_plain_diffusers(
     photo.save(tmp_path / "photo.png")
     mask.save(tmp_path / "mask.png")
     family = load(folders["distilled"])
-    given = {"input_image": str(tmp_path / "photo.png"), "mask_image": str(tmp_path / "mask.png")}
+    given: dict[str, Any] = {
+        "input_image": str(tmp_path / "photo.png"),
+        "mask_image": str(tmp_path / "mask.png"),
+        "denoising_strength": 1.0,
+    }
     drawn = ours(family, steps=4, **given)
     known = theirs(
-        folders["distilled"], num_inference_steps=4, image=photo, mask_image=mask, strength=0.8
+        folders["distilled"], num_inference_steps=4, image=photo, mask_image=mask, strength=1.0
     )
     inside = (36, 20, 60, 44)  # where nothing is blended
     assert apart(drawn.crop(inside), known.crop(inside)) <= 1
     assert apart(drawn.crop((0, 0, 16, 64)), photo.crop((0, 0, 16, 64))) == 0
     looking = ours(family, steps=4, references=(str(PICTURES[1]), str(PICTURES[2])), **given)
     assert apart(looking.crop(inside), drawn.crop(inside)) > 1
+    weaker = [ours(family, steps=4, **given | {"denoising_strength": s}) for s in (0.8, 0.9)]
+    for one, other in ((weaker[0], drawn), (weaker[1], drawn), (weaker[0], weaker[1])):
+        assert apart(one.crop(inside), other.crop(inside)) > 1  # diffusers would draw one picture
 
 
 def test_from_a_picture_the_strength_says_how_far(folders: dict[str, Path]) -> None:

@@ -113,7 +113,7 @@ def test_every_reason_is_the_end_of_a_sentence_and_every_row_says_what_it_does()
 
 def test_the_words_of_looks_are_those_of_the_table() -> None:
     assert OPTIONS["style"].words == tuple(looks.STYLES)
-    assert OPTIONS["color_grading"].words == looks.COLOR_GRADINGS == tuple(film.FILMS)
+    assert OPTIONS["color_grading"].words == options.GRADINGS == tuple(film.FILMS)
 
 
 @pytest.mark.parametrize(
@@ -169,3 +169,27 @@ def test_a_canvas_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options.refusals({"outpaint": "center"})["outpaint"].startswith("needs outpaint_width")
     wide = {"outpaint": "center", "outpaint_width": 4096, "outpaint_height": 1100}
     assert "asks for 4096 x 1100 pixels" in options.refusals(wide)["outpaint"]
+
+
+@pytest.mark.parametrize("name", ["style", "prompt_expansion", "input_faceid"])
+def test_what_is_of_the_words_counts_for_nothing_without_any(name: str) -> None:
+    asked = {name: True, "input_image": True, "denoising_strength": 0.5}
+    assert not options.ignored(asked)
+    assert "where the text has no words" in options.ignored(asked | {options.WORDLESS: True})[name]
+    assert not options.charged(asked | {options.WORDLESS: True})
+
+
+@pytest.mark.parametrize("start", options.STARTS)
+def test_nothing_is_edited_that_is_started_from(start: str) -> None:
+    asked = {"input_faceid": True, "input_image": True, "denoising_strength": 0}
+    assert options.edits(asked) and not options.keeps(asked)
+    asked |= {start: True}
+    assert "input_faceid is ignored beside" in options.ignored(asked)["input_faceid"]
+    assert not options.edits(asked) and options.keeps(asked)
+    if start != "only_upscale":  # which does something
+        assert "nothing is done to it" in options.idle(asked)["denoising_strength"]
+
+
+def test_a_style_that_had_no_room_is_not_done() -> None:
+    assert options.done("style", [{"step": "film_grain"}])
+    assert not options.done("style", [{"step": "style", "drawn": 0}])

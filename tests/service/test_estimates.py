@@ -132,3 +132,16 @@ def test_the_shares_are_those_that_were_measured() -> None:
         "grained": drawing_work.GRAINED,
     }
     assert held == {name: pytest.approx(found[name], rel=0.1) for name in held}
+
+
+def test_what_is_looked_at_takes_its_time() -> None:
+    plain = {"base": "flux2-klein", "num_images": 1, "steps": 4}
+    looking = {"references": ["a", "b", "c", "d"]}
+    alone, edited, four = (
+        drawing_work.work(plain | more) for more in ({}, {"input_image": True}, looking)
+    )
+    assert 2 < edited / alone < 2.5 and 6 < four / alone < 9
+    started = plain | {"input_image": True, "denoising_strength": 0.5}
+    assert drawing_work.work(started) == pytest.approx(alone / 2)
+    kinds = [drawing_work.kind(one) for one in (plain, plain | {"input_image": True}, started)]
+    assert kinds[0] != kinds[1] != kinds[2]

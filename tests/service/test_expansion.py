@@ -65,6 +65,15 @@ def test_a_text_that_will_not_do_is_mended_once(house: InProcessServer, claude: 
     assert "Write plain sentences" in claude.asked[1][1]["messages"][-1]["content"]
 
 
+def test_a_text_that_says_nothing_is_made_no_longer(house: InProcessServer) -> None:
+    number = asked(house, "a man at home")
+    with house.db.write() as session:
+        session.get_one(Prompt, number).text = "--film_grain"
+    with house.db.read() as session:
+        assert not expansion.missing(session.get_one(Prompt, number))
+    assert house.results.text_to_expand(number) is None
+
+
 def test_trigger_words_stay(house: InProcessServer) -> None:
     assert expansion.faults(LONGER, ["ohwx man"]) == ['Keep "ohwx man".']
     assert expansion.faults(LONGER.replace("a man", "ohwx man"), ["ohwx man"]) == []

@@ -101,6 +101,9 @@ def test_what_needs_a_picture_becomes_no_template(
         prompt.text = f"{text} --mask_prompt face"
         with pytest.raises(Invalid, match="takes no prompt with mask_prompt, which needs input"):
             templates.attach(session, owner, prompt, pack.id)
+        prompt.text = f"<lora:{tune}:1> --film_grain"
+        with pytest.raises(Invalid, match="a blank text, which says nothing to draw"):
+            templates.attach(session, owner, prompt, pack.id)
         prompt.text, prompt.fields = text, {"only_upscale": True}
         with pytest.raises(Invalid, match="only_upscale"):
             templates.attach(session, owner, prompt, pack.id)

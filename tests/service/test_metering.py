@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import func, select
 
 from fluxbooth.errors import InputError
-from fluxbooth.service import licensing, metering, opening
+from fluxbooth.service import licensing, metering, opening, safety
 from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.db.metering_tables import Metered, Report
 from fluxbooth.service.db.tables import Tune
@@ -162,6 +163,16 @@ def test_samples_of_a_training_are_counted_once_though_drawn_again(licensed: Ins
     for step, number in ((0, 0), (0, 1), (0, 1), (75, 0)):
         licensed.sampled(tune, step, number)
     assert usage(licensed) == [Usage("flux-1-dev", 0, 3, 0, None)]
+
+
+def test_a_sample_that_is_kept_back_was_drawn_and_is_counted(
+    licensed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safety, "published", lambda *_: False)
+    tune = licensed.tune(licensed.account(), "a man", branch="flux1")
+    licensed.results.begin_training(tune)
+    licensed.sampled(tune, 0, 0)
+    assert usage(licensed) == [Usage("flux-1-dev", 0, 1, 0, None)]
 
 
 def test_without_a_commercial_licence_nothing_is_counted(licensed: Installation) -> None:
@@ -354,3 +365,29 @@ def test_what_the_licences_ask_of_a_server(tmp_path: Path) -> None:
             notices(**given)
     with pytest.raises(InputError, match="set FLUXBOOTH_SAFETY to block or flag"):
         licensing.check(Settings(data=tmp_path, base="flux-dev", flux_dev_license="noncommercial"))
+
+
+def test_no_fault_ends_the_reports_and_each_model_waits_for_its_own(
+    licensed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(licensed, 1)
+    attempts: list[str] = []
+
+    def broken(_: Any, __: Any, number: int) -> bool:
+        with licensed.results.db.read() as session:
+            attempts.append(session.get_one(Report, number).model)
+        raise ValueError("a fault that nobody thought of")
+
+    monkeypatch.setattr(metering, "_told", broken)
+    reporter = metering.Reporter(licensed.results.db, licensed.settings, threading.Event())
+    (model,) = [one.model for one in usage(licensed)]
+    reporter.attempt(model, 0.0)
+    assert attempts == [model] and usage(licensed)[0].error == "ValueError"
+    reporter.attempt(model, 1.0)
+    assert len(attempts) == 1  # it waits
+    published(licensed, 1, KREA)
+    (other,) = {one.model for one in usage(licensed)} - {model}
+    reporter.attempt(other, 1.0)  # which this one need not
+    assert attempts == [model, other]
+    reporter.attempt(model, 1000.0)
+    assert attempts == [model, other, model]

@@ -422,8 +422,32 @@ def test_an_input_picture_counts_as_one_of_the_pictures(seeing: InProcessServer)
     made = seeing.http.post("/prompts", json={"prompt": larger})
     assert made.status_code == 201, made.text
     assert given(seeing, made.json()["id"])["references"] == []
+    # nor is what a drawing only starts from
+    started = seeing.http.post("/prompts", json={"prompt": asked | {"denoising_strength": 0.5}})
+    assert started.status_code == 201, started.text
     del asked["input_image"]
     assert seeing.http.post("/prompts", json={"prompt": asked}).status_code == 201
+
+
+def test_reference_pictures_have_no_trigger_words(seeing: InProcessServer) -> None:
+    path = f"/tunes/{faceid(seeing)['id']}/prompts"
+    number = seeing.http.post(path, json={"text": "somebody at home"}).json()["id"]
+    with seeing.db.write() as session:
+        row = session.get_one(Prompt, number)
+        row.fields = {**row.fields, "prompt_expansion": True}
+    assert seeing.results.text_to_expand(number) == ("somebody at home", [])
+
+
+def test_what_would_change_nothing_is_refused_when_it_is_asked(seeing: InProcessServer) -> None:
+    asked = {
+        "text": "a hat",
+        "input_image": PICTURE,
+        "input_faceid": True,
+        "mask_prompt": "person",
+        "denoising_strength": 0,
+    }
+    answer = seeing.http.post("/prompts", json={"prompt": asked})
+    assert answer.status_code == 422 and "nothing is done to it" in answer.json()["error"]
 
 
 def test_a_duplicate_edits_as_the_first_did(seeing: InProcessServer) -> None:

@@ -81,6 +81,8 @@ def _standing(row: Option) -> str:
         return f"ignored: {row.ignored}"
     needs = [f"needs `{'` and `'.join(row.needs)}`"] if row.needs else []
     beside = [f"ignored without `{'` or `'.join(row.goes_with)}`"] if row.goes_with else []
+    if row.of_words:
+        beside.append("ignored where the text has no words")
     if row.yields_to:
         beside.append(f"ignored beside `{'` or `'.join(row.yields_to)}`")
     if row.part in PARTS:

@@ -61,10 +61,10 @@ def generate(
     """Pictures of one prompt or of each of several, `spec.num_images` a prompt, in order; without a
     spec, as its defaults say.
 
-    Noise is denoised by Euler steps along the base's velocity, with the schedule of FLUX.1
-    (diffusers' `FluxPipeline`, whose very picture it is with `speed="exact"`). Picture number i of
-    a prompt takes seed `spec.seed` + i. A size above the base's largest area is drawn at its native
-    area in that shape and scaled.
+    Noise is denoised by Euler steps along the base's velocity, with the schedule of its family
+    (diffusers' `FluxPipeline` or `Flux2KleinPipeline`, whose very picture it is with
+    `speed="exact"`). Picture number i of a prompt takes seed `spec.seed` + i. A size above the
+    base's largest area is drawn at its native area in that shape and scaled.
 
     Args:
         prompts: Texts; each may carry `<lora:NAME_OR_PATH:WEIGHT>` tags.
@@ -183,6 +183,8 @@ def _generate(
                 image, steps = _finished(one, part, image, family, texts, seed, report)
                 if advice := [Advice(LEFT_OUT, one["why"], 0, 0) for one in steps if "why" in one]:
                     report({"event": "advice", "advice": advice})
+                if part.unstyled:  # so that it is not paid
+                    steps.append({"step": "style", "drawn": 0})
                 if steps:
                     recipe |= {"enhanced": steps, "width": image.width, "height": image.height}
                 given = Path(one.spec.input_image) if one.spec.input_image else None
@@ -202,7 +204,7 @@ def _base(orders: Sequence[Order], there: Family | None, report: DrawingReport) 
     spec = orders[0].spec
     if there is None:
         loader.here(spec.base)  # before a plan is made for weights that are not here
-    side = max(round(one.canvas.area**0.5) for one in orders)
+    side = max(round(one.largest_piece**0.5) for one in orders)
     loras = max(sum(path.stat().st_size for path, _ in one.loras) for one in orders)
     choice = None if there is None else there.choice
     plan = planner.generation(spec, side, there=choice, loras=loras)

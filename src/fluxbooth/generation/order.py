@@ -45,6 +45,15 @@ class Order:
     def needs_base(self) -> bool:
         return options.draws(self.spec.asked())
 
+    @property
+    def largest_piece(self) -> int:
+        """Pixels of the largest piece that is drawn at once: the picture itself, or one of the
+        steps that follow; several LoRAs may be of several people, whose heads are such steps."""
+        width, height = self.canvas.drawn
+        pieces = [width * height] if self.draws else []
+        pieces += [self.row.native_area] if len(self.loras) > 1 else []
+        return max(*pieces, 0, effort.largest_piece(self.spec, self.row, self.canvas.size))
+
     def styled(self, text: str, family: Family) -> tuple[str, Advice | None]:
         """A text in the style that is asked for, and what of that had no room."""
         if not self.spec.style or not text:
@@ -57,7 +66,8 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     do."""
     prompt = language.parse(text, may_be_blank=spec.input_image is not None)
     asked = spec.with_flags(text)
-    said = options.asked(options.given(text)) | asked.asked()
+    wordless = {} if prompt.text.strip() else {options.WORDLESS: True}
+    said = options.asked(options.given(text)) | asked.asked() | wordless
     if wrong := options.idle(said):
         raise InputError(options.told(wrong))
     ignored = options.ignored(said)
@@ -67,11 +77,11 @@ def read(text: str, spec: GenerateSpec, folders: Sequence[Path]) -> Order:
     start = init_image.read(told, given or row)
     size, drawn = sizes(told, row, start)
     looked = references.read(told)
-    if start and registry.edits(row, prompt.text, told.denoising_strength, told.asked()):
+    if start and registry.edits(row, told.asked() | wordless):
         canvas = Canvas(size, drawn, None, (references.of(start), *looked))
     else:
         canvas = Canvas(size, drawn, start.fitted(drawn) if start else None, looked)
-    effort.check(told, row, size)
+    effort.check(told, row, size, len(canvas.references))
     loras = _loras(prompt, told, folders, row)
     shown = registry.kind(told.asked(), row, given)
     return Order(text, prompt, told, loras, canvas, _advice(text, spec, ignored), shown)

@@ -22,12 +22,14 @@ ALONE = (
 @dataclass(frozen=True)
 class Parts:
     """`text` and `loras` are of the picture, `people` of the heads that are drawn anew in it;
-    `advice` is what there is to say."""
+    `advice` is what there is to say. `unstyled`: nothing of the style that is asked for had room.
+    """
 
     text: str
     loras: Loras
     people: tuple[tuple[str, Loras], ...]
     advice: tuple[Advice, ...]
+    unstyled: bool = False
 
     def texts(self) -> list[str]:
         return [self.text, *(text for text, _ in self.people)]
@@ -49,12 +51,14 @@ def of(order: Order, loras: Loras, family: Family | None) -> Parts:
         people = []
     others = [lora for lora in loras if all(lora is not one for _, one in people)]
     triggers = [trigger for trigger, _ in people]
-    styled, cut = order.styled(several.scene(text, triggers), family)
+    scene = several.scene(text, triggers)
+    styled, cut = order.styled(scene, family)
     drawn = tuple(
         (order.styled(one.alone, family)[0], [people[one.number][1], *others])
         for one in (several.each(text, triggers) if people else [])
     )
-    return Parts(styled, others, drawn, (*advice, *([cut] if cut else [])))
+    unstyled = cut is not None and styled == scene
+    return Parts(styled, others, drawn, (*advice, *([cut] if cut else [])), unstyled)
 
 
 def _called(text: str, loras: Loras) -> list[tuple[str, tuple[Adapter, float]]]:

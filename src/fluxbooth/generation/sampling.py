@@ -87,12 +87,6 @@ class Canvas:
     start: StartPicture | None = None  # of the size `drawn`
     references: tuple[Reference, ...] = ()
 
-    @property
-    def area(self) -> int:
-        """Pixels that take memory while it is drawn: what is looked at does, too."""
-        looked = [reference.image.size for reference in self.references]
-        return sum(width * height for width, height in [self.drawn, *looked])
-
 
 def batch_size(row: Base, canvas: Canvas) -> int:
     """How many pictures are drawn together."""

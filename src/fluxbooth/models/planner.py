@@ -67,31 +67,25 @@ def generation(
     there: Choice | None = None,
     loras: float = 0,
 ) -> Plan:
-    """The plan of drawing pictures of the area of a square of `side` pixels, one at a time, with so
-    many bytes of LoRAs."""
+    """The plan of drawing pictures, one at a time, with so many bytes of LoRAs. `side` is of a
+    square of the largest area that is drawn at once, in pixels; what the spec looks at comes to
+    it."""
     row, size, room = _found(spec, room, there)
     by_hand = _by_hand(spec, row, size, room, there)
     if row.stored == "float32" and there is None:
         # nano draws as it is stored, so that it draws what plain diffusers draws with it
         by_hand["dtype"] = by_hand["stored"] = "float32" if spec.dtype == "auto" else spec.dtype
-    looked_at = looks_at(spec, row)
     return estimate.choose_generation(
         row.name,
         size,
         side,
         row.text_length,
         room,
-        references=looked_at,
+        references=registry.looks_at(row, spec.asked()),
         loras=loras,
         resident=there is not None,
         **by_hand,
     )
-
-
-def looks_at(spec: GenerateSpec, row: Base) -> int:
-    """How many pictures are looked at while one is drawn, at most."""
-    edited = bool(spec.input_image) and row.references > 0
-    return len(spec.references) + edited
 
 
 def resident(spec: TrainSpec | GenerateSpec, room: Room | None = None) -> Choice:

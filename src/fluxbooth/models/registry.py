@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +34,6 @@ PHOTOGRAPHIC = "flux-dev"  # a base whose pictures look like photographs
 # options that look for faces, and why they may be refused
 OF_FACES = ("inpaint_faces", "face_correct", "multi", "use_regional")
 NO_FACES = "needs a package that finds faces: install fluxbooth[faces], or leave it out"
-# with these the drawing starts from the input image, or there is none
-STARTS = ("mask_prompt", "mask_image", "only_upscale")
 NO_REFERENCES = "is not offered: {base} looks at no reference pictures: train a LoRA instead"
 BASES: dict[str, Base] = {row.name: row for family in FAMILIES.values() for row in family.BASES}
 
@@ -210,7 +208,9 @@ def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
     if not row.references:
         some = " or ".join(one.name for one in BASES.values() if one.references)
         return f"is not possible, for {row.called} looks at no pictures: draw with {some}"
-    with_input = "input_image" in asked
+    # a base that looks at one picture looks at none beside one that it starts from
+    with_input = edits(row, asked) or _seen_within_mask(row, asked)
+    with_input |= row.references == 1 and "input_image" in asked
     given = len(asked["references"]) + with_input
     if given > row.references:
         return (
@@ -220,12 +220,22 @@ def _not_looked_at(asked: Mapping[str, Any], row: Base) -> str | None:
     return None
 
 
-def edits(row: Base, words: str, strength: float | None, asked: Container[str]) -> bool:
-    """Whether words say what to change in the input image: the base looks at it, and draws all of
-    it from noise. A strength or a mask says otherwise; `asked` has the names of options and
-    pictures."""
-    starts = strength is not None or any(name in asked for name in STARTS)
-    return bool(row.references and words.strip() and not starts)
+def edits(row: Base, asked: Mapping[str, Any]) -> bool:
+    """As `options.edits`, with a base."""
+    return row.references > 0 and options.edits(asked)
+
+
+def looks_at(row: Base, asked: Mapping[str, Any]) -> int:
+    """How many pictures a base looks at while it draws what is `asked`: references, and the input
+    image unless the drawing only starts from it."""
+    with_input = edits(row, asked) or _seen_within_mask(row, asked)
+    return len(asked.get("references", ())) + with_input
+
+
+def _seen_within_mask(row: Base, asked: Mapping[str, Any]) -> bool:
+    """Whether the base looks at the picture as a whole while it draws a part of it."""
+    masked = any(name in asked for name in options.MASKED)
+    return row.references > 1 and masked and "input_image" in asked and not options.keeps(asked)
 
 
 def resolve_drawing(spec: GenerateSpec, given: Base | None = None) -> ResolvedGenerateSpec:

@@ -12,7 +12,7 @@ from fluxbooth.hardware import GIB, Dtype, Room
 from fluxbooth.memory import estimate
 from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, REFERENCE_TOKENS, Choice, Job
 from fluxbooth.memory.size import Shape
-from fluxbooth.models import planner, registry
+from fluxbooth.models import registry
 from fluxbooth.models.base import Base
 from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
 
@@ -138,9 +138,21 @@ def guessed_drawing(spec: GenerateSpec, pixels: int, device: str | None = None) 
     passes alone."""
     row, card = registry.find(spec.base), worker(device)
     steps = registry.resolve_drawing(spec).steps
-    looked_at = planner.looks_at(spec, row) * REFERENCE_TOKENS
-    tokens = pixels // PIXELS_PER_TOKEN**2 + looked_at
+    tokens = _tokens(pixels, registry.looks_at(row, spec.asked()))
     return spec.num_images * steps * _seconds_forward(row, tokens, card)
+
+
+def slower(row: Base, pixels: int, looks_at: int) -> float:
+    """How many times as long a picture of so many pixels takes while so many are looked at, by
+    arithmetic."""
+    if not looks_at:
+        return 1.0
+    alone, looking = (_flops_forward(row, _tokens(pixels, count)) for count in (0, looks_at))
+    return looking / alone
+
+
+def _tokens(pixels: int, looks_at: int) -> int:
+    return pixels // PIXELS_PER_TOKEN**2 + looks_at * REFERENCE_TOKENS
 
 
 def seconds_per_picture(row: Base, card: Card) -> float:
@@ -150,9 +162,12 @@ def seconds_per_picture(row: Base, card: Card) -> float:
 
 def _seconds_forward(row: Base, tokens: int, card: Card) -> float:
     """A step of a drawing, of so many tokens beside the text's."""
+    return _flops_forward(row, tokens) / (card.mfu * card.peak * 1e12)
+
+
+def _flops_forward(row: Base, tokens: int) -> float:
     size, whole = registry.description_of(row).shape(row.source), row.text_length + tokens
-    forward = (1 + row.two_pass) * sum(sum(size.block_flops(kind, whole)) for kind in size.blocks)
-    return forward / (card.mfu * card.peak * 1e12)
+    return (1 + row.two_pass) * sum(sum(size.block_flops(kind, whole)) for kind in size.blocks)
 
 
 def _jobs(spec: ResolvedTrainSpec) -> list[Job]:

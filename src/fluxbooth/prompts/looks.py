@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from fluxbooth.prompts.language import Advice
 
-COLOR_GRADINGS = ("Film Velvia", "Film Portra", "Ektar")
-
 
 class Style(NamedTuple):
     """What stands before a prompt, and the phrases after it, what matters most first."""

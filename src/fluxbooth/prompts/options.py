@@ -36,6 +36,8 @@ TILED = ("tiled_upscale", "tiled_upscale_v2")
 UPSCALERS = ("super_resolution", "only_upscale", *TILED)
 LARGER = ("super_resolution", "resolution", *TILED)
 MASKED = ("mask_prompt", "mask_image")
+STARTS = (*MASKED, "only_upscale")  # with these a drawing starts from the input image
+WORDLESS = "wordless"  # beside what is asked: the text has no words
 Part = Literal["any", "picture", "mask", "drawn", "chance"]
 
 
@@ -45,10 +47,11 @@ class Option:
 
     `least` and `most` are inclusive; a number outside is refused, or moved to the nearer of them
     where it is `clamped`. `step` is what a picture's metadata calls the work, where a picture may
-    have no need of it. What `draws` needs the base in memory. Without all that it `needs` an
-    option is refused, without one of those that it `goes_with` it is ignored. One that is `refused`
-    says why, one that is `ignored` what to do instead. `of_spec`: whether it is a field of
-    `EnhanceSpec`, and so a flag of the command line.
+    have no need of it; without one the work is done unless the metadata says otherwise. What
+    `draws` needs the base in memory. Without all that it `needs` an option is refused, without one
+    of those that it `goes_with` it is ignored, and so is one `of_words` where the text has none.
+    One that is `refused` says why, one that is `ignored` what to do instead. `of_spec`: whether it
+    is a field of `EnhanceSpec`, and so a flag of the command line.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Option:
     goes_with: tuple[str, ...] = ()
     yields_to: tuple[str, ...] = ()
     part: Part = "any"
+    of_words: bool = False
     priced: bool = False
     draws: bool = False
     step: str = ""
@@ -130,6 +134,10 @@ _ROWS: tuple[Option, ...] = (
            "(0.65; with face_correct 0.35)", "number", least=0.1, most=1, clamped=True,
            goes_with=("inpaint_faces", "face_correct")),
     # a part of a picture
+    # before the masks that it yields to: whether these count is asked without it
+    Option("input_faceid", "looks at the input picture, as at a tune of the type faceid; only on "
+           "a base that has references", default=False, of_spec=False, needs=("input_image",),
+           yields_to=STARTS, of_words=True),
     Option("mask_prompt", "what in the input picture is drawn anew, such as person or background",
            "text", needs=("input_image",), part="mask", priced=True),
     Option("mask_negative", "what is taken out of the mask", "text", goes_with=("mask_prompt",)),
@@ -157,7 +165,7 @@ _ROWS: tuple[Option, ...] = (
            goes_with=("outpaint",)),
     # looks
     Option("style", "puts the words of a style around the text", "word", words=STYLES, part="drawn",
-           priced=True),
+           of_words=True, priced=True),
     Option("color_grading", "the colours of a film", "word", words=GRADINGS, priced=True),
     Option("film_grain", "the grain of a film", default=False, priced=True),
     # several people
@@ -167,7 +175,7 @@ _ROWS: tuple[Option, ...] = (
            priced=True, step="people", draws=True),
     # of the contract, and not of this program
     Option("prompt_expansion", "a longer text, written by Claude; only by a server with its key",
-           default=False, part="drawn", priced=True, of_spec=False),
+           default=False, part="drawn", of_words=True, priced=True, of_spec=False),
     Option("face_swap", "a face from a picture of reference", default=False, priced=True,
            of_spec=False, refused="is not offered by this server: use inpaint_faces with a LoRA"),
     Option("controlnet", "a composition from a picture", "text", of_spec=False, refused=NO_CONTROL),
@@ -177,8 +185,6 @@ _ROWS: tuple[Option, ...] = (
            refused=NO_CONTROL),
     Option("control_guidance_end", "when a controlnet ends", "number", of_spec=False,
            refused=NO_CONTROL),
-    Option("input_faceid", "looks at the input picture, as at a tune of the type faceid; only on "
-           "a base that has references", default=False, of_spec=False, needs=("input_image",)),
     Option("faceid_portrait", "a portrait of a face", default=False, of_spec=False,
            refused="is not offered by this server: say in the text that it is a portrait"),
     Option("vton_cfg_scale", "how closely clothes are followed", "number", of_spec=False,
@@ -243,6 +249,7 @@ NOTHING: dict[Part, str] = {
     "drawn": " where nothing is drawn: leave it out, or let the picture be drawn",
     "chance": " where nothing follows from it: each picture would be the same",
 }
+NO_WORDS = " where the text has no words: write what the picture shows, or leave {} out"
 SOMETHING = "ask for something, such as super_resolution"
 NUMBERED = {*_FAMILIES.values(), "input_faceid"}  # switches behind which a number may stand
 
@@ -446,6 +453,8 @@ def _counts_for_nothing(row: Option, asked: Mapping[str, Any]) -> str:
         return f" beside {beside}: leave one of them out"
     if row.goes_with and not any(name in asked for name in row.goes_with):
         return f" without {' or '.join(row.goes_with)}: add it, or leave {row.name} out"
+    if row.of_words and WORDLESS in asked:
+        return NO_WORDS.format(row.name)
     there = {
         "any": True,
         "picture": not keeps(asked),
@@ -458,9 +467,18 @@ def _counts_for_nothing(row: Option, asked: Mapping[str, Any]) -> str:
 
 def keeps(asked: Mapping[str, Any]) -> bool:
     """Whether the picture itself stays as it was given, and only the steps that follow work."""
-    looked_at = "input_faceid" in asked  # whatever the strength
-    kept = "only_upscale" in asked or (asked.get("denoising_strength") == 0 and not looked_at)
-    return "input_image" in asked and kept
+    if "input_image" not in asked or asked.get("denoising_strength") != 0:
+        return "input_image" in asked and "only_upscale" in asked
+    return not edits(asked)
+
+
+def edits(asked: Mapping[str, Any]) -> bool:
+    """Whether words say what to change in the input image, of a base that looks at pictures: it
+    draws all of it from noise, with input_faceid whatever the strength. Any other strength or a
+    mask says that it starts from the image."""
+    told = "input_faceid" in asked or asked.get("denoising_strength") is None
+    starts = any(name in asked for name in STARTS)
+    return "input_image" in asked and told and not starts and WORDLESS not in asked
 
 
 def idle(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -487,9 +505,10 @@ def left_of(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def done(name: str, steps: Sequence[Mapping[str, Any]]) -> bool:
     """Whether an option that was asked for changed a picture, by the steps that its metadata
-    names."""
+    names: one that has no `step` always does, unless a step of its own name says otherwise."""
     step = OPTIONS[name].step
-    return not step or any(one["step"] == step and one.get("drawn", 1) for one in steps)
+    told = [one.get("drawn", 1) for one in steps if one["step"] == (step or name)]
+    return any(told) if told else not step
 
 
 def draws(asked: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from fluxbooth.prompts import options
 from fluxbooth.prompts.options import OPTIONS
 from fluxbooth.service.billing import prices
 from fluxbooth.service.db.tables import Prompt
-from fluxbooth.service.prompts import input_images
+from fluxbooth.service.prompts import input_images, references, tags
 from fluxbooth.specs import GenerateSpec
 
 USUAL_STEPS = 28  # of the drawing that these are held to
@@ -37,14 +37,26 @@ def asked_of(prompt: Prompt) -> dict[str, Any]:
         input_images.ADDRESSES, {}
     )
     strength = {"denoising_strength": prompt.fields.get("denoising_strength")}
-    return options.asked(prompt.spec | strength) | dict.fromkeys(given, True)
+    asked = options.asked(prompt.spec | strength) | dict.fromkeys(given, True)
+    if prompt.fields.get(references.EDITS):
+        asked["input_faceid"] = True
+    return with_words(asked, prompt.text) | {"references": [*references.photos(prompt)]}
+
+
+def with_words(asked: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """The same, and whether the text beside a picture has no words."""
+    wordless = "input_image" in asked and not tags.words_of(text)
+    return {**asked} | ({options.WORDLESS: True} if wordless else {})
 
 
 def kind(asked: Mapping[str, Any]) -> frozenset[str]:
-    """What is done, however large the picture: the steps that follow, and whether anything is
-    drawn before."""
+    """What is done, however large the picture: the steps that follow, whether anything is drawn
+    before, and how many pictures are looked at meanwhile."""
     steps = {row.step or name for name, row in OPTIONS.items() if name in asked and row.of_spec}
-    return frozenset(steps | ({"kept"} if options.keeps(asked) else set()))
+    if options.keeps(asked):
+        return frozenset(steps | {"kept"})
+    looks_at = registry.looks_at(registry.find(asked["base"]), asked) if "base" in asked else 0
+    return frozenset(steps | {f"looks at {looks_at}"})
 
 
 def work(asked: Mapping[str, Any], pixels: int | None = None) -> float:
@@ -69,6 +81,7 @@ def work(asked: Mapping[str, Any], pixels: int | None = None) -> float:
         fixed += HEADS_FOUND * large
     if asked.get("multi") or asked.get("use_regional"):
         drawn += PEOPLE * HEAD * row.native_area
+    drawn *= timing.slower(row, row.native_area, registry.looks_at(row, asked))
     costs = {"remove_background": CUT_OUT, "color_grading": GRADED, "film_grain": GRAINED}
     fixed += sum(cost * large for name, cost in costs.items() if asked.get(name))
     fixed *= _nano_in(asked["base"])
@@ -89,7 +102,7 @@ def _nano_in(base: str) -> float:
 
 def _strength(asked: Mapping[str, Any]) -> float:
     """Share of the steps that are gone through."""
-    if "input_image" not in asked:
+    if "input_image" not in asked or registry.edits(registry.find(asked["base"]), asked):
         return 1.0
     strength = asked.get("denoising_strength")
     return STRENGTH if strength is None else strength

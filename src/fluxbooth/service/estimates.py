@@ -22,6 +22,7 @@ from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import FIRST_TUNE, Account, Prompt, Tune, now
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.prompts import drawing
+from fluxbooth.service.prompts.references import FACEID
 from fluxbooth.service.settings import Settings
 from fluxbooth.service.tunes import checks, tunes
 from fluxbooth.service.tunes.tunes import FAST_STEPS
@@ -120,6 +121,11 @@ def drawing_plan(
     spec = drawing.spec_of(settings, form, tune_id, used, start)
     strength = {"denoising_strength": form.denoising_strength} if given else {}
     asked = options.asked(spec | strength) | dict.fromkeys(start, True)
+    asked = drawing_work.with_words(asked, form.text) | {
+        "references": [photo for tune in used if tune.model_type == FACEID for photo in tune.photos]
+    }
+    if form.input_faceid:
+        asked["input_faceid"] = True
     work = drawing_work.work(asked, given)
     seconds = _seconds(session, asked, work)
     measured = seconds is not None

@@ -15,11 +15,11 @@ import functools
 import json
 import random
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import case, func, select, update
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from fluxbooth import log
@@ -99,31 +99,64 @@ def report(db: Database, settings: Settings) -> bool:
 
     One process at a time does this: the engine of the data folder.
     """
-    taken = True
     with db.read() as session:
         models = _due(session)
-    for model in models:
-        while (number := _next(db, model)) is not None:
-            if not _told(db, settings, number):
-                taken = False  # the next model may have better luck
-                break
-    return taken
+    taken = [_report(db, settings, model) for model in models]  # one may have better luck
+    return all(taken)
+
+
+def _report(db: Database, settings: Settings, model: str) -> bool:
+    """The same for one model."""
+    while (number := _next(db, model)) is not None:
+        if not _told(db, settings, number):
+            return False
+    return True
 
 
 class Reporter(threading.Thread):
-    """Reports as long as its process lives, and waits longer after each attempt that failed."""
+    """Reports as long as its process lives, whatever goes wrong: a licence wants every picture
+    told. Each model waits longer after each attempt of its own that failed."""
 
     def __init__(self, db: Database, settings: Settings, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.db, self.settings, self.stop = db, settings, stop
+        self._waits: dict[str, tuple[float, float]] = {}  # seconds, and when they are over
 
     def run(self) -> None:
-        wait = EVERY
-        while not self.stop.wait(wait * random.uniform(0.9, 1.1)):
+        while not self.stop.wait(EVERY * random.uniform(0.9, 1.1)):
             try:
-                wait = EVERY if report(self.db, self.settings) else min(2 * wait, LONGEST_WAIT)
-            except OperationalError as fault:  # the disk is full, or the database taken
+                with self.db.read() as session:
+                    models = _due(session)
+            except Exception as fault:  # the disk is full, or the database taken
                 log.error(fault)
+                continue
+            for model in models:
+                self.attempt(model, time.monotonic())
+
+    def attempt(self, model: str, at: float) -> None:
+        """Reports of a model, unless at that second it still waits."""
+        wait, until = self._waits.get(model, (EVERY, at))
+        if at < until:
+            return
+        try:
+            taken = _report(self.db, self.settings, model)
+        except Exception as fault:  # also what nobody thought of
+            log.error(fault)
+            taken = False
+            self._keep(model, fault)
+        wait = EVERY if taken else min(2 * wait, LONGEST_WAIT)
+        self._waits[model] = (wait, at if taken else at + wait * random.uniform(0.9, 1.1))
+
+    def _keep(self, model: str, fault: Exception) -> None:
+        """For the operator, beside the report that is still to be told."""
+        still = Report.model == model, Report.delivered_at.is_(None)
+        try:
+            with self.db.write() as session:
+                session.execute(
+                    update(Report).where(*still).values(last_error=type(fault).__name__)
+                )
+        except Exception as again:
+            log.error(again)
 
 
 def _due(session: Session) -> Sequence[str]:

@@ -147,10 +147,12 @@ class Transitions:
     def sampled(self, number: int, event: SampleDrawn) -> None:
         with self.db.write() as session:
             tune = _open_tune(session, number)
-            if tune and safety.published(self.settings, tune, event.get("explicit")):
+            if tune is None:
+                return
+            name = f"{tune.job}-{Path(event['path']).stem}"  # counted also where it is kept back
+            metering.count(session, self.settings, tune.base, name, 1)
+            if safety.published(self.settings, tune, event.get("explicit")):
                 checkpoints.sampled(session, self.store, tune, event)
-                name = f"{tune.job}-{Path(event['path']).stem}"
-                metering.count(session, self.settings, tune.base, name, 1)
 
     def scored(self, number: int, event: Scored) -> None:
         """Keeps how good a checkpoint was found; said twice, after a kill, it is kept once."""
@@ -247,7 +249,8 @@ class Transitions:
             prompt = _open_prompt(session, number)
             if prompt is None or not expansion.missing(prompt):
                 return None
-            triggers = [trigger_words(use.tune.token or "", use.tune.name) for use in prompt.uses]
+            called = [use.tune for use in prompt.uses if use.tune.token]  # no reference pictures
+            triggers = [trigger_words(tune.token or "", tune.name) for tune in called]
             return drawing.drawn_text(prompt), triggers
 
     def text_expanded(self, number: int, text: str) -> None:

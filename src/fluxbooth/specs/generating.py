@@ -67,13 +67,19 @@ class GenerateSpec(EnhanceSpec):
         default=None,
         ge=1,
         le=200,
-        description="denoising steps; by default what suits the base: 28, of flux-schnell 4",
+        description=(
+            "denoising steps; by default what suits the base: 28, of flux-schnell and flux2-klein "
+            "4, of flux2-klein-base 50"
+        ),
     )
     guidance: float | None = Field(
         default=None,
         ge=0,
         le=20,
-        description="how closely to follow the text; by default 3.5; flux-schnell knows none",
+        description=(
+            "how closely to follow the text; by default 3.5, of flux2-klein-base 4; flux-schnell "
+            "and flux2-klein know none"
+        ),
     )
     speed: Literal["exact", "fast"] = Field(
         default="exact", description="fast skips blocks whose work changes little: other details"

@@ -62,3 +62,26 @@ def test_faces_of_people_are_drawn_anew_with_their_own_loras(
     _, steps = chain.enhance(SKY, Work(spec, 0, find("nano"), REDRAW, people))
     assert asked == [(people, STRENGTH), (people, INPAINT_STRENGTH)]
     assert [(step["step"], step["drawn"]) for step in steps] == [("people", 2), ("faces", 2)]
+
+
+def test_a_mask_stays_at_its_place_in_a_larger_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is outside it is put back, what is new beyond the old edges was drawn and stays."""
+    monkeypatch.setattr(chain.film, "grain", lambda image, _: Image.new("RGB", image.size, "red"))
+    monkeypatch.setattr(Work, "drawing", lambda *_: REDRAW)
+
+    def outpaint(image: Image.Image, *_: Any, **__: Any) -> Image.Image:
+        larger = Image.new("RGB", (256, 160))
+        larger.paste(image, (128, 0))
+        return larger
+
+    monkeypatch.setattr(chain.outpainting, "outpaint", outpaint)
+    mask = Image.new("L", SKY.size)
+    mask.paste(255, (0, 0, 64, 160))
+    spec = EnhanceSpec(
+        outpaint="right-center", outpaint_width=256, outpaint_height=160, film_grain=True,
+        restore_mask=True,
+    )  # fmt: skip
+    image, _ = chain.enhance(SKY, Work(spec, 0, find("nano"), REDRAW, mask=mask))
+    assert image.getpixel((60, 80)) == (255, 0, 0)  # new
+    assert image.getpixel((160, 80)) == (255, 0, 0)  # in the mask
+    assert image.getpixel((230, 80)) == SKY.getpixel((0, 0))  # outside it

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fluxbooth.generation.enhance import film
-from fluxbooth.prompts import looks
+from fluxbooth.prompts import options
 
 ALL = list(film.FILMS)
 RAMP = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 64, 0).repeat(3, 2))
@@ -33,7 +33,7 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 def test_every_colour_grading_of_the_contract_has_its_film() -> None:
-    assert tuple(film.FILMS) == looks.COLOR_GRADINGS
+    assert tuple(film.FILMS) == options.GRADINGS
 
 
 @pytest.mark.parametrize("name", ALL)

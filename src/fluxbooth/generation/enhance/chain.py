@@ -94,7 +94,7 @@ def enhance(image: Image.Image, work: Work) -> tuple[Image.Image, list[Json]]:
                 "others look like nobody: draw it again with another seed, or wider."
             )
     if work.redraw and spec.outpaint:
-        image = _outpainted(image, work, told)
+        image, work = _outpainted(image, work, told)
     image = _enlarged(image, work, told)
     enlarged = image
     if work.redraw and (spec.hires_fix or spec.tiled_upscale or spec.tiled_upscale_v2):
@@ -126,18 +126,26 @@ def _transparent(image: Image.Image, alpha: Image.Image) -> Image.Image:
     return image
 
 
-def _outpainted(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:
+def _outpainted(image: Image.Image, work: Work, told: list[Json]) -> tuple[Image.Image, Work]:
+    """The larger picture, and the work on it: what is new in it was drawn, as the mask says."""
     spec = work.spec
+    anchor, asked = spec.outpaint or "center", (spec.outpaint_width, spec.outpaint_height)
     told.append({"step": "outpaint", "anchor": spec.outpaint})
-    return outpainting.outpaint(
+    larger = outpainting.outpaint(
         image,
         work.drawing("outpaint"),
-        anchor=spec.outpaint or "center",
+        anchor=anchor,
         width=spec.outpaint_width,
         height=spec.outpaint_height,
         seed=work.seed,
         text=spec.outpaint_prompt,
     )
+    if work.mask is None:
+        return larger, work
+    whole, (left, top, *_) = outpainting.canvas(image.size, anchor, *asked)
+    mask = Image.new("L", whole, 255)
+    mask.paste(work.mask.resize(image.size, Image.Resampling.BILINEAR), (left, top))
+    return larger, replace(work, mask=mask)
 
 
 def _enlarged(image: Image.Image, work: Work, told: list[Json]) -> Image.Image:

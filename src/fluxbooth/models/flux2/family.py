@@ -95,7 +95,8 @@ class _FromPicture(_Pipeline):
         references: Sequence[Image.Image] = (),
         **given: Any,
     ) -> Any:
-        levels, mu = _levels(num_inference_steps, (width, height), strength)
+        levels = _levels(num_inference_steps, strength)
+        mu = _mu(num_inference_steps, (width, height))
         self.scheduler.set_timesteps(sigmas=levels, mu=mu)
         pixels = self.image_processor.preprocess(image, height, width)
         z = _encoded(self, pixels).to(self._execution_device, given["prompt_embeds"].dtype)
@@ -116,13 +117,31 @@ class _FromPicture(_Pipeline):
 
 class _WithinMask(WhereItsNetworkIs, Flux2KleinInpaintPipeline):
     """Looks at the picture as a whole while it draws within the mask, as diffusers' pipeline does,
-    and at any number of others."""
+    and at any number of others. Its noise levels are those of `Flux2.sigmas`: diffusers leaves out
+    whole steps, and so four steps would know four strengths."""
 
     references: Sequence[Image.Image] = ()
 
-    def __call__(self, *, references: Sequence[Image.Image] = (), **given: Any) -> Any:
+    def __call__(
+        self,
+        *,
+        strength: float,
+        num_inference_steps: int,
+        references: Sequence[Image.Image] = (),
+        **given: Any,
+    ) -> Any:
         self.references = references
-        return super().__call__(**given)
+        return super().__call__(
+            strength=strength,
+            num_inference_steps=num_inference_steps,
+            sigmas=_levels(num_inference_steps, strength),
+            **given,
+        )
+
+    def get_timesteps(self, num_inference_steps: int, strength: float, device: Any) -> Any:
+        """All of them: they begin at the strength."""
+        self.scheduler.set_begin_index(0)
+        return self.scheduler.timesteps, num_inference_steps
 
     def prepare_image_latents(self, images: list[Tensor], *rest: Any, **named: Any) -> Any:
         looked = [self.image_processor.preprocess(image) for image in self.references]
@@ -200,9 +219,8 @@ class Flux2(DiffusersFamily):
         return Flux2KleinPipeline._pack_latents(Flux2KleinPipeline._patchify_latents(grid))
 
     def sigmas(self, steps: int, size: tuple[int, int], strength: float = 1.0) -> list[float]:
-        levels, mu = _levels(steps, size, strength)
         scheduler = self._pipeline.scheduler
-        scheduler.set_timesteps(sigmas=levels, mu=mu)
+        scheduler.set_timesteps(sigmas=_levels(steps, strength), mu=_mu(steps, size))
         return scheduler.sigmas.tolist()
 
     def mu(self, size: tuple[int, int]) -> float:
@@ -273,9 +291,13 @@ def _encoded(pipeline: Any, pixels: Tensor) -> Tensor:
     return pipeline._encode_vae_image(pixels.to(vae.device, vae.dtype), generator=None)
 
 
-def _levels(steps: int, size: tuple[int, int], strength: float) -> tuple[list[float], float]:
-    """Noise levels before their shift, of a `strength` of so many steps, and the shift's mu."""
-    tokens = (size[0] // PIXELS_PER_TOKEN) * (size[1] // PIXELS_PER_TOKEN)
+def _levels(steps: int, strength: float) -> list[float]:
+    """Noise levels before their shift, of a `strength` of so many steps."""
     done = max(1, round(steps * strength))
-    levels = np.linspace(strength, strength / done, done).tolist()
-    return levels, compute_empirical_mu(tokens, steps)
+    return np.linspace(strength, strength / done, done).tolist()
+
+
+def _mu(steps: int, size: tuple[int, int]) -> float:
+    """Of the shift of the noise levels."""
+    tokens = (size[0] // PIXELS_PER_TOKEN) * (size[1] // PIXELS_PER_TOKEN)
+    return compute_empirical_mu(tokens, steps)

@@ -4,6 +4,7 @@ ComfyUI. Read from configurations and headers alone: no torch, no weights."""
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from fluxbooth.errors import InputError
@@ -16,6 +17,8 @@ MODEL = "FLUX.2 [klein]"
 SHARED = "single_stream_modulation.lin.weight"
 GUIDANCE = "guidance_in.in_layer.weight"  # FLUX.2 [dev] is told it, [klein] is not
 ENCODER_KEY = "model.layers.0.self_attn.q_norm.weight"  # Qwen3's, not Mistral's
+# as a word of a file's name: no "basement" is one
+UNDISTILLED = re.compile(r"(?<![a-z])(?:base|undistilled)(?![a-z])")
 VAE = Component("vae.", ("flux2-vae", "flux2_vae", "ae"), "vae", "bn.running_mean")
 
 
@@ -48,7 +51,7 @@ def distilled(source: Path) -> bool:
     tells: a folder's index does, and of a single file its name."""
     if source.is_dir():
         return bool(_index(source).get("is_distilled"))
-    return "base" not in source.stem.lower()
+    return UNDISTILLED.search(source.stem.lower()) is None
 
 
 def network_shapes(path: Path) -> Shapes:

@@ -84,9 +84,8 @@ def check(
     if base is not None:
         row = registry.find(drawing.base_for(base, [tune for tune, _ in uses]))
         wrong += _unfit(row, uses)
-        # where nothing is drawn, no base looks at the input picture
-        beside = start if options.draws(drawing.asked(form, start)) else ()
-        wrong += references.faults(settings, row, uses, coming.references, beside)
+        asked = options.left_of(drawing.asked(form, start))
+        wrong += references.faults(settings, row, uses, coming.references, asked)
     if wrong:
         faults["text"] = [*faults.get("text", []), *wrong]
     faults.add(_rules(settings, form, start))

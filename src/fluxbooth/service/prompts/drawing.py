@@ -21,7 +21,7 @@ from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.jobs.priority import is_fast
 from fluxbooth.service.prompts import expansion, input_images
 from fluxbooth.service.prompts.references import FACEID
-from fluxbooth.service.prompts.tags import TAG
+from fluxbooth.service.prompts.tags import TAG, words_of
 from fluxbooth.service.settings import Settings
 from fluxbooth.specs import Enhancements, GenerateSpec
 
@@ -119,7 +119,8 @@ def advice(
         left_out.append(f"cfg_scale is ignored: {row.called} is drawn without guidance.")
     if form.lora_scale != SCALE and text == form.text:
         left_out.append(NO_SCALE)
-    drawn = options.draws(asked(form, start))  # else its text counts for nothing
+    # else its text counts for nothing
+    drawn = options.draws(options.left_of(asked(form, start)))
     return (
         (language.advise(text, trigger) if drawn else [])
         + [language.Advice("option_ignored", sentence, 0, 0) for sentence in left_out]
@@ -150,9 +151,14 @@ def size(form: PromptForm, row: Base, start: Container[str]) -> tuple[int, int] 
 
 
 def asked(form: PromptForm, start: Container[str]) -> dict[str, Any]:
-    """All that is not as it is by default, and the names of the pictures that are given."""
+    """All that is not as it is by default, the names of the pictures that are given, and whether
+    the text beside them has no words."""
     fields = form.model_dump(exclude_none=True, exclude_defaults=True, exclude={*OPTIONS})
-    return fields | form.asked | {name: True for name in input_images.NAMES if name in start}
+    wordless = (
+        {options.WORDLESS: True} if "input_image" in start and not words_of(form.text) else {}
+    )
+    given = {name: True for name in input_images.NAMES if name in start}
+    return fields | form.asked | given | wordless
 
 
 def drawn_text(prompt: Prompt) -> str:

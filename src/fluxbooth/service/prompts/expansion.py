@@ -11,6 +11,7 @@ from fluxbooth.prompts import language
 from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.db.tables import Prompt
 from fluxbooth.service.jobs import priority
+from fluxbooth.service.prompts import tags
 from fluxbooth.service.settings import Settings
 
 TEXT = "expanded_text"  # of Prompt.fields
@@ -47,10 +48,10 @@ WRITING = claude_api.Task(
 
 
 def missing(prompt: Prompt) -> bool:
-    """Whether its longer text is asked for and still to be written, for something to be drawn by
-    it."""
+    """Whether its longer text is asked for and still to be written, of words, and for something to
+    be drawn by it."""
     asked = bool(prompt.fields.get("prompt_expansion")) and TEXT not in prompt.fields
-    return asked and priority.needs_base(prompt)
+    return asked and bool(tags.words_of(prompt.text)) and priority.needs_base(prompt)
 
 
 def expanded(settings: Settings, text: str, triggers: Sequence[str]) -> str:

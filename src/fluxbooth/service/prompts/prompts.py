@@ -59,7 +59,7 @@ def create(
     quotas.check(session, settings, account, start.bytes)
     tunes = [tune for tune, _ in uses]
     row = registry.find(drawing.base_for(settings.base_of(tune_id), tunes))
-    if references.edits(row, form, tags.words_of(text), start):
+    if registry.edits(row, drawing.asked(form, start)):
         fields[references.EDITS] = True
     if form.input_faceid:  # not of the contract's answers, but a duplicate asks it, too
         fields["input_faceid"] = True

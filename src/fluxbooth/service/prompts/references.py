@@ -7,11 +7,11 @@ every way to ask for one is refused with the same reason.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fluxbooth.models import registry
 from fluxbooth.models.base import Base
-from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.contract.public_bases import title
 from fluxbooth.service.db.tables import Prompt, Tune
 from fluxbooth.service.errors import Invalid
@@ -52,10 +52,10 @@ def faults(
     row: Base,
     uses: Sequence[tuple[Tune, float]],
     coming: int = 0,
-    start: Container[str] = (),
+    asked: Mapping[str, Any] = {},
 ) -> list[str]:
     """What is wrong with the references of a text: those of tunes that it uses with a strength, so
-    many of a tune that is not made yet, and the input picture beside them."""
+    many of a tune that is not made yet, and the input picture beside them, as it is `asked`."""
     tunes = [tune for tune, weight in uses if tune.model_type == FACEID and weight]
     if not row.references:
         return [
@@ -63,21 +63,13 @@ def faults(
             for tune in tunes
         ]
     looked_at = sum(len(tune.photos) for tune in tunes) + coming
-    beside = "input_image" in start
+    beside = registry.looks_at(row, asked)
     if not looked_at or looked_at + beside <= row.references:
         return []
     named = f"{looked_at} and its input picture" if beside else f"{looked_at}"
     return [
         f"looks at {named}: {row.called} looks at {row.references} pictures at most: leave some out"
     ]
-
-
-def edits(row: Base, form: PromptForm, words: str, start: Container[str]) -> bool:
-    """Whether the words of a prompt say what to change in its input picture: with input_faceid
-    whatever its strength."""
-    strength = None if form.input_faceid else form.denoising_strength
-    asked = [name for name in registry.STARTS if name in start or name in form.asked]
-    return "input_image" in start and registry.edits(row, words, strength, asked)
 
 
 def photos(prompt: Prompt) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from fluxbooth.prompts.language import class_word
 from fluxbooth.service.contract.forms import PromptForm
 from fluxbooth.service.db.tables import Account, Pack, Prompt, Template
 from fluxbooth.service.errors import Invalid, ServiceError
+from fluxbooth.service.prompts import tags
 
 
 def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | None) -> None:
@@ -52,7 +53,7 @@ def attach(session: Session, account: Account, prompt: Prompt, pack_id: int | No
 
 def check(text: str, fields: Mapping[str, Any], field: str) -> None:
     """Raises Invalid, about a field of the request, for a prompt that needs a picture to start
-    from: a template is drawn of its text alone."""
+    from, or says nothing: a template is drawn of its text alone."""
     if wrong := lacking(text, fields):
         name, reason = next(iter(wrong.items()))
         raise Invalid(
@@ -61,7 +62,10 @@ def check(text: str, fields: Mapping[str, Any], field: str) -> None:
 
 
 def lacking(text: str, fields: Mapping[str, Any]) -> dict[str, str]:
-    """The options of a prompt that need a picture to start from, and which."""
+    """The options of a prompt that need a picture to start from, and which; or its text, where that
+    has no words."""
+    if not tags.words_of(text):
+        return {"a blank text": "says nothing to draw"}
     return options.lacking(PromptForm.lenient({**fields, "text": text}).asked)
 
 

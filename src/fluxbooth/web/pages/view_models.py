@@ -221,7 +221,8 @@ def recipe(row: Image, of: Prompt) -> list[tuple[str, str]]:
             "recipe.start.masked" if start["masked"] else "recipe.start.whole",
             strength=f"{start['strength']:g}",
         )
-    steps = [text(f"step.{step['step']}") for step in made.get("enhanced", ())]
+    done = [step for step in made.get("enhanced", ()) if step.get("drawn", 1)]
+    steps = [text(f"step.{step['step']}") for step in done]
     facts["then"] = ", ".join(steps)
     return [
         (text(f"recipe.{name}"), str(value))
