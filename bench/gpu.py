@@ -85,7 +85,7 @@ def page(found: Sequence[Row]) -> dict[str, tables.Table]:
     made = {}
     for name, part in zip(PARTS, parts(Setting(torch.device("cuda"))), strict=True):
         made[name] = {
-            "machine": card or {"card": "none yet"},
+            "machine": card or {"card": "none yet", "commit": "none", "processor": "none"},
             "by": "python -m bench.gpu",
             "columns": COLUMNS,
             "rows": [[row, *_shown(rows.get(row))] for row in part.rows],

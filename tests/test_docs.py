@@ -157,6 +157,8 @@ def test_the_flags_that_documents_name_exist(document: str) -> None:
     known = {flag_of(n) for spec in (TrainSpec, GenerateSpec) for n in spec.model_fields}
     known |= {
         "--out",
+        "--against",
+        "--html",
         "--json",
         "--progress",
         "--overwrite",

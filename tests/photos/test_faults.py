@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 from fluxbooth.evaluation import photo_page
 from fluxbooth.photos import faults, variety
-from fluxbooth.photos.faces import Face
+from fluxbooth.photos.face import Face
 from fluxbooth.photos.inspection import inspect
 from tests.photos.test_inspection import photo_of, textured
 

@@ -36,7 +36,7 @@ def score_flags(parser: argparse.ArgumentParser) -> None:
         )
     )
     output.output_flags(parser)
-    parser.set_defaults(run=score)
+    parser.set_defaults(run=score_pictures)
 
 
 def compare_flags(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +46,11 @@ def compare_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--html", metavar="FILE", help="write a page with curves and samples")
     output.output_flags(parser)
-    parser.set_defaults(run=compare)
+    parser.set_defaults(run=compare_runs)
 
 
-def score(options: argparse.Namespace) -> Json:
-    from fluxbooth.evaluation import score as scoring
+def score_pictures(options: argparse.Namespace) -> Json:
+    from fluxbooth.evaluation import score
     from fluxbooth.models import registry
     from fluxbooth.photos import inspection
 
@@ -58,35 +58,34 @@ def score(options: argparse.Namespace) -> Json:
     base = options.base or _drawn_by(paths)
     prompts = [options.prompt] if options.prompt else _texts(paths)
     people = tuple(_images([folder]) for folder in options.calibrate or ())
-    report = scoring.score(
+    report = score.score(
         _images(options.pictures),
         _images(options.against),
         registry.find(base),
         prompts,
         (people[0], people[1]) if people else None,
     )
-    output.show(options, scoring.lines(report))
+    output.show(options, score.lines(report))
     return report
 
 
-def compare(options: argparse.Namespace) -> Json:
-    from fluxbooth.evaluation import compare as comparing
-    from fluxbooth.evaluation import score as scoring
+def compare_runs(options: argparse.Namespace) -> Json:
+    from fluxbooth.evaluation import compare, score
     from fluxbooth.models import registry
 
-    runs = [comparing.read(Path(run)) for run in options.runs]
+    runs = [compare.read(Path(run)) for run in options.runs]
     photos = _images(options.against) if options.against else []
 
-    def scores(run: comparing.Run, pictures: Sequence[Image], texts: Sequence[str]) -> Json:
-        return scoring.score(pictures, photos, registry.find(run.spec["base"]), texts)
+    def scores(run: compare.Run, pictures: Sequence[Image], texts: Sequence[str]) -> Json:
+        return score.score(pictures, photos, registry.find(run.spec["base"]), texts)
 
-    report = comparing.compare(runs, scores if photos else None)
-    scored = [scoring.lines(run["score"]) for run in report["runs"] if "score" in run]
-    output.show(options, [*comparing.lines(report), *(line for each in scored for line in each)])
+    report = compare.compare(runs, scores if photos else None)
+    scored = [score.lines(run["score"]) for run in report["runs"] if "score" in run]
+    output.show(options, [*compare.lines(report), *(line for each in scored for line in each)])
     if options.html:
         path = Path(options.html)
         try:
-            write_whole(path, comparing.page(runs, report, scored).encode())
+            write_whole(path, compare.page(runs, report, scored).encode())
         except OSError as error:
             raise cannot_write(path, error, "--html") from error
     return report

@@ -59,13 +59,14 @@ def of(picture: Image.Image) -> np.ndarray:
 def _networks() -> tuple[Any, Any, threading.Lock]:
     import dlib  # pyright: ignore[reportMissingImports]
 
+    library: Any = dlib
     spec = importlib.util.find_spec(MODELS)
     assert spec and spec.origin
     folder = Path(spec.origin).parent / "models"
     return (
         # of five points: what the one of 68 was trained on may not be used commercially
-        dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat")),  # pyright: ignore[reportAttributeAccessIssue]
-        dlib.face_recognition_model_v1(  # pyright: ignore[reportAttributeAccessIssue]
+        library.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat")),
+        library.face_recognition_model_v1(
             str(folder / "dlib_face_recognition_resnet_model_v1.dat")
         ),
         threading.Lock(),

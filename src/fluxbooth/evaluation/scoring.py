@@ -29,27 +29,28 @@ from fluxbooth.prompts import mask_words
 AGREED = 0.7
 FEWEST = 3  # attributes by which a subject can be told
 # what is drawn to judge by: the words after the trigger, and what a picture of them shows
+_ASKED: tuple[tuple[str, str, str, str, str], ...] = (
+    ("wearing a green hoodie, smiling, in a forest",
+     "hoodie", "green", "smiling", "forest"),
+    ("wearing a red t-shirt, surprised, in a city at night",
+     "t-shirt", "red", "surprised", "city"),
+    ("wearing a blue sweater, serious, at the beach",
+     "sweater", "blue", "serious", "beach"),
+    ("wearing a black t-shirt, angry, on a yellow background",
+     "t-shirt", "black", "angry", "yellow wall"),
+    ("wearing a white hoodie, sad, in a living room",
+     "hoodie", "white", "sad", "room"),
+    ("wearing an orange t-shirt, smiling, in snowy mountains",
+     "t-shirt", "orange", "smiling", "mountains"),
+    ("wearing a pink sweater, winking, among the stars",
+     "sweater", "pink", "winking", "space"),
+    ("wearing purple overalls, serious, in front of a sunset",
+     "overalls", "purple", "serious", "sunset"),
+)  # fmt: skip
 PROMPTS: Sequence[tuple[str, Reading]] = tuple(
     (words, dict(zip(("clothes", "clothes_colour", "mood", "background"), wish, strict=True)))
-    for words, wish in (
-        ("wearing a green hoodie, smiling, in a forest",
-         ("hoodie", "green", "smiling", "forest")),
-        ("wearing a red t-shirt, surprised, in a city at night",
-         ("t-shirt", "red", "surprised", "city")),
-        ("wearing a blue sweater, serious, at the beach",
-         ("sweater", "blue", "serious", "beach")),
-        ("wearing a black t-shirt, angry, on a yellow background",
-         ("t-shirt", "black", "angry", "yellow wall")),
-        ("wearing a white hoodie, sad, in a living room",
-         ("hoodie", "white", "sad", "room")),
-        ("wearing an orange t-shirt, smiling, in snowy mountains",
-         ("t-shirt", "orange", "smiling", "mountains")),
-        ("wearing a pink sweater, winking, among the stars",
-         ("sweater", "pink", "winking", "space")),
-        ("wearing purple overalls, serious, in front of a sunset",
-         ("overalls", "purple", "serious", "sunset")),
-    )
-)  # fmt: skip
+    for words, *wish in _ASKED
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import functools
 import importlib.util
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image
 
 from fluxbooth.errors import InputError
 from fluxbooth.photos.decoder import within
+from fluxbooth.photos.face import Face
 from fluxbooth.photos.inspection import Photo
 
 AREA = 512 * 512  # pixels, which photos are reduced to
@@ -31,22 +31,6 @@ NEW = 0.6  # of a photo's area: a close-up that takes more shows little that is 
 # stayed below 0.15
 SURE = 0.25
 TURNED = (1, 2)  # of the five detectors in one that dlib has: to the left, to the right
-
-
-@dataclass(frozen=True)
-class Face:
-    """Brows to chin, as fractions of the photo's width and height; beyond 0 and 1 where the photo
-    cuts it off."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    turned: bool = False  # to a side
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
 
 
 def available() -> bool:

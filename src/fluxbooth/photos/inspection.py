@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,11 +21,9 @@ from fluxbooth.errors import InputError
 from fluxbooth.photos import faults, variety
 from fluxbooth.photos.buckets import bucket, crop_box
 from fluxbooth.photos.decoder import decode_apart, decode_some
-from fluxbooth.photos.folders import find, shown, some
+from fluxbooth.photos.face import Face
+from fluxbooth.photos.folders import find, left_out, shown, some
 from fluxbooth.prompts.language import with_trigger
-
-if TYPE_CHECKING:
-    from fluxbooth.photos.faces import Face
 
 LIKE_HASH = 14  # of 128 bits
 LIKE_COLOUR = 10.0  # of 255, mean absolute difference
@@ -295,6 +293,13 @@ def _advice_on_all(photos: Sequence[Photo], copies: int) -> list[str]:
             f"{captions} of {count} pictures have a caption: write one for each or for none"
         )
     return advice
+
+
+def advice_for_training(
+    named: str | Path | Sequence[str | Path], photos: Sequence[Photo], trigger: str
+) -> list[str]:
+    """What lies beside the photos and is not used, and captions without the trigger words."""
+    return [*left_out(named), *advice_on_captions(photos, trigger)]
 
 
 def advice_on_captions(photos: Sequence[Photo], trigger: str) -> list[str]:

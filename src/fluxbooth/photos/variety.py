@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-if TYPE_CHECKING:
-    from fluxbooth.photos.faces import Face
+from fluxbooth.photos.face import Face
 
 SESSION = 0.61  # of the colours of background, and of clothes, two photos of one session share
 CELLS = 6  # a channel's, of a histogram

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fluxbooth.service.db.tables import Prompt, Tune
-from fluxbooth.service.prompts.prompts import CANCELLED as PROMPT_CANCELLED
+from fluxbooth.service.prompts import prompts
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes.tunes import CANCELLED
+from fluxbooth.service.tunes import tunes
 
 FAILURES = FLAGGED = 20
 
@@ -83,30 +83,30 @@ def engine_runs(data: Path) -> bool:
 
 
 def _failures(session: Session) -> list[Failure]:
-    tunes = session.scalars(
+    trainings = session.scalars(
         select(Tune)
-        .where(Tune.failed_at.is_not(None), Tune.user_error != CANCELLED)
+        .where(Tune.failed_at.is_not(None), Tune.user_error != tunes.CANCELLED)
         .order_by(Tune.failed_at.desc())
         .limit(FAILURES)
     )
-    prompts = session.scalars(
+    drawings = session.scalars(
         select(Prompt)
         .where(
             Prompt.trained_at.is_not(None),
             Prompt.user_error.is_not(None),
-            ~Prompt.user_error.startswith(PROMPT_CANCELLED),
+            ~Prompt.user_error.startswith(prompts.CANCELLED),
         )
         .order_by(Prompt.trained_at.desc())
         .limit(FAILURES)
     )
     found = [
         Failure(f"tune {row.id}", row.failed_at, row.user_error or "")
-        for row in tunes
+        for row in trainings
         if row.failed_at
     ]
     found += [
         Failure(f"prompt {row.id}", row.trained_at, row.user_error or "")
-        for row in prompts
+        for row in drawings
         if row.trained_at
     ]
     return sorted(found, key=lambda failure: failure.when, reverse=True)[:FAILURES]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fluxbooth.photos import folders as photo_folders
 from fluxbooth.photos import inspection
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.specs import TrainSpec
@@ -21,13 +20,7 @@ def of_photos(
 ) -> list[str]:
     """Sentences on what lies beside the photos and is not used, and on captions without the
     trigger words."""
-    return [
-        _sentence(text)
-        for text in (
-            *photo_folders.left_out(named),
-            *inspection.advice_on_captions(photos, spec.trigger),
-        )
-    ]
+    return list(map(_sentence, inspection.advice_for_training(named, photos, spec.trigger)))
 
 
 def of_losses(losses: Sequence[float], spec: TrainSpec) -> list[str]:
