@@ -61,6 +61,7 @@ def _named(session: Session) -> set[str]:
     found = {tune.lora for tune in tunes} | {
         key for prompt in prompts for key in prompt.fields.get("inputs", {}).values()
     }
+    found |= {f"{tune.folder}/report.html" for tune in tunes if tune.progress.get("report")}
     for kind, mine in ((Photo, Photo.tune_id), (Checkpoint, Checkpoint.tune_id)):
         rows = session.scalars(select(kind).where(mine.in_([tune.id for tune in tunes]))).all()
         found |= {row.key if isinstance(row, Photo) else row.lora for row in rows}
