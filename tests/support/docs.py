@@ -68,7 +68,7 @@ def _taken(row: Option) -> str:
     return row.takes + limits + default
 
 
-PARTS = {
+OF_A_PART = {
     "mask": "ignored where the picture stays as it is, without `fill` or `restore_mask`",
     "drawn": "ignored where nothing is drawn",
 }
@@ -85,8 +85,8 @@ def _standing(row: Option) -> str:
         beside.append("ignored where the text has no words")
     if row.yields_to:
         beside.append(f"ignored beside `{'` or `'.join(row.yields_to)}`")
-    if row.part in PARTS:
-        beside.append(PARTS[row.part])
+    if row.part in OF_A_PART:
+        beside.append(OF_A_PART[row.part])
     return "; ".join(["works", *needs, *beside, *(["may have a price"] if row.priced else [])])
 
 
