@@ -78,6 +78,8 @@ def credit(
     try:
         with services.db.write() as session:
             ledger.credit(session, _account(session, number), amount, reference)
+    except NotFound:
+        raise
     except InputError:  # which names the reference
         return _page(request, services, errors=[text("people.amount.again")], status=422)
     return redirect("/app/people")
