@@ -26,28 +26,30 @@ from fluxbooth.prompts import mask_words
 # least share of the photos that must be read alike for an attribute to count as the subject's
 AGREED = 0.7
 FEWEST = 3  # attributes by which a subject can be told
-# what is drawn to judge by: the words after the trigger, and what a picture of them shows
-PROMPTS: Sequence[tuple[str, Reading]] = tuple(
-    (words, dict(zip(("clothes", "clothes_colour", "mood", "background"), wish, strict=True)))
-    for words, wish in (
-        ("wearing a green hoodie, smiling, in a forest",
-         ("hoodie", "green", "smiling", "forest")),
-        ("wearing a red t-shirt, surprised, in a city at night",
-         ("t-shirt", "red", "surprised", "city")),
-        ("wearing a blue sweater, serious, at the beach",
-         ("sweater", "blue", "serious", "beach")),
-        ("wearing a black t-shirt, angry, on a yellow background",
-         ("t-shirt", "black", "angry", "yellow wall")),
-        ("wearing a white hoodie, sad, in a living room",
-         ("hoodie", "white", "sad", "room")),
-        ("wearing an orange t-shirt, smiling, in snowy mountains",
-         ("t-shirt", "orange", "smiling", "mountains")),
-        ("wearing a pink sweater, winking, among the stars",
-         ("sweater", "pink", "winking", "space")),
-        ("wearing purple overalls, serious, in front of a sunset",
-         ("overalls", "purple", "serious", "sunset")),
-    )
+# what is drawn to judge by: the words after the trigger, and the clothes, their colour, mood and
+# background that a picture of them shows
+ASKED = (
+    ("wearing a green hoodie, smiling, in a forest",
+     ("hoodie", "green", "smiling", "forest")),
+    ("wearing a red t-shirt, surprised, in a city at night",
+     ("t-shirt", "red", "surprised", "city")),
+    ("wearing a blue sweater, serious, at the beach",
+     ("sweater", "blue", "serious", "beach")),
+    ("wearing a black t-shirt, angry, on a yellow background",
+     ("t-shirt", "black", "angry", "yellow wall")),
+    ("wearing a white hoodie, sad, in a living room",
+     ("hoodie", "white", "sad", "room")),
+    ("wearing an orange t-shirt, smiling, in snowy mountains",
+     ("t-shirt", "orange", "smiling", "mountains")),
+    ("wearing a pink sweater, winking, among the stars",
+     ("sweater", "pink", "winking", "space")),
+    ("wearing purple overalls, serious, in front of a sunset",
+     ("overalls", "purple", "serious", "sunset")),
 )  # fmt: skip
+WISHED = ("clothes", "clothes_colour", "mood", "background")
+PROMPTS: Sequence[tuple[str, Reading]] = tuple(
+    (words, dict(zip(WISHED, wish, strict=True))) for words, wish in ASKED
+)
 
 
 @dataclass(frozen=True)
