@@ -28,7 +28,7 @@ importlib.reload(specs)
 from fluxbooth.models import registry
 from fluxbooth.service.billing import prices
 from fluxbooth.service.contract.forms import PackForm, TuneForm
-from fluxbooth.web.pages import new_tune
+from fluxbooth.web.pages import training_ways
 
 name = "flux-lora-landscape"
 spec = specs.TrainSpec(class_name="man", base="nano", preset=name)
@@ -37,8 +37,8 @@ assert TuneForm.read({"title": "a", "name": "man", "preset": name}).preset == na
 assert PackForm.read({"title": "a", "preset": name}).preset == name
 listed = prices.Prices.model_validate({"step": {name: 2}})
 assert prices.training_cost(listed, spec, 100) == 1800
-value, title, explained = new_tune._presets(references=0)[0]
-assert (value, title) == (name, "Landscape") and "9 steps for each photo" in explained
+(way,) = (way for way in training_ways.MORE if way.name == name)
+assert way.title == "Landscape" and way.help == "9 steps for each photo. For hills."
 """
 
 

@@ -269,9 +269,9 @@ def test_the_autoencoder_at_its_peak() -> None:
 def test_no_more_is_given_up_than_must_be(vram: int, side: int) -> None:
     job, room = Job(side, 512), Room(vram * GIB, 32 * GIB)
     plan = choose("flux-dev", FLUX1, job, room)
-    choice = plan.choice
+    choice, limit = plan.choice, 0.95 * vram * GIB  # a twentieth stays free
     assert plan.estimate == estimate.estimate(FLUX1, job, choice)
-    assert plan.estimate.device <= room.device and plan.estimate.main <= room.main
+    assert plan.estimate.device <= limit and plan.estimate.main <= room.main
     kinder: list[dict[str, object]] = []
     if choice.checkpointed:
         kinder.append({"checkpointed": choice.checkpointed - 1, "offloaded": 0})
@@ -285,7 +285,7 @@ def test_no_more_is_given_up_than_must_be(vram: int, side: int) -> None:
             {"quantisation": better, "checkpointed": 57, "encoders": "cpu", "offloaded": 0}
         )
     for fields in kinder:
-        assert estimate.estimate(FLUX1, job, replace(choice, **fields)).device > room.device, fields
+        assert estimate.estimate(FLUX1, job, replace(choice, **fields)).device > limit, fields
     assert "\n" not in plan.why
     assert ("nothing is given up" in plan.why) == (choice == Choice(encoders="leave"))
 

@@ -73,7 +73,7 @@ def test_a_pack_runs_on_a_tune_once(server: Server, owner: httpx.Client, drawn: 
         answer = owner.post("/app/packs/casual/draw", data=asked)
         assert (answer.status_code, answer.headers["location"]) == (
             303,
-            f"/app/create?tune={drawn['id']}",
+            f"/app/create?tune={drawn['id']}#results",
         )
     made = [
         prompt

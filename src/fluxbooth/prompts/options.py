@@ -453,8 +453,6 @@ def _counts_for_nothing(row: Option, asked: Mapping[str, Any]) -> str:
         return f" beside {beside}: leave one of them out"
     if row.goes_with and not any(name in asked for name in row.goes_with):
         return f" without {' or '.join(row.goes_with)}: add it, or leave {row.name} out"
-    if row.of_words and WORDLESS in asked:
-        return NO_WORDS.format(row.name)
     there = {
         "any": True,
         "picture": not keeps(asked),
@@ -462,7 +460,9 @@ def _counts_for_nothing(row: Option, asked: Mapping[str, Any]) -> str:
         "drawn": draws(asked),
         "chance": draws(asked) or "film_grain" in asked or "color_grading" in asked,
     }
-    return "" if there[row.part] else NOTHING[row.part]
+    if not there[row.part]:
+        return NOTHING[row.part]
+    return NO_WORDS.format(row.name) if row.of_words and WORDLESS in asked else ""
 
 
 def keeps(asked: Mapping[str, Any]) -> bool:

@@ -111,8 +111,9 @@ def _given(settings: Settings, table: str) -> int:
 
 
 def _damaged(settings: Settings, how: str) -> FluxboothError:
+    told = " ".join(how.split())
     return FluxboothError(
-        f"The database {settings.database} is damaged ({how}): put back a copy of it; {RESTORE}."
+        f"The database {settings.database} is damaged ({told}): put back a copy of it; {RESTORE}."
     )
 
 

@@ -24,24 +24,25 @@ class Way:
 
     name: str
     steps: int
+    title: str
+    help: str
 
-    @property
-    def title(self) -> str:
-        return text(f"way.{self.name}")
 
-    @property
-    def help(self) -> str:
-        return text(f"way.{self.name}.help", steps=self.steps, fewest=FEWEST_STEPS)
+def _way(name: str, steps: int, words: str) -> Way:
+    said = text(f"way.{words}.help", steps=steps, fewest=FEWEST_STEPS)
+    return Way(name, steps, text(f"way.{words}"), said)
 
 
 WAYS = (
-    Way(PORTRAIT, PRESETS[PORTRAIT].steps),
-    Way(PLAIN, PRESETS[None].steps),
-    Way("freer", FREER),
+    _way(PORTRAIT, PRESETS[PORTRAIT].steps, "quick"),
+    _way(PLAIN, PRESETS[None].steps, "thorough"),
+    _way("freer", FREER, "freer"),
 )
 # what only an expert tells apart
 MORE = tuple(
-    Way(name, preset.steps) for name, preset in PRESETS.items() if name not in (None, PORTRAIT)
+    Way(name, preset.steps, preset.title, text("way.steps", steps=preset.steps) + preset.meant_for)
+    for name, preset in PRESETS.items()
+    if name not in (None, PORTRAIT)
 )
 
 
