@@ -3,6 +3,7 @@ network is trained and their pipelines are made."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import filecmp
 from collections import OrderedDict
@@ -39,7 +40,7 @@ class WhereItsNetworkIs:
         return self.transformer.device  # type: ignore[attr-defined]
 
 
-class DiffusersFamily:
+class DiffusersFamily(abc.ABC):
     """See `models.family.Family` for what each method promises.
 
     Attributes:
@@ -130,8 +131,8 @@ class DiffusersFamily:
             for encoder in self._text_encoders:
                 encoder.to("cpu")
 
-    def encode_image(self, pixels: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def encode_image(self, pixels: Tensor) -> Tensor: ...
 
     def encode_photo(self, pixels: Tensor) -> Tensor:
         # for the call alone: pipelines decode in what they draw in
@@ -151,7 +152,7 @@ class DiffusersFamily:
 
     def kept_ids(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """Position ids, where they are used: they are copied there once, not at every step."""
-        kept: OrderedDict[Hashable, Tensor] = self.__dict__.setdefault("_ids", OrderedDict())
+        kept: OrderedDict[Hashable, Tensor] = vars(self).setdefault("_ids", OrderedDict())
         if key not in kept:
             kept[key] = make()
         kept.move_to_end(key)

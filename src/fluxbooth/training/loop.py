@@ -140,7 +140,6 @@ def train(
         KeyboardInterrupt: After a checkpoint, on Ctrl-C or SIGTERM.
     """
     began, report, group = time.monotonic(), report or (lambda event: None), distributed.join()
-    aside = aside or (lambda: None)
     spec = _checked(spec, family)
     pictures = inspection.read(photos)
     count, resolved = len(pictures), registry.resolve(spec, len(pictures))
