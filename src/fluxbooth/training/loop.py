@@ -157,9 +157,15 @@ def train(
         )
         report(events.plan(plan))
         group.on_main(lambda: folder.show_captions(given, pictures))
-        warnings = run_warnings.of_photos(photos, pictures[:count], told)
-        for text in warnings:
-            report({"event": "warning", "step": 0, "text": text})
+        warnings = list[str]()
+
+        def warn(text: str) -> None:
+            if text not in warnings:
+                warnings.append(text)
+                report({"event": "warning", "step": 0, "text": text})
+
+        for text in run_warnings.of_photos(photos, pictures[:count], told):
+            warn(text)
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
@@ -168,7 +174,7 @@ def train(
         stay, cache = resident is not None, folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
             dataset = prepare(
-                pictures, family, told, cache, drawn=drawn, keep_encoders=stay, aside=aside
+                pictures, family, told, cache, aside, warn, drawn=drawn, keep_encoders=stay
             )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
