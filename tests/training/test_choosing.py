@@ -51,9 +51,9 @@ def looks(*values: float) -> list[Look]:
         ((), None, False),
         ((0.9,), 100, False),
         ((0.7, 0.9), 200, False),
-        ((0.9, 0.905), 100, False),  # no better, and less sharp
-        ((0.9, 0.905, 0.909), 100, True),
-        ((0.9, 0.8, 0.92), 300, False),
+        ((0.9, 0.925), 100, False),  # no better than by luck, and less sharp
+        ((0.9, 0.925, 0.929), 100, True),
+        ((0.9, 0.8, 0.94), 300, False),
         ((0.9, 0.95, 0.8, 0.7), 200, True),
         ((0.0, 0.0, 0.0), 100, True),
     ],
@@ -61,9 +61,14 @@ def looks(*values: float) -> list[Look]:
 def test_what_is_best_and_when_it_is_over(
     values: Sequence[float], best: int | None, over: bool
 ) -> None:
-    found = choosing.best(looks(*values))
+    found = choosing.best(looks(*values), 8)
     assert (found and found.step) == best
-    assert choosing.is_over(looks(*values)) == over
+    assert choosing.is_over(looks(*values), 8) == over
+
+
+def test_fewer_pictures_must_find_more_to_prefer_a_later_checkpoint() -> None:
+    found = [choosing.best(looks(0.9, 0.935), pictures) for pictures in (8, 4)]
+    assert [look and look.step for look in found] == [200, 100]
 
 
 class Scripted:

@@ -476,8 +476,8 @@ class _Run:
 
     def is_over(self) -> bool:
         """Whether to end before the last step; all processes must ask."""
-        looks = self.chooser.looks if self.chooser else []
-        return self.spec.stop_early and self.group.any(choosing.is_over(looks))
+        over = self.chooser is not None and self.chooser.is_over
+        return self.spec.stop_early and self.group.any(over)
 
     def score(self, step: int) -> None:
         """Draws and scores the pictures by which the LoRA of this step is chosen or not."""
@@ -508,7 +508,7 @@ class _Run:
 
     @property
     def best(self) -> Look | None:
-        return choosing.best(self.chooser.looks) if self.chooser else None
+        return self.chooser.best if self.chooser else None
 
     def end(self) -> float:
         """Writes the report, and at last the LoRA; the validation loss of the last step."""
