@@ -82,17 +82,19 @@ def kept(
     """How many of the pictures are the first of everybody, how many show all that was asked, and
     how many do both."""
     reader = attribute_reader.load_reader()
-    who = [
-        max(range(len(everybody)), key=lambda one: identity.similarity(picture, everybody[one]))
-        == 0
-        for picture in pictures
-    ]
+    who = [_first(picture, everybody, identity) for picture in pictures]
     shown = [
         all(seen.get(name) == value for name, value in wish.items() if name in reader.attributes)
         for seen, wish in zip(reader.read(pictures), wishes, strict=True)
     ]
     both = [a and b for a, b in zip(who, shown, strict=True)]
     return {"who": sum(who), "shown": sum(shown), "kept": sum(both)}
+
+
+def _first(picture: Image.Image, everybody: Sequence[torch.Tensor], identity: Identity) -> bool:
+    """Whether a picture is liker to the first of everybody than to the others."""
+    alike = [identity.similarity(picture, one) for one in everybody]
+    return max(alike) == alike[0]
 
 
 def trained(
@@ -131,6 +133,8 @@ def trained(
             for at in range(0, len(others), PHOTOS_OF_ONE)
         ]
         shapes = {"1:1": square[:PROMPTS]} | {shape: draw(shape, SEEDS[0]) for shape in SHAPES[1:]}
+        renders = [person(who).photo(rng).draw(384, 384, rng) for _ in range(PROMPTS)]
+        ceiling = sum(_first(render, everybody, identity) for render in renders)
         copies = [copying.nearest(picture, own)[1] >= copying.COPY for picture in square]
         shown = [picture.resize((128, 128)) for picture in [*own, *others[::PHOTOS_OF_ONE]]]
         blank = [Image.new("RGB", (128, 128), "white")] * (PROMPTS - LOOKALIKES)
@@ -140,7 +144,7 @@ def trained(
             "steps": result.steps, "chosen": result.chosen,
             "seconds": round(began[-1] - began[0], 2),
             **scored(square, chosen, wishes * len(SEEDS)),
-            "copies": sum(copies),
+            "copies": sum(copies), "renders": ceiling,
             **{name: kept(drawn, everybody, wishes, identity) for name, drawn in shapes.items()},
         }  # fmt: skip
 
@@ -194,6 +198,9 @@ def page(rows: Sequence[dict[str, Any]]) -> None:
                 people = by_person(own, lambda row, shape=shape, key=key: row[shape][key])
                 found.append([f"{name}, of 8, {shape}", arm, str(len(own)),
                               f"median {statistics.median(people):.1f}", f"{min(people):.1f}"])  # fmt: skip
+        renders = by_person(own, lambda row: row["renders"])
+        found.append(["the same of true renders, of 8", arm, str(len(own)),
+                      f"median {statistics.median(renders):.1f}", f"{min(renders):.1f}"])  # fmt: skip
         copies = by_person(own, lambda row: 100 * row["copies"] / (PROMPTS * len(SEEDS)))
         found.append(["copies of a photo, %", arm, str(len(own)), f"{statistics.fmean(copies):.1f}",
                       f"{max(copies):.1f} (most)"])  # fmt: skip
