@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import random
 import statistics
@@ -156,14 +157,14 @@ def _drawn(
     return [picture.image for picture in generate(list(texts), spec, family=family)]
 
 
-def missing(done: Sequence[dict[str, Any]]) -> Iterator[tuple[int, str, int]]:
-    """Person, arm and seed of trainings that are not there yet, arms of a pair in turn."""
+def missing(
+    done: Sequence[dict[str, Any]], people: Sequence[int]
+) -> Iterator[tuple[int, str, int]]:
+    """Person, arm and seed of trainings that are not there yet."""
     keys = {(row["subject"], row["arm"], row["seed"]) for row in done}
-    for seed in TRAININGS:
-        for number in PEOPLE:
-            for arm, seeds in ARMS.items():
-                if seed in seeds and (number, arm, seed) not in keys:
-                    yield number, arm, seed
+    for seed, (arm, seeds), number in itertools.product(TRAININGS, ARMS.items(), people):
+        if seed in seeds and (number, arm, seed) not in keys:
+            yield number, arm, seed
 
 
 def by_person(rows: Sequence[dict[str, Any]], value: Any) -> list[float]:
@@ -232,6 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.keepers", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a file of lines of JSON")
     parser.add_argument("--minutes", type=float, default=14, help="begin nothing after so many")
+    parser.add_argument("--people", type=int, nargs="+", default=PEOPLE, metavar="N")
     parser.add_argument("--page", action="store_true", help="make the tables, train nothing")
     arguments = parser.parse_args()
     if arguments.page:
@@ -240,7 +242,7 @@ def main() -> None:
     family, base = loader.load("nano", training=True), registry.find("nano")
     assert base.identity and base.heads
     identity, began = load_identity(base.identity, base.heads), time.monotonic()
-    for number, arm, seed in missing(read(arguments.out)):
+    for number, arm, seed in missing(read(arguments.out), arguments.people):
         if time.monotonic() - began > 60 * arguments.minutes:
             break
         sheet = arguments.out.parent / f"keepers-{number}-{arm}-{seed}.png"
