@@ -36,6 +36,10 @@ def test_a_fast_base_has_looks_and_a_slow_one_says_that_it_has_none() -> None:
     usual = choosing.planned(800, 0.15, 0.1, 0.15)
     assert (usual.steps, usual.pictures) == ((100, 200, 300, 400, 500, 600, 700, 800), 8)
     assert "best of up to 8 checkpoints" in usual.why
+    slower = choosing.planned(800, 0.15, 0.1, 0.2)  # eight pictures: five looks
+    assert (slower.steps[0], len(slower.steps), slower.pictures) == (80, 10, 4)
+    short = choosing.planned(300, 0.15, 0.1, 0.2)  # no way to have many
+    assert (short.steps, short.pictures) == ((150, 300), 8)
     slow = choosing.planned(300, 0.15, 1.0, 60.0)
     assert slow == choosing.Plan((), 0) and "the last is kept" in slow.why
     assert not choosing.possible(99, 0.15) and not choosing.possible(800, 0)

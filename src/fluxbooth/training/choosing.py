@@ -28,6 +28,7 @@ DRAWN_IN = 8  # steps of sampling: the order of checkpoints is that of pictures 
 # pictures a look, as many as the time is there for
 PICTURES = (8, 4)
 FEWEST = 2  # looks, fewer leave nothing to choose from
+MANY = 8  # where more pictures a look would leave fewer looks, training would go on for too long
 # training steps from one look to the next are at least the first of these that there is time for:
 # few numbers, so that a moment's load seldom changes which
 SPACINGS = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200)
@@ -76,12 +77,14 @@ def planned(steps: int, share: float, step: float, picture: float) -> Plan:
     """When to look, from the seconds that a training step and a picture with its score take: evenly
     apart, the last step among them, so that at every moment pictures have taken at most `share` of
     the training's time."""
-    for pictures in PICTURES:
-        least = pictures * picture / (share * step)
-        spacing = next((one for one in SPACINGS if one >= least), steps + 1)
-        count = steps // spacing
-        if count >= FEWEST:
-            return Plan(tuple(round(steps * i / count) for i in range(1, count + 1)), pictures)
+    for enough in (MANY, FEWEST):
+        for pictures in PICTURES:
+            least = pictures * picture / (share * step)
+            spacing = next((one for one in SPACINGS if one >= least), steps + 1)
+            count = steps // spacing
+            if count >= enough:
+                at = tuple(round(steps * i / count) for i in range(1, count + 1))
+                return Plan(at, pictures)
     return Plan((), 0)
 
 
