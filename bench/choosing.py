@@ -30,6 +30,7 @@ from fluxbooth.training import choosing
 from pretrain.subjects import subject
 
 PEOPLE, STEPS, EVERY, PICTURES = tuple(range(10)), 400, 50, 8
+IDENTITY, PROMPT = 0.90, 0.92  # when a person's pictures are called like the subject
 SPACINGS = (50, 100)  # what a training of nano has time for lies between them
 
 
@@ -77,6 +78,16 @@ def value(row: dict[str, Any], step: int) -> float:
     return 100 * held["identity"] * held["prompt"]
 
 
+def reached(row: dict[str, Any]) -> tuple[int, float] | None:
+    """The first look at which other prompts' pictures are like the subject and as they say, and
+    its processor seconds, all looks until then included."""
+    for step in range(EVERY, STEPS + 1, EVERY):
+        look = row[str(step)]
+        if look["held"]["identity"] >= IDENTITY and look["held"]["prompt"] >= PROMPT:
+            return step, look["t"]
+    return None
+
+
 def page(rows: Sequence[dict[str, Any]]) -> None:
     """Keeps the table in bench/results."""
     cells = []
@@ -107,13 +118,26 @@ def page(rows: Sequence[dict[str, Any]]) -> None:
         ])  # fmt: skip
     columns = ["person", "steps between looks", "kept, ended at", "identity / prompt of it, %",
                f"of the last, {STEPS}", "gain in their product", "processor seconds"]  # fmt: skip
-    table = {
-        "machine": machine.described(1),
-        "by": "python -m bench.choosing",
-        "columns": columns,
-        "rows": cells,
-    }
-    tables.save("choosing", {"people": table})
+    of = {"machine": machine.described(1), "by": "python -m bench.choosing"}
+    times = {row["person"]: reached(row) for row in rows}
+    those = [found for found in times.values() if found]
+    steps, seconds = zip(*those, strict=True)
+    likeness = [
+        [str(person), *(map(str, found) if (found := times[person]) else ("not reached", ""))]
+        for person in sorted(times)
+    ] + [[f"{len(those)} of {len(times)}", f"{statistics.fmean(steps):.0f}",
+          f"{statistics.fmean(seconds):.1f}"]]  # fmt: skip
+    tables.save(
+        "choosing",
+        {
+            "people": {**of, "columns": columns, "rows": cells},
+            "likeness": {
+                **of,
+                "columns": ["person", "identity 90 and prompt 92 after step", "processor seconds"],
+                "rows": likeness,
+            },
+        },
+    )
 
 
 def main() -> None:

@@ -157,13 +157,7 @@ def train(
         )
         report(events.plan(plan))
         group.on_main(lambda: folder.show_captions(given, pictures))
-        warnings = list[str]()
-
-        def warn(text: str) -> None:
-            if text not in warnings:
-                warnings.append(text)
-                report({"event": "warning", "step": 0, "text": text})
-
+        warn = _warner(report, warnings := list[str]())
         for text in run_warnings.of_photos(photos, pictures[:count], told):
             warn(text)
         resident = family
@@ -182,6 +176,17 @@ def train(
         family.checkpoint_gradients(plan.choice.checkpointed)
         run = _Run(told, family, dataset, folder, report, group, count, aside, scorer, given)
         return _train(run, began, len(pictures), warnings)
+
+
+def _warner(report: TrainingReport, told: list[str]) -> Callable[[str], None]:
+    """Tells each sentence once, before the first step."""
+
+    def warn(text: str) -> None:
+        if text not in told:
+            told.append(text)
+            report({"event": "warning", "step": 0, "text": text})
+
+    return warn
 
 
 def _checked(spec: TrainSpec, family: Family | None) -> TrainSpec:
