@@ -68,7 +68,7 @@ def kept(row: dict[str, Any], spacing: int) -> tuple[int, int]:
         looks.append(choosing.Look(step, look["value"], look["identity"], look["prompt"]))
         if choosing.is_over(looks, PICTURES):
             break
-    found = choosing.best(looks, PICTURES)
+    found = choosing.best(looks)
     assert found
     return found.step, looks[-1].step
 
@@ -144,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.choosing", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="a file of lines of JSON")
     parser.add_argument("--minutes", type=float, default=12, help="begin nothing after so many")
+    parser.add_argument("--people", type=int, nargs="+", default=PEOPLE, metavar="N")
     parser.add_argument("--page", action="store_true", help="make the table, train nothing")
     arguments = parser.parse_args()
     if arguments.page:
@@ -154,7 +155,7 @@ def main() -> None:
     choosing.planned = lambda *_: plan
     began, done = time.monotonic(), {row["person"] for row in read(arguments.out)}
     family = loader.load("nano", training=True)
-    for number in PEOPLE:
+    for number in arguments.people:
         if number in done:
             continue
         if time.monotonic() - began > 60 * arguments.minutes:

@@ -24,8 +24,9 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     pass_on = gate.Gate()
     module: Any = sys.modules["fluxbooth.training.loop"]
+    run: Any = sys.modules["fluxbooth.training.run"]
     step_loss = module.step_loss
-    make_optimizer = module.make_optimizer
+    make_optimizer = run.make_optimizer
     sample_sigma = flow.sample_sigma
     add = lora_training.add
 
@@ -49,7 +50,7 @@ def main() -> None:
                 parameter.data = parameter.data.to(getattr(torch, settings["dtype"]))
         return parameters
 
-    module.step_loss, module.make_optimizer, lora_training.add = told_loss, their_optimizer, started
+    module.step_loss, run.make_optimizer, lora_training.add = told_loss, their_optimizer, started
     module.learning_rate = lambda spec, step: spec.learning_rate
     flow.sample_sigma = lambda *arguments: gate.thousandths(sample_sigma(*arguments))
     family = None

@@ -20,7 +20,7 @@ def _scored(event: Scored) -> str:
     figures = [("likeness", event["identity"]), ("prompt", event["prompt"])]
     said = ", ".join(f"{name} {value * 100:.0f}" for name, value in figures if value is not None)
     best = event["best"]
-    rank = "best so far" if best == event["step"] else f"step {best} is better"
+    rank = "best so far" if best == event["step"] else f"step {best} is kept so far"
     return f"{said} at step {event['step']}; {rank}"
 
 

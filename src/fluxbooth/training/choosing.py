@@ -88,20 +88,22 @@ def planned(steps: int, share: float, step: float, picture: float) -> Plan:
     return Plan((), 0)
 
 
-def best(looks: Sequence[Look], pictures: int) -> Look | None:
-    """The first that no later one is better than by more than the noise of so many pictures: a
-    later one is less sharp, and the best of many looks owes some of its score to luck."""
-    found, better = None, NOISE / math.sqrt(pictures)
-    for look in looks:
-        if found is None or look.value > found.value + better:
-            found = look
-    return found
+def best(looks: Sequence[Look]) -> Look | None:
+    """The one that scores best; the first of those that score alike, for a later one is less
+    sharp."""
+    return max(looks, key=lambda look: look.value, default=None)
 
 
 def is_over(looks: Sequence[Look], pictures: int) -> bool:
-    """Whether the last `PATIENCE` looks found nothing better."""
-    found = best(looks, pictures)
-    return found is not None and len(looks) - 1 - looks.index(found) >= PATIENCE
+    """Whether the last `PATIENCE` looks found nothing that is better by more than the noise of so
+    many pictures: else training would go on after luck."""
+    better, found, since = NOISE / math.sqrt(max(1, pictures)), None, 0
+    for look in looks:
+        if found is None or look.value > found.value + better:
+            found, since = look, 0
+        else:
+            since += 1
+    return since >= PATIENCE
 
 
 class Chooser:
@@ -142,10 +144,6 @@ class Chooser:
 
     def is_due(self, step: int) -> bool:
         return self.plan is not None and step in self.plan.steps
-
-    @property
-    def best(self) -> Look | None:
-        return best(self.looks, self.plan.pictures) if self.plan and self.looks else None
 
     @property
     def is_over(self) -> bool:

@@ -1,11 +1,10 @@
-"""Training: photos and a TrainSpec in, a LoRA out. The loop is `_steps`; one step is
+"""Training: photos and a TrainSpec in, a LoRA out. The loop is `steps`; one step is
 `step_loss` and an optimiser's step."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import sys
 import threading
@@ -13,47 +12,41 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from fluxbooth import base_selection, events, picture_files, threads
+from fluxbooth import base_selection, events, threads
 from fluxbooth.errors import FluxboothError
-from fluxbooth.evaluation import run_report, scoring
+from fluxbooth.evaluation import scoring
 from fluxbooth.evaluation.scoring import Scorer
-from fluxbooth.events import CheckpointSaved, LoggedEvent, TrainingReport
-from fluxbooth.files import cannot_write, write_whole
+from fluxbooth.events import TrainingReport
 from fluxbooth.generation.enhance import heads
-from fluxbooth.generation.sampling import draw
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Plan
-from fluxbooth.models import loader, out_of_memory, planner, registry
-from fluxbooth.models.family import Family, moved, to_device
+from fluxbooth.models import loader, planner, registry
+from fluxbooth.models.family import Family, to_device
 from fluxbooth.photos import faces, inspection
 from fluxbooth.photos.inspection import Photo
 from fluxbooth.process_lifetime import stop_signals
 from fluxbooth.results import Facts
-from fluxbooth.specs import ResolvedTrainSpec, TrainSpec, stage_steps
+from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
 from fluxbooth.training import (
     captions,
     choosing,
     distributed,
     flow,
-    run_folder,
     run_warnings,
     trackers,
 )
-from fluxbooth.training.choosing import Chooser, Look
-from fluxbooth.training.dataset import Batch, Dataset, fitted_length, prepare
+from fluxbooth.training.dataset import Batch, fitted_length, prepare
 from fluxbooth.training.distributed import ProcessGroup
-from fluxbooth.training.optimizers import learning_rate, make_optimizer, optimizer_class
+from fluxbooth.training.looks import Looks
+from fluxbooth.training.optimizers import learning_rate, optimizer_class
+from fluxbooth.training.run import Run
 from fluxbooth.training.run_folder import RunFolder
-from fluxbooth.training.trackers import Tracker
 
-T = TypeVar("T")
-VALIDATION_PHOTOS = 4  # five forward passes each, at every checkpoint
 LOG_EVERY = 10  # steps; reading the loss more often would make a GPU wait
 
 
@@ -174,8 +167,8 @@ def train(
         held.enter_context(lora_training.removed_after(resident))
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
-        run = _Run(told, family, dataset, folder, report, group, count, aside, scorer, given)
-        return _train(run, began, len(pictures), warnings)
+        run = Run(told, family, dataset, folder, report, group, count, aside, given)
+        return _train(run, Looks(run, scorer), began, len(pictures), warnings)
 
 
 def _warner(report: TrainingReport, told: list[str]) -> Callable[[str], None]:
@@ -234,7 +227,7 @@ def _scorer(spec: ResolvedTrainSpec, family: Family, photos: Sequence[Photo]) ->
         return scoring.scorer_for(family.row, spec.class_name, photos)
 
 
-def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> TrainResult:
+def _train(run: Run, looks: Looks, began: float, pictures: int, warnings: list[str]) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
     run.report(
@@ -254,25 +247,25 @@ def _train(run: _Run, began: float, pictures: int, warnings: list[str]) -> Train
             run.group.on_main(lambda: run.draw_samples(0))  # to compare with
         started, before = time.monotonic(), folder.rewind_log(done) if run.group.main else []
         losses = [event["loss"] for event in before if event["event"] == "step"]
-        run.choose_on(done, before)
+        looks.resume(done, before)
         with stop_signals() as stop:
-            for step, loss in run.steps(done, stop):
+            for step, loss in steps(run, looks, done, stop):
                 losses.append(loss)
                 run.log(step, loss, (step - done) / (time.monotonic() - started))
         for text in (diverged := run_warnings.of_losses(losses, spec)):
             run.tell({"event": "warning", "step": run.done, "text": text})
     seconds = time.monotonic() - started
-    validation = run.end()
-    steps, chosen = run.done, run.best
-    tail = losses[-max(1, steps // 10) :]
+    validation = run.end(looks.write)
+    trained, chosen = run.done, looks.best
+    tail = losses[-max(1, trained // 10) :]
     return TrainResult(
         folder.lora,
-        steps,
+        trained,
         spec.steps,
-        chosen.step if chosen else steps,
+        chosen.step if chosen else trained,
         chosen.identity if chosen else None,
         chosen.prompt if chosen else None,
-        (steps - done) / seconds,
+        (trained - done) / seconds,
         sum(tail) / max(1, len(tail)),
         validation,
         time.monotonic() - began,
@@ -299,386 +292,80 @@ def step_loss(
     return flow.velocity_loss(velocity, batch.z, eps, batch.weight)
 
 
-class _Run:
-    """What a run carries from step to step: the adapter, its optimiser and its moving average."""
-
-    def __init__(
-        self,
-        spec: ResolvedTrainSpec,
-        family: Family,
-        dataset: Dataset,
-        folder: RunFolder,
-        report: TrainingReport,
-        group: ProcessGroup,
-        pictures: int,
-        aside: Callable[[], None],
-        scorer: Scorer | None,
-        shown: Sequence[Photo],
-    ) -> None:
-        self.spec = spec
-        self.family = family
-        self.dataset = dataset
-        self.folder = folder
-        self.report = report
-        self.group = group
-        self.aside, self.shown = aside, shown
-        self.stages, self.pictures = stage_steps(spec), pictures
-        self.parameters = lora_training.add(family, spec.rank, spec.seed)
-        if spec.continue_from:
-            lora_training.continue_from(family, spec.continue_from, spec.rank)
-        self.average = [p.detach().clone() for p in self.parameters] if spec.ema else []
-        self.optimizer = make_optimizer(spec, self.parameters)
-        self.stop = threading.Event()  # set once somebody waits for the training to leave
-        self.trackers: list[Tracker] = []
-        self.validated: list[float] = []  # the validation loss at each checkpoint
-        self.done, self.over = 0, False  # steps; whether more of them would do no good
-        self.chooser = None
-        if scorer is not None:
-            texts = [dataset.conditioning(text) for text in choosing.texts_of(spec.trigger)]
-            self.chooser = Chooser(family, scorer, texts, folder.path / run_folder.LOOKS)
-
-    def steps(self, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
-        """Trains from step `start` to the end; yields (steps done, loss), after the first one
-        in groups of ten, read at once."""
-        spec, pending, self.stop = self.spec, list[Tensor](), stop
-        for step in range(start, spec.steps):
-            if self.over:
-                return
-            self.aside()
-            threads.look()
-            began = time.monotonic()
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(spec, step)
-            loss = self.fitting(step, functools.partial(self.gradients, step))
-            self.group.average([p.grad for p in self.parameters if p.grad is not None])
-            nn.utils.clip_grad_norm_(self.parameters, spec.clip_norm)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            if self.average:
-                torch._foreach_lerp_(
-                    self.average, [p.detach() for p in self.parameters], 1 - (spec.ema or 0)
-                )
-            pending.append(loss)
-            self.done = done = step + 1
-            if self.chooser and self.chooser.plan is None:
-                loss.item()  # a GPU has done the step by now
-                if self.chooser.took(time.monotonic() - began):
-                    self.plan_choosing()
-            stopping = self.group.any(stop.is_set())
-            due = (
-                done % spec.checkpoint_every == 0
-                or done == spec.steps
-                or done in self.stages
-                or stopping
-            )
-            looks = self.chooser is not None and self.chooser.is_due(done)
-            # the first one shows that it goes
-            if len(pending) == LOG_EVERY or done == start + 1 or due or looks:
-                losses = self.read_losses(done, pending)
-                yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
-                pending = []
-            leaving = stopping and done < spec.steps
-            if due:
-                self.group.on_main(functools.partial(self.checkpoint, done, leaving))
-            if leaving:
-                raise KeyboardInterrupt
-            self.look_around(done)
-
-    def gradients(self, step: int) -> Tensor:
-        """Those of a step, and its loss; without any of an attempt that ran out of memory."""
-        self.optimizer.zero_grad(set_to_none=True)
-        batch = self.dataset.batch_at(step, self.spec)
-        loss = step_loss(self.family, batch, self.spec, step, self.group.part(len(batch.indices)))
-        loss.backward()
-        return loss.detach()
-
-    def fitting(self, step: int, work: Callable[[], T]) -> T:
-        """Does it with as much given up as a card's memory asks for, and says so."""
-
-        def say(text: str) -> None:
-            self.tell({"event": "warning", "step": step, "text": text})
-
-        return out_of_memory.retried(self.family, work, say, training=True)
-
-    def read_losses(self, done: int, pending: list[Tensor]) -> list[float]:
-        stacked = torch.stack(pending)
-        self.group.average([stacked])
-        losses = stacked.tolist()
-        if all(math.isfinite(loss) for loss in losses):
-            return losses
-        first = (
-            done
-            - len(losses)
-            + 1
-            + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
-        )
-        kept = self.folder.checkpoints()
-        raise FluxboothError(
-            (
-                f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so "
-                f"training stopped: lower --learning-rate ({self.spec.learning_rate:g}) or use "
-                "--dtype float32; "
-            )
-            + (
-                f"the last good checkpoint is {kept[-1]}."
-                if kept
-                else "there is no checkpoint yet."
-            )
-        )
-
-    def choose_on(self, done: int, events: Sequence[LoggedEvent]) -> None:
-        """Goes on choosing where a process before stopped, by what it told."""
-        if self.chooser is None:
+def steps(run: Run, looks: Looks, start: int, stop: threading.Event) -> Iterator[tuple[int, float]]:
+    """Trains from step `start` to the end; yields (steps done, loss), after the first one
+    in groups of ten, read at once."""
+    spec, pending, run.stop = run.spec, list[Tensor](), stop
+    for step in range(start, spec.steps):
+        if looks.over:
             return
-        scored = [event for event in events if event["event"] == "scored"]
-        self.chooser.looks += [
-            Look(event["step"], event["value"], event["identity"], event["prompt"])
-            for event in scored
-        ]
-        if done:
-            self.read_plan()
-        if self.group.any(any(look.step == done for look in self.chooser.looks)):
-            self.over = self.is_over()
-        else:  # a kill came between checkpoint and look
-            self.look_around(done, staged=False)
-
-    def read_plan(self) -> choosing.Plan | None:
-        """The plan that was noted; samples, if stages have any, are drawn at each look, too."""
-        plan = self.chooser.read_plan() if self.chooser else None
-        if plan and self.stages:
-            self.stages = sorted({*self.stages, *plan.steps})
-        return plan
-
-    def plan_choosing(self) -> None:
-        chooser = self.chooser
-        assert chooser is not None
-
-        def measure() -> None:
-            with self.averaged():
-                chooser.measure(self.spec.steps, self.spec.choose_within)
-
-        self.group.on_main(measure)
-        plan = self.read_plan()
-        assert plan is not None
-        self.tell(
-            {
-                "event": "choosing",
-                "step": self.done,
-                "at": list(plan.steps),
-                "pictures": plan.pictures,
-                "text": plan.why,
-            }
-        )
-
-    def look_around(self, step: int, *, staged: bool = True) -> None:
-        """Keeps the LoRA of a stage, and of a checkpoint that is scored; `staged`: not again."""
-        looks = self.chooser is not None and self.chooser.is_due(step)
-        if (step in self.stages and staged) or looks:
-            self.group.on_main(functools.partial(self.keep_stage, step))
-        if looks:
-            self.group.on_main(functools.partial(self.score, step))
-            self.over = self.is_over()
-
-    def is_over(self) -> bool:
-        """Whether to end before the last step; all processes must ask."""
-        over = self.chooser is not None and self.chooser.is_over
-        return self.spec.stop_early and self.group.any(over)
-
-    def score(self, step: int) -> None:
-        """Draws and scores the pictures by which the LoRA of this step is chosen or not."""
-        assert self.chooser is not None
+        run.aside()
+        threads.look()
         began = time.monotonic()
-        with self.averaged():
-            pictures, score = self.fitting(
-                step, functools.partial(self.chooser.look, step, self.aside, self.look)
+        for group in run.optimizer.param_groups:
+            group["lr"] = learning_rate(spec, step)
+        loss = run.fitting(step, functools.partial(gradients, run, step))
+        run.group.average([p.grad for p in run.parameters if p.grad is not None])
+        nn.utils.clip_grad_norm_(run.parameters, spec.clip_norm)
+        run.optimizer.step()
+        run.optimizer.zero_grad(set_to_none=True)
+        if run.average:
+            torch._foreach_lerp_(
+                run.average, [p.detach() for p in run.parameters], 1 - (spec.ema or 0)
             )
-        paths = list[str]()
-        for number, picture in enumerate(pictures):
-            paths.append(str(self.folder.scored(step, number)))
-            picture_files.save(picture, Path(paths[-1]))
-        assert self.best is not None
-        self.tell(
-            {
-                "event": "scored",
-                "step": step,
-                "identity": score.identity,
-                "prompt": score.prompt,
-                "variety": score.variety,
-                "value": score.value,
-                "best": self.best.step,
-                "pictures": paths,
-                "seconds": round(time.monotonic() - began, 3),
-            }
+        pending.append(loss)
+        run.done = done = step + 1
+        if looks.measuring:
+            loss.item()  # a GPU has done the step by now
+            looks.took(time.monotonic() - began)
+        stopping = run.group.any(stop.is_set())
+        due = (
+            done % spec.checkpoint_every == 0
+            or done == spec.steps
+            or done in run.stages
+            or stopping
         )
-
-    @property
-    def best(self) -> Look | None:
-        return self.chooser.best if self.chooser else None
-
-    def end(self) -> float:
-        """Writes the report, and at last the LoRA; the validation loss of the last step."""
-        with self.averaged():
-            validated = self.validated and not self.average and self.done == self.spec.steps
-            validation = (
-                self.validated[-1] if validated else self.fitting(self.done, self.validation_loss)
-            )
-            self.group.on_main(lambda: run_report.write(self.folder.path, self.shown))
-            self.group.on_main(lambda: self.write_best(self.folder.lora))
-        self.group.on_main(self.folder.finish)
-        return validation
-
-    def write_best(self, path: Path) -> None:
-        if self.best is None:
-            self.write(path, self.done)
-        else:
-            write_whole(path, self.folder.stage(self.best.step).read_bytes())
-
-    def resume(self) -> int:
-        """Restores the last sound checkpoint; returns how many steps are done."""
-        found = self.folder.latest()
-        if found is None:
-            return 0
-        step, weights, state = found
-        self.done = step
-        lora_training.restore(self.family, weights)
-        run_folder.restore_optimizer(self.optimizer, state)
-        for i, value in enumerate(self.average):
-            value.copy_(state[f"average.{i}"])
-        return step
-
-    def checkpoint(self, step: int, leaving: bool) -> None:
-        """Saves everything first; who is asked to leave does no more than that."""
-        began = time.monotonic()
-        state = run_folder.optimizer_state(self.optimizer)
-        state |= {f"average.{i}": value for i, value in enumerate(self.average)}
-        path = self.folder.save(
-            step, lora_training.tensors(self.family), state, self.spec.keep_checkpoints
-        )
-        seconds = round(time.monotonic() - began, 3)
-        event: CheckpointSaved = {
-            "event": "checkpoint",
-            "step": step,
-            "path": str(path),
-            "seconds": seconds,
-        }
+        looked = looks.is_due(done)
+        # the first one shows that it goes
+        if len(pending) == LOG_EVERY or done == start + 1 or due or looked:
+            losses = read_losses(run, done, pending)
+            yield from zip(range(done - len(losses) + 1, done + 1), losses, strict=True)
+            pending = []
+        leaving = stopping and done < spec.steps
+        if due:
+            run.group.on_main(functools.partial(run.checkpoint, done, leaving))
         if leaving:
-            self.tell(event)
-            return
-        try:
-            self.validated.append(self.fitting(step, self.validation_loss))
-        except KeyboardInterrupt:
-            self.tell(event)
-            raise
-        self.tell({**event, "validation_loss": self.validated[-1]})
-        if not self.stages:
-            self.draw_samples(step)
-
-    def keep_stage(self, step: int) -> None:
-        """Writes the LoRA as it is now, when the samples are drawn by which it will be chosen
-        or not."""
-        path = self.folder.stage(step)
-        with self.averaged():
-            if step in self.stages:
-                self.draw_samples(step)
-            self.write(path, step)
-        self.tell({"event": "stage", "step": step, "path": str(path)})
-
-    @torch.no_grad()
-    def validation_loss(self) -> float:
-        """Mean over a few training photos at fixed sigmas and each photo's own noise, so that
-        it moves only as the weights do."""
-        losses = []
-        for batch in self.dataset.sample(
-            VALIDATION_PHOTOS, self.spec.seed, self.spec.batch_size // self.group.size
-        ):
-            eps = torch.stack(
-                [
-                    torch.randn(batch.z.shape[1:], generator=flow.generator(self.spec.seed, 4, i))
-                    for i in batch.indices
-                ]
-            )
-            batch = batch.to(self.family.device)
-            eps = eps.to(batch.z)
-            for value in flow.VALIDATION_SIGMAS:
-                self.aside()
-                self.look()
-                sigma = torch.full((len(batch.z),), value, device=batch.z.device)
-                x = flow.interpolate(batch.z, eps, sigma)
-                velocity = self.family.velocity(
-                    x, sigma, batch.conditioning, self.spec.guidance, batch.size
-                )
-                loss = flow.velocity_loss(velocity, batch.z, eps, batch.weight)
-                losses += [loss.item()] * len(batch.z)
-        return sum(losses) / len(losses)
-
-    def draw_samples(self, step: int) -> None:
-        for number, text in enumerate(self.spec.sample_prompts):
-            self.aside()
-            image = self.fitting(step, functools.partial(self.sample, text))
-            path = self.folder.sample(step, number)
-            picture_files.save(image, path)
-            self.tell({"event": "sample", "step": step, "path": str(path), "text": text})
-
-    def sample(self, text: str) -> Image.Image:
-        row, side = self.family.row, self.family.row.native_side
-        told = moved(self.dataset.conditioning(text), self.family.device)
-        (image,) = draw(
-            self.family,
-            told,
-            [self.spec.seed],
-            (side, side),
-            row.steps,
-            row.guidance or 0.0,
-            look=self.look,
-        )
-        return image
-
-    def look(self) -> None:
-        """Leaves in the middle of what a checkpoint that is written has no part in."""
-        if self.stop.is_set():
             raise KeyboardInterrupt
+        looks.around(done)
 
-    @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside, the network has what is published: the moving average, if there is one."""
-        own = [p.detach().clone() for p in self.parameters[: len(self.average)]]
-        for parameter, value in zip(self.parameters, self.average, strict=False):
-            parameter.data.copy_(value)
-        yield
-        for parameter, value in zip(self.parameters, own, strict=False):
-            parameter.data.copy_(value)
 
-    def write(self, path: Path, step: int) -> None:
-        captions = [example.caption for example in self.dataset.examples]
-        spec = self.spec.model_copy(update={"steps": step})
-        lora_training.write(
-            path, self.family, lora_training.tensors(self.family), spec, self.pictures, captions
+def gradients(run: Run, step: int) -> Tensor:
+    """Those of a step, and its loss; without any of an attempt that ran out of memory."""
+    run.optimizer.zero_grad(set_to_none=True)
+    batch = run.dataset.batch_at(step, run.spec)
+    loss = step_loss(run.family, batch, run.spec, step, run.group.part(len(batch.indices)))
+    loss.backward()
+    return loss.detach()
+
+
+def read_losses(run: Run, done: int, pending: list[Tensor]) -> list[float]:
+    stacked = torch.stack(pending)
+    run.group.average([stacked])
+    losses = stacked.tolist()
+    if all(math.isfinite(loss) for loss in losses):
+        return losses
+    first = (
+        done - len(losses) + 1 + next(i for i, loss in enumerate(losses) if not math.isfinite(loss))
+    )
+    kept = run.folder.checkpoints()
+    raise FluxboothError(
+        (
+            f"The loss became {losses[first - done + len(losses) - 1]} at step {first}, so "
+            f"training stopped: lower --learning-rate ({run.spec.learning_rate:g}) or use "
+            "--dtype float32; "
         )
-
-    def log(self, step: int, loss: float, speed: float) -> None:
-        self.tell(
-            {
-                "event": "step",
-                "step": step,
-                "steps": self.spec.steps,
-                "loss": loss,
-                "learning_rate": learning_rate(self.spec, step - 1),
-                "steps_per_second": round(speed, 3),
-                "seconds_left": round((self.spec.steps - step) / speed, 1),
-            }
-        )
-
-    def tell(self, event: LoggedEvent) -> None:
-        if not self.group.main:
-            return
-        try:
-            with self.folder.log.open("a") as file:
-                file.write(json.dumps(event) + "\n")
-        except OSError as error:
-            raise cannot_write(self.folder.log, error) from error
-        for tracker in self.trackers:
-            tracker.add(event)
-        self.report(event)
+        + (f"the last good checkpoint is {kept[-1]}." if kept else "there is no checkpoint yet.")
+    )
 
 
 def peak_rss_mb() -> float:
