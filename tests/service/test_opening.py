@@ -28,7 +28,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole data folder, to be copied."""
     folder = tmp_path_factory.mktemp("known") / "data"
     # by a process of its own: this one may hold a connection, and with it a file, beside the database
-    made = [sys.executable, "-m", "fluxbooth", "account", "list", "--data", str(folder)]
+    made = [sys.executable, "-m", "fluxbooth", "key", "create", "--data", str(folder)]
     subprocess.run(made, check=True, capture_output=True)
     return folder
 
@@ -74,6 +74,29 @@ def test_a_missing_secret_is_never_made_anew_in_silence(says: Says, data: Path) 
             and "without it no key or session of this server opens anything" in sentence(words)
         )
     assert not (data / accounts.SECRET).exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("account", "list"),
+        ("account", "check"),
+        ("account", "disable", "owner"),
+        ("credit", "owner", "5"),
+        ("key", "list"),
+        ("key", "revoke", "sd_"),
+        ("callbacks", "list"),
+        ("backup", "copy"),
+    ],
+)
+def test_a_folder_that_was_mistyped_is_named_and_stays_as_it_is(
+    says: Says, tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    typo = tmp_path / "srv" / "fluxboth"
+    code, words = says(typo, *command)
+    assert code == 2 and f"There is no server's data in {typo}" in sentence(words)
+    assert not typo.parent.exists() and not (tmp_path / "copy").exists()
 
 
 def test_files_without_their_database_are_no_new_installation(says: Says, data: Path) -> None:

@@ -30,7 +30,7 @@ DEFAULT = "default"
 
 
 def create(options: argparse.Namespace) -> Json:
-    settings, database = opened(options)
+    settings, database = opened(options, new=True)
     with database.write() as session:
         account = accounts.create_account(session, options.name)
         made = accounts.create_key(session, account, "first", accounts.pepper(settings.data))

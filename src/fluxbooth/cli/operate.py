@@ -38,7 +38,7 @@ KEPT = ("fluxbooth.sqlite", accounts.SECRET, "files")
 
 def key(options: argparse.Namespace) -> Json:
     """`key create|link|list|revoke`."""
-    settings, database = opened(options)
+    settings, database = opened(options, new=options.verb in ("create", "link"))
     with database.write() as session:
         account = _account(session, options.account)
         if options.verb == "create":
@@ -201,8 +201,18 @@ def _account(session: Session, name: str | None) -> Account:
     ) or first_account(session)
 
 
-def opened(options: argparse.Namespace) -> tuple[Settings, Database]:
+def opened(options: argparse.Namespace, *, new: bool = False) -> tuple[Settings, Database]:
+    """The server's rows; `new`: where there are none yet, they begin.
+
+    Raises InputError for a folder without any, so that one which was mistyped stays as it is.
+    """
     settings = read_settings(data=options.data)
+    # files without their rows are told of by what opens them
+    if not (new or settings.database.exists() or (settings.data / "files").exists()):
+        raise InputError(
+            f"There is no server's data in {settings.data}: name its folder with --data, or begin "
+            "there with `fluxbooth serve`."
+        )
     return settings, opening.opened(settings)
 
 
