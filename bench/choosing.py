@@ -11,6 +11,7 @@ table of the documents from it.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import statistics
@@ -31,6 +32,9 @@ from pretrain.subjects import subject
 
 PEOPLE, STEPS, EVERY, PICTURES = tuple(range(10)), 400, 50, 8
 IDENTITY, PROMPT = 0.90, 0.92  # when a person's pictures are called like the subject
+MADE_ON = frozenset(
+    range(10)
+)  # people by whom the rule was chosen: the others tell what it is worth
 SPACINGS = (50, 100)  # what a training of nano has time for lies between them
 
 
@@ -102,15 +106,22 @@ def page(rows: Sequence[dict[str, Any]]) -> None:
                 f"{100 * last['identity']:.0f} / {100 * last['prompt']:.0f}",
                 f"{value(row, step) - value(row, STEPS):+.1f}", f"{row[str(end)]['t']:.0f}",
             ])  # fmt: skip
-    for spacing in SPACINGS:
-        found = [kept(row, spacing) for row in rows]
+    groups = {
+        "by whom the rule was made": [row for row in rows if row["person"] in MADE_ON],
+        "others": [row for row in rows if row["person"] not in MADE_ON],
+    }
+    for (group, of_it), spacing in itertools.product(groups.items(), SPACINGS):
+        if not of_it:
+            continue
+        found = [kept(row, spacing) for row in of_it]
         gains = [
-            value(row, step) - value(row, STEPS) for row, (step, _) in zip(rows, found, strict=True)
+            value(row, step) - value(row, STEPS)
+            for row, (step, _) in zip(of_it, found, strict=True)
         ]
         middle, low, high = interval(gains)
-        seconds = [row[str(end)]["t"] for row, (_, end) in zip(rows, found, strict=True)]
+        seconds = [row[str(end)]["t"] for row, (_, end) in zip(of_it, found, strict=True)]
         cells.append([
-            f"all {len(rows)}", str(spacing),
+            f"{len(of_it)} {group}", str(spacing),
             f"{statistics.fmean(step for step, _ in found):.0f}, "
             f"{statistics.fmean(end for _, end in found):.0f}",
             "", "", f"{middle:+.1f} ({low:+.1f} to {high:+.1f})",
