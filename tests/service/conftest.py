@@ -39,8 +39,8 @@ def receiver() -> Iterator[Receiver]:
     receiver.close()
 
 
-# what is run once more on PostgreSQL: money, files, jobs, quotas, repeated requests
-ON_BOTH = ("test_ledger", "test_files", "test_idempotency", "test_fair", "test_limits")
+# what is run once more on PostgreSQL
+ON_BOTH = ("test_idempotency", "test_fair")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
