@@ -1,15 +1,16 @@
 """What choosing the best checkpoint is worth: `python -m bench.choosing --out FILE`.
 
-Held-out people, each trained for 300 steps by hand, so that every checkpoint is scored. The one that
-was chosen and the last then draw sixteen pictures (eight prompts, none of which chose, by two seeds,
-28 steps), read as in `bench.recipe`. FILE gets a line of JSON for each person and seed, and one that
-is there is not done again; `--page` makes the table of the documents from it.
+Held-out people, each trained for 400 steps and looked at every 50, by eight pictures of eight steps
+as a training does. Each of these checkpoints then draws sixteen pictures (eight prompts, none of
+which chose, by two seeds, 28 steps), read as in `bench.recipe`. So the rule can be asked afterwards
+which checkpoint it would have kept and when it would have ended, for any distance between looks.
+FILE gets a line of JSON for each person, and one who is there is not done again; `--page` makes the
+table of the documents from it.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import random
 import statistics
@@ -20,96 +21,123 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine, tables
+from bench.keepers import interval
 from bench.recipe import PROMPTS, drawn, photos_of, read, scored
 from fluxbooth import TrainSpec, train
 from fluxbooth.models import loader
 from fluxbooth.models.family import Family
-from fluxbooth.training.choosing import Look as Found
-from fluxbooth.training.choosing import is_over
+from fluxbooth.training import choosing
 from pretrain.subjects import subject
 
-PEOPLE, SEEDS, STEPS = (0, 3, 8, 1, 5), (0, 1), 300
+PEOPLE, STEPS, EVERY, PICTURES = tuple(range(10)), 400, 50, 8
+IDENTITY, PROMPT = 0.90, 0.92  # when a person's pictures are called like the subject
+SPACINGS = (50, 100)  # what a training of nano has time for lies between them
 
 
-def compared(number: int, seed: int, family: Family) -> dict[str, Any]:
-    """One training: what was chosen against the last, and when it would have ended by itself."""
+def looked_at(number: int, family: Family) -> dict[str, Any]:
+    """One training: what each look found, and what its checkpoint draws for other prompts."""
     chosen, rng = subject("people", number), random.Random(f"people {number}")
     asked = [chosen.prompt(rng) for _ in range(PROMPTS)]
-    events, told = list[Any](), dict[str, float]()
+    told, found = {0: 0.0}, dict[int, dict[str, Any]]()
 
     def tell(event: Any) -> None:
-        events.append(event)
-        if event["event"] in ("prepared", "step"):
-            told[event["event"]] = time.monotonic()
+        if event["event"] == "prepared":
+            told[0] = time.process_time()
+        if event["event"] in ("step", "scored"):
+            told[event["step"]] = time.process_time()
+        if event["event"] == "scored":
+            found[event["step"]] = {key: event[key] for key in ("value", "identity", "prompt")}
 
     with tempfile.TemporaryDirectory() as folder:
-        photos = photos_of(chosen, rng, Path(folder) / "photos")
-        spec = TrainSpec(
-            class_name=chosen.class_name, base="nano", seed=seed, steps=STEPS,
-            checkpoint_every=100_000,
-        )  # fmt: skip
-        result = train(photos, spec, Path(folder) / "run", tell, family=family)
-        looks = [event for event in events if event["event"] == "scored"]
-        stages = Path(folder) / "run" / "stages"
-        found = {
-            name: scored(
-                drawn([text for text, _ in asked], stages / f"step-{step:06d}.safetensors", family),
-                chosen,
-                [wish for _, wish in asked],
-            )
-            for name, step in (("chosen", result.chosen), ("last", STEPS))
-        }
-    seconds = sum(look["seconds"] for look in looks)
-    return {
-        "person": number, "seed": seed, "step": result.chosen, "steps": STEPS,
-        "looks": len(looks), "share": seconds / (told["step"] - told["prepared"]),
-        "ended": ended(looks), **found,
-    }  # fmt: skip
+        photos, out = photos_of(chosen, rng, Path(folder) / "photos"), Path(folder) / "run"
+        spec = TrainSpec(class_name=chosen.class_name, base="nano", steps=STEPS)
+        train(photos, spec, out, tell, family=family)
+        for step, look in found.items():
+            lora = out / "stages" / f"step-{step:06d}.safetensors"
+            pictures = drawn([text for text, _ in asked], lora, family)
+            look["held"] = scored(pictures, chosen, [wish for _, wish in asked])
+            look["t"] = round(told[step] - told[0], 1)
+    return {"person": number} | {str(step): look for step, look in found.items()}
 
 
-def ended(looks: Sequence[dict[str, Any]]) -> int:
-    """The step after which it would have ended if the steps had not been given."""
-    found = [Found(look["step"], look["value"], look["identity"], look["prompt"]) for look in looks]
-    return next((found[n - 1].step for n in range(1, len(found)) if is_over(found[:n])), STEPS)
+def kept(row: dict[str, Any], spacing: int) -> tuple[int, int]:
+    """The step that is kept, and the one after which it ends by itself, with looks so far apart."""
+    looks = list[choosing.Look]()
+    for step in range(spacing, STEPS + 1, spacing):
+        look = row[str(step)]
+        looks.append(choosing.Look(step, look["value"], look["identity"], look["prompt"]))
+        if choosing.is_over(looks, PICTURES):
+            break
+    found = choosing.best(looks, PICTURES)
+    assert found
+    return found.step, looks[-1].step
 
 
-def value(figures: dict[str, float | None]) -> float:
-    return (figures["identity"] or 0.0) * (figures["prompt"] or 0.0)
+def value(row: dict[str, Any], step: int) -> float:
+    held = row[str(step)]["held"]
+    return 100 * held["identity"] * held["prompt"]
+
+
+def reached(row: dict[str, Any]) -> tuple[int, float] | None:
+    """The first look at which other prompts' pictures are like the subject and as they say, and
+    its processor seconds, all looks until then included."""
+    for step in range(EVERY, STEPS + 1, EVERY):
+        look = row[str(step)]
+        if look["held"]["identity"] >= IDENTITY and look["held"]["prompt"] >= PROMPT:
+            return step, look["t"]
+    return None
 
 
 def page(rows: Sequence[dict[str, Any]]) -> None:
     """Keeps the table in bench/results."""
-    cells = [
-        [
-            f"{row['person']}, seed {row['seed']}", str(row["step"]),
-            *(f"{100 * row[arm]['identity']:.0f} / {100 * row[arm]['prompt']:.0f}"
-              for arm in ("chosen", "last")),
-            f"{100 * (value(row['chosen']) - value(row['last'])):+.1f}",
-            f"{row['looks']}, {100 * row['share']:.0f}%",
+    cells = []
+    for row in sorted(rows, key=lambda row: row["person"]):
+        last = row[str(STEPS)]["held"]
+        for spacing in SPACINGS:
+            step, end = kept(row, spacing)
+            held = row[str(step)]["held"]
+            cells.append([
+                str(row["person"]), str(spacing), f"{step}, {end}",
+                f"{100 * held['identity']:.0f} / {100 * held['prompt']:.0f}",
+                f"{100 * last['identity']:.0f} / {100 * last['prompt']:.0f}",
+                f"{value(row, step) - value(row, STEPS):+.1f}", f"{row[str(end)]['t']:.0f}",
+            ])  # fmt: skip
+    for spacing in SPACINGS:
+        found = [kept(row, spacing) for row in rows]
+        gains = [
+            value(row, step) - value(row, STEPS) for row, (step, _) in zip(rows, found, strict=True)
         ]
-        for row in rows
-    ]  # fmt: skip
-    gains = [100 * (value(row["chosen"]) - value(row["last"])) for row in rows]
-    draw = random.Random(0)
-    means = sorted(statistics.fmean(draw.choices(gains, k=len(gains))) for _ in range(2000))
-    shares = statistics.fmean(row["share"] for row in rows)
-    cells.append([
-        f"all {len(rows)}", "", "", "",
-        f"{statistics.fmean(gains):+.1f} ({means[50]:+.1f} to {means[1949]:+.1f})",
-        f"{100 * shares:.0f}%",
-    ])  # fmt: skip
+        middle, low, high = interval(gains)
+        seconds = [row[str(end)]["t"] for row, (_, end) in zip(rows, found, strict=True)]
+        cells.append([
+            f"all {len(rows)}", str(spacing),
+            f"{statistics.fmean(step for step, _ in found):.0f}, "
+            f"{statistics.fmean(end for _, end in found):.0f}",
+            "", "", f"{middle:+.1f} ({low:+.1f} to {high:+.1f})",
+            f"{statistics.fmean(seconds):.0f}",
+        ])  # fmt: skip
+    columns = ["person", "steps between looks", "kept, ended at", "identity / prompt of it, %",
+               f"of the last, {STEPS}", "gain in their product", "processor seconds"]  # fmt: skip
+    of = {"machine": machine.described(1), "by": "python -m bench.choosing"}
+    times = {row["person"]: reached(row) for row in rows}
+    those = [found for found in times.values() if found]
+    steps, seconds = zip(*those, strict=True)
+    likeness = [
+        [str(person), *(map(str, found) if (found := times[person]) else ("not reached", ""))]
+        for person in sorted(times)
+    ] + [[f"{len(those)} of {len(times)}", f"{statistics.fmean(steps):.0f}",
+          f"{statistics.fmean(seconds):.1f}"]]  # fmt: skip
     tables.save(
         "choosing",
         {
-            "people": {
-                "machine": machine.described(1),
-                "by": "python -m bench.choosing",
-                "columns": ["person", "chosen step", "identity / prompt of it, %",
-                            f"of the last, {STEPS}", "gain in their product", "looks, of the time"],
-                "rows": cells,
-            }
+            "people": {**of, "columns": columns, "rows": cells},
+            "likeness": {
+                **of,
+                "columns": ["person", "identity 90 and prompt 92 after step", "processor seconds"],
+                "rows": likeness,
+            },
         },
-    )  # fmt: skip
+    )
 
 
 def main() -> None:
@@ -121,14 +149,17 @@ def main() -> None:
     if arguments.page:
         page(read(arguments.out))
         return
-    began, done = time.monotonic(), {(row["person"], row["seed"]) for row in read(arguments.out)}
+    # looks as often as can be asked about, whatever they take
+    plan = choosing.Plan(tuple(range(EVERY, STEPS + 1, EVERY)), PICTURES)
+    choosing.planned = lambda *_: plan
+    began, done = time.monotonic(), {row["person"] for row in read(arguments.out)}
     family = loader.load("nano", training=True)
-    for seed, number in itertools.product(SEEDS, PEOPLE):
-        if (number, seed) in done:
+    for number in PEOPLE:
+        if number in done:
             continue
         if time.monotonic() - began > 60 * arguments.minutes:
             break
-        row = compared(number, seed, family)
+        row = looked_at(number, family)
         with arguments.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)

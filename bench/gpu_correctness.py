@@ -48,6 +48,7 @@ def part(setting: Setting) -> Part:
     made.add("gradients, compiled", compiled_gradients)
     for quantisation in setting.quantisations:
         made.add(f"gradients, {quantisation}", functools.partial(gradients, kind=quantisation))
+    made.add("numbers that are not finite", not_finite)
     for cap in setting.caps:
         made.add(f"{cap:g} GB: two trainings by plan", functools.partial(capped, cap=cap))
     made.add("memory runs out in a step", runs_out)
@@ -157,6 +158,27 @@ def gradients(setting: Setting, *, kind: Any) -> Row:
     off = _distance(_gradient(setting, gpu_base.choice(setting, quantisation=kind)), exact)
     most = QUANTISED_OFF[kind]
     return figures([off], "relative difference", ok=off <= most, against=f"at most {most:g}")
+
+
+def not_finite(setting: Setting) -> Row:
+    """What blocks put out, forwards, and what the LoRA is told, backwards, at the largest size."""
+    gpu_base.fresh(setting)
+    family = gpu_base.family(setting, gpu_base.choice(setting))
+    parameters, found = gpu_base.lora(setting, family), list[Tensor]()
+
+    def look(module: Any, given: Any, out: Any) -> None:
+        for tensor in out if isinstance(out, tuple) else (out,):
+            found.append((~torch.isfinite(tensor)).sum())
+
+    blocks = [*family.network.transformer_blocks, *family.network.single_transformer_blocks]
+    hooks = [block.register_forward_hook(look) for block in blocks]
+    data = gpu_base.batch(setting, setting.sides[-1])
+    step_loss(family, data, gpu_base.spec(setting), 0).backward()
+    for hook in hooks:
+        hook.remove()
+    found += [(~torch.isfinite(p.grad)).sum() for p in parameters if p.grad is not None]
+    count = sum(int(n) for n in found)
+    return figures([count], "numbers", ok=count == 0, against=f"0 in {len(found)} tensors")
 
 
 def capped(setting: Setting, *, cap: float) -> Row:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import TaylorSeerCacheConfig
 from peft import LoraConfig
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
@@ -33,7 +34,9 @@ from fluxbooth.training.loop import step_loss
 from fluxbooth.training.optimizers import make_optimizer
 
 AGREE = 1e-3  # of the first losses of both steps
-VARIANTS = ("eager", "cudnn attention", "first-block cache", "compiled", "fp8, compiled")
+VARIANTS = (
+    "eager", "cudnn attention", "first-block cache", "TaylorSeer", "compiled", "fp8, compiled",
+)  # fmt: skip
 
 
 def part(setting: Setting) -> Part:
@@ -41,6 +44,9 @@ def part(setting: Setting) -> Part:
     for variant in VARIANTS:
         made.add(f"a picture, {variant}", functools.partial(picture, variant=variant))
     made.add("a change of LoRA, ours", switch)
+    for swapped in (False, True):
+        name = "a change of LoRA, diffusers'" + (" hot swap" if swapped else "")
+        made.add(name, functools.partial(their_switch, swapped=swapped))
     made.add("a change of LoRA, compiled: compilations", compilations)
     made.add("text encoder to the card and back", functools.partial(there_and_back, pinned=False))
     made.add(
@@ -74,6 +80,8 @@ def picture(setting: Setting, *, variant: str) -> Row:
     cudnn = variant == "cudnn attention" and not setting.dry
     chosen = sdpa_kernel(SDPBackend.CUDNN_ATTENTION) if cudnn else contextlib.nullcontext()
     speed = "fast" if "cache" in variant else "exact"
+    if variant == "TaylorSeer":
+        family.network.enable_cache(TaylorSeerCacheConfig(cache_interval=4))
     few = gpu_base.Setting(setting.device, warm=1, counted=1 if setting.dry else 3)
     with chosen:
         took = gpu_base.seconds(few, lambda: _drawn(setting, family, speed))
@@ -125,6 +133,34 @@ def switch(setting: Setting) -> Row:
             _velocity(setting, family)
         gpu_base.synchronize(setting)
         took.append(time.perf_counter() - began)
+    began = time.perf_counter()
+    _velocity(setting, family)
+    gpu_base.synchronize(setting)
+    without = time.perf_counter() - began
+    return figures([t - without for t in took], "s", against="a forward pass without a LoRA")
+
+
+def their_switch(setting: Setting, *, swapped: bool) -> Row:
+    """What a forward pass takes longer with a LoRA that diffusers reads from its file: with the
+    one before thrown away, or its weights put where those of the one before were."""
+    gpu_base.fresh(setting)
+    family = gpu_base.family(setting, gpu_base.choice(setting))
+    pipeline, took = family._pipeline, []
+    if swapped:
+        pipeline.enable_lora_hotswap(target_rank=2 * setting.rank)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = _lora_files(setting, family, Path(folder), setting.loras)
+        _velocity(setting, family)
+        for number, path in enumerate(paths):
+            gpu_base.synchronize(setting)
+            began = time.perf_counter()
+            if number and not swapped:
+                pipeline.unload_lora_weights()
+            pipeline.load_lora_weights(path, adapter_name="one", hotswap=swapped and number > 0)
+            _velocity(setting, family)
+            gpu_base.synchronize(setting)
+            took.append(time.perf_counter() - began)
+        pipeline.unload_lora_weights()
     began = time.perf_counter()
     _velocity(setting, family)
     gpu_base.synchronize(setting)

@@ -73,6 +73,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PICTURES", (1,)),
         ("MEASURED", slice(0, 1)),
         ("DRAWN_IN", 2),
+        ("NOISE", 0.01),
     ):
         monkeypatch.setattr(choosing, name, value)
     real = choosing.planned

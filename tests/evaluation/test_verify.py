@@ -9,7 +9,7 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from PIL import Image
 import fluxbooth
 from fluxbooth import InputError, hardware
 from fluxbooth.cli.main import main
-from fluxbooth.evaluation import provenance, verify, verify_page
+from fluxbooth.evaluation import lettering, provenance, verify, verify_page
 from fluxbooth.evaluation.measured_process import StoppedError, measured, stopped
 from fluxbooth.evaluation.verify import Course, run
 from fluxbooth.models import registry
@@ -27,6 +27,7 @@ from fluxbooth.models.flux1.bases import NANO
 from tests.conftest import QUICK
 
 COURSE = Course(QUICK.model_copy(update={"steps": 12, "learning_rate": 5e-3}), short=4, pictures=1)
+COURSE = replace(COURSE, signs=("OPEN", "Ice cream"))
 TOKEN = "hf_notToBeShared"
 
 
@@ -42,6 +43,8 @@ def verified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Verified]:
     out, events = tmp_path_factory.mktemp("wilhelmina") / "out", []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_TOKEN", TOKEN)
+        patch.setattr(lettering, "available", lambda: True)
+        patch.setattr(lettering, "read", lambda picture: ["OPEN", "ice"])
         report = run(out, events.append, registry.find("nano"), COURSE)
     yield Verified(out, report, events)
 
@@ -63,6 +66,23 @@ def test_it_measures_what_was_predicted(verified: Verified) -> None:
             taken["predicted_gb"] / taken["measured_gb"] - 1, abs=0.05
         )
     assert training["choice"]["dtype"] == COURSE.training.dtype
+
+
+def test_signs_are_read_back_where_a_reader_is_installed(verified: Verified) -> None:
+    found = verified.report["drawing"]["lettering"]
+    assert found["letters_right"] == pytest.approx((1 + 3 / 8) / 2)
+    rows = {what: measured for what, measured, _ in verify_page.figures(verified.report)}
+    assert rows["letters of the signs that can be read"] == "69%"
+    unread = verified.report | {"drawing": verified.report["drawing"] | {"lettering": None}}
+    assert ("letters of the signs that can be read", verify_page.UNREAD, "") in verify_page.figures(
+        unread
+    )
+    page = (verified.out / "report.html").read_text()
+    assert page.count('alt="a sign"') == 2 and "Ice cream" in page
+    assert (
+        verify.course(registry.find("flux-dev")).signs
+        and not verify.course(registry.find("nano")).signs
+    )
 
 
 def test_a_killed_training_goes_on(verified: Verified) -> None:
@@ -93,7 +113,7 @@ def test_the_file_draws_what_the_network_drew(verified: Verified) -> None:
 
 def test_likeness_is_taken_before_and_after(verified: Verified) -> None:
     drawn = sorted((verified.out / "pictures").glob("*.png"))
-    assert len(drawn) == 2
+    assert len(drawn) == 4  # with the signs
     found = verified.report["drawing"]["likeness"]
     assert found.keys() == {
         f"{name}{end}"
@@ -107,7 +127,7 @@ def test_the_report_can_be_shared(verified: Verified) -> None:
     texts = [(verified.out / name).read_text() for name in ("report.json", "report.html")]
     assert json.loads(texts[0]) == verified.report
     page = texts[1]
-    assert page.count("data:image/jpeg;base64,") == 10 + 2
+    assert page.count("data:image/jpeg;base64,") == 10 + 2 + 2  # photos, a pair, two signs
     # one file, which fetches nothing
     assert not re.findall(r'(?:src|href)="(?!data:)|url\(|<script', page)
     bare = [re.sub(r"base64,[\w+/=]+", "", text) for text in texts]

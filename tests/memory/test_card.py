@@ -230,7 +230,8 @@ if __name__ == "__main__":
         rows[one] = [*one, round(told / GIB, 2), round(was / GIB, 2), f"{told / was - 1:+.1%}"]
         print(rows[one], f"{time.monotonic() - began:.0f} s", flush=True)
     if options.save:
-        columns = ["px", "base", "recomputed", "waiting", "estimated, GB", "replayed, GB", "off by"]
+        columns = ["px", "base's weights", "blocks recomputed", "blocks waiting in main memory",
+                   "estimated, GiB", "replayed, GiB", "off by"]  # fmt: skip
         table = {
             "machine": machine.described(1),
             "by": "python -m tests.memory.test_card --save",

@@ -183,6 +183,7 @@ def test_an_account_may_have_limits_of_its_own(town: InProcessServer, operate: O
     given = limits("--waiting-jobs", "1", "--requests-per-second", "0.1", "--stored-mb", "0")
     assert given == {"requests_per_second": 0.1, "waiting_jobs": 1, "stored_mb": 0}
     listed = json.loads(operate("account", "list", "--json"))["accounts"]
+    assert b"is the sum of its rows" in operate("account", "check")
     assert {
         row["name"]: row["limits"]["waiting_jobs"]
         for row in listed

@@ -42,7 +42,7 @@ def sent(browser: httpx.Client, draft: str, **more: str) -> httpx.Response:
 
 def test_a_tune_keeps_what_was_agreed_to_and_when(house: InProcessServer) -> None:
     browser, began = signed_in(house, 1), now()
-    assert "I am on these photos" in browser.get("/app/tunes/new").text
+    assert "I am on these photos" in browser.get("/app/tunes/new", follow_redirects=True).text
     refused = sent(browser, "refused-0000000000000")
     assert refused.status_code == 422 and "Tick what you must agree to" in refused.text
     made = sent(browser, "agreed-00000000000000", consent="1")

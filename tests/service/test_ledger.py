@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -385,6 +385,7 @@ class Ledger(RuleBasedStateMachine):
                 select(Movement).where(Movement.account_id == self.account.id)
             ).all()
             assert ledger.balance(session, self.account.id) == self.free() >= 0
+        assert sum(row.amount_mc for row in rows) == self.free()
         moved: dict[str, dict[str, int]] = {}
         for row in rows:
             moved.setdefault(row.job, {})[row.kind] = row.amount_mc
@@ -686,6 +687,24 @@ def test_a_repeat_moves_nothing_and_the_database_refuses_what_no_code_should_wri
             for kind in ("hold", "refund", second) if second != "hold" else ("hold", "hold"):
                 session.add(Movement(account_id=account, job="tune-1", kind=kind, amount_mc=0))
                 session.flush()
+
+
+def test_a_balance_that_is_not_the_sum_of_its_rows_is_found(shop: InProcessServer) -> None:
+    """Rows of whoever writes them count, of an earlier version too; what is wrong is named."""
+    account, _ = shop.guest("cooked")
+    with shop.db.write() as session:
+        ledger.credit(session, session.get_one(Account, account), 100)
+        session.execute(
+            text(
+                "INSERT INTO ledger (account_id, job, kind, amount_mc, created_at) "
+                f"VALUES ({account}, 'credit-old', 'credit', 5, '2026-11-01 00:00:00')"
+            )
+        )
+        assert ledger.balance(session, account) == 105 and not ledger.wrong(session)
+        cook = "UPDATE accounts SET balance_mc = balance_mc + {} WHERE id = " + str(account)
+        session.execute(text(cook.format(3)))
+        assert ledger.wrong(session) == [(account, 108, 105)]
+        session.execute(text(cook.format(-3)))
 
 
 def test_a_reference_credits_once(shop: InProcessServer) -> None:

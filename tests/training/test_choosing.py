@@ -36,6 +36,10 @@ def test_a_fast_base_has_looks_and_a_slow_one_says_that_it_has_none() -> None:
     usual = choosing.planned(800, 0.15, 0.1, 0.15)
     assert (usual.steps, usual.pictures) == ((100, 200, 300, 400, 500, 600, 700, 800), 8)
     assert "best of up to 8 checkpoints" in usual.why
+    slower = choosing.planned(800, 0.15, 0.1, 0.2)  # eight pictures: five looks
+    assert (slower.steps[0], len(slower.steps), slower.pictures) == (80, 10, 4)
+    short = choosing.planned(300, 0.15, 0.1, 0.2)  # no way to have many
+    assert (short.steps, short.pictures) == ((150, 300), 8)
     slow = choosing.planned(300, 0.15, 1.0, 60.0)
     assert slow == choosing.Plan((), 0) and "the last is kept" in slow.why
     assert not choosing.possible(99, 0.15) and not choosing.possible(800, 0)
@@ -51,9 +55,9 @@ def looks(*values: float) -> list[Look]:
         ((), None, False),
         ((0.9,), 100, False),
         ((0.7, 0.9), 200, False),
-        ((0.9, 0.905), 100, False),  # no better, and less sharp
-        ((0.9, 0.905, 0.909), 100, True),
-        ((0.9, 0.8, 0.92), 300, False),
+        ((0.9, 0.925), 100, False),  # no better than by luck, and less sharp
+        ((0.9, 0.925, 0.929), 100, True),
+        ((0.9, 0.8, 0.94), 300, False),
         ((0.9, 0.95, 0.8, 0.7), 200, True),
         ((0.0, 0.0, 0.0), 100, True),
     ],
@@ -61,9 +65,14 @@ def looks(*values: float) -> list[Look]:
 def test_what_is_best_and_when_it_is_over(
     values: Sequence[float], best: int | None, over: bool
 ) -> None:
-    found = choosing.best(looks(*values))
+    found = choosing.best(looks(*values), 8)
     assert (found and found.step) == best
-    assert choosing.is_over(looks(*values)) == over
+    assert choosing.is_over(looks(*values), 8) == over
+
+
+def test_fewer_pictures_must_find_more_to_prefer_a_later_checkpoint() -> None:
+    found = [choosing.best(looks(0.9, 0.935), pictures) for pictures in (8, 4)]
+    assert [look and look.step for look in found] == [200, 100]
 
 
 class Scripted:

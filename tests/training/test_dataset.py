@@ -174,7 +174,7 @@ def test_a_batch_goes_where_it_is_computed_with_wherever_it_was_kept(
     assert elsewhere.z.shape == batch.z.shape and elsewhere.size == batch.size
 
 
-def test_photos_are_encoded_in_float32(photos: Path) -> None:
+def test_photos_are_encoded_in_float32(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fluxbooth.models import loader
     from fluxbooth.photos import buckets
     from fluxbooth.training.dataset import to_tensor
@@ -185,6 +185,19 @@ def test_photos_are_encoded_in_float32(photos: Path) -> None:
     autoencoder = rounded._pipeline.vae.to(torch.bfloat16)  # as it is kept on a card
     exact._pipeline.vae.load_state_dict(autoencoder.state_dict())
     expected = exact.encode_image(pixels)
-    assert torch.equal(rounded.encode_photo(pixels).float(), expected.to(rounded._dtype).float())
+    said = list[str]()
+    found = rounded.encode_photo(pixels, said.append)
+    assert torch.equal(found.float(), expected.to(rounded._dtype).float()) and not said
     assert autoencoder.dtype == torch.bfloat16
-    assert not torch.equal(rounded.encode_image(pixels).float(), expected)
+    coarse = rounded.encode_image(pixels)
+    assert not torch.equal(coarse.float(), expected)
+    real = rounded.encode_image
+
+    def full(pixels: torch.Tensor) -> torch.Tensor:
+        if autoencoder.dtype == torch.float32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(pixels)
+
+    monkeypatch.setattr(rounded, "encode_image", full)
+    assert torch.equal(rounded.encode_photo(pixels, said.append), coarse)
+    assert "encoded in bfloat16" in said[0]

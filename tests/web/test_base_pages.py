@@ -80,9 +80,9 @@ def test_the_server_page_says_what_may_be_used_for_what_and_what_was_reported(
 def test_a_new_tune_may_be_a_reference_where_the_base_looks_at_pictures(
     klein: InProcessServer, dev: InProcessServer
 ) -> None:
-    assert "Nothing is learnt" not in words(owner(dev).get("/app/tunes/new"))
+    assert "Nothing is learnt" not in words(owner(dev).get("/app/tunes/new", follow_redirects=True))
     browser = owner(klein)
-    said = words(browser.get("/app/tunes/new"))
+    said = words(browser.get("/app/tunes/new", follow_redirects=True))
     assert "Reference Nothing is learnt: pictures look at the photo (at most 4)." in said
     assert "Flux2.klein 4B: any use, commercial too." in said
     plan = browser.get("/app/plan", params={"preset": "reference", "photos": 1}).json()

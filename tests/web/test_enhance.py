@@ -12,7 +12,6 @@ from PIL import Image
 from fluxbooth.evaluation.demo import PHOTOS
 from tests.support.server import Json, Server
 
-PHOTO = base64.b64encode(sorted(PHOTOS.glob("*.png"))[0].read_bytes()).decode()
 PART = {"Fluxbooth-Part": "1"}
 
 
@@ -35,8 +34,10 @@ def picture(made: Json) -> Image.Image:
 
 def test_a_client_enlarges_a_picture_and_cuts_it_out(server: Server) -> None:
     """With an empty text, and nothing drawn."""
-    photo = Image.open(io.BytesIO(base64.b64decode(PHOTO)))
-    kept = {"text": "", "denoising_strength": 0, "input_image_base64": PHOTO}
+    photo = Image.open(sorted(PHOTOS.glob("*.png"))[0]).resize((96, 96))
+    photo.save(file := io.BytesIO(), "PNG")
+    sent = base64.b64encode(file.getvalue()).decode()
+    kept = {"text": "", "denoising_strength": 0, "input_image_base64": sent}
     large = picture(drawn(server, **kept, super_resolution=True, upscale_factor=2))
     assert large.size == (2 * photo.width, 2 * photo.height)
     cut = picture(drawn(server, **kept, remove_background=True))

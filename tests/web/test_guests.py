@@ -58,7 +58,7 @@ def test_what_a_page_brings_does_not_count_as_pages(slow: InProcessServer) -> No
     """Fifty photos of a draft, their small copies and a poll a second."""
     number, _ = slow.guest("normal")
     browser = signed_in(slow, number)
-    assert browser.get("/app/tunes/new").status_code == 200
+    assert browser.get("/app/tunes/new", follow_redirects=True).status_code == 200
     sent = {"photo": ("a.png", pictures(1)[0][1][1])}
     assert browser.post(f"/app/drafts/{DRAFT}/photos", files=sent).status_code == 201
     asked = [browser.get(f"/app/drafts/{DRAFT}/photos/1").status_code for _ in range(120)]

@@ -142,6 +142,42 @@ def test_a_new_tune_is_as_it_was_left(quiet: Server, page: api.Page, tmp_path: P
     api.expect(page.get_by_role("link", name="Go on with it")).to_be_hidden()
 
 
+def test_what_is_typed_before_the_scripts_of_a_page_arrive(quiet: Server, page: api.Page) -> None:
+    """As on a slow line: it is there after a reload, and once they have come."""
+    page.goto(link(quiet))
+    for path, label, script in (
+        ("create", "What should the picture show?", "**/create.js"),
+        ("tunes/new", "Title", "**/new.js"),
+    ):
+        page.route(script, lambda route: None)
+        page.goto(f"http://127.0.0.1:{quiet.port}/app/{path}", wait_until="commit")
+        page.get_by_label(label).fill(WORDS)
+        page.unroute(script)
+        for _ in range(2):
+            page.reload()
+            api.expect(page.get_by_label(label)).to_have_value(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("path", "script", "chooser", "arrived"),
+    [("create", "create.js", "#input", "#paint"), ("tunes/new", "new.js", "#images", ".number")],
+)
+def test_a_picture_that_is_chosen_before_the_scripts_arrive(
+    path: str, script: str, chooser: str, arrived: str, quiet: Server, page: api.Page
+) -> None:
+    page.goto(link(quiet))
+    waiting: list[api.Route] = []
+    page.route(f"**/{script}", lambda route: waiting.append(route))
+    with page.expect_request(f"**/{script}"):
+        page.goto(f"http://127.0.0.1:{quiet.port}/app/{path}", wait_until="commit")
+    page.set_input_files(chooser, PHOTO)
+    waiting[0].continue_()
+    page.unroute(f"**/{script}")
+    api.expect(page.locator(arrived)).to_be_visible()
+    page.reload()
+    api.expect(page.locator(arrived)).to_be_visible()
+
+
 def test_a_photo_that_is_too_large_is_refused_before_it_is_sent(
     tmp_path: Path, page: api.Page
 ) -> None:

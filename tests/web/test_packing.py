@@ -90,7 +90,7 @@ def test_a_pack_runs_on_a_tune_once(server: Server, owner: httpx.Client, drawn: 
 
 
 def test_a_pack_runs_on_photos_of_somebody_new(server: Server, owner: httpx.Client) -> None:
-    page = owner.get("/app/tunes/new?pack=casual").text
+    page = owner.get("/app/tunes/new?pack=casual", follow_redirects=True).text
     assert '<select id="name"' in page and "Casual" in page
     form = {
         "tune[title]": "somebody new",

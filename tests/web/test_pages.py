@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ WEB = Path(__file__).parents[2] / "src" / "fluxbooth" / "web"
 STATIC, TEMPLATES = WEB / "static", WEB / "templates"
 PAGES = [
     "/app",
-    "/app/tunes/new",
+    f"/app/tunes/new?draft={'d' * 22}",
     "/app/create",
     "/app/themes",
     "/app/packs",
@@ -114,7 +115,10 @@ def test_signing_out_ends_this_session_and_everywhere_ends_all(server: Server) -
 )
 def test_nothing_is_shown_to_the_signed_out(server: Server, path: str) -> None:
     answer = browser(server).get(path)
-    assert (answer.status_code, answer.headers["location"]) == (303, f"/app/login?next={path}")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        f"/app/login?next={quote(path)}",
+    )
     assert browser(server).get(path, headers={"Fluxbooth-Part": "1"}).status_code == 401
 
 

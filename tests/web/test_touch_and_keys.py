@@ -56,6 +56,7 @@ def test_a_picture_on_a_phone_by_touch_with_reloads_between(
         large.get_by_role("link", name="Download").tap()
     assert got.value.suggested_filename.startswith("fluxbooth-")
     large.get_by_role("button", name="Close").tap()
+    api.expect(phone).not_to_have_url(re.compile("#"))  # for one is back where one was
     phone.goto(f"http://127.0.0.1:{server.port}/app/gallery?liked=1&words=on+a+beach")
     phone.locator(".pick input").first.tap()
     api.expect(phone.locator("#count")).to_have_text("Ticked: 1")

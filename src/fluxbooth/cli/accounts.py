@@ -53,6 +53,22 @@ def listing(options: argparse.Namespace) -> Json:
     return {"accounts": rows}
 
 
+def check(options: argparse.Namespace) -> Json:
+    """`account check`: the balances that are kept, held to the rows of the ledger."""
+    _, database = opened(options)
+    with database.read() as session:
+        wrong = ledger.wrong(session)
+    if wrong:
+        said = ", ".join(
+            f"account {number} is said to have {ledger.dollars(kept)}, its rows come to "
+            f"{ledger.dollars(total)}"
+            for number, kept, total in wrong
+        )
+        raise FluxboothError(f"The books are wrong: {said}. Restore a backup, or ask for help.")
+    output.show(options, ["Every balance is the sum of its rows."])
+    return {"wrong": []}
+
+
 def switch(options: argparse.Namespace) -> Json:
     """`account disable|enable`."""
     _, database = opened(options)
@@ -191,6 +207,7 @@ def account_flags(parser: argparse.ArgumentParser) -> None:
     data_flags(
         below.add_parser("list", help="the accounts: balance, waiting jobs, stored bytes"), listing
     )
+    data_flags(below.add_parser("check", help="hold every balance to its ledger"), check)
     for verb, words in (
         ("disable", "refuse its keys and sessions; accepted work is finished"),
         ("enable", "let it in again"),

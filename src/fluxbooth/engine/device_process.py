@@ -251,11 +251,13 @@ def _fault(error: FluxboothError | OSError) -> Json:
 
 def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     """Trains, or goes on where an earlier attempt stopped; a finished one answers again without
-    work. With `look`, each sample is looked at for how explicit it is."""
+    work, and one that an earlier version began with settings of its own begins anew. With `look`,
+    each sample is looked at for how explicit it is."""
     from fluxbooth.evaluation import likeness, run_report
     from fluxbooth.models import registry
     from fluxbooth.photos import inspection
     from fluxbooth.specs import TrainSpec
+    from fluxbooth.training import run_folder
     from fluxbooth.training.loop import train
 
     out, spec = Path(request["out"]), TrainSpec.read(request["spec"])
@@ -273,7 +275,16 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             event = event | {"explicit": explicitness_of(Path(event["path"]))}
         tell(event)
 
-    done = train(request["photos"], spec, out / "run", report, family=family, aside=process.aside)
+    def done_of_run() -> Any:
+        folder = out / "run"
+        return train(request["photos"], spec, folder, report, family=family, aside=process.aside)
+
+    try:
+        done = done_of_run()
+    except run_folder.OtherRun:  # the spec is the row's, so the defaults changed under it
+        log.write("begun anew", reason="an earlier version began it with other settings")
+        run_folder.forget_checkpoints(out / "run")
+        done = done_of_run()
     result = done.to_json()
     process.aside()
     if (most := request.get("hidden_from")) is not None:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from fluxbooth import hardware
 from fluxbooth.errors import FluxboothError
-from fluxbooth.evaluation import demo, provenance, verify_page
+from fluxbooth.evaluation import demo, lettering, provenance, verify_page
 from fluxbooth.evaluation.measured_process import Measured, StoppedError, measured
 from fluxbooth.events import JsonEvent, Report, TrainingEvent, TrainingReport
 from fluxbooth.files import cannot_write, check_ours, make_folder
@@ -41,6 +41,7 @@ from fluxbooth.types import Json
 LARGEST_EFFECT = 0.1
 GREY = 1.0  # one level of 255: rounding
 PHOTOS = sorted(demo.PHOTOS.glob("*.png"))
+SIGNS = ("OPEN DAILY", "Fresh bread", "No parking", "Platform 9")
 # for the trainings that are only compared, whose validation would else take longer than their steps
 FEW = PHOTOS[:4]
 
@@ -53,14 +54,17 @@ class Course:
     short: int  # steps of the trainings that are compared after a kill
     pictures: int  # prompts, each drawn without and with the LoRA
     steps: int = 28  # of each picture
+    signs: tuple[str, ...] = ()  # words that are drawn on signs, and read back
 
 
 def course(row: Base) -> Course:
-    """About ten minutes on a GPU of 24 GB; a small base has the demo's whole training."""
+    """About ten minutes on a GPU of 24 GB; a small base has the demo's whole training,
+    and no signs, for it cannot write."""
     spec = demo.spec_of(row)
     least = {"steps": spec.steps if row.small else 200, "resolutions": (min(row.resolutions),)}
     spec = spec.model_copy(update=least)
-    return Course(spec, short=20, pictures=8 if row.small else 4, steps=row.steps)
+    signs = () if row.small else SIGNS
+    return Course(spec, 20, pictures=8 if row.small else 4, steps=row.steps, signs=signs)
 
 
 def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> Json:
@@ -116,6 +120,7 @@ class _Verification:
         self.photos: list[Image.Image] = []
         self.without: list[Image.Image] = []
         self.with_lora: list[Image.Image] = []
+        self.signs: list[Image.Image] = []
 
     def job_facts(self) -> Json:
         fields = ("steps", "resolutions", "rank", "batch_size", "text_length", "optimizer")
@@ -123,6 +128,7 @@ class _Verification:
         return {name: dumped[name] for name in fields} | {
             "photos": len(PHOTOS),
             "pictures": 2 * len(self.texts),
+            "signs": list(self.course.signs),
             "picture_side": self.row.native_side,
             "denoising_steps": self.course.steps,
             "parameters": self.size.transformer,
@@ -172,9 +178,13 @@ class _Verification:
     def drawing(self) -> Json:
         count = len(self.texts)
         tagged = [f"{text} <lora:training:1>" for text in self.texts]
-        done = self._draw([*self.texts, *tagged], self.row.name, self.out / "pictures")
+        signs = [
+            f'A painted wooden sign on a wall that says "{sign}"' for sign in self.course.signs
+        ]
+        done = self._draw([*self.texts, *tagged, *signs], self.row.name, self.out / "pictures")
         drawn = _pictures(done)
-        self.without, self.with_lora = drawn[:count], drawn[count:]
+        self.without, self.with_lora = drawn[:count], drawn[count : 2 * count]
+        self.signs = drawn[2 * count :]
         self.photos = [Image.fromarray(photo.pixels) for photo in inspection.read(PHOTOS)]
         times = [at for at, event in done.events if event["event"] == "picture"]
         choice = _choice(done)
@@ -187,12 +197,25 @@ class _Verification:
         )
         return {
             "seconds_to_first_picture": round(times[0], 1),
-            "seconds_per_picture": round((times[-1] - times[count - 1]) / count, 3),
+            "seconds_per_picture": round((times[2 * count - 1] - times[count - 1]) / count, 3),
             "memory": _memory(predicted, done),
             "choice": verify_page.choice(choice, self.size),
             "likeness": demo.measure(self.photos, self.without, self.with_lora),
+            "lettering": self._lettering(),
             "reload": self._reload(),
         }
+
+    def _lettering(self) -> Json | None:
+        """How much of what the signs should say can be read; None where none were drawn, or the
+        reader is not installed."""
+        if not self.signs or not lettering.available():
+            return None
+        read = [lettering.read(picture) for picture in self.signs]
+        right = [
+            lettering.found(wanted, lines)
+            for wanted, lines in zip(self.course.signs, read, strict=True)
+        ]
+        return {"letters_right": round(sum(right) / len(right), 4), "read": read}
 
     def _draw(self, texts: Sequence[str], base: str, out: Path) -> Measured:
         flags = ["--base", base, "--seed", str(self.spec.seed)]
@@ -289,7 +312,9 @@ class _Verification:
         return found
 
     def shown(self) -> verify_page.Pictures:
-        return verify_page.Pictures(self.photos, self.texts, self.without, self.with_lora)
+        return verify_page.Pictures(
+            self.photos, self.texts, self.without, self.with_lora, self.course.signs, self.signs
+        )
 
 
 def _pictures(done: Measured) -> list[Image.Image]:

@@ -16,6 +16,7 @@ from fluxbooth.memory.size import Shape
 from fluxbooth.types import Json
 
 NEVER = "not measured: this part failed"
+UNREAD = "not read: pip install 'fluxbooth[lettering]'"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Pictures:
     texts: Sequence[str]
     without: Sequence[Image.Image]
     with_lora: Sequence[Image.Image]
+    words: Sequence[str] = ()  # of the signs
+    signs: Sequence[Image.Image] = ()
 
 
 def choice(chosen: Choice, size: Shape) -> Json:
@@ -62,6 +65,10 @@ def figures(report: Json) -> list[tuple[str, str, str]]:
         ):
             without = likeness[f"{key}_without_lora"]
             rows.append((name, f"{likeness[key]:.0%} with the LoRA, {without:.0%} without", ""))
+        if report["job"]["signs"]:
+            read = drawing["lettering"]
+            right = f"{read['letters_right']:.0%}" if read else UNREAD
+            rows.append(("letters of the signs that can be read", right, ""))
     if "failed" not in training:
         seconds = f"{training['seconds_to_prepare']:g} s"
         rows.append(("loading and encoding before the first step", seconds, ""))
@@ -105,6 +112,11 @@ def _pictures(pictures: Pictures) -> str:
         f'src="{contact_sheet.inlined(personal)}" alt="with the LoRA">'
         f"<figcaption>{html.escape(text)}</figcaption></figure>"
         for text, plain, personal in rows
+    )
+    pairs += "".join(
+        f'<figure><img src="{contact_sheet.inlined(sign)}" alt="a sign">'
+        f"<figcaption>{html.escape(words)}</figcaption></figure>"
+        for words, sign in zip(pictures.words, pictures.signs, strict=True)
     )
     return (
         f"<h2>Pictures</h2><p>{len(pictures.photos)} training photos, which come with Fluxbooth; "

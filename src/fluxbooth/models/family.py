@@ -7,7 +7,7 @@ are opaque tensors that a family makes and takes back. A family is a package bes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -65,9 +65,9 @@ class Family(Protocol):
         the network takes them."""
         ...
 
-    def encode_photo(self, pixels: Tensor) -> Tensor:
+    def encode_photo(self, pixels: Tensor, warn: Callable[[str], None]) -> Tensor:
         """The same of what will be learnt from, once and for all: computed in float32, unless a
-        card that has the base in memory has no room for that."""
+        card that has the base in memory has no room for that, which `warn` is told."""
         ...
 
     def encode_references(self, images: Sequence[Image.Image]) -> Conditioning:

@@ -9,6 +9,7 @@ a run that goes on looks when it would have. All else follows from the scores, w
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -24,14 +25,15 @@ from fluxbooth.generation.sampling import BATCH, draw
 from fluxbooth.models.family import Conditioning, Family, moved, stack
 
 DRAWN_IN = 8  # steps of sampling: the order of checkpoints is that of pictures drawn in 28
-# pictures a look, as many as the time is there for; four tell five points apart, eight three
+# pictures a look, as many as the time is there for
 PICTURES = (8, 4)
 FEWEST = 2  # looks, fewer leave nothing to choose from
+MANY = 8  # where more pictures a look would leave fewer looks, training would go on for too long
 # training steps from one look to the next are at least the first of these that there is time for:
 # few numbers, so that a moment's load seldom changes which
 SPACINGS = (50, 75, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400, 3200)
 MEASURED = slice(5, 20)  # steps of a process: the first ones are slower
-BETTER = 0.01  # of a score: a later checkpoint, which is less sharp, must be better by so much
+NOISE = 0.085  # of the score of one picture; eight tell three points apart, four tell four
 PATIENCE = 2  # looks that find nothing better, and training ends
 SEED = 1_000  # of the pictures, and one more for each: no seed of samples
 
@@ -75,27 +77,30 @@ def planned(steps: int, share: float, step: float, picture: float) -> Plan:
     """When to look, from the seconds that a training step and a picture with its score take: evenly
     apart, the last step among them, so that at every moment pictures have taken at most `share` of
     the training's time."""
-    for pictures in PICTURES:
-        least = pictures * picture / (share * step)
-        spacing = next((one for one in SPACINGS if one >= least), steps + 1)
-        count = steps // spacing
-        if count >= FEWEST:
-            return Plan(tuple(round(steps * i / count) for i in range(1, count + 1)), pictures)
+    for enough in (MANY, FEWEST):
+        for pictures in PICTURES:
+            least = pictures * picture / (share * step)
+            spacing = next((one for one in SPACINGS if one >= least), steps + 1)
+            count = steps // spacing
+            if count >= enough:
+                at = tuple(round(steps * i / count) for i in range(1, count + 1))
+                return Plan(at, pictures)
     return Plan((), 0)
 
 
-def best(looks: Sequence[Look]) -> Look | None:
-    """The first that no later one is better than by `BETTER`."""
-    found = None
+def best(looks: Sequence[Look], pictures: int) -> Look | None:
+    """The first that no later one is better than by more than the noise of so many pictures: a
+    later one is less sharp, and the best of many looks owes some of its score to luck."""
+    found, better = None, NOISE / math.sqrt(pictures)
     for look in looks:
-        if found is None or look.value > found.value + BETTER:
+        if found is None or look.value > found.value + better:
             found = look
     return found
 
 
-def is_over(looks: Sequence[Look]) -> bool:
+def is_over(looks: Sequence[Look], pictures: int) -> bool:
     """Whether the last `PATIENCE` looks found nothing better."""
-    found = best(looks)
+    found = best(looks, pictures)
     return found is not None and len(looks) - 1 - looks.index(found) >= PATIENCE
 
 
@@ -116,12 +121,14 @@ class Chooser:
         return len(self._seconds) == MEASURED.stop
 
     def measure(self, steps: int, share: float) -> None:
-        """Draws and scores a first time, in half the steps, and plans by it."""
+        """Draws a first time, in half the steps, scores that, and plans by it."""
         count = min(PICTURES[0], self._together)
         self._draw(count, 1)  # what a first picture alone takes is no measure
         began = time.monotonic()
-        self.scorer.score(self._draw(count, DRAWN_IN // 2), range(count))
-        picture = 2 * (time.monotonic() - began) / count
+        pictures = self._draw(count, DRAWN_IN // 2)
+        drawn = time.monotonic()
+        self.scorer.score(pictures, range(count))
+        picture = (2 * (drawn - began) + time.monotonic() - drawn) / count
         step = statistics.median(self._seconds[MEASURED])
         plan = planned(steps, share, step, picture)
         self.note.write_text(json.dumps(asdict(plan)))
@@ -135,6 +142,14 @@ class Chooser:
 
     def is_due(self, step: int) -> bool:
         return self.plan is not None and step in self.plan.steps
+
+    @property
+    def best(self) -> Look | None:
+        return best(self.looks, self.plan.pictures) if self.plan and self.looks else None
+
+    @property
+    def is_over(self) -> bool:
+        return self.plan is not None and is_over(self.looks, self.plan.pictures)
 
     def look(
         self, step: int, aside: Callable[[], None], leave: Callable[[], None]

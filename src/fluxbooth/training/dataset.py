@@ -177,6 +177,7 @@ def prepare(
     spec: ResolvedTrainSpec,
     cache: Path,
     aside: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda sentence: None,
     *,
     drawn: Sequence[str] = (),
     keep_encoders: bool = False,
@@ -185,7 +186,8 @@ def prepare(
     on the way, `cache` is a folder for what memory does not hold.
 
     A photo without a caption gets the trigger words as its caption. Frees the family's encoders,
-    unless they are to stay. `aside` is called before each photo and each text.
+    unless they are to stay. `aside` is called before each photo and each text; `warn` is told what
+    a user would want to know, maybe more than once.
     """
     examples, latents = [], {}
     for number, photo in enumerate(photos):
@@ -194,7 +196,7 @@ def prepare(
             size = buckets.bucket(photo.width, photo.height, side * side)
             key = f"{number}@{side}"
             pixels = buckets.fit(photo.pixels, size)
-            latents[key] = {"z": family.encode_photo(to_tensor(pixels)).cpu()}
+            latents[key] = {"z": family.encode_photo(to_tensor(pixels), warn).cpu()}
             if spec.outside_head < 1:
                 weight = _weight(pixels, family, spec.outside_head, latents[key]["z"])
                 latents[key]["weight"] = weight

@@ -157,9 +157,9 @@ def train(
         )
         report(events.plan(plan))
         group.on_main(lambda: folder.show_captions(given, pictures))
-        warnings = run_warnings.of_photos(photos, pictures[:count], told)
-        for text in warnings:
-            report({"event": "warning", "step": 0, "text": text})
+        warn = _warner(report, warnings := list[str]())
+        for text in run_warnings.of_photos(photos, pictures[:count], told):
+            warn(text)
         resident = family
         family = family or loader.load(told.base, training=True, choice=plan.choice)
         told = told.model_copy(update={"text_length": fitted_length(pictures, family, told)})
@@ -168,7 +168,7 @@ def train(
         stay, cache = resident is not None, folder.cache_of(group.rank)
         with threads.same_bits(family.row.small):
             dataset = prepare(
-                pictures, family, told, cache, drawn=drawn, keep_encoders=stay, aside=aside
+                pictures, family, told, cache, aside, warn, drawn=drawn, keep_encoders=stay
             )
         family.load_network()
         held.enter_context(lora_training.removed_after(resident))
@@ -176,6 +176,17 @@ def train(
         family.checkpoint_gradients(plan.choice.checkpointed)
         run = _Run(told, family, dataset, folder, report, group, count, aside, scorer, given)
         return _train(run, began, len(pictures), warnings)
+
+
+def _warner(report: TrainingReport, told: list[str]) -> Callable[[str], None]:
+    """Tells each sentence once, before the first step."""
+
+    def warn(text: str) -> None:
+        if text not in told:
+            told.append(text)
+            report({"event": "warning", "step": 0, "text": text})
+
+    return warn
 
 
 def _checked(spec: TrainSpec, family: Family | None) -> TrainSpec:
@@ -470,8 +481,8 @@ class _Run:
 
     def is_over(self) -> bool:
         """Whether to end before the last step; all processes must ask."""
-        looks = self.chooser.looks if self.chooser else []
-        return self.spec.stop_early and self.group.any(choosing.is_over(looks))
+        over = self.chooser is not None and self.chooser.is_over
+        return self.spec.stop_early and self.group.any(over)
 
     def score(self, step: int) -> None:
         """Draws and scores the pictures by which the LoRA of this step is chosen or not."""
@@ -502,7 +513,7 @@ class _Run:
 
     @property
     def best(self) -> Look | None:
-        return choosing.best(self.chooser.looks) if self.chooser else None
+        return self.chooser.best if self.chooser else None
 
     def end(self) -> float:
         """Writes the report, and at last the LoRA; the validation loss of the last step."""

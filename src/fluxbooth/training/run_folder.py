@@ -45,6 +45,16 @@ LOCK_WITHIN = 10.0  # seconds: a training that was just stopped, or killed, may 
 CHOSEN = ("dtype", "quantisation")
 
 
+class OtherRun(InputError):
+    """A folder holds an unfinished training with other settings or photos."""
+
+
+def forget_checkpoints(path: Path) -> None:
+    """So that the training in this folder begins anew, with whatever settings."""
+    for checkpoint in RunFolder(path).checkpoints():
+        shutil.rmtree(checkpoint)
+
+
 class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -59,7 +69,8 @@ class RunFolder:
         other training writes into it meanwhile.
 
         Raises InputError if one does, or if the folder holds anything else and `overwrite` is
-        false; FluxboothError if it cannot be written.
+        false, OtherRun if that is an unfinished run of another spec or photos; FluxboothError if it
+        cannot be written.
         """
         identity = {
             "spec": spec.model_dump(mode="json", exclude=NOT_IDENTITY),
@@ -304,7 +315,7 @@ def _refuse_foreign(path: Path, run: Path, overwrite: bool) -> None:
 
 
 def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
-    """Raises InputError if the folder holds an unfinished run of another spec or photos."""
+    """Raises OtherRun if the folder holds an unfinished run of another spec or photos."""
     if not any(path.glob("step-*")):  # without a checkpoint there is nothing to lose
         return
     begun = json.loads(run.read_text())
@@ -314,7 +325,7 @@ def _refuse_others(path: Path, run: Path, identity: dict[str, Any]) -> None:
         if name in identity["spec"]
     }
     if begun != identity:
-        raise InputError(
+        raise OtherRun(
             f"{path} holds an unfinished training with other settings or photos: repeat its "
             "command to resume it, choose another folder with --out, or add --overwrite to replace "
             "it."

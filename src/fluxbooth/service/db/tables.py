@@ -77,6 +77,8 @@ class Account(Row):
     requests_per_second: Mapped[float | None]
     waiting_jobs: Mapped[int | None]
     stored_mb: Mapped[int | None]
+    # the sum of its rows in the ledger, which a trigger of the database moves with each of them
+    balance_mc: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     created_at: Mapped[datetime.datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime.datetime | None]  # its keys and sessions are refused
     # all that is left is this row, nameless, and the ledger

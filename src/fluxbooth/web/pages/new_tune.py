@@ -7,6 +7,7 @@ import asyncio
 import re
 import secrets
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -56,10 +57,15 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 def new_tune(
     request: Request, services: Using, account: Viewer, draft: str = "", pack: str = ""
 ) -> Response:
-    """The form; with a pack, whose prompts are drawn after the training."""
-    kept = draft if photo_drafts.NAME.fullmatch(draft) else secrets.token_urlsafe(16)
+    """The form; with a pack, whose prompts are drawn after the training. Its address names the
+    draft from the first moment on, so that a reload finds what was begun."""
+    if not photo_drafts.NAME.fullmatch(draft):
+        named = {"pack": pack} if pack else {}
+        return redirect(
+            f"/app/tunes/new?{urlencode({**named, 'draft': secrets.token_urlsafe(16)})}"
+        )
     values = {**BLANK, "pack": pack, "face_crop": "true" if account.face_crop else ""}
-    return _form(request, services, account, kept, values, [])
+    return _form(request, services, account, draft, values, [])
 
 
 @router.post("/tunes")

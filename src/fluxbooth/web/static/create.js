@@ -3,7 +3,7 @@
 import { ask, element, find, findAll, parse, post, say, showErrors, text } from "./app.js";
 import { advising } from "./advice.js";
 import { follow } from "./gallery.js";
-import { fieldsOf, fill, keep, keepFile, kept, keptFile } from "./keep.js";
+import { fieldsOf, fill, keep, keepFile, kept, keptFile, takeEarly } from "./keep.js";
 import { maskOf, startAgain, starting } from "./mask.js";
 import { planning } from "./plan.js";
 
@@ -11,7 +11,6 @@ const form = find("#create"), box = find("#text"), behind = find("#behind"), chi
 const tunes = () => findAll(".chip", chips);
 const used = () => tunes().map((chip) => `${chip.dataset.tune}:${find("select", chip).value}`);
 const told = planning(find("#plan"));
-const early = box.value === box.defaultValue ? null : box.value; // typed before this script ran
 let places = [];
 
 find("#tune").disabled = true; // the chips say it
@@ -124,8 +123,8 @@ form.addEventListener("submit", async (event) => {
   make.disabled = false;
 });
 
-let strokes = [], settled = false; // not while what was kept is being put back
-const remember = () => settled && keep({ ...fieldsOf(form), tunes: used(), from: find("#from").value, strokes });
+let strokes = [];
+const remember = () => keep({ ...fieldsOf(form), tunes: used(), from: find("#from").value, strokes });
 
 starting((there) => {
   const own = find("#as-is"), ratio = find("input", own);
@@ -135,7 +134,7 @@ starting((there) => {
 }, (painted) => { strokes = painted; remember(); });
 
 /** What was typed here before and not thrown away. */
-async function takeUp(before) {
+function takeUp(before, file) {
   for (const chip of tunes()) chip.remove();
   for (const [number, weight] of before.tunes.map((tune) => tune.split(":"))) {
     const button = insert && find(`button[data-tune="${CSS.escape(number)}"]`, insert);
@@ -145,7 +144,6 @@ async function takeUp(before) {
     chips.append(chip);
   }
   fill(form, before);
-  const file = await keptFile();
   if (file || before.strokes.length) find("#start").open = true;
   if (before.seed) find("#exactly").open = true;
   startAgain(file, before.strokes);
@@ -153,10 +151,13 @@ async function takeUp(before) {
   fill(form, before); // the shape, which a picture to start from had changed
 }
 
-const before = kept();
-if (before) await takeUp(before);
-settled = true;
-if (early !== null) { box.value = early; remember(); }
+const before = kept(), already = find("#input").files[0]; // chosen before this script ran
+if (already) await keepFile(already);
+const file = already ?? (before && await keptFile()), early = takeEarly(form); // which is typed until now
+if (before) takeUp(before, file);
+else if (file) { find("#start").open = true; startAgain(file, []); }
+fill(form, early);
+if (before || already || Object.keys(early).length) remember();
 form.addEventListener("input", remember);
 form.addEventListener("change", (event) => {
   if (event.target.id === "input") keepFile(event.target.files[0] ?? null);

@@ -48,6 +48,14 @@ export function fill(form, values) {
   }
 }
 
+/** What early.js noted of a form; from now on the page's own script keeps what is typed. */
+export function takeEarly(form, address = location) {
+  const place = `early:${owner}:${address.pathname}${address.search}`, noted = attempt(() => JSON.parse(sessionStorage.getItem(place))) ?? {};
+  attempt(() => sessionStorage.removeItem(place));
+  form.dataset.started = "yes";
+  return noted;
+}
+
 const fields = (form) => [...form.elements].filter((field) => field.name && !NEVER.includes(field.type) && !("agreement" in field.dataset));
 
 /** A file, which no form may fill in again; null where there is none. */

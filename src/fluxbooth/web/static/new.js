@@ -1,7 +1,7 @@
 // Photos are sent one by one as they are chosen, and looked at as they arrive; the form itself then names only their draft.
 
 import { ask, element, find, findAll, post, say, showErrors, text } from "./app.js";
-import { all, fieldsOf, fill, forget, keep, kept } from "./keep.js";
+import { all, fieldsOf, fill, forget, keep, kept, takeEarly } from "./keep.js";
 
 const FEWEST = 4, RETRY = 3000, SVG = "http://www.w3.org/2000/svg";
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
@@ -10,16 +10,16 @@ const waiting = [], MB = 2 ** 20, MOST = Number(form.dataset.mb); // of a photo
 let sending = false, photos = [], plans = 0;
 
 chooser.removeAttribute("name"); // what was sent already is not sent again
-const address = new URL(location);
+const early = takeEarly(form), address = new URL(location);
 address.pathname = "/app/tunes/new";
 address.searchParams.set("draft", form.dataset.draft);
-history.replaceState(null, "", address); // a reload keeps the photos
+history.replaceState(null, "", address); // and after a refusal, too: a reload keeps the photos
 
+const before = kept();
+fill(form, { ...before, ...early });
+if (Object.keys(early).length) keep(fieldsOf(form));
+else if (!before) offer();
 
-const before = kept(), early = [find("#title"), find("#name")].some((field) => field.value !== field.defaultValue && field.tagName === "INPUT");
-if (early) keep(fieldsOf(form)); // typed before this script ran
-else if (before) fill(form, before);
-else offer();
 form.addEventListener("input", () => keep(fieldsOf(form)));
 
 /** A tune that was begun before, if its photos still wait: those of a tune that was made are gone. */
@@ -38,11 +38,16 @@ async function offer() {
   }
 }
 
-chooser.addEventListener("change", () => { take(chooser.files); chooser.value = ""; });
+chooser.addEventListener("change", chosen);
 for (const name of ["dragenter", "dragover"]) drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
 for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
 drop.addEventListener("drop", (event) => { event.preventDefault(); take(event.dataTransfer.files); });
 for (const name of ["dragover", "drop"]) document.addEventListener(name, (event) => event.preventDefault()); // missed by an inch
+
+function chosen() {
+  take(chooser.files);
+  chooser.value = "";
+}
 
 function take(files, instead = null) {
   const isText = (file) => Number(file.name.toLowerCase().endsWith(".txt"));
@@ -283,6 +288,7 @@ function mark() {
   for (const chip of findAll(".chip")) chip.setAttribute("aria-pressed", chip.textContent === find("#name").value.trim());
 }
 mark();
+if (chooser.files.length) chosen(); // before this script ran
 
 form.addEventListener("change", (event) => { if (event.target !== chooser) plan(); });
 form.addEventListener("submit", () => requestAnimationFrame(() => { train.disabled = true; }));
