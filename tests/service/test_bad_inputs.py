@@ -33,6 +33,7 @@ from PIL import Image
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Tune, now
+from fluxbooth.service.settings import Settings
 from tests.support.installation import calling
 from tests.support.server import FEW, Json, Server, pictures, until
 
@@ -56,7 +57,7 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server, self.http = server, server.http
-        secret = accounts.pepper(server.data)
+        secret = accounts.pepper(Settings(data=server.data))
         with server.database.write() as session:
             other = accounts.create_account(session, "other")
             self.other_key = accounts.create_key(session, other, "", secret)

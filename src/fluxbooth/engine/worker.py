@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from dbos import DBOS, DBOSPortableJSONSerializer
-from sqlalchemy.exc import OperationalError
 
 from fluxbooth import hardware, locks, log
 from fluxbooth.engine import liveness
@@ -83,12 +82,12 @@ class Engine:
     """What the workflows work with; one a process."""
 
     def __init__(self, settings: Settings) -> None:
-        secret = accounts.pepper(settings.data)
+        secret = accounts.pepper(settings)
         self.settings = settings
         self.devices = DevicePool(settings.device_list or hardware.gpus() or [""])
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
         self.results = Transitions(
-            settings, database.Database(settings.database_url), Store(settings.data), self.jobs
+            settings, database.Database(settings.rows_url), Store(settings.data), self.jobs
         )
         self.rules = rules_for(settings)
         # to deliver, by account
@@ -121,7 +120,7 @@ class Engine:
                 told[0] = time.monotonic()
                 try:
                     await asyncio.to_thread(self.results.progress, number, event, losses)
-                except OperationalError as fault:  # the training itself goes on
+                except database.BUSY as fault:  # the training itself goes on
                     log.error(fault)
 
         return await self.devices.run(request, lambda: self.results.tune_wanted(number), on_event)
@@ -138,7 +137,7 @@ class Engine:
             if event["event"] == "picture" and event["done"] < event["of"]:
                 try:
                     await asyncio.to_thread(self.results.drawn, number, event["pictures"])
-                except OperationalError as fault:  # they come with the result, too
+                except database.BUSY as fault:  # they come with the result, too
                     log.error(fault)
 
         return await self.devices.run(request, lambda: self.results.prompt_wanted(number), on_event)
@@ -223,7 +222,7 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await work()
-        except (OperationalError, OSError, NoRoom) as fault:
+        except (*database.BUSY, OSError, NoRoom) as fault:
             if isinstance(fault, OSError) and not is_full(fault):
                 raise
             log.error(fault)
@@ -303,8 +302,7 @@ def lock(data: Path) -> IO[str]:
     held = locks.held(data / "engine.lock", LOCK_WITHIN)
     if held is None:
         raise InputError(
-            f"Another engine works on {data}: stop it, or start this server with "
-            "--no-worker; several engines need PostgreSQL."
+            f"Another engine works on {data}: stop it, or start this server with --no-worker."
         )
     return held
 
@@ -318,7 +316,7 @@ def sweep(results: Transitions) -> None:
     try:
         reserve.spend(results.store, swept)
         reserve.keep(results.store)
-    except (OperationalError, OSError) as fault:  # in an hour it is tried again
+    except (*database.BUSY, OSError) as fault:  # in an hour it is tried again
         log.error(fault)
 
 
@@ -366,7 +364,7 @@ def _configure_jobs(settings: Settings) -> None:
     DBOS(
         config={
             "name": "fluxbooth",
-            "system_database_url": settings.database_url,
+            "system_database_url": settings.rows_url,
             "executor_id": "local",
             "application_version": VERSION,
             "sys_db_pool_size": 10,
