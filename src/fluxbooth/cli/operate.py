@@ -160,8 +160,9 @@ def import_lora(options: argparse.Namespace) -> Json:
 
 def backup(options: argparse.Namespace) -> Json:
     """A whole copy in a new folder, while the server runs: rows and files as of one moment."""
-    settings = _on_sqlite(options)
-    database, out = opening.opened(settings), Path(options.out)
+    _on_sqlite(options)
+    settings, database = opened(options)
+    out = Path(options.out)
     if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} exists and is not empty: name a new folder.")
     try:
@@ -217,7 +218,8 @@ def opened(options: argparse.Namespace, *, new: bool = False) -> tuple[Settings,
     """
     settings = read_settings(data=options.data)
     # files without their rows are told of by what opens them
-    if not (new or settings.database.exists() or (settings.data / "files").exists()):
+    begun = (settings.database, settings.data / "files", settings.data / opening.FOLDER)
+    if not (new or any(path.exists() for path in begun)):
         raise InputError(
             f"There is no server's data in {settings.data}: name its folder with --data, or begin "
             "there with `fluxbooth serve`."
