@@ -72,6 +72,9 @@ LONGEST_PAUSE = 30.0  # seconds between two tries to write
 TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
 # tunes and prompts whose pictures are fetched at once, of an account and in all
 FETCHES, ALL_FETCHES = 2, 64
+# seconds between two looks at a queue, 0.5 of others: a look takes milliseconds of a processor that
+# may be the one which trains
+ASKED_EVERY = {DEVICE: 0.2, PICTURES: 0.2, LONG: 1.0, FETCH: 1.0}
 OF_TUNES = ("train", "fetch_photos")  # kinds of work
 # how often a job may be taken up again after the engine was killed; device processes that die are
 # counted apart
@@ -379,25 +382,25 @@ def _configure_jobs(settings: Settings) -> None:
 def _register_queues(pool: DevicePool) -> None:
     devices = len(pool.all)
     beside = devices if pool.on_gpu else 1  # else each of them has one process
-    queues = (DEVICE, PICTURES, FAST, FAST_PICTURES)
-    for name, at_once in (*((name, devices) for name in queues), (APART, beside), (LONG, beside)):
-        DBOS.register_queue(
-            name,
-            worker_concurrency=at_once,
-            polling_interval_sec=0.2,
-            on_conflict="always_update",
-        )
+    for name, at_once in (
+        *((name, devices) for name in (DEVICE, PICTURES, FAST, FAST_PICTURES)),
+        *((name, beside) for name in (APART, LONG)),
+    ):
+        _register(name, worker_concurrency=at_once)
+    _register(DELIVERY, partition_worker_concurrency=TO_A_HOST)
+    _register(FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES)
+
+
+def _register(
+    name: str,
+    worker_concurrency: int | None = None,
+    partition_worker_concurrency: int | None = None,
+) -> None:
     DBOS.register_queue(
-        DELIVERY,
-        partition_worker_concurrency=TO_A_HOST,
-        polling_interval_sec=0.2,
-        on_conflict="always_update",
-    )
-    DBOS.register_queue(
-        FETCH,
-        worker_concurrency=ALL_FETCHES,
-        partition_worker_concurrency=FETCHES,
-        polling_interval_sec=0.2,
+        name,
+        worker_concurrency=worker_concurrency,
+        partition_worker_concurrency=partition_worker_concurrency,
+        polling_interval_sec=ASKED_EVERY.get(name, 0.5),
         on_conflict="always_update",
     )
 
