@@ -256,6 +256,8 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
     ("49 twenty times the same", lambda w: w.http.post("/tunes", data=TUNE, files=pictures(1) * 20), (201,), ""),
     ("50 steps -1", lambda w: w.tune_with(steps="-1"), (422,), "steps"),
     ("50 steps 10^9", lambda w: w.tune_with(steps="1000000000"), (422,), "steps"),
+    ("50 choose_within 2", lambda w: w.tune_with(choose_within="2"), (422,), "choose_within"),
+    ("50 stop_early maybe", lambda w: w.tune_with(stop_early="maybe"), (422,), "stop_early"),
     ("50 steps 1e3", lambda w: w.tune_with(steps="1e3"), (422,), "must be a whole number"),
     ("51 unknown preset", lambda w: w.tune_with(preset="best"), (422,), "preset"),
     ("52 base of another tenant", lambda w: w.tune_with(branch="flux1", base_tune_id=str(w.other_tune)), (422,), "base_tune_id"),
