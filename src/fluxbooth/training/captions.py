@@ -47,6 +47,15 @@ def written(photos: Sequence[Photo], spec: ResolvedTrainSpec) -> list[Photo]:
     ]
 
 
+def added(given: Sequence[Photo], photos: Sequence[Photo]) -> dict[str, str]:
+    """The captions that were written for photos without one, by the photo's file name."""
+    return {
+        photo.path.name: photo.caption
+        for before, photo in zip(given, photos, strict=False)
+        if photo.caption and not before.caption
+    }
+
+
 def caption(seen: Reading, *, people: bool = True) -> str:
     """`[trigger] wearing a red hoodie, smiling, at the beach, on the left`, or less of it."""
     said = []

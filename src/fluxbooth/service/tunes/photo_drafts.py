@@ -12,6 +12,7 @@ import contextlib
 import datetime
 import json
 import re
+import secrets
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
@@ -25,10 +26,11 @@ from fluxbooth.models import registry
 from fluxbooth.photos import inspection
 from fluxbooth.photos.folders import shown
 from fluxbooth.service.db.database import Database
-from fluxbooth.service.db.tables import Account, Idempotency
+from fluxbooth.service.db.tables import Account, Idempotency, Tune
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes import uploads
 from fluxbooth.types import Json
 
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -228,6 +230,21 @@ def draft(store: Store, account: Account, name: str) -> Draft:
     if not NAME.fullmatch(name):
         raise NotFound
     return Draft(store.drafts / str(account.id) / name)
+
+
+def fill(draft: Draft, store: Store, tune: Tune, base: str, judge: Judge) -> None:
+    """Puts in the photos of a tune, with their captions, so that both can be changed."""
+    told = uploads.captions(tune, store)
+    for photo in tune.photos[:MOST]:
+        if photo.key is None:
+            continue
+        copy = store.incoming / secrets.token_hex(16)
+        shutil.copyfile(store.path(photo.key), copy)
+        try:
+            added = draft.add(copy, photo.filename, base, judge)
+        finally:
+            copy.unlink(missing_ok=True)
+        draft.write_caption(added.number, told.get(photo.id, "")[:LONGEST_CAPTION])
 
 
 def asked_as(name: str) -> str:

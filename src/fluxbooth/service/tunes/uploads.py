@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
+from fluxbooth.files import write_whole
 from fluxbooth.photos.folders import SUFFIXES, shown, some
 from fluxbooth.service.db.tables import Photo, Tune
 from fluxbooth.service.files import inventory
@@ -56,3 +57,25 @@ def keep(tune: Tune, store: Store, uploads: Sequence[Upload], urls: Sequence[str
     tune.photos.extend(
         Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls
     )
+
+
+def captions(tune: Tune, store: Store) -> dict[int, str]:
+    """What is known to be on the photos, by their ids: told with them, or written by a training."""
+    found = dict[int, str]()
+    for photo in tune.photos:
+        path = photo.key and store.path(_caption_of(photo.key))
+        if path and path.is_file():
+            found[photo.id] = path.read_text(encoding="utf-8-sig").strip()
+    return found
+
+
+def keep_captions(tune: Tune, store: Store, written: Mapping[str, str]) -> None:
+    """Puts captions beside their photos, `written` by the names of the photos' files, so that
+    people see them, and a training with these photos reads the same."""
+    for photo in tune.photos:
+        if photo.key and (text := written.get(PurePath(photo.key).name)):
+            write_whole(store.path(_caption_of(photo.key)), text.encode())
+
+
+def _caption_of(key: str) -> str:
+    return str(PurePath(key).with_suffix(inventory.CAPTION))
