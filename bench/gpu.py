@@ -4,7 +4,7 @@ minutes, whose rows are written one by one, so that a run that breaks off has lo
     python -m bench.gpu --out gpu.jsonl              # on a card of 48 GB or more; 80 for all rows
     python -m bench.gpu --part B --out gpu.jsonl     # one part: A training, B correctness, C pictures
     python -m bench.gpu --dry-run                    # every row, small, on a CPU: that it runs
-    python -m bench.gpu --page gpu.jsonl             # docs/gpu.md from what was measured
+    python -m bench.gpu --page gpu.jsonl verify-out/rows.jsonl   # docs/gpu.md from what was measured
 
 A line of JSON a row: `row`, `unit`, `median`, `least`, `most`, `ok`, and `against`, what it was held
 to. A row that fails says so with the kind of its error, and the next goes on; one that the time of
@@ -24,10 +24,13 @@ from typing import Any, TextIO
 import torch
 
 from bench import gpu_correctness, gpu_pictures, gpu_training, machine, tables
-from bench.gpu_base import DRY, Part, Row, Setting
+from bench.gpu_base import DRY, Part, Setting
 from fluxbooth import hardware
+from fluxbooth.evaluation.rows import Row
+from fluxbooth.evaluation.verify import ROWS
 
 PARTS = {"A": gpu_training.part, "B": gpu_correctness.part, "C": gpu_pictures.part}
+REAL = "D"  # the table of what `fluxbooth verify` measured, on real weights
 MINUTES = 9.0  # of a part
 COLUMNS = ["row", "unit", "median", "least", "most", "held to"]
 
@@ -77,20 +80,27 @@ def _card(setting: Setting) -> dict[str, Any]:
     return named | {"dry": setting.dry, **machine.described(torch.get_num_threads())}
 
 
-def page(found: Sequence[Row]) -> dict[str, tables.Table]:
-    """A table for each part, with every row that there is: those that were not measured are
-    empty."""
+def page(found: Sequence[Row], verified: Sequence[Row] = ()) -> dict[str, tables.Table]:
+    """A table for each part, and one for the rows of `fluxbooth verify`, with every row that there
+    is: those that were not measured are empty."""
+    named = {name: tuple(part.rows) for name, part in _full().items()}
+    made = {name: _table(rows, found, "python -m bench.gpu") for name, rows in named.items()}
+    return made | {REAL: _table(ROWS, verified, "fluxbooth verify")}
+
+
+def _full() -> dict[str, Part]:
+    return dict(zip(PARTS, parts(Setting(torch.device("cuda"))), strict=True))
+
+
+def _table(names: Sequence[str], found: Sequence[Row], by: str) -> tables.Table:
     rows = {row["row"]: row for row in found if "row" in row}
     card = next((row["machine"] for row in found if "machine" in row), None)
-    made = {}
-    for name, part in zip(PARTS, parts(Setting(torch.device("cuda"))), strict=True):
-        made[name] = {
-            "machine": card or {"card": "none yet", "commit": "none", "processor": "none"},
-            "by": "python -m bench.gpu",
-            "columns": COLUMNS,
-            "rows": [[row, *_shown(rows.get(row))] for row in part.rows],
-        }
-    return made
+    return {
+        "machine": card or {"card": "none yet", "commit": "none", "processor": "none"},
+        "by": by,
+        "columns": COLUMNS,
+        "rows": [[name, *_shown(rows.get(name))] for name in names],
+    }
 
 
 def _shown(row: Row | None) -> list[Any]:
@@ -113,11 +123,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=MINUTES, help="of a part (default: 9)")
     parser.add_argument("--out", type=Path, help="add the rows to this file, too")
     parser.add_argument("--dry-run", action="store_true", help="small, on a CPU")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="make docs/gpu.md of these rows")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="make docs/gpu.md of these rows, and of those that `fluxbooth verify` wrote",
+    )
     options = parser.parse_args()
     if options.page:
-        lines = options.page.read_text().splitlines()
-        tables.save("gpu", page([json.loads(line) for line in lines]))
+        random, *real = [
+            [json.loads(line) for line in file.read_text().splitlines()] for file in options.page
+        ]
+        tables.save("gpu", page(random, [row for rows in real for row in rows]))
         tables.write()
         return
     if not options.dry_run and not torch.cuda.is_available():

@@ -4,9 +4,8 @@ where they will be, timing by the card's own clock, and the form of a row."""
 from __future__ import annotations
 
 import gc
-import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from bench import full_size
 from fluxbooth import hardware
+from fluxbooth.evaluation.rows import Row
 from fluxbooth.hardware import Dtype
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory.estimate import Choice
@@ -28,7 +28,6 @@ from fluxbooth.specs import ResolvedTrainSpec, TrainSpec
 from fluxbooth.training import flow
 from fluxbooth.training.dataset import Batch
 
-Row = dict[str, Any]
 DEVIATION = full_size.DEVIATION
 KERNELS = 10_601  # of a step at 512 px, as traced without a card
 SMALL = Flux1Shape(1, 1, 128, 1, 64, 32, True, 64, 10_000, 100_000, 128)
@@ -101,26 +100,6 @@ class Part:
     def add(self, name: str, work: Callable[[Setting], Row]) -> None:
         assert name not in self.rows
         self.rows[name] = work
-
-
-def figures(
-    values: Sequence[float],
-    unit: str,
-    *,
-    ok: bool = True,
-    against: str = "",
-    **beside: Any,
-) -> Row:
-    """A row's numbers; `against` says what `ok` was held to, in words."""
-    return {
-        "unit": unit,
-        "median": _short(statistics.median(values)),
-        "least": _short(min(values)),
-        "most": _short(max(values)),
-        "ok": bool(ok),
-        "against": against,
-        **beside,
-    }
 
 
 def seconds(setting: Setting, work: Callable[[], object]) -> list[float]:
@@ -280,7 +259,3 @@ def compiled(setting: Setting, of: Flux1) -> None:
 
 def lora(setting: Setting, of: Flux1) -> list[nn.Parameter]:
     return lora_training.add(of, setting.rank, 0)
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench import gpu_base
-from bench.gpu_base import Part, Row, Setting, figures
+from bench.gpu_base import Part, Setting
 from fluxbooth import hardware
 from fluxbooth.engine.device_pool import Device
+from fluxbooth.evaluation.rows import Row, distance, figures, resume_held
 from fluxbooth.files import save_tensors
 from fluxbooth.hardware import GIB, Room
 from fluxbooth.lora import training as lora_training
@@ -88,12 +89,6 @@ def _training(setting: Setting, family: Flux1) -> Iterator[_Training]:
         yield _Training(setting, family)
 
 
-def _distance(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """Relative."""
-    between = sum(float((a - b).square().sum()) for a, b in zip(one, other, strict=True))
-    return (between / max(1e-30, sum(float(b.square().sum()) for b in other))) ** 0.5
-
-
 def resume(setting: Setting, *, deterministic: bool) -> Row:
     """Half, a checkpoint on disk, the other half on a new LoRA: as far from an unbroken run as
     another unbroken one is, at most twice."""
@@ -121,10 +116,9 @@ def resume(setting: Setting, *, deterministic: bool) -> Row:
             resumed = second.weights()
     finally:
         torch.use_deterministic_algorithms(False)
-    own, after = _distance(runs[1], runs[0]), _distance(resumed, runs[0])
-    return figures(
-        [after], "relative difference", ok=after <= 2 * own, against=f"two unbroken runs: {own:.1e}"
-    )
+    own, after = distance(runs[1], runs[0]), distance(resumed, runs[0])
+    ok, against = resume_held(after, own)
+    return figures([after], "relative difference", ok=ok, against=against)
 
 
 def _gradient(setting: Setting, kept: Choice, *, compiled: bool = False) -> list[Tensor]:
@@ -144,7 +138,7 @@ def _gradient(setting: Setting, kept: Choice, *, compiled: bool = False) -> list
 
 def compiled_gradients(setting: Setting) -> Row:
     usual = _gradient(setting, gpu_base.choice(setting))
-    off = _distance(_gradient(setting, gpu_base.choice(setting), compiled=True), usual)
+    off = distance(_gradient(setting, gpu_base.choice(setting), compiled=True), usual)
     return figures(
         [off], "relative difference", ok=off <= COMPILED_OFF, against="2e-2 of the eager ones"
     )
@@ -155,7 +149,7 @@ def gradients(setting: Setting, *, kind: Any) -> Row:
     exact = _gradient(
         setting, replace(gpu_base.choice(setting), dtype="float32", stored=setting.dtype)
     )
-    off = _distance(_gradient(setting, gpu_base.choice(setting, quantisation=kind)), exact)
+    off = distance(_gradient(setting, gpu_base.choice(setting, quantisation=kind)), exact)
     most = QUANTISED_OFF[kind]
     return figures([off], "relative difference", ok=off <= most, against=f"at most {most:g}")
 

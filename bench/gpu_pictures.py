@@ -19,7 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import T5Config, T5EncoderModel
 
 from bench import gpu_base
-from bench.gpu_base import Part, Row, Setting, figures
+from bench.gpu_base import Part, Setting
+from fluxbooth.evaluation.rows import Row, figures, short
 from fluxbooth.files import save_tensors
 from fluxbooth.generation.sampling import draw
 from fluxbooth.generation.speedups import drawing
@@ -326,6 +327,6 @@ def peer(setting: Setting) -> Row:
         "theirs / ours",
         ok=off <= AGREE * max(1.0, abs(losses["theirs"])),
         against=f"first losses within 1e-3: {off:.1e}",
-        ours=gpu_base._short(min(took["ours"])),
-        theirs=gpu_base._short(min(took["theirs"])),
+        ours=short(min(took["ours"])),
+        theirs=short(min(took["theirs"])),
     )

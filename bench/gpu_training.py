@@ -11,7 +11,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench import gpu_base
-from bench.gpu_base import KERNELS, Part, Row, Setting, figures
+from bench.gpu_base import KERNELS, Part, Setting
+from fluxbooth.evaluation.rows import Row, figures, memory_held, step_name
 from fluxbooth.hardware import GIB
 from fluxbooth.lora import training as lora_training
 from fluxbooth.memory import estimate
@@ -20,7 +21,6 @@ from fluxbooth.models import timing
 from fluxbooth.training.loop import step_loss
 from fluxbooth.training.optimizers import make_optimizer
 
-MEMORY_OFF = 0.08  # of an estimate, at most
 BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
 
@@ -63,7 +63,7 @@ def part(setting: Setting) -> Part:
 
 def _name(quantisation: str, side: int, count: int, recomputed: bool) -> str:
     kept = "bf16" if quantisation == "none" else quantisation
-    return f"step, {kept}, {side} px, batch {count}, {'all' if recomputed else 'none'} recomputed"
+    return step_name(kept, side, count, "all" if recomputed else "none")
 
 
 def gemm(setting: Setting) -> Row:
@@ -144,8 +144,7 @@ def step(
     } | {name: round(value / GIB, 2) for name, value in used.items()}
     ok, against = True, ""
     if used:
-        off = predicted / used["max_reserved"] - 1
-        ok, against = abs(off) <= MEMORY_OFF, f"memory foreseen within 8%: {off:+.1%}"
+        ok, against = memory_held(predicted, used["max_reserved"])
     return figures(took, "s", ok=ok, against=against, **beside)
 
 

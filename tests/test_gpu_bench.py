@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from bench import gpu, tables
-from bench.gpu_base import DRY, Part, Setting, figures
+from bench.gpu_base import DRY, Part, Setting
+from fluxbooth.evaluation.rows import figures
+from fluxbooth.evaluation.verify import ROWS
 
 # one of each kind; what is compiled, and what starts processes, takes longer
 OF_EACH_KIND = {
@@ -97,7 +99,10 @@ def test_the_page_has_every_row_and_says_which_were_not_measured() -> None:
     assert by_name["copy on the card"][-1] == "does not hold"
     assert by_name["operations of a step"][0] == "not measured"
     every = gpu.parts(Setting(torch.device("cuda")))
-    assert by_name.keys() == {name for part in every for name in part.rows}
+    assert by_name.keys() == {name for part in every for name in part.rows} | set(ROWS)
+    real = gpu.page(rows, [{"row": "a step", **figures([0.4, 0.5], "s", against="bf16")}])
+    assert real["D"]["rows"][0] == ["a step", "s", 0.45, 0.4, 0.5, "bf16"]
+    assert real["A"] == found["A"]
 
 
 def test_what_is_committed_has_the_rows_that_there_are() -> None:

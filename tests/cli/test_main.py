@@ -87,6 +87,30 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     return Trained(folder, [json.loads(line) for line in out.getvalue().splitlines()])
 
 
+def test_a_grid_of_strengths_is_drawn_from_the_same_noise(
+    tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lora, out = trained.rows[-1]["lora"], tmp_path / "grid"
+    texts = (f"ohwx man at the beach <lora:{lora}:2>", f"ohwx man in the snow <lora:{lora}>")
+    flags = ("--grid", 0, 0.5, 2, "--steps", 2, "--out", out, "--json")
+    code, said, _ = run(capsys, "generate", *texts, *flags)
+    result = json.loads(said.splitlines()[-1])
+    assert code == 0 and len(result["pictures"]) == 6
+    assert len({row["seed"] for row in result["pictures"]}) == 1
+    assert Path(result["pictures"][0]["path"]).name.startswith("ohwx-man-at-the-beach-")
+    weights = [row["text"].rpartition(":")[2] for row in result["pictures"]]
+    assert weights == ["0>", "1>", "4>", "0>", "0.5>", "2>"]
+    sheet, first = opened(result["grid"]), opened(result["pictures"][0]["path"])
+    assert sheet.width > 3 * first.width and sheet.height > 2 * first.height
+    assert len(list(out.iterdir())) == 7
+    for flags, says in (
+        (["a man", "--grid"], "name one with --lora"),
+        ([texts[0], "--grid", "--num-images", "2"], "one picture a cell"),
+        ([texts[0], "--grid", "3"], "needs a weight from -4 to 4"),
+    ):
+        refused(capsys, "generate", *flags, says=says)
+
+
 def test_train_then_generate(
     tmp_path: Path, trained: Trained, capsys: pytest.CaptureFixture[str]
 ) -> None:

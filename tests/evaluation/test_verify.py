@@ -20,8 +20,9 @@ import fluxbooth
 from fluxbooth import InputError, hardware
 from fluxbooth.cli.main import main
 from fluxbooth.evaluation import lettering, provenance, verify, verify_page
-from fluxbooth.evaluation.measured_process import StoppedError, measured, stopped
+from fluxbooth.evaluation.measured_process import Measured, StoppedError, measured, stopped
 from fluxbooth.evaluation.verify import Course, run
+from fluxbooth.memory.estimate import Estimate
 from fluxbooth.models import registry
 from fluxbooth.models.flux1.bases import NANO
 from tests.conftest import QUICK
@@ -66,6 +67,26 @@ def test_it_measures_what_was_predicted(verified: Verified) -> None:
             taken["predicted_gb"] / taken["measured_gb"] - 1, abs=0.05
         )
     assert training["choice"]["dtype"] == COURSE.training.dtype
+
+
+def test_what_was_measured_is_written_as_rows(verified: Verified) -> None:
+    lines = (verified.out / "rows.jsonl").read_text().splitlines()
+    where, *rows = [json.loads(line) for line in lines]
+    assert where["machine"]["base"] == "nano" and where["machine"]["cores"]
+    assert tuple(row["row"] for row in rows) == verify.ROWS
+    step, picture, letters, resumed = rows
+    taken = verified.report["training"]["seconds_per_step"]
+    assert step["least"] <= taken * 1.01 and taken <= step["most"] * 1.01
+    assert step["against"] == "step, float32, 128 px, batch 2, 0 of 6 recomputed"
+    assert picture["unit"] == "s" and picture["against"].endswith("steps at 128 px")
+    assert (letters["most"], resumed["against"]) == (1.0, "the same, bit for bit")
+    assert all(row["ok"] for row in rows)
+
+
+def test_memory_that_was_not_foreseen_is_said_of_a_card() -> None:
+    took = Measured(memory=10.0, on_gpu=True)
+    row = verify._timed([1.0], Estimate(0, 0, 0, 0, device=9.0, main=0), took, "a step")
+    assert not row["ok"] and row["against"] == "a step; memory foreseen within 8%: -10.0%"
 
 
 def test_signs_are_read_back_where_a_reader_is_installed(verified: Verified) -> None:

@@ -14,6 +14,7 @@ from fluxbooth.service.settings import Settings, read_settings
 from fluxbooth.service.transitions import Transitions
 from tests.support.claude import Claude
 from tests.support.installation import Installation
+from tests.support.postgresql import PostgreSQL
 from tests.support.server import Receiver, Server
 
 
@@ -38,11 +39,36 @@ def receiver() -> Iterator[Receiver]:
     receiver.close()
 
 
+# what is run once more on PostgreSQL
+ON_BOTH = ("test_idempotency", "test_fair")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if "installation" in metafunc.fixturenames and name in ON_BOTH:
+        databases = ["sqlite", "postgresql"]
+        metafunc.parametrize("installation", databases, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server that is started where a test needs one."""
+    server = PostgreSQL()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
     """The rows half alone, in this process: no server, no engine."""
+    elsewhere = getattr(request, "param", "sqlite") == "postgresql"
     settings = read_settings(
-        data=tmp_path_factory.mktemp("installation") / "data", base="nano", private_network=True
+        data=tmp_path_factory.mktemp("installation") / "data",
+        base="nano",
+        private_network=True,
+        database_url=request.getfixturevalue("postgresql").new() if elsewhere else None,
     )
     database, sign = opening.opened(settings), Signer(b"secret", settings.url)
     jobs = JobEngine(settings, sign)

@@ -33,6 +33,7 @@ from PIL import Image
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.db.tables import Tune, now
+from fluxbooth.service.settings import Settings
 from tests.support.installation import calling
 from tests.support.server import FEW, Json, Server, pictures, until
 
@@ -56,7 +57,7 @@ class World:
 
     def __init__(self, server: Server) -> None:
         self.server, self.http = server, server.http
-        secret = accounts.pepper(server.data)
+        secret = accounts.pepper(Settings(data=server.data))
         with server.database.write() as session:
             other = accounts.create_account(session, "other")
             self.other_key = accounts.create_key(session, other, "", secret)
@@ -255,6 +256,8 @@ TABLE: list[tuple[str, Ask, tuple[int, ...], str]] = [
     ("49 twenty times the same", lambda w: w.http.post("/tunes", data=TUNE, files=pictures(1) * 20), (201,), ""),
     ("50 steps -1", lambda w: w.tune_with(steps="-1"), (422,), "steps"),
     ("50 steps 10^9", lambda w: w.tune_with(steps="1000000000"), (422,), "steps"),
+    ("50 choose_within 2", lambda w: w.tune_with(choose_within="2"), (422,), "choose_within"),
+    ("50 stop_early maybe", lambda w: w.tune_with(stop_early="maybe"), (422,), "stop_early"),
     ("50 steps 1e3", lambda w: w.tune_with(steps="1e3"), (422,), "must be a whole number"),
     ("51 unknown preset", lambda w: w.tune_with(preset="best"), (422,), "preset"),
     ("52 base of another tenant", lambda w: w.tune_with(branch="flux1", base_tune_id=str(w.other_tune)), (422,), "base_tune_id"),

@@ -4,6 +4,7 @@ the tune."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,22 @@ def trained_with_stages(installation: Installation, owner: int) -> int:
     )
     installation.results.tidy(Tune, tune)
     return tune
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({}, (0.15, True)),
+        ({"steps": 80}, (0.15, False)),
+        ({"steps": 80, "choose_within": 0.05, "stop_early": True}, (0.05, True)),
+        ({"choose_within": 0, "stop_early": False}, (0, False)),
+    ],
+)
+def test_how_the_best_is_chosen_is_asked_for(
+    installation: Installation, owner: int, asked: dict[str, Any], kept: tuple[float, bool]
+) -> None:
+    tune = installation.row(Tune, installation.tune(owner, "asked", branch="flux1", **asked))
+    assert (tune.spec["choose_within"], tune.spec["stop_early"]) == kept
 
 
 def rows(installation: Installation, tune: int) -> list[Checkpoint]:

@@ -113,8 +113,8 @@ def test_the_setting_is_a_list_of_names(tmp_path: Path) -> None:
     assert len(DevicePool(["0", "1"]).all) == 2
 
 
-@pytest.mark.parametrize("name", ["FLUXBOOTH_DATABASE_URL", "FLUXBOOTH_STORAGE_URL"])
-def test_rows_and_files_that_are_to_lie_elsewhere_are_refused(
+@pytest.mark.parametrize("name", ["FLUXBOOTH_STORAGE_URL"])
+def test_files_that_are_to_lie_elsewhere_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Not left here in silence: whoever sets that means several hosts."""

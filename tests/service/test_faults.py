@@ -62,7 +62,7 @@ def test_a_database_that_is_taken_is_said_so_and_read_all_the_same(
 
 
 def new_key(installation: Installation) -> str:
-    secret = accounts.pepper(installation.settings.data)
+    secret = accounts.pepper(installation.settings)
     return installation.write(
         installation.account(),
         lambda session, owner: accounts.create_key(session, owner, "", secret),
@@ -74,7 +74,7 @@ def test_the_end_of_a_job_waits_for_the_database(
 ) -> None:
     monkeypatch.setattr(worker, "LONGEST_PAUSE", 0.01)
     prompt = installation.prompt(installation.account(), 1504944, "a man")
-    impatient, tries = Database(installation.settings.database_url, patience=0.01), []
+    impatient, tries = Database(installation.settings.rows_url, patience=0.01), []
     holder = sqlite3.connect(installation.settings.database, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
 

@@ -74,7 +74,7 @@ def test_accounts_do_not_share_rows_and_others_make_new_ones(installation: Insta
 
 def test_an_account_sets_its_options_itself(installation: Installation) -> None:
     account = installation.account()
-    secret = accounts.pepper(installation.settings.data)
+    secret = accounts.pepper(installation.settings)
     key = installation.write(
         account, lambda session, owner: accounts.create_key(session, owner, "", secret)
     )

@@ -282,7 +282,7 @@ from fluxbooth.service import metering
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.settings import read_settings
 settings = read_settings(data=Path(sys.argv[1]))
-metering.report(Database(settings.database_url), settings)
+metering.report(Database(settings.rows_url), settings)
 """
 
 

@@ -21,7 +21,7 @@ def test_objects_are_as_the_document_says(installation: Installation) -> None:
     key = installation.write(
         account,
         lambda session, owner: accounts.create_key(
-            session, owner, "", accounts.pepper(installation.settings.data)
+            session, owner, "", accounts.pepper(installation.settings)
         ),
     )
     tune, failed = installation.tune(account, "documented"), installation.tune(account, "failed")

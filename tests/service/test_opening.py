@@ -15,10 +15,11 @@ import pytest
 import uvicorn
 
 from fluxbooth.cli.main import main
+from fluxbooth.errors import InputError
 from fluxbooth.service import opening
 from fluxbooth.service.accounts import accounts
 from fluxbooth.service.files.store import Store
-from fluxbooth.service.settings import Settings
+from fluxbooth.service.settings import Settings, read_settings
 
 FOLDER = f"{5_000_002}-{'a' * 32}"
 
@@ -124,9 +125,35 @@ def test_a_kill_between_secret_and_database_is_a_new_installation(tmp_path: Path
     settings = Settings(data=tmp_path / "data")
     Store(settings.data)
     accounts.new_pepper(settings.data)
-    before = accounts.pepper(settings.data)
+    before = accounts.pepper(settings)
     opening.opened(settings).close()
-    assert accounts.pepper(settings.data) == before
+    assert accounts.pepper(settings) == before
+
+
+GIVEN = "a secret of forty letters or so, all told"
+
+
+def test_a_secret_from_elsewhere_is_noted_and_another_one_is_kept_out(tmp_path: Path) -> None:
+    given = read_settings(data=tmp_path / "data", secret=GIVEN)
+    opening.opened(given).close()
+    assert not (given.data / accounts.SECRET).exists() and GIVEN not in repr(given)
+    (tmp_path / "secret").write_text(GIVEN + "\n")
+    opening.opened(read_settings(data=given.data, secret_file=str(tmp_path / "secret"))).close()
+    with pytest.raises(InputError, match="were made with another secret"):
+        opening.opened(read_settings(data=given.data, secret=GIVEN + "?"))
+    with pytest.raises(InputError, match="set one of them"):
+        read_settings(data=given.data, secret=GIVEN, secret_file=str(tmp_path / "secret"))
+    (tmp_path / "secret").write_text("short\n")
+    with pytest.raises(InputError, match="holds 5 bytes"):
+        opening.opened(read_settings(data=given.data, secret_file=str(tmp_path / "secret")))
+
+
+def test_a_folders_own_secret_is_kept_to_and_may_be_made_anew(data: Path) -> None:
+    with pytest.raises(InputError, match="were made with another secret"):
+        opening.opened(Settings(data=data, secret=GIVEN))
+    (data / accounts.SECRET).write_bytes(b"x" * 32)  # as its loss is answered
+    opening.opened(Settings(data=data)).close()
+    opening.opened(Settings(data=data, secret="x" * 32)).close()
 
 
 def test_a_damaged_database_is_said_so(says: Says, data: Path) -> None:

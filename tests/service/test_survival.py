@@ -26,8 +26,8 @@ def dear_server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def test_eight_kills(dear_server: Server, receiver: Receiver) -> None:
-    survive(dear_server, receiver, kills=8, seed=1)
+def test_four_kills(dear_server: Server, receiver: Receiver) -> None:
+    survive(dear_server, receiver, kills=4, seed=1)
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def calling(data: Path, account: str, urls: Sequence[str]) -> None:
     settings = Settings(data=data)
     jobs = JobEngine(settings, Signer(b"", ""))
     with (
-        contextlib.closing(Database(settings.database_url)) as database,
+        contextlib.closing(Database(settings.rows_url)) as database,
         database.write() as session,
     ):
         row = session.scalar(

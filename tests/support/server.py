@@ -86,7 +86,12 @@ class Server:
     def database(self) -> Database:
         """Its rows, beside it."""
         return self.ends.enter_context(
-            contextlib.closing(Database(f"sqlite:///{self.data}/fluxbooth.sqlite"))
+            contextlib.closing(
+                Database(
+                    self.environment.get("FLUXBOOTH_DATABASE_URL")
+                    or f"sqlite:///{self.data}/fluxbooth.sqlite"
+                )
+            )
         )
 
     def __enter__(self) -> Self:

@@ -7,13 +7,14 @@ from sqlalchemy import select
 
 from fluxbooth.service.accounts import accounts, web_sessions
 from fluxbooth.service.db.tables import Account
+from fluxbooth.service.settings import Settings
 from tests.support.server import Server
 
 
 def link(server: Server, name: str = "owner") -> str:
     """What `fluxbooth key link` prints, for the account of a name, which is made if there is
     none."""
-    secret = accounts.pepper(server.data)
+    secret = accounts.pepper(Settings(data=server.data))
     with server.database.write() as session:
         account = session.scalar(
             select(Account).where(Account.name == name)

@@ -33,7 +33,7 @@ def create(options: argparse.Namespace) -> Json:
     settings, database = opened(options, new=True)
     with database.write() as session:
         account = accounts.create_account(session, options.name)
-        made = accounts.create_key(session, account, "first", accounts.pepper(settings.data))
+        made = accounts.create_key(session, account, "first", accounts.pepper(settings))
         result = {"id": account.id, "name": account.name, "key": made}
     output.show(options, [made])
     return result
@@ -158,7 +158,7 @@ def _new_file(path: Path) -> Any:
 def delete(options: argparse.Namespace) -> Json:
     settings, database = opened(options)
     store = Store(settings.data)
-    jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
+    jobs = JobEngine(settings, Signer(accounts.pepper(settings), settings.url))
     with database.read() as session:
         account = accounts.find(session, options.account)
         size = quotas.stored(session, account.id) / MB

@@ -118,6 +118,14 @@ def _generate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", default="pictures", help="output folder (default: pictures)"
     )
+    parser.add_argument(
+        "--grid",
+        nargs="*",
+        type=float,
+        metavar="STRENGTH",
+        help="each text with its LoRAs at these strengths (default: 0 0.4 0.7 1 1.3), and a sheet "
+        "of all of them",
+    )
     output_flags(parser, progress=True)
     parser.set_defaults(interrupted=output.READY_ARE_KEPT)
 

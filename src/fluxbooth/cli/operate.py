@@ -42,13 +42,11 @@ def key(options: argparse.Namespace) -> Json:
     with database.write() as session:
         account = _account(session, options.account)
         if options.verb == "create":
-            made = accounts.create_key(
-                session, account, options.label, accounts.pepper(settings.data)
-            )
+            made = accounts.create_key(session, account, options.label, accounts.pepper(settings))
             output.show(options, [made])
             return {"key": made}
         if options.verb == "link":
-            token = web_sessions.new_link(session, account, accounts.pepper(settings.data))
+            token = web_sessions.new_link(session, account, accounts.pepper(settings))
             link = address_of(options.url or last_url(settings), token)
             output.show(options, [link])
             return {"link": link}
@@ -88,7 +86,7 @@ def callbacks_command(options: argparse.Namespace) -> Json:
         output.show(options, keys[:1])
         return {"secret": keys[0], "before": keys[1] if len(keys) > 1 else None}
     if options.verb == "replay":
-        jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
+        jobs = JobEngine(settings, Signer(accounts.pepper(settings), settings.url))
         with database.write() as session:
             try:
                 callbacks.replay(session, jobs, None, options.id)
@@ -129,7 +127,7 @@ class _File:
 def import_lora(options: argparse.Namespace) -> Json:
     """`lora import`: a LoRA from elsewhere becomes a tune that prompts can use."""
     settings, database = opened(options)
-    jobs = JobEngine(settings, Signer(accounts.pepper(settings.data), settings.url))
+    jobs = JobEngine(settings, Signer(accounts.pepper(settings), settings.url))
     store = Store(settings.data)
     source = Path(options.file)
     if not source.is_file():
@@ -162,6 +160,7 @@ def import_lora(options: argparse.Namespace) -> Json:
 
 def backup(options: argparse.Namespace) -> Json:
     """A whole copy in a new folder, while the server runs: rows and files as of one moment."""
+    _on_sqlite(options)
     settings, database = opened(options)
     out = Path(options.out)
     if out.exists() and any(out.iterdir()):
@@ -178,7 +177,7 @@ def backup(options: argparse.Namespace) -> Json:
 
 def restore(options: argparse.Namespace) -> Json:
     """The reverse of a backup, into a data folder that holds nothing yet."""
-    settings, source = read_settings(data=options.data), Path(options.source)
+    settings, source = _on_sqlite(options), Path(options.source)
     for name in KEPT:
         if not (source / name).exists():
             raise InputError(f"{source} is no backup, or not a whole one: it has no {name}.")
@@ -190,6 +189,17 @@ def restore(options: argparse.Namespace) -> Json:
         copy(source / name, settings.data / name)
     opening.opened(settings)
     return {"data": str(settings.data)}
+
+
+def _on_sqlite(options: argparse.Namespace) -> Settings:
+    """The settings. Raises InputError where the rows are elsewhere than in the data folder."""
+    settings = read_settings(data=options.data)
+    if settings.database_url:
+        raise InputError(
+            f"Backups are of the rows in a data folder, and these are in {settings.rows_place}: "
+            "stop the server, and copy its data folder together with what pg_dump writes."
+        )
+    return settings
 
 
 def _account(session: Session, name: str | None) -> Account:
@@ -208,7 +218,8 @@ def opened(options: argparse.Namespace, *, new: bool = False) -> tuple[Settings,
     """
     settings = read_settings(data=options.data)
     # files without their rows are told of by what opens them
-    if not (new or settings.database.exists() or (settings.data / "files").exists()):
+    begun = (settings.database, settings.data / "files", settings.data / opening.FOLDER)
+    if not (new or any(path.exists() for path in begun)):
         raise InputError(
             f"There is no server's data in {settings.data}: name its folder with --data, or begin "
             "there with `fluxbooth serve`."

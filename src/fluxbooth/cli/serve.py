@@ -39,6 +39,7 @@ def serve(options: argparse.Namespace) -> Json:
         opening.check(settings)
         first = first_start(settings, database)
         note_url(settings)
+        database.close()
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         # until uvicorn's handlers are there; it raises them again once it is done, and then the

@@ -90,11 +90,16 @@ def generate_command(options: argparse.Namespace) -> Json:
     if not texts:
         raise InputError("Say what to draw: a text in quotation marks before --lora.")
     from fluxbooth import base_selection, files
-    from fluxbooth.cli import models
+    from fluxbooth.cli import grid, models
     from fluxbooth.models import licences, registry
     from fluxbooth.prompts import negatives
 
     negatives.check_negative(spec.negative_prompt)
+    strengths, titles = options.grid, texts
+    if strengths is not None:
+        strengths = strengths or list(grid.STRENGTHS)
+        texts = grid.cells(texts, spec, strengths)
+        spec = spec.model_copy(update={"loras": ()})  # they stand in the texts now
     out, folders = Path(options.out), [Path(options.out), Path()]
     spec = models.offered(lambda: base_selection.with_base(spec, texts, folders))
     licence = licences.notice(registry.find(spec.base))
@@ -105,6 +110,18 @@ def generate_command(options: argparse.Namespace) -> Json:
     files.make_folder(out)
     with Display(options.progress) as display:
         display.note(licence)
-        report = Report(display, lambda one: files.free_name(out, one.text, one.seed))
+        report = Report(display, lambda one: files.free_name(out, _words(one.text), one.seed))
         generate(texts, spec, report, folders=folders)
-    return report.result()
+        result = report.result()
+        if strengths is not None:
+            sheet = grid.write(out, titles, strengths, result)
+            display.note(f"All of them: {sheet}.")
+            result["grid"] = str(sheet)
+    return result
+
+
+def _words(text: str) -> str:
+    """Of a text, what a file is named after."""
+    from fluxbooth.prompts import language
+
+    return language.parse(text, may_be_blank=True).text

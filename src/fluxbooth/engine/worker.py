@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from dbos import DBOS, DBOSPortableJSONSerializer
-from sqlalchemy.exc import OperationalError
 
 from fluxbooth import hardware, locks, log
 from fluxbooth.engine import liveness
@@ -73,6 +72,9 @@ LONGEST_PAUSE = 30.0  # seconds between two tries to write
 TO_A_HOST, OF_AN_ACCOUNT, OF_ALL = 4, 16, 128  # callbacks that are delivered at once
 # tunes and prompts whose pictures are fetched at once, of an account and in all
 FETCHES, ALL_FETCHES = 2, 64
+# seconds between two looks at a queue, 0.5 of others: a look takes milliseconds of a processor that
+# may be the one which trains
+ASKED_EVERY = {DEVICE: 0.2, PICTURES: 0.2, LONG: 1.0, FETCH: 1.0}
 OF_TUNES = ("train", "fetch_photos")  # kinds of work
 # how often a job may be taken up again after the engine was killed; device processes that die are
 # counted apart
@@ -83,12 +85,12 @@ class Engine:
     """What the workflows work with; one a process."""
 
     def __init__(self, settings: Settings) -> None:
-        secret = accounts.pepper(settings.data)
+        secret = accounts.pepper(settings)
         self.settings = settings
         self.devices = DevicePool(settings.device_list or hardware.gpus() or [""])
         self.jobs = JobEngine(settings, Signer(secret, settings.url))
         self.results = Transitions(
-            settings, database.Database(settings.database_url), Store(settings.data), self.jobs
+            settings, database.Database(settings.rows_url), Store(settings.data), self.jobs
         )
         self.rules = rules_for(settings)
         # to deliver, by account
@@ -121,7 +123,7 @@ class Engine:
                 told[0] = time.monotonic()
                 try:
                     await asyncio.to_thread(self.results.progress, number, event, losses)
-                except OperationalError as fault:  # the training itself goes on
+                except database.BUSY as fault:  # the training itself goes on
                     log.error(fault)
 
         return await self.devices.run(request, lambda: self.results.tune_wanted(number), on_event)
@@ -138,7 +140,7 @@ class Engine:
             if event["event"] == "picture" and event["done"] < event["of"]:
                 try:
                     await asyncio.to_thread(self.results.drawn, number, event["pictures"])
-                except OperationalError as fault:  # they come with the result, too
+                except database.BUSY as fault:  # they come with the result, too
                     log.error(fault)
 
         return await self.devices.run(request, lambda: self.results.prompt_wanted(number), on_event)
@@ -223,7 +225,7 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await work()
-        except (OperationalError, OSError, NoRoom) as fault:
+        except (*database.BUSY, OSError, NoRoom) as fault:
             if isinstance(fault, OSError) and not is_full(fault):
                 raise
             log.error(fault)
@@ -303,8 +305,7 @@ def lock(data: Path) -> IO[str]:
     held = locks.held(data / "engine.lock", LOCK_WITHIN)
     if held is None:
         raise InputError(
-            f"Another engine works on {data}: stop it, or start this server with "
-            "--no-worker; several engines need PostgreSQL."
+            f"Another engine works on {data}: stop it, or start this server with --no-worker."
         )
     return held
 
@@ -318,7 +319,7 @@ def sweep(results: Transitions) -> None:
     try:
         reserve.spend(results.store, swept)
         reserve.keep(results.store)
-    except (OperationalError, OSError) as fault:  # in an hour it is tried again
+    except (*database.BUSY, OSError) as fault:  # in an hour it is tried again
         log.error(fault)
 
 
@@ -366,7 +367,7 @@ def _configure_jobs(settings: Settings) -> None:
     DBOS(
         config={
             "name": "fluxbooth",
-            "system_database_url": settings.database_url,
+            "system_database_url": settings.rows_url,
             "executor_id": "local",
             "application_version": VERSION,
             "sys_db_pool_size": 10,
@@ -381,25 +382,25 @@ def _configure_jobs(settings: Settings) -> None:
 def _register_queues(pool: DevicePool) -> None:
     devices = len(pool.all)
     beside = devices if pool.on_gpu else 1  # else each of them has one process
-    queues = (DEVICE, PICTURES, FAST, FAST_PICTURES)
-    for name, at_once in (*((name, devices) for name in queues), (APART, beside), (LONG, beside)):
-        DBOS.register_queue(
-            name,
-            worker_concurrency=at_once,
-            polling_interval_sec=0.2,
-            on_conflict="always_update",
-        )
+    for name, at_once in (
+        *((name, devices) for name in (DEVICE, PICTURES, FAST, FAST_PICTURES)),
+        *((name, beside) for name in (APART, LONG)),
+    ):
+        _register(name, worker_concurrency=at_once)
+    _register(DELIVERY, partition_worker_concurrency=TO_A_HOST)
+    _register(FETCH, worker_concurrency=ALL_FETCHES, partition_worker_concurrency=FETCHES)
+
+
+def _register(
+    name: str,
+    worker_concurrency: int | None = None,
+    partition_worker_concurrency: int | None = None,
+) -> None:
     DBOS.register_queue(
-        DELIVERY,
-        partition_worker_concurrency=TO_A_HOST,
-        polling_interval_sec=0.2,
-        on_conflict="always_update",
-    )
-    DBOS.register_queue(
-        FETCH,
-        worker_concurrency=ALL_FETCHES,
-        partition_worker_concurrency=FETCHES,
-        polling_interval_sec=0.2,
+        name,
+        worker_concurrency=worker_concurrency,
+        partition_worker_concurrency=partition_worker_concurrency,
+        polling_interval_sec=ASKED_EVERY.get(name, 0.5),
         on_conflict="always_update",
     )
 

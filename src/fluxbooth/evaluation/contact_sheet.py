@@ -52,6 +52,32 @@ def contact_sheet(
     return sheet
 
 
+def grid(
+    texts: Sequence[str], heads: Sequence[str], rows: Sequence[Sequence[Image.Image]]
+) -> Image.Image:
+    """A row a text, under it its words; a column for each of `heads`."""
+    width = 2 * MARGIN + len(heads) * (TILE + GAP) - GAP
+    letters = width // 8  # of a line, at the size of captions
+    wrapped = [textwrap.wrap(text, letters, max_lines=3, placeholder=" …") for text in texts]
+    line = 18
+    height = 2 * MARGIN + TITLE + sum(TILE + GAP + line * len(words) + GAP for words in wrapped)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw, y = ImageDraw.Draw(sheet), MARGIN
+    for i, head in enumerate(heads):
+        place = (MARGIN + i * (TILE + GAP), y)
+        draw.text(place, head, fill=INK, font=ImageFont.load_default(20))
+    y += TITLE
+    for pictures, words in zip(rows, wrapped, strict=True):
+        for i, picture in enumerate(pictures):
+            sheet.paste(_fitted(picture, TILE), (MARGIN + i * (TILE + GAP), y))
+        y += TILE + GAP // 2
+        for said in words:
+            draw.text((MARGIN, y), said, fill=GREY, font=ImageFont.load_default(13))
+            y += line
+        y += GAP + GAP // 2
+    return sheet
+
+
 def page(figures: dict[str, Any], texts: Sequence[str]) -> str:
     """A page for `index.html` beside `contact-sheet.png`, `report.json` and `pictures/`."""
     rows = "".join(

@@ -3,11 +3,13 @@ for a report to be shared.
 
 Trains on the demo's photos and draws with the result by the very commands that users run, each in a
 process of its own, so that its memory is its own; then a training is killed, goes on, and is held
-to an unbroken one.
+to an unbroken one. What is measured is also written as rows, of the form and by the tests of the
+program for a card (`rows.py`), whose tables they go into.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import time
@@ -22,8 +24,9 @@ from safetensors.torch import load_file
 
 from fluxbooth import hardware
 from fluxbooth.errors import FluxboothError
-from fluxbooth.evaluation import demo, lettering, provenance, verify_page
+from fluxbooth.evaluation import demo, lettering, provenance, rows, verify_page
 from fluxbooth.evaluation.measured_process import Measured, StoppedError, measured
+from fluxbooth.evaluation.rows import Row, figures
 from fluxbooth.events import JsonEvent, Report, TrainingEvent, TrainingReport
 from fluxbooth.files import cannot_write, check_ours, make_folder
 from fluxbooth.hardware import GIB
@@ -40,6 +43,7 @@ from fluxbooth.types import Json
 # of what the LoRA changes in a picture may change when it is read back from its file
 LARGEST_EFFECT = 0.1
 GREY = 1.0  # one level of 255: rounding
+ROWS = ("a step", "a picture", "letters of the signs", "a training that was resumed")
 PHOTOS = sorted(demo.PHOTOS.glob("*.png"))
 SIGNS = ("OPEN DAILY", "Fresh bread", "No parking", "Platform 9")
 # for the trainings that are only compared, whose validation would else take longer than their steps
@@ -96,6 +100,7 @@ def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> J
             result[name] = {
                 "failed": error.kind if isinstance(error, StoppedError) else type(error).__name__
             }
+        write_rows(out / "rows.jsonl", result, verification.rows)
     result |= {
         "checks": verification.checks(result),
         "seconds_total": round(time.monotonic() - began, 1),
@@ -106,6 +111,19 @@ def run(out: Path, report: Report, row: Base, chosen: Course | None = None) -> J
     except OSError as error:
         raise cannot_write(out, error) from error
     return result
+
+
+def write_rows(path: Path, told: Json, found: dict[str, Row]) -> None:
+    """A line of JSON for each, after one of the machine and the base."""
+    where = told["machine"] | {
+        "commit": told["fluxbooth"]["commit"],
+        "base": told["base"]["name"],
+    }
+    lines = [{"machine": where}, *({"row": name, **row} for name, row in found.items())]
+    try:
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 class _Verification:
@@ -121,6 +139,7 @@ class _Verification:
         self.without: list[Image.Image] = []
         self.with_lora: list[Image.Image] = []
         self.signs: list[Image.Image] = []
+        self.rows: dict[str, Row] = {}
 
     def job_facts(self) -> Json:
         fields = ("steps", "resolutions", "rank", "batch_size", "text_length", "optimizer")
@@ -149,6 +168,8 @@ class _Verification:
         prepared = next(at for at, event in done.events if event["event"] == "prepared")
         # the first ten steps warm up, and are told together
         step = (times[steps] - times[LOG_EVERY]) / (steps - LOG_EVERY)
+        told = [number for number in sorted(times) if number >= LOG_EVERY]
+        each = [(times[b] - times[a]) / (b - a) for a, b in itertools.pairwise(told)]
         job = Job(
             max(spec.resolutions),
             spec.text_length,
@@ -160,6 +181,10 @@ class _Verification:
         )
         choice, card = _choice(done), hardware.gpu()
         predicted = estimate.estimate(self.size, job, choice, gpu=card is not None)
+        kept = choice.quantisation if choice.quantisation != "none" else choice.dtype
+        recomputed = f"{choice.checkpointed} of {len(self.size.blocks)}"
+        what = rows.step_name(kept, job.side, job.batch_size, recomputed)
+        self.rows["a step"] = _timed(each, predicted, done, what)
         time_predicted = (
             None
             if card is None
@@ -195,6 +220,9 @@ class _Verification:
             choice,
             gpu=hardware.gpu() is not None,
         )
+        each = [b - a for a, b in itertools.pairwise(times[: 2 * count])]
+        what = f"{self.course.steps} steps at {self.row.native_side} px"
+        self.rows["a picture"] = _timed(each, predicted, done, what)
         return {
             "seconds_to_first_picture": round(times[0], 1),
             "seconds_per_picture": round((times[2 * count - 1] - times[count - 1]) / count, 3),
@@ -215,6 +243,7 @@ class _Verification:
             lettering.found(wanted, lines)
             for wanted, lines in zip(self.course.signs, read, strict=True)
         ]
+        self.rows["letters of the signs"] = figures(right, "share that is read")
         return {"letters_right": round(sum(right) / len(right), 4), "read": read}
 
     def _draw(self, texts: Sequence[str], base: str, out: Path) -> Measured:
@@ -260,18 +289,23 @@ class _Verification:
         resumed = self._weights(spec, folder / "killed", events.append)
         unbroken = self._weights(spec, folder / "unbroken", lambda event: None)
         difference = _distance(resumed, unbroken)
+        identical = all(torch.equal(value, unbroken[name]) for name, value in resumed.items())
         found: Json = {
             "steps": 2 * half,
             "resumed_at": next(
                 event["resumed_at"] for event in events if event["event"] == "prepared"
             ),
-            "identical": all(torch.equal(value, unbroken[name]) for name, value in resumed.items()),
+            "identical": identical,
             "difference": difference,
         }
-        if not found["identical"]:
-            found["difference_of_two_unbroken"] = _distance(
-                self._weights(spec, folder / "again", lambda event: None), unbroken
-            )
+        ok, against = True, "the same, bit for bit"
+        if not identical:
+            own = _distance(self._weights(spec, folder / "again", lambda event: None), unbroken)
+            found["difference_of_two_unbroken"] = own
+            ok, against = rows.resume_held(difference, own)
+        self.rows["a training that was resumed"] = figures(
+            [difference], "relative difference", ok=ok, against=against
+        )
         shutil.rmtree(folder)
         return found
 
@@ -343,6 +377,15 @@ def _memory(predicted: Estimate, done: Measured) -> Json:
     }
 
 
+def _timed(each: Sequence[float], predicted: Estimate, done: Measured, what: str) -> Row:
+    """Seconds, held to the memory that was foreseen; main memory is not, for a process holds more
+    there than tensors."""
+    ok, held = rows.memory_held(predicted.device, done.memory)
+    if not done.on_gpu:
+        ok, held = True, ""
+    return figures(each, "s", ok=ok, against="; ".join(filter(None, (what, held))))
+
+
 def _resume_check(found: Json) -> Json:
     if found["identical"]:
         return {
@@ -355,7 +398,7 @@ def _resume_check(found: Json) -> Json:
     own, after = found["difference_of_two_unbroken"], found["difference"]
     return {
         "what": "resume",
-        "ok": after <= 2 * own,
+        "ok": rows.resume_held(after, own)[0],
         "why": (
             f"killed at step {found['resumed_at']} and gone on: weights differ by {after:.1e}; "
             f"two unbroken runs here by {own:.1e}"
@@ -381,7 +424,6 @@ def _difference(a: Image.Image, b: Image.Image) -> float:
 
 
 def _distance(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
-    """Of what was learnt, relative: B begins at zero, so all that is in it was."""
-    learnt: Sequence[str] = [name for name in a if name.endswith("lora_B.weight")]
-    between = sum(float((a[name].float() - b[name].float()).square().sum()) for name in learnt)
-    return (between / sum(float(b[name].float().square().sum()) for name in learnt)) ** 0.5
+    """Of what was learnt: B begins at zero, so all that is in it was."""
+    learnt = [name for name in a if name.endswith("lora_B.weight")]
+    return rows.distance([a[name] for name in learnt], [b[name] for name in learnt])

@@ -182,6 +182,18 @@ def parse(text: str, *, may_be_blank: bool = False) -> Prompt:
     return Prompt(rest, loras)
 
 
+def at_strength(text: str, strength: float) -> str:
+    """A prompt with the weight of each of its LoRAs times `strength`.
+
+    Raises InputError for a tag that `parse` refuses."""
+
+    def tag(match: re.Match[str]) -> str:
+        lora = _lora_tag(match)
+        return f"<lora:{lora.name}:{lora.weight * strength:g}>"
+
+    return _TAG.sub(tag, text)
+
+
 def _lora_tag(match: re.Match[str]) -> LoraTag:
     tag, name, written = _shortened(match[0]), match["name"].strip(), match["weight"]
     if not name:

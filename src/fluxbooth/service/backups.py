@@ -51,7 +51,7 @@ def make(settings: Settings, db: Database, store: Store, out: Path) -> Json:
             target = out / "files" / key
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(pins.path(key), target)
-        shutil.copy2(settings.data / accounts.SECRET, out / accounts.SECRET)
+        accounts.write_secret(out / accounts.SECRET, accounts.pepper(settings))
         (out / HOLDS).write_text(json.dumps(holds, indent=1))
         with (settings.data / LIST).open("a") as known:
             known.write(json.dumps({"made_at": holds["made_at"], "path": str(out)}) + "\n")

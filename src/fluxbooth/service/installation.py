@@ -15,7 +15,7 @@ from fluxbooth.service.settings import Settings
 def first_start(settings: Settings, database: Database) -> tuple[str, str] | None:
     """On a new data folder: the owner's account, its key and a link to the web app, which are
     shown this once."""
-    secret = accounts.pepper(settings.data)
+    secret = accounts.pepper(settings)
     with database.read() as session:  # which a full disk allows
         if session.scalar(select(Account.id)) is not None:
             return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import urllib.parse
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fluxbooth.errors import InputError
@@ -16,9 +17,8 @@ from fluxbooth.service.billing.prices import Prices
 from fluxbooth.service.contract.public_bases import FLUX2_KLEIN, FLUX_DEV, FLUX_KREA, NUMBERS
 
 MB = 2**20
-# variables that would have rows or files elsewhere, which this version cannot
+# variables that would have files elsewhere, which this version cannot
 ELSEWHERE = {
-    "FLUXBOOTH_DATABASE_URL": "rows are kept in SQLite",
     "FLUXBOOTH_STORAGE_URL": "files are kept in a folder",
 }
 # requests a second: with fewer, what ten seconds bring is not one request
@@ -32,6 +32,27 @@ class Settings(BaseSettings):
     data: Path = Field(
         default=Path.home() / ".local" / "share" / "fluxbooth",
         description="folder of the database, photos, LoRAs and pictures",
+    )
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        pattern=r"^postgresql://",
+        description=(
+            "address of a PostgreSQL database for the rows, postgresql://USER:PASSWORD@HOST/NAME; "
+            "by default they are in SQLite, in the data folder"
+        ),
+    )
+    secret: str | None = Field(
+        default=None,
+        repr=False,
+        min_length=32,
+        description=(
+            "what keys, links and sessions are made good with, 32 characters or more; by default "
+            "the file `secret` of the data folder, made at the first start"
+        ),
+    )
+    secret_file: Path | None = Field(
+        default=None, description="file with that secret, instead of FLUXBOOTH_SECRET"
     )
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=1, le=65535, description="port to listen on")
@@ -203,6 +224,13 @@ class Settings(BaseSettings):
         ),
     )
 
+    @field_validator("secret_file")
+    @classmethod
+    def _only_one(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("secret") is not None:
+            raise ValueError("FLUXBOOTH_SECRET is set, too: set one of them")
+        return path
+
     @field_validator("requests_per_second")
     @classmethod
     def _lets_somebody_in(cls, pace: float) -> float:
@@ -252,8 +280,17 @@ class Settings(BaseSettings):
         return self.data / "fluxbooth.sqlite"
 
     @property
-    def database_url(self) -> str:
-        return f"sqlite:///{self.database}"
+    def rows_url(self) -> str:
+        """Where the rows are, as SQLAlchemy and the job engine write it."""
+        return self.database_url or f"sqlite:///{self.database}"
+
+    @property
+    def rows_place(self) -> str:
+        """How a sentence calls that: without its password."""
+        if self.database_url is None:
+            return str(self.database)
+        parts = urllib.parse.urlsplit(self.database_url)
+        return f"postgresql://{parts.hostname or ''}{parts.path}"
 
     @property
     def url(self) -> str:

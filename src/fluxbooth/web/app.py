@@ -10,13 +10,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
 
 from fluxbooth.errors import InputError
 from fluxbooth.service import reasons
 from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.contract import queries
 from fluxbooth.service.contract.response_models import Error
+from fluxbooth.service.db import database
 from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.settings import Settings
 from fluxbooth.version import __version__
@@ -99,7 +99,8 @@ def _handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _refused)
     app.add_exception_handler(InputError, _refused)
     app.add_exception_handler(RequestValidationError, _unread)
-    app.add_exception_handler(OperationalError, _faulty)
+    for fault in database.BUSY:
+        app.add_exception_handler(fault, _faulty)
     app.add_exception_handler(OSError, _faulty)
     app.add_exception_handler(404, _not_found)
     app.add_exception_handler(405, _not_found)

@@ -69,12 +69,12 @@ class Services:
 
 
 def services(settings: Settings, stopping: threading.Event, engine: Engine | None) -> Services:
-    secret = accounts.pepper(settings.data)
+    secret = accounts.pepper(settings)
     sign = Signer(secret, settings.url)
-    base = database.Database(settings.database_url, patience=PATIENCE)
+    base = database.Database(settings.rows_url, patience=PATIENCE)
     # SQLite answers at once, so threads would only take Python's lock from one another: with eight
     # clients and two cores one thread gives a third more answers than forty
-    readers = anyio.CapacityLimiter(1 if base.engine.dialect.name == "sqlite" else 8)
+    readers = anyio.CapacityLimiter(1 if base.is_sqlite else database.READING)
     jobs = JobEngine(settings, sign)
     return Services(
         settings,

@@ -23,6 +23,7 @@ from fluxbooth.errors import InputError
 from fluxbooth.service.db.tables import Account, ApiKey, now
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.outgoing import webhooks
+from fluxbooth.service.settings import Settings
 
 PREFIX, PREFIX_LENGTH, LONGEST = "sd_", 12, 200
 CHECK = 8  # letters of the checksum
@@ -40,22 +41,31 @@ def new_pepper(data: Path) -> None:
     stays."""
     unfinished = data / f"{SECRET}-{secrets.token_hex(8)}"
     try:
-        with os.fdopen(
-            os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
-        ) as file:
-            file.write(secrets.token_bytes(SECRET_BYTES))
-            os.fsync(file.fileno())
+        write_secret(unfinished, secrets.token_bytes(SECRET_BYTES))
         with contextlib.suppress(FileExistsError):  # two that start at once have one secret
             os.link(unfinished, data / SECRET)
     finally:
         unfinished.unlink(missing_ok=True)
 
 
-def pepper(data: Path) -> bytes:
-    """The secret of an installation.
+def write_secret(path: Path, secret: bytes) -> None:
+    """A new file, readable by its user alone."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secret)
+        os.fsync(file.fileno())
+
+
+def pepper(settings: Settings) -> bytes:
+    """The secret of an installation: from its variable, the file that a variable names, or the
+    data folder's own.
 
     Raises InputError if it is missing: a new one would make every key useless in silence.
     """
+    if settings.secret is not None:
+        return settings.secret.encode()
+    data = settings.data
+    if settings.secret_file is not None:
+        return _given_secret(settings.secret_file)
     try:
         secret = (data / SECRET).read_bytes()
     except FileNotFoundError:
@@ -68,6 +78,28 @@ def pepper(data: Path) -> bytes:
             "keys with `fluxbooth key create`."
         )
     return secret
+
+
+def _given_secret(path: Path) -> bytes:
+    """A secret in a file that was written by hand, or copied from a data folder."""
+    try:
+        secret = path.read_bytes()
+    except OSError as error:
+        why = str(error.strerror).lower()
+        raise InputError(f"FLUXBOOTH_SECRET_FILE, {path}, cannot be read ({why}).") from error
+    # an editor ends the last line; what a data folder has is bytes of any kind
+    secret = secret if len(secret) == SECRET_BYTES else secret.rstrip(b"\r\n")
+    if len(secret) < SECRET_BYTES:
+        raise InputError(
+            f"FLUXBOOTH_SECRET_FILE, {path}, holds {len(secret)} bytes: a secret has "
+            f"{SECRET_BYTES} or more."
+        )
+    return secret
+
+
+def fingerprint(secret: bytes) -> str:
+    """What tells one secret from another, and says nothing of it."""
+    return digest("fingerprint", secret)
 
 
 def create_account(session: Session, name: str) -> Account:

@@ -286,12 +286,20 @@ class TuneForm(TrainingFields):
     callback: Callback | None = None
     face_crop: bool | None = None  # as the account has it
     training_face_correct: bool = False
+    # not of the contract: how the best checkpoint is chosen, as TrainSpec has it
+    choose_within: float | None = Field(default=None, ge=0, le=1)
+    stop_early: bool | None = None
     characteristics: Characteristics = Field(default_factory=dict)
     image_urls: Annotated[list[Text], BeforeValidator(_as_list)] = Field(default_factory=list)
     # each a PromptForm, read when its tune is known
     prompts_attributes: Annotated[list[Any], BeforeValidator(_as_list)] = Field(
         default_factory=list, max_length=100
     )
+
+    def choosing(self) -> dict[str, Any]:
+        """What was asked of that; the rest is as TrainSpec has it."""
+        fields = self.model_dump(include={"choose_within", "stop_early"})
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 class MoreForm(Form):

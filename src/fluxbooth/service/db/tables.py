@@ -47,6 +47,17 @@ class Row(DeclarativeBase):
     }
 
 
+class Installation(Row):
+    """One row, where hosts could be pointed at one database: what they must agree on."""
+
+    __tablename__ = "installation"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    secret_fingerprint: Mapped[str] = mapped_column(String(64))
+    folder: Mapped[str] = mapped_column(
+        String(32)
+    )  # what the data folder with its files calls itself
+
+
 class Account(Row):
     __tablename__ = "accounts"
     id: Mapped[int] = mapped_column(Id, primary_key=True)

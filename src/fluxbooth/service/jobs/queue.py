@@ -57,7 +57,9 @@ class JobEngine:
 
         self.settings, self.sign, self.store = settings, sign, Store(settings.data)
         self.client = DBOSClient(
-            system_database_url=settings.database_url, serializer=DBOSPortableJSONSerializer()
+            system_database_url=settings.rows_url,
+            serializer=DBOSPortableJSONSerializer(),
+            system_database_pool_size=2,  # all but `forget` goes through the caller's transaction
         )
 
     def train(self, session: Session, tune: Tune) -> None:

@@ -288,6 +288,7 @@ def _spec(
             "token": token_of(form),
             "preset": form.preset,
             "steps": min(form.steps or FAST_STEPS, FAST_STEPS) if fast else form.steps,
+            **form.choosing(),
             "checkpoint_every": 100,
             "face_crop": face_crop,
         }

@@ -17,9 +17,10 @@ BUSY = "The database is busy: nothing was kept. Try again."
 
 def known(error: Exception) -> ServiceError:
     """The answer to a fault, which is logged. Raises it again if it is no such fault."""
-    if isinstance(error, OperationalError):
+    if isinstance(error, database.BUSY):
         log.error(error)
-        return _full() if database.is_full(error) else ServiceError(BUSY, 503, {"Retry-After": "5"})
+        full = isinstance(error, OperationalError) and database.is_full(error)
+        return _full() if full else ServiceError(BUSY, 503, {"Retry-After": "5"})
     if isinstance(error, OSError) and files.is_full(error):
         log.error(error)
         return _full()

@@ -1,6 +1,6 @@
 // Whether the network, the server and its engine are there: said in one place over every page, and taken back when all is well again.
 
-const AGAIN = 3000, NOW_AND_THEN = 15_000, PATIENCE = 8000; // ms
+const AGAIN = 3000, NOW_AND_THEN = 15_000, PATIENCE = 8000, A_MOMENT = 1000; // ms
 const place = document.querySelector("#connection");
 let away = false, engine = "runs", slow = 0, said = "", asked = 0;
 
@@ -48,6 +48,31 @@ async function look() {
   } catch { /* it is said already */ }
   show();
 }
+
+/** Whether somebody answers, or takes so long that the browser may as well wait itself. */
+async function reached() {
+  await Promise.race([look(), new Promise((resolve) => setTimeout(resolve, A_MOMENT))]);
+  return navigator.onLine && !away;
+}
+
+// A page is left for another one only if that will come: the browser's own page of a server that
+// does not answer heals nothing, and has no way back to what was typed.
+addEventListener("click", async (event) => {
+  const link = event.target.closest?.("a[href]");
+  const aside = event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
+  if (!link || aside || event.defaultPrevented || link.target || link.download || link.origin !== location.origin) return;
+  if (link.pathname === location.pathname && link.search === location.search && link.hash) return;
+  event.preventDefault();
+  if (await reached()) location.assign(link.href);
+});
+// a form that the browser itself sends waits, too, where it is known that nobody answers
+addEventListener("submit", (event) => {
+  if (["offline", "away"].includes(said) && event.target.matches("[data-busy]")) {
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    look();
+  }
+}, true);
 
 for (const name of ["online", "offline"]) addEventListener(name, () => { show(); if (navigator.onLine) look(); });
 document.addEventListener("visibilitychange", () => document.hidden || look());
