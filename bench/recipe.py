@@ -33,6 +33,7 @@ from fluxbooth import GenerateSpec, TrainSpec, generate, train
 from fluxbooth.evaluation import likeness
 from fluxbooth.models import attribute_reader, loader, registry
 from fluxbooth.models.family import Family
+from fluxbooth.prompts.captions import Seen
 from fluxbooth.training import captions
 from pretrain.evaluate import grid
 from pretrain.subjects import Subject, subject
@@ -119,7 +120,7 @@ def trained(
         photos = photos_of(chosen, rng, Path(folder) / "photos")
         stages = max(looks) // _step(looks)
         registry.BASES["nano"] = replace(row, **{**BEFORE, **ARMS[arm].row})
-        captions.caption = functools.partial(_caption, ARMS[arm].unsaid)
+        captions.worded = functools.partial(_worded, ARMS[arm].unsaid)
         try:
             spec = TrainSpec(
                 **{"class_name": chosen.class_name, "base": "nano", "seed": seed,
@@ -128,7 +129,7 @@ def trained(
             )  # fmt: skip
             train(photos, spec, Path(folder) / "run", tell, family=family)
         finally:
-            registry.BASES["nano"], captions.caption = row, _whole_caption
+            registry.BASES["nano"], captions.worded = row, _all_worded
         told: dict[str, Any] = {"kind": kind, "subject": number, "arm": arm, "seed": seed}
         seen = []
         for step in looks:
@@ -142,12 +143,11 @@ def trained(
     return told
 
 
-_whole_caption = captions.caption
+_all_worded = captions.worded
 
 
-def _caption(unsaid: Sequence[str], seen: attribute_reader.Reading, *, people: bool = True) -> str:
-    said = {name: value for name, value in seen.items() if name not in unsaid}
-    return _whole_caption(said, people=people)
+def _worded(unsaid: Sequence[str], reading: attribute_reader.Reading) -> Seen:
+    return _all_worded({name: value for name, value in reading.items() if name not in unsaid})
 
 
 def photos_of(chosen: Subject, rng: random.Random, folder: Path) -> Path:

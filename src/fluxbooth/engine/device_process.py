@@ -296,6 +296,8 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
     # of a training without stages looks alone have left some, and nobody asked for them
     kept = (out / "run" / "stages").glob("*.safetensors") if spec.stages else ()
     result["stages"] = [str(path) for path in sorted(kept)]
+    written = out / "run" / run_folder.CAPTIONS
+    result["captions"] = [str(path) for path in sorted(written.glob("*.txt"))]
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)

@@ -27,7 +27,7 @@ from fluxbooth.service.jobs.priority import is_fast, needs_base, takes_long
 from fluxbooth.service.jobs.queue import ALONE, JobEngine
 from fluxbooth.service.prompts import drawing, ending, expansion, input_images, prompts, references
 from fluxbooth.service.settings import Settings
-from fluxbooth.service.tunes import checkpoints, train_more, tunes
+from fluxbooth.service.tunes import checkpoints, train_more, tunes, uploads
 from fluxbooth.types import Json
 
 MOST_DEATHS = 3
@@ -195,6 +195,7 @@ class Transitions:
             }
             tune.warnings = list(dict.fromkeys([*tune.warnings, *result.get("warnings", ())]))
             checkpoints.publish(session, self.store, tune, result)
+            uploads.keep_written(tune, self.store, [Path(p) for p in result.get("captions", ())])
             planned = result.get("planned", result["steps"])
             back = prices.untrained(tune.cost_mc, planned, result["steps"])
             tune.cost_mc -= back

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from fluxbooth.photos.folders import SUFFIXES, shown, some
+from fluxbooth.prompts.language import trigger_words, with_trigger
 from fluxbooth.service.db.tables import Photo, Tune
 from fluxbooth.service.files import inventory
 from fluxbooth.service.files.store import Store
@@ -56,3 +57,29 @@ def keep(tune: Tune, store: Store, uploads: Sequence[Upload], urls: Sequence[str
     tune.photos.extend(
         Photo(filename=PurePath(url.split("?")[0]).name[:200], url=url) for url in urls
     )
+
+
+def keep_written(tune: Tune, store: Store, files: Sequence[Path]) -> None:
+    """Puts captions that a training wrote beside their photos, which are called the same."""
+    photos = {PurePath(photo.key).stem: photo.key for photo in tune.photos if photo.key}
+    for file in files:
+        if (photo := photos.get(file.stem)) and file.exists():
+            store.take(file, caption_key(photo))
+
+
+def caption_key(photo: str) -> str:
+    """Where the caption of a photo lies, by the photo's key."""
+    return str(PurePath(photo).with_suffix(inventory.CAPTION))
+
+
+def captions_of(tune: Tune, store: Store) -> list[str]:
+    """What was said of each photo that is here, in the words that were trained on; of those
+    without a caption the trigger words."""
+    trigger = trigger_words(tune.token or "", tune.name)
+    found: list[str] = []
+    for photo in tune.photos:
+        if photo.key:
+            key = caption_key(photo.key)
+            text = store.path(key).read_text(encoding="utf-8-sig") if store.size(key) else ""
+            found.append(with_trigger(" ".join(text.split()) or trigger, trigger))
+    return found

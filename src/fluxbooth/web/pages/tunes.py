@@ -24,7 +24,7 @@ from fluxbooth.service.errors import NotFound, ServiceError
 from fluxbooth.service.estimates import plan
 from fluxbooth.service.files import reserve
 from fluxbooth.service.prompts import prompts
-from fluxbooth.service.tunes import checkpoints, train_again, train_more, tunes
+from fluxbooth.service.tunes import checkpoints, train_again, train_more, tunes, uploads
 from fluxbooth.web.http import params, reports, training_progress
 from fluxbooth.web.http.auth import Using
 from fluxbooth.web.http.limits import format_bytes
@@ -148,6 +148,7 @@ def _tune_page(
         asked = {"branch": row.branch, "preset": row.preset, "steps": row.steps}
         photos = len(row.photos) if row.failed_at else 0
         size = format_bytes(services.store.size_of(row.folder))
+        captions = uploads.captions_of(row, services.store) if row.model_type == "lora" else []
     return page(
         request,
         "tune.html",
@@ -159,6 +160,7 @@ def _tune_page(
         report=view_models.likeness(stages, row),
         download=download,
         size=size,
+        captions=captions,
         goes_on=goes_on,
         plan=plan_words(plan(services.db, services.settings, asked, photos)),
         errors=errors,
