@@ -94,13 +94,14 @@ def test_captions_are_proposed_on_a_phone_and_what_is_typed_stays(
         phone.add_init_script(SHIFTS)
         phone.goto(link(server))
         phone.goto(phone.url.partition("/app")[0] + "/app/tunes/new")
-        phone.set_input_files("#images", NAMES[:4])
+        # on whose photos the reader is sure of the clothes
+        phone.set_input_files("#images", [NAMES[number] for number in (0, 3, 4, 6)])
         api.expect(phone.locator("#photos .number")).to_have_count(4, timeout=LONG)
         before = phone.evaluate(SHIFTED)
         own = phone.get_by_label("Caption of photo 1")
         own.fill("ohwx man on a chair")  # while they are being proposed
         proposed = phone.get_by_label("Caption of photo 2")
-        api.expect(proposed).to_have_value(re.compile(r"^\[trigger\] wearing "), timeout=LONG)
+        api.expect(proposed).to_have_value(re.compile(r"^\[trigger\] wearing "), timeout=LONG / 4)
         api.expect(own).to_have_value("ohwx man on a chair")
         phone.get_by_label("What do the photos show?").fill("bag")
         phone.get_by_label("What do the photos show?").blur()
@@ -114,7 +115,6 @@ def test_captions_are_proposed_on_a_phone_and_what_is_typed_stays(
         api.expect(proposed).to_have_value("")
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390
         assert not faults(phone)
-        phone.screenshot(path="/tmp/likeness/phone.png", full_page=True)
 
 
 def photos_arrive(page: api.Page, folder: Path) -> None:
