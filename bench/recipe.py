@@ -14,6 +14,7 @@ without drawing.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import random
@@ -32,6 +33,8 @@ from fluxbooth import GenerateSpec, TrainSpec, generate, train
 from fluxbooth.evaluation import likeness
 from fluxbooth.models import attribute_reader, loader, registry
 from fluxbooth.models.family import Family
+from fluxbooth.prompts.captions import Seen
+from fluxbooth.training import captions
 from pretrain.evaluate import grid
 from pretrain.subjects import Subject, subject
 
@@ -45,10 +48,12 @@ BEFORE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Arm:
-    """What differs from BEFORE: fields of nano's row, settings of a training."""
+    """What differs from BEFORE: fields of nano's row, settings of a training, and what its captions
+    leave out."""
 
     row: dict[str, Any] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
+    unsaid: tuple[str, ...] = ()  # attributes that captions by the reader do not name
 
 
 NOW = Arm({name: getattr(registry.BASES["nano"], name) for name in BEFORE}, {"captioner": "reader"})
@@ -56,6 +61,9 @@ ARMS: dict[str, Arm] = {
     "before": Arm(),
     "now": NOW,
     "captions by the reader": Arm(spec={"captioner": "reader"}),
+    "captions without the place in the frame": Arm(
+        spec={"captioner": "reader"}, unsaid=("position",)
+    ),
     "rate 1e-3": Arm({"learning_rate": 1e-3}),
     "rate settles after 150 steps": Arm({"settle_steps": 150}),
     "head weighed": Arm({"outside_head": 0.1}),
@@ -79,7 +87,7 @@ class Part:
     arms: dict[str, tuple[int, ...]]  # the steps at which each is looked at
 
 
-ALONE = ("before", "captions by the reader", "rate 1e-3", "head weighed", "text fitted",
+ALONE = ("before", "captions by the reader", "captions without the place in the frame", "rate 1e-3", "head weighed", "text fitted",
          "caption dropout 0.05", "moving average 0.99")  # fmt: skip
 PARTS = {
     "people": Part("people", (0, 3, 8, 1, 5), (0, 1), {"now": (100, 150), "before": (100, 150)}),
@@ -112,6 +120,7 @@ def trained(
         photos = photos_of(chosen, rng, Path(folder) / "photos")
         stages = max(looks) // _step(looks)
         registry.BASES["nano"] = replace(row, **{**BEFORE, **ARMS[arm].row})
+        captions.worded = functools.partial(_worded, ARMS[arm].unsaid)
         try:
             spec = TrainSpec(
                 **{"class_name": chosen.class_name, "base": "nano", "seed": seed,
@@ -120,7 +129,7 @@ def trained(
             )  # fmt: skip
             train(photos, spec, Path(folder) / "run", tell, family=family)
         finally:
-            registry.BASES["nano"] = row
+            registry.BASES["nano"], captions.worded = row, _all_worded
         told: dict[str, Any] = {"kind": kind, "subject": number, "arm": arm, "seed": seed}
         seen = []
         for step in looks:
@@ -132,6 +141,13 @@ def trained(
         shown = [Image.open(path).resize((128, 128)) for path in sorted(photos.iterdir())]
         grid([*shown, *seen], PROMPTS).save(sheet)
     return told
+
+
+_all_worded = captions.worded
+
+
+def _worded(unsaid: Sequence[str], reading: attribute_reader.Reading) -> Seen:
+    return _all_worded({name: value for name, value in reading.items() if name not in unsaid})
 
 
 def photos_of(chosen: Subject, rng: random.Random, folder: Path) -> Path:

@@ -226,6 +226,18 @@ def test_a_machine_that_trained_nothing_is_guessed_from_its_processor(
     assert on_cpu and on_cpu > 10 * step
 
 
+def test_a_text_that_is_fitted_to_captions_is_timed_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """nano reads 24 tokens of its reader's captions, and computes a third less for it."""
+    monkeypatch.setattr(timing, "worker", lambda _: timing.Card("this CPU", 0, 0.1, 0.4))
+    whole = TrainSpec(class_name="man", base="nano", fit_text=False)
+    fitted = timing.guessed_training(whole.model_copy(update={"fit_text": None}))
+    short = timing.guessed_training(whole.model_copy(update={"text_length": 24}))
+    unfitted = timing.guessed_training(whole)
+    assert fitted and unfitted and fitted == short and 0.6 < fitted / unfitted < 0.75
+
+
 def test_a_driver_that_hangs_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\nexec sleep 600\n")

@@ -9,6 +9,7 @@ from fluxbooth import InputError, TrainSpec
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.models import registry
 from fluxbooth.photos import inspection
+from fluxbooth.prompts.captions import caption
 from fluxbooth.training import captions
 
 SEEN = {
@@ -17,16 +18,20 @@ SEEN = {
 }  # fmt: skip
 
 
+def said(reading: dict[str, str], class_name: str = "man") -> str:
+    return caption(captions.worded(reading), class_name)
+
+
 def test_a_caption_names_what_is_not_the_subject() -> None:
-    assert captions.caption(SEEN) == (
+    assert said(SEEN) == (
         "[trigger] wearing orange overalls, sad, on a purple background, on the left"
     )
     other = {"clothes": "hoodie", "background": "beach", "position": "centre"}
-    assert captions.caption(other) == "[trigger] wearing a hoodie, at the beach"
-    assert captions.caption({"background": "orange wall"}) == "[trigger], on an orange background"
-    assert captions.caption({"clothes_colour": "red", "glasses": "none"}) == "[trigger]"
-    things = captions.caption(SEEN, people=False)
-    assert things == "[trigger], on a purple background, on the left"
+    assert said(other) == "[trigger] wearing a hoodie, at the beach"
+    assert said({"background": "orange wall"}) == "[trigger], on an orange background"
+    assert said({"clothes_colour": "red", "glasses": "none"}) == "[trigger]"
+    assert said(SEEN, "dog") == "[trigger], on a purple background, on the left"
+    assert said(SEEN, "style") == said(SEEN)
 
 
 def test_photos_without_a_caption_get_one_where_there_is_a_reader() -> None:

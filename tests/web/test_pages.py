@@ -330,6 +330,47 @@ def test_photos_are_looked_at_as_they_arrive(
     assert not list((server.data / "incoming").rglob("looked-at-0123456789"))
 
 
+def test_captions_are_proposed_and_what_is_shown_is_trained_on(
+    server: Server, owner: httpx.Client, stranger: httpx.Client
+) -> None:
+    draft = "/app/drafts/proposed-0123456789"
+
+    def captions(name: str, **more: str) -> list[str]:
+        answer = owner.post(f"{draft}/captions", data={"name": name, **more}).json()
+        assert not answer["asks"]  # nano has a reader, which may look unasked
+        return [photo["caption"] for photo in answer["captions"]]
+
+    assert captions("man") == []
+    for path in sorted(PHOTOS.glob("*.png"))[:4]:
+        owner.post(f"{draft}/photos", files={"file": (path.name, path.read_bytes())})
+    owner.post(f"{draft}/photos/2/caption", data={"caption": "my own"})
+    proposed = captions("man")
+    assert proposed[1] == "my own"
+    assert proposed[0].startswith("[trigger] wearing ")
+    assert all(proposed[number].startswith("[trigger]") for number in (2, 3))
+    assert [photo["caption"] for photo in owner.get(f"{draft}/photos").json()["photos"]] == proposed
+    # of a thing nothing is said but the place
+    assert "wearing" not in captions("bag")[0] and captions("bag")[0].startswith("[trigger], ")
+    assert captions("man", preset="reference") == ["", "my own", "", ""]  # nothing is trained
+    assert captions("", preset="trial") == proposed  # on nano, of a person if nobody says more
+    owner.post(f"{draft}/photos/3/caption", data={"caption": ""})
+    assert captions("man") == [*proposed[:2], "", proposed[3]]
+    assert stranger.get(f"{draft}/photos").json() == {"photos": []}
+    form = {
+        "tune[title]": "proposed",
+        "tune[name]": "man",
+        "tune[preset]": "trial",
+        "draft": "proposed-0123456789",
+    }
+    made = owner.post("/app/tunes", data=form).headers["location"].rpartition("/")[2]
+    kept = sorted(path for path in server.files(f"tunes/{made}") if path.suffix == ".txt")
+    assert [path.read_text() for path in kept] == [*proposed[:2], "[trigger]", proposed[3]]
+    page = owner.get(f"/app/tunes/{made}").text
+    assert proposed[0].replace("[trigger]", "sks man") in page
+    assert "<li>my own</li>" in page and "<li>sks man</li>" in page
+    server.http.delete(f"/tunes/{made}")
+
+
 def test_a_form_that_will_not_do_keeps_what_was_typed(owner: httpx.Client) -> None:
     answer = new_tune(owner, "kept title", **{"tune[name]": "a:b", "tune[steps]": "0"})
     assert answer.status_code == 422

@@ -15,9 +15,10 @@ from PIL import Image
 
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.web.http import reports
-from tests.support.chromium import api, needed, photos, window
+from tests.support.chromium import api, faults, needed, photos, window
 from tests.support.server import PATIENCE, Json, Server
 from tests.support.visitors import browser, link
+from tests.web.test_every_page import SHIFTED, SHIFTS
 
 LONG = PATIENCE * 1000  # ms
 pytestmark = needed
@@ -84,6 +85,36 @@ def test_a_new_tune(server: Server, page: api.Page, tmp_path: Path) -> None:
     api.expect(page.locator("#bar")).to_have_attribute("max", promised)
     assert len(server.tune(number)["orig_images"]) == 8
     server.http.delete(f"/tunes/{number}")
+
+
+def test_captions_are_proposed_on_a_phone_and_what_is_typed_stays(
+    server: Server, tmp_path: Path
+) -> None:
+    with window(phone=True) as phone:
+        phone.add_init_script(SHIFTS)
+        phone.goto(link(server))
+        phone.goto(phone.url.partition("/app")[0] + "/app/tunes/new")
+        # on whose photos the reader is sure of the clothes
+        phone.set_input_files("#images", [NAMES[number] for number in (0, 3, 4, 6)])
+        api.expect(phone.locator("#photos .number")).to_have_count(4, timeout=LONG)
+        before = phone.evaluate(SHIFTED)
+        own = phone.get_by_label("Caption of photo 1")
+        own.fill("ohwx man on a chair")  # while they are being proposed
+        proposed = phone.get_by_label("Caption of photo 2")
+        api.expect(proposed).to_have_value(re.compile(r"^\[trigger\] wearing "), timeout=LONG / 4)
+        api.expect(own).to_have_value("ohwx man on a chair")
+        phone.get_by_label("What do the photos show?").fill("bag")
+        phone.get_by_label("What do the photos show?").blur()
+        api.expect(proposed).to_have_value(re.compile(r"^\[trigger\], "), timeout=LONG)
+        assert phone.evaluate(SHIFTED) - before < 0.05
+        with phone.expect_response(re.compile("/caption$")):
+            proposed.fill("")
+        phone.reload()
+        api.expect(own).to_have_value("ohwx man on a chair", timeout=LONG)
+        api.expect(phone.get_by_label("Caption of photo 3")).not_to_have_value("", timeout=LONG)
+        api.expect(proposed).to_have_value("")
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+        assert not faults(phone)
 
 
 def photos_arrive(page: api.Page, folder: Path) -> None:

@@ -36,11 +36,12 @@ def inspect(options: argparse.Namespace) -> Json:
     report.advice.extend([] if faces.available() else [inspection.NO_FACES])
     as_trained = registry.resolve(TrainSpec(class_name=options.name, base=row.name), len(photos))
     written = [photo.caption for photo in captions.written(photos, as_trained)]
+    seen = captions.seen(photos, row)
     heading = f"For {row.name}, at the area of {side} x {side}:"
     output.show(options, [heading, *_lines(report, written)])
     if options.html:
         _write(Path(options.html), photo_page.page(photos, report))
-    return {"base": row.name, "captions": written, **report.to_json()}
+    return {"base": row.name, "captions": written, "seen": seen, **report.to_json()}
 
 
 def _write(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from fluxbooth.memory.estimate import PIXELS_PER_TOKEN, REFERENCE_TOKENS, Choice
 from fluxbooth.memory.size import Shape
 from fluxbooth.models import registry
 from fluxbooth.models.base import Base
-from fluxbooth.specs import GenerateSpec, ResolvedTrainSpec, TrainSpec
+from fluxbooth.specs import FEWEST_TOKENS, GenerateSpec, ResolvedTrainSpec, TrainSpec
 
 TAKEN = 0.4  # GB of a card that its driver and a screen take
 SAME_MEMORY = (
@@ -171,10 +171,10 @@ def _flops_forward(row: Base, tokens: int) -> float:
 
 
 def _jobs(spec: ResolvedTrainSpec) -> list[Job]:
-    """One for each area that a resolved spec trains at, the largest last."""
-    return [
-        Job(side, spec.text_length, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)
-    ]
+    """One for each area that a resolved spec trains at, the largest last. A text that is fitted to
+    captions takes as few tokens as it may: those that are proposed need no more."""
+    tokens = min(spec.text_length, FEWEST_TOKENS) if spec.fit_text else spec.text_length
+    return [Job(side, tokens, spec.batch_size, spec.rank) for side in sorted(spec.resolutions)]
 
 
 def _seconds(size: Shape, jobs: list[Job], choice: Choice, card: Card) -> float:

@@ -5,7 +5,6 @@ itself loads no torch.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 from fluxbooth import base_selection, process_lifetime
 from fluxbooth.models import hub, licences, registry
+from fluxbooth.service import commands
 from fluxbooth.service.errors import NotFound
 from fluxbooth.types import Json
 
@@ -114,15 +114,5 @@ class Pulls:
 
 def machine() -> Json:
     """What `fluxbooth doctor` and `fluxbooth models` find; takes seconds, for they load torch."""
-    models = _asked("models")
-    return {"findings": _asked("doctor")["findings"], **models}
-
-
-def _asked(command: str) -> Json:
-    done = subprocess.run(
-        [sys.executable, "-m", "fluxbooth", command, "--json"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return json.loads(done.stdout)
+    models = commands.asked("models")
+    return {"findings": commands.asked("doctor")["findings"], **models}

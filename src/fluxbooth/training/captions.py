@@ -15,12 +15,13 @@ from PIL import Image
 
 from fluxbooth.models import registry
 from fluxbooth.models.attribute_reader import Reading, load_reader
+from fluxbooth.models.base import Base
 from fluxbooth.photos.inspection import Photo
-from fluxbooth.prompts import mask_words
+from fluxbooth.prompts import captions
+from fluxbooth.prompts.captions import Seen
 from fluxbooth.specs import ResolvedTrainSpec
 
 SURE = 0.95  # least probability of what is said
-STYLE = "style"  # the class word of LoRAs of a drawing style, whose photos show people
 PLACES = {
     "beach": "at the beach", "forest": "in a forest", "city": "in a city at night",
     "mountains": "in snowy mountains", "desert": "in a desert", "space": "among the stars",
@@ -29,21 +30,15 @@ PLACES = {
 
 
 def written(photos: Sequence[Photo], spec: ResolvedTrainSpec) -> list[Photo]:
-    """The photos, those without a caption with that of `spec.captioner`. What is worn and the mood
-    are named where the class is a person or a style."""
-    weights = registry.find(spec.base).reader
-    if spec.captioner == "none" or weights is None:
+    """The photos, those without a caption with that of `spec.captioner`."""
+    if spec.captioner == "none":
         return list(photos)
-    reader = load_reader(weights)
-    people = mask_words.is_person(spec.class_name) or spec.class_name == STYLE
+    views = seen(photos, registry.find(spec.base))
     return [
         photo
-        if photo.caption
-        else replace(
-            photo,
-            caption=caption(reader.read_surely(Image.fromarray(photo.pixels), SURE), people=people),
-        )
-        for photo in photos
+        if photo.caption or view is None
+        else replace(photo, caption=captions.caption(view, spec.class_name))
+        for photo, view in zip(photos, views, strict=True)
     ]
 
 
@@ -56,22 +51,27 @@ def added(given: Sequence[Photo], photos: Sequence[Photo]) -> dict[str, str]:
     }
 
 
-def caption(seen: Reading, *, people: bool = True) -> str:
-    """`[trigger] wearing a red hoodie, smiling, at the beach, on the left`, or less of it."""
-    said = []
-    if people and "clothes" in seen:
-        worn = seen["clothes"]
-        worn = f"{seen['clothes_colour']} {worn}" if "clothes_colour" in seen else worn
-        said.append(f"wearing {worn if worn.endswith('overalls') else _with_article(worn)}")
-    if people and "mood" in seen:
-        said.append(seen["mood"])
-    if "background" in seen:
-        said.append(_place(seen["background"]))
-    if seen.get("position", "centre") != "centre":
-        said.append(f"on the {seen['position']}")
-    if not said:
-        return "[trigger]"
-    return f"[trigger]{' ' if said[0].startswith('wearing') else ', '}{', '.join(said)}"
+def seen(photos: Sequence[Photo], base: Base) -> list[Seen | None]:
+    """What the reader of the base's pictures is sure of; None of each where it has none."""
+    if base.reader is None:
+        return [None] * len(photos)
+    reader = load_reader(base.reader)
+    return [worded(reader.read_surely(Image.fromarray(p.pixels), SURE)) for p in photos]
+
+
+def worded(reading: Reading) -> Seen:
+    """What a reading says of the rest of the picture, in the words of a caption."""
+    found = Seen()
+    if "clothes" in reading:
+        worn = " ".join(filter(None, (reading.get("clothes_colour"), reading["clothes"])))
+        found["worn"] = worn if worn.endswith("overalls") else _with_article(worn)
+    if "mood" in reading:
+        found["mood"] = reading["mood"]
+    if "background" in reading:
+        found["place"] = _place(reading["background"])
+    if reading.get("position", "centre") != "centre":
+        found["position"] = f"on the {reading['position']}"
+    return found
 
 
 def _place(background: str) -> str:

@@ -238,16 +238,7 @@ def _train(
 ) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
-    run.report(
-        {
-            "event": "prepared",
-            "pictures": pictures,
-            "steps": spec.steps,
-            "resumed_at": done,
-            "captions": written,
-            "spec": spec.model_dump(mode="json"),
-        }
-    )
+    run.prepared(done, pictures, written)
     with trackers.opened(spec, folder.path, done, run.group.main) as run.trackers:
         # a kill came between checkpoint and stage
         if done in run.stages and not folder.stage(done).exists():

@@ -18,7 +18,7 @@ from fluxbooth.photos.decoder import within
 from fluxbooth.service.claude import api as claude_api
 from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.settings import Settings
-from fluxbooth.types import is_object
+from fluxbooth.types import Json, is_object
 
 SENT = 768 * 768  # pixels, at most: eyes still have a colour, and the photo is read in a moment
 ABSENT, UNSEEN = "none", "unknown"
@@ -82,10 +82,8 @@ def look(
 
     Raises ServiceError if Claude gives no answer that can be read.
     """
-    picture = {"type": "base64", "media_type": "image/jpeg", "data": _jpeg(pixels)}
-    asked = json.dumps({"expected_subject": expected[:60]}, ensure_ascii=False)
-    content = [{"type": "image", "source": picture}, {"type": "text", "text": asked}]
-    said = claude_api.ask(settings, LOOKING, [{"role": "user", "content": content}], seconds)
+    asked = content(pixels, {"expected_subject": expected[:60]})
+    said = claude_api.ask(settings, LOOKING, [{"role": "user", "content": asked}], seconds)
     try:
         answer = json.loads(said)
     except ValueError:
@@ -102,6 +100,13 @@ def look(
         name: "" if text == ABSENT else text for name, text in texts.items()
     }
     return seen | truths
+
+
+def content(pixels: np.ndarray, asked: Json) -> list[Json]:
+    """A photo, and what is said of it, as a message to Claude has them."""
+    picture = {"type": "base64", "media_type": "image/jpeg", "data": _jpeg(pixels)}
+    text = json.dumps(asked, ensure_ascii=False)
+    return [{"type": "image", "source": picture}, {"type": "text", "text": text}]
 
 
 def _jpeg(pixels: np.ndarray) -> str:

@@ -2,8 +2,10 @@
 folder of their account.
 
 A draft is a folder of files, without a row: `NUMBER.jpg` (whatever the picture is), `NUMBER.webp`
-(its small copy) and `NUMBER.json` (its name, its caption and what was seen). Numbers grow, and are
-never used twice in a draft. `order` lists them as they were put.
+(its small copy), `NUMBER.json` (its name, its caption and what was seen) and `NUMBER.reader` or
+`NUMBER.claude` (what that saw beside the subject). Numbers grow, and are never used twice in a
+draft. `order` lists them as they were put, `subject` says what they show and who proposes their
+captions.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import re
 import secrets
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -25,6 +27,8 @@ from fluxbooth.errors import InputError
 from fluxbooth.models import registry
 from fluxbooth.photos import inspection
 from fluxbooth.photos.folders import shown
+from fluxbooth.prompts import captions
+from fluxbooth.prompts.captions import Seen
 from fluxbooth.service.db.database import Database
 from fluxbooth.service.db.tables import Account, Idempotency, Tune
 from fluxbooth.service.errors import NotFound
@@ -33,6 +37,7 @@ from fluxbooth.service.safety import Judge
 from fluxbooth.service.tunes import uploads
 from fluxbooth.types import Json
 
+PROPOSERS = ("reader", "claude")
 NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
 DAY, MOST, SMALL, LONGEST_CAPTION = 86_400, 50, 512, 1000  # seconds, photos, pixels, characters
 
@@ -49,8 +54,10 @@ class DraftPhoto:
     advice: list[str]
     path: Path
     small: Path
-    caption: str = ""
+    caption: str | None = None  # as its owner wrote it, maybe nothing
     flagged: bool = False  # it looks explicit, and was taken all the same
+    # beside the subject, by who looked; nothing of who did not
+    seen: dict[str, Seen] = field(default_factory=dict[str, Seen])
 
 
 @dataclass(frozen=True)
@@ -88,9 +95,12 @@ class Draft:
         for place, photo in enumerate(self.photos(), 1):
             name = PurePath(f"{place:02d}-{photo.filename}")
             files.append(DraftFile(photo.path, str(name)))
-            if photo.caption:
+            caption = self.caption_of(photo)
+            if not caption and self._proposed(photo):  # which was deleted: it is to say nothing
+                caption = captions.TRIGGER
+            if caption:
                 text = self.folder / f"{photo.number}.txt"
-                text.write_text(photo.caption)
+                text.write_text(caption)
                 files.append(DraftFile(text, str(name.with_suffix(".txt"))))
         return files
 
@@ -111,6 +121,31 @@ class Draft:
         numbers[numbers.index(old)] = new
         (self.folder / "order").write_text(json.dumps(numbers))
         self.remove(old)
+
+    def describe(self, class_name: str, proposer: str | None) -> None:
+        """What the photos show, as far as it is known, and who proposes captions for them; of a
+        draft without photos nothing is kept."""
+        if self.folder.is_dir():
+            subject = {"class_name": class_name, "proposer": proposer}
+            (self.folder / "subject").write_text(json.dumps(subject))
+
+    def caption_of(self, photo: DraftPhoto) -> str:
+        """As it was written, else as it is proposed, if it is."""
+        return self._proposed(photo) if photo.caption is None else photo.caption
+
+    def _proposed(self, photo: DraftPhoto) -> str:
+        path = self.folder / "subject"
+        subject: Json = json.loads(path.read_text()) if path.is_file() else {}
+        seen = photo.seen.get(subject.get("proposer", ""))
+        if not seen:
+            return ""
+        return captions.caption(seen, subject["class_name"] or captions.UNSAID)
+
+    def see(self, number: int, proposer: str, seen: Seen) -> None:
+        """Keeps what somebody saw on a photo, unless that was removed meanwhile."""
+        if (self.folder / f"{number}.json").is_file():
+            # a file of its own: its owner may write a caption meanwhile
+            (self.folder / f"{number}.{proposer}").write_text(json.dumps(seen))
 
     def write_caption(self, number: int, text: str) -> None:
         """What the photo shows, in words; without any, its caption is the trigger words. Raises
@@ -209,7 +244,9 @@ class Draft:
 
     def _keep(self, photo: DraftPhoto) -> None:
         facts = {
-            name: value for name, value in asdict(photo).items() if name not in ("path", "small")
+            name: value
+            for name, value in asdict(photo).items()
+            if name not in ("path", "small", "seen")
         }
         (self.folder / f"{photo.number}.json").write_text(json.dumps(facts))
 
@@ -221,6 +258,11 @@ class Draft:
             **facts,
             path=self.folder / f"{number}.jpg",
             small=self.folder / f"{number}.webp",
+            seen={
+                by: json.loads(path.read_text())
+                for by in PROPOSERS
+                if (path := self.folder / f"{number}.{by}").is_file()
+            },
         )
 
 
@@ -244,7 +286,8 @@ def fill(draft: Draft, store: Store, tune: Tune, base: str, judge: Judge) -> Non
             added = draft.add(copy, photo.filename, base, judge)
         finally:
             copy.unlink(missing_ok=True)
-        draft.write_caption(added.number, told.get(photo.id, "")[:LONGEST_CAPTION])
+        if caption := told.get(photo.id):
+            draft.write_caption(added.number, caption[:LONGEST_CAPTION])
 
 
 def asked_as(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from fluxbooth.files import write_whole
 from fluxbooth.photos.folders import SUFFIXES, shown, some
+from fluxbooth.prompts.language import trigger_words, with_trigger
 from fluxbooth.service.db.tables import Photo, Tune
 from fluxbooth.service.files import inventory
 from fluxbooth.service.files.store import Store
@@ -63,7 +64,7 @@ def captions(tune: Tune, store: Store) -> dict[int, str]:
     """What is known to be on the photos, by their ids: told with them, or written by a training."""
     found = dict[int, str]()
     for photo in tune.photos:
-        path = photo.key and store.path(_caption_of(photo.key))
+        path = photo.key and store.path(caption_key(photo.key))
         if path and path.is_file():
             found[photo.id] = path.read_text(encoding="utf-8-sig").strip()
     return found
@@ -74,8 +75,17 @@ def keep_captions(tune: Tune, store: Store, written: Mapping[str, str]) -> None:
     people see them, and a training with these photos reads the same."""
     for photo in tune.photos:
         if photo.key and (text := written.get(PurePath(photo.key).name)):
-            write_whole(store.path(_caption_of(photo.key)), text.encode())
+            write_whole(store.path(caption_key(photo.key)), text.encode())
 
 
-def _caption_of(key: str) -> str:
-    return str(PurePath(key).with_suffix(inventory.CAPTION))
+def caption_key(photo: str) -> str:
+    """Where the caption of a photo lies, by the photo's key."""
+    return str(PurePath(photo).with_suffix(inventory.CAPTION))
+
+
+def captions_of(tune: Tune, store: Store) -> list[str]:
+    """What was said of each photo that is here, in the words that were trained on; of those
+    without a caption the trigger words."""
+    trigger, told = trigger_words(tune.token or "", tune.name), captions(tune, store)
+    here = [photo for photo in tune.photos if photo.key]
+    return [with_trigger(" ".join(told.get(p.id, "").split()) or trigger, trigger) for p in here]

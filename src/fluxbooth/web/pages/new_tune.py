@@ -24,7 +24,7 @@ from fluxbooth.service.errors import ServiceError
 from fluxbooth.service.estimates import Plan
 from fluxbooth.service.packs import packs
 from fluxbooth.service.safety import Judge
-from fluxbooth.service.tunes import checks, photo_drafts, tunes, uploads
+from fluxbooth.service.tunes import caption_proposals, checks, photo_drafts, tunes, uploads
 from fluxbooth.specs import TrainSpec
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
@@ -310,6 +310,37 @@ def caption_photo(name: str, number: str, services: Using, account: PartViewer, 
     return {"photos": _photos(draft, name)}
 
 
+@router.post("/drafts/{name}/captions")
+async def propose_captions(name: str, services: Using, account: PartViewer, sent: Sent) -> Json:
+    """The captions of the photos, proposed ones among them. Claude is shown photos only if that
+    is `wanted`; until then `asks` says that it may be."""
+    draft = photo_drafts.draft(services.store, account, name)
+    base = await asyncio.to_thread(_base_of, services, account, sent)
+    by = caption_proposals.proposer(services.settings, base) if base else None
+    await asyncio.to_thread(draft.describe, sent.get("name", "").strip(), by)
+    asks = by == "claude" and not sent.get("wanted")
+    if base and by and not asks:
+        # a look at the machine loads torch, too: one at a time
+        async with services.looking if by == "reader" else services.writing:
+            await asyncio.to_thread(caption_proposals.propose, services.settings, draft, by, base)
+    left = bool(by and caption_proposals.unseen(draft, by))
+    captions = [{"number": photo.number, **_caption(draft, photo)} for photo in draft.photos()]
+    return {"captions": captions, "asks": asks and left}
+
+
+def _base_of(services: Services, account: Account, sent: dict[str, str]) -> str | None:
+    """The base that the form as it stands trains on; None where that trains none."""
+    number = row_id(sent["base_tune_id"]) if sent.get("base_tune_id") else None
+    if sent.get("preset") == "reference":
+        return None
+    if sent.get("pack"):
+        with services.db.read() as session:
+            number = packs.base_of(packs.get(session, account, sent["pack"]), services.settings)
+    branch = "fast" if sent.get("preset") == "trial" else None
+    form = TuneForm(title="untitled", name="person", base_tune_id=number, branch=branch)
+    return checks.base_of(services.settings, form)[0]
+
+
 @router.get("/drafts/{name}/photos/{number}")
 def small_photo(name: str, number: str, services: Using, account: PartViewer) -> FileResponse:
     photo = photo_drafts.draft(services.store, account, name).photo(row_id(number))
@@ -333,9 +364,14 @@ def _photos(draft: photo_drafts.Draft, name: str) -> list[Json]:
                 "crop": _crop(photo),
                 "advice": advice,
             }
-            | {"width": photo.width, "height": photo.height, "caption": photo.caption}
+            | {"width": photo.width, "height": photo.height}
+            | _caption(draft, photo)
         )
     return shown
+
+
+def _caption(draft: photo_drafts.Draft, photo: photo_drafts.DraftPhoto) -> Json:
+    return {"caption": draft.caption_of(photo), "proposed": photo.caption is None}
 
 
 def _crop(photo: photo_drafts.DraftPhoto) -> list[float]:

@@ -148,7 +148,7 @@ def _tune_page(
         asked = {"branch": row.branch, "preset": row.preset, "steps": row.steps}
         photos = len(row.photos) if row.failed_at else 0
         size = format_bytes(services.store.size_of(row.folder))
-        captions = uploads.captions(row, services.store)
+        captions = uploads.captions_of(row, services.store) if row.model_type == "lora" else []
     return page(
         request,
         "tune.html",

@@ -5,9 +5,9 @@ import { all, fieldsOf, fill, forget, keep, kept, takeEarly } from "./keep.js";
 
 const FEWEST = 4, RETRY = 3000, SVG = "http://www.w3.org/2000/svg";
 const form = find("#new"), drop = find("#drop"), chooser = find("#images"), list = find("#photos");
-const train = find("#train"), told = find("#progress"), draft = `/app/drafts/${form.dataset.draft}/photos`;
+const train = find("#train"), told = find("#progress"), own = `/app/drafts/${form.dataset.draft}`, draft = `${own}/photos`;
 const waiting = [], MB = 2 ** 20, MOST = Number(form.dataset.mb); // of a photo
-let sending = false, photos = [], plans = 0;
+let sending = false, photos = [], plans = 0, proposing = false, due = false;
 
 chooser.removeAttribute("name"); // what was sent already is not sent again
 const early = takeEarly(form), address = new URL(location);
@@ -98,6 +98,36 @@ async function send() {
   progress(1);
   summarise();
   enable();
+  propose();
+}
+
+/** Captions are proposed by who may look at the photos; Claude only does if it is `wanted`. */
+async function propose(wanted = false) {
+  due = true;
+  if (proposing || sending || !photos.length) return; // one at a time: a browser has few connections
+  const button = find("#propose");
+  find("#proposing").textContent = text("proposing");
+  button.disabled = proposing = true;
+  try {
+    let seen;
+    while (due) { // what changes meanwhile, an answer does not know of
+      due = false;
+      seen = await (await post(`${own}/captions`, subject(wanted))).json();
+    }
+    for (const one of seen.captions) proposed(one);
+    button.hidden = !seen.asks;
+  } catch (error) {
+    showErrors([error.message]);
+  } finally {
+    find("#proposing").textContent = "";
+    button.disabled = proposing = false;
+  }
+}
+
+function subject(wanted) {
+  const given = new FormData(form), asked = new URLSearchParams({ wanted: wanted ? "1" : "" });
+  for (const name of ["name", "base_tune_id", "preset", "pack"]) asked.set(name, given.get(`tune[${name}]`) ?? "");
+  return asked;
 }
 
 /** fetch() does not tell how much of a body is sent. Rejects with `lost` where nobody answered. */
@@ -209,7 +239,7 @@ function replacer(photo, number) {
 }
 
 function caption(photo, number) {
-  const box = element("textarea", { id: `caption-${photo.number}`, rows: 1, maxLength: 1000, value: photo.caption, placeholder: text("caption_none") });
+  const box = element("textarea", { id: `caption-${photo.number}`, className: photo.proposed && photo.caption ? "proposed" : "", rows: 1, maxLength: 1000, value: photo.caption, placeholder: text("caption_none") });
   box.setAttribute("aria-label", text("caption", { number }));
   let timer = null;
   box.addEventListener("input", () => {
@@ -223,12 +253,23 @@ function caption(photo, number) {
     try {
       await post(`${draft}/${photo.number}/caption`, new URLSearchParams({ caption: box.value }));
       photo.caption = box.value;
+      box.classList.remove("proposed");
+      due = true;
       say(text("captioned", { number }));
     } catch (error) {
       showErrors([error.message]);
     }
   }
   return box;
+}
+
+/** Nothing else on the page moves, and what somebody writes meanwhile stays. */
+function proposed(one) {
+  const photo = photos.find(({ number }) => number === one.number), box = find(`#caption-${one.number}`);
+  if (!photo || box.value !== photo.caption) return;
+  Object.assign(photo, one);
+  box.value = one.caption;
+  box.classList.toggle("proposed", one.proposed && Boolean(one.caption));
 }
 
 function button(label, shown, act) {
@@ -281,7 +322,7 @@ async function plan() {
 }
 
 for (const chip of findAll(".chip")) {
-  chip.addEventListener("click", () => { find("#name").value = chip.textContent; mark(); });
+  chip.addEventListener("click", () => { find("#name").value = chip.textContent; mark(); propose(); });
 }
 find("#name").addEventListener("input", mark);
 function mark() {
@@ -291,10 +332,15 @@ mark();
 if (chooser.files.length) chosen(); // before this script ran
 
 form.addEventListener("change", (event) => { if (event.target !== chooser) plan(); });
+for (const name of ["name", "base_tune_id", "preset"]) {
+  for (const field of findAll(`[name="tune[${name}]"]`)) field.addEventListener("change", () => propose());
+}
+find("#propose").addEventListener("click", () => propose(true));
 form.addEventListener("submit", () => requestAnimationFrame(() => { train.disabled = true; }));
 addEventListener("pageshow", async () => {
   try {
     show((await (await ask(draft)).json()).photos);
+    propose();
   } catch (error) {
     showErrors([error.message]);
   }

@@ -1,0 +1,77 @@
+"""Captions proposed by Claude, where the base has no reader of its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fluxbooth.evaluation.demo import PHOTOS
+from fluxbooth.service.claude import photo_captions
+from fluxbooth.service.errors import ServiceError
+from fluxbooth.service.safety import Judge
+from fluxbooth.service.settings import Settings
+from fluxbooth.service.tunes import caption_proposals
+from fluxbooth.service.tunes.photo_drafts import Draft
+from tests.support.claude import Claude, said
+
+SEEN = {"worn": "a red hoodie", "mood": "smiling", "place": "at the beach", "position": ""}
+
+
+@pytest.fixture
+def settings(claude: Claude, tmp_path: Path) -> Settings:
+    return Settings(
+        data=tmp_path / "data",
+        anthropic_api_key="sk-test",
+        anthropic_url=claude.url,
+        inspect_model="claude-eyes",
+    )
+
+
+@pytest.fixture
+def draft(tmp_path: Path, settings: Settings) -> Iterator[Draft]:
+    draft = Draft(tmp_path / "draft")
+    for number, path in enumerate(sorted(PHOTOS.glob("*.png"))[:3]):
+        copy = tmp_path / f"{number}.png"
+        copy.write_bytes(path.read_bytes())
+        draft.add(copy, copy.name, "nano", Judge(settings))
+    draft.write_caption(2, "my own")
+    yield draft
+
+
+def test_claude_proposes_where_there_is_no_reader(
+    claude: Claude, settings: Settings, draft: Draft
+) -> None:
+    assert caption_proposals.proposer(settings, "nano") == "reader"
+    assert caption_proposals.proposer(settings, "flux-dev") == "claude"
+    without = settings.model_copy(update={"anthropic_api_key": None})
+    assert caption_proposals.proposer(without, "flux-dev") is None
+    claude.tell(said({**SEEN, "worn": "x" * 99}), said(SEEN))
+    draft.describe("man", "claude")
+    caption_proposals.propose(settings, draft, "claude", "flux-dev")
+    assert [draft.caption_of(photo) for photo in draft.photos()] == [
+        "[trigger], smiling, at the beach",  # what is too long for a part is left out
+        "my own",
+        "[trigger] wearing a red hoodie, smiling, at the beach",
+    ]
+    assert len(claude.asked) == 2  # nobody looks at a photo that has a caption
+    _, body = claude.asked[0]
+    assert body["model"] == "claude-eyes" and body["system"] == photo_captions.LOOKING.system
+    caption_proposals.propose(settings, draft, "claude", "flux-dev")
+    assert len(claude.asked) == 2
+
+
+def test_what_claude_saw_before_it_failed_is_kept(
+    claude: Claude, settings: Settings, draft: Draft
+) -> None:
+    claude.tell(said(SEEN), said("no object"))
+    draft.describe("dog", "claude")
+    with pytest.raises(ServiceError, match="cannot be read"):
+        caption_proposals.propose(settings, draft, "claude", "flux-dev")
+    assert [draft.caption_of(photo) for photo in draft.photos()] == [
+        "[trigger], at the beach", "my own", "",
+    ]  # fmt: skip
+    assert [photo.number for photo in caption_proposals.unseen(draft, "claude")] == [3]
+    draft.remove(1)
+    assert not list(draft.folder.glob("1.*"))
