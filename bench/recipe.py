@@ -150,9 +150,9 @@ def _worded(unsaid: Sequence[str], reading: attribute_reader.Reading) -> Seen:
     return _all_worded({name: value for name, value in reading.items() if name not in unsaid})
 
 
-def photos_of(chosen: Subject, rng: random.Random, folder: Path) -> Path:
+def photos_of(chosen: Subject, rng: random.Random, folder: Path, count: int = PHOTOS) -> Path:
     folder.mkdir(parents=True)
-    for i in range(PHOTOS):
+    for i in range(count):
         chosen.photo(rng).draw(384, 384, rng).save(folder / f"{i}.png")
     return folder
 

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from fluxbooth import picture_files
 from fluxbooth.cli.main import main
 from fluxbooth.errors import InputError
-from fluxbooth.evaluation import copying, lettering, quality, subjects, wishes
+from fluxbooth.evaluation import copying, lettering, quality, subjects, text_match, wishes
 from fluxbooth.evaluation.demo import PHOTOS
 from fluxbooth.evaluation.intervals import estimate
-from fluxbooth.evaluation.score import score
+from fluxbooth.evaluation.score import lines, score
 from fluxbooth.models import registry
 from fluxbooth.models.attribute_reader import load_reader
 
@@ -108,6 +108,51 @@ def test_dinov2_is_used_where_it_is(
     monkeypatch.setattr(subjects.features, "dino", lambda: tmp_path)
     found = score(photos[:1], photos[:1], registry.find("flux-dev"))["identity"]
     assert found["by"] == "DINOv2" and found["similarity"] == [pytest.approx(1.0, abs=1e-3)]
+
+
+def test_clip_says_how_near_pictures_are_to_their_texts(
+    photos: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of random numbers, saved and found as those of the hub are."""
+    from transformers import AutoTokenizer, CLIPConfig, CLIPModel
+
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
+             "num_attention_heads": 2}  # fmt: skip
+    tokenizer = AutoTokenizer.from_pretrained(Path(NANO.source) / "tokenizer")
+    words = {**small, "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
+    folder = tmp_path / "models--openai--clip-vit-base-patch32" / "snapshots" / ("a" * 40)
+    tokenizer.save_pretrained(folder)
+    config = CLIPConfig(
+        text_config=words, vision_config={**small, "image_size": 64, "patch_size": 16}
+    )
+    CLIPModel(config).save_pretrained(folder)
+    (tmp_path / folder.parts[-3] / "refs").mkdir()
+    (tmp_path / folder.parts[-3] / "refs" / "main").write_text("a" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert text_match.match(photos[:1], ["a man"]) == {
+        "by": "CLIP", "similarity": [pytest.approx(0, abs=1)],
+    }  # fmt: skip
+    texts = ["ohwx man at the beach", "ohwx man in a forest", "ohwx man at the beach"]
+    report = score(photos[:3], photos[3:], NANO, texts)
+    found = report["text"]
+    near = text_match.similarities(text_match.NETWORKS[1], folder, photos[:3], texts[:2])
+    assert found["similarity"] == [
+        pytest.approx(float(near[number, column]), abs=1e-3)
+        for number, column in ((0, 0), (1, 1), (2, 0))
+    ]
+    nearest = near.argmax(1).tolist()
+    assert found["nearest"]["mean"] == pytest.approx(
+        sum(a == b for a, b in zip(nearest, (0, 1, 0), strict=True)) / 3, abs=1e-3
+    )
+    said = "\n".join(lines(report))
+    assert "similarity to their texts by CLIP" in said and "nearest to their own text" in said
+
+
+def test_without_a_network_nothing_is_said_of_texts(
+    photos: list[Image.Image], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert text_match.here() is None and text_match.match(photos[:1], ["a man"]) is None
 
 
 def test_features_give_a_number_and_no_percentage(

@@ -371,6 +371,21 @@ def test_captions_are_proposed_and_what_is_shown_is_trained_on(
     server.http.delete(f"/tunes/{made}")
 
 
+def test_what_a_training_said_of_its_photos_is_shown(
+    server: Server, drawn: Json, owner: httpx.Client
+) -> None:
+    """The reader's captions, which nobody had seen before this training."""
+    kept = {
+        path.stem: path.read_text().strip()
+        for path in server.files(f"tunes/{drawn['id']}")
+        if path.suffix == ".txt"
+    }
+    photos = len(server.tune(drawn["id"])["orig_images"])
+    assert len(kept) == photos and any("wearing" in text for text in kept.values())
+    page = owner.get(f"/app/tunes/{drawn['id']}").text
+    assert all(f"<li>{text.replace('[trigger]', 'sks man')}</li>" in page for text in kept.values())
+
+
 def test_a_form_that_will_not_do_keeps_what_was_typed(owner: httpx.Client) -> None:
     answer = new_tune(owner, "kept title", **{"tune[name]": "a:b", "tune[steps]": "0"})
     assert answer.status_code == 422

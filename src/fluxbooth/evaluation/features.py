@@ -35,25 +35,34 @@ def name() -> str:
 
 def dino() -> Path | None:
     """The folder of DINOv2, if it is on this machine."""
+    return cached(DINO)
+
+
+def cached(repository: str) -> Path | None:
+    """Where the weights of a repository of the hub lie, if they are on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(DINO, "model.safetensors")
+    found = try_to_load_from_cache(repository, "model.safetensors")
     return Path(found).parent if isinstance(found, str) else None
 
 
 @torch.no_grad()
 def of(picture: Image.Image) -> Tensor:
     """768 or 1280 numbers of length 1, of the middle square."""
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    seen = picture.convert("RGB").resize(
-        (SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side)
-    )
-    pixels = torch.tensor(np.asarray(seen)).permute(2, 0, 1)[None].float()
-    folder = dino()
+    pixels, folder = middle(picture, SIDE), dino()
     return functional.normalize(
         _efficient(pixels) if folder is None else _dino(pixels, folder), dim=0
     )
+
+
+def middle(picture: Image.Image, side: int) -> Tensor:
+    """The middle square of a picture, float 1 x 3 x side x side in 0..255."""
+    whole = min(picture.size)
+    left, top = (picture.width - whole) // 2, (picture.height - whole) // 2
+    seen = picture.convert("RGB").resize(
+        (side, side), Image.Resampling.BICUBIC, (left, top, left + whole, top + whole)
+    )
+    return torch.tensor(np.asarray(seen)).permute(2, 0, 1)[None].float()
 
 
 def _efficient(pixels: Tensor) -> Tensor:

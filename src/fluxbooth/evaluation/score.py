@@ -8,7 +8,15 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from fluxbooth.evaluation import copying, lettering, likeness, quality, subjects, wishes
+from fluxbooth.evaluation import (
+    copying,
+    lettering,
+    likeness,
+    quality,
+    subjects,
+    text_match,
+    wishes,
+)
 from fluxbooth.evaluation.intervals import estimate, percent
 from fluxbooth.models.attribute_reader import Reading, load_reader
 from fluxbooth.models.base import Base
@@ -48,6 +56,8 @@ def score(
         ]
         if any(asked):
             report["prompt"] = _prompt(readings, asked)
+    if texts and (found := text_match.match(pictures, texts)):
+        report["text"] = found
     if any(quoted := [language.quoted(text) for text in texts]):
         report["lettering"] = _lettering(pictures, quoted)
     report["copying"] = _copying(pictures, photos)
@@ -156,8 +166,14 @@ def lines(report: Json) -> list[str]:
             f"similarity by {identity['by']}: {sum(known) / len(known):.2f}; compare it with that "
             "of other pictures, it is no percentage (--calibrate makes one)"
         )
+    if "text" in report:
+        near = report["text"]["similarity"]
+        said.append(
+            f"similarity to their texts by {report['text']['by']}: {sum(near) / len(near):.2f}; "
+            "compare it with that of other pictures of these texts"
+        )
     for part, key, words in PARTS:
-        if part in report:
+        if key in report.get(part, {}):
             said.append(f"{words}: {percent(report[part][key])}")
     for part in ("traits", "prompt"):
         named = report.get(part, {}).get("differs" if part == "traits" else "missing", {})
@@ -171,6 +187,7 @@ MOST_NAMED = 6  # differences of a kind, for people
 PARTS = (
     ("traits", "agree", "traits that agree, by the reader"),
     ("prompt", "right", "of what the prompts ask for"),
+    ("text", "nearest", "pictures nearest to their own text"),
     ("lettering", "word_for_word", "lettering word for word"),
     ("copying", "copies", "copies of a photo"),
     ("quality", "sound", "pictures without a technical fault"),

@@ -180,7 +180,8 @@ class Settings(BaseSettings):
     inspect_model: str = Field(
         default="claude-haiku-5-5",
         description=(
-            "model that describes the photos of /images/inspect; none: no photo is sent to it"
+            "model that describes the photos of /images/inspect, and proposes captions on the page "
+            "New where somebody asks it to; none: no photo is sent to it"
         ),
     )
     inspect_seconds: float = Field(

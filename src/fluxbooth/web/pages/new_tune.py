@@ -323,9 +323,12 @@ async def propose_captions(name: str, services: Using, account: PartViewer, sent
         # a look at the machine loads torch, too: one at a time
         async with services.looking if by == "reader" else services.writing:
             await asyncio.to_thread(caption_proposals.propose, services.settings, draft, by, base)
-    left = bool(by and caption_proposals.unseen(draft, by))
-    captions = [{"number": photo.number, **_caption(draft, photo)} for photo in draft.photos()]
-    return {"captions": captions, "asks": asks and left}
+
+    def told() -> Json:
+        captions = [{"number": photo.number, **_caption(draft, photo)} for photo in draft.photos()]
+        return {"captions": captions, "asks": asks and bool(caption_proposals.unseen(draft, by))}
+
+    return await asyncio.to_thread(told)
 
 
 def _base_of(services: Services, account: Account, sent: dict[str, str]) -> str | None:
