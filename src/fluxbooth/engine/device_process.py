@@ -294,13 +294,16 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             lambda path: explicitness_of(path) < most,
         )
     # of a training without stages looks alone have left some, and nobody asked for them
-    kept = (out / "run" / "stages").glob("*.safetensors") if spec.stages else ()
-    result["stages"] = [str(path) for path in sorted(kept)]
+    result["stages"] = _files(out / "run" / "stages", "*.safetensors") if spec.stages else []
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)
     write_whole(finished, json.dumps(result).encode())
     return result
+
+
+def _files(folder: Path, pattern: str) -> list[str]:
+    return [str(path) for path in sorted(folder.glob(pattern))]
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:

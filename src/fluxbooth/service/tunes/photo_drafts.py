@@ -16,6 +16,7 @@ import json
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 
@@ -24,6 +25,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from fluxbooth.errors import InputError
+from fluxbooth.files import write_whole
 from fluxbooth.models import registry
 from fluxbooth.photos import inspection
 from fluxbooth.photos.folders import shown
@@ -126,8 +128,7 @@ class Draft:
         """What the photos show, as far as it is known, and who proposes captions for them; of a
         draft without photos nothing is kept."""
         if self.folder.is_dir():
-            subject = {"class_name": class_name, "proposer": proposer}
-            (self.folder / "subject").write_text(json.dumps(subject))
+            self._note("subject", {"class_name": class_name, "proposer": proposer or ""})
 
     def caption_of(self, photo: DraftPhoto) -> str:
         """As it was written, else as it is proposed, if it is."""
@@ -145,7 +146,11 @@ class Draft:
         """Keeps what somebody saw on a photo, unless that was removed meanwhile."""
         if (self.folder / f"{number}.json").is_file():
             # a file of its own: its owner may write a caption meanwhile
-            (self.folder / f"{number}.{proposer}").write_text(json.dumps(seen))
+            self._note(f"{number}.{proposer}", seen)
+
+    def _note(self, name: str, facts: Mapping[str, object]) -> None:
+        """Whole or not at all: others may read it meanwhile."""
+        write_whole(self.folder / name, json.dumps(facts).encode())
 
     def write_caption(self, number: int, text: str) -> None:
         """What the photo shows, in words; without any, its caption is the trigger words. Raises
