@@ -163,6 +163,7 @@ def test_the_flags_that_documents_name_exist(document: str) -> None:
         "--progress",
         "--overwrite",
         "--comfyui",
+        "--grid",
         "--config",
         "--help",
         "--version",

@@ -48,6 +48,7 @@ class Prepared(TypedDict):
     pictures: int
     steps: int
     resumed_at: int  # steps done by an interrupted process; 0: none
+    captions: dict[str, str]  # written for photos without one, by the photo's file name
     spec: Json
 
 

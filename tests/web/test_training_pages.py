@@ -296,3 +296,28 @@ def test_nobody_else_sees_or_chooses_checkpoints(
     assert stranger.get(asked).status_code == 401
     refused = owner.post(f"{place}/more", data={"title": "x", "steps": "0"})
     assert refused.status_code == 422 and "steps" in refused.text.lower()
+
+
+def test_what_the_photos_were_said_to_show_is_seen_and_changed(
+    server: Server, staged: Json, owner: httpx.Client, stranger: httpx.Client, page: api.Page
+) -> None:
+    place = f"/app/tunes/{staged['id']}"
+    origin = link(server).partition("/app")[0]
+    page.goto(link(server))
+    page.goto(origin + place)
+    page.get_by_text("What is on them, in words").click()
+    said = page.locator(".captions li").all_inner_texts()
+    assert len(said) == 5 and all(text.startswith("ohwx man") for text in said), said
+    assert any("wearing" in text for text in said)
+    page.get_by_role("button", name="Train anew with other words or photos").click()
+    page.wait_for_url("**/app/tunes/new?like=*")
+    api.expect(page.get_by_label("Title")).to_have_value("Robin by stages")
+    boxes = page.get_by_label("Caption of photo")
+    api.expect(boxes).to_have_count(5)
+    assert [box.input_value().replace("[trigger]", "ohwx man") for box in boxes.all()] == said
+    boxes.first.fill("[trigger] in a coat of his father's")
+    boxes.first.blur()
+    api.expect(page.locator("#said")).to_contain_text("Caption of photo 1 kept")
+    page.reload()
+    api.expect(boxes.first).to_have_value("[trigger] in a coat of his father's")
+    assert stranger.post(f"{place}/draft").status_code == 404

@@ -294,17 +294,13 @@ def train(process: DeviceProcess, request: Json, tell: Tell) -> Json:
             lambda path: explicitness_of(path) < most,
         )
     # of a training without stages looks alone have left some, and nobody asked for them
-    result["stages"] = _files(out / "run" / "stages", "*.safetensors") if spec.stages else []
-    result["captions"] = _files(out / "run" / run_folder.CAPTIONS, "*.txt")
+    kept = (out / "run" / "stages").glob("*.safetensors") if spec.stages else ()
+    result["stages"] = [str(path) for path in sorted(kept)]
     if row.reader and spec.sample_prompts:
         samples = out / "run" / "samples"
         result["likeness"] = likeness.report(request["photos"], samples, row.reader)
     write_whole(finished, json.dumps(result).encode())
     return result
-
-
-def _files(folder: Path, pattern: str) -> list[str]:
-    return [str(path) for path in sorted(folder.glob(pattern))]
 
 
 def generate(process: DeviceProcess, request: Json, tell: Tell) -> Json:

@@ -113,7 +113,7 @@ class Engine:
             if event["event"] == "warning":
                 await retry_write(self.results.warned, number, [event["text"]])
             if event["event"] == "prepared":
-                await retry_write(self.results.prepared, number, event["resumed_at"])
+                await retry_write(self.results.prepared, number, event)
             if event["event"] == "checkpoint":
                 await retry_write(self.results.reset_crashes, number)
             if event["event"] != "step":

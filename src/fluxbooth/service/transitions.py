@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fluxbooth.events import PlainFile, SampleDrawn, Scored, Step
+from fluxbooth.events import PlainFile, Prepared, SampleDrawn, Scored, Step
 from fluxbooth.prompts.language import trigger_words
 from fluxbooth.service import expiry, metering, reasons, safety
 from fluxbooth.service.accounts import quotas
@@ -132,12 +132,16 @@ class Transitions:
                 }
                 tune.eta = now() + datetime.timedelta(seconds=event["seconds_left"])
 
-    def prepared(self, number: int, resumed_at: int) -> None:
+    def prepared(self, number: int, event: Prepared) -> None:
         """Steps begin: of a training that was interrupted from its last checkpoint on, or anew (0)
-        where it had none."""
+        where it had none. The captions that it wrote are kept beside their photos."""
+        resumed_at = event["resumed_at"]
         with self.db.write() as session:
             tune = _open_tune(session, number)
-            if tune and (resumed_at or tune.progress.get("interrupted")):
+            if tune is None:
+                return
+            uploads.keep_captions(tune, self.store, event["captions"])
+            if resumed_at or tune.progress.get("interrupted"):
                 tune.progress = {
                     **tune.progress,
                     "resumed_at": resumed_at,
@@ -195,7 +199,6 @@ class Transitions:
             }
             tune.warnings = list(dict.fromkeys([*tune.warnings, *result.get("warnings", ())]))
             checkpoints.publish(session, self.store, tune, result)
-            uploads.keep_written(tune, self.store, [Path(p) for p in result.get("captions", ())])
             planned = result.get("planned", result["steps"])
             back = prices.untrained(tune.cost_mc, planned, result["steps"])
             tune.cost_mc -= back

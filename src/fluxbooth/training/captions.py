@@ -42,6 +42,15 @@ def written(photos: Sequence[Photo], spec: ResolvedTrainSpec) -> list[Photo]:
     ]
 
 
+def added(given: Sequence[Photo], photos: Sequence[Photo]) -> dict[str, str]:
+    """The captions that were written for photos without one, by the photo's file name."""
+    return {
+        photo.path.name: photo.caption
+        for before, photo in zip(given, photos, strict=False)
+        if photo.caption and not before.caption
+    }
+
+
 def seen(photos: Sequence[Photo], base: Base) -> list[Seen | None]:
     """What the reader of the base's pictures is sure of; None of each where it has none."""
     if base.reader is None:

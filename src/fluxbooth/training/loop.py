@@ -149,7 +149,8 @@ def train(
             update={"dtype": plan.choice.dtype, "quantisation": plan.choice.quantisation}
         )
         report(events.plan(plan))
-        group.on_main(lambda: folder.show_captions(given, pictures))
+        written = captions.added(given, pictures)
+        group.on_main(lambda: folder.show_captions(written))
         warn = _warner(report, warnings := list[str]())
         for text in run_warnings.of_photos(photos, pictures[:count], told):
             warn(text)
@@ -168,7 +169,7 @@ def train(
         held.enter_context(threads.free_cores())
         family.checkpoint_gradients(plan.choice.checkpointed)
         run = Run(told, family, dataset, folder, report, group, count, aside, given)
-        return _train(run, Looks(run, scorer), began, len(pictures), warnings)
+        return _train(run, Looks(run, scorer), began, len(pictures), written, warnings)
 
 
 def _warner(report: TrainingReport, told: list[str]) -> Callable[[str], None]:
@@ -227,18 +228,17 @@ def _scorer(spec: ResolvedTrainSpec, family: Family, photos: Sequence[Photo]) ->
         return scoring.scorer_for(family.row, spec.class_name, photos)
 
 
-def _train(run: Run, looks: Looks, began: float, pictures: int, warnings: list[str]) -> TrainResult:
+def _train(
+    run: Run,
+    looks: Looks,
+    began: float,
+    pictures: int,
+    written: dict[str, str],
+    warnings: list[str],
+) -> TrainResult:
     spec, folder = run.spec, run.folder
     done = run.resume()
-    run.report(
-        {
-            "event": "prepared",
-            "pictures": pictures,
-            "steps": spec.steps,
-            "resumed_at": done,
-            "spec": spec.model_dump(mode="json"),
-        }
-    )
+    run.prepared(done, pictures, written)
     with trackers.opened(spec, folder.path, done, run.group.main) as run.trackers:
         # a kill came between checkpoint and stage
         if done in run.stages and not folder.stage(done).exists():

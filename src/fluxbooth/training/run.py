@@ -70,6 +70,20 @@ class Run:
         self.validated: list[float] = []  # the validation loss at each checkpoint
         self.done = 0  # steps
 
+    def prepared(self, done: int, pictures: int, captions: dict[str, str]) -> None:
+        """Tells that steps begin after those that are done, and what the photos are said to show
+        that came without words."""
+        self.report(
+            {
+                "event": "prepared",
+                "pictures": pictures,
+                "steps": self.spec.steps,
+                "resumed_at": done,
+                "captions": captions,
+                "spec": self.spec.model_dump(mode="json"),
+            }
+        )
+
     def fitting(self, step: int, work: Callable[[], T]) -> T:
         """Does it with as much given up as a card's memory asks for, and says so."""
 

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,19 +111,14 @@ class RunFolder:
                     raise cannot_write(path, error) from error
                 raise
 
-    def show_captions(self, given: Sequence[Photo], written: Sequence[Photo]) -> None:
-        """Keeps the captions that were written for photos without one, as files that can be put
-        beside the photos and changed there."""
-        named = {
-            photo.path.with_suffix(".txt").name: photo.caption
-            for before, photo in zip(given, written, strict=False)
-            if photo.caption and not before.caption
-        }
+    def show_captions(self, written: Mapping[str, str]) -> None:
+        """Keeps the captions that were written for photos, by the photo's name, as files that can
+        be put beside the photos and changed there."""
         shutil.rmtree(self.path / CAPTIONS, ignore_errors=True)
-        if named:
+        if written:
             (self.path / CAPTIONS).mkdir()
-        for name, text in named.items():
-            (self.path / CAPTIONS / name).write_text(text + "\n")
+        for name, text in written.items():
+            (self.path / CAPTIONS / name).with_suffix(".txt").write_text(text + "\n")
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints, oldest first."""

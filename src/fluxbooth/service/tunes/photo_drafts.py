@@ -14,6 +14,7 @@ import contextlib
 import datetime
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -31,10 +32,11 @@ from fluxbooth.photos.folders import shown
 from fluxbooth.prompts import captions
 from fluxbooth.prompts.captions import Seen
 from fluxbooth.service.db.database import Database
-from fluxbooth.service.db.tables import Account, Idempotency
+from fluxbooth.service.db.tables import Account, Idempotency, Tune
 from fluxbooth.service.errors import NotFound
 from fluxbooth.service.files.store import Store
 from fluxbooth.service.safety import Judge
+from fluxbooth.service.tunes import uploads
 from fluxbooth.types import Json
 
 PROPOSERS = ("reader", "claude")
@@ -275,6 +277,22 @@ def draft(store: Store, account: Account, name: str) -> Draft:
     if not NAME.fullmatch(name):
         raise NotFound
     return Draft(store.drafts / str(account.id) / name)
+
+
+def fill(draft: Draft, store: Store, tune: Tune, base: str, judge: Judge) -> None:
+    """Puts in the photos of a tune, with their captions, so that both can be changed."""
+    told = uploads.captions(tune, store)
+    for photo in tune.photos[:MOST]:
+        if photo.key is None:
+            continue
+        copy = store.incoming / secrets.token_hex(16)
+        shutil.copyfile(store.path(photo.key), copy)
+        try:
+            added = draft.add(copy, photo.filename, base, judge)
+        finally:
+            copy.unlink(missing_ok=True)
+        if caption := told.get(photo.id):
+            draft.write_caption(added.number, caption[:LONGEST_CAPTION])
 
 
 def asked_as(name: str) -> str:

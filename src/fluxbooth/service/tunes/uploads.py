@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
+from fluxbooth.files import write_whole
 from fluxbooth.photos.folders import SUFFIXES, shown, some
 from fluxbooth.prompts.language import trigger_words, with_trigger
 from fluxbooth.service.db.tables import Photo, Tune
@@ -59,12 +60,22 @@ def keep(tune: Tune, store: Store, uploads: Sequence[Upload], urls: Sequence[str
     )
 
 
-def keep_written(tune: Tune, store: Store, files: Sequence[Path]) -> None:
-    """Puts captions that a training wrote beside their photos, which are called the same."""
-    photos = {PurePath(photo.key).stem: photo.key for photo in tune.photos if photo.key}
-    for file in files:
-        if (photo := photos.get(file.stem)) and file.exists():
-            store.take(file, caption_key(photo))
+def captions(tune: Tune, store: Store) -> dict[int, str]:
+    """What is known to be on the photos, by their ids: told with them, or written by a training."""
+    found = dict[int, str]()
+    for photo in tune.photos:
+        path = photo.key and store.path(caption_key(photo.key))
+        if path and path.is_file():
+            found[photo.id] = path.read_text(encoding="utf-8-sig").strip()
+    return found
+
+
+def keep_captions(tune: Tune, store: Store, written: Mapping[str, str]) -> None:
+    """Puts captions beside their photos, `written` by the names of the photos' files, so that
+    people see them, and a training with these photos reads the same."""
+    for photo in tune.photos:
+        if photo.key and (text := written.get(PurePath(photo.key).name)):
+            write_whole(store.path(caption_key(photo.key)), text.encode())
 
 
 def caption_key(photo: str) -> str:
@@ -75,11 +86,6 @@ def caption_key(photo: str) -> str:
 def captions_of(tune: Tune, store: Store) -> list[str]:
     """What was said of each photo that is here, in the words that were trained on; of those
     without a caption the trigger words."""
-    trigger = trigger_words(tune.token or "", tune.name)
-    found: list[str] = []
-    for photo in tune.photos:
-        if photo.key:
-            key = caption_key(photo.key)
-            text = store.path(key).read_text(encoding="utf-8-sig") if store.size(key) else ""
-            found.append(with_trigger(" ".join(text.split()) or trigger, trigger))
-    return found
+    trigger, told = trigger_words(tune.token or "", tune.name), captions(tune, store)
+    here = [photo for photo in tune.photos if photo.key]
+    return [with_trigger(" ".join(told.get(p.id, "").split()) or trigger, trigger) for p in here]

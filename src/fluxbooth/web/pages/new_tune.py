@@ -25,6 +25,7 @@ from fluxbooth.service.estimates import Plan
 from fluxbooth.service.packs import packs
 from fluxbooth.service.safety import Judge
 from fluxbooth.service.tunes import caption_proposals, checks, photo_drafts, tunes, uploads
+from fluxbooth.specs import TrainSpec
 from fluxbooth.types import Json
 from fluxbooth.web.http import body, idempotency, params, picture_checks, requests
 from fluxbooth.web.http.auth import Using
@@ -55,17 +56,46 @@ router = APIRouter(prefix="/app", include_in_schema=False, dependencies=[Depends
 
 @router.get("/tunes/new")
 def new_tune(
-    request: Request, services: Using, account: Viewer, draft: str = "", pack: str = ""
+    request: Request,
+    services: Using,
+    account: Viewer,
+    draft: str = "",
+    pack: str = "",
+    like: str = "",
 ) -> Response:
-    """The form; with a pack, whose prompts are drawn after the training. Its address names the
-    draft from the first moment on, so that a reload finds what was begun."""
+    """The form; with a pack, whose prompts are drawn after the training, or named as the tune
+    `like` is. Its address names the draft from the first moment on, so that a reload finds what was
+    begun."""
     if not photo_drafts.NAME.fullmatch(draft):
         named = {"pack": pack} if pack else {}
         return redirect(
             f"/app/tunes/new?{urlencode({**named, 'draft': secrets.token_urlsafe(16)})}"
         )
     values = {**BLANK, "pack": pack, "face_crop": "true" if account.face_crop else ""}
+    if like:
+        with services.db.read() as session:
+            row = tunes.get(session, account, row_id(like))
+            usual = row.token == TrainSpec.model_fields["token"].default
+            values |= {"title": row.title, "name": row.name}
+            values |= {"token": "" if usual else row.token or ""}
     return _form(request, services, account, draft, values, [])
+
+
+@router.post("/tunes/{tune_id}/draft")
+async def change(tune_id: str, services: Using, account: Viewer) -> Response:
+    """The photos of a tune and their captions, on the form of a new one."""
+    name = secrets.token_urlsafe(16)
+
+    def work() -> None:
+        draft = photo_drafts.draft(services.store, account, name)
+        with services.db.read() as session:
+            row = tunes.get(session, account, row_id(tune_id))
+            judge = Judge(services.settings)
+            photo_drafts.fill(draft, services.store, row, services.settings.base, judge)
+
+    async with services.decoding.turn(account.id):
+        await asyncio.to_thread(work)
+    return redirect(f"/app/tunes/new?{urlencode({'like': tune_id, 'draft': name})}")
 
 
 @router.post("/tunes")
@@ -289,15 +319,17 @@ async def propose_captions(name: str, services: Using, account: PartViewer, sent
     by = caption_proposals.proposer(services.settings, base) if base else None
     await asyncio.to_thread(draft.describe, sent.get("name", "").strip(), by)
     asks = by == "claude" and not sent.get("wanted")
-    if by and base and not asks:
+    if base and by and not asks:
         # a look at the machine loads torch, too: one at a time
         async with services.looking if by == "reader" else services.writing:
             await asyncio.to_thread(caption_proposals.propose, services.settings, draft, by, base)
 
     def told() -> Json:
         captions = [{"number": photo.number, **_caption(draft, photo)} for photo in draft.photos()]
-        left = by is not None and bool(caption_proposals.unseen(draft, by))
-        return {"captions": captions, "asks": asks and left}
+        return {
+            "captions": captions,
+            "asks": asks and bool(by and caption_proposals.unseen(draft, by)),
+        }
 
     return await asyncio.to_thread(told)
 

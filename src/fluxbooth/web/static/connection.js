@@ -1,6 +1,6 @@
 // Whether the network, the server and its engine are there: said in one place over every page, and taken back when all is well again.
 
-const AGAIN = 3000, NOW_AND_THEN = 15_000, PATIENCE = 8000, A_MOMENT = 1000; // ms
+const AGAIN = 3000, NOW_AND_THEN = 15_000, PATIENCE = 8000; // ms
 const place = document.querySelector("#connection");
 let away = false, engine = "runs", slow = 0, said = "", asked = 0;
 
@@ -49,25 +49,27 @@ async function look() {
   show();
 }
 
-/** Whether somebody answers, or takes so long that the browser may as well wait itself. */
-async function reached() {
-  await Promise.race([look(), new Promise((resolve) => setTimeout(resolve, A_MOMENT))]);
-  return navigator.onLine && !away;
-}
+const gone = () => ["offline", "away"].includes(said);
 
-// A page is left for another one only if that will come: the browser's own page of a server that
-// does not answer heals nothing, and has no way back to what was typed.
-addEventListener("click", async (event) => {
+/** The page of ours that a press leads to, if it does. */
+function leads(event) {
   const link = event.target.closest?.("a[href]");
   const aside = event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey;
-  if (!link || aside || event.defaultPrevented || link.target || link.download || link.origin !== location.origin) return;
-  if (link.pathname === location.pathname && link.search === location.search && link.hash) return;
-  event.preventDefault();
-  if (await reached()) location.assign(link.href);
+  if (!link || aside || link.target || link.download || link.origin !== location.origin) return false;
+  return link.pathname !== location.pathname || link.search !== location.search || !link.hash;
+}
+
+// A page is left for another one only if that will come: the browser's own page of a server that does not answer heals nothing. A finger takes
+// long enough to leave a link for the server to be asked meanwhile, so that nobody waits for it.
+addEventListener("pointerdown", (event) => { if (leads(event)) look(); });
+addEventListener("click", (event) => {
+  if (gone() && leads(event)) {
+    event.preventDefault();
+    look();
+  }
 });
-// a form that the browser itself sends waits, too, where it is known that nobody answers
-addEventListener("submit", (event) => {
-  if (["offline", "away"].includes(said) && event.target.matches("[data-busy]")) {
+addEventListener("submit", (event) => { // of a form that the browser itself sends
+  if (gone() && event.target.matches("[data-busy]")) {
     event.preventDefault();
     event.stopImmediatePropagation();
     look();
