@@ -326,8 +326,10 @@ async def propose_captions(name: str, services: Using, account: PartViewer, sent
 
     def told() -> Json:
         captions = [{"number": photo.number, **_caption(draft, photo)} for photo in draft.photos()]
-        left = by is not None and bool(caption_proposals.unseen(draft, by))
-        return {"captions": captions, "asks": asks and left}
+        return {
+            "captions": captions,
+            "asks": asks and bool(by and caption_proposals.unseen(draft, by)),
+        }
 
     return await asyncio.to_thread(told)
 
