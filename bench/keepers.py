@@ -22,7 +22,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,17 +209,16 @@ def page(rows: Sequence[dict[str, Any]]) -> None:
         found.append(["processor seconds, choosing included", arm, str(len(own)),
                       f"{statistics.fmean(seconds):.1f}, {statistics.fmean(steps):.0f} steps",
                       f"{max(seconds):.1f} (most)"])  # fmt: skip
-    pairs = {(row["subject"], row["seed"], row["arm"]): row["seconds"] for row in rows}
-    shares = [
-        100 * seconds / pairs[number, seed, "300 steps, before"]
-        for (number, seed, arm), seconds in pairs.items()
-        if arm == "defaults" and (number, seed, "300 steps, before") in pairs
-    ]
-    if shares:
-        middle, low, high = interval(shares)
-        found.append(["its processor time, % of that of 300 steps before", "defaults",
-                      str(len(shares)), f"{middle:.0f} ({low:.0f} to {high:.0f})",
-                      f"{max(shares):.0f} (most)"])  # fmt: skip
+    for name, key, beside in (
+        (
+            "identity, points above 300 steps before",
+            "identity",
+            lambda now, then: 100 * (now - then),
+        ),
+        ("prompt, points above 300 steps before", "prompt", lambda now, then: 100 * (now - then)),
+        ("processor time, % of 300 steps before", "seconds", lambda now, then: 100 * now / then),
+    ):
+        found.extend(_paired(rows, name, key, beside))
     table = {
         "machine": machine.described(1),
         "by": "python -m bench.keepers",
@@ -227,6 +226,27 @@ def page(rows: Sequence[dict[str, Any]]) -> None:
         "rows": found,
     }
     tables.save("recipe", tables.load("recipe") | {"keepers": table})
+
+
+def _paired(
+    rows: Sequence[dict[str, Any]], name: str, key: str, beside: Callable[[float, float], float]
+) -> list[list[str]]:
+    """A row of the table on the people whom both arms trained, each by the mean of their seeds."""
+    arms = [
+        {
+            number: statistics.fmean(own)
+            for number in PEOPLE
+            if (own := [r[key] for r in rows if (r["arm"], r["subject"]) == (arm, number)])
+        }
+        for arm in ARMS
+    ]
+    found = [beside(arms[0][number], arms[1][number]) for number in arms[0] if number in arms[1]]
+    if not found:
+        return []
+    middle, low, high = interval(found)
+    worst = max(found) if key == "seconds" else min(found)
+    return [[name, next(iter(ARMS)), f"{len(found)} people", f"{middle:.1f} ({low:.1f} to {high:.1f})",
+             f"{worst:.1f}"]]  # fmt: skip
 
 
 def main() -> None:
