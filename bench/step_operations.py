@@ -11,12 +11,14 @@ place of a card's: those that the host waits for, and those out of pinned memory
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
@@ -105,7 +107,7 @@ class _HostCopies(TorchDispatchMode):
 
 def host_copies() -> dict[str, int]:
     """Of the forward pass of a step after the first one; the stand-in for a card is torch's device
-    without memory."""
+    without memory, which refuses whatever would wait for a number of the card's."""
     settled, place = spec(), torch.device("meta")
     made = object.__new__(Flux1)
     made.row = registry.find("flux-dev")
@@ -124,11 +126,13 @@ def host_copies() -> dict[str, int]:
         pinned[0] += value.device != device
         return value.to(device)
 
-    for module in (families, loop):
-        if hasattr(module, "to_device"):
-            module.to_device = counted
-    dataset.to_device = counted  # pyright: ignore[reportPrivateImportUsage]
-    with torch.no_grad():
+    with torch.no_grad(), contextlib.ExitStack() as patched:
+        for module in (families, loop, dataset):
+            if hasattr(module, "to_device"):
+                patched.enter_context(mock.patch.object(module, "to_device", counted))
+        # it knows no device without memory
+        nothing = mock.patch.object(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+        patched.enter_context(nothing)
         step_loss(made, data, settled, 0)
         pinned[0] = 0
         with _HostCopies() as copies:
