@@ -82,7 +82,7 @@ def operations(*, recomputed: bool) -> dict[str, int]:
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         step(2)
     found: Counter[str] = Counter()
-    for event in profiled.events():
+    for event in profiled.events() or ():
         if event.name.startswith("aten::"):
             found["operations"] += 1
             found["copies"] += event.name in COPIES

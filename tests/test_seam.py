@@ -17,8 +17,8 @@ PACKAGES = tuple(f"fluxbooth.models.{name}" for name in FAMILIES)
 # classes of the libraries' that are one family's, and names of text encoders; what the API calls a
 # branch ("flux1") and bases by their names are public words
 INTERNAL = re.compile(r"\b(Auto\w*)?(Flux\d?[A-Z]\w+|T5\w*|CLIP\w*|Qwen\d\w*)")
-# a library's own words, told from what it warns of
-QUOTED = {"library_logging.py"}
+# a library's own words, told from what it warns of; a network of that name that judges pictures
+QUOTED = {"library_logging.py", "text_match.py"}
 
 
 def internals(path: Path) -> Iterator[str]:
