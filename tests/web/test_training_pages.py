@@ -251,7 +251,7 @@ def test_a_checkpoint_is_chosen_downloaded_and_trained_on(
         for value in figures.evaluate_all("meters => meters.map(meter => meter.value)")
     )
     api.expect(page.locator(".chosen h3")).to_have_text("Step 20")
-    page.get_by_role("button", name="Use the stage of step 10").click()
+    page.get_by_role("button", name="Use this stage, of step 10").click()
     api.expect(page.locator(".chosen h3")).to_have_text("Step 10")
     with page.expect_download() as got:
         page.get_by_role("link", name="Download the stage of step 10").click()

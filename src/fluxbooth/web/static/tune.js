@@ -15,6 +15,9 @@ function draw(state) {
     find("#where").textContent = state.interrupted ? text("interrupted") : words;
     if ("resumed_at" in state) find("#resumed").textContent = state.resumed_at ? text("resumed", { step: state.resumed_at }) : text("anew");
     Object.assign(find("#bar"), { max: state.steps, value: state.step });
+    const label = find(".head .state"), share = Math.floor((100 * state.step) / state.steps);
+    label.textContent = text("training_share", { share });
+    label.className = "state training";
     find("#left").textContent = state.seconds_left ? text("left", { time: duration(state.seconds_left) }) : "";
     const reached = Math.floor((4 * state.step) / state.steps);
     if (reached > quarter) say(words);
